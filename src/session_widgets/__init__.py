@@ -1,0 +1,72 @@
+"""Run coding agents from a notebook, and keep every transcript as data."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from session_widgets import errors
+
+if TYPE_CHECKING:
+    from session_widgets.model import Event, ExecResult, FileChange, FileInfo, Step, Usage
+    from session_widgets.sessions import PermissionRequest, Session, Transcript, Turn, open_session
+    from session_widgets.store import Store, sessions, store
+    from session_widgets.widgets import Chat, FileBrowser, SessionPanel
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Event": "model",
+    "ExecResult": "model",
+    "FileChange": "model",
+    "FileInfo": "model",
+    "Step": "model",
+    "Usage": "model",
+    "PermissionRequest": "sessions",
+    "Session": "sessions",
+    "Transcript": "sessions",
+    "Turn": "sessions",
+    "open_session": "sessions",
+    "Store": "store",
+    "sessions": "store",
+    "store": "store",
+    "Chat": "widgets",
+    "FileBrowser": "widgets",
+    "SessionPanel": "widgets",
+}
+
+__all__ = [
+    "Chat",
+    "Event",
+    "ExecResult",
+    "FileBrowser",
+    "FileChange",
+    "FileInfo",
+    "PermissionRequest",
+    "Session",
+    "SessionPanel",
+    "Step",
+    "Store",
+    "Transcript",
+    "Turn",
+    "Usage",
+    "__version__",
+    "errors",
+    "open_session",
+    "sessions",
+    "store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use, so that `import session_widgets` stays fast."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'session_widgets' has no attribute {name!r}")
+    value = getattr(import_module(f"session_widgets.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

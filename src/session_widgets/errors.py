@@ -1,0 +1,152 @@
+"""Every error that session_widgets raises on purpose.
+
+```
+SessionWidgetsError
+├── BadValue (ValueError)             an argument is not what was expected
+│   └── BadPath                       a path is absolute, leaves the workspace, or cannot exist
+├── MissingDependency (ImportError)   an optional package or program is not installed
+├── SessionError
+│   ├── SessionConflict               the id exists with another harness or sandbox
+│   ├── SessionBusy                   a turn is running
+│   └── SessionGone                   the session was deleted
+├── AgentError
+│   ├── AgentExited                   the agent process ended; holds its exit code and stderr tail
+│   ├── AgentFailed                   the agent answered with a JSON-RPC error
+│   └── ProtocolError                 an envelope, stream or number that ACP does not allow
+├── SandboxError
+│   ├── SandboxAuth                   the provider refused the credentials
+│   ├── SandboxGone                   it no longer exists: the only reason to make a new one
+│   ├── SandboxNotRunning             it exists but is parked
+│   ├── SandboxBusy                   rate limited; `retry_after` in seconds
+│   ├── SandboxQuota                  the account's limit is reached
+│   ├── ExecTimeout (TimeoutError)    a command ran longer than its timeout
+│   ├── NotFound (FileNotFoundError)  no such file in the workspace
+│   ├── LimitExceeded                 a bound was hit; the message names the limit to raise
+│   └── TransportError                the connection broke; nothing is known about the outcome
+└── StoreError
+    ├── StoreBusy (TimeoutError)      another process holds the DuckDB file
+    └── StoreVersion                  the file was written by a newer release
+```
+
+A non-zero exit code is a result, not an error.
+"""
+
+from __future__ import annotations
+
+
+class SessionWidgetsError(Exception):
+    """Base of every error of this package."""
+
+
+class BadValue(SessionWidgetsError, ValueError):
+    """An argument is not what was expected."""
+
+
+class BadPath(BadValue):
+    """A path is absolute, leaves the workspace, or cannot exist."""
+
+
+class MissingDependency(SessionWidgetsError, ImportError):
+    """An optional package or program is not installed."""
+
+
+class SessionError(SessionWidgetsError):
+    """A session cannot do what was asked."""
+
+
+class SessionConflict(SessionError):
+    """The session id exists with another harness or sandbox."""
+
+
+class SessionBusy(SessionError):
+    """Another turn is running on this session."""
+
+
+class SessionGone(SessionError):
+    """The session was deleted."""
+
+
+class AgentError(SessionWidgetsError):
+    """The agent or the connection to it failed."""
+
+
+class AgentExited(AgentError):
+    """The agent process ended while it was needed."""
+
+    def __init__(self, message: str, *, code: int | None = None, stderr: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.stderr = stderr
+
+
+class AgentFailed(AgentError):
+    """The agent answered a request with a JSON-RPC error."""
+
+    def __init__(self, message: str, *, code: int | None = None, data: object = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
+class ProtocolError(AgentError):
+    """Something arrived that ACP or its transport does not allow."""
+
+
+class SandboxError(SessionWidgetsError):
+    """A sandbox or its provider failed."""
+
+
+class SandboxAuth(SandboxError):
+    """The provider refused the credentials."""
+
+
+class SandboxGone(SandboxError):
+    """The sandbox no longer exists."""
+
+
+class SandboxNotRunning(SandboxError):
+    """The sandbox exists but is parked."""
+
+
+class SandboxBusy(SandboxError):
+    """The provider is rate limiting; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SandboxQuota(SandboxError):
+    """A limit of the provider's account is reached."""
+
+
+class ExecTimeout(SandboxError, TimeoutError):
+    """A command ran longer than its timeout and was killed."""
+
+
+class NotFound(SandboxError, FileNotFoundError):
+    """No such file or directory in the workspace."""
+
+
+class LimitExceeded(SandboxError):
+    """A configured bound was hit; the message names the limit to raise."""
+
+
+class TransportError(SandboxError):
+    """The connection broke; what happened on the other side is unknown."""
+
+
+class StoreError(SessionWidgetsError):
+    """The transcript store failed."""
+
+
+class StoreBusy(StoreError, TimeoutError):
+    """Another process holds the DuckDB file; the message names it."""
+
+    def __init__(self, message: str, *, pid: int | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+class StoreVersion(StoreError):
+    """The store was written by a newer release."""

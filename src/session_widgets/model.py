@@ -1,0 +1,259 @@
+"""Values that every layer shares. Frozen, without I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Flag, auto
+from typing import Any, Literal
+
+from session_widgets.errors import BadValue
+
+Json = Mapping[str, Any]
+Direction = Literal["out", "in", "note"]
+TurnStatus = Literal["running", "completed", "cancelled", "failed"]
+StepKind = Literal["user", "message", "thought", "tool_call", "plan", "notice", "error"]
+PermissionMode = Literal["ask", "allow_reads", "allow_edits", "allow_all", "deny"]
+Tier = Literal["warm", "resume", "load", "replay", "fresh"]
+
+SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def check_session_id(value: object) -> str:
+    """Return `value` if it can name a session, else raise `BadValue`."""
+    if isinstance(value, str) and SESSION_ID.fullmatch(value):
+        return value
+    raise BadValue(
+        f"session id must be 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'; got {value!r:.80}. "
+        "Choose another id, for example 'my-session'."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event before the store has given it a place.
+
+    `payload` is the JSON text as it was sent or received. `(source, source_seq)` names it once
+    and for all: the store ignores a draft that it already holds.
+    """
+
+    direction: Direction
+    kind: str
+    payload: str
+    source: str
+    source_seq: int
+    turn: int | None
+    ts: datetime
+    method: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An envelope or a notice, with its place in the session.
+
+    Attributes:
+        seq: 1, 2, 3, ... within the session, without gaps.
+        turn: index of the turn it belongs to (from 1), or None outside turns.
+        ts: when this side saw it, UTC.
+        direction: "out" to the agent, "in" from the agent, "note" by session_widgets.
+        method: JSON-RPC method; for a response, that of the request it answers; None for a note.
+        kind: the `sessionUpdate` value of an update, else "request", "response", "error",
+            "notification", or the name of the note (see `docs/transcripts.md`).
+        payload: the whole envelope, or the note's fields.
+    """
+
+    session_id: str
+    seq: int
+    turn: int | None
+    ts: datetime
+    direction: Direction
+    method: str | None
+    kind: str
+    payload: Json
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionOption:
+    """One way to answer; `kind` is ACP's (allow_once, allow_always, reject_once, reject_always)."""
+
+    id: str
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionState:
+    """A permission request as the transcript knows it; `outcome` is None while it is open."""
+
+    request_id: str
+    options: tuple[PermissionOption, ...]
+    outcome: Literal["selected", "cancelled"] | None = None
+    option_id: str | None = None
+    decided_by: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a person calls one line of a transcript.
+
+    Attributes:
+        turn: turn index, from 1.
+        index: place within the turn, from 0.
+        text: message, thought, notice or error text; None for tool calls and plans.
+        status: ACP's tool call status; "running" for a text step that still grows, else "completed".
+        content: ACP tool call content blocks (text, diff, terminal).
+        entries: plan entries, each with content, status and priority.
+    """
+
+    session_id: str
+    turn: int
+    index: int
+    kind: StepKind
+    first_seq: int
+    last_seq: int
+    started_at: datetime
+    ended_at: datetime
+    status: str
+    text: str | None = None
+    tool_call_id: str | None = None
+    title: str | None = None
+    tool_kind: str | None = None
+    content: Sequence[Json] = ()
+    locations: Sequence[Json] = ()
+    raw_input: Any = None
+    raw_output: Any = None
+    entries: Sequence[Json] = ()
+    permission: PermissionState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one turn as the agent reported them; None where it said nothing. `cost` in `currency`."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_read_tokens: int | None = None
+    cached_write_tokens: int | None = None
+    thought_tokens: int | None = None
+    total_tokens: int | None = None
+    context_used: int | None = None
+    context_size: int | None = None
+    cost: float | None = None
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file that differs between the start and the end of a turn; `size` in bytes, None if deleted."""
+
+    path: str
+    change: Literal["created", "modified", "deleted"]
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """A turn as the store holds it."""
+
+    session_id: str
+    index: int
+    status: TurnStatus
+    prompt: Sequence[Json]
+    started_at: datetime
+    ended_at: datetime | None = None
+    text: str = ""
+    stop_reason: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    files: tuple[FileChange, ...] = ()
+    tier: Tier | None = None
+    durable_at: datetime | None = None
+    durability_error: str | None = None
+    error: str | None = None
+    idempotency_key: str | None = None
+    owner: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session as the store holds it; `sandbox_ref` and the agent fields name what is warm, if anything."""
+
+    id: str
+    harness: str
+    sandbox: str
+    workspace: str
+    created_at: datetime
+    updated_at: datetime
+    title: str | None = None
+    model: str | None = None
+    mode: str | None = None
+    effort: str | None = None
+    sandbox_ref: str | None = None
+    connection: str | None = None
+    agent_session_id: str | None = None
+    turns: int = 0
+    status: str = "new"
+
+
+class Capability(Flag):
+    """What a sandbox provider can do; asked before the attempt."""
+
+    NONE = 0
+    PARK_KEEPS_PROCESSES = auto()
+    EXTEND = auto()
+    ISOLATED = auto()
+    FUSE = auto()
+    BUCKET = auto()
+    PORTS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRef:
+    """The name of a sandbox that can be stored: `str(ref)` is "local:3f2a..."."""
+
+    provider: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> SandboxRef:
+        """Read "provider:id"; raise `BadValue` for anything else."""
+        provider, _, id_ = text.partition(":")
+        if not provider or not id_:
+            raise BadValue(f"a sandbox reference reads 'provider:id', for example 'local:3f2a'; got {text!r:.80}")
+        return cls(provider, id_)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a port of a sandbox answers; `headers` carry the token and must not be logged."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """Outcome of a command: exit code (negative: killed by that signal), output as text and as bytes."""
+
+    code: int
+    out: str
+    err: str
+    out_bytes: bytes = field(default=b"", repr=False)
+    err_bytes: bytes = field(default=b"", repr=False)
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One entry of a workspace; `path` is relative to it, `size` in bytes, `modified` in UTC."""
+
+    path: str
+    name: str
+    type: Literal["file", "directory", "symlink", "other"]
+    size: int
+    modified: datetime
