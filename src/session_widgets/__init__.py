@@ -5,12 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import session_widgets.sessions  # loaded first, so that the function of the same name stays bound below
 from session_widgets import errors
+from session_widgets.store import sessions, store
 
 if TYPE_CHECKING:
     from session_widgets.model import Event, ExecResult, FileChange, FileInfo, Step, Usage
     from session_widgets.sessions import PermissionRequest, Session, Transcript, Turn, open_session
-    from session_widgets.store import Store, sessions, store
+    from session_widgets.store import Store
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 
 __version__ = "0.1.0"
@@ -28,8 +30,6 @@ _HOMES = {
     "Turn": "sessions",
     "open_session": "sessions",
     "Store": "store",
-    "sessions": "store",
-    "store": "store",
     "Chat": "widgets",
     "FileBrowser": "widgets",
     "SessionPanel": "widgets",
