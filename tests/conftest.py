@@ -1,0 +1,67 @@
+"""What holds for every test: this machine only, a data directory of its own, and nothing left running.
+
+`@pytest.mark.needs("chromium")` leaves a test out where something is missing, and says why in the summary.
+`REQUIRE=all` turns every test that is left out into a failure, except for data beside the repository.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import guard
+import needs
+
+REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*names): leave out where one is missing; names stand in tests/needs.py")
+    guard.refuse_network()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            if why := needs.missing(name):
+                pytest.skip(why)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    return _required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    return _required((yield))
+
+
+def _required(report: Any) -> Any:
+    """Under REQUIRE=all, make a failure of what was left out."""
+    if REQUIRE_ALL and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        why = report.longrepr[-1] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if "needs shared data" not in why:
+            report.outcome = "failed"
+            report.longrepr = f"REQUIRE=all, but this was left out: {why}"
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    census = guard.Census(tmp_path_factory.getbasetemp())
+    yield
+    if left := census.left():
+        pytest.fail("processes were left running:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This test's own SESSION_WIDGETS_HOME."""
+    path = tmp_path / "home"
+    monkeypatch.setenv("SESSION_WIDGETS_HOME", str(path))
+    return path

@@ -1,0 +1,54 @@
+"""What some tests need besides the package, how to see whether it is here, and how to get it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KERNELS = ROOT / ".cache" / "kernels"
+"""Set JUPYTER_PATH to it and the kernels "ipykernel-6.31", "ipykernel-7.3" and "ipykernel-7.4" are known."""
+SANDBOX_AGENT = ROOT / "tests" / "sandbox_agent" / "node_modules"
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something a test cannot do without: `probe` finds it, `remedy` says how to get it."""
+
+    probe: Callable[[], object]
+    remedy: str
+
+
+def chromium() -> str | None:
+    """Path of Debian's Chromium, or of Chrome under one of its other names."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def tmpfs() -> bool:
+    """Whether this user may mount a small file system (in a mount namespace of its own)."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("unshare"):
+        return False
+    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/mnt"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+NEEDS = {
+    "chromium": Need(chromium, "apt-get install chromium"),
+    "node": Need(lambda: shutil.which("node") and shutil.which("npm"), "install Node.js 20 or newer, with npm"),
+    "sandbox-agent": Need(SANDBOX_AGENT.exists, "npm ci --prefix tests/sandbox_agent"),
+    "kernels": Need((KERNELS / "kernels" / "ipykernel-6.31").exists, "run .ci/kernels"),
+    "tmpfs": Need(tmpfs, "run as root with the right to mount"),
+}
+
+
+@functools.cache
+def missing(name: str) -> str | None:
+    """None if the need is met, else one line that says what is missing and how to get it."""
+    need = NEEDS[name]
+    return None if need.probe() else f"needs {name}: {need.remedy}"
