@@ -1,0 +1,74 @@
+# One command per need, the same by hand and in .ci/run. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell .ci/find-python)
+NPM := $(shell command -v npm)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
+NODE_MODULES := $(if $(NPM),$(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard js/package-lock.json tests/*/package-lock.json)))
+ARGS ?=
+
+.PHONY: help demo install test test-js lint format bundles bench lock clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+demo: .venv/.demo  ## one session in the terminal, then the first notebook (ARGS=--no-lab: the terminal part alone)
+	@$(BIN)/python notebooks/demo.py $(ARGS)
+
+install: .venv/.dev  ## everything that development needs, into .venv
+
+test: .venv/.dev .cache/kernels/.installed $(NODE_MODULES) test-js  ## all that this machine can carry (ARGS: for pytest; REQUIRE=all: leave nothing out)
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-js: $(NODE_MODULES)
+	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent typecheck && $(NPM) --prefix js run --silent test; \
+	  else echo "left out: the tests of js/ need Node.js 20 or newer, with npm"; [ "$${REQUIRE:-}" != all ]; fi
+
+lint: .venv/.dev  ## ruff, mypy and import-linter
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/.dev  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bundles: js/node_modules/.installed  ## rebuild the front end into src/session_widgets/static
+	@$(NPM) --prefix js run --silent build
+
+bench: .venv/.dev $(NODE_MODULES)  ## measure; results go to the terminal
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock:  ## write requirements/*.txt anew from pyproject.toml (needs uv: pip install uv)
+	@.ci/lock
+
+clean:  ## remove what the commands above made
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache js/node_modules tests/*/node_modules
+
+.venv/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer found. Install one, or say where it is: make demo PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
+
+.venv/.demo: requirements/demo.txt pyproject.toml | .venv/bin/python
+	@echo "Installing JupyterLab and the rest into .venv: about a minute, once."
+	@$(PIP) --requirement requirements/demo.txt
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+	@echo "Installing what development needs into .venv: about a minute, once."
+	@$(PIP) --requirement requirements/dev.txt
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+.cache/kernels/.installed: .ci/kernels requirements/dev.txt | .venv/.dev
+	@.ci/kernels && touch $@
+
+%/node_modules/.installed: %/package-lock.json
+	@$(NPM) ci --prefix $* --no-audit --no-fund --silent && touch $@ \
+	  || echo "npm ci failed in $*: the tests that need it are left out" >&2
