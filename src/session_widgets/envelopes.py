@@ -1,0 +1,87 @@
+"""Reading ACP envelopes that may hold anything: a value of the wrong type counts as absent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from session_widgets.model import Json
+
+QUOTE_LIMIT = 2000
+"""Longest piece of foreign output, in characters, that a readable text repeats."""
+
+
+def as_text(value: object) -> str | None:
+    """Return a string, or None for anything else."""
+    return value if isinstance(value, str) else None
+
+
+def as_object(value: object) -> Json:
+    """Return a JSON object, or an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_objects(value: object) -> tuple[Json, ...]:
+    """Return the objects of a JSON array; nothing for anything else."""
+    return tuple(item for item in value if isinstance(item, Mapping)) if isinstance(value, list | tuple) else ()
+
+
+def as_time(value: object) -> datetime | None:
+    """Return an ISO 8601 text as a time, UTC unless it says otherwise; None for anything else."""
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def update_of(envelope: Json) -> Json:
+    """Return the update that a `session/update` notification carries."""
+    return as_object(as_object(envelope.get("params")).get("update"))
+
+
+def permission_request_id(connection: str, rpc_id: object) -> str:
+    """Return the name of an agent's request that is unique over all its processes."""
+    return f"{connection}/{json.dumps(rpc_id)}"
+
+
+def block_text(block: Json) -> str:
+    """Return the text of an ACP content block, or a readable stand-in such as "[image/png, 12 kB]"."""
+    kind = as_text(block.get("type")) or "content"
+    if kind == "text":
+        return as_text(block.get("text")) or ""
+    if kind == "resource":
+        block = as_object(block.get("resource"))
+    data = as_text(block.get("data")) or as_text(block.get("blob"))
+    size = block.get("size")
+    if data is not None:
+        size = len(data) * 3 // 4 - data[-2:].count("=")
+    elif (text := as_text(block.get("text"))) is not None:
+        size = len(text.encode("utf-8", "replace"))
+    words = [as_text(block.get("name")) or as_text(block.get("uri")), as_text(block.get("mimeType")), _bytes(size)]
+    return f"[{', '.join(filter(None, words)) or kind}]"
+
+
+def rpc_error_text(error: object) -> str:
+    """Return the message of a JSON-RPC error object, with the detail that agents put into `data`."""
+    body = as_object(error)
+    message = as_text(body.get("message")) or "The agent answered with an error"
+    data = body.get("data")
+    detail = data if isinstance(data, str) else as_object(data).get("details") or as_object(data).get("message")
+    return f"{message}: {detail[:QUOTE_LIMIT]}" if isinstance(detail, str) and detail not in message else message
+
+
+def quote(value: object) -> str:
+    """Return the end of foreign output on a line of its own, or nothing."""
+    text = value.strip() if isinstance(value, str) else ""
+    return f"\n{text[-QUOTE_LIMIT:]}" if text else ""
+
+
+def _bytes(size: object) -> str | None:
+    if not isinstance(size, int):
+        return None
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= factor:
+            return f"{size / factor:.0f} {unit}"
+    return f"{size} B"
