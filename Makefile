@@ -25,7 +25,7 @@ test: .venv/.dev .cache/kernels/.installed $(NODE_MODULES) test-js  ## all that 
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-js: $(NODE_MODULES)
-	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent typecheck && $(NPM) --prefix js run --silent test; \
+	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check && $(NPM) --prefix js run --silent test; \
 	  else echo "left out: the tests of js/ need Node.js 20 or newer, with npm"; [ "$${REQUIRE:-}" != all ]; fi
 
 lint: .venv/.dev  ## ruff, mypy and import-linter
