@@ -1,0 +1,96 @@
+"""What all widgets share: one session, one stream, named operations, and a snapshot that a saved notebook keeps."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+from IPython.display import HTML, display, update_display
+
+from session_widgets.model import Event
+from session_widgets.widgets._conversation import Conversation
+from session_widgets.widgets._rpc import Buffers, Operation, Rpc
+from session_widgets.widgets._static_html import static_html
+from session_widgets.widgets._stream import Stream
+from session_widgets.widgets._workspace import Workspace
+
+if TYPE_CHECKING:
+    from session_widgets.sessions import Session
+
+STATIC = Path(__file__).parent.parent / "static"
+
+
+class SessionWidget(anywidget.AnyWidget):
+    """A view of one session. Subclasses say whether it shows the conversation, the files, or both.
+
+    Handlers may be called on any thread, and not at all while a cell runs: they only start work.
+    """
+
+    conversation: bool = True
+    files: bool = True
+
+    session_id = traitlets.Unicode().tag(sync=True)
+    snapshot_id = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session_id=session.id, snapshot_id=uuid.uuid4().hex)
+        self._session = session
+        self._shown = False
+        self._stream = Stream(session, self.send, watch=self._on_events, transcript=self.conversation)
+        self._workspace = Workspace(session, self._stream.push, lambda: self._stream.running)
+        self._rpc = Rpc(self._operations(), self.send)
+        self.on_msg(self._receive)
+
+    def close(self) -> None:
+        """Let go of the session; the page keeps what it has drawn."""
+        self._stream.close()
+        self._workspace.close()
+        super().close()
+
+    def _operations(self) -> dict[str, Operation]:
+        operations: dict[str, Operation] = {}
+        if self.conversation:
+            operations |= Conversation(self._session, self._stream).operations()
+        if self.files:
+            operations |= self._workspace.operations()
+        return operations
+
+    def _open(self) -> None:
+        self._stream.open()
+        if self.files:
+            self._workspace.open()
+
+    def _receive(self, _: Any, content: Mapping[str, Any], buffers: Buffers) -> None:
+        self._session._buttons_live = threading.current_thread() is not threading.main_thread()
+        match content.get("kind"):
+            case "hello":
+                self._open()
+                self._stream.hello(str(content.get("view")))
+            case "ack":
+                self._stream.ack(int(content.get("n", 0)))
+            case "rpc":
+                self._rpc.call(content, buffers)
+            case "cancel":
+                self._rpc.cancel(content)
+
+    def _on_events(self, events: list[Event]) -> None:
+        self._workspace.watch(events)
+        if self._shown and any(event.kind == "turn_ended" for event in events):
+            update_display(self._static(), display_id=self.snapshot_id)
+
+    def _ipython_display_(self) -> None:
+        """Draw the widget, and beside it the static snapshot that the live widget hides."""
+        self._open()
+        bundle = self._repr_mimebundle_()
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        display(data, metadata=metadata, raw=True)
+        display(self._static(), display_id=self.snapshot_id)
+        self._shown = True
+
+    def _static(self) -> HTML:
+        return HTML(static_html(self._session, self._stream, self.snapshot_id))

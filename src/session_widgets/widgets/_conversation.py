@@ -1,0 +1,68 @@
+"""What the chat may ask the kernel for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from session_widgets.errors import BadValue
+from session_widgets.widgets._rpc import Answer, Buffers, Operation
+from session_widgets.widgets._stream import Stream
+from session_widgets.widgets._wire import safe, step_image, step_text
+
+if TYPE_CHECKING:
+    from session_widgets.sessions import Session
+
+_TEXT_CHUNK = 256 * 1024
+_MAX_PROMPT = 1024 * 1024
+
+
+class Conversation:
+    """The operations of the chat over one session."""
+
+    def __init__(self, session: Session, stream: Stream) -> None:
+        self._session = session
+        self._stream = stream
+
+    def operations(self) -> dict[str, Operation]:
+        """Return what the page may call, by name."""
+        return {
+            "start": self._start,
+            "cancel": self._cancel,
+            "answer": self._answer,
+            "page": self._page,
+            "text": self._text,
+            "image": self._image,
+        }
+
+    def _start(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        prompt = args.get("prompt")
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise BadValue("a prompt must be text that is not empty")
+        if len(prompt) > _MAX_PROMPT:
+            raise BadValue(f"a prompt may have {_MAX_PROMPT:,} characters; got {len(prompt):,}. Put it in a file.")
+        key = args.get("key")
+        turn = self._session.start(prompt, idempotency_key=key if isinstance(key, str) else None)
+        return Answer({"turn": turn.index})
+
+    def _cancel(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        self._session.cancel()
+        return Answer()
+
+    def _answer(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        request = next((r for r in self._session.pending if r.id == args.get("request")), None)
+        if request is None:
+            return Answer({"taken": False})
+        return Answer({"taken": request.choose(str(args.get("option")))})
+
+    def _page(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        return Answer(self._stream.page((int(args["turn"]), int(args["index"]))))
+
+    def _text(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        whole = step_text(self._stream.step(int(args["turn"]), int(args["index"])), str(args["part"]))
+        offset = max(0, int(args["offset"]))
+        return Answer({"text": safe(whole[offset : offset + _TEXT_CHUNK]), "offset": offset, "length": len(whole)})
+
+    def _image(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        step = self._stream.step(int(args["turn"]), int(args["index"]))
+        return Answer(None, (step_image(step, int(args["block"])),))

@@ -1,0 +1,267 @@
+"""What travels between a widget and its page. `js/src/lib/protocol.ts` is the same in TypeScript.
+
+Kernel to page: `batch` (changes, numbered 1, 2, 3, ...), `snapshot` (the state after batch `n`, which is also the
+answer to `hello`), `reply` (of one `rpc`). Page to kernel: `hello` (a new page, or one that saw a gap), `ack`, `ping`,
+`rpc`, `cancel`. A request is named by a number, never by a string: ipykernel 7.4 keeps a route for each string id.
+
+Times are milliseconds since 1970 UTC, sizes are bytes, lengths are characters.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+MAX_ITEMS = 500
+MAX_BYTES = 256 * 1024
+MAX_CHUNK = 4 * 1024 * 1024
+CLIP = 64 * 1024
+"""Characters of one step that are sent without being asked for."""
+
+
+class Text(TypedDict):
+    """The start of a text and its whole length."""
+
+    text: str
+    length: int
+
+
+class TextBlock(TypedDict):
+    """Output of a tool."""
+
+    type: Literal["text"]
+    body: Text
+
+
+class DiffBlock(TypedDict):
+    """A change to one file; `old` is None for a new file."""
+
+    type: Literal["diff"]
+    path: str
+    old: Text | None
+    new: Text
+
+
+class ImageBlock(TypedDict):
+    """An image in a tool's output, fetched by the `image` operation."""
+
+    type: Literal["image"]
+    mime: str
+    size: int
+
+
+class NoteBlock(TypedDict):
+    """Anything else, said in words."""
+
+    type: Literal["note"]
+    label: str
+
+
+Block = TextBlock | DiffBlock | ImageBlock | NoteBlock
+
+
+class OptionView(TypedDict):
+    """One answer to a permission request."""
+
+    id: str
+    name: str
+    kind: str
+
+
+class PermissionView(TypedDict):
+    """A permission request; `outcome` is None while it is open."""
+
+    request: str
+    options: list[OptionView]
+    outcome: str | None
+    option: str | None
+    by: str | None
+    reason: str | None
+
+
+class ToolView(TypedDict):
+    """The parts that only a tool call has; `command` is what a shell would run, if it runs one."""
+
+    title: str
+    kind: str
+    command: str | None
+    input: Text | None
+    blocks: list[Block]
+    paths: list[str]
+    permission: PermissionView | None
+
+
+class EntryView(TypedDict):
+    """One line of a plan."""
+
+    content: str
+    status: str
+    priority: str
+
+
+class StepView(TypedDict):
+    """One step, its texts clipped to `CLIP` characters together."""
+
+    turn: int
+    index: int
+    kind: str
+    status: str
+    started: int
+    ended: int
+    body: NotRequired[Text]
+    tool: NotRequired[ToolView]
+    entries: NotRequired[list[EntryView]]
+
+
+class UsageView(TypedDict):
+    """Tokens and cost of a turn; None where the agent said nothing."""
+
+    input: int | None
+    output: int | None
+    total: int | None
+    context_used: int | None
+    context_size: int | None
+    cost: float | None
+    currency: str | None
+
+
+class FileView(TypedDict):
+    """A file that a turn changed."""
+
+    path: str
+    change: str
+    size: int | None
+
+
+class TurnView(TypedDict):
+    """One turn without its steps."""
+
+    turn: int
+    status: str
+    started: int
+    ended: int | None
+    stop_reason: str | None
+    usage: UsageView
+    files: list[FileView]
+    tier: str | None
+    error: str | None
+    durability_error: str | None
+
+
+class SessionView(TypedDict):
+    """What the header shows."""
+
+    id: str
+    title: str | None
+    harness: str
+    sandbox: str
+    workspace: str
+    model: str | None
+    mode: str | None
+    status: str
+    turns: int
+
+
+class EntryInfo(TypedDict):
+    """One entry of a folder."""
+
+    path: str
+    name: str
+    type: str
+    size: int
+    modified: int
+
+
+class StepItem(TypedDict):
+    """A step as it is now."""
+
+    type: Literal["step"]
+    step: StepView
+
+
+class AppendItem(TypedDict):
+    """Text that a step gained; `length` is its whole length now, of which only `CLIP` characters are sent."""
+
+    type: Literal["append"]
+    turn: int
+    index: int
+    text: str
+    length: int
+    at: int
+
+
+class TurnItem(TypedDict):
+    """A turn as it is now."""
+
+    type: Literal["turn"]
+    turn: TurnView
+
+
+class SessionItem(TypedDict):
+    """The session as it is now."""
+
+    type: Literal["session"]
+    session: SessionView
+
+
+class ListingItem(TypedDict):
+    """A folder as it is now; `more` entries are left out. `error` says why it could not be read."""
+
+    type: Literal["listing"]
+    path: str
+    entries: list[EntryInfo]
+    more: int
+    error: str | None
+
+
+Item = StepItem | AppendItem | TurnItem | SessionItem | ListingItem
+
+
+class Batch(TypedDict):
+    """Changes since batch `n - 1`; `now` is the kernel's clock."""
+
+    kind: Literal["batch"]
+    n: int
+    now: int
+    items: list[Item]
+
+
+class Page(TypedDict):
+    """A run of steps, oldest first, with the turns they belong to; `earlier` says that older ones exist."""
+
+    turns: list[TurnView]
+    steps: list[StepView]
+    earlier: bool
+
+
+class Snapshot(TypedDict):
+    """The state after batch `n`. `view` names the page that asked; None is for every page that is not in step.
+
+    `reset` asks the pages that are in step to start again from here, too.
+    """
+
+    kind: Literal["snapshot"]
+    view: str | None
+    reset: bool
+    n: int
+    now: int
+    session: SessionView
+    page: Page
+    listings: list[ListingItem]
+
+
+class Failure(TypedDict):
+    """Why an operation failed: the class of the error and what it says."""
+
+    type: str
+    message: str
+
+
+class Reply(TypedDict):
+    """The answer to an `rpc`, to the page that asked; bytes are beside it in the buffers."""
+
+    kind: Literal["reply"]
+    view: str
+    id: int
+    ok: bool
+    value: Any
+    error: Failure | None

@@ -1,0 +1,76 @@
+"""The summary that a saved notebook shows where no kernel answers: plain HTML, no script, at most 150 kB."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from session_widgets.model import Step
+from session_widgets.widgets._stream import Stream
+
+if TYPE_CHECKING:
+    from session_widgets.sessions import Session
+
+_MAX_BYTES = 150_000
+_MAX_TEXT = 4_000
+_MARKS = {"completed": "✓", "failed": "✗", "pending": "…", "in_progress": "…", "running": "…", "cancelled": "–"}
+_BIDI = {c: f"[U+{c:04X}]" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_STYLE = (
+    "font:13px/1.5 system-ui,sans-serif;border:1px solid #8884;border-radius:8px;padding:10px 14px;max-width:900px;"
+    "overflow-wrap:anywhere"
+)
+_PRE = "margin:4px 0;white-space:pre-wrap;font:12px/1.45 ui-monospace,monospace"
+
+
+def static_html(session: Session, stream: Stream, uid: str) -> str:
+    """Return the newest steps as escaped HTML; the live widget hides it by `uid`."""
+    head = (
+        f'<div data-sw-for="{uid}" style="{_STYLE}"><b>{_text(session.title or session.id)}</b> '
+        f'<span style="opacity:.65">{_text(session.harness)} · {_text(session.sandbox)} · as of the last save</span>'
+    )
+    foot = "</div>"
+    room = _MAX_BYTES - len(head.encode()) - len(foot) - 200
+    rows: list[str] = []
+    for step in stream.steps():
+        row = _row(step)
+        room -= len(row.encode())
+        if room < 0:
+            rows.append('<p style="opacity:.65">Earlier steps are in the store.</p>')
+            break
+        rows.append(row)
+    if not rows:
+        rows.append('<p style="opacity:.65">No messages yet.</p>')
+    return head + "".join(reversed(rows)) + foot
+
+
+def _row(step: Step) -> str:
+    match step.kind:
+        case "user":
+            return (
+                f'<p style="background:#8881;border-radius:8px;padding:6px 10px;white-space:pre-wrap">{_clip(step)}</p>'
+            )
+        case "tool_call":
+            mark = _MARKS.get(step.status, "•")
+            title = _text(step.title or step.tool_call_id or "tool call")
+            return f'<p style="margin:4px 0"><code>{mark} {title}</code></p>'
+        case "plan":
+            lines = "".join(
+                f"<li>{_MARKS.get(str(entry.get('status')), '•')} {_text(str(entry.get('content', ''))[:500])}</li>"
+                for entry in step.entries[:50]
+            )
+            return f'<ul style="margin:4px 0;list-style:none;padding-left:8px">{lines}</ul>'
+        case "thought":
+            return f'<details><summary>Thought</summary><pre style="{_PRE}">{_clip(step)}</pre></details>'
+        case "error":
+            return f'<p style="color:#c33;white-space:pre-wrap">{_clip(step)}</p>'
+        case _:
+            return f'<p style="margin:6px 0;white-space:pre-wrap">{_clip(step)}</p>'
+
+
+def _clip(step: Step) -> str:
+    text = step.text or ""
+    return _text(text[:_MAX_TEXT]) + (f"… ({len(text):,} characters)" if len(text) > _MAX_TEXT else "")
+
+
+def _text(text: str) -> str:
+    return escape(text.encode("utf-8", "replace").decode().translate(_BIDI))

@@ -1,0 +1,306 @@
+"""The live side of a widget: committed events in, numbered batches out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from session_widgets.fold import Fold
+from session_widgets.model import Event, SessionRecord, Step
+from session_widgets.widgets._protocol import (
+    CLIP,
+    MAX_BYTES,
+    MAX_ITEMS,
+    AppendItem,
+    Batch,
+    Item,
+    ListingItem,
+    Page,
+    Snapshot,
+    StepView,
+)
+from session_widgets.widgets._wire import millis, safe, session_view, step_view, turn_view
+
+if TYPE_CHECKING:
+    from session_widgets.sessions import Session
+
+log = logging.getLogger(__name__)
+
+PAGE_STEPS = 120
+_WINDOW = 16
+"""Batches that may be unacknowledged before the pace drops. A kernel that runs a cell may hear no page at all, so a
+full window slows the stream down and never stops it."""
+_BEHIND_STEPS = 400
+_BEHIND_BATCHES = 4
+"""Changes since the last flush beyond which a new snapshot costs less than the changes."""
+
+
+class Stream:
+    """Folds a session's events and keeps its pages in step.
+
+    Until a page has said hello every message is a snapshot, so that a panel fills even where the kernel hears
+    nothing until a running cell ends. All methods may be called from any thread.
+
+    Args:
+        session: the session to follow.
+        send: hands one message to every page.
+        watch: told of each batch of events, after the fold.
+        transcript: whether the pages draw steps and turns; if not, only the session and listings are sent.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        send: Callable[[Any], None],
+        *,
+        watch: Callable[[list[Event]], None] | None = None,
+        transcript: bool = True,
+    ) -> None:
+        self._session = session
+        self._send = send
+        self._watch = watch
+        self._transcript = transcript
+        self._fold = Fold(session.id)
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._counts: dict[int, int] = {}
+        self._steps: dict[tuple[int, int], list[str] | None] = {}
+        self._turns: set[int] = set()
+        self._session_changed = False
+        self._items: list[Item] = []
+        self._listings: dict[str, ListingItem] = {}
+        self._joined = False
+        self._open = False
+        self._n = 0
+        self._acked = 0
+        self._key_at = 0.0
+        self._unsubscribe: Callable[[], None] | None = None
+
+    def open(self) -> None:
+        """Start to follow the session; later calls do nothing."""
+        with self._lock:
+            if self._open:
+                return
+            self._open = True
+        threading.Thread(target=self._run, name=f"widget-{self._session.id}", daemon=True).start()
+        self._unsubscribe = self._session.subscribe(self._on_events, after=0)
+
+    def close(self) -> None:
+        """Stop; the pages keep what they have."""
+        with self._lock:
+            self._open = False
+            unsubscribe, self._unsubscribe = self._unsubscribe, None
+        self._wake.set()
+        if unsubscribe is not None:
+            unsubscribe()
+
+    def hello(self, view: str) -> None:
+        """Answer a new page, or one that missed a batch, with the state as it is."""
+        with self._lock:
+            self._joined = True
+            self._flush()
+            self._acked = self._n
+            self._send_snapshot(view)
+
+    def ack(self, n: int) -> None:
+        """Note that a page has drawn batch `n`."""
+        with self._lock:
+            self._acked = min(max(self._acked, n), self._n)
+
+    def push(self, item: ListingItem) -> None:
+        """Send a folder listing with the next batch."""
+        with self._lock:
+            self._listings[item["path"]] = item
+            self._items.append(item)
+        self._wake.set()
+
+    def forget(self, path: str) -> None:
+        """Drop a folder from later snapshots."""
+        with self._lock:
+            self._listings.pop(path, None)
+
+    def page(self, before: tuple[int, int] | None = None) -> Page:
+        """Return the newest steps that lie before `(turn, index)`, at most 256 KB of them."""
+        with self._lock:
+            views: list[StepView] = []
+            turns: dict[int, Any] = {}
+            size, earlier = 0, False
+            for step in self._backwards(before) if self._transcript else ():
+                view = step_view(step)
+                size += _size(view)
+                if views and (size > MAX_BYTES * 3 // 4 or len(views) == PAGE_STEPS):
+                    earlier = True
+                    break
+                views.append(view)
+                if step.turn not in turns:
+                    turns[step.turn] = turn_view(self._fold.turn(step.turn))
+                    size += _size(turns[step.turn])
+            return {"turns": list(reversed(turns.values())), "steps": views[::-1], "earlier": earlier}
+
+    def step(self, turn: int, index: int) -> Step:
+        """Return one step in full."""
+        with self._lock:
+            return self._fold.step(turn, index)
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the steps, newest first."""
+        with self._lock:
+            yield from self._backwards(None)
+
+    @property
+    def running(self) -> bool:
+        """Whether the newest turn runs."""
+        with self._lock:
+            return bool(self._counts) and self._fold.turn(max(self._counts)).status == "running"
+
+    def _unknown(self) -> SessionRecord:
+        """The session as its object knows it, until the first event says more."""
+        session, now = self._session, datetime.now(UTC)
+        return SessionRecord(session.id, session.harness, session.sandbox, "", now, now, title=session.title)
+
+    def _backwards(self, before: tuple[int, int] | None) -> Iterator[Step]:
+        for turn in sorted(self._counts, reverse=True):
+            if before is not None and turn > before[0]:
+                continue
+            end = self._counts[turn] if before is None or turn < before[0] else min(before[1], self._counts[turn])
+            for index in range(end - 1, -1, -1):
+                yield self._fold.step(turn, index)
+
+    def _on_events(self, events: list[Event]) -> None:
+        with self._lock:
+            for event in events:
+                self._feed(event)
+        if self._watch is not None:
+            self._watch(events)
+        self._wake.set()
+
+    def _feed(self, event: Event) -> None:
+        for change in self._fold.feed(event):
+            key = (change.turn, change.index)
+            self._counts[change.turn] = max(self._counts.get(change.turn, 0), change.index + 1)
+            if not self._transcript:
+                continue
+            if change.append is None:
+                self._steps[key] = None
+            elif (pieces := self._steps.setdefault(key, [])) is not None:
+                pieces.append(change.append)
+        if event.direction == "note":
+            self._session_changed = True
+        if (
+            self._transcript
+            and event.turn is not None
+            and (event.direction == "note" or event.kind in ("usage_update", "response"))
+        ):
+            self._turns.add(event.turn)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            with self._lock:
+                if not self._open:
+                    return
+                self._wake.clear()
+                try:
+                    self._flush()
+                except Exception:
+                    log.exception("a widget of session %s could not send", self._session.id)
+                pause = self._pause()
+            time.sleep(pause)
+
+    def _pause(self) -> float:
+        unacked = self._n - self._acked
+        if not self._joined:
+            return 0.4
+        return 0.04 if unacked <= _WINDOW else 0.1 if unacked <= 600 else 1.0
+
+    def _flush(self) -> None:
+        """Send what changed. The caller holds the lock, so that no page sees batches out of order."""
+        if not (self._steps or self._turns or self._items or self._session_changed):
+            return
+        batches = [] if not self._joined or len(self._steps) > _BEHIND_STEPS else list(_batches(self._drain()))
+        if not 0 < len(batches) <= _BEHIND_BATCHES:
+            self._clear()
+            self._n += 1
+            self._send_snapshot(None, reset=True)
+            return
+        for items in batches:
+            self._n += 1
+            batch: Batch = {"kind": "batch", "n": self._n, "now": _now(), "items": items}
+            self._send(batch)
+        if self._n - self._acked > _WINDOW and time.monotonic() - self._key_at > 3:
+            self._send_snapshot(None)
+
+    def _clear(self) -> None:
+        self._steps.clear()
+        self._turns.clear()
+        self._items.clear()
+        self._session_changed = False
+
+    def _drain(self) -> list[Item]:
+        items: list[Item] = []
+        if self._session_changed:
+            items.append({"type": "session", "session": session_view(self._fold.session() or self._unknown())})
+        items.extend({"type": "turn", "turn": turn_view(self._fold.turn(turn))} for turn in sorted(self._turns))
+        for (turn, index), pieces in self._steps.items():
+            step = self._fold.step(turn, index)
+            if pieces is None:
+                items.append({"type": "step", "step": step_view(step)})
+            else:
+                items.append(_append(step, "".join(pieces)))
+        items.extend(self._items)
+        self._clear()
+        return items
+
+    def _send_snapshot(self, view: str | None, *, reset: bool = False) -> None:
+        self._key_at = time.monotonic()
+        snapshot: Snapshot = {
+            "kind": "snapshot",
+            "view": view,
+            "reset": reset,
+            "n": self._n,
+            "now": _now(),
+            "session": session_view(self._fold.session() or self._unknown()),
+            "page": self.page(),
+            "listings": list(self._listings.values()),
+        }
+        self._send(snapshot)
+
+
+def _append(step: Step, text: str) -> AppendItem:
+    length = len(step.text or "")
+    room = max(0, CLIP - (length - len(text)))
+    return {
+        "type": "append",
+        "turn": step.turn,
+        "index": step.index,
+        "text": safe(text[:room]),
+        "length": length,
+        "at": millis(step.ended_at),
+    }
+
+
+def _batches(items: list[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        grown = _size(item)
+        if batch and (len(batch) == MAX_ITEMS or size + grown > MAX_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += grown
+    if batch:
+        yield batch
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
