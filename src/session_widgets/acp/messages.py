@@ -1,0 +1,88 @@
+"""JSON-RPC envelopes of ACP: how to build one, how to name one. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from session_widgets.model import Json
+
+PROTOCOL_VERSION = 1
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+AGENT_EXITED = "_adapter/agent_exited"
+INVALID_STDOUT = "_adapter/invalid_stdout"
+
+_LONGEST_KIND = 64
+
+
+def initialize_params(version: str) -> dict[str, Any]:
+    """Parameters of `initialize`: this client (of release `version`) lends the agent no file system and no terminal."""
+    return {
+        "protocolVersion": PROTOCOL_VERSION,
+        "clientCapabilities": {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False},
+        "clientInfo": {"name": "session-widgets", "version": version},
+    }
+
+
+def request(request_id: str, method: str, params: Json) -> dict[str, Any]:
+    """A message that wants an answer."""
+    return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+
+
+def notification(method: str, params: Json) -> dict[str, Any]:
+    """A message that wants none."""
+    return {"jsonrpc": "2.0", "method": method, "params": params}
+
+
+def result(asked: Json, value: Json | None) -> dict[str, Any]:
+    """The answer to the agent's request `asked`."""
+    return {"jsonrpc": "2.0", "id": asked["id"], "result": value}
+
+
+def error(asked: Json, code: int, message: str) -> dict[str, Any]:
+    """The refusal of the agent's request `asked`."""
+    return {"jsonrpc": "2.0", "id": asked["id"], "error": {"code": code, "message": message}}
+
+
+def method_of(message: Json) -> str | None:
+    """Method of a request or notification; None for a response and for what is no JSON-RPC."""
+    method = message.get("method")
+    return method if isinstance(method, str) else None
+
+
+def is_request(message: Json) -> bool:
+    """Whether its sender waits for an answer. A method makes the difference, since both sides may use one id."""
+    return "id" in message and method_of(message) is not None
+
+
+def classify(message: Json, methods: Mapping[str | int, str]) -> tuple[str | None, str]:
+    """Name an envelope as an event does.
+
+    Args:
+        message: the envelope, of either direction.
+        methods: method of each request that `message` may answer, by its id.
+
+    Returns:
+        `(method, kind)` of `session_widgets.Event`.
+    """
+    method = method_of(message)
+    if method is None:
+        id_ = message.get("id")
+        asked = methods.get(id_) if isinstance(id_, str | int) else None
+        if "error" in message:
+            return asked, "error"
+        return asked, "response" if "result" in message else "notification"
+    if "id" in message:
+        return method, "request"
+    if method == "session/update":
+        return method, _update_kind(message) or "notification"
+    return method, "notification"
+
+
+def _update_kind(message: Json) -> str | None:
+    try:
+        kind = message["params"]["update"]["sessionUpdate"]
+    except (KeyError, TypeError, IndexError):
+        return None
+    return kind if isinstance(kind, str) and len(kind) <= _LONGEST_KIND and kind.isidentifier() else None

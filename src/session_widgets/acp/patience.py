@@ -1,0 +1,34 @@
+"""How long to go on trying."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds
+
+
+class Patience:
+    """Pauses that grow with each failure in a row, and an end to them after `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._failing_since: float | None = None
+        self._pause = FIRST_PAUSE
+
+    def restore(self) -> None:
+        """Something worked."""
+        self._failing_since = None
+        self._pause = FIRST_PAUSE
+
+    def is_over(self) -> bool:
+        """Note a failure; True if there has been nothing else for too long."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        return now - self._failing_since >= self._seconds
+
+    async def pause(self) -> None:
+        """Wait before the next attempt."""
+        await asyncio.sleep(self._pause)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)

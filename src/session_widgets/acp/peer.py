@@ -1,0 +1,135 @@
+"""Which response belongs to which request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import uuid4
+
+from session_widgets.acp import messages
+from session_widgets.errors import AgentExited, AgentFailed
+from session_widgets.model import Json
+
+Handled = Literal["request", "response", "repeat", "notification"]
+
+_STDERR_IN_MESSAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request on its way: the envelope to post, and what will hold the result."""
+
+    envelope: dict[str, Any]
+    result: asyncio.Future[Any] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Id of the request."""
+        return str(self.envelope["id"])
+
+
+class Peer:
+    """Our side of the JSON-RPC conversation with one agent process.
+
+    It does no I/O: post the envelope of a `Call` yourself, and hand every message that arrives to
+    `handle` once it is stored. Nobody is told a result that is not stored.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._methods: dict[str | int, str] = {}
+
+    @property
+    def methods(self) -> Mapping[str | int, str]:
+        """Method of every request made or expected so far, by id: what `classify` needs for responses."""
+        return self._methods
+
+    def request(self, method: str, params: Json) -> Call:
+        """Make a request under a new id. Ids are uuids: two clients of one agent must never use the same."""
+        request_id = str(uuid4())
+        return Call(messages.request(request_id, method, params), self.expect(request_id, method))
+
+    def expect(self, request_id: str, method: str) -> asyncio.Future[Any]:
+        """Wait for the response to a request that an earlier process may have sent.
+
+        Returns:
+            A future of the response's `result`. It raises AgentFailed for an error response, AgentExited
+            if the agent ends first, and whatever `fail` is given.
+        """
+        future = asyncio.get_running_loop().create_future()
+        future.add_done_callback(_mark_retrieved)
+        self._methods[request_id] = method
+        self._waiting[request_id] = future
+        return future
+
+    def handle(self, message: Json) -> Handled:
+        """Take in one stored message of the agent.
+
+        Returns:
+            What it was: a "request" wants an answer from the caller; a "repeat" is a response to
+            nothing that is open, such as the second copy of one.
+        """
+        if messages.is_request(message):
+            return "request"
+        method = messages.method_of(message)
+        if method == messages.AGENT_EXITED:
+            self.fail_all(_agent_exited(message))
+        if method is not None or not ("result" in message or "error" in message):
+            return "notification"
+        return "response" if self._settle(message) else "repeat"
+
+    def fail(self, request_id: str, error: Exception) -> None:
+        """End one request with `error`; a request that has ended already stays as it is."""
+        future = self._waiting.pop(request_id, None)
+        if future is not None and not future.done():
+            future.set_exception(error)
+
+    def fail_all(self, error: Exception) -> None:
+        """End every open request with `error`, because no answer can come any more."""
+        for request_id in list(self._waiting):
+            self.fail(request_id, error)
+
+    def _settle(self, message: Json) -> bool:
+        id_ = message.get("id")
+        future = self._waiting.pop(id_, None) if isinstance(id_, str) else None
+        if future is None:
+            return False
+        if future.done():  # whoever waited was cancelled
+            return True
+        if "error" in message:
+            future.set_exception(_agent_failed(message["error"]))
+        else:
+            future.set_result(message["result"])
+        return True
+
+
+def _mark_retrieved(future: asyncio.Future[Any]) -> None:
+    """Keep asyncio from warning about an error that nobody came to collect."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _agent_failed(error: object) -> AgentFailed:
+    if not isinstance(error, Mapping):
+        return AgentFailed(f"the agent answered with an error that says nothing: {error!r:.200}")
+    code, data = error.get("code"), error.get("data")
+    text = str(error.get("message") or "the agent answered with an error")
+    details = data.get("details") if isinstance(data, Mapping) else data
+    if isinstance(details, str) and details not in text:
+        text = f"{text}: {details}"
+    return AgentFailed(text, code=code if isinstance(code, int) else None, data=data)
+
+
+def _agent_exited(message: Json) -> AgentExited:
+    params = message.get("params")
+    params = params if isinstance(params, Mapping) else {}
+    code, signal, stderr = params.get("code"), params.get("signal"), params.get("stderr")
+    how = f"by signal {signal}" if signal is not None else f"with code {code}"
+    tail = stderr.strip()[-_STDERR_IN_MESSAGE:] if isinstance(stderr, str) else ""
+    return AgentExited(
+        f"the agent ended {how}" + (f": {tail}" if tail else ""),
+        code=code if isinstance(code, int) else None,
+        stderr=stderr if isinstance(stderr, str) else "",
+    )

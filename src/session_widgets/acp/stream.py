@@ -1,0 +1,225 @@
+"""The numbered messages of one connection, read as server-sent events: each once, none missing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, NamedTuple
+
+import httpx
+import orjson
+
+from session_widgets.acp.messages import AGENT_EXITED, INVALID_STDOUT
+from session_widgets.acp.patience import LONGEST_PAUSE, Patience
+from session_widgets.acp.problems import error_of
+from session_widgets.acp.sse import ServerSentEvent, SseParser
+from session_widgets.errors import ProtocolError, TransportError
+
+MAX_BATCH = 500  # events
+MAX_BATCH_BYTES = 1_000_000
+READ_AHEAD_BYTES = 8_000_000
+SILENCE = 30.0  # seconds; heartbeats come every 15
+
+_RAW_IN_NOTICE = 2000
+_log = logging.getLogger(__name__)
+
+
+class Received(NamedTuple):
+    """A message of the agent: its number on this connection (from 1), its JSON as it came, and parsed."""
+
+    id: int
+    raw: bytes
+    message: dict[str, Any]
+
+
+class _NotThereYet(Exception):
+    """The agent process is still being started."""
+
+
+class _Gap(Exception):
+    """The stream left out the messages `first` to `last`."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(first, last)
+        self.first = first
+        self.last = last
+
+
+class EventStream:
+    """Reads ahead in a task of its own, and hands out what has arrived since it was last asked.
+
+    Args:
+        client: where the runner is.
+        path: of the connection.
+        last_id: number of the last message that the caller has already.
+        give_up: seconds of failing in a row after which the connection counts as broken.
+        may_appear: whether a connection that is not there may still come to be.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient, path: str, last_id: int, *, give_up: float, may_appear: Callable[[], bool]
+    ) -> None:
+        self.last_id = last_id
+        self._opened = False
+        self._client = client
+        self._path = path
+        self._give_up = give_up
+        self._may_appear = may_appear
+        self._reader: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def batches(self) -> AsyncGenerator[list[Received], None]:
+        """Yield messages after `last_id`; see `AcpConnection.batches`."""
+        if self._reader is not None:
+            raise RuntimeError("this connection is being read already")
+        if self._closed:
+            return
+        ahead = _ReadAhead(self.last_id)
+        reader = self._reader = asyncio.create_task(self._read(ahead))
+        reader.add_done_callback(lambda _: ahead.arrived.set())
+        try:
+            while True:
+                while not ahead.ready and not reader.done():
+                    ahead.arrived.clear()
+                    await ahead.arrived.wait()
+                if not ahead.ready:
+                    break
+                batch = ahead.take()
+                self.last_id = batch[-1].id
+                yield batch
+            if not reader.cancelled():
+                reader.result()
+        except _Gap as gap:
+            self.last_id = gap.last
+            raise ProtocolError(f"the runner lost messages {gap.first} to {gap.last} of this connection") from gap
+        finally:
+            self._reader = None
+            reader.cancel()
+            await asyncio.wait([reader])
+
+    async def close(self) -> None:
+        """End the iteration, whoever runs it."""
+        self._closed = True
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+
+    async def _read(self, ahead: _ReadAhead) -> None:
+        """Fill `ahead` until the agent exits, over as many HTTP responses as it takes."""
+        patience = Patience(self._give_up)
+        asked_again_at: int | None = None
+        while True:
+            opened_at, position = time.monotonic(), ahead.last_id
+            cause: Exception | None = None
+            try:
+                if await self._read_response(ahead):
+                    return
+            except _NotThereYet:
+                patience.restore()
+            except (httpx.TransportError, TransportError) as error:
+                cause = error
+            except _Gap as gap:
+                if asked_again_at == ahead.last_id:
+                    raise
+                asked_again_at = ahead.last_id
+                _log.info("messages %d to %d of %s are missing, asking again", gap.first, gap.last, self._path)
+                continue
+            if ahead.last_id > position or time.monotonic() - opened_at > LONGEST_PAUSE:
+                patience.restore()
+            elif patience.is_over():
+                reason = f": {cause!r:.200}" if cause else ": it ends the stream at once"
+                raise TransportError(f"the runner has not answered for {self._give_up:g} s{reason}") from cause
+            _log.debug("the stream of %s was cut (%r), reading on after %d", self._path, cause, ahead.last_id)
+            await patience.pause()
+
+    async def _read_response(self, ahead: _ReadAhead) -> bool:
+        """Read one HTTP response to its end; True if the agent has exited, so that nothing can follow."""
+        headers = {"accept": "text/event-stream", "accept-encoding": "identity"}
+        if ahead.last_id:
+            headers["last-event-id"] = str(ahead.last_id)
+        timeout = httpx.Timeout(self._give_up, read=SILENCE)
+        async with self._client.stream("GET", self._path, headers=headers, timeout=timeout) as response:
+            if response.status_code != 200:
+                if response.status_code == 404 and not self._opened and self._may_appear():
+                    raise _NotThereYet
+                await response.aread()
+                raise error_of(response)
+            self._opened = True
+            parser = SseParser()
+            async for chunk in response.aiter_raw():
+                if ahead.add(parser.feed(chunk)):
+                    return True
+                await ahead.room()
+        return False
+
+
+class _ReadAhead:
+    """Messages that were read and not yet handed out."""
+
+    def __init__(self, last_id: int) -> None:
+        self.last_id = last_id
+        self.ready: deque[Received] = deque()
+        self.arrived = asyncio.Event()
+        self._bytes = 0
+        self._taken = asyncio.Event()
+
+    def add(self, events: list[ServerSentEvent]) -> bool:
+        """Put in what is new; True once the agent has exited."""
+        for event in events:
+            if event.event != b"message":
+                continue
+            id_ = _number(event.id)
+            if id_ <= self.last_id:
+                continue
+            if id_ > self.last_id + 1:
+                raise _Gap(self.last_id + 1, id_ - 1)
+            received = _received(id_, event.data)
+            self.ready.append(received)
+            self.arrived.set()
+            self.last_id = id_
+            self._bytes += len(received.raw)
+            if received.message.get("method") == AGENT_EXITED:
+                return True
+        return False
+
+    async def room(self) -> None:
+        """Wait until less than READ_AHEAD_BYTES lie here."""
+        while self._bytes > READ_AHEAD_BYTES:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def take(self) -> list[Received]:
+        """Hand out the oldest, as many as make a batch."""
+        batch: list[Received] = []
+        size = 0
+        while self.ready and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+            received = self.ready.popleft()
+            size += len(received.raw)
+            batch.append(received)
+        self._bytes -= size
+        self._taken.set()
+        return batch
+
+
+def _number(id_: bytes | None) -> int:
+    if id_ is None or not id_.isdigit():
+        raise ProtocolError(f"the runner sent a message without a number: {id_!r:.80}")
+    return int(id_)
+
+
+def _received(id_: int, data: bytes) -> Received:
+    """Parse one message. What is no JSON object becomes the notice that a runner gives for such output."""
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        reason = str(error)
+    else:
+        if isinstance(message, dict):
+            return Received(id_, data, message)
+        reason = "not a JSON object"
+    raw = data[:_RAW_IN_NOTICE].decode(errors="replace")
+    notice = {"jsonrpc": "2.0", "method": INVALID_STDOUT, "params": {"error": reason, "raw": raw}}
+    return Received(id_, orjson.dumps(notice), notice)

@@ -1,0 +1,84 @@
+"""Start the sandbox-agent binary for tests, with agents of our own behind its fixed agent names."""
+
+import os
+import secrets
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from session_widgets.model import Endpoint
+
+HERE = Path(__file__).parent
+INSTALL = "npm ci --ignore-scripts --prefix tests/sandbox_agent"
+
+
+def binary() -> Path | None:
+    """Path of the server program that npm installed for this platform, or None."""
+    return next(HERE.glob("node_modules/@sandbox-agent/cli-*/bin/sandbox-agent"), None)
+
+
+@contextmanager
+def sandbox_agent(program: Path, home: Path, agents: Mapping[str, Sequence[str]]) -> Iterator[Endpoint]:
+    """Run the server on a free port until the block ends; then kill its whole process group.
+
+    Args:
+        program: what `binary()` found.
+        home: an empty directory for everything it writes.
+        agents: command for each agent; only names that it knows by heart work (claude, codex, pi, mock, ...).
+    """
+    launchers = home / "data" / "sandbox-agent" / "bin" / "agent_processes"
+    launchers.mkdir(parents=True)
+    for name, command in agents.items():
+        launcher = launchers / f"{name}-acp"
+        launcher.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        launcher.chmod(0o755)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    program.chmod(0o755)  # npm leaves that to an install script
+    # S603: the token in argv is how this server takes it; it guards a loopback port of one test.
+    server = subprocess.Popen(
+        [program, "server", "--host", "127.0.0.1", "--port", str(port), "--token", token, "--no-telemetry"],
+        env={
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "HOME": str(home),
+            "XDG_DATA_HOME": str(home / "data"),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "XDG_CACHE_HOME": str(home / "cache"),
+            "SANDBOX_AGENT_REQUIRE_PREINSTALL": "1",
+        },
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        stdout=(home / "server.log").open("wb"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    endpoint = Endpoint(f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {token}"})
+    try:
+        wait_healthy(endpoint, server)
+        yield endpoint
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def wait_healthy(endpoint: Endpoint, server: subprocess.Popen[bytes], seconds: float = 10) -> None:
+    """Return when the server answers, raise if it ends or does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            httpx.get(f"{endpoint.url}/v1/health", headers=endpoint.headers, trust_env=False).raise_for_status()
+        except httpx.TransportError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError(f"no healthy server after {seconds} s, exit code {server.poll()}")
