@@ -1,0 +1,157 @@
+"""The script language: text in, commands out. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Answer `text`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Think:
+    """Think `text`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Publish a plan."""
+
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write `text` to `path`."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read `path`."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run a shell command."""
+
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Pause for `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Answer `count` chunks."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Tell what came before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """End the turn with an error."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """End the process."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A line of a script that is no command; `line` counts from 1."""
+
+    line: int
+    text: str
+
+
+Command = Say | Think | Plan | Write | Read | Run | Wait | Stream | Remember | Fail | Crash | Unknown
+
+_HEREDOC = re.compile(r"(?P<path>\S.*?)\s*<<\s*(?P<quote>['\"]?)(?P<end>\w+)(?P=quote)\s*")
+
+
+def parse(text: str) -> list[Command] | None:
+    """Return the commands of a script, or None if no line of `text` is one (free text)."""
+    commands = list(_commands(text.splitlines()))
+    return commands if any(not isinstance(command, Unknown) for command in commands) else None
+
+
+def _commands(lines: list[str]) -> Iterator[Command]:
+    at = 0
+    while at < len(lines):
+        number, line = at + 1, lines[at].strip()
+        at += 1
+        if not line:
+            continue
+        word, _, rest = line.partition(" ")
+        heredoc = _HEREDOC.fullmatch(rest.strip()) if word == "write" else None
+        if heredoc:
+            end = next((i for i in range(at, len(lines)) if lines[i].strip() == heredoc["end"]), None)
+            if end is None:  # the rest may be anything, so nothing of it is executed
+                yield Unknown(number, f"{line} (no line says {heredoc['end']})")
+                return
+            yield Write(heredoc["path"], "".join(f"{content}\n" for content in lines[at:end]))
+            at = end + 1
+        else:
+            yield _simple(word, rest.strip()) or Unknown(number, line)
+
+
+def _simple(word: str, rest: str) -> Command | None:
+    match word:
+        case "remember" if not rest:
+            return Remember()
+        case "say" if rest:
+            return Say(rest)
+        case "think" if rest:
+            return Think(rest)
+        case "plan":
+            entries = tuple(entry.strip() for entry in rest.split(";") if entry.strip())
+            return Plan(entries) if entries else None
+        case "read" if rest:
+            return Read(rest)
+        case "run" if rest:
+            return Run(rest)
+        case "wait":
+            return _wait(rest)
+        case "stream" if rest.isascii() and rest.isdigit() and len(rest) < 10:
+            return Stream(int(rest))
+        case "fail" if rest:
+            return Fail(rest)
+        case "crash" if rest.isascii() and rest.isdigit() and len(rest) < 4 and int(rest) < 256:
+            return Crash(int(rest))
+    return None
+
+
+def _wait(rest: str) -> Wait | None:
+    try:
+        seconds = float(rest)
+    except ValueError:
+        return None
+    return Wait(seconds) if math.isfinite(seconds) and seconds >= 0 else None

@@ -1,0 +1,127 @@
+"""What the agent does with files, commands and time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from session_widgets.errors import BadPath
+from session_widgets.harnesses.demo.shell import Shell
+from session_widgets.harnesses.demo.toolcall import diff_content, text_content
+
+if TYPE_CHECKING:
+    from session_widgets.harnesses.demo.turn import Turn
+
+SHOWN_BYTES = 256 * 1024  # of a file
+_TICK = 1.0  # seconds between two signs of life
+
+
+def inside(root: Path, text: str) -> Path:
+    """Return the file that `text` names in the workspace `root`; symlinks are followed.
+
+    Raises:
+        BadPath: it is outside, or cannot exist.
+    """
+    try:
+        home = root.resolve()
+        return root / (root / text).resolve().relative_to(home)
+    except (ValueError, OSError, RuntimeError):  # outside or NUL; too long; a loop of symlinks
+        raise BadPath(f"{text!r:.200} is no path inside the workspace") from None
+
+
+def show(path: Path) -> tuple[str, bool]:
+    """Return a regular file's text, at most `SHOWN_BYTES` of it, and whether that is all."""
+    if not path.is_file():
+        raise BadPath(f"{path.name!r:.200} is not a file" if path.exists() else f"there is no file {path.name!r:.200}")
+    with path.open("rb") as file:
+        data = file.read(SHOWN_BYTES + 1)
+    return data[:SHOWN_BYTES].decode(errors="replace"), len(data) <= SHOWN_BYTES
+
+
+async def write(turn: Turn, path: str, text: str) -> bool:
+    """Write a file, atomically, with the folders above it; return whether it was done."""
+    async with turn.tool("edit", f"Write {path}", {"path": path, "content": text}) as call:
+        target = inside(turn.cwd, path)
+        old = show(target)[0] if target.exists() else None
+        await call.open(path=str(target), content=diff_content(str(target), old, text))
+        await call.permit(free_modes=("accept_edits", "full_access"))
+        await call.begin()
+        _replace(inside(turn.cwd, path), text.encode())  # looked up again: time has passed
+        await call.finish("completed", raw_output={"bytes": len(text.encode()), "created": old is None})
+    return call.status == "completed"
+
+
+async def read(turn: Turn, path: str) -> str | None:
+    """Read a file; return its text, None if that failed."""
+    text = None
+    async with turn.tool("read", f"Read {path}", {"path": path}) as call:
+        target = inside(turn.cwd, path)
+        await call.open(path=str(target))
+        await call.begin()
+        text, whole = show(target)
+        note = "" if whole else f"\n[cut at {SHOWN_BYTES} bytes]"
+        await call.finish("completed", content=text_content(text + note), raw_output={"bytes": target.stat().st_size})
+    return text
+
+
+async def listing(turn: Turn) -> list[str]:
+    """List the top of the workspace: sorted names, folders with a slash, hidden ones left out."""
+    found: list[str] = []
+    async with turn.tool("search", "List the workspace", {"path": "."}) as call:
+        await call.open(path=str(turn.cwd))
+        await call.begin()
+        with os.scandir(turn.cwd) as entries:
+            found = sorted(
+                os.fsencode(entry.name).decode(errors="replace") + "/" * entry.is_dir()
+                for entry in entries
+                if not entry.name.startswith(".")
+            )
+        await call.finish("completed", content=text_content("\n".join(found)), raw_output={"entries": len(found)})
+    return found
+
+
+async def run(turn: Turn, command: str) -> None:
+    """Run a shell command in the workspace and show what it prints."""
+    async with turn.tool("execute", command, {"command": command, "cwd": str(turn.cwd)}) as call:
+        await call.open(content=text_content(f"$ {command}"))
+        await call.permit(free_modes=("full_access",))
+        await call.begin()
+        async with Shell(command, turn.cwd) as shell:
+            async for output in shell.output():
+                await call.progress(text_content(output))
+            code = await shell.wait()
+        await call.finish(
+            "failed" if code else "completed", content=text_content(shell.text()), raw_output={"exitCode": code}
+        )
+
+
+async def wait(turn: Turn, seconds: float) -> None:
+    """Pause, with a sign of life each second."""
+    async with turn.tool("other", f"Wait {seconds:g} s", {"seconds": seconds}) as call:
+        await call.open()
+        await call.begin()
+        start = time.monotonic()
+        while (left := start + seconds - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, _TICK))
+            await call.progress(text_content(f"{min(time.monotonic() - start, seconds):.0f} of {seconds:g} s"))
+        await call.finish("completed")
+
+
+def _replace(target: Path, data: bytes) -> None:
+    if target.exists() and not target.is_file():
+        raise BadPath(f"{target.name!r:.200} is not a file")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".demo-")
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(data)
+            os.fchmod(descriptor, mode)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
