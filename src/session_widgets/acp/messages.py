@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from session_widgets.envelopes import as_text, update_of
 from session_widgets.model import Json
 
 PROTOCOL_VERSION = 1
@@ -47,8 +48,7 @@ def error(asked: Json, code: int, message: str) -> dict[str, Any]:
 
 def method_of(message: Json) -> str | None:
     """Method of a request or notification; None for a response and for what is no JSON-RPC."""
-    method = message.get("method")
-    return method if isinstance(method, str) else None
+    return as_text(message.get("method"))
 
 
 def is_request(message: Json) -> bool:
@@ -81,8 +81,5 @@ def classify(message: Json, methods: Mapping[str | int, str]) -> tuple[str | Non
 
 
 def _update_kind(message: Json) -> str | None:
-    try:
-        kind = message["params"]["update"]["sessionUpdate"]
-    except (KeyError, TypeError, IndexError):
-        return None
-    return kind if isinstance(kind, str) and len(kind) <= _LONGEST_KIND and kind.isidentifier() else None
+    kind = as_text(update_of(message).get("sessionUpdate"))
+    return kind if kind is not None and len(kind) <= _LONGEST_KIND and kind.isidentifier() else None

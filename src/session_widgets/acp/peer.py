@@ -9,12 +9,11 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from session_widgets.acp import messages
+from session_widgets.envelopes import as_object, as_text, quote, rpc_error_text
 from session_widgets.errors import AgentExited, AgentFailed
 from session_widgets.model import Json
 
 Handled = Literal["request", "response", "repeat", "notification"]
-
-_STDERR_IN_MESSAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Peer:
             return "request"
         method = messages.method_of(message)
         if method == messages.AGENT_EXITED:
-            self.fail_all(_agent_exited(message))
+            self.fail_all(agent_exited(message))
         if method is not None or not ("result" in message or "error" in message):
             return "notification"
         return "response" if self._settle(message) else "repeat"
@@ -105,31 +104,23 @@ class Peer:
         return True
 
 
+def agent_exited(message: Json) -> AgentExited:
+    """The error that an `_adapter/agent_exited` notice stands for."""
+    params = as_object(message.get("params"))
+    code, signal, stderr = params.get("code"), params.get("signal"), as_text(params.get("stderr")) or ""
+    how = f"with code {code!s:.20}" if signal is None else f"by signal {signal!s:.20}"
+    return AgentExited(
+        f"the agent process ended {how}{quote(stderr)}", code=code if isinstance(code, int) else None, stderr=stderr
+    )
+
+
+def _agent_failed(error: object) -> AgentFailed:
+    body = as_object(error)
+    code = body.get("code")
+    return AgentFailed(rpc_error_text(error), code=code if isinstance(code, int) else None, data=body.get("data"))
+
+
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:
     """Keep asyncio from warning about an error that nobody came to collect."""
     if not future.cancelled():
         future.exception()
-
-
-def _agent_failed(error: object) -> AgentFailed:
-    if not isinstance(error, Mapping):
-        return AgentFailed(f"the agent answered with an error that says nothing: {error!r:.200}")
-    code, data = error.get("code"), error.get("data")
-    text = str(error.get("message") or "the agent answered with an error")
-    details = data.get("details") if isinstance(data, Mapping) else data
-    if isinstance(details, str) and details not in text:
-        text = f"{text}: {details}"
-    return AgentFailed(text, code=code if isinstance(code, int) else None, data=data)
-
-
-def _agent_exited(message: Json) -> AgentExited:
-    params = message.get("params")
-    params = params if isinstance(params, Mapping) else {}
-    code, signal, stderr = params.get("code"), params.get("signal"), params.get("stderr")
-    how = f"by signal {signal}" if signal is not None else f"with code {code}"
-    tail = stderr.strip()[-_STDERR_IN_MESSAGE:] if isinstance(stderr, str) else ""
-    return AgentExited(
-        f"the agent ended {how}" + (f": {tail}" if tail else ""),
-        code=code if isinstance(code, int) else None,
-        stderr=stderr if isinstance(stderr, str) else "",
-    )
