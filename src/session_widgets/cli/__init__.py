@@ -1,0 +1,139 @@
+"""`session-widgets` on the command line: run, sessions, doctor."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from session_widgets import __version__
+from session_widgets.cli.printable import one_line, printable
+from session_widgets.errors import SessionWidgetsError
+from session_widgets.model import PermissionMode
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Run coding agents, and keep every transcript as data."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    prompt: Annotated[str, typer.Argument(help="What the agent shall do; '-' reads it from standard input.")],
+    session: Annotated[
+        str | None, typer.Option(help="Go on with this session, or start it. Default: a new one.")
+    ] = None,
+    harness: Annotated[str, typer.Option(help="The agent program.")] = "demo",
+    sandbox: Annotated[str, typer.Option(help="Where it runs. 'local' isolates nothing.")] = "local",
+    workspace: Annotated[Path | None, typer.Option(help="Directory to work in. Default: one of its own.")] = None,
+    permissions: Annotated[
+        PermissionMode,
+        typer.Option(help="What the agent may do unasked. 'ask' rejects where no terminal is there to ask."),
+    ] = "ask",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one event a line.")] = False,
+) -> None:
+    """Send a prompt and print the answer as it comes. Ctrl-C cancels the turn.
+
+    Exit code: 0 if the turn completed, 1 if it failed, 130 if it was cancelled.
+    """
+    from session_widgets.cli.run import EXIT_CODES, run_turn
+    from session_widgets.sessions import open_session
+
+    console = _console()
+    with _errors_told():
+        opened = open_session(
+            session or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}",
+            harness=harness,
+            sandbox=sandbox,
+            workspace=workspace,
+            permissions=permissions,
+        )
+        turn = run_turn(opened, sys.stdin.read() if prompt == "-" else prompt, console, as_json=as_json)
+        if not as_json:
+            console.print(
+                Text(f"go on with: session-widgets run --session {opened.id} PROMPT", style="dim"), soft_wrap=True
+            )
+        opened.detach()
+    raise typer.Exit(EXIT_CODES.get(turn.status, 1))
+
+
+@app.command()
+def sessions(as_json: AsJson = False) -> None:
+    """List the sessions of the store, the latest first."""
+    from session_widgets.store import store
+
+    with _errors_told():
+        rows = store().sql("select * from v_sessions order by updated_at desc").df().to_dict("records")
+    if as_json:
+        typer.echo(json.dumps(rows, default=str, indent=2))
+        return
+    if not rows:
+        typer.echo('No sessions yet. Start one: session-widgets run "hello"')
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("session", "title", "harness", "sandbox", "status", "turns", "updated"):
+        table.add_column(column)
+    for row in rows:
+        names = ("session_id", "title", "harness", "sandbox", "status", "turns", "updated_at")
+        table.add_row(*(Text(_cell(row[name])) for name in names))
+    _console().print(table)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine can do, with the remedy beside each no."""
+    from session_widgets.cli.doctor import checks
+
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks()], indent=2))
+        return
+    console = _console()
+    for check in checks():
+        mark = Text("yes", style="green") if check.ok else Text("no ", style="yellow")
+        remedy = f"\n      {printable(check.remedy)}" if check.remedy else ""
+        line = Text.assemble(mark, f"   {check.name}: {one_line(check.found)}", (remedy, "dim"))
+        console.print(line, soft_wrap=True)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value.astimezone():%Y-%m-%d %H:%M}"
+    return "" if value is None or value != value else one_line(str(value), 40)
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """Turn our errors, and a second interrupt, into a line on standard error and an exit code."""
+    try:
+        yield
+    except SessionWidgetsError as error:
+        typer.echo(f"session-widgets: {printable(str(error))}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

@@ -1,0 +1,93 @@
+"""One turn in the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import queue
+import sys
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+
+from session_widgets.cli.ask import ask, reject, somebody_there
+from session_widgets.cli.turn_printer import TurnPrinter
+from session_widgets.model import Event
+from session_widgets.sessions import PermissionRequest, Session, Turn
+from session_widgets.store import store
+
+EXIT_CODES = {"completed": 0, "cancelled": 130}
+LOOK_SECONDS = 0.1
+LAST_EVENT = "select coalesce(max(seq), 0) from v_events where session_id = ?"
+
+
+def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool = False) -> Turn:
+    """Send `prompt`, print what comes, ask what has to be asked, and return the turn when it has ended.
+
+    The first interrupt cancels the turn and waits for its end; a second one leaves at once.
+    """
+    printer = TurnPrinter(session.id, console)
+    asks = somebody_there() and not as_json
+
+    def answer(request: PermissionRequest) -> None:
+        printer.before_question(request.id)
+        if asks:
+            ask(request, console)
+        else:
+            reject(request, "no terminal to ask in; choose what is allowed with --permissions")
+
+    arrived: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
+    (last,) = store().sql(LAST_EVENT, [session.id]).fetchall()[0]
+    turn = session.start(prompt)
+    unsubscribe = session.subscribe(arrived.put, after=last)
+    try:
+        _follow(session, turn, arrived, _print_json if as_json else printer.feed, answer)
+    finally:
+        unsubscribe()
+    if not as_json:
+        printer.ended(turn)
+    return turn
+
+
+def _follow(
+    session: Session,
+    turn: Turn,
+    arrived: queue.SimpleQueue[list[Event]],
+    show: Callable[[Event], None],
+    answer: Callable[[PermissionRequest], None],
+) -> None:
+    """Show what arrives until the turn's last event, or until the turn is over and nothing more arrives."""
+    cancelled = False
+    while True:
+        try:
+            over, waiting = turn.ended_at is not None, session.pending
+            events = list(_arrived(arrived))
+            for event in events:
+                show(event)
+                if event.kind == "turn_ended" and event.turn == turn.index:
+                    return
+            if over and not events:
+                return
+            for request in waiting:
+                answer(request)
+        except KeyboardInterrupt:
+            if cancelled:
+                raise
+            cancelled = True
+            session.cancel()
+
+
+def _arrived(arrived: queue.SimpleQueue[list[Event]]) -> Iterator[Event]:
+    """Yield what has arrived, waiting a moment for the first."""
+    try:
+        yield from arrived.get(timeout=LOOK_SECONDS)
+        while True:
+            yield from arrived.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _print_json(event: Event) -> None:
+    """Print one event as a line of ASCII."""
+    sys.stdout.write(json.dumps(dataclasses.asdict(event), default=str) + "\n")
+    sys.stdout.flush()
