@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -22,6 +23,7 @@ MAX_BATCH = 500  # events
 MAX_BATCH_BYTES = 1_000_000
 READ_AHEAD_BYTES = 8_000_000
 SILENCE = 30.0  # seconds; heartbeats come every 15
+STRAGGLERS = 0.3  # seconds; sandbox-agent tells of an exit while it still reads the agent's last output
 
 _RAW_IN_NOTICE = 2000
 _log = logging.getLogger(__name__)
@@ -115,8 +117,7 @@ class EventStream:
             opened_at, position = time.monotonic(), ahead.last_id
             cause: Exception | None = None
             try:
-                if await self._read_response(ahead):
-                    return
+                await self._read_response(ahead)
             except _NotThereYet:
                 patience.restore()
             except (httpx.TransportError, TransportError) as error:
@@ -127,6 +128,8 @@ class EventStream:
                 asked_again_at = ahead.last_id
                 _log.info("messages %d to %d of %s are missing, asking again", gap.first, gap.last, self._path)
                 continue
+            if ahead.agent_exited:
+                return
             if ahead.last_id > position or time.monotonic() - opened_at > LONGEST_PAUSE:
                 patience.restore()
             elif patience.is_over():
@@ -135,8 +138,8 @@ class EventStream:
             _log.debug("the stream of %s was cut (%r), reading on after %d", self._path, cause, ahead.last_id)
             await patience.pause()
 
-    async def _read_response(self, ahead: _ReadAhead) -> bool:
-        """Read one HTTP response to its end; True if the agent has exited, so that nothing can follow."""
+    async def _read_response(self, ahead: _ReadAhead) -> None:
+        """Read one HTTP response to its end, or until nothing more comes after the agent's exit."""
         headers = {"accept": "text/event-stream", "accept-encoding": "identity"}
         if ahead.last_id:
             headers["last-event-id"] = str(ahead.last_id)
@@ -149,11 +152,14 @@ class EventStream:
                 raise error_of(response)
             self._opened = True
             parser = SseParser()
-            async for chunk in response.aiter_raw():
-                if ahead.add(parser.feed(chunk)):
-                    return True
-                await ahead.room()
-        return False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as silence:
+                    async for chunk in response.aiter_raw():
+                        silence.reschedule(None)
+                        ahead.add(parser.feed(chunk))
+                        await ahead.room()
+                        if ahead.agent_exited:
+                            silence.reschedule(asyncio.get_running_loop().time() + STRAGGLERS)
 
 
 class _ReadAhead:
@@ -163,11 +169,12 @@ class _ReadAhead:
         self.last_id = last_id
         self.ready: deque[Received] = deque()
         self.arrived = asyncio.Event()
+        self.agent_exited = False
         self._bytes = 0
         self._taken = asyncio.Event()
 
-    def add(self, events: list[ServerSentEvent]) -> bool:
-        """Put in what is new; True once the agent has exited."""
+    def add(self, events: list[ServerSentEvent]) -> None:
+        """Put in what is new."""
         for event in events:
             if event.event != b"message":
                 continue
@@ -182,8 +189,7 @@ class _ReadAhead:
             self.last_id = id_
             self._bytes += len(received.raw)
             if received.message.get("method") == AGENT_EXITED:
-                return True
-        return False
+                self.agent_exited = True
 
     async def room(self) -> None:
         """Wait until less than READ_AHEAD_BYTES lie here."""
