@@ -1,0 +1,117 @@
+"""Start a runner: `python -m session_widgets.runner --config FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from session_widgets.runner.config import Config
+from session_widgets.runner.guard import Guard
+
+TICK_SECONDS = 1.0
+
+
+def main() -> int:
+    """Run until a signal or until idle; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m session_widgets.runner", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="JSON file, mode 0600")
+    try:
+        config = Config.load(parser.parse_args().config)
+        lock = _lock(config.state)
+    except (OSError, ValueError) as error:
+        print(f"runner: {error}", file=sys.stderr)  # noqa: T201 - there is no one else to tell
+        return 2
+    guard = Guard(config.nonce)
+    try:
+        with lock:
+            asyncio.run(_run(config, guard))
+    finally:
+        guard.close()
+    return 0
+
+
+def _lock(state: Path) -> IO[bytes]:
+    """Take the state directory for this process alone, as long as the file is open."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = (state / "lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(f"another runner uses {state}") from None
+    return file
+
+
+async def _run(config: Config, guard: Guard) -> None:
+    import uvicorn
+
+    from session_widgets.runner.app import Runner
+    from session_widgets.runner.children import Children, adopt_orphans
+
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(stopping.set)
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            _write_ready(config, listener.getsockname()[1])
+
+    adopt_orphans()
+    children = Children(config.nonce, guard)
+    runner = Runner(config, children)
+    listener = _listen(config)
+    server = Server(
+        uvicorn.Config(
+            runner.gate,
+            ws="websockets-sansio",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    serving = asyncio.create_task(server.serve([listener]))
+    while not stopping.is_set() and not serving.done():
+        await asyncio.wait(
+            {serving, asyncio.create_task(stopping.wait())}, timeout=TICK_SECONDS, return_when="FIRST_COMPLETED"
+        )
+        children.reap_orphans()
+        if config.idle_seconds and runner.idle_seconds > config.idle_seconds:
+            stopping.set()
+    (config.state / "ready.json").unlink(missing_ok=True)
+    await runner.stop()
+    server.should_exit = True
+    await serving
+
+
+def _listen(config: Config) -> socket.socket:
+    """Bind; asyncio turns Nagle's algorithm off (40 ms an answer) only for sockets that are TCP by name."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((config.host, config.port))
+    return listener
+
+
+def _write_ready(config: Config, port: int) -> None:
+    import orjson
+
+    path = config.state / "ready.json"
+    partial = path.with_suffix(".tmp")
+    partial.write_bytes(orjson.dumps({"port": port, "pid": os.getpid(), "nonce": config.nonce}))
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""The runner as an ASGI application: who may speak, what is there, when it may sleep."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from session_widgets import __version__
+from session_widgets.runner.acp_routes import AcpRoutes
+from session_widgets.runner.children import Children
+from session_widgets.runner.config import Config
+from session_widgets.runner.connections import Connections
+from session_widgets.runner.problems import Problem, answer_bug, answer_problem, answer_unknown_route, over_limit
+
+FEATURES = ["async-post", "journal", "ack", "snapshots", "watch"]
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class Runner:
+    """Everything that lives in one runner; `asgi` is its face."""
+
+    def __init__(self, config: Config, children: Children) -> None:
+        self._config = config
+        self._children = children
+        self._started = time.monotonic()
+        self.connections = Connections(config, children)
+        routes = [
+            Route("/", self.about, methods=["GET"]),
+            Route("/v1/health", self.health, methods=["GET"]),
+            *AcpRoutes(config, self.connections).routes,
+        ]
+        handlers = {Problem: answer_problem, HTTPException: answer_unknown_route, Exception: answer_bug}
+        self.gate = Gate(Starlette(routes=routes, exception_handlers=handlers), config)
+
+    async def about(self, _: Request) -> Response:
+        """Say what this is."""
+        return Response(orjson.dumps({"name": "session-widgets runner"}), media_type="application/json")
+
+    async def health(self, _: Request) -> Response:
+        """Say that all is well, and which runner this is."""
+        body = {
+            "status": "ok",
+            "nonce": self._config.nonce,
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptimeMs": round((time.monotonic() - self._started) * 1000),
+            "features": FEATURES,
+        }
+        return Response(orjson.dumps(body), media_type="application/json")
+
+    @property
+    def idle_seconds(self) -> float:
+        """Since when nothing happens: no request, no agent that owes an answer, no process."""
+        if self.connections.busy:
+            self.gate.touch()
+        return self.gate.idle_seconds
+
+    async def stop(self) -> None:
+        """End every process; streams end by themselves."""
+        await self.connections.stop()
+
+
+class Gate:
+    """Lets in who has the token, and counts who is in."""
+
+    def __init__(self, app: ASGIApp, config: Config) -> None:
+        self._app = app
+        self._token = config.token.encode()
+        self._limit = config.limits.max_requests
+        self._inside = 0
+        self._last = time.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        self._inside += 1
+        try:
+            if problem := self._objection(scope):
+                await problem.response()(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        finally:
+            self._inside -= 1
+            self.touch()
+
+    def touch(self) -> None:
+        """Something happened just now."""
+        self._last = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last request ended; 0 while one is open."""
+        return 0 if self._inside else time.monotonic() - self._last
+
+    def _objection(self, scope: Scope) -> Problem | None:
+        headers = dict(scope["headers"])
+        if not self._known(scope, headers):
+            message = "missing or invalid bearer token"
+            problem = Problem(401, "token_invalid", details={"message": message})
+        elif not _from_here(headers):
+            problem = Problem(403, "permission_denied", "requests from web pages of other origins are refused")
+        elif self._inside > self._limit:
+            problem = over_limit(503, "max_requests", self._limit, f"{self._limit} requests are open")
+        else:
+            return None
+        return problem
+
+    def _known(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" and scope["type"] == "websocket":
+            token = parse_qs(scope["query_string"]).get(b"access_token", [b""])[0]
+        elif scheme.lower() != b"bearer":
+            token = b""
+        return hmac.compare_digest(token.strip(), self._token)
+
+
+def _from_here(headers: dict[bytes, bytes]) -> bool:
+    """Whether a browser, if it is one, shows a page of this very server under a loopback name (DNS rebinding)."""
+    origin = headers.get(b"origin")
+    if origin is None:
+        return True
+    parts = urlsplit(origin.decode("latin-1"))
+    return parts.hostname in LOOPBACK and parts.netloc.encode("latin-1") == headers.get(b"host")

@@ -1,0 +1,70 @@
+"""Request bodies within bounds, and clients that go away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, TypeVar
+
+import orjson
+from starlette.requests import Request
+
+from session_widgets.runner.problems import invalid, over_limit
+
+T = TypeVar("T")
+
+
+async def stream_body(request: Request, name: str, limit: int) -> AsyncIterator[bytes]:
+    """Yield the body; raise `Problem` 413 as soon as it is known to exceed the limit called `name`."""
+    announced = request.headers.get("content-length", "")
+    size = int(announced) if announced.isdecimal() else 0
+    if size > limit:
+        raise over_limit(413, name, limit, f"body of {size} bytes")
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limit:
+            raise over_limit(413, name, limit, f"body above {limit} bytes")
+        yield chunk
+
+
+async def read_body(request: Request, name: str, limit: int) -> bytes:
+    """Return the whole body, bounded by the limit called `name`."""
+    return b"".join([chunk async for chunk in stream_body(request, name, limit)])
+
+
+async def read_object(request: Request, name: str, limit: int) -> dict[str, Any]:
+    """Return the body as a JSON object; raise `Problem` if it is none."""
+    return parse_object(await read_body(request, name, limit))
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Return `body` as a JSON object; raise `Problem` if it is none."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"invalid JSON body: {error}") from error
+    if not isinstance(value, dict):
+        raise invalid("request body must be a JSON object")
+    return value
+
+
+async def unless_disconnected(request: Request, work: Awaitable[T]) -> T | None:
+    """Await `work`, or cancel it and return None when the client goes away first. The body must have been read."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        working.cancel()
+        await asyncio.wait({working})
+        return None
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

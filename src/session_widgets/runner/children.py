@@ -1,0 +1,215 @@
+"""Child processes: each leads its own session and carries the runner's mark."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import psutil
+
+from session_widgets.runner.guard import MARK, Guard
+
+PR_SET_CHILD_SUBREAPER = 36
+STDOUT, STDERR = 1, 2
+
+
+class Child(asyncio.SubprocessProtocol):
+    """One process. `on_data(stream, bytes)` is called on the loop as output arrives, streams being 1 and 2.
+
+    Attributes:
+        exited: set when the process has ended; `code` is then known.
+        silent: set when stdout and stderr are closed.
+        code: exit code, or minus the signal that killed it; None while it runs.
+    """
+
+    def __init__(self, on_data: Callable[[int, bytes], None]) -> None:
+        self._on_data = on_data
+        self._open = 0
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self.exited = asyncio.Event()
+        self.silent = asyncio.Event()
+        self.code: int | None = None
+        self.pid = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The process runs."""
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self.pid = self._transport.get_pid()
+        self._open = sum(self._transport.get_pipe_transport(fd) is not None for fd in (STDOUT, STDERR))
+        if not self._open:
+            self.silent.set()
+        if stdin := self._stdin():
+            stdin.set_write_buffer_limits(high=0)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """It said something."""
+        self._on_data(fd, data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """It closed a stream."""
+        if fd == 0:
+            self._drained.set()
+            return
+        self._open -= 1
+        if not self._open:
+            self.silent.set()
+
+    def pause_writing(self) -> None:
+        """It does not take its input at once."""
+        self._drained.clear()
+
+    def resume_writing(self) -> None:
+        """It took all of its input."""
+        self._drained.set()
+
+    def process_exited(self) -> None:
+        """It ended."""
+        assert self._transport is not None
+        self.code = self._transport.get_returncode()
+        self.exited.set()
+
+    def _stdin(self) -> asyncio.WriteTransport | None:
+        assert self._transport is not None
+        return cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(0))
+
+    @property
+    def writable(self) -> bool:
+        """Whether stdin is open and the process alive."""
+        stdin = self._stdin()
+        return stdin is not None and not stdin.is_closing() and not self.exited.is_set()
+
+    @property
+    def unread(self) -> int:
+        """Bytes of stdin that the process has not taken yet."""
+        stdin = self._stdin()
+        return stdin.get_write_buffer_size() if stdin else 0
+
+    def write(self, data: bytes) -> None:
+        """Queue `data` for stdin."""
+        stdin = self._stdin()
+        assert stdin is not None
+        stdin.write(data)
+
+    async def drain(self) -> None:
+        """Wait until everything queued is in the pipe, or the pipe is broken."""
+        await self._drained.wait()
+
+    def close_stdin(self) -> None:
+        """Let the process read end of file."""
+        if stdin := self._stdin():
+            stdin.close()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    async def stop(self, grace: float) -> None:
+        """TERM the group, KILL it after `grace` seconds, and wait for the end."""
+        self.signal(signal.SIGTERM)
+        if not await happens(self.exited, grace):
+            self.signal(signal.SIGKILL)
+            await happens(self.exited, 5)
+
+    async def ended(self, grace: float) -> int:
+        """Wait for the exit, then up to `grace` seconds for output that a grandchild may hold open."""
+        await self.exited.wait()
+        await happens(self.silent, grace)
+        assert self.code is not None
+        return self.code
+
+    def release(self) -> None:
+        """Close the pipes; to be called once the process has ended."""
+        assert self._transport is not None
+        self._transport.close()
+
+
+class Children:
+    """Starts processes and knows which ones live."""
+
+    def __init__(self, nonce: str, guard: Guard) -> None:
+        self._nonce = nonce
+        self._guard = guard
+        self.alive: set[Child] = set()
+        self._starting = 0
+        self._watchers: set[asyncio.Task[None]] = set()
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        on_data: Callable[[int, bytes], None],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        stdin: int = asyncio.subprocess.DEVNULL,
+        output: int = asyncio.subprocess.PIPE,
+    ) -> Child:
+        """Start `argv` in its own session; raise `OSError` or `ValueError` if that is not possible."""
+        self._starting += 1
+        try:
+            _, child = await asyncio.get_running_loop().subprocess_exec(
+                lambda: Child(on_data),
+                *argv,
+                stdin=stdin,
+                stdout=output,
+                stderr=output,
+                cwd=cwd,
+                env={**os.environ, **env, MARK: self._nonce},
+                start_new_session=True,
+            )
+            self._guard.watch(child.pid)
+            self.alive.add(child)
+        finally:
+            self._starting -= 1
+        watcher = asyncio.create_task(self._forget(child))
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+        return child
+
+    async def _forget(self, child: Child) -> None:
+        await child.exited.wait()
+        self.alive.discard(child)
+        self._guard.forget(child.pid)
+
+    def reap_orphans(self) -> None:
+        """Collect ended grandchildren that were handed to us; our own children are collected elsewhere."""
+        if self._starting:
+            return
+        ours = {child.pid for child in self.alive} | {self._guard.pid}
+        for pid in _zombies():
+            if pid not in ours:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphan below us, so that none is left as a zombie (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+async def happens(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for `event`; False if it did not happen in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _zombies() -> list[int]:
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found

@@ -1,0 +1,75 @@
+"""What a runner is told at its start."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from session_widgets.runner.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCommand:
+    """How to run an agent; `env` may hold keys and is never shown."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config file.
+
+    Attributes:
+        root: the workspace; no file outside is served.
+        state: directory for journals, snapshots and `ready.json`.
+        port: 0 = any free one.
+        idle_seconds: exit after so long without requests, agent work and processes; 0 = never.
+    """
+
+    root: Path
+    state: Path
+    token: str = field(repr=False)
+    nonce: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    idle_seconds: float = 1800
+    agents: Mapping[str, AgentCommand] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def load(cls, path: Path) -> Config:
+        """Read the JSON file; raise `ValueError` with a message for the user."""
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ValueError(f"{path} holds the token and must be readable by its owner alone: chmod 600 {path}")
+        value: dict[str, Any] = orjson.loads(path.read_bytes())
+        unknown = set(value) - set(cls.__slots__)
+        if unknown:
+            raise ValueError(f"unknown settings in {path}: {', '.join(sorted(unknown))}")
+        missing = {"root", "state", "token", "nonce"} - set(value)
+        if missing:
+            raise ValueError(f"missing settings in {path}: {', '.join(sorted(missing))}")
+        if not value["token"]:
+            raise ValueError(f"token in {path} must not be empty")
+        root = Path(value["root"]).resolve()
+        if not root.is_dir():
+            raise ValueError(f"root is not a directory: {root}")
+        agents = {
+            name: AgentCommand(tuple(agent["command"]), agent.get("env") or {}, agent.get("version"))
+            for name, agent in (value.get("agents") or {}).items()
+        }
+        return cls(
+            **{
+                **value,
+                "root": root,
+                "state": Path(value["state"]).resolve(),
+                "agents": agents,
+                "limits": Limits.from_json(value.get("limits") or {}),
+            }
+        )

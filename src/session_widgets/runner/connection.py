@@ -1,0 +1,244 @@
+"""One agent process and everything it said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from signal import SIGKILL
+
+from session_widgets.runner import envelopes
+from session_widgets.runner.children import STDERR, Child, Children
+from session_widgets.runner.envelopes import Message, key_of
+from session_widgets.runner.guard import sweep
+from session_widgets.runner.journal import Journal, JournalError
+from session_widgets.runner.limits import Limits
+from session_widgets.runner.problems import Problem, conflict
+
+CONNECTION_MARK = "SESSION_WIDGETS_CONNECTION"
+REMEMBERED_REQUESTS = 16_384
+STOP_SECONDS = 2.0
+LAST_WORDS_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Request:
+    """A request that was accepted; `answer` is the id of its response in the journal, 0 while it is open."""
+
+    method: str
+    digest: bytes
+    answer: int = 0
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Connection:
+    """The agent behind `/v1/acp/{id}`.
+
+    Attributes:
+        over: the process ended and its last words are in the journal.
+        failure: why the journal could not be kept, if that happened.
+    """
+
+    def __init__(self, id_: str, agent: str, created_ms: int, journal: Journal, limits: Limits) -> None:
+        self.id = id_
+        self.agent = agent
+        self.created_ms = created_ms
+        self.journal = journal
+        self.over = asyncio.Event()
+        self.failure: str | None = None
+        self._limits = limits
+        self._child: Child | None = None
+        self._mark = ""
+        self._life: asyncio.Task[None] | None = None
+        self._syncs: set[asyncio.Task[None]] = set()
+        self._partial = bytearray()
+        self._skipping = False
+        self._stderr = bytearray()
+        self._requests: dict[bytes, Request] = {}
+        self._open: dict[bytes, Request] = {}
+        self._asked: set[bytes] = set()
+
+    async def start(
+        self, children: Children, argv: Sequence[str], *, cwd: str, env: Mapping[str, str], nonce: str
+    ) -> None:
+        """Start the agent process; raise `OSError` or `ValueError` if that is not possible."""
+        self._mark = f"{nonce}:{self.id}"
+        self._child = await children.spawn(
+            argv,
+            self._on_data,
+            cwd=cwd,
+            env={**env, CONNECTION_MARK: self._mark},
+            stdin=asyncio.subprocess.PIPE,
+        )
+        self._life = asyncio.create_task(self._live(self._child))
+
+    @property
+    def busy(self) -> bool:
+        """Whether the agent owes an answer."""
+        return bool(self._open)
+
+    async def request(self, message: Message, line: bytes) -> Request:
+        """Pass a request on, once: the same id with the same content is not sent again.
+
+        Raises:
+            Problem: the agent has exited, or the id was used for another request.
+        """
+        key = key_of(message["id"])
+        digest = blake2b(line, digest_size=16).digest()
+        if known := self._requests.get(key):
+            if known.digest != digest:
+                raise conflict(f"request id {key.decode()} was used for another {known.method} request")
+            return known
+        child = self._alive()
+        self._requests[key] = self._open[key] = request = Request(str(message["method"]), digest)
+        self._forget_old_requests()
+        await self._send(child, line)
+        return request
+
+    async def notify(self, line: bytes) -> None:
+        """Pass a notification on; raise `Problem` if the agent has exited."""
+        await self._send(self._alive(), line)
+
+    async def respond(self, message: Message, line: bytes) -> None:
+        """Pass on the answer to a request of the agent, the first one only.
+
+        Raises:
+            Problem: the agent has exited, or waits for no such answer.
+        """
+        child = self._alive()
+        key = key_of(message["id"])
+        if key not in self._asked:
+            raise conflict(f"the agent has no open request with id {key.decode()}; it may have been answered already")
+        self._asked.discard(key)
+        await self._send(child, line)
+
+    async def stop(self) -> None:
+        """End the process and everything it started; returns once that is in the journal."""
+        if self._child and not self.over.is_set():
+            await self._child.stop(STOP_SECONDS)
+            await self.over.wait()
+
+    def _alive(self) -> Child:
+        if self.failure:
+            raise Problem(507, "no_space", self.failure)
+        if self._child is None or not self._child.writable:
+            raise Problem(410, "agent_process_exited", f"the agent of {self.id} has exited", serverId=self.id)
+        return self._child
+
+    async def _send(self, child: Child, line: bytes) -> None:
+        child.write(line + b"\n")
+        await child.drain()
+
+    def _forget_old_requests(self) -> None:
+        if len(self._requests) > REMEMBERED_REQUESTS:
+            oldest = next(key for key, request in self._requests.items() if request.answer)
+            del self._requests[oldest]
+
+    def _on_data(self, stream: int, data: bytes) -> None:
+        if stream == STDERR:
+            self._stderr += data
+            del self._stderr[: max(0, len(self._stderr) - self._limits.max_stderr_bytes)]
+            return
+        end = data.rfind(b"\n")
+        if end < 0:
+            self._grow(data)
+            return
+        head, self._partial = self._partial + data[:end], bytearray()
+        lines = head.split(b"\n")
+        if self._skipping:
+            self._skipping = False
+            del lines[0]
+        self._grow(data[end + 1 :])
+        self._take([bytes(line) for line in lines])
+
+    def _grow(self, data: bytes) -> None:
+        """Keep the start of a line until its end arrives; give up on it above the limit."""
+        if self._skipping:
+            return
+        self._partial += data
+        limit = self._limits.max_line_bytes
+        if len(self._partial) > limit:
+            start, self._partial, self._skipping = bytes(self._partial[: envelopes.RAW_CHARS]), bytearray(), True
+            self._record([envelopes.invalid_stdout(f"line dropped; raise the limit maxLineBytes ({limit})", start)], {})
+
+    def _take(self, lines: list[bytes]) -> None:
+        kept: list[bytes] = []
+        answers: dict[bytes, int] = {}
+        for line in lines:
+            if not (line := line.strip()):
+                continue
+            try:
+                message, line = envelopes.read_line(line)
+            except ValueError as error:
+                kept.append(envelopes.invalid_stdout(str(error), line))
+                continue
+            if "id" in message:
+                key = key_of(message["id"])
+                if "method" in message:
+                    self._asked.add(key)
+                elif key in self._open:
+                    answers.setdefault(key, len(kept))
+            kept.append(line)
+        if kept:
+            self._record(kept, answers)
+
+    def _record(self, lines: list[bytes], answers: dict[bytes, int]) -> None:
+        """Write lines to the journal, then tell those who wait; `answers` says at which index an open request ends."""
+        if self.failure:
+            return
+        try:
+            first = self.journal.append(lines)
+        except JournalError as error:
+            self._fail(str(error))
+            return
+        turn_ended = False
+        for key, index in answers.items():
+            request = self._open.pop(key)
+            request.answer = first + index
+            request.answered.set()
+            turn_ended |= request.method == "session/prompt"
+        if turn_ended:
+            sync = asyncio.create_task(self._sync())
+            self._syncs.add(sync)
+            sync.add_done_callback(self._syncs.discard)
+
+    async def _sync(self) -> None:
+        try:
+            await self.journal.sync()
+        except OSError as error:
+            self._fail(f"the journal cannot be written: {error.strerror}")
+
+    def _fail(self, why: str) -> None:
+        """Without a journal nothing the agent does can be told: end it, its readers and who waits for it."""
+        self.failure = why
+        self.journal.end_readers()
+        if self._child:
+            self._child.signal(SIGKILL)
+
+    async def _live(self, child: Child) -> None:
+        """See the process to its end and write its last words."""
+        leaving = asyncio.create_task(self._leave_when_silent(child))
+        code = await child.ended(LAST_WORDS_SECONDS)
+        leaving.cancel()
+        child.signal(SIGKILL)
+        await asyncio.to_thread(sweep, CONNECTION_MARK, self._mark)
+        child.release()
+        if rest := bytes(self._partial):
+            self._take([rest])
+        status, signal = (code, None) if code >= 0 else (None, -code)
+        stderr = self._stderr.decode(errors="replace")
+        errors = [envelopes.exit_error(key, status, signal, stderr) for key in self._open]
+        answers = {key: index for index, key in enumerate(self._open)}
+        self._record([*errors, envelopes.agent_exited(status, signal, stderr)], answers)
+        for request in self._open.values():
+            request.answered.set()
+        self._open.clear()
+        await self._sync()
+        self.over.set()
+
+    async def _leave_when_silent(self, child: Child) -> None:
+        """An agent that closed its output can say nothing more: end it."""
+        await child.silent.wait()
+        await asyncio.sleep(LAST_WORDS_SECONDS)
+        await child.stop(STOP_SECONDS)
