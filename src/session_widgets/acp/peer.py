@@ -15,6 +15,8 @@ from session_widgets.model import Json
 
 Handled = Literal["request", "response", "repeat", "notification"]
 
+_EXIT_FIELDS = {"code", "signal", "stderr"}
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -98,7 +100,7 @@ class Peer:
         if future.done():  # whoever waited was cancelled
             return True
         if "error" in message:
-            future.set_exception(_agent_failed(message["error"]))
+            future.set_exception(_failure(message["error"]))
         else:
             future.set_result(message["result"])
         return True
@@ -106,18 +108,23 @@ class Peer:
 
 def agent_exited(message: Json) -> AgentExited:
     """The error that an `_adapter/agent_exited` notice stands for."""
-    params = as_object(message.get("params"))
-    code, signal, stderr = params.get("code"), params.get("signal"), as_text(params.get("stderr")) or ""
-    how = f"with code {code!s:.20}" if signal is None else f"by signal {signal!s:.20}"
+    return _exited(as_object(message.get("params")))
+
+
+def _exited(how: Json) -> AgentExited:
+    code, signal, stderr = how.get("code"), how.get("signal"), as_text(how.get("stderr")) or ""
+    end = f"with code {code!s:.20}" if signal is None else f"by signal {signal!s:.20}"
     return AgentExited(
-        f"the agent process ended {how}{quote(stderr)}", code=code if isinstance(code, int) else None, stderr=stderr
+        f"the agent process ended {end}{quote(stderr)}", code=code if isinstance(code, int) else None, stderr=stderr
     )
 
 
-def _agent_failed(error: object) -> AgentFailed:
+def _failure(error: object) -> AgentExited | AgentFailed:
     body = as_object(error)
-    code = body.get("code")
-    return AgentFailed(rpc_error_text(error), code=code if isinstance(code, int) else None, data=body.get("data"))
+    code, data = body.get("code"), body.get("data")
+    if code == messages.AGENT_GONE and as_object(data).keys() >= _EXIT_FIELDS:
+        return _exited(as_object(data))
+    return AgentFailed(rpc_error_text(error), code=code if isinstance(code, int) else None, data=data)
 
 
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from session_widgets.errors import ProtocolError
 
-MAX_EVENT_BYTES = 64_000_000
+MAX_EVENT_BYTES = 128 << 20
 
 
 class ServerSentEvent(NamedTuple):
