@@ -99,7 +99,7 @@ _HEREDOC = re.compile(r"(?P<path>\S.*?)\s*<<\s*(?P<quote>['\"]?)(?P<end>\w+)(?P=
 
 def parse(text: str) -> list[Command] | None:
     """Return the commands of a script, or None if no line of `text` is one (free text)."""
-    commands = list(_commands(text.splitlines()))
+    commands = list(_commands(text.split("\n")))
     return commands if any(not isinstance(command, Unknown) for command in commands) else None
 
 
@@ -110,8 +110,8 @@ def _commands(lines: list[str]) -> Iterator[Command]:
         at += 1
         if not line:
             continue
-        word, _, rest = line.partition(" ")
-        heredoc = _HEREDOC.fullmatch(rest.strip()) if word == "write" else None
+        word, rest = (*line.split(maxsplit=1), "")[:2]
+        heredoc = _HEREDOC.fullmatch(rest) if word == "write" else None
         if heredoc:
             end = next((i for i in range(at, len(lines)) if lines[i].strip() == heredoc["end"]), None)
             if end is None:  # the rest may be anything, so nothing of it is executed
@@ -120,7 +120,7 @@ def _commands(lines: list[str]) -> Iterator[Command]:
             yield Write(heredoc["path"], "".join(f"{content}\n" for content in lines[at:end]))
             at = end + 1
         else:
-            yield _simple(word, rest.strip()) or Unknown(number, line)
+            yield _simple(word, rest) or Unknown(number, line)
 
 
 def _simple(word: str, rest: str) -> Command | None:

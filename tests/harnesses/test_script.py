@@ -1,0 +1,91 @@
+"""The script language."""
+
+from __future__ import annotations
+
+import pytest
+
+from session_widgets.harnesses.demo.script import (
+    Crash,
+    Fail,
+    Plan,
+    Read,
+    Remember,
+    Run,
+    Say,
+    Stream,
+    Think,
+    Unknown,
+    Wait,
+    Write,
+    parse,
+)
+
+
+def test_every_command():
+    script = (
+        "say hello  there\nthink hm\nplan a; b;; c ;\nwrite a b.txt <<EOT\nx\n  y\nEOT\nread a b.txt\nrun echo 'a; b'\n"
+        "wait 0.5\nstream 12\nremember\nfail oh no\ncrash 3"
+    )
+    assert parse(script) == [
+        Say("hello  there"),
+        Think("hm"),
+        Plan(("a", "b", "c")),
+        Write("a b.txt", "x\n  y\n"),
+        Read("a b.txt"),
+        Run("echo 'a; b'"),
+        Wait(0.5),
+        Stream(12),
+        Remember(),
+        Fail("oh no"),
+        Crash(3),
+    ]
+
+
+@pytest.mark.parametrize("opening", ["write f <<END", "write f << END", "write f <<'END'", 'write f<<"END"'])
+def test_any_word_ends_a_heredoc_and_commands_in_it_are_content(opening):
+    assert parse(f"{opening}\nrun rm -rf /\nEND\nsay x") == [Write("f", "run rm -rf /\n"), Say("x")]
+
+
+def test_heredoc_keeps_what_it_holds():
+    assert parse("write f <<E\na\u2028b\x0cc\r\n\n<<E\nE") == [Write("f", "a\u2028b\x0cc\r\n\n<<E\n")]
+    assert parse("write f <<E\nE") == [Write("f", "")]
+
+
+def test_nothing_after_an_open_heredoc_is_executed():
+    commands = parse("say x\nwrite f <<EOT\nrun rm -rf /")
+    assert commands == [Say("x"), Unknown(2, "write f <<EOT (no line says EOT)")]
+
+
+def test_windows_line_ends():
+    assert parse("say a\r\nwait 1\r\n") == [Say("a"), Wait(1)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Write a test for the parser",
+        "write a test",
+        "wait a minute",
+        "wait -1",
+        "wait nan",
+        "wait inf",
+        "stream of thoughts",
+        "stream -1",
+        "stream 9999999999",
+        "stream ٣",
+        "remember to buy milk",
+        "crash 256",
+        "crash now",
+        "plan ;;",
+        "say",
+        "saying something",
+        "write f <<EOT\nno end",
+    ],
+)
+def test_free_text(text):
+    assert parse(text) is None
+
+
+def test_a_line_that_is_no_command_is_named_with_its_number():
+    assert parse("\nsay a\n\nplease go on\nsay b") == [Say("a"), Unknown(4, "please go on"), Say("b")]
