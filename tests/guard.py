@@ -47,7 +47,10 @@ def _check(host: str | bytes | None, event: str) -> None:
 
 
 class Census:
-    """Finds what this run started: by a mark in its environment, or a path of the temporary directory in its argv."""
+    """Finds what this run started: by a mark in its environment, or by where it runs.
+
+    A runner gets a clean environment, but its arguments and its directory lie in the run's temporary directory.
+    """
 
     VARIABLE = "SESSION_WIDGETS_TEST_RUN"
 
@@ -69,7 +72,8 @@ class Census:
                 if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                     continue
                 command = " ".join(process.cmdline())
-                if self.temporary in command or process.environ().get(self.VARIABLE) == self.mark:
+                where = command + process.cwd()
+                if self.temporary in where or process.environ().get(self.VARIABLE) == self.mark:
                     yield f"pid {process.pid} (parent {process.ppid()}): {command[:300]}"
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue

@@ -1,0 +1,100 @@
+"""What holds for the repository as a whole."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import session_widgets as sw
+from guard import NetworkRefused
+from support import ROOT
+
+STATIC = ROOT / "src" / "session_widgets" / "static"
+BUNDLES = {"chat", "files", "panel"}
+BUNDLE_BYTES = 250_000
+FILE_LINES = 600
+PUBLIC = {
+    "Chat", "Event", "ExecResult", "FileBrowser", "FileChange", "FileInfo", "PermissionRequest", "Session",
+    "SessionPanel", "Step", "Store", "Transcript", "Turn", "Usage", "__version__", "errors", "open_session",
+    "sessions", "store",
+}  # fmt: skip
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The files of the repository, as git or, in an unpacked archive, the disk knows them."""
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("needs a git checkout")
+    return [path for line in listed.stdout.splitlines() if (path := ROOT / line).is_file()]
+
+
+def test_the_public_names_are_these_and_all_of_them_load():
+    assert set(sw.__all__) == PUBLIC
+    assert {name for name in PUBLIC if getattr(sw, name) is not None} == PUBLIC
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'open_sesion'"):
+        sw.open_sesion  # noqa: B018 - the access is the test
+
+
+def test_importing_takes_less_than_half_a_second_and_loads_nothing_heavy():
+    code = (
+        "import sys, time; start = time.perf_counter(); import session_widgets; print(time.perf_counter() - start);"
+        "print(sorted({'pandas', 'anywidget', 'ipywidgets', 'duckdb', 'httpx', 'starlette', 'acp'} & set(sys.modules)))"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    seconds, heavy = zip(*(run.stdout.split("\n")[:2] for run in runs), strict=True)
+    assert min(map(float, seconds)) < 0.5
+    assert set(heavy) == {"[]"}
+
+
+@pytest.mark.parametrize("name", sorted(BUNDLES))
+def test_a_bundle_is_there_is_small_and_asks_nobody(name):
+    code = (STATIC / f"{name}.js").read_text()
+    assert 1_000 < len(code.encode()) <= BUNDLE_BYTES
+    assert (STATIC / f"{name}.css").stat().st_size > 100
+    assert not re.search(r"\bimport\s*\(?\s*[\"']|\bfrom\s*[\"']https?:|\beval\(|new Function\(", code)
+
+
+def test_there_is_no_bundle_without_a_widget():
+    assert {path.stem for path in tracked("src/session_widgets/static/*.js")} == BUNDLES
+
+
+def test_no_source_file_is_too_long():
+    sources = [path for path in tracked("*.py", "*.ts", "*.css") if STATIC not in path.parents]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources}
+    assert {name: lines for name, lines in lengths.items() if lines > FILE_LINES} == {}
+
+
+def test_the_tree_names_no_machine_and_no_registry():
+    found = []
+    names = re.compile(r"/work/(?:main|shared)|/root/|/home/\w+/|registry\.npmjs|pypi\.org|pythonhosted|file:///opt")
+    for path in tracked():
+        if path.suffix in {".png", ".woff2"} or path == Path(__file__):
+            continue
+        text = path.read_text(errors="replace")
+        found += [f"{path.relative_to(ROOT)}: {hit.group()}" for hit in names.finditer(text)]
+    assert found == []
+
+
+def test_no_notebook_keeps_outputs():
+    for path in tracked("*.ipynb"):
+        assert '"output_type"' not in path.read_text(), f"strip the outputs of {path.name}"
+
+
+def test_tests_reach_no_other_machine():
+    with pytest.raises(NetworkRefused):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
+    with pytest.raises(NetworkRefused):
+        socket.getaddrinfo("example.com", 80)
+
+
+def test_tests_reach_this_machine():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname(), timeout=5).close()
