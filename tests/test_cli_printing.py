@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from session_widgets.cli.printable import one_line, printable
 from session_widgets.cli.turn_printer import TurnPrinter
 from session_widgets.model import Event, FileChange, Usage
+from session_widgets.text import one_line, printable
 
 TS = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -101,7 +101,7 @@ def test_a_tool_call_is_told_when_it_starts_and_when_it_ends_with_its_diff(scree
     ]  # fmt: skip
 
 
-def test_the_diff_stands_above_the_question_and_only_there(screen):
+def test_a_question_shows_its_own_diff_and_the_decision_stands_below(screen):
     screen.start()
     screen.note("agent_started", connection="c")
     diff = {"type": "diff", "path": "a.py", "newText": "new\n"}
@@ -109,12 +109,10 @@ def test_the_diff_stands_above_the_question_and_only_there(screen):
     options = [{"optionId": "y", "name": "Yes", "kind": "allow_once"}]
     asked = {"id": 0, "method": "session/request_permission", "params": {"toolCall": tool, "options": options}}
     screen.printer.feed(Event("s", 9, 1, TS, "in", "session/request_permission", "request", asked))
-    assert "+new" not in screen.text()
-    screen.printer.before_question("c/0")
-    assert screen.text().count("+new") == 1
+    screen.printer.make_room("c/0")
     screen.note("permission_decision", request_id="c/0", outcome="selected", option_id="y", decided_by="user")
     screen.update("tool_call_update", toolCallId="1", status="completed")
-    assert screen.text().count("+new") == 1
+    assert "+new" not in screen.text()
     assert "Yes (by user)" in screen.text()
 
 

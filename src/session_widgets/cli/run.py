@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
-from session_widgets.cli.ask import ask, reject, somebody_there
 from session_widgets.cli.turn_printer import TurnPrinter
 from session_widgets.model import Event
 from session_widgets.sessions import PermissionRequest, Session, Turn
-from session_widgets.store import store
+from session_widgets.sessions.cell import ask
 
 EXIT_CODES = {"completed": 0, "cancelled": 130}
 LOOK_SECONDS = 0.1
-LAST_EVENT = "select coalesce(max(seq), 0) from v_events where session_id = ?"
+NO_TERMINAL = "there is no terminal to ask in; --permissions says what is allowed unasked"
 
 
 def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool = False) -> Turn:
@@ -26,18 +25,19 @@ def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool =
 
     The first interrupt cancels the turn and waits for its end; a second one leaves at once.
     """
-    printer = TurnPrinter(session.id, console)
-    asks = somebody_there() and not as_json
+    record = session.store.session(session.id)
+    printer = TurnPrinter(session.id, console, connection=record.connection if record else None)
+    asks = sys.stdin.isatty() and not as_json
 
     def answer(request: PermissionRequest) -> None:
-        printer.before_question(request.id)
         if asks:
-            ask(request, console)
+            printer.make_room(request.id)
+            request.answer(ask(request))
         else:
-            reject(request, "no terminal to ask in; choose what is allowed with --permissions")
+            request.answer(request.rejection("policy:ask", NO_TERMINAL))
 
     arrived: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
-    (last,) = store().sql(LAST_EVENT, [session.id]).fetchall()[0]
+    last = session.store.last_seq(session.id)
     turn = session.start(prompt)
     unsubscribe = session.subscribe(arrived.put, after=last)
     try:
@@ -56,16 +56,14 @@ def _follow(
     show: Callable[[Event], None],
     answer: Callable[[PermissionRequest], None],
 ) -> None:
-    """Show what arrives until the turn's last event, or until the turn is over and nothing more arrives."""
+    """Show what arrives until the turn is over and everything has arrived."""
     cancelled = False
     while True:
         try:
-            over, waiting = turn.ended_at is not None, session.pending
+            over, waiting = turn.ended, session.pending
             events = list(_arrived(arrived))
             for event in events:
                 show(event)
-                if event.kind == "turn_ended" and event.turn == turn.index:
-                    return
             if over and not events:
                 return
             for request in waiting:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
-from session_widgets.cli.printable import one_line, printable
+from session_widgets.context import Context
 from session_widgets.fold import Fold
 from session_widgets.model import Event, Json, PermissionState, Step
 from session_widgets.sessions import Turn
+from session_widgets.text import one_line, printable
 
 MAX_LINES = 24
 MAX_DIFF_CHARACTERS = 200_000
@@ -24,8 +25,8 @@ FINAL = frozenset({*TOOL_MARKS, "unfinished"})
 class TurnPrinter:
     """Prints committed events as text, tool lines, diffs and plans; all agent text is made printable first."""
 
-    def __init__(self, session_id: str, console: Console) -> None:
-        self._fold = Fold(session_id)
+    def __init__(self, session_id: str, console: Console, connection: str | None = None) -> None:
+        self._fold = Fold(session_id, Context(connection=connection or ""))
         self._console = console
         self._kinds: dict[tuple[int, int], str] = {}
         self._printed: dict[tuple[int, int], int] = {}
@@ -49,11 +50,11 @@ class TurnPrinter:
         """Print how the turn ended."""
         self._line(Text(" · ".join(_summary(turn)), style="bold" if turn.status == "completed" else "bold red"))
 
-    def before_question(self, request_id: str) -> None:
-        """Print what an open permission request is about, for whoever asks next."""
+    def make_room(self, request_id: str) -> None:
+        """End the line for a question that shows by itself what it is about."""
         for step in self._fold.pending:
             if step.permission is not None and step.permission.request_id == request_id:
-                self._details(step)
+                self._blocks_shown.setdefault((step.turn, step.index), []).extend(step.content)
         self._end_line()
 
     def _draw(self, place: tuple[int, int], step: Step) -> None:
