@@ -45,10 +45,14 @@ def apply_note(context: Context, event: Event) -> Context:
         facts = {name: as_text(note[name]) for name in ("title", "model", "mode", "effort", "status") if name in note}
     elif kind == "sandbox_started":
         facts = {"sandbox_ref": as_text(note.get("ref"))}
+        if context.session.status in {"new", "parked"}:
+            facts["status"] = "idle"
     elif kind == "sandbox_stopped":
         facts = {"connection": None}
         if note.get("why") in {"deleted", "gone"}:
             facts["sandbox_ref"] = None
+        elif note.get("why") == "parked":
+            facts["status"] = "parked"
     elif kind == "agent_started":
         facts = {"connection": context.connection, "agent_session_id": context.agent_session_id}
     elif kind == "agent_stopped":

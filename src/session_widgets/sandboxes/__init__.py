@@ -1,1 +1,6 @@
-"""TODO."""
+"""Running machines and the programs that make them."""
+
+from session_widgets.sandboxes.contract import Sandbox, SandboxInfo, SandboxProvider, SandboxSpec
+from session_widgets.sandboxes.registry import get_provider, provider_names
+
+__all__ = ["Sandbox", "SandboxInfo", "SandboxProvider", "SandboxSpec", "get_provider", "provider_names"]

@@ -1,1 +1,29 @@
-"""TODO."""
+"""Sessions: their life cycle, their turns, and the policy that answers for the user. Loaded on use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from session_widgets.sessions.opening import open_session
+    from session_widgets.sessions.permissions import PermissionRequest
+    from session_widgets.sessions.session import Session
+    from session_widgets.sessions.transcript import Transcript
+    from session_widgets.sessions.turn import Turn
+
+_HOMES = {
+    "PermissionRequest": "permissions",
+    "Session": "session",
+    "Transcript": "transcript",
+    "Turn": "turn",
+    "open_session": "opening",
+}
+
+__all__ = ["PermissionRequest", "Session", "Transcript", "Turn", "open_session"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,116 @@
+"""What a sandbox provider promises. `conformance.py` checks each sentence of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from session_widgets.model import Capability, Endpoint, ExecResult, SandboxRef
+from session_widgets.sandboxes.runner_client import RunnerClient
+
+Announce = Callable[[SandboxRef], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What to make.
+
+    Attributes:
+        session_id: the session it is for; becomes a label.
+        workspace: absolute directory on this host for `local`; other providers mount it at their own path.
+        agents: launch entries for the runner's configuration, by harness name.
+        owner: who made it (an installation id); becomes a label.
+        idle_seconds: without any activity for this long, the sandbox parks itself.
+    """
+
+    session_id: str
+    workspace: str
+    agents: Mapping[str, Mapping[str, Any]]
+    owner: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    idle_seconds: int = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxInfo:
+    """One sandbox in a listing; `expires_at` is when it parks itself if nothing happens."""
+
+    ref: SandboxRef
+    session_id: str
+    owner: str
+    running: bool
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class Sandbox(Protocol):
+    """A running machine with a runner in it."""
+
+    ref: SandboxRef
+    workspace: str
+    runner: RunnerClient
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        timeout: float | None = 60,
+    ) -> ExecResult:
+        """Run `command` with `sh -c` in the workspace.
+
+        A non-zero exit is a result. Cancelling the call kills the command and everything below it.
+
+        Raises:
+            ExecTimeout: it ran longer than `timeout` seconds and was killed.
+            SandboxNotRunning: the sandbox is parked.
+            SandboxGone: the sandbox no longer exists.
+        """
+
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return `length` bytes of a workspace file from `offset`; all by default. Raises `NotFound`, `BadPath`."""
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Replace a workspace file atomically, making its parents. Raises `BadPath`, `LimitExceeded`."""
+
+    async def endpoint(self, port: int | None = None) -> Endpoint:
+        """Return where `port` answers, with the headers it needs; the runner's by default."""
+
+    async def extend(self, seconds: float) -> None:
+        """Move the deadline to `seconds` from now; no-op without `Capability.EXTEND`."""
+
+    async def aclose(self) -> None:
+        """Close this client; the sandbox runs on."""
+
+
+class SandboxProvider(Protocol):
+    """Makes sandboxes, finds them again, and ends them."""
+
+    name: str
+    capabilities: Capability
+
+    async def create(self, spec: SandboxSpec, announce: Announce) -> Sandbox:
+        """Make a sandbox and return it with a healthy runner.
+
+        `announce(ref)` is awaited as soon as the reference exists and before anything slow, so that the caller
+        can write it down. If making it fails after that, the sandbox is destroyed before the error leaves.
+        """
+
+    async def attach(self, ref: SandboxRef) -> Sandbox:
+        """Return a running sandbox: reconnect, or start a parked one. Raises `SandboxGone` if neither can be."""
+
+    async def park(self, ref: SandboxRef) -> SandboxRef:
+        """Stop it, with every process in it, and keep its disk. Idempotent. Returns the reference to attach to."""
+
+    async def destroy(self, ref: SandboxRef) -> bool:
+        """Stop it and remove all but the workspace. Idempotent: False if it was already gone."""
+
+    def list(self, session_id: str | None = None) -> AsyncIterator[SandboxInfo]:
+        """Yield the sandboxes of this installation, or of one session."""
+
+    async def aclose(self) -> None:
+        """Release the provider's own connections."""

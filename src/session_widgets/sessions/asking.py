@@ -1,0 +1,130 @@
+"""Requests that the agent makes: permission through the policy, everything else refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from session_widgets.acp import messages
+from session_widgets.acp.permissions import PermissionRequest as Asked
+from session_widgets.acp.permissions import cancelled, selected
+from session_widgets.envelopes import permission_request_id
+from session_widgets.errors import ProtocolError, SessionWidgetsError
+from session_widgets.model import Draft, Event
+from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.journal import Journal, draft, note
+from session_widgets.sessions.permissions import Decision, PermissionRequest, Policy, decide
+
+Spawn = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class Asking:
+    """The open permission requests of a session. Lives on the private loop."""
+
+    def __init__(self, journal: Journal, policy: Policy, spawn: Spawn, on_change: Callable[[], None]) -> None:
+        self.policy = policy
+        self.pending: dict[str, PermissionRequest] = {}
+        self._journal = journal
+        self._spawn = spawn
+        self._on_change = on_change
+        self._agents: dict[str, tuple[Agent, Asked]] = {}
+
+    def take(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
+        """Answer a stored request of the agent, or put it before a person."""
+        self._spawn(self._take(agent, message, turn))
+
+    def take_again(self, agent: Agent, events: Iterable[Event], turn: int) -> None:
+        """Pick up the requests of a turn that another process began: ask what is open, resend what was answered."""
+        events = list(events)
+        decided = {e.payload.get("request_id") for e in events if e.kind == "permission_decision"}
+        for event in events:
+            if event.method != "session/request_permission":
+                continue
+            if event.direction == "out":
+                self._spawn(self._post(agent, dict(event.payload)))
+            elif permission_request_id(agent.id, event.payload.get("id")) not in decided:
+                self.take(agent, dict(event.payload), turn)
+
+    async def cancel_all(self) -> None:
+        """Answer every open request with `cancelled`, as a cancelled turn must."""
+        for request in tuple(self.pending.values()):
+            await self._answer(request, Decision(None, "user", "the turn was cancelled"))
+
+    def forget(self) -> None:
+        """Drop the open requests of a turn that has ended."""
+        self.pending.clear()
+        self._agents.clear()
+        self._on_change()
+
+    async def _take(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
+        method = message["method"]
+        if method != "session/request_permission" or turn is None:
+            text = f"session-widgets offers no {method} here: the agent's own machine has its files and terminals"
+            await self._refuse(agent, message, turn, messages.METHOD_NOT_FOUND, text)
+            return
+        try:
+            asked = Asked.parse(message)
+        except ProtocolError as error:
+            await self._refuse(agent, message, turn, messages.INVALID_PARAMS, str(error))
+            return
+        request = PermissionRequest(
+            id=permission_request_id(agent.id, message["id"]),
+            session_id=self._journal.session_id,
+            turn=turn,
+            title=asked.title,
+            tool_kind=asked.tool_kind,
+            tool_call=asked.tool_call,
+            options=asked.options,
+            _answer=self._answer,
+        )
+        self._agents[request.id] = (agent, asked)
+        decision = await asyncio.to_thread(decide, self.policy, request)
+        if decision is not None:
+            await self._answer(request, decision)
+        elif request.id in self._agents:  # the turn may have ended while a function thought about it
+            self.pending[request.id] = request
+            self._on_change()
+
+    async def _answer(self, request: PermissionRequest, decision: Decision) -> bool:
+        """Store the decision and send it. The first to store one decides; everyone else gets False."""
+        if request.id not in self._agents:
+            return False
+        agent, asked = self._agents[request.id]
+        option = decision.option
+        envelope = messages.result(asked.message, cancelled() if option is None else selected(option))
+        source = f"permission:{request.id}"
+        payload = {
+            "request_id": request.id,
+            "outcome": "cancelled" if option is None else "selected",
+            "option_id": option.id if option else None,
+            "option_kind": option.kind if option else None,
+            "decided_by": decision.by,
+            "reason": decision.reason or None,
+        }
+        decided = note("permission_decision", payload, turn=request.turn, source=source)
+        written = await self._journal.commit([decided, _out(envelope, request.turn, source)])
+        self.pending.pop(request.id, None)
+        self._agents.pop(request.id, None)
+        self._on_change()
+        return bool(written) and await self._post(agent, envelope)
+
+    async def _refuse(self, agent: Agent, message: dict[str, Any], turn: int | None, code: int, text: str) -> None:
+        envelope = messages.error(message, code, text)
+        request_id = permission_request_id(agent.id, message["id"])
+        refusal = draft("out", "error", envelope, turn, method=message["method"], source=f"refusal:{request_id}")
+        await self._journal.commit([refusal])
+        await self._post(agent, envelope)
+
+    async def _post(self, agent: Agent, envelope: dict[str, Any]) -> bool:
+        """Send an answer; False if another process was first or the agent is gone, which the stream will tell."""
+        try:
+            await agent.connection.post(envelope)
+        except SessionWidgetsError:
+            return False
+        return True
+
+
+def _out(envelope: dict[str, Any], turn: int, source: str) -> Draft:
+    method = "session/request_permission"
+    return draft("out", "response", envelope, turn, method=method, source=source, source_seq=2)

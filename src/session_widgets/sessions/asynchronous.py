@@ -1,0 +1,120 @@
+"""`Session.aio`: the session's methods, awaitable from any event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+
+from session_widgets.model import Event, ExecResult, Json
+from session_widgets.sessions.cell import ask, must_ask_here
+from session_widgets.sessions.core import SessionCore
+from session_widgets.sessions.files import AsyncFiles
+from session_widgets.sessions.loop import private_loop
+from session_widgets.sessions.prompt import check_prompt
+from session_widgets.sessions.turn import Turn
+
+Prompt = str | Sequence[Json]
+
+STREAM_POLL_SECONDS = 0.05
+
+
+class AsyncSession:
+    """See `Session` for what each method does; cancelling an awaiting `send` cancels its turn."""
+
+    def __init__(self, core: SessionCore, buttons_live: Callable[[], bool]) -> None:
+        self._core = core
+        self._buttons_live = buttons_live
+        self.files = AsyncFiles(core.ready_sandbox)
+
+    async def send(self, prompt: Prompt, *, idempotency_key: str | None = None, timeout: float | None = None) -> Turn:
+        """See `Session.send`."""
+        turn = await self.start(prompt, idempotency_key=idempotency_key)
+        try:
+            async with asyncio.timeout(timeout):
+                while not turn.ended:
+                    await turn.news()
+                    await self._ask_here()
+        except asyncio.CancelledError:
+            private_loop().submit(self._core.cancel())
+            raise
+        return turn
+
+    async def start(self, prompt: Prompt, *, idempotency_key: str | None = None) -> Turn:
+        """See `Session.start`."""
+        return await private_loop().aio(self._core.start(check_prompt(prompt), idempotency_key))
+
+    async def stream(self, prompt: Prompt) -> AsyncIterator[Event]:
+        """See `Session.stream`; cancelling the task that iterates cancels the turn."""
+        loop, arrived = asyncio.get_running_loop(), asyncio.Queue[list[Event]]()
+
+        def deliver(events: list[Event]) -> None:
+            loop.call_soon_threadsafe(arrived.put_nowait, events)
+
+        journal = self._core.journal
+        await private_loop().aio(journal.watch(deliver, journal.cursor))
+        try:
+            turn = await self.start(prompt)
+            while True:
+                over = turn.ended
+                while not arrived.empty():
+                    for event in arrived.get_nowait():
+                        if event.turn == turn.index:
+                            yield event
+                if over:
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STREAM_POLL_SECONDS):
+                        await turn.news()
+                await self._ask_here()
+        except asyncio.CancelledError:
+            private_loop().submit(self._core.cancel())
+            raise
+        finally:
+            private_loop().loop.call_soon_threadsafe(journal.unwatch, deliver)
+
+    async def cancel(self) -> bool:
+        """See `Session.cancel`."""
+        return await private_loop().aio(self._core.cancel())
+
+    async def steer(self, prompt: Prompt) -> Turn:
+        """See `Session.steer`."""
+        return await private_loop().aio(self._core.steer(check_prompt(prompt)))
+
+    async def detach(self) -> None:
+        """See `Session.detach`."""
+        await private_loop().aio(self._core.detach())
+
+    async def attach(self) -> None:
+        """See `Session.attach`."""
+        await private_loop().aio(self._core.attach())
+
+    async def park(self) -> None:
+        """See `Session.park`."""
+        await private_loop().aio(self._core.park())
+
+    async def delete(self) -> None:
+        """See `Session.delete`."""
+        await private_loop().aio(self._core.delete())
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        timeout: float | None = 60,
+    ) -> ExecResult:
+        """See `Session.exec`."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        return await private_loop().aio(self._core.exec(command, cwd=cwd, env=env, stdin=data, timeout=timeout))
+
+    async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
+        """See `Session.events`."""
+        return await asyncio.to_thread(self._core.store.events, self._core.record.id, after, limit)
+
+    async def _ask_here(self) -> None:
+        if must_ask_here(self._buttons_live(), awaiting=True):
+            for request in tuple(self._core.asking.pending.values()):
+                await private_loop().aio(request.answer_async(ask(request)))

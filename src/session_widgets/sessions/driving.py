@@ -1,0 +1,193 @@
+"""Drives one turn: ensure, dispatch, wait, finish. The end is stored exactly once, whoever drives."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from session_widgets.acp import Call
+from session_widgets.acp.messages import notification
+from session_widgets.errors import NotFound, SessionWidgetsError, StoreError
+from session_widgets.model import Draft, FileChange, TurnRecord
+from session_widgets.sandboxes import Sandbox
+from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.journal import draft, note
+from session_widgets.sessions.owner import is_alive
+from session_widgets.sessions.resume import readable
+from session_widgets.sessions.turn import Turn
+
+if TYPE_CHECKING:
+    from session_widgets.sessions.core import SessionCore
+
+OWNER_POLL_SECONDS = 0.3
+CANCEL_SECONDS = 10
+"""How long an agent may take to honour `session/cancel` before its process is stopped."""
+
+
+class Driver:
+    """One turn in the hands of this process."""
+
+    def __init__(self, core: SessionCore, turn: Turn, record: TurnRecord) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._core = core
+        self._turn = turn
+        self._record = record
+        self._agent: Agent | None = None
+        self._call: Call | None = None
+        self._posted = asyncio.Event()
+        self._cancelled = False
+        self._abandoned = False
+
+    async def run(self, *, adopted: bool) -> None:
+        """Bring the turn to its stored end."""
+        status, error, stop_reason = "failed", None, None
+        try:
+            result = await (self._rejoin() if adopted else self._dispatch())
+            stop_reason = result.get("stopReason")
+            status = "cancelled" if stop_reason == "cancelled" else "completed"
+        except asyncio.CancelledError:
+            if self._abandoned:
+                return
+            status, stop_reason = "cancelled", "cancelled"
+        except Exception as failure:  # whatever happened becomes the turn's stored error
+            status, error = ("cancelled", None) if self._cancelled else ("failed", readable(failure))
+        await self._finish(status, stop_reason, error)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the agent has answered the prompt, so that what it sends now belongs to no turn of ours."""
+        return self._call is not None and self._call.result.done()
+
+    async def cancel(self) -> None:
+        """Stop the turn, whatever it is doing, and wait until its end is stored."""
+        self._cancelled = True
+        await self._core.asking.cancel_all()
+        if self._call is None or self._agent is None:
+            if self.task is not None:
+                self.task.cancel()
+        else:
+            await self._cancel_prompt(self._agent)
+        if self.task is not None:
+            await asyncio.wait([self.task])
+
+    async def abandon(self) -> None:
+        """Stop driving without ending the turn."""
+        self._abandoned = True
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+
+    async def _cancel_prompt(self, agent: Agent) -> None:
+        envelope = notification("session/cancel", {"sessionId": agent.session_id})
+        await self._posted.wait()
+        with suppress(SessionWidgetsError):
+            await self._core.journal.commit([self._out(envelope, "notification", "session/cancel")])
+            await agent.connection.post(envelope)
+        if self.task is not None:
+            _, late = await asyncio.wait([self.task], timeout=CANCEL_SECONDS)
+            if late:
+                await agent.connection.close()
+                self.task.cancel()
+
+    async def _dispatch(self) -> dict[str, Any]:
+        core, index = self._core, self._turn.index
+        sandbox = await core.ready_sandbox()
+        earlier = [turn for turn in await asyncio.to_thread(core.store.turns, core.record.id) if turn.index < index]
+        completed = [turn for turn in earlier if turn.status == "completed"]
+        resumed = await core.ready_agent(sandbox, completed)
+        agent = self._agent = resumed.agent
+        await sandbox.runner.snapshot(self._snapshot)
+        blocks = ([resumed.history] if resumed.history else []) + list(self._record.prompt)
+        call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
+        tier = note("turn_tier", {"tier": resumed.tier}, turn=index, source=f"turn:{index}:tier")
+        prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
+        if len(await core.journal.commit([tier, prompt])) < 2:
+            return await self._rejoin()  # another process took this turn up at the same moment
+        self._call = call
+        return await self._send(agent, call)
+
+    async def _send(self, agent: Agent, call: Call) -> dict[str, Any]:
+        try:
+            await agent.connection.post(call.envelope)
+        finally:
+            self._posted.set()
+        return await call.result or {}
+
+    async def _rejoin(self) -> dict[str, Any]:
+        """Go on where another process stopped: dispatch what never was, else wait for the answer."""
+        core, index = self._core, self._turn.index
+        while True:
+            events = await asyncio.to_thread(core.store.events, core.record.id, turn=index)
+            sent = next((e for e in events if e.direction == "out" and e.method == "session/prompt"), None)
+            if sent is not None:
+                break
+            if not is_alive(self._record.owner):
+                return await self._dispatch()
+            await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still getting the sandbox ready
+        for event in events:
+            if event.direction == "in" and event.method == "session/prompt" and event.kind == "response":
+                return dict(event.payload.get("result") or {})
+        sandbox = await core.ready_sandbox()
+        if core.record.connection not in await sandbox.runner.connections():
+            raise SessionWidgetsError(
+                "the agent's process ended while nobody was attached: the sandbox's runner was stopped or restarted"
+            )
+        agent = self._agent = await core.rejoin(sandbox)
+        if agent is None:
+            raise SessionWidgetsError("the store does not hold how the agent was started, so it cannot be rejoined")
+        envelope = dict(sent.payload)
+        result = agent.peer.expect(envelope["id"], "session/prompt")
+        self._call = Call(envelope, result)
+        core.asking.take_again(agent, events, index)
+        if "async-post" in await agent.connection.features():
+            return await self._send(agent, self._call)  # the runner knows the id if it was sent before
+        self._posted.set()
+        return await result or {}
+
+    async def _finish(self, status: str, stop_reason: str | None, error: str | None) -> None:
+        core, index = self._core, self._turn.index
+        files, durable_at, durability_error = await self._changes()
+        payload = {
+            "status": status,
+            "stop_reason": stop_reason,
+            "error": error,
+            "files": [{"path": f.path, "change": f.change, "size": f.size} for f in files],
+            "durable_at": durable_at,
+            "durability_error": durability_error,
+        }
+        ended = note("turn_ended", payload, turn=index, source=f"turn:{index}:end")
+        try:
+            await core.journal.commit([ended])
+            record = (await asyncio.to_thread(core.store.turns, core.record.id))[index - 1]
+        except StoreError as failure:
+            text = f"{error or ''} The transcript could not be stored: {failure}".strip()
+            self._turn.fail_unsaved(ended, text)
+        else:
+            self._turn.finish(record)
+        core.turn_over()
+
+    async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
+        """Return what the turn changed, and force it to disk: a directory of this machine is durable then."""
+        sandbox = self._core.sandbox
+        if sandbox is None or self._agent is None:
+            return (), None, None
+        try:
+            files = await self._changed_files(sandbox)
+            await asyncio.to_thread(self._core.workspace.persist, files)
+        except (SessionWidgetsError, OSError) as error:
+            return (), None, readable(error)
+        return files, datetime.now(UTC).isoformat(), None
+
+    async def _changed_files(self, sandbox: Sandbox) -> tuple[FileChange, ...]:
+        with suppress(NotFound):
+            return await sandbox.runner.changes(self._snapshot)
+        return ()
+
+    @property
+    def _snapshot(self) -> str:
+        return f"turn-{self._turn.index}"
+
+    def _out(self, envelope: dict[str, Any], kind: str, method: str, source: str = "") -> Draft:
+        return draft("out", kind, envelope, self._turn.index, method=method, source=source)

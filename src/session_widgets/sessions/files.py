@@ -1,0 +1,140 @@
+"""The session's workspace, through its sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from session_widgets.errors import BadPath
+from session_widgets.model import FileInfo
+from session_widgets.sandboxes.contract import Sandbox
+from session_widgets.sandboxes.paths import check_path
+from session_widgets.sessions.loop import anywhere, private_loop
+
+
+class AsyncFiles:
+    """`Session.files` with every method awaitable. Lives on the private loop."""
+
+    def __init__(self, sandbox: Callable[[], Awaitable[Sandbox]]) -> None:
+        self._sandbox = sandbox
+
+    @anywhere
+    async def list(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
+        """See `Files.list`."""
+        path = check_path(path, root=True)
+        return await (await self._sandbox()).runner.list(path, recursive=recursive)
+
+    @anywhere
+    async def stat(self, path: str) -> FileInfo:
+        """See `Files.stat`."""
+        path = check_path(path, root=True)
+        return await (await self._sandbox()).runner.stat(path)
+
+    @anywhere
+    async def read_bytes(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """See `Files.read_bytes`."""
+        path = check_path(path)
+        return await (await self._sandbox()).read(path, offset, length)
+
+    @anywhere
+    async def read_text(self, path: str) -> str:
+        """See `Files.read_text`."""
+        data = await self.read_bytes(path)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise BadPath(
+                f"{path!r} is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}). Use read_bytes()."
+            ) from None
+
+    @anywhere
+    async def write(self, path: str, data: str | bytes) -> None:
+        """See `Files.write`."""
+        path = check_path(path)
+        await (await self._sandbox()).write(path, data.encode() if isinstance(data, str) else data)
+
+    @anywhere
+    async def upload(self, local: str | Path, path: str) -> None:
+        """See `Files.upload`."""
+        path, source = check_path(path), Path(local).expanduser()
+        if not source.is_file():
+            raise BadPath(f"upload() takes a file of this machine; {str(source)!r} is none.")
+        await (await self._sandbox()).runner.upload(source, path)
+
+    @anywhere
+    async def download(self, path: str, local: str | Path) -> Path:
+        """See `Files.download`."""
+        path, target = check_path(path), Path(local).expanduser()
+        if target.is_dir():
+            target = target / path.rpartition("/")[2]
+        await (await self._sandbox()).runner.download(path, target)
+        return target
+
+    @anywhere
+    async def mkdir(self, path: str) -> None:
+        """See `Files.mkdir`."""
+        path = check_path(path)
+        await (await self._sandbox()).runner.mkdir(path)
+
+    @anywhere
+    async def move(self, source: str, target: str) -> None:
+        """See `Files.move`."""
+        source, target = check_path(source), check_path(target)
+        await (await self._sandbox()).runner.move(source, target)
+
+    @anywhere
+    async def delete(self, path: str, recursive: bool = False) -> None:
+        """See `Files.delete`."""
+        path = check_path(path)
+        await (await self._sandbox()).runner.delete(path, recursive=recursive)
+
+
+class Files:
+    """The files of a workspace. Paths are relative to it: "src/a.py".
+
+    Every method raises `BadPath` for a path that is absolute, holds ".." or NUL, or leads out of the workspace by a
+    link, and `NotFound` for one that does not exist.
+    """
+
+    def __init__(self, files: AsyncFiles) -> None:
+        self._files = files
+
+    def list(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
+        """Return the entries of a directory: directories first, then by name."""
+        return private_loop().run(self._files.list(path, recursive))
+
+    def stat(self, path: str) -> FileInfo:
+        """Return one entry: its type, size in bytes, and time of modification."""
+        return private_loop().run(self._files.stat(path))
+
+    def read_text(self, path: str) -> str:
+        """Return a UTF-8 file as text; raises `BadPath` if it is not UTF-8."""
+        return private_loop().run(self._files.read_text(path))
+
+    def read_bytes(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return `length` bytes from `offset`, all by default; fewer at the end of the file."""
+        return private_loop().run(self._files.read_bytes(path, offset, length))
+
+    def write(self, path: str, data: str | bytes) -> None:
+        """Replace or make a file, atomically; text is stored as UTF-8. Makes missing directories."""
+        private_loop().run(self._files.write(path, data))
+
+    def upload(self, local: str | Path, path: str) -> None:
+        """Copy a file of this machine into the workspace."""
+        private_loop().run(self._files.upload(local, path))
+
+    def download(self, path: str, local: str | Path) -> Path:
+        """Copy a workspace file to this machine, into `local` or, if that is a directory, below it. Returns where."""
+        return private_loop().run(self._files.download(path, local))
+
+    def mkdir(self, path: str) -> None:
+        """Make a directory and its parents; one that exists is left alone."""
+        private_loop().run(self._files.mkdir(path))
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file or directory; raises `BadPath` if the target exists."""
+        private_loop().run(self._files.move(source, target))
+
+    def delete(self, path: str, recursive: bool = False) -> None:
+        """Remove a file, or a directory: one that is not empty only if `recursive`. There is no undo."""
+        private_loop().run(self._files.delete(path, recursive))

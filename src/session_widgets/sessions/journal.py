@@ -1,0 +1,136 @@
+"""The way into the store, and from it to everyone who watches: committed first, then shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from uuid import uuid4
+
+import orjson
+
+from session_widgets.model import Direction, Draft, Event, Json
+from session_widgets.store import Store
+
+Subscriber = Callable[[list[Event]], None]
+
+LOG = logging.getLogger("session_widgets")
+TAIL_SECONDS = 1.0
+PAGE = 5_000
+KERNEL = f"kernel:{uuid4().hex}"
+_numbers = count(1)
+
+
+class Journal:
+    """One session's events. Lives on the private loop.
+
+    Several processes may write one session: what is published is always read off the store's numbering, so each
+    subscriber sees every event once and in order, whoever wrote it.
+    """
+
+    def __init__(self, store: Store, session_id: str, cursor: int, owner: Subscriber) -> None:
+        self.store = store
+        self.session_id = session_id
+        self.cursor = cursor
+        self._lock = asyncio.Lock()
+        self._owner = owner
+        self._subscribers: list[Subscriber] = []
+        self._tail: asyncio.Task[None] | None = None
+
+    async def commit(self, drafts: Sequence[Draft]) -> list[Event]:
+        """Store `drafts` in one transaction, publish them, and return those that were new."""
+        return await asyncio.shield(self._commit(drafts))
+
+    async def catch_up(self) -> None:
+        """Publish what other processes stored meanwhile."""
+        async with self._lock:
+            await self._publish_stored()
+
+    async def watch(self, subscriber: Subscriber, after: int) -> None:
+        """Hand `subscriber` every event after `after`, then every new one."""
+        async with self._lock:
+            while after < self.cursor:
+                limit = min(PAGE, self.cursor - after)
+                page = await asyncio.to_thread(self.store.events, self.session_id, after, limit)
+                if not page:
+                    break
+                _deliver(subscriber, page)
+                after = page[-1].seq
+            self._subscribers.append(subscriber)
+        if self._tail is None or self._tail.done():
+            self._tail = asyncio.create_task(self._follow())
+
+    def unwatch(self, subscriber: Subscriber) -> None:
+        """Stop handing out events to `subscriber`."""
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
+
+    async def _commit(self, drafts: Sequence[Draft]) -> list[Event]:
+        async with self._lock:
+            written = await asyncio.to_thread(self.store.append, self.session_id, drafts)
+            if written and len(written) == len(drafts) and written[-1].seq == self.cursor + len(written):
+                self._publish(written)
+            else:
+                await self._publish_stored()
+            return written
+
+    async def _publish_stored(self) -> None:
+        while page := await asyncio.to_thread(self.store.events, self.session_id, self.cursor, PAGE):
+            self._publish(page)
+
+    def _publish(self, events: list[Event]) -> None:
+        self.cursor = events[-1].seq
+        self._owner(events)
+        for subscriber in tuple(self._subscribers):
+            _deliver(subscriber, events)
+
+    async def _follow(self) -> None:
+        """Notice what other processes write while nothing happens here."""
+        while self._subscribers:
+            await asyncio.sleep(TAIL_SECONDS)
+            try:
+                await self.catch_up()
+            except Exception:
+                LOG.exception("could not read new events of session %s; trying again", self.session_id)
+
+
+def next_number() -> int:
+    """Return the next `source_seq` of this process."""
+    return next(_numbers)
+
+
+def _deliver(subscriber: Subscriber, events: list[Event]) -> None:
+    try:
+        subscriber(events)
+    except Exception:  # one broken viewer must not stop the session
+        LOG.exception("a subscriber of session %s failed", events[0].session_id)
+
+
+def note(kind: str, payload: Json, *, turn: int | None = None, source: str = "") -> Draft:
+    """Return a notice of ours. A `source` names a note that can exist only once, whoever writes it."""
+    return draft("note", kind, payload, turn, source=source)
+
+
+def draft(
+    direction: Direction,
+    kind: str,
+    payload: Json,
+    turn: int | None,
+    *,
+    method: str | None = None,
+    source: str = "",
+    source_seq: int = 1,
+) -> Draft:
+    """Return a draft of an event that this process makes."""
+    return Draft(
+        direction=direction,
+        kind=kind,
+        payload=orjson.dumps(payload).decode(),
+        source=source or KERNEL,
+        source_seq=source_seq if source else next_number(),
+        turn=turn,
+        ts=datetime.now(UTC),
+        method=method,
+    )

@@ -1,0 +1,120 @@
+"""`open_session`: create or resume, by id."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from session_widgets.errors import BadValue, SessionConflict
+from session_widgets.harnesses import catalog
+from session_widgets.model import SessionRecord, check_session_id
+from session_widgets.sandboxes import get_provider
+from session_widgets.sessions.core import SessionCore
+from session_widgets.sessions.journal import note
+from session_widgets.sessions.loop import private_loop
+from session_widgets.sessions.permissions import Policy, check_policy
+from session_widgets.sessions.session import Session
+from session_widgets.store import Store
+from session_widgets.store import store as default_store
+from session_widgets.workspaces import LocalWorkspace
+
+SETTINGS = ("model", "mode", "effort", "title")
+
+_open: dict[tuple[Path, str], Session] = {}
+_opening = threading.Lock()
+
+
+def open_session(
+    id: str,
+    *,
+    harness: str = "demo",
+    sandbox: str = "local",
+    workspace: str | Path | None = None,
+    model: str | None = None,
+    mode: str | None = None,
+    effort: str | None = None,
+    permissions: Policy = "ask",
+    title: str | None = None,
+    store: Store | str | Path | None = None,
+) -> Session:
+    """Create a session, or resume the one of this id with its files, its transcript and its running turn.
+
+    Nothing is started before the first prompt.
+
+    Args:
+        id: 1 to 128 characters of A-Z, a-z, 0-9, "_" and "-".
+        harness: the agent program.
+        sandbox: the provider of the machine that it works on. "local" is this one and isolates nothing.
+        workspace: an existing directory for `local`; by default one is made and kept for the session.
+        model: as the harness names it; None leaves its own.
+        mode: as the harness names it; None leaves its own.
+        effort: reasoning effort as the harness names it; None leaves its own.
+        permissions: "ask", "allow_reads", "allow_edits", "allow_all", "deny", or a function that takes a
+            `PermissionRequest` and returns an option id, or None to ask.
+        title: shown instead of the id.
+        store: a `Store` or the path of its file; by default the one that `store()` opens.
+
+    Raises:
+        BadValue: an argument is not possible; nothing was created.
+        SessionConflict: the id exists with another harness, sandbox or workspace.
+        StoreBusy: another process holds the store.
+
+    Example:
+        >>> session = open_session("parser", permissions="allow_edits")
+    """
+    check_session_id(id)
+    check_policy(permissions)
+    chosen = catalog.get(harness)
+    settings = {"model": model, "mode": mode, "effort": effort, "title": title}
+    for name, value in settings.items():
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise BadValue(f"{name} must be text or None; got {value!r:.80}.")
+    held = store if isinstance(store, Store) else default_store(store)
+    provider = get_provider(sandbox, held.home)
+    with _opening:
+        known = held.session(id)
+        given = None if workspace is None and known is not None else workspace
+        place = _place(held, id, known, given)
+        if known is None:
+            known = _create(held, id, harness=harness, sandbox=sandbox, workspace=str(place.path), **settings)
+        _check_same(known, harness, sandbox, place)
+        live = _open.get((held.path, id))
+        if live is None or live.status == "deleted":
+            core = SessionCore(known, held, provider, chosen, place, permissions)
+            live = _open[held.path, id] = Session(core)
+            private_loop().run(live._core.adopt())
+        live._core.asking.policy = permissions
+        _change(live, {name: value for name, value in settings.items() if value not in {None, getattr(known, name)}})
+        return live
+
+
+def _place(store: Store, id: str, known: SessionRecord | None, given: str | Path | None) -> LocalWorkspace:
+    managed = LocalWorkspace.place(store.home, id, None)
+    if given is not None:
+        return LocalWorkspace.place(store.home, id, given)
+    if known is None or known.workspace == str(managed.path):
+        return managed
+    return LocalWorkspace.place(store.home, id, known.workspace)
+
+
+def _create(store: Store, id: str, **options: Any) -> SessionRecord:
+    store.append(id, [note("session_opened", options, source="session")])
+    record = store.session(id)
+    assert record is not None, "it was stored just now"
+    return record
+
+
+def _check_same(known: SessionRecord, harness: str, sandbox: str, place: LocalWorkspace) -> None:
+    wanted = {"harness": harness, "sandbox": sandbox, "workspace": str(place.path)}
+    for name, value in wanted.items():
+        if getattr(known, name) != value:
+            raise SessionConflict(
+                f"session {known.id!r} exists with {name}={getattr(known, name)!r}, not {value!r}. Open it as it is, "
+                f"use another id, or move it with switch() once your release has it."
+            )
+
+
+def _change(session: Session, changed: dict[str, str | None]) -> None:
+    if changed:
+        private_loop().run(session._core.change(changed))

@@ -1,0 +1,48 @@
+"""Who runs a turn: recorded with it, named in errors, and asked whether it still lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from session_widgets.model import Json
+
+
+def owner() -> Mapping[str, Any]:
+    """Describe this process."""
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "process": _name(),
+        "started": _started(psutil.Process()),
+    }
+
+
+def is_alive(owner: Json | None) -> bool:
+    """Whether the process runs; one on another host is taken to."""
+    if owner is None:
+        return False
+    if owner.get("host") != socket.gethostname():
+        return True
+    try:
+        process = psutil.Process(int(owner["pid"]))
+        return process.status() != psutil.STATUS_ZOMBIE and _started(process) == owner.get("started")
+    except (psutil.Error, KeyError, ValueError):
+        return False
+
+
+def _started(process: psutil.Process) -> str:
+    return datetime.fromtimestamp(process.create_time(), UTC).isoformat()
+
+
+def _name() -> str:
+    if "ipykernel" in sys.modules:
+        return "kernel"
+    return Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"

@@ -1,0 +1,111 @@
+"""From the agent's stream to the store: group, commit, then tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from session_widgets.acp import Received, classify
+from session_widgets.acp.messages import AGENT_EXITED
+from session_widgets.errors import AgentExited, StoreBusy
+from session_widgets.model import Draft
+from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.journal import Journal
+
+LINGER_SECONDS = 0.02
+FULL_BATCH = 500
+ACK_EVERY = 2_000
+BUSY_RETRIES = 6
+
+OnRequest = Callable[[Agent, dict[str, Any]], None]
+OnUpdate = Callable[[dict[str, Any]], None]
+
+
+class Pump:
+    """Reads one agent until it exits, the stream is lost, or the store takes no more."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        journal: Journal,
+        turn: Callable[[], Awaitable[int | None]],
+        on_request: OnRequest,
+        on_update: OnUpdate,
+    ) -> None:
+        self._agent = agent
+        self._journal = journal
+        self._turn = turn
+        self._on_request = on_request
+        self._on_update = on_update
+        self._unacknowledged = 0
+
+    async def run(self) -> None:
+        """Return when the agent has exited; raise what made the stream end otherwise."""
+        async for batch in self._agent.connection.batches():
+            urgent = False
+            for part in self._by_turn(batch):
+                turn = await self._turn()
+                await self._commit([self._draft(received, turn) for received in part])
+                for received in part:
+                    urgent |= self._tell(received.message)
+            await self._acknowledge(batch, urgent)
+            if self._agent.dead is not None:
+                return
+            if not urgent and len(batch) < FULL_BATCH:
+                await asyncio.sleep(LINGER_SECONDS)
+
+    def _by_turn(self, batch: list[Received]) -> Iterator[list[Received]]:
+        """Cut a batch behind each answer to a prompt: what follows may belong to another turn."""
+        methods, start = self._agent.peer.methods, 0
+        for end, received in enumerate(batch, 1):
+            message = received.message
+            if "method" not in message and methods.get(str(message.get("id"))) == "session/prompt":
+                yield batch[start:end]
+                start = end
+        if start < len(batch):
+            yield batch[start:]
+
+    def _draft(self, received: Received, turn: int | None) -> Draft:
+        method, kind = classify(received.message, self._agent.peer.methods)
+        return Draft(
+            direction="in",
+            kind=kind,
+            payload=received.raw.decode(errors="replace"),
+            source=self._agent.id,
+            source_seq=received.id,
+            turn=turn,
+            ts=datetime.now(UTC),
+            method=method,
+        )
+
+    async def _commit(self, drafts: list[Draft]) -> None:
+        """Commit, waiting out whoever holds the store: the runner's journal keeps what is not read yet."""
+        for attempt in range(BUSY_RETRIES):
+            try:
+                await self._journal.commit(drafts)
+                return
+            except StoreBusy:
+                if attempt == BUSY_RETRIES - 1:
+                    raise
+
+    def _tell(self, message: dict[str, Any]) -> bool:
+        """Pass a stored message on; True if somebody waits for what comes of it."""
+        handled = self._agent.peer.handle(message)
+        if handled == "request":
+            self._on_request(self._agent, message)
+        elif message.get("method") == AGENT_EXITED:
+            params = message.get("params") or {}
+            self._agent.dead = AgentExited(
+                "the agent process has ended", code=params.get("code"), stderr=params.get("stderr") or ""
+            )
+        elif message.get("method") == "session/update":
+            self._on_update(message)
+        return handled in {"request", "response"}
+
+    async def _acknowledge(self, batch: list[Received], urgent: bool) -> None:
+        self._unacknowledged += len(batch)
+        if self._unacknowledged >= ACK_EVERY or (urgent and self._unacknowledged > FULL_BATCH):
+            self._unacknowledged = 0
+            await self._agent.connection.ack(batch[-1].id)

@@ -1,0 +1,139 @@
+"""The resume ladder: warm, `session/resume`, `session/load`, replay, fresh. Each native tier is verified."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from session_widgets import __version__
+from session_widgets.acp import AcpConnection, Peer
+from session_widgets.acp.messages import initialize_params
+from session_widgets.errors import AgentError, AgentFailed, SessionWidgetsError
+from session_widgets.model import Endpoint, Json, SessionRecord, Tier, TurnRecord
+from session_widgets.sessions.agent import Agent, history_block, prompt_text, replayed_prompts
+from session_widgets.sessions.journal import Journal, draft
+
+LOG = logging.getLogger("session_widgets")
+SETUP_SECONDS = 120
+
+StartPump = Callable[[Agent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """An agent that is ready, how it got its memory, and the history to send with the next prompt, if any."""
+
+    agent: Agent
+    tier: Tier
+    history: dict[str, Any] | None = None
+
+
+class Ladder:
+    """Starts an agent process and gives it the session's memory."""
+
+    def __init__(self, record: SessionRecord, journal: Journal, start_pump: StartPump) -> None:
+        self._record = record
+        self._journal = journal
+        self._start_pump = start_pump
+        self._replayed: list[Json] = []
+
+    async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord]) -> Resumed:
+        """Start a process and climb down the ladder; `turns` are the session's completed ones."""
+        peer = Peer()
+        name = f"{self._record.id[:40]}-{uuid4().hex[:12]}"
+        agent = Agent(AcpConnection(endpoint, name, self._record.harness, on_post_failed=peer.fail), peer)
+        try:
+            result = await self.call(agent, "initialize", initialize_params(__version__), pump=True)
+            agent.info = result.get("agentInfo") or {}
+            agent.capabilities = result.get("agentCapabilities") or {}
+            return await self._remember(agent, turns)
+        except BaseException:
+            await asyncio.shield(agent.connection.close())
+            raise
+
+    def take_update(self, message: Json) -> None:
+        """Keep an update that may belong to a replay."""
+        self._replayed.append((message.get("params") or {}).get("update") or {})
+
+    async def call(self, agent: Agent, method: str, params: Json, *, pump: bool = False) -> dict[str, Any]:
+        """Send a request that belongs to no turn and wait for its stored answer."""
+        call = agent.peer.request(method, params)
+        await self._journal.commit([draft("out", "request", call.envelope, None, method=method)])
+        await agent.connection.post(call.envelope)
+        if pump:
+            self._start_pump(agent)
+        async with asyncio.timeout(SETUP_SECONDS):
+            result = await call.result
+        return result or {}
+
+    async def _remember(self, agent: Agent, turns: Sequence[TurnRecord]) -> Resumed:
+        earlier = self._record.agent_session_id
+        place = {"cwd": self._record.workspace, "mcpServers": []}
+        if turns and earlier and await self._is_listed(agent, earlier):
+            agent.session_id = earlier
+            for tier in ("resume", "load"):
+                if agent.offers(tier) and await self._restore(agent, tier, place, turns):
+                    return Resumed(agent, "resume" if tier == "resume" else "load")
+        result = await self.call(agent, "session/new", place)
+        agent.session_id = str(result.get("sessionId") or "")
+        agent.take_setup(result)
+        embedded = bool((agent.capabilities.get("promptCapabilities") or {}).get("embeddedContext"))
+        history = history_block(turns, embedded=embedded)
+        return Resumed(agent, "replay" if history else "fresh", history)
+
+    async def _is_listed(self, agent: Agent, session_id: str) -> bool:
+        """Whether the agent still knows the session; an agent that cannot list is asked by trying."""
+        if not agent.offers("list"):
+            return True
+        cursor = None
+        while True:
+            params = {"cwd": self._record.workspace} | ({"cursor": cursor} if cursor else {})
+            try:
+                page = await self.call(agent, "session/list", params)
+            except AgentFailed:
+                return False
+            if any(session.get("sessionId") == session_id for session in page.get("sessions") or ()):
+                return True
+            cursor = page.get("nextCursor")
+            if not cursor:
+                return False
+
+    async def _restore(self, agent: Agent, tier: str, place: Json, turns: Sequence[TurnRecord]) -> bool:
+        self._replayed.clear()
+        try:
+            result = await self.call(agent, f"session/{tier}", {"sessionId": agent.session_id, **place})
+        except (AgentError, TimeoutError) as error:
+            if agent.dead is not None:
+                raise
+            LOG.warning("session/%s failed, trying the next tier: %s", tier, error)
+            return False
+        if tier == "load" and not _matches(self._replayed, turns):
+            LOG.warning("session/load of %s replayed another conversation than the store holds", agent.session_id)
+            return False
+        agent.take_setup(result)
+        return True
+
+
+def _matches(replayed: Sequence[Json], turns: Sequence[TurnRecord]) -> bool:
+    """Whether every prompt of the store is in the replay, in order; an agent may add words of its own."""
+    heard = iter(replayed_prompts(replayed))
+    return all(any(prompt_text(turn.prompt).strip() in words for words in heard) for turn in turns)
+
+
+async def apply_settings(agent: Agent, record: SessionRecord, call: Callable[..., Any]) -> None:
+    """Set model, mode and effort as the session wants them; no tier keeps them reliably."""
+    for name in ("model", "mode", "effort"):
+        value = getattr(record, name)
+        if value is not None and (wanted := agent.setting(name, value)):
+            method, params = wanted
+            agent.take_setup(await call(agent, method, params))
+
+
+def readable(error: BaseException) -> str:
+    """Return one line for the user; the class name only where the message does not say it all."""
+    text = str(error)
+    return text if isinstance(error, SessionWidgetsError) and text else f"{type(error).__name__}: {text}".rstrip(": ")

@@ -1,0 +1,247 @@
+"""What a notebook holds: a session, blocking by default, awaitable by `aio`."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from session_widgets.model import Event, ExecResult, Json
+from session_widgets.sessions import display
+from session_widgets.sessions.asynchronous import AsyncSession
+from session_widgets.sessions.cell import ask, must_ask_here
+from session_widgets.sessions.core import SessionCore
+from session_widgets.sessions.files import Files
+from session_widgets.sessions.loop import private_loop
+from session_widgets.sessions.permissions import PermissionRequest
+from session_widgets.sessions.transcript import Transcript
+from session_widgets.sessions.turn import Turn
+from session_widgets.store import Store
+
+Prompt = str | Sequence[Json]
+
+
+class Session:
+    """A harness at work in a sandbox on a workspace. Made by `open_session`.
+
+    Attributes:
+        files: the workspace.
+        aio: the same methods, awaitable from any event loop.
+
+    Example:
+        >>> session = open_session("hello")
+        >>> session.send("say hi").text
+        'hi'
+    """
+
+    def __init__(self, core: SessionCore) -> None:
+        self._core = core
+        self._buttons_live = False
+        self.aio = AsyncSession(core, lambda: self._buttons_live)
+        self.files = Files(self.aio.files)
+
+    @property
+    def id(self) -> str:
+        """The id given to `open_session`."""
+        return self._core.record.id
+
+    @property
+    def title(self) -> str:
+        """The title, or the id if it has none."""
+        return self._core.record.title or self.id
+
+    @property
+    def harness(self) -> str:
+        """Name of the agent program."""
+        return self._core.record.harness
+
+    @property
+    def sandbox(self) -> str:
+        """Name of the sandbox provider."""
+        return self._core.record.sandbox
+
+    @property
+    def status(self) -> str:
+        """`new`, `idle`, `running`, `waiting` (for a permission), `detached`, `parked` or `deleted`."""
+        return self._core.status
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace's absolute path inside the sandbox."""
+        return Path(self._core.record.workspace)
+
+    @property
+    def model(self) -> str | None:
+        """The model that was asked for; None leaves the harness its own."""
+        return self._core.record.model
+
+    @property
+    def mode(self) -> str | None:
+        """The agent's mode that was asked for; None leaves the harness its own."""
+        return self._core.record.mode
+
+    @property
+    def effort(self) -> str | None:
+        """The reasoning effort that was asked for; None leaves the harness its own."""
+        return self._core.record.effort
+
+    @property
+    def store(self) -> Store:
+        """The store that holds the transcript."""
+        return self._core.store
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All turns, oldest first."""
+        return [self._core.turn_of(record) for record in self.store.turns(self.id)]
+
+    @property
+    def pending(self) -> tuple[PermissionRequest, ...]:
+        """Permission requests that wait for an answer, oldest first."""
+        return tuple(self._core.asking.pending.values())
+
+    @property
+    def transcript(self) -> Transcript:
+        """The session read back from the store."""
+        return Transcript(self.id, self.events())
+
+    def send(self, prompt: Prompt, *, idempotency_key: str | None = None, timeout: float | None = None) -> Turn:
+        """Send a prompt and block until its turn ends. Interrupting the cell cancels the turn.
+
+        Args:
+            prompt: text, or a list of ACP content blocks.
+            idempotency_key: sending again with the same key returns the turn of the first time.
+            timeout: seconds to wait; None waits as long as it takes.
+
+        Returns:
+            The turn, ended; look at its `status` and `error`.
+
+        Raises:
+            SessionBusy: another turn is running.
+            TimeoutError: it still runs after `timeout` seconds, and goes on.
+            BadValue: the prompt is empty or of another shape.
+        """
+        turn = self.start(prompt, idempotency_key=idempotency_key)
+        return self._wait_here(turn, timeout)
+
+    def start(self, prompt: Prompt, *, idempotency_key: str | None = None) -> Turn:
+        """Send a prompt and return its turn at once; see `send`."""
+        return private_loop().run(self.aio.start(prompt, idempotency_key=idempotency_key))
+
+    def stream(self, prompt: Prompt) -> Iterator[Event]:
+        """Send a prompt and yield the turn's events as they are stored. Interrupting the cell cancels the turn."""
+        arrived: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
+        unsubscribe = self.subscribe(arrived.put, after=self._core.journal.cursor)
+        try:
+            turn = self.start(prompt)
+            while True:
+                over = turn.ended
+                while not arrived.empty():
+                    yield from (event for event in arrived.get() if event.turn == turn.index)
+                if over:
+                    return
+                self._wait_news(turn, 0.05)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
+        finally:
+            unsubscribe()
+
+    def cancel(self) -> bool:
+        """Stop the running turn and wait for its end. Returns False if none was running."""
+        return private_loop().run(self.aio.cancel())
+
+    def steer(self, prompt: Prompt) -> Turn:
+        """Stop the running turn, if any, and start another."""
+        return private_loop().run(self.aio.steer(prompt))
+
+    def detach(self) -> None:
+        """Let go of the session: its turn goes on in the sandbox, unwatched, until `attach()`."""
+        private_loop().run(self.aio.detach())
+
+    def attach(self) -> None:
+        """Take the session up again, with everything that happened meanwhile."""
+        private_loop().run(self.aio.attach())
+
+    def park(self) -> None:
+        """Stop the sandbox and everything in it; keep workspace and transcript. The next prompt starts it again.
+
+        Raises:
+            SessionBusy: a turn is running.
+        """
+        private_loop().run(self.aio.park())
+
+    def delete(self) -> None:
+        """Remove the session for good: sandbox, transcript, and its workspace unless you gave it. There is no undo."""
+        private_loop().run(self.aio.delete())
+
+    def exec(
+        self,
+        command: str,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        timeout: float | None = 60,
+    ) -> ExecResult:
+        """Run a shell command in the sandbox. Interrupting the cell kills it.
+
+        Args:
+            command: for `sh -c`.
+            cwd: directory relative to the workspace.
+            env: variables added to the sandbox's own.
+            stdin: what the command reads.
+            timeout: seconds; None waits as long as it takes.
+
+        Returns:
+            Exit code and output; a non-zero code raises nothing.
+
+        Raises:
+            ExecTimeout: it ran longer than `timeout` and was killed with everything below it.
+        """
+        return private_loop().run(self.aio.exec(command, cwd=cwd, env=env, stdin=stdin, timeout=timeout))
+
+    def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
+        """Return stored events with `seq` greater than `after`, at most `limit`."""
+        return self.store.events(self.id, after, limit)
+
+    def subscribe(self, callback: Callable[[list[Event]], None], after: int = 0) -> Callable[[], None]:
+        """Hand `callback` every stored event after `after`, in order and once, on the private loop's thread.
+
+        Returns:
+            A function that ends it.
+        """
+        journal, loop = self._core.journal, private_loop()
+        loop.submit(journal.watch(callback, after))
+
+        def unsubscribe() -> None:
+            loop.loop.call_soon_threadsafe(journal.unwatch, callback)
+
+        return unsubscribe
+
+    def _wait_here(self, turn: Turn, timeout: float | None) -> Turn:
+        try:
+            if not must_ask_here(self._buttons_live, awaiting=False):
+                return turn.wait(timeout)
+            for _ in turn.wait_slices(timeout):
+                self._ask_here()
+            return turn
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
+
+    def _wait_news(self, turn: Turn, seconds: float) -> None:
+        turn.wait_news(seconds)
+        if must_ask_here(self._buttons_live, awaiting=False):
+            self._ask_here()
+
+    def _ask_here(self) -> None:
+        for request in self.pending:
+            request.answer(ask(request))
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return display.draw(self, **options)
+
+    def __repr__(self) -> str:
+        return f"Session({self.id!r}, harness={self.harness!r}, sandbox={self.sandbox!r}, status={self.status!r})"

@@ -1,0 +1,235 @@
+"""One prompt to its stop reason, live while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from session_widgets.errors import SessionError
+from session_widgets.fold import Fold
+from session_widgets.model import Draft, Event, FileChange, Json, Step, Tier, TurnRecord, Usage
+
+if TYPE_CHECKING:
+    from session_widgets.sessions.core import SessionCore
+
+Status = Literal["running", "waiting", "detached", "completed", "cancelled", "failed"]
+
+
+class Turn:
+    """A turn of a session. Read its attributes at any time; `wait()` or `await` for its end.
+
+    Example:
+        >>> turn = session.start("say hello")
+        >>> turn.wait().text
+        'hello'
+    """
+
+    def __init__(self, core: SessionCore, record: TurnRecord) -> None:
+        self._core = core
+        self._record = record
+        self._fold: Fold | None = None if record.ended_at else Fold(record.session_id)
+        self._lock = threading.Lock()
+        self._last_seq = 0
+        self._ended = threading.Event()
+        self.unsaved_end: Draft | None = None
+        self._news = threading.Condition()
+        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        if record.ended_at:
+            self._ended.set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, however it went."""
+        return self._ended.is_set()
+
+    @property
+    def index(self) -> int:
+        """Place in the session, from 1."""
+        return self._record.index
+
+    @property
+    def status(self) -> Status:
+        """`running`, `waiting` (for a permission), `detached`, `completed`, `cancelled` or `failed`."""
+        if self._ended.is_set():
+            return self._record.status
+        return self._core.turn_activity(self)
+
+    @property
+    def prompt(self) -> tuple[Json, ...]:
+        """The user's words, as ACP content blocks."""
+        return tuple(self._record.prompt)
+
+    @property
+    def text(self) -> str:
+        """The agent's messages so far, joined; without thoughts and tool output."""
+        return self._now().text
+
+    @property
+    def stop_reason(self) -> str | None:
+        """ACP's stop reason, e.g. "end_turn" or "cancelled"; None while it runs or if it failed."""
+        return self._now().stop_reason
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as the agent reported them; a field it did not report is None."""
+        return self._now().usage
+
+    @property
+    def files(self) -> tuple[FileChange, ...]:
+        """Files that this turn created, modified or deleted; known when it has ended."""
+        return self._record.files
+
+    @property
+    def started_at(self) -> datetime:
+        """When the prompt was stored, UTC."""
+        return self._record.started_at
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the end was stored, UTC."""
+        return self._record.ended_at
+
+    @property
+    def tier(self) -> Tier | None:
+        """How the agent got its memory: warm, resume, load, replay or fresh."""
+        return self._now().tier
+
+    @property
+    def durable_at(self) -> datetime | None:
+        """When the turn's files were proven to be on durable storage, UTC."""
+        return self._record.durable_at
+
+    @property
+    def durability_error(self) -> str | None:
+        """Why `durable_at` is None, if the barrier failed."""
+        return self._record.durability_error
+
+    @property
+    def error(self) -> str | None:
+        """What went wrong, if the turn failed."""
+        return self._record.error
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What happened so far: prompt, messages, thoughts, tool calls, plan."""
+        fold = self._fold
+        if fold is None:
+            return tuple(self._core.store.steps(self._record.session_id, self.index))
+        with self._lock:
+            return fold.steps
+
+    def wait(self, timeout: float | None = None) -> Turn:
+        """Block until the turn ends, and return it. Interrupting the wait leaves the turn running.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+
+        Raises:
+            TimeoutError: it still runs after `timeout` seconds.
+            SessionError: the session was detached meanwhile.
+        """
+        for _ in self.wait_slices(timeout):
+            pass
+        return self
+
+    def wait_slices(self, timeout: float | None) -> Iterator[None]:
+        """Yield whenever something about the turn may have changed, until it has ended; raises as `wait` does."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._ended.is_set():
+            self.wait_news(None if deadline is None else deadline - time.monotonic())
+            if self.status == "detached":
+                raise self._detached()
+            if deadline is not None and time.monotonic() >= deadline and not self._ended.is_set():
+                raise TimeoutError(
+                    f"turn {self.index} of session {self._record.session_id!r} still runs after {timeout:g} s. "
+                    "Wait again with turn.wait(), or stop it with session.cancel()."
+                )
+            yield
+
+    def wait_news(self, timeout: float | None) -> None:
+        """Block until something about the turn may have changed, at most `timeout` seconds."""
+        with self._news:
+            if not self._ended.is_set():
+                self._news.wait(None if timeout is None else max(0.0, timeout))
+
+    def __await__(self) -> Generator[Any, None, Turn]:
+        """Wait for the end from any event loop; cancelling the wait leaves the turn running."""
+        return self._wait_async().__await__()
+
+    async def _wait_async(self) -> Turn:
+        while not self._ended.is_set():
+            await self.news()
+            if self.status == "detached":
+                raise self._detached()
+        return self
+
+    async def news(self) -> None:
+        """Await until something about the turn may have changed."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        with self._news:
+            if self._ended.is_set():
+                return
+            self._waiters.append((loop, future))
+        await future
+
+    def feed(self, events: Iterable[Event]) -> None:
+        """Take committed events in; called by the session alone."""
+        fold = self._fold
+        if fold is None:
+            return
+        with self._lock:
+            for event in events:
+                if event.turn == self.index and event.seq > self._last_seq:
+                    self._last_seq = event.seq
+                    fold.feed(event)
+
+    def finish(self, record: TurnRecord) -> None:
+        """Take the stored end in and wake everyone; called by the session alone."""
+        self._record = record
+        self._ended.set()
+        self.notify()
+        self._fold = None
+
+    def fail_unsaved(self, end: Draft, error: str) -> None:
+        """End in memory only, because the store takes nothing; called by the session alone."""
+        self.unsaved_end = end
+        self.finish(replace(self._now(), status="failed", error=error, ended_at=end.ts))
+
+    def notify(self) -> None:
+        """Wake whoever waits for news."""
+        with self._news:
+            waiters, self._waiters = self._waiters, []
+            self._news.notify_all()
+        for loop, future in waiters:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, future)
+
+    def _now(self) -> TurnRecord:
+        fold = self._fold
+        if fold is None or self._ended.is_set():
+            return self._record
+        with self._lock:
+            return fold.turn(self.index) if self.index in fold.turns else self._record
+
+    def _detached(self) -> SessionError:
+        return SessionError(
+            f"session {self._record.session_id!r} was detached; turn {self.index} goes on in its sandbox. "
+            "Call session.attach() and wait again."
+        )
+
+    def __repr__(self) -> str:
+        text = self.text
+        shown = repr(text if len(text) <= 80 else text[:79] + "…")
+        end = f", error={self.error!r}" if self.error else ""
+        return f"Turn({self.index}, {self.status}, stop_reason={self.stop_reason!r}, text={shown}{end})"
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
