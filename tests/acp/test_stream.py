@@ -1,0 +1,423 @@
+"""What comes back: in order, each message once, none missing, over whatever the connection does."""
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from acp.http_server import EXITED, Request, chunk, serving, sse
+from session_widgets.acp import AcpConnection, Received, stream
+from session_widgets.errors import AgentExited, ProtocolError, SandboxAuth, TransportError
+from support import until_async
+
+SERVER_ID = "a5f0"
+
+
+async def read(connection: AcpConnection) -> list[Received]:
+    """Everything until the agent exits."""
+    return [received async for batch in connection.batches() for received in batch]
+
+
+def texts(received: list[Received]) -> list[str]:
+    return [r.message["params"]["update"]["content"]["text"] for r in received if "update" in r.message["params"]]
+
+
+def journal(count: int) -> bytes:
+    """A whole stream: `count` chunks, then the agent's exit."""
+    return b"".join(sse(i, chunk(i)) for i in range(1, count + 1)) + sse(count + 1, EXITED)
+
+
+async def test_cut_in_mid_line_it_reads_on_from_the_last_whole_message():
+    whole = b"".join(sse(i, chunk(i)) for i in range(1, 10)) + sse(10, EXITED)
+    cut = whole.index(b"id: 4") + 20
+
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        if request.last_event_id == 0:
+            await request.send(whole[:cut])
+            request.cut()
+        else:
+            await request.send(b"".join(sse(i, chunk(i)) for i in range(request.last_event_id + 1, 10)))
+            await request.send(sse(10, EXITED))
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        received = await read(connection)
+        await connection.detach()
+    assert [r.id for r in received] == list(range(1, 11))
+    assert texts(received) == [str(i) for i in range(1, 10)]
+    assert [r.last_event_id for r in server.asked] == [0, 3]
+    assert server.asked[0].path == f"/v1/acp/{SERVER_ID}"
+    assert server.asked[0].headers["authorization"] == "Bearer secret-token"
+
+
+@pytest.mark.parametrize("size", [1, 13, 700])
+async def test_repeats_are_dropped_and_bytes_come_as_sent(size: int):
+    data = (
+        b"".join(sse(i, chunk(i)) for i in (1, 2, 1, 2, 3, 3)) + b": heartbeat\n\n" + sse(2, chunk(2)) + sse(4, EXITED)
+    )
+
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        for start in range(0, len(data), size):
+            await request.send(data[start : start + size])
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        received = await read(connection)
+        await connection.detach()
+    assert [r.id for r in received] == [1, 2, 3, 4]
+    assert [r.raw for r in received[:3]] == [json.dumps(chunk(i)).encode() for i in (1, 2, 3)]
+    assert connection.last_id == 4
+
+
+async def test_a_gap_is_filled_by_asking_again():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        if request.last_event_id == 0:
+            await request.send(sse(1, chunk(1)) + sse(4, chunk(4)))
+        else:
+            await request.send(b"".join(sse(i, chunk(i)) for i in (2, 3, 4)) + sse(5, EXITED))
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        assert [r.id for r in await read(connection)] == [1, 2, 3, 4, 5]
+        await connection.detach()
+    assert [r.last_event_id for r in server.asked] == [0, 1]
+
+
+async def test_a_gap_that_stays_is_an_error_once_and_loses_nothing_behind_it():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        events = {1: chunk(1), 2: chunk(2), 7: chunk(7), 8: EXITED}
+        await request.send(b"".join(sse(i, m) for i, m in events.items() if i > request.last_event_id))
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        received: list[Received] = []
+        reading = connection.batches()
+        while len(received) < 2:
+            received += await anext(reading)
+        with pytest.raises(ProtocolError, match="lost messages 3 to 6"):
+            await anext(reading)
+        assert texts(received) == ["1", "2"]
+        assert [r.id for r in await read(connection)] == [7, 8]
+        await connection.detach()
+    assert [r.last_event_id for r in server.asked] == [0, 2, 6]
+
+
+async def test_a_gap_right_after_the_stored_messages_is_seen():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(sse(30, chunk(30)))
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock", last_id=10)
+        with pytest.raises(ProtocolError, match="11 to 29"):
+            await read(connection)
+        await connection.detach()
+
+
+async def test_what_came_together_goes_out_together_and_the_first_at_once():
+    go_on = asyncio.Event()
+
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(sse(1, chunk(1)))
+        await go_on.wait()
+        await request.send(b"".join(sse(i, chunk(i)) for i in range(2, 1202)) + sse(1202, EXITED))
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        sizes = []
+        async for batch in connection.batches():
+            sizes.append(len(batch))
+            if not go_on.is_set():
+                go_on.set()
+                await until_async(lambda: connection._stream._reader.done(), what="the end of the stream")
+        await connection.detach()
+    assert sizes == [1, 500, 500, 201]
+
+
+async def test_a_batch_ends_near_one_megabyte():
+    big = {"jsonrpc": "2.0", "method": "x", "params": {"text": "y" * 400_000}}
+
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(b"".join(sse(i, big) for i in range(1, 8)) + sse(8, EXITED))
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        sizes = [sum(len(r.raw) for r in batch) async for batch in connection.batches()]
+        await connection.detach()
+    assert max(sizes) <= 1_400_000
+    assert sum(sizes) > 2_800_000
+
+
+async def test_it_does_not_read_far_ahead_of_a_slow_consumer():
+    event = {"jsonrpc": "2.0", "method": "x", "params": {"text": "y" * 1_000_000}}
+    count, sent = 60, 0
+
+    async def answer(request: Request) -> None:
+        nonlocal sent
+        await request.open_stream()
+        for i in range(1, count + 1):
+            await request.send(sse(i, event))
+            sent = i
+        await request.send(sse(count + 1, EXITED))
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        received = 0
+        async for batch in connection.batches():
+            if not received:
+                deadline = time.monotonic() + 1
+                while time.monotonic() < deadline and sent < count:
+                    await asyncio.sleep(0.05)
+                assert sent < 30, "8 MB of read-ahead and what the kernel's socket buffers hold, not everything"
+            received += len(batch)
+        await connection.detach()
+    assert received == count + 1
+
+
+@pytest.mark.parametrize("line", [b"not JSON", b"[1, 2]", b"5", b'"text"', b"{", b'{"a": NaN}', b"\xff\xfe", b"null"])
+async def test_what_is_no_json_object_is_an_event_and_the_next_message_comes(line: bytes):
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(b"id: 1\ndata: " + line + b"\n\n" + sse(2, chunk(2)) + sse(3, EXITED))
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        bad, good, _ = await read(connection)
+        await connection.detach()
+    assert bad.message["method"] == "_adapter/invalid_stdout"
+    assert bad.message["params"]["raw"] == line.decode(errors="replace")
+    assert json.loads(bad.raw) == bad.message
+    assert texts([good]) == ["2"]
+
+
+async def test_a_message_without_a_number_is_refused():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(b"data: {}\n\n")
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        with pytest.raises(ProtocolError, match="without a number"):
+            await read(connection)
+        await connection.detach()
+
+
+async def test_a_silent_stream_is_opened_anew(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stream, "SILENCE", 0.1)
+
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        if len(server.asked) == 1:
+            await request.send(sse(1, chunk(1)))
+            await asyncio.sleep(30)
+        await request.send(sse(2, EXITED))
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        assert [r.id for r in await read(connection)] == [1, 2]
+        await connection.detach()
+    assert [r.last_event_id for r in server.asked] == [0, 1]
+
+
+async def test_heartbeats_keep_a_stream_open(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stream, "SILENCE", 0.3)
+
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        for _ in range(8):
+            await request.send(b": heartbeat\n\n")
+            await asyncio.sleep(0.1)
+        await request.send(sse(1, EXITED))
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        assert [r.id for r in await read(connection)] == [1]
+        await connection.detach()
+    assert len(server.asked) == 1
+
+
+async def test_a_runner_that_is_gone_is_given_up():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(sse(1, chunk(1)))
+        request.cut()
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock", give_up=0.5)
+        reading = connection.batches()
+        assert [r.id for r in await anext(reading)] == [1]
+    started = time.monotonic()
+    with pytest.raises(TransportError, match=r"has not answered for 0\.5 s") as caught:
+        await anext(reading)
+    assert time.monotonic() - started < 3
+    assert "secret-token" not in str(caught.value)
+    await connection.detach()
+
+
+async def test_streams_that_end_at_once_are_given_up_too():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.end_stream()
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock", give_up=0.5)
+        with pytest.raises(TransportError, match="ends the stream at once"):
+            await read(connection)
+        await connection.detach()
+    assert 2 < len(server.asked) < 12, "it pauses between attempts"
+
+
+async def test_a_gateway_that_answers_for_the_runner_is_retried():
+    async def answer(request: Request) -> None:
+        if len(server.asked) < 3:
+            await request.reply(502, b"<html>bad gateway</html>", "text/html")
+            return
+        await request.open_stream()
+        await request.send(sse(1, EXITED))
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        assert [r.id for r in await read(connection)] == [1]
+        await connection.detach()
+
+
+async def test_reading_may_begin_before_the_agent_is_started():
+    async def answer(request: Request) -> None:
+        if request.method == "POST":
+            await asyncio.sleep(0.3)  # starts the agent
+            await request.reply(202)
+        elif not any(r.method == "POST" for r in server.asked):
+            await request.problem(404, "session_not_found", "session not found")
+        else:
+            await request.open_stream()
+            await request.send(sse(1, EXITED))
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock", give_up=1)
+        reading = asyncio.create_task(read(connection))
+        await until_async(lambda: len(server.asked) >= 2, what="a second attempt")
+        await connection.post({"id": "1", "method": "initialize"})
+        assert [r.id for r in await reading] == [1]
+        await connection.detach()
+
+
+@pytest.mark.parametrize("last_id", [0, 5])
+async def test_a_connection_that_the_runner_does_not_know(last_id: int):
+    async def answer(request: Request) -> None:
+        await request.problem(404, "session_not_found", f"session not found: {SERVER_ID}")
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock", last_id, give_up=0.3)
+        with pytest.raises(AgentExited, match="session not found"):
+            await read(connection)
+        await connection.detach()
+    assert (len(server.asked) == 1) == (last_id > 0), "only a connection that was never seen can still appear"
+
+
+async def test_a_refused_token_is_no_matter_of_patience():
+    async def answer(request: Request) -> None:
+        await request.problem(401, "token_invalid", "token invalid")
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        with pytest.raises(SandboxAuth):
+            await read(connection)
+        await connection.detach()
+    assert len(server.asked) == 1
+
+
+async def test_messages_behind_the_exit_are_not_lost():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(sse(1, EXITED))
+        await asyncio.sleep(0.1)
+        await request.send(sse(2, chunk(2)))
+        await asyncio.sleep(0.1)
+        await request.send(sse(3, chunk(3)))
+        await asyncio.sleep(30)
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        assert [r.id for r in await read(connection)] == [1, 2, 3]
+        await connection.detach()
+
+
+async def test_detach_ends_a_reader_that_waits():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(sse(1, chunk(1)))
+        await asyncio.sleep(30)
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        got: list[int] = []
+
+        async def pump() -> None:
+            async for batch in connection.batches():
+                got.extend(r.id for r in batch)
+
+        pumping = asyncio.create_task(pump())
+        await until_async(lambda: got, what="the first message")
+        await connection.detach()
+        await asyncio.wait_for(pumping, 1)
+        assert [b async for b in connection.batches()] == []
+    assert [r.method for r in server.asked] == ["GET"], "detach leaves the agent alone"
+
+
+async def test_leaving_the_loop_and_coming_back_continues():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(
+            b"".join(sse(i, chunk(i)) for i in range(request.last_event_id + 1, 1001)) + sse(1001, EXITED)
+        )
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        seen: list[int] = []
+        reading = connection.batches()
+        seen += [r.id for r in await anext(reading)]
+        await reading.aclose()
+        seen += [r.id for r in await read(connection)]
+        await connection.detach()
+    assert seen == list(range(1, 1002))
+
+
+async def test_one_reader_at_a_time():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(sse(1, chunk(1)))
+        await asyncio.sleep(30)
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        first = connection.batches()
+        await anext(first)
+        with pytest.raises(RuntimeError, match="being read already"):
+            await anext(connection.batches())
+        await first.aclose()
+        await connection.detach()
+
+
+async def test_50_000_messages_flat_out_are_all_there():
+    data = journal(50_000)
+
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        for start in range(0, len(data), 65_536):
+            await request.send(data[start : start + 65_536])
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        started = time.perf_counter()
+        received = await read(connection)
+        rate = len(received) / (time.perf_counter() - started)
+        await connection.detach()
+    assert texts(received) == [str(i) for i in range(1, 50_001)]
+    assert rate > 10_000
