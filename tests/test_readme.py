@@ -1,0 +1,49 @@
+"""What README and docs show runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import session_widgets as sw
+from support import ROOT
+
+PAGES = ["README.md", "docs/getting-started.md"]
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), flags=re.M | re.S)
+
+
+@pytest.fixture
+def no_session_left():
+    """Close what an example that failed half-way left open."""
+    yield
+    for record in sw.store().sql("select session_id from v_sessions").fetchall():
+        sw.open_session(record[0]).delete()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_of_a_page_runs(page, no_session_left, capsys):
+    names: dict[str, object] = {}
+    for number, block in enumerate(python_blocks(page), start=1):
+        exec(compile(block, f"{page}, block {number}", "exec"), names)
+    printed = capsys.readouterr().out
+    if page == "README.md":
+        assert "It says hi. end_turn" in printed
+        assert "['hello.py']" in printed
+        assert "\nhi\n" in printed
+        assert "turn_started" in printed
+
+
+def test_every_link_leads_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    for page in ("README.md", "CONTRIBUTING.md", "AGENTS.md"):
+        assert set(re.findall(r"\bmake ([a-z]+)\b(?! sure)", (ROOT / page).read_text())) <= targets, page
