@@ -8,13 +8,14 @@ import queue
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support import until
 
 COMMAND = (sys.executable, "-P", "-m", "session_widgets.harnesses.demo")
 Message = dict[str, Any]
@@ -171,7 +172,7 @@ class Conversation:
     def prompt(self, prompt: str | list[Message]) -> Reply:
         return self.finish(self.start(prompt))
 
-    def finish(self, id_: int, reply: Reply | None = None, *, until: Callable[[Reply], bool] | None = None) -> Reply:
+    def finish(self, id_: int, reply: Reply | None = None, *, until: Callable[[Reply], object] | None = None) -> Reply:
         """Read up to the response to prompt `id_`, or only until `until` holds; permissions are answered."""
         reply = reply or Reply()
         while until is None or not until(reply):
@@ -216,8 +217,5 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_dead(pid: int, seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while alive(pid):
-        assert time.monotonic() < deadline, f"process {pid} is still alive"
-        time.sleep(0.02)
+def wait_dead(pid: int) -> None:
+    until(lambda: not alive(pid), seconds=5, what=f"the end of process {pid}")

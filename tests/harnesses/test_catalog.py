@@ -6,8 +6,8 @@ import json
 import sys
 
 import pytest
-from harnesses.driver import Conversation, DemoProcess
 
+from harnesses.driver import Conversation, DemoProcess
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
 

@@ -7,6 +7,7 @@ import os
 import time
 
 import pytest
+
 from harnesses.driver import Conversation, Reply, alive, chunks, shown, wait_dead
 
 
@@ -85,7 +86,7 @@ def test_write_shows_a_diff_and_writes(talk, workspace):
 
     (again,) = talk.prompt("write sub/a.txt <<EOT\nnewer\nEOT").tools()
     assert again["content"] == [{"type": "diff", "path": path, "oldText": "new\n", "newText": "newer\n"}]
-    assert os.listdir(workspace / "sub") == ["a.txt"]
+    assert [entry.name for entry in (workspace / "sub").iterdir()] == ["a.txt"]
 
 
 def test_write_keeps_the_mode_of_a_file(talk, workspace):

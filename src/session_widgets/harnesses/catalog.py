@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from session_widgets import __version__
+from session_widgets.version import __version__
 from session_widgets.errors import BadValue
 
 STATE_FOLDER = ".harness"

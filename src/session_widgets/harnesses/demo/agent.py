@@ -16,7 +16,7 @@ from acp.meta import AGENT_METHODS, PROTOCOL_VERSION
 from acp.schema import DeleteSessionRequest
 from pydantic import BaseModel
 
-from session_widgets import __version__
+from session_widgets.version import __version__
 from session_widgets.errors import BadValue
 from session_widgets.harnesses.demo.memory import Memory, stored_sessions
 from session_widgets.harnesses.demo.settings import Settings
@@ -177,8 +177,8 @@ def _refuse_while_running(session: Session) -> None:
 
 
 async def _stop(session: Session) -> None:
-    if session.running:
-        if not session.running.cancelling():
-            session.running.cancel()
-        await asyncio.wait({session.running})
-        session.running = None
+    running, session.running = session.running, None
+    if running and not running.done():
+        if not running.cancelling():
+            running.cancel()
+        await asyncio.wait({running})
