@@ -42,5 +42,5 @@ def start_agent(tmp_path: Path) -> Iterator[Callable[[], DemoProcess]]:
 
     yield start
     for agent in started:
-        if agent.process.returncode is None:
-            agent.close()
+        if not agent.process.stdout.closed:
+            agent.kill()

@@ -86,6 +86,12 @@ class DemoProcess:
                 return before, message
             before.append(message)
 
+    def read_until(self, method: str) -> Message:
+        """Return the next message with that method; those before it are dropped."""
+        while (message := self.read()).get("method") != method:
+            pass
+        return message
+
     def stderr(self) -> str:
         return b"".join(self._stderr).decode(errors="replace")
 

@@ -182,6 +182,10 @@ def test_foreign_files_are_not_sessions(talk, shared_agent, workspace):
     folder = workspace / ".harness" / "demo"
     (folder / "junk.jsonl").write_bytes(b"\xff\n[]\n3\n")
     (folder / "empty.jsonl").write_bytes(b"")
+    (folder / "odd.jsonl").write_text('{"type":"session"}\n')
+    (folder / "strange.jsonl").write_text(
+        '{"type":"session","id":"strange","cwd":"/w"}\n{"type":"prompt","blocks":[3]}\n'
+    )
     (folder / "renamed.jsonl").write_bytes((folder / f"{talk.id}.jsonl").read_bytes())
     listed = shared_agent.call("session/list", cwd=str(workspace))["result"]["sessions"]
     assert [entry["sessionId"] for entry in listed] == [talk.id]

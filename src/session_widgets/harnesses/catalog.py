@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from session_widgets.version import __version__
 from session_widgets.errors import BadValue
+from session_widgets.version import __version__
 
 STATE_FOLDER = ".harness"
 LATER = ("claude", "codex", "opencode", "pi")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 from session_widgets.harnesses.demo.agent import DemoAgent
@@ -11,9 +12,14 @@ from session_widgets.harnesses.demo.wire import StdioTransport
 
 
 async def main() -> None:
-    """Serve ACP on stdin and stdout until the end of input."""
+    """Serve ACP on stdin and stdout until the end of input or SIGTERM; neither leaves a command running."""
     state_dir = os.environ.get("DEMO_STATE_DIR")
-    await DemoAgent(await StdioTransport.open(), Path(state_dir) if state_dir else None).serve()
+    agent = DemoAgent(await StdioTransport.open(), Path(state_dir) if state_dir else None)
+    serving = asyncio.ensure_future(agent.serve())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+    await asyncio.wait({serving})
+    if not serving.cancelled():
+        serving.result()
 
 
 if __name__ == "__main__":

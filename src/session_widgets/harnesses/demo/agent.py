@@ -16,13 +16,13 @@ from acp.meta import AGENT_METHODS, PROTOCOL_VERSION
 from acp.schema import DeleteSessionRequest
 from pydantic import BaseModel
 
-from session_widgets.version import __version__
 from session_widgets.errors import BadValue
 from session_widgets.harnesses.demo.memory import Memory, stored_sessions
 from session_widgets.harnesses.demo.settings import Settings
 from session_widgets.harnesses.demo.turn import Session, Turn
 from session_widgets.harnesses.demo.wire import StdioTransport
 from session_widgets.model import check_session_id
+from session_widgets.version import __version__
 
 
 class DemoAgent:

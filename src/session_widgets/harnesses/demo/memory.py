@@ -109,21 +109,13 @@ def stored_sessions(folder: Path, cwd: str | None) -> list[dict[str, Any]]:
     """Return ACP's `SessionInfo` of every session in `folder` (with that `cwd`, if given), newest first."""
     found = []
     for path in folder.glob("*.jsonl"):
-        records = _read(path)
-        head = next(records, {})
-        if head.get("type") != "session" or head["id"] != path.stem or (cwd is not None and head["cwd"] != cwd):
-            continue
-        first = next((prompt_text(record["blocks"]) for record in records if record["type"] == "prompt"), "")
-        modified = path.stat().st_mtime
-        info = {
-            "sessionId": path.stem,
-            "cwd": head["cwd"],
-            "updatedAt": datetime.fromtimestamp(modified, UTC).isoformat(),
-        }
-        if title := " ".join(first.split())[:_TITLE]:
-            info["title"] = title
-        found.append((modified, info))
-    return [info for _, info in sorted(found, key=lambda item: item[0], reverse=True)]
+        try:
+            info = _session_info(path)
+        except (KeyError, TypeError, AttributeError, StopIteration):
+            continue  # the workspace is anyone's: this file is not ours
+        if cwd is None or info["cwd"] == cwd:
+            found.append(info)
+    return sorted(found, key=lambda info: info["updatedAt"], reverse=True)
 
 
 def prompt_text(blocks: list[dict[str, Any]]) -> str:
@@ -148,6 +140,22 @@ def history(blocks: list[dict[str, Any]]) -> list[dict[str, str]] | None:
 def count_words(text: str) -> int:
     """Count as the demo models do: a token is a word."""
     return len(text.split())
+
+
+def _session_info(path: Path) -> dict[str, Any]:
+    records = _read(path)
+    head = next(records)
+    if head["type"] != "session" or head["id"] != path.stem or not isinstance(head["cwd"], str):
+        raise TypeError(path)
+    first = next((prompt_text(record["blocks"]) for record in records if record["type"] == "prompt"), "")
+    info = {
+        "sessionId": path.stem,
+        "cwd": head["cwd"],
+        "updatedAt": datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="microseconds"),
+    }
+    if title := " ".join(first.split())[:_TITLE]:
+        info["title"] = title
+    return info
 
 
 def _closings(open_calls: dict[str, None]) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from session_widgets.harnesses.demo.turn import Turn
 
 SHOWN_BYTES = 256 * 1024  # of a file
+_CUT = f"\n[cut at {SHOWN_BYTES} bytes]"
 _TICK = 1.0  # seconds between two signs of life
 
 
@@ -34,12 +35,13 @@ def inside(root: Path, text: str) -> Path:
 
 
 def show(path: Path) -> tuple[str, bool]:
-    """Return a regular file's text, at most `SHOWN_BYTES` of it, and whether that is all."""
+    """Return a regular file's text and whether that is all: after `SHOWN_BYTES` comes a note instead."""
     if not path.is_file():
         raise BadPath(f"{path.name!r:.200} is not a file" if path.exists() else f"there is no file {path.name!r:.200}")
     with path.open("rb") as file:
         data = file.read(SHOWN_BYTES + 1)
-    return data[:SHOWN_BYTES].decode(errors="replace"), len(data) <= SHOWN_BYTES
+    whole = len(data) <= SHOWN_BYTES
+    return data[:SHOWN_BYTES].decode(errors="replace") + ("" if whole else _CUT), whole
 
 
 async def write(turn: Turn, path: str, text: str) -> bool:
@@ -62,9 +64,8 @@ async def read(turn: Turn, path: str) -> str | None:
         target = inside(turn.cwd, path)
         await call.open(path=str(target))
         await call.begin()
-        text, whole = show(target)
-        note = "" if whole else f"\n[cut at {SHOWN_BYTES} bytes]"
-        await call.finish("completed", content=text_content(text + note), raw_output={"bytes": target.stat().st_size})
+        text, _ = show(target)
+        await call.finish("completed", content=text_content(text), raw_output={"bytes": target.stat().st_size})
     return text
 
 

@@ -110,10 +110,8 @@ class Turn:
         words = _WORD.findall(text)
         if self._text_kind == kind and words:
             words[0] = f"\n\n{words[0]}"
-        for index, word in enumerate(words):
+        for word in words:
             await self._chunk(kind, word)
-            if index % _BREATH == _BREATH - 1:
-                await asyncio.sleep(0)
 
     async def update(self, update: dict[str, Any]) -> None:
         """Send a session update, unless the client is gone."""
@@ -211,8 +209,6 @@ class Turn:
     async def _stream(self, count: int) -> None:
         for index in range(count):
             await self._chunk(MESSAGE, f"chunk {index} ")
-            if index % _BREATH == _BREATH - 1:
-                await asyncio.sleep(0)
 
     async def _chunk(self, kind: str, text: str) -> None:
         if self._text_kind != kind:
@@ -220,6 +216,8 @@ class Turn:
             self._text_kind = kind
         self._text.append(text)
         self._said[kind] += count_words(text)
+        if len(self._text) % _BREATH == 0:
+            await asyncio.sleep(0)
         await self.update({"sessionUpdate": kind, "content": {"type": "text", "text": text}})
 
     async def _tick(self, done: int) -> None:
