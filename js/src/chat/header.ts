@@ -1,0 +1,49 @@
+// Who works here, and what they are doing now.
+import { html, nothing, type TemplateResult } from "lit-html";
+import type { Client } from "../lib/client.ts";
+import type { Session } from "../lib/protocol.ts";
+import { type Status, statusOf } from "../lib/status.ts";
+import { clock, count, line } from "../lib/text.ts";
+
+export function header(client: Client): TemplateResult {
+  const session = client.session;
+  return html`<header class="sw-head">
+    <div class="sw-who">
+      <span class="sw-title" title=${session ? `Session ${session.id}` : ""}><bdi>${session ? line(session.title ?? session.id, 120) : "Session"}</bdi></span>
+      ${session ? where(session) : nothing}
+    </div>
+    ${context(client)}
+    ${state(client, linkStatus(client) ?? statusOf(client.transcript))}
+  </header>`;
+}
+
+function where(session: Session): TemplateResult {
+  const parts = [session.harness, session.sandbox, session.model, session.mode].filter(Boolean);
+  return html`<span class="sw-where" title="Harness, sandbox, model, mode">${parts.map((part) => html`<span>${line(String(part), 40)}</span>`)}</span>`;
+}
+
+/** How full the agent's context is, where it says so. */
+function context(client: Client): TemplateResult | typeof nothing {
+  const usage = client.transcript.sections.findLast((section) => section.turn?.usage.context_size)?.turn?.usage;
+  if (!usage?.context_size || usage.context_used === null) return nothing;
+  const share = Math.min(1, usage.context_used / usage.context_size);
+  const title = `Context: ${count(usage.context_used)} of ${count(usage.context_size)} tokens`;
+  return html`<span class="sw-context" role="img" title=${title} aria-label=${title} data-full=${share > 0.85}>
+    <svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.5" /><circle cx="8" cy="8" r="5.5" pathLength="100" stroke-dasharray="${Math.max(2, share * 100)} 100" /></svg>
+  </span>`;
+}
+
+function linkStatus(client: Client): Status | undefined {
+  if (client.link === "gone") return { tone: "failed", words: "Kernel gone" };
+  if (client.link === "connecting") return { tone: "active", words: client.busy ? "Kernel is busy" : "Connecting" };
+  if (client.link === "gap") return { tone: "waiting", words: "Catching up" };
+  return undefined;
+}
+
+function state(client: Client, status: Status): TemplateResult {
+  return html`<span class="sw-status" data-tone=${status.tone}>
+    <span class="sw-dot" aria-hidden="true"></span>
+    <span class="sw-status-words" role="status" aria-live="polite" title=${status.words}>${status.words}</span>
+    ${status.since === undefined ? nothing : html`<span class="sw-clock" aria-hidden="true">${clock(client.now() - status.since)}</span>`}
+  </span>`;
+}

@@ -1,0 +1,113 @@
+// Pieces that several kinds of rows share: markdown, output, diffs, and the way to the rest of a long text.
+import { html, nothing, type TemplateResult } from "lit-html";
+import { unsafeHTML } from "lit-html/directives/unsafe-html.js";
+import { ansiRuns, stripAnsi } from "../lib/ansi.ts";
+import { diffRows, type Row, type Rows } from "../lib/diff.ts";
+import { copyButton } from "../lib/dom.ts";
+import { highlighted } from "../lib/highlight.ts";
+import { icon, spinner } from "../lib/icons.ts";
+import type { Block, Step, Text } from "../lib/protocol.ts";
+import { bytes, count, line, visible } from "../lib/text.ts";
+import type { Ui } from "./ui.ts";
+
+const MARKDOWN_LIMIT = 200_000;
+const ROWS = 160;
+
+export function prose(ui: Ui, text: string): TemplateResult {
+  if (text.length > MARKDOWN_LIMIT) return html`<pre class="sw-plain">${visible(text)}</pre>`;
+  return html`<div class="sw-md" dir="auto">
+    ${ui.markdown.blocks(text).map((block) =>
+      block.type === "code" ? code(block.text, block.lang) : html`<div class="sw-md-block">${unsafeHTML(block.html)}</div>`,
+    )}
+  </div>`;
+}
+
+export function code(text: string, lang: string): TemplateResult {
+  return html`<div class="sw-code">
+    <div class="sw-code-head"><span>${line(lang || "text", 30)}</span>${copyButton(() => text, "Copy code")}</div>
+    <pre><code>${highlighted(visible(text), lang)}</code></pre>
+  </div>`;
+}
+
+/** A button for the rest, where only the start of a text is here. */
+export function rest(ui: Ui, step: Step, part: string, start: Text): TemplateResult | typeof nothing {
+  const shown = ui.text(step, part, start);
+  const left = shown.length - [...shown.text].length;
+  if (left <= 0) return nothing;
+  return html`<button type="button" class="sw-more" @click=${() => ui.more(step, part, start)}>
+    Show more <span class="sw-dim">${count(left)} of ${count(shown.length)} characters left</span>
+  </button>`;
+}
+
+export function output(ui: Ui, step: Step, part: string, start: Text): TemplateResult {
+  const text = unfenced(ui.text(step, part, start).text);
+  return html`<div class="sw-output">
+    ${copyButton(() => stripAnsi(text), "Copy output")}
+    <pre tabindex="0" aria-label="Output">${ansiRuns(text).map((run) =>
+      run.classes || run.rgb
+        ? html`<span class=${run.classes} style=${run.rgb ? `color: rgb(${run.rgb})` : nothing}>${visible(run.text)}</span>`
+        : visible(run.text),
+    )}</pre>
+    ${rest(ui, step, part, start)}
+  </div>`;
+}
+
+/** Agents like to wrap output in a fence of its own. */
+function unfenced(text: string): string {
+  return /^\s*```[^\n]*\n([\s\S]*?)\n?```\s*$/.exec(text)?.[1] ?? text;
+}
+
+type DiffBlock = Extract<Block, { type: "diff" }>;
+
+const known = new WeakMap<DiffBlock, Rows>();
+
+export function rowsOf(block: DiffBlock): Rows {
+  let rows = known.get(block);
+  if (!rows) known.set(block, (rows = diffRows(block.old?.text ?? null, block.new.text)));
+  return rows;
+}
+
+export function changes(added: number, removed: number): TemplateResult {
+  return html`<span class="sw-changes">
+    ${added ? html`<span class="sw-added">+${added}<span class="sw-hidden"> lines added</span></span>` : nothing}
+    ${removed ? html`<span class="sw-removed">−${removed}<span class="sw-hidden"> lines removed</span></span>` : nothing}
+  </span>`;
+}
+
+export function diff(ui: Ui, key: string, block: DiffBlock): TemplateResult {
+  const { rows, added, removed } = rowsOf(block);
+  const path = ui.relative(block.path);
+  const all = ui.isOpen(`${key}.all`, false);
+  const clipped = block.new.length > [...block.new.text].length || (block.old && block.old.length > [...block.old.text].length);
+  return html`<div class="sw-diff">
+    <div class="sw-diff-head">
+      ${icon("file")}
+      ${ui.openFile
+        ? html`<button type="button" class="sw-link" @click=${() => ui.openFile?.(path)}><bdi>${line(path)}</bdi></button>`
+        : html`<bdi>${line(path)}</bdi>`}
+      ${block.old === null ? html`<span class="sw-tag">new</span>` : nothing}
+      ${changes(added, removed)}
+    </div>
+    <div class="sw-diff-body" tabindex="0" role="group" aria-label="Changes">
+      <div class="sw-diff-rows">${(all ? rows : rows.slice(0, ROWS)).map(diffRow)}</div>
+      ${rows.length ? nothing : html`<div class="sw-dim sw-pad">No difference in the text.</div>`}
+    </div>
+    ${!all && rows.length > ROWS
+      ? html`<button type="button" class="sw-more" @click=${() => ui.toggle(`${key}.all`, false)}>Show all ${rows.length} lines</button>`
+      : nothing}
+    ${clipped ? html`<div class="sw-dim sw-pad">Only the start of this change is shown.</div>` : nothing}
+  </div>`;
+}
+
+const SIGNS: Record<Row["kind"], string> = { add: "+", del: "−", same: "", skip: "⋯" };
+
+function diffRow(row: Row): TemplateResult {
+  return html`<div class="sw-row sw-row-${row.kind}"><span class="sw-ln">${row.kind === "del" ? row.old : (row.new ?? "")}</span><span class="sw-sign">${SIGNS[row.kind]}</span><span class="sw-line">${visible(row.text)}</span></div>`;
+}
+
+export function picture(ui: Ui, step: Step, index: number, block: Extract<Block, { type: "image" }>): TemplateResult {
+  const url = ui.image(step, index, block.mime);
+  return url
+    ? html`<img class="sw-picture" src=${url} alt="Image made by the tool" />`
+    : html`<div class="sw-dim sw-pad">${spinner()} Image, ${bytes(block.size)}</div>`;
+}

@@ -1,0 +1,151 @@
+// One turn: the prompt, what came of it, and how it ended.
+import { html, nothing, type TemplateResult } from "lit-html";
+import { guard } from "lit-html/directives/guard.js";
+import { repeat } from "lit-html/directives/repeat.js";
+import { copyButton } from "../lib/dom.ts";
+import { fileIcon, icon, type IconName, spinner } from "../lib/icons.ts";
+import type { Entry, Step, Turn } from "../lib/protocol.ts";
+import { basename, count, duration, line, plural, visible } from "../lib/text.ts";
+import type { Section } from "../lib/transcript.ts";
+import { prose, rest } from "./parts.ts";
+import { tool } from "./tool.ts";
+import type { Ui } from "./ui.ts";
+
+export function section(ui: Ui, section: Section): TemplateResult {
+  return html`<section class="sw-turn" aria-label="Turn ${section.index}">
+    ${repeat(section.steps, (step) => step.index, (step) => guard([step, ui.rev], () => row(ui, step)))}
+    ${section.turn ? footer(ui, section.turn) : nothing}
+  </section>`;
+}
+
+function row(ui: Ui, step: Step): TemplateResult | typeof nothing {
+  switch (step.kind) {
+    case "user":
+      return prompt(ui, step);
+    case "message":
+      return message(ui, step);
+    case "thought":
+      return thought(ui, step);
+    case "tool_call":
+      return step.tool ? tool(ui, step, step.tool) : nothing;
+    case "plan":
+      return plan(ui, step, step.entries ?? []);
+    case "error":
+      return html`<div class="sw-error" role="alert">${icon("alert")}<div class="sw-error-text">${visible(textOf(ui, step))}</div></div>`;
+    default:
+      return html`<div class="sw-notice">${visible(textOf(ui, step))}</div>`;
+  }
+}
+
+function textOf(ui: Ui, step: Step): string {
+  return step.body ? ui.text(step, "body", step.body).text : "";
+}
+
+function more(ui: Ui, step: Step): TemplateResult | typeof nothing {
+  return step.body ? rest(ui, step, "body", step.body) : nothing;
+}
+
+export function prompt(ui: Ui, step: Step): TemplateResult {
+  const text = textOf(ui, step);
+  return html`<div class="sw-prompt">
+    <div class="sw-bubble" dir="auto"><span class="sw-hidden">You: </span>${visible(text)}${more(ui, step)}</div>
+    <div class="sw-tools">${copyButton(() => text, "Copy prompt")}</div>
+  </div>`;
+}
+
+function message(ui: Ui, step: Step): TemplateResult {
+  const text = textOf(ui, step);
+  const growing = step.status === "running";
+  return html`<div class="sw-message ${growing ? "sw-growing" : ""}">
+    ${prose(ui, text)}${more(ui, step)}
+    ${growing ? nothing : html`<div class="sw-tools">${copyButton(() => text, "Copy message as markdown")}</div>`}
+  </div>`;
+}
+
+function thought(ui: Ui, step: Step): TemplateResult {
+  const key = `${step.turn}.${step.index}`;
+  const open = ui.isOpen(key, false);
+  const growing = step.status === "running";
+  const took = step.ended - step.started;
+  return html`<div class="sw-thought ${open ? "sw-open" : ""}">
+    <button type="button" class="sw-thought-head" aria-expanded=${String(open)} @click=${() => ui.toggle(key, false)}>
+      ${icon("think")}<span class=${growing ? "sw-shimmer" : ""}>${growing ? "Thinking" : took >= 500 ? `Thought for ${duration(took)}` : "Thought"}</span>
+      ${icon("chevron", "sw-chevron")}
+    </button>
+    ${open ? html`<div class="sw-thought-body">${prose(ui, textOf(ui, step))}${more(ui, step)}</div>` : nothing}
+  </div>`;
+}
+
+const ENTRY: Record<string, [IconName, string]> = {
+  pending: ["todo", "to do"],
+  in_progress: ["doing", "in progress"],
+  completed: ["done", "done"],
+};
+
+function plan(ui: Ui, step: Step, entries: Entry[]): TemplateResult {
+  const key = `${step.turn}.${step.index}`;
+  const open = ui.isOpen(key, true);
+  const done = entries.filter((entry) => entry.status === "completed").length;
+  return html`<div class="sw-plan ${open ? "sw-open" : ""}">
+    <button type="button" class="sw-plan-head" aria-expanded=${String(open)} @click=${() => ui.toggle(key, true)}>
+      ${icon("plan")}<span>Plan</span><span class="sw-dim">${done} of ${entries.length} done</span>${icon("chevron", "sw-chevron")}
+    </button>
+    ${open
+      ? html`<ul>
+          ${entries.map((entry) => {
+            const [name, words] = ENTRY[entry.status] ?? ["todo", entry.status];
+            return html`<li data-state=${entry.status}>${icon(name)}<span class="sw-hidden">${words}: </span><span dir="auto">${line(entry.content, 500)}</span></li>`;
+          })}
+        </ul>`
+      : nothing}
+  </div>`;
+}
+
+const REASONS: Record<string, string> = {
+  end_turn: "Done",
+  cancelled: "Stopped",
+  refusal: "The agent refused",
+  max_tokens: "Reached the token limit",
+  max_turn_requests: "Reached the request limit",
+};
+
+function footer(ui: Ui, turn: Turn): TemplateResult | typeof nothing {
+  if (turn.status === "running") return nothing;
+  const words = turn.status === "failed" ? "Failed" : (REASONS[turn.stop_reason ?? ""] ?? (turn.status === "cancelled" ? "Stopped" : "Done"));
+  const sign: IconName = turn.status === "failed" ? "cross" : turn.status === "cancelled" ? "stopped" : "check";
+  return html`<footer class="sw-foot" data-status=${turn.status}>
+    <span class="sw-foot-words">${icon(sign)}${words}</span>
+    ${turn.ended ? html`<span>${duration(turn.ended - turn.started)}</span>` : nothing}
+    ${tokens(turn)}
+    ${turn.durability_error ? html`<span class="sw-bad" title=${line(turn.durability_error)}>${icon("alert")}not saved</span>` : nothing}
+    ${turn.files.length ? html`<span class="sw-chips">${turn.files.slice(0, 8).map((file) => chip(ui, file.path, file.change))}
+      ${turn.files.length > 8 ? html`<span>and ${plural(turn.files.length - 8, "more file", "more files")}</span>` : nothing}</span>` : nothing}
+  </footer>`;
+}
+
+function tokens({ usage }: Turn): TemplateResult | typeof nothing {
+  if (usage.input === null && usage.output === null && usage.total === null) return nothing;
+  const words = usage.input === null && usage.output === null
+    ? `${count(usage.total ?? 0)} tokens`
+    : `${count(usage.input ?? 0)} in, ${count(usage.output ?? 0)} out`;
+  const cost = usage.cost === null ? "" : ` · ${usage.cost.toFixed(usage.cost < 0.1 ? 4 : 2)} ${usage.currency ?? ""}`;
+  return html`<span title="Tokens of this turn">${words}${cost}</span>`;
+}
+
+const CHANGE: Record<string, string> = { created: "+", modified: "~", deleted: "−" };
+
+function chip(ui: Ui, path: string, change: string): TemplateResult {
+  const content = html`${icon(fileIcon(path, "file"))}<bdi>${line(basename(path), 60)}</bdi><b data-change=${change}>${CHANGE[change] ?? ""}</b>`;
+  const title = `${line(path)} (${change})`;
+  return ui.openFile && change !== "deleted"
+    ? html`<button type="button" class="sw-chip" title=${title} @click=${() => ui.openFile?.(ui.relative(path))}>${content}</button>`
+    : html`<span class="sw-chip" title=${title}>${content}</span>`;
+}
+
+/** A prompt that the kernel has not taken yet. */
+export function outgoing(text: string, busy: boolean): TemplateResult {
+  return html`<div class="sw-prompt sw-outgoing">
+    <div class="sw-bubble" dir="auto">${visible(text)}</div>
+    <div class="sw-dim sw-outgoing-note">${spinner()} ${busy ? "The kernel runs a cell and takes this when it ends" : "Sending"}</div>
+  </div>`;
+}

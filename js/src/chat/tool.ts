@@ -1,0 +1,110 @@
+// A tool call: icon, title and status in one line; its diff, output and input below.
+import { html, nothing, type TemplateResult } from "lit-html";
+import { icon, spinner, toolIcon } from "../lib/icons.ts";
+import type { Permission, Step, Tool } from "../lib/protocol.ts";
+import { duration, line, visible } from "../lib/text.ts";
+import { changes, diff, output, picture, rest, rowsOf } from "./parts.ts";
+import type { Ui } from "./ui.ts";
+
+const SHORT_DIFF = 40;
+const SHORT_OUTPUT = 14;
+
+export function tool(ui: Ui, step: Step, call: Tool): TemplateResult {
+  const key = `${step.turn}.${step.index}`;
+  const byDefault = opensByItself(step, call);
+  const body = hasBody(call);
+  const open = body && ui.isOpen(key, byDefault);
+  return html`<div class="sw-tool ${open ? "sw-open" : ""}" data-status=${stateOf(step, call)}>
+    <button type="button" class="sw-tool-head" aria-expanded=${body ? String(open) : nothing} ?disabled=${!body}
+      @click=${() => ui.toggle(key, byDefault)}>
+      ${icon(toolIcon(call.kind))}
+      <bdi class="sw-tool-title ${call.command ? "sw-mono" : ""}" title=${line(call.title, 300)}>${line(call.command ?? call.title, 300)}</bdi>
+      ${totals(call)}
+      ${decisionMark(call.permission)}
+      ${statusMark(step, call)}
+      ${body ? icon("chevron", "sw-chevron") : nothing}
+    </button>
+    ${open ? html`<div class="sw-tool-body">${details(ui, step, call, key)}</div>` : nothing}
+  </div>`;
+}
+
+/** What a tool call did or would do, in full; also what a person sees before they answer. */
+export function details(ui: Ui, step: Step, call: Tool, key: string): TemplateResult {
+  const long = call.command !== null && (call.command.length > 70 || call.command.includes("\n"));
+  return html`
+    ${long ? html`<pre class="sw-command">${visible(call.command ?? "")}</pre>` : nothing}
+    ${call.blocks.map((block, i) => {
+      if (block.type === "diff") return diff(ui, `${key}.${i}`, block);
+      if (block.type === "text") return block.body.length ? output(ui, step, `blocks.${i}`, block.body) : nothing;
+      if (block.type === "image") return picture(ui, step, i, block);
+      return html`<div class="sw-dim sw-pad">${line(block.label)}</div>`;
+    })}
+    ${call.input && !call.command && !call.blocks.some((block) => block.type === "diff")
+      ? html`<details class="sw-input"><summary>Input</summary>
+          <pre>${visible(ui.text(step, "input", call.input).text)}</pre>${rest(ui, step, "input", call.input)}</details>`
+      : nothing}
+  `;
+}
+
+function hasBody(call: Tool): boolean {
+  return Boolean(call.input || call.blocks.length || (call.command && call.command.length > 70));
+}
+
+function opensByItself(step: Step, call: Tool): boolean {
+  if (step.status === "failed") return true;
+  const diffs = call.blocks.filter((block) => block.type === "diff");
+  if (diffs.length) return diffs.reduce((sum, block) => sum + rowsOf(block).rows.length, 0) <= SHORT_DIFF;
+  if (call.kind !== "execute") return false;
+  const texts = call.blocks.filter((block) => block.type === "text");
+  return texts.length > 0 && texts.every(({ body }) => body.length < 2000 && body.text.split("\n").length <= SHORT_OUTPUT);
+}
+
+function totals(call: Tool): TemplateResult | typeof nothing {
+  const diffs = call.blocks.filter((block) => block.type === "diff").map(rowsOf);
+  if (!diffs.length) return nothing;
+  const sum = (pick: "added" | "removed") => diffs.reduce((total, rows) => total + rows[pick], 0);
+  return changes(sum("added"), sum("removed"));
+}
+
+function stateOf(step: Step, call: Tool): string {
+  return call.permission && call.permission.outcome === null ? "waiting" : step.status;
+}
+
+function statusMark(step: Step, call: Tool): TemplateResult {
+  const took = step.ended - step.started;
+  switch (stateOf(step, call)) {
+    case "waiting":
+      return html`<span class="sw-state sw-warn">${icon("shield")}<span>asks you</span></span>`;
+    case "completed":
+      return html`<span class="sw-state">${took >= 1000 ? html`<span class="sw-dim">${duration(took)}</span>` : nothing}${icon("check", "sw-ok")}<span class="sw-hidden">done</span></span>`;
+    case "failed":
+      return html`<span class="sw-state sw-bad"><span>failed</span>${icon("cross")}</span>`;
+    case "cancelled":
+      return html`<span class="sw-state sw-dim"><span>stopped</span>${icon("stopped")}</span>`;
+    case "unfinished":
+      return html`<span class="sw-state sw-dim"><span>unfinished</span>${icon("stopped")}</span>`;
+    default:
+      return html`<span class="sw-state">${spinner()}<span class="sw-hidden">running</span></span>`;
+  }
+}
+
+/** The decision stays with the call: what was chosen and by whom. */
+function decisionMark(permission: Permission | null): TemplateResult | typeof nothing {
+  if (!permission || permission.outcome === null) return nothing;
+  const option = permission.options.find((option) => option.id === permission.option);
+  const by = permission.by && permission.by !== "user" ? ` by ${permission.by}` : "";
+  const words = option ? decision(option.kind) : "Not answered";
+  const refused = !option || option.kind.startsWith("reject");
+  const title = [option?.name, permission.reason].filter(Boolean).join(": ");
+  return html`<span class="sw-tag ${refused ? "sw-tag-bad" : ""}" title=${line(title)}>${words}${line(by, 40)}</span>`;
+}
+
+function decision(kind: string): string {
+  const words: Record<string, string> = {
+    allow_once: "Allowed",
+    allow_always: "Always allowed",
+    reject_once: "Rejected",
+    reject_always: "Always rejected",
+  };
+  return words[kind] ?? "Answered";
+}

@@ -1,0 +1,103 @@
+// What a view of the chat remembers and never tells the kernel: what is folded, opened further, being answered.
+import type { Client } from "../lib/client.ts";
+import { Markdown } from "../lib/markdown.ts";
+import type { Step, Text } from "../lib/protocol.ts";
+
+let markdown: Markdown | undefined;
+
+export class Ui {
+  /** Rises with every change here, so that rows know to draw again. */
+  rev = 0;
+  private folds = new Map<string, boolean>();
+  private texts = new Map<string, Text>();
+  private images = new Map<string, string>();
+  private loading = new Set<string>();
+  /** Answers on their way to the kernel: request to option. */
+  readonly answering = new Map<string, string>();
+  readonly openFile: ((path: string) => void) | undefined;
+
+  constructor(readonly client: Client, private redraw: () => void, openFile?: (path: string) => void) {
+    this.openFile = openFile;
+  }
+
+  get markdown(): Markdown {
+    return (markdown ??= new Markdown(window));
+  }
+
+  changed(): void {
+    this.rev += 1;
+    this.redraw();
+  }
+
+  isOpen(key: string, byDefault: boolean): boolean {
+    return this.folds.get(key) ?? byDefault;
+  }
+
+  toggle(key: string, byDefault: boolean): void {
+    this.folds.set(key, !this.isOpen(key, byDefault));
+    this.changed();
+  }
+
+  /** The text of one part of a step, with what was asked for beyond its start. */
+  text(step: Step, part: string, start: Text): Text {
+    const more = this.texts.get(partKey(step, part));
+    return more && more.text.length > start.text.length ? more : start;
+  }
+
+  /** Ask for the next piece of a long text. */
+  async more(step: Step, part: string, start: Text): Promise<void> {
+    const key = partKey(step, part);
+    if (this.loading.has(key)) return;
+    this.loading.add(key);
+    try {
+      const have = this.text(step, part, start).text;
+      const args = { turn: step.turn, index: step.index, part, offset: [...have].length };
+      const { value } = await this.client.rpc.call<Text>("text", args);
+      this.texts.set(key, { text: have + value.text, length: value.length });
+    } finally {
+      this.loading.delete(key);
+      this.changed();
+    }
+  }
+
+  /** The address of an image in a tool's output; undefined until its bytes are here. */
+  image(step: Step, block: number, mime: string): string | undefined {
+    const key = partKey(step, `image ${block}`);
+    if (!this.images.has(key) && !this.loading.has(key)) {
+      this.loading.add(key);
+      const args = { turn: step.turn, index: step.index, block };
+      this.client.rpc.call("image", args).then(({ buffers }) => {
+        const [bytes] = buffers;
+        if (bytes) this.images.set(key, URL.createObjectURL(new Blob([bytes as DataView<ArrayBuffer>], { type: mime })));
+        this.changed();
+      }, () => this.loading.delete(key));
+    }
+    return this.images.get(key);
+  }
+
+  dispose(): void {
+    for (const url of this.images.values()) URL.revokeObjectURL(url);
+  }
+
+  /** A path as the workspace has it. */
+  relative(path: string): string {
+    const root = this.client.session?.workspace.replace(/\/$/, "");
+    return root && path.startsWith(`${root}/`) ? path.slice(root.length + 1) : path;
+  }
+
+  async answer(request: string, option: string): Promise<void> {
+    if (this.answering.has(request)) return;
+    this.answering.set(request, option);
+    this.changed();
+    try {
+      await this.client.rpc.call("answer", { request, option }, 0);
+    } catch {
+      this.answering.delete(request);
+      this.changed();
+    }
+  }
+}
+
+function partKey(step: Step, part: string): string {
+  return `${step.turn}.${step.index}.${part}`;
+}

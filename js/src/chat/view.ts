@@ -1,0 +1,184 @@
+// The chat: header, transcript, what waits for an answer, composer.
+import { html, nothing, render, type TemplateResult } from "lit-html";
+import { guard } from "lit-html/directives/guard.js";
+import { repeat } from "lit-html/directives/repeat.js";
+import type { Client } from "../lib/client.ts";
+import { framed } from "../lib/dom.ts";
+import { icon } from "../lib/icons.ts";
+import { plural } from "../lib/text.ts";
+import type { Composer } from "./composer.ts";
+import { header } from "./header.ts";
+import { permissions } from "./permission.ts";
+import { outgoing, section } from "./rows.ts";
+import { Ui } from "./ui.ts";
+
+const NEAR = 32;
+const IDEAS = [
+  "Look around and tell me what is in this workspace",
+  "Write a small Python script and run it",
+  "Make a plan before you change anything",
+];
+
+export function mountChat(root: HTMLElement, client: Client, composer: Composer, openFile?: (path: string) => void): () => void {
+  const redraw = framed(draw);
+  const ui = new Ui(client, redraw, openFile);
+  let following = true;
+  let seen = 0;
+  let loading = false;
+  let grip: number | undefined;
+
+  const box = document.createElement("div");
+  box.className = "sw-chat";
+  root.append(box);
+
+  const unsubscribe = client.subscribe(() => {
+    composer.follow();
+    redraw();
+  });
+  const tick = setInterval(() => client.transcript.running && redraw(), 1000);
+  const resized = new ResizeObserver(() => following && scrollToEnd());
+  resized.observe(box);
+  draw();
+
+  function scroller(): HTMLElement | null {
+    return box.querySelector(".sw-scroll");
+  }
+
+  function scrollToEnd(): void {
+    const element = scroller();
+    if (element) element.scrollTop = element.scrollHeight;
+  }
+
+  function onScroll(event: Event): void {
+    const element = event.target as HTMLElement;
+    const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
+    if (atEnd === following) return;
+    following = atEnd;
+    client.reading = !atEnd;
+    seen = lastSeen();
+    redraw();
+  }
+
+  function lastSeen(): number {
+    const last = client.transcript.last;
+    return last ? last.index * 1e6 + (last.steps.at(-1)?.index ?? 0) : 0;
+  }
+
+  function unseen(): number {
+    return client.transcript.sections.reduce(
+      (sum, { index, steps }) => sum + steps.filter((step) => index * 1e6 + step.index > seen).length, 0,
+    );
+  }
+
+  function jump(): void {
+    following = true;
+    client.reading = false;
+    redraw();
+  }
+
+  async function showEarlier(): Promise<void> {
+    loading = true;
+    client.reading = true;
+    following = false;
+    redraw();
+    const element = scroller();
+    grip = element ? element.scrollHeight - element.scrollTop : undefined;
+    await client.earlier().catch(() => undefined);
+    loading = false;
+    redraw();
+  }
+
+  function draw(): void {
+    render(view(), box);
+    const area = box.querySelector("textarea");
+    if (area) fit(area);
+    const element = scroller();
+    if (!element) return;
+    if (following) scrollToEnd();
+    else if (grip !== undefined && !loading) {
+      element.scrollTop = element.scrollHeight - grip;
+      grip = undefined;
+    }
+  }
+
+  function view(): TemplateResult {
+    return html`${header(client)}
+      ${client.link === "gap" ? html`<div class="sw-banner" role="status">${icon("alert")}Some updates were lost on the way. Asking for them again.</div>` : nothing}
+      <div class="sw-scroll" @scroll=${onScroll} tabindex="0" role="log" aria-label="Transcript"
+        aria-busy=${String(client.transcript.running !== undefined)}>
+        <div class="sw-column">${content()}</div>
+      </div>
+      <div class="sw-dock">
+        ${following ? nothing : pill()}
+        <div class="sw-column">
+          ${permissions(ui)}
+          ${client.link === "gone" ? gone() : composer.view()}
+        </div>
+      </div>`;
+  }
+
+  function content(): TemplateResult {
+    const { transcript } = client;
+    if (client.link === "connecting" && !transcript.sections.length) return connecting();
+    if (!transcript.sections.length && !composer.outgoing) return empty();
+    return html`
+      ${transcript.earlier
+        ? html`<button type="button" class="sw-more sw-earlier" ?disabled=${loading} @click=${showEarlier}>${loading ? "Loading…" : "Show earlier messages"}</button>`
+        : nothing}
+      ${repeat(transcript.sections, (one) => one.index, (one) => guard([one, ui.rev], () => section(ui, one)))}
+      ${composer.outgoing ? outgoing(composer.outgoing.text, client.busy) : nothing}`;
+  }
+
+  function pill(): TemplateResult {
+    const news = unseen();
+    return html`<button type="button" class="sw-pill" @click=${jump}>${icon("down")}${news ? `${plural(news, "new step")}` : "Jump to latest"}</button>`;
+  }
+
+  function connecting(): TemplateResult {
+    return html`<div class="sw-blank" aria-busy="true">
+      <div class="sw-bones"><i></i><i></i><i></i></div>
+      <p>${client.busy
+        ? "The kernel runs a cell and hears nothing until it ends. The transcript comes then."
+        : "Connecting to the kernel…"}</p>
+    </div>`;
+  }
+
+  function empty(): TemplateResult {
+    return html`<div class="sw-blank">
+      <h2>What should the agent do?</h2>
+      <p>It works in a folder of its own, and you see every step it takes.</p>
+      <div class="sw-ideas">${IDEAS.map((idea) => html`<button type="button" @click=${() => pick(idea)}>${idea}</button>`)}</div>
+    </div>`;
+  }
+
+  function pick(idea: string): void {
+    composer.suggest(idea);
+    box.querySelector("textarea")?.focus();
+  }
+
+  function gone(): TemplateResult {
+    return html`<div class="sw-gone" role="alert">
+      ${icon("unplug")}
+      <div><strong>The kernel is gone</strong>
+        <p>Nothing is lost: every step is in the store, and a running turn goes on in its sandbox. Restart the kernel, then run this cell again to go on from here.</p>
+      </div>
+      <button type="button" class="sw-button" @click=${() => client.reconnect()}>Try again</button>
+    </div>`;
+  }
+
+  return () => {
+    unsubscribe();
+    clearInterval(tick);
+    resized.disconnect();
+    ui.dispose();
+    box.remove();
+  };
+}
+
+/** Grow with the text, up to a third of the panel. */
+function fit(area: HTMLTextAreaElement): void {
+  if (area.dataset["fitted"] === area.value && area.style.height) return;
+  area.dataset["fitted"] = area.value;
+  area.style.height = "auto";
+  if (area.scrollHeight) area.style.height = `${Math.min(area.scrollHeight, 180)}px`;
+}

@@ -1,0 +1,88 @@
+// The tree as rows to draw, and what changed since a person last saw it. Pure.
+import type { FileEntry, Listing } from "../lib/protocol.ts";
+
+export type Mark = "new" | "changed";
+
+export interface TreeRow {
+  entry: FileEntry;
+  level: number;
+  open: boolean;
+  mark: Mark | undefined;
+}
+
+export interface Note {
+  level: number;
+  path: string;
+  words: string;
+}
+
+export type Row = TreeRow | Note;
+
+export class Tree {
+  open = new Set<string>();
+  marks = new Map<string, Mark>();
+  private listings = new Map<string, Listing>();
+
+  /** Take the newest listings; entries that came or changed since the last time are marked. */
+  update(listings: ReadonlyMap<string, Listing>): void {
+    for (const [path, listing] of listings) {
+      const before = this.listings.get(path);
+      if (before === listing) continue;
+      if (before && !before.error) this.compare(before, listing);
+      this.listings.set(path, listing);
+    }
+  }
+
+  has(path: string): boolean {
+    return this.listings.has(path);
+  }
+
+  entry(path: string): FileEntry | undefined {
+    const cut = path.lastIndexOf("/");
+    return this.listings.get(path.slice(0, Math.max(0, cut)))?.entries.find((entry) => entry.path === path);
+  }
+
+  seen(path: string): void {
+    this.marks.delete(path);
+  }
+
+  rows(): Row[] {
+    return this.rowsOf("", 1);
+  }
+
+  private rowsOf(path: string, level: number): Row[] {
+    const listing = this.listings.get(path);
+    if (!listing) return [{ level, path, words: "Loading…" }];
+    if (listing.error) return [{ level, path, words: listing.error }];
+    const rows: Row[] = [];
+    for (const entry of listing.entries) {
+      const open = entry.type === "directory" && this.open.has(entry.path);
+      rows.push({ entry, level, open, mark: this.markOf(entry) });
+      if (open) rows.push(...this.rowsOf(entry.path, level + 1));
+    }
+    if (listing.more) rows.push({ level, path, words: `${listing.more.toLocaleString("en")} more are not shown` });
+    if (!listing.entries.length && path) rows.push({ level, path, words: "Empty" });
+    return rows;
+  }
+
+  /** A closed folder carries the mark of what changed inside it. */
+  private markOf(entry: FileEntry): Mark | undefined {
+    const own = this.marks.get(entry.path);
+    if (own || entry.type !== "directory" || this.open.has(entry.path)) return own;
+    const inside = [...this.marks.keys()].some((path) => path.startsWith(`${entry.path}/`));
+    return inside ? "changed" : undefined;
+  }
+
+  private compare(before: Listing, after: Listing): void {
+    const old = new Map(before.entries.map((entry) => [entry.path, entry]));
+    for (const entry of after.entries) {
+      const was = old.get(entry.path);
+      if (!was) this.marks.set(entry.path, "new");
+      else if (entry.type !== "directory" && (was.modified !== entry.modified || was.size !== entry.size)) {
+        if (this.marks.get(entry.path) !== "new") this.marks.set(entry.path, "changed");
+      }
+      old.delete(entry.path);
+    }
+    for (const path of old.keys()) this.marks.delete(path);
+  }
+}

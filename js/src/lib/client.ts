@@ -1,0 +1,165 @@
+// The page's end of one widget: takes batches in order, asks again on a gap, notices a kernel that is gone.
+// It belongs to the model and outlives every view of it; views subscribe.
+import type { FromKernel, Listing, Model, Session, Snapshot, ToKernel } from "./protocol.ts";
+import { Rpc } from "./rpc.ts";
+import { Transcript } from "./transcript.ts";
+
+const ACK_PAUSE = 250;
+const HEARTBEAT = 10_000;
+const PATIENCE = 4_000;
+
+/** connecting: nothing heard yet; gap: a batch was lost and asked for; gone: the kernel does not take messages. */
+export type Link = "connecting" | "live" | "gap" | "gone";
+
+export class Client {
+  link: Link = "connecting";
+  /** The kernel took a message and has said nothing for a while: it runs a cell. */
+  busy = false;
+  session: Session | undefined;
+  transcript = new Transcript();
+  listings = new Map<string, Listing>();
+  /** Kernel time minus page time, in milliseconds. */
+  skew = 0;
+  /** Whether a view reads above the end: then nothing old is dropped. */
+  reading = false;
+  readonly rpc: Rpc;
+
+  private view = Math.random().toString(36).slice(2);
+  private n = 0;
+  private acked = 0;
+  private ackTimer: ReturnType<typeof setTimeout> | undefined;
+  private busyTimer: ReturnType<typeof setTimeout> | undefined;
+  private heartbeat: ReturnType<typeof setInterval>;
+  private listeners = new Set<() => void>();
+
+  constructor(readonly model: Model) {
+    this.rpc = new Rpc(this.view, (message, buffers) => this.post(message, buffers));
+    model.on("msg:custom", this.receive);
+    this.heartbeat = setInterval(() => this.ping(), HEARTBEAT);
+    this.hello();
+  }
+
+  dispose(): void {
+    clearInterval(this.heartbeat);
+    clearTimeout(this.ackTimer);
+    clearTimeout(this.busyTimer);
+    this.model.off("msg:custom", this.receive);
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Kernel time now. */
+  now(): number {
+    return Date.now() + this.skew;
+  }
+
+  /** Say hello again, for a person who asks a second time. */
+  reconnect(): void {
+    this.link = "connecting";
+    this.hello();
+    this.changed();
+  }
+
+  async earlier(): Promise<void> {
+    const first = this.transcript.first;
+    if (!first) return;
+    const { value } = await this.rpc.call<Snapshot["page"]>("page", { turn: first.turn, index: first.index });
+    if (this.transcript.first === first) this.transcript.prepend(value);
+    this.changed();
+  }
+
+  changed(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  private receive = (message: FromKernel, buffers: DataView[] = []): void => {
+    this.heard();
+    if (message.kind === "reply") this.rpc.reply(message, buffers);
+    else if (message.kind === "snapshot") this.restart(message);
+    else if (message.kind === "batch") this.advance(message);
+    this.changed();
+  };
+
+  private restart(snapshot: Snapshot): void {
+    const wanted = snapshot.view === this.view || (snapshot.view === null && (snapshot.reset || this.link !== "live"));
+    if (!wanted) return;
+    this.link = "live";
+    this.n = snapshot.n;
+    this.skew = snapshot.now - Date.now();
+    this.session = snapshot.session;
+    this.transcript.replace(snapshot.page);
+    for (const listing of snapshot.listings) this.listings.set(listing.path, listing);
+    this.acknowledge();
+  }
+
+  private advance(batch: Extract<FromKernel, { kind: "batch" }>): void {
+    if (this.link === "gap" || this.link === "connecting" || batch.n <= this.n) return;
+    if (batch.n !== this.n + 1) {
+      this.link = "gap";
+      this.hello();
+      return;
+    }
+    this.n = batch.n;
+    this.skew = batch.now - Date.now();
+    for (const item of batch.items) {
+      if (item.type === "session") this.session = item.session;
+      else if (item.type === "listing") this.listings.set(item.path, item);
+      else this.transcript.apply(item);
+    }
+    if (!this.reading) this.transcript.trim();
+    this.acknowledge();
+  }
+
+  private acknowledge(): void {
+    this.ackTimer ??= setTimeout(() => {
+      this.ackTimer = undefined;
+      if (this.acked === this.n) return;
+      this.acked = this.n;
+      this.attempt({ kind: "ack", view: this.view, n: this.n });
+    }, ACK_PAUSE);
+  }
+
+  private hello(): void {
+    this.attempt({ kind: "hello", view: this.view });
+  }
+
+  private ping(): void {
+    if (this.link !== "gone" && !document.hidden) this.attempt({ kind: "ping", view: this.view });
+  }
+
+  private attempt(message: ToKernel): void {
+    try {
+      this.post(message);
+    } catch {
+      // post() has drawn the state
+    }
+  }
+
+  private post(message: ToKernel, buffers: ArrayBuffer[] = []): void {
+    try {
+      this.model.send(message, undefined, buffers);
+    } catch (error) {
+      this.link = "gone";
+      this.rpc.fail("The kernel is gone.");
+      this.changed();
+      throw error;
+    }
+    if (message.kind === "hello" || message.kind === "rpc") this.expect();
+  }
+
+  private expect(): void {
+    this.busyTimer ??= setTimeout(() => {
+      this.busy = true;
+      this.changed();
+    }, PATIENCE);
+  }
+
+  private heard(): void {
+    clearTimeout(this.busyTimer);
+    this.busyTimer = undefined;
+    this.busy = false;
+  }
+}

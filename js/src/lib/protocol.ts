@@ -1,0 +1,175 @@
+// What travels between a widget and its page: the same as src/session_widgets/widgets/_protocol.py.
+// Times are milliseconds since 1970 UTC, sizes are bytes, lengths are characters.
+
+export const MAX_CHUNK = 4 * 1024 * 1024;
+
+/** The start of a text and its whole length. */
+export interface Text {
+  text: string;
+  length: number;
+}
+
+export type Block =
+  | { type: "text"; body: Text }
+  | { type: "diff"; path: string; old: Text | null; new: Text }
+  | { type: "image"; mime: string; size: number }
+  | { type: "note"; label: string };
+
+export interface Option {
+  id: string;
+  name: string;
+  kind: string;
+}
+
+export interface Permission {
+  request: string;
+  options: Option[];
+  outcome: "selected" | "cancelled" | null;
+  option: string | null;
+  by: string | null;
+  reason: string | null;
+}
+
+export interface Tool {
+  title: string;
+  kind: string;
+  command: string | null;
+  input: Text | null;
+  blocks: Block[];
+  paths: string[];
+  permission: Permission | null;
+}
+
+export interface Entry {
+  content: string;
+  status: string;
+  priority: string;
+}
+
+export interface Step {
+  turn: number;
+  index: number;
+  kind: "user" | "message" | "thought" | "tool_call" | "plan" | "notice" | "error";
+  status: string;
+  started: number;
+  ended: number;
+  body?: Text;
+  tool?: Tool;
+  entries?: Entry[];
+}
+
+export interface Usage {
+  input: number | null;
+  output: number | null;
+  total: number | null;
+  context_used: number | null;
+  context_size: number | null;
+  cost: number | null;
+  currency: string | null;
+}
+
+export interface FileChange {
+  path: string;
+  change: "created" | "modified" | "deleted";
+  size: number | null;
+}
+
+export interface Turn {
+  turn: number;
+  status: "running" | "completed" | "cancelled" | "failed";
+  started: number;
+  ended: number | null;
+  stop_reason: string | null;
+  usage: Usage;
+  files: FileChange[];
+  tier: string | null;
+  error: string | null;
+  durability_error: string | null;
+}
+
+export interface Session {
+  id: string;
+  title: string | null;
+  harness: string;
+  sandbox: string;
+  workspace: string;
+  model: string | null;
+  mode: string | null;
+  status: string;
+  turns: number;
+}
+
+export interface FileEntry {
+  path: string;
+  name: string;
+  type: "file" | "directory" | "symlink" | "other";
+  size: number;
+  modified: number;
+}
+
+export interface Listing {
+  type: "listing";
+  path: string;
+  entries: FileEntry[];
+  more: number;
+  error: string | null;
+}
+
+export type Item =
+  | { type: "step"; step: Step }
+  | { type: "append"; turn: number; index: number; text: string; length: number; at: number }
+  | { type: "turn"; turn: Turn }
+  | { type: "session"; session: Session }
+  | Listing;
+
+export interface Page {
+  turns: Turn[];
+  steps: Step[];
+  earlier: boolean;
+}
+
+export interface Batch {
+  kind: "batch";
+  n: number;
+  now: number;
+  items: Item[];
+}
+
+export interface Snapshot {
+  kind: "snapshot";
+  view: string | null;
+  reset: boolean;
+  n: number;
+  now: number;
+  session: Session;
+  page: Page;
+  listings: Listing[];
+}
+
+export interface Reply {
+  kind: "reply";
+  view: string;
+  id: number;
+  ok: boolean;
+  value: unknown;
+  error: { type: string; message: string } | null;
+}
+
+export type FromKernel = Batch | Snapshot | Reply;
+
+export type ToKernel =
+  | { kind: "hello"; view: string }
+  | { kind: "ack"; view: string; n: number }
+  | { kind: "ping"; view: string }
+  | { kind: "rpc"; view: string; id: number; op: string; args: Record<string, unknown> }
+  | { kind: "cancel"; view: string; id: number };
+
+/** The part of an anywidget model that we use; a test or an exported page brings its own. */
+export interface Model {
+  get(name: string): unknown;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  on(event: string, callback: (...args: never[]) => void): void;
+  off(event: string, callback?: (...args: never[]) => void): void;
+  send(content: unknown, callbacks?: unknown, buffers?: (ArrayBuffer | ArrayBufferView)[]): void;
+}

@@ -1,0 +1,43 @@
+// What a session is doing, in words. Pure.
+import type { Step } from "./protocol.ts";
+import { line } from "./text.ts";
+import type { Transcript } from "./transcript.ts";
+
+export interface Status {
+  tone: "idle" | "active" | "waiting" | "failed";
+  words: string;
+  /** When what it does began, kernel time; undefined when it does nothing. */
+  since?: number;
+}
+
+const DOING: Record<string, string> = {
+  read: "Reading",
+  edit: "Editing",
+  delete: "Deleting",
+  move: "Moving",
+  search: "Searching",
+  execute: "Running",
+  think: "Thinking",
+  fetch: "Fetching",
+};
+
+export function statusOf(transcript: Transcript): Status {
+  const section = transcript.last;
+  const turn = section?.turn;
+  if (!section || !turn) return { tone: "idle", words: "Ready" };
+  if (turn.status === "failed") return { tone: "failed", words: "Failed" };
+  if (turn.status === "cancelled") return { tone: "idle", words: "Stopped" };
+  if (turn.status !== "running") return { tone: "idle", words: "Ready" };
+  const waiting = transcript.pending.length;
+  if (waiting) return { tone: "waiting", words: "Waiting for your permission", since: turn.started };
+  return { tone: "active", words: doing(section.steps), since: turn.started };
+}
+
+function doing(steps: Step[]): string {
+  const last = steps.at(-1);
+  const tool = steps.findLast((step) => step.tool && (step.status === "in_progress" || step.status === "pending"))?.tool;
+  if (tool) return `${DOING[tool.kind] ?? "Working"}: ${line(tool.command ?? tool.title, 60)}`;
+  if (last?.kind === "message" && last.status === "running") return "Writing";
+  if (!last || last.kind === "user") return "Starting";
+  return "Thinking";
+}
