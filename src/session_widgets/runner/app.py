@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 import time
@@ -12,15 +13,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from session_widgets import __version__
 from session_widgets.runner.acp_routes import AcpRoutes
 from session_widgets.runner.children import Children
 from session_widgets.runner.config import Config
 from session_widgets.runner.connections import Connections
+from session_widgets.runner.fs_routes import FsRoutes
 from session_widgets.runner.problems import Problem, answer_bug, answer_problem, answer_unknown_route, over_limit
+from session_widgets.runner.process_routes import ProcessRoutes
+from session_widgets.runner.processes import Processes
+from session_widgets.version import __version__
 
 FEATURES = ["async-post", "journal", "ack", "snapshots", "watch"]
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -34,10 +38,13 @@ class Runner:
         self._children = children
         self._started = time.monotonic()
         self.connections = Connections(config, children)
-        routes = [
+        self.processes = Processes(config, children)
+        routes: list[BaseRoute] = [
             Route("/", self.about, methods=["GET"]),
             Route("/v1/health", self.health, methods=["GET"]),
             *AcpRoutes(config, self.connections).routes,
+            *FsRoutes(config).routes,
+            *ProcessRoutes(self.processes).routes,
         ]
         handlers = {Problem: answer_problem, HTTPException: answer_unknown_route, Exception: answer_bug}
         self.gate = Gate(Starlette(routes=routes, exception_handlers=handlers), config)
@@ -61,13 +68,13 @@ class Runner:
     @property
     def idle_seconds(self) -> float:
         """Since when nothing happens: no request, no agent that owes an answer, no process."""
-        if self.connections.busy:
+        if self.connections.busy or self.processes.busy:
             self.gate.touch()
         return self.gate.idle_seconds
 
     async def stop(self) -> None:
         """End every process; streams end by themselves."""
-        await self.connections.stop()
+        await asyncio.gather(self.connections.stop(), self.processes.stop())
 
 
 class Gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ class Config:
             raise ValueError(f"missing settings in {path}: {', '.join(sorted(missing))}")
         if not value["token"]:
             raise ValueError(f"token in {path} must not be empty")
-        root = Path(value["root"]).resolve()
+        root = Path(os.path.abspath(value["root"]))  # noqa: PTH100 - keeps a link as the name of the root
         if not root.is_dir():
             raise ValueError(f"root is not a directory: {root}")
         agents = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -73,10 +75,19 @@ _BY_ERRNO = {
 
 
 def from_os_error(error: OSError, path: str) -> Problem:
-    """Say what the operating system said about `path`."""
+    """Return what the operating system said about `path`."""
     code = error.errno or 0
     status, kind, words = _BY_ERRNO.get(code, (500, "stream_error", os.strerror(code)))
     return Problem(status, kind, f"{words}: {path}")
+
+
+@contextmanager
+def telling(path: str) -> Iterator[None]:
+    """Turn what the operating system refuses about `path` into a `Problem`."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, path) from error
 
 
 async def answer_problem(_: Request, error: Exception) -> Response:
