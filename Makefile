@@ -54,10 +54,11 @@ clean:  ## remove what the commands above made
 	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer found. Install one, or say where it is: make demo PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
 
-.venv/.demo: requirements/demo.txt pyproject.toml | .venv/bin/python
+.venv/.demo: requirements/demo.txt pyproject.toml binder/overrides.json | .venv/bin/python
 	@echo "Installing JupyterLab and the rest into .venv: about a minute, once."
 	@$(PIP) --requirement requirements/demo.txt
 	@$(PIP) --no-build-isolation --editable .
+	@mkdir -p .venv/share/jupyter/lab/settings && cp binder/overrides.json .venv/share/jupyter/lab/settings/
 	@touch $@
 
 .venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -29,59 +30,57 @@ say The program is in the workspace, and it works."""
 QUERY = "select seq, direction, method, kind from v_events where session_id = ? order by seq desc limit 3"
 
 
-def in_the_terminal() -> None:
-    """Run one session and look at its transcript; leaves no process behind."""
+def in_the_terminal() -> str:
+    """Run one session, look at its transcript, leave no process behind; return how the turn ended."""
     console = Console(highlight=False, markup=False)
     session = sw.open_session(f"demo-{datetime.now():%Y%m%d-%H%M%S}", permissions="allow_all", title="make demo")
     console.print(f"A session with the harness 'demo': an agent without a model. It works in\n{session.workspace}\n")
     console.print("You:\n" + PROMPT + "\n", style="cyan")
     console.print("Agent:")
-    run_turn(session, PROMPT, console)
+    turn = run_turn(session, PROMPT, console)
     console.print("\nIts files:", ", ".join(file.path for file in session.files.list()))
     console.print("\nThe last three of its events in DuckDB:")
     console.print(sw.store().sql(QUERY, [session.id]).df().to_string(index=False))
     session.park()
+    return turn.status
 
 
-def in_the_notebook() -> int:
+def in_the_notebook() -> None:
     """Serve the notebook on this machine until Ctrl-C."""
-    port, token = _free_port(), secrets.token_urlsafe(24)
+    port, token, log = _free_port(), secrets.token_urlsafe(24), sw.store().path.with_name("jupyterlab.log")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.root_dir={NOTEBOOK.parent}"]
-    command += [
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-        "--log-level=WARN",
-    ]
+    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if os.geteuid() == 0:
         command.append("--allow-root")
-    server = subprocess.Popen(command, env=os.environ | {"JUPYTER_TOKEN": token})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends with this process
+    with log.open("wb") as output:
+        environment = os.environ | {"JUPYTER_TOKEN": token}
+        server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        _wait_until_it_answers(server, f"http://127.0.0.1:{port}/api")
-        print(
-            f"\nThe same in JupyterLab, with the panel:\n\n  http://127.0.0.1:{port}/lab/tree/{NOTEBOOK.name}?token={token}\n"
-        )
-        print("Ctrl-C stops it.", flush=True)
-        return server.wait()
+        _wait_until_it_answers(server, f"http://127.0.0.1:{port}/api", log)
+        print("\nThe same in JupyterLab, with the panel:\n")
+        print(f"  http://127.0.0.1:{port}/lab/tree/{NOTEBOOK.name}?token={token}\n")
+        print(f"Ctrl-C stops it. Its log is {log}", flush=True)
+        server.wait()
     except KeyboardInterrupt:
+        print()
+    finally:
         server.terminate()
         server.wait()
-        return 0
 
 
-def _wait_until_it_answers(server: subprocess.Popen[bytes], url: str) -> None:
+def _wait_until_it_answers(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            sys.exit(f"JupyterLab ended with code {server.returncode}")
+            sys.exit(f"JupyterLab ended with code {server.returncode}; its log is {log}")
         try:
             urllib.request.urlopen(url, timeout=5).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
-    server.kill()
-    sys.exit("JupyterLab did not answer within 60 s")
+    sys.exit(f"JupyterLab did not answer within 60 s; its log is {log}")
 
 
 def _free_port() -> int:
@@ -96,5 +95,7 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
-    in_the_terminal()
-    sys.exit(0 if "--no-lab" in sys.argv[1:] else in_the_notebook())
+    if in_the_terminal() != "completed":
+        sys.exit(1)
+    if "--no-lab" not in sys.argv[1:]:
+        in_the_notebook()
