@@ -183,7 +183,7 @@ class LocalProvider:
                 stdout=output,
                 stderr=output,
                 cwd=root,
-                env=env | {MARK: nonce},
+                env=env,
                 start_new_session=True,
             )
         _CHILDREN[process.pid] = process

@@ -1,0 +1,131 @@
+"""The local provider: the contract, and what is its own."""
+
+import asyncio
+import os
+import signal
+import stat
+
+import psutil
+import pytest
+
+from session_widgets.sandboxes import SandboxSpec, get_provider
+from session_widgets.sandboxes.conformance import CHECKS, Subject
+
+
+def spec(home, session="s1", **options):
+    return SandboxSpec(session, str(home / "workspace"), {}, **options)
+
+
+@pytest.fixture
+def subject(tmp_path):
+    return Subject(get_provider("local", tmp_path), lambda: spec(tmp_path))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_conformance(check, subject):
+    await check(subject)
+
+
+async def test_runner_is_its_own_session_and_group(subject):
+    async with subject.sandbox() as sandbox:
+        pid = (await sandbox.runner.health())["pid"]
+        assert os.getsid(pid) == pid
+        assert os.getpgid(pid) == pid
+        assert os.getsid(0) != pid
+
+
+async def test_token_is_in_a_private_file_and_nowhere_else(subject, tmp_path):
+    async with subject.sandbox() as sandbox:
+        token = (await sandbox.endpoint()).headers["authorization"].removeprefix("Bearer ")
+        process = psutil.Process((await sandbox.runner.health())["pid"])
+        assert not any(token in word for word in [*process.cmdline(), *process.environ().values()])
+        holders = [file for file in tmp_path.rglob("*") if file.is_file() and token in file.read_text(errors="ignore")]
+        assert [file.name for file in holders] == ["config.json"]
+        assert stat.S_IMODE(holders[0].stat().st_mode) == 0o600
+        assert stat.S_IMODE(holders[0].parent.stat().st_mode) == 0o700
+
+
+async def test_keys_of_the_kernel_do_not_reach_the_sandbox(subject, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "planted-secret")
+    async with subject.sandbox() as sandbox:
+        assert "planted-secret" not in (await sandbox.exec("env")).out
+
+
+async def test_workspace_modules_do_not_replace_ours(subject, tmp_path):
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "starlette.py").write_text("raise SystemExit('taken over')")
+    async with subject.sandbox() as sandbox:
+        assert (await sandbox.runner.health())["status"] == "ok"
+
+
+async def test_what_escaped_the_killed_runner_dies_with_park(subject):
+    async with subject.sandbox() as sandbox:
+        await sandbox.exec("setsid sh -c 'echo $$ > escaped; exec sleep 300' >/dev/null 2>&1 &")
+        while not await _exists(sandbox, "escaped"):
+            await asyncio.sleep(0.05)
+        escaped = psutil.Process(int(await sandbox.read("escaped")))
+        runner = psutil.Process((await sandbox.runner.health())["pid"])
+        os.kill(runner.pid, signal.SIGKILL)
+        await subject.provider.park(sandbox.ref)
+        psutil.wait_procs([escaped], timeout=5)
+        assert not _lives(escaped)
+        assert not _lives(runner)
+
+
+async def test_attach_restarts_a_killed_runner_with_a_new_token(subject):
+    async with subject.sandbox() as sandbox:
+        await sandbox.write("note", b"kept")
+        os.kill((await sandbox.runner.health())["pid"], signal.SIGKILL)
+        again = await subject.provider.attach(sandbox.ref)
+        assert await again.read("note") == b"kept"
+        assert (await again.endpoint()).headers != (await sandbox.endpoint()).headers
+        await again.aclose()
+
+
+async def test_a_reused_pid_is_not_taken_for_the_runner(subject, tmp_path):
+    async with subject.sandbox() as sandbox:
+        await subject.provider.park(sandbox.ref)
+        record = tmp_path / "sandboxes" / sandbox.ref.id / "process.json"
+        record.write_text(f'{{"pid": {os.getpid()}, "started": 1.0}}')
+        assert [info.running async for info in subject.provider.list()] == [False]
+        await subject.provider.park(sandbox.ref)  # must not end this very process
+
+
+async def test_a_runner_that_cannot_start_says_why_and_leaves_nothing(subject, tmp_path):
+    (tmp_path / "workspace").write_text("a file where the workspace should be")
+    with pytest.raises(Exception, match="workspace"):
+        await subject.provider.create(subject.spec(), subject.announce)
+    assert subject.announced
+    assert [info async for info in subject.provider.list()] == []
+
+
+async def test_it_leaves_by_itself_when_nothing_happens(tmp_path):
+    subject = Subject(get_provider("local", tmp_path), lambda: spec(tmp_path, idle_seconds=1))
+    async with subject.sandbox() as sandbox:
+        runner = psutil.Process((await sandbox.runner.health())["pid"])
+        await sandbox.aclose()
+        deadline = asyncio.get_running_loop().time() + 15
+        while _lives(runner) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.1)
+        assert not _lives(runner)
+        again = await subject.provider.attach(sandbox.ref)
+        assert (await again.runner.health())["status"] == "ok"
+        await again.aclose()
+
+
+async def test_two_clients_start_one_runner(subject):
+    async with subject.sandbox() as sandbox:
+        await subject.provider.park(sandbox.ref)
+        both = await asyncio.gather(*(subject.provider.attach(sandbox.ref) for _ in range(2)))
+        pids = {(await each.runner.health())["pid"] for each in both}
+        assert len(pids) == 1
+        for each in both:
+            await each.aclose()
+
+
+async def _exists(sandbox, name):
+    return name in [entry.name for entry in await sandbox.runner.list()]
+
+
+def _lives(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
