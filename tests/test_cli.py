@@ -1,0 +1,194 @@
+"""`session-widgets` as people type it: its own process, the real agent, a real terminal where it needs one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+import session_widgets as sw
+from support import until
+
+COMMAND = [str(Path(sys.executable).with_name("session-widgets"))]
+WRITE = "write a.txt <<EOT\nhello\nEOT\nsay done"
+
+
+@pytest.fixture
+def cli(home):
+    """Run the command to its end; sessions that it leaves are deleted afterwards."""
+
+    def cli(*arguments, **options):
+        return subprocess.run(
+            [*COMMAND, *arguments], capture_output=True, text=True, timeout=40, check=False, **options
+        )
+
+    yield cli
+    for (session_id,) in sw.store().sql("select session_id from v_sessions").fetchall():
+        sw.open_session(session_id).delete()
+
+
+def test_run_streams_the_answer_and_leaves_files_and_events(cli, tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    done = cli("run", WRITE, "--session", "one", "--workspace", str(place), "--permissions", "allow_edits")
+    assert done.returncode == 0, done.stderr
+    assert "done" in done.stdout
+    assert "+hello" in done.stdout
+    assert "created a.txt" in done.stdout
+    assert "--session one" in done.stdout
+    assert (place / "a.txt").read_text() == "hello\n"
+    assert sw.store().sql("select turn, status from v_turns where session_id = 'one'").fetchall() == [(1, "completed")]
+
+
+def test_run_goes_on_with_a_session(cli):
+    assert cli("run", "say first", "--session", "one").returncode == 0
+    done = cli("run", "remember", "--session", "one")
+    assert done.returncode == 0, done.stderr
+    assert "say first" in done.stdout
+    assert "turn 2 completed" in done.stdout
+
+
+def test_run_reads_a_prompt_from_standard_input(cli):
+    done = cli("run", "-", input="say from a pipe")
+    assert "from a pipe" in done.stdout
+
+
+def test_json_is_one_event_a_line_and_nothing_else(cli):
+    done = cli("run", "say \u202e äß", "--session", "one", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["seq"] for event in events] == list(range(events[0]["seq"], events[0]["seq"] + len(events)))
+    assert {"turn_started", "agent_message_chunk", "turn_ended"} <= {event["kind"] for event in events}
+    assert events[-1]["kind"] == "turn_ended"
+
+
+def test_a_failed_turn_exits_1_and_says_why(cli):
+    done = cli("run", "fail out of ideas")
+    assert done.returncode == 1
+    assert "out of ideas" in done.stdout
+
+
+def test_a_crashed_agent_exits_1_and_says_its_code(cli):
+    done = cli("run", "crash 7")
+    assert done.returncode == 1
+    assert "7" in done.stdout
+
+
+def test_without_a_terminal_what_would_be_asked_is_rejected_and_the_reason_is_said(cli, tmp_path):
+    done = cli("run", WRITE, "--session", "one", "--workspace", str(tmp_path), stdin=subprocess.DEVNULL)
+    assert "there is no terminal to ask in" in done.stdout
+    assert not (tmp_path / "a.txt").exists()
+    assert sw.store().sql("select option_kind from v_permissions").fetchall() == [("reject_once",)]
+
+
+@pytest.mark.parametrize(("key", "kind"), [("o", "allow_once"), ("a", "allow_always"), ("r", "reject_once")])
+def test_in_a_terminal_permission_is_asked(cli, tmp_path, key, kind):
+    child = pexpect.spawn(
+        COMMAND[0], ["run", WRITE, "--session", "one", "--workspace", str(tmp_path)], encoding="utf-8", timeout=30
+    )
+    child.expect(r"\+hello")
+    child.expect(r"Allow\?.*: ")
+    assert not (tmp_path / "a.txt").exists()
+    child.sendline(key)
+    child.expect("turn 1 completed")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert (tmp_path / "a.txt").exists() == (key != "r")
+    assert sw.store().sql("select option_kind from v_permissions").fetchall() == [(kind,)]
+
+
+def test_ctrl_c_at_the_question_cancels_the_turn(cli, tmp_path):
+    child = pexpect.spawn(COMMAND[0], ["run", WRITE, "--workspace", str(tmp_path)], encoding="utf-8", timeout=30)
+    child.expect(r"Allow\?.*: ")
+    child.sendintr()
+    child.expect("turn 1 cancelled")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_ctrl_c_cancels_the_turn_and_leaves_the_session_usable(cli):
+    command = [*COMMAND, "run", "say started\nwait 60", "--session", "one"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "started" in line:
+                break
+            until(lambda: True)
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    assert "turn 1 cancelled" in rest
+    assert cli("run", "say again", "--session", "one").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--harness", "nope"], "'demo'"),
+        (["--sandbox", "nope"], "'local'"),
+        (["--session", "a/b"], "session id must be"),
+        (["--session", "\x1b[2J"], "session id must be"),
+    ],
+)
+def test_bad_values_are_told_on_one_line_and_create_nothing(cli, arguments, said):
+    done = cli("run", "say x", *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stderr
+    assert sw.store().sql("select count(*) from v_sessions").fetchall() == [(0,)]
+
+
+def test_an_unknown_permission_is_a_usage_error(cli):
+    done = cli("run", "say x", "--permissions", "always")
+    assert done.returncode == 2
+    assert "allow_edits" in done.stderr
+
+
+def test_sessions_lists_what_the_store_holds(cli):
+    assert "No sessions yet" in cli("sessions").stdout
+    assert json.loads(cli("sessions", "--json").stdout) == []
+    session = sw.open_session("one", title="A\x1b[31m title\u202e")
+    session.send("say x")
+    listed = cli("sessions", env=os.environ | {"COLUMNS": "160"}).stdout
+    assert "one" in listed
+    assert "A␛[31m title⟨U+202E⟩" in listed
+    (row,) = json.loads(cli("sessions", "--json").stdout)
+    assert (row["session_id"], row["harness"], row["sandbox"]) == ("one", "demo", "local")
+
+
+def test_doctor_says_what_is_there_and_never_a_key(cli):
+    environment = os.environ | {"ANTHROPIC_API_KEY": "sk-ant-planted", "E2B_API_KEY": "", "PATH": "/nowhere"}
+    done = cli("doctor", "--json", env=environment)
+    assert done.returncode == 0
+    checks = {check["name"]: check for check in json.loads(done.stdout)}
+    assert checks["Python"]["ok"]
+    assert checks["DuckDB store"]["ok"]
+    assert checks["disk"]["ok"]
+    assert (checks["ANTHROPIC_API_KEY"]["ok"], checks["E2B_API_KEY"]["ok"]) == (True, False)
+    assert not checks["Docker"]["ok"]
+    assert all(check["remedy"] for check in checks.values() if not check["ok"])
+    text = cli("doctor", env=environment).stdout
+    assert "ANTHROPIC_API_KEY: present" in text
+    assert "sk-ant" not in done.stdout + text
+
+
+def test_doctor_tells_a_store_that_cannot_be_read(cli, home):
+    home.mkdir()
+    (home / "transcripts.duckdb").write_text("no database")
+    done = cli("doctor", "--json")
+    assert done.returncode == 0
+    (store,) = (check for check in json.loads(done.stdout) if check["name"] == "DuckDB store")
+    assert not store["ok"]
+    assert store["remedy"]
+    (home / "transcripts.duckdb").unlink()
