@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from session_widgets import __version__
 from session_widgets.errors import SessionWidgetsError
 from session_widgets.model import PermissionMode
 from session_widgets.text import one_line, printable
+from session_widgets.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -24,6 +24,7 @@ KEYS = {
     "MODAL_TOKEN_ID": "Modal sandboxes",
 }
 LEAST_FREE_GB = 1.0
+NOT_NEEDED = "nothing in this release needs it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Check:
 
 
 def checks() -> Iterator[Check]:
-    """Look at one thing after the other; nothing is changed, nothing is sent anywhere."""
+    """Look at one thing after the other; nothing is sent anywhere, and no key is read further than its name."""
     yield _python()
     yield Check("session-widgets", True, importlib.metadata.version("session-widgets"))
     yield _store()
@@ -90,10 +91,10 @@ def _lab() -> Check:
 
 def _docker() -> Check:
     if not shutil.which("docker"):
-        return Check("Docker", False, "no docker on PATH", "nothing in this release needs it")
+        return Check("Docker", False, "no docker on PATH", NOT_NEEDED)
     version = _output(["docker", "version", "--format", "{{.Server.Version}}"])
     if version is None:
-        return Check("Docker", False, "installed, but no daemon answers", "nothing in this release needs it")
+        return Check("Docker", False, "installed, but no daemon answers", NOT_NEEDED)
     return Check("Docker", True, version)
 
 
@@ -102,7 +103,7 @@ def _fuse() -> Check:
     if Path("/dev/fuse").exists() and mounter:
         return Check("FUSE", True, mounter)
     missing = "no fusermount3" if Path("/dev/fuse").exists() else "no /dev/fuse"
-    return Check("FUSE", False, missing, "nothing in this release needs it; on Debian: apt-get install fuse3")
+    return Check("FUSE", False, missing, f"{NOT_NEEDED}; on Debian: apt-get install fuse3")
 
 
 def _program(name: str, commands: tuple[str, ...], remedy: str) -> Check:
@@ -114,7 +115,7 @@ def _program(name: str, commands: tuple[str, ...], remedy: str) -> Check:
 
 def _key(key: str, use: str) -> Check:
     present = bool(os.environ.get(key))
-    return Check(key, present, "present" if present else "absent", "" if present else f"set it to use {use}")
+    return Check(key, present, "present" if present else "absent", "" if present else f"{NOT_NEEDED} (it is for {use})")
 
 
 def _output(command: list[str]) -> str | None:
