@@ -1,0 +1,210 @@
+"""Group commit: the only way into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from session_widgets.context import Context
+from session_widgets.errors import SessionBusy
+from session_widgets.fold import Fold
+from session_widgets.model import Draft, Event, Json, TurnRecord, check_session_id
+from session_widgets.store import queries
+from session_widgets.store.connection import StoreFile
+from session_widgets.store.derive import Derivation
+from session_widgets.store.payload import clean, decode, encode
+from session_widgets.store.queries import Connection
+from session_widgets.store.rows import context_of
+
+SESSIONS_IN_MEMORY = 64
+
+
+@dataclass(slots=True)
+class _Live:
+    """What this process knows of a session as of `last_seq`."""
+
+    origin: str
+    last_seq: int
+    last_turn: int
+    sources: dict[str, int]
+    derivation: Derivation
+    new: bool = False
+
+
+class Ledger:
+    """Gives events their place, and keeps the derived tables current in the same transaction."""
+
+    def __init__(self, file: StoreFile) -> None:
+        self._file = file
+        self._live: dict[str, _Live] = {}
+
+    def append(self, session_id: str, drafts: Sequence[Draft]) -> list[Event]:
+        """Commit drafts in one transaction; return the events that are new.
+
+        Raises:
+            BadValue: a payload is no JSON object.
+            StoreError: nothing of the batch is stored.
+        """
+        check_session_id(session_id)
+        cleaned = [_clean(draft) for draft in drafts]
+        if not cleaned:
+            return []
+        with self._transaction(session_id) as connection:
+            return self._commit(connection, session_id, cleaned)
+
+    def start_turn(
+        self,
+        session_id: str,
+        prompt: Sequence[Json],
+        *,
+        idempotency_key: str | None,
+        owner: Json,
+        source: str,
+        source_seq: int,
+        ts: datetime,
+    ) -> TurnRecord | None:
+        """Begin the next turn and return it; None if a turn with this key exists."""
+        check_session_id(session_id)
+        note = {"prompt": prompt, "idempotency_key": idempotency_key, "owner": owner}
+        with self._transaction(session_id) as connection:
+            if idempotency_key is not None and queries.has_turn(connection, session_id, idempotency_key):
+                return None
+            if row := queries.first_running_turn(connection, session_id):
+                raise SessionBusy(_who_runs(row))
+            turn = queries.last_turn(connection, session_id) + 1
+            draft = Draft("note", "turn_started", encode(note), source, source_seq, turn, ts)
+            self._commit(connection, session_id, [_clean(draft)])
+            return self._live[session_id].derivation.fold.turn(turn)
+
+    def forget(self) -> None:
+        """Drop what this process knows; the next append reads it again."""
+        self._live.clear()
+
+    def _transaction(self, session_id: str) -> AbstractContextManager[Connection]:
+        """Open a transaction; if it fails, what it did to the state in memory is forgotten with it."""
+        return self._file.transaction(undo=lambda: self._live.pop(session_id, None))
+
+    def _commit(self, connection: Connection, session_id: str, cleaned: Sequence[tuple[Draft, Json]]) -> list[Event]:
+        live = self._catch_up(connection, session_id, cleaned[0][0])
+        fresh = _unknown(connection, session_id, live, cleaned)
+        if not fresh:
+            return []
+        live = self._reach_back(connection, session_id, live, fresh)
+        first = live.last_seq + 1
+        queries.insert_events(connection, session_id, first, [draft for draft, _ in fresh])
+        events = [
+            Event(session_id, seq, draft.turn, draft.ts, draft.direction, draft.method, draft.kind, payload)
+            for seq, (draft, payload) in enumerate(fresh, first)
+        ]
+        for event in events:
+            _take(live, event)
+        for table, written in live.derivation.written().items():
+            queries.write(connection, table, written)
+        row = live.derivation.session(live.origin, live.last_seq, live.last_turn)
+        queries.put_session(connection, row, new=live.new)
+        live.new = False
+        live.derivation.forget_before(live.last_turn)
+        return events
+
+    def _catch_up(self, connection: Connection, session_id: str, first: Draft) -> _Live:
+        """Return what is known of a session, after reading what other processes appended."""
+        place, live = queries.place(connection, session_id), self._live.pop(session_id, None)
+        if place is None:
+            origin = f"{first.source}/{first.source_seq}"
+            live = _Live(origin, 0, 0, {}, Derivation(Fold(session_id)), new=True)
+        elif live is None or live.origin != place[0] or live.last_seq > place[1]:
+            live = load(connection, session_id)
+        elif live.last_seq < place[1]:
+            live.sources |= queries.sources(connection, session_id, live.last_seq)
+            for batch in queries.every_event(connection, session_id, live.last_seq):
+                for event in batch:
+                    _take(live, event)
+                live.derivation.written()
+        self._live[session_id] = live
+        if len(self._live) > SESSIONS_IN_MEMORY:
+            del self._live[next(iter(self._live))]
+        return live
+
+    def _reach_back(
+        self, connection: Connection, session_id: str, live: _Live, fresh: Sequence[tuple[Draft, Json]]
+    ) -> _Live:
+        """Return the session loaded from the oldest turn that the drafts belong to, if that is not in memory."""
+        turns = {draft.turn for draft, _ in fresh if draft.turn is not None and draft.turn <= live.last_turn}
+        if missing := [turn for turn in turns if not live.derivation.knows(turn)]:
+            live = load(connection, session_id, since=min(missing))
+            self._live[session_id] = live
+        return live
+
+
+def load(connection: Connection, session_id: str, since: int | None = None) -> _Live:
+    """Read a session's state from its oldest running turn on, or from turn `since` if that is older."""
+    row = queries.session(connection, session_id)
+    assert row is not None
+    context, after, first_turn = context_of(row["context"]), row["last_seq"], row["turns"] + 1
+    if begin := queries.first_running_turn(connection, session_id):
+        context, after, first_turn = context_of(begin["context"]), begin["first_seq"] - 1, begin["turn"]
+    if since is not None and since < first_turn:
+        context, after, first_turn = Context(), 0, since
+        if older := queries.turn(connection, session_id, since):
+            context, after = context_of(older["context"]), older["first_seq"] - 1
+    derivation = Derivation(Fold(session_id, context), first_turn)
+    for batch in queries.every_event(connection, session_id, after):
+        for event in batch:
+            derivation.feed(event)
+        derivation.written()
+    return _Live(row["origin"], row["last_seq"], row["turns"], queries.sources(connection, session_id), derivation)
+
+
+def rebuild(connection: Connection, session_id: str) -> None:
+    """Write the derived rows of a session again, from its events."""
+    queries.delete_session(connection, session_id, queries.DERIVED)
+    derivation, last, last_turn = Derivation(Fold(session_id)), 0, 0
+    for batch in queries.every_event(connection, session_id):
+        for event in batch:
+            derivation.feed(event)
+            last, last_turn = event.seq, max(last_turn, event.turn or 0)
+        for table, written in derivation.written().items():
+            queries.write(connection, table, written)
+    if last:
+        row = derivation.session(queries.origin(connection, session_id), last, last_turn)
+        queries.put_session(connection, row, new=True)
+
+
+def _take(live: _Live, event: Event) -> None:
+    live.derivation.feed(event)
+    live.last_seq = event.seq
+    if event.turn is not None:
+        live.last_turn = max(live.last_turn, event.turn)
+
+
+def _unknown(
+    connection: Connection, session_id: str, live: _Live, cleaned: Sequence[tuple[Draft, Json]]
+) -> list[tuple[Draft, Json]]:
+    """Return the drafts that the store does not hold, each once."""
+    late = [(d.source, d.source_seq) for d, _ in cleaned if d.source_seq <= live.sources.get(d.source, 0)]
+    seen = queries.held(connection, session_id, late) if late else set()
+    fresh = []
+    for draft, payload in cleaned:
+        name = (draft.source, draft.source_seq)
+        if name not in seen:
+            seen.add(name)
+            fresh.append((draft, payload))
+            live.sources[draft.source] = max(live.sources.get(draft.source, 0), draft.source_seq)
+    return fresh
+
+
+def _clean(draft: Draft) -> tuple[Draft, Json]:
+    text, payload = clean(draft.payload)
+    return (draft if text == draft.payload else replace(draft, payload=text)), payload
+
+
+def _who_runs(row: dict[str, Any]) -> str:
+    owner = decode(row["owner"]) or {}
+    who = f"process {owner.get('process') or 'unknown'} (pid {owner.get('pid')}) on {owner.get('host')}"
+    return (
+        f"turn {row['turn']} of session {row['session_id']} is running, owned by {who}, since "
+        f"{row['started_at']:%Y-%m-%d %H:%M:%S %Z}. Wait for it, cancel() it, or steer() it."
+    )

@@ -1,0 +1,280 @@
+"""The file: attached for as long as it is needed, then let go, so that many processes share it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import psutil
+
+from session_widgets.errors import SessionWidgetsError, StoreBusy, StoreError
+from session_widgets.store import migrations
+from session_widgets.store.line import Line, Room, pause
+from session_widgets.store.redaction import redact
+from session_widgets.text import one_line
+
+PATIENCE = 10.0
+"""Seconds to wait for the file before `StoreBusy`."""
+LINGER = 0.025
+"""Seconds that the file stays attached after a commit for the next one, unless somebody stands in line."""
+WATCH = 0.002
+"""Seconds between two looks at the line meanwhile."""
+CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
+
+_HELD = ("Could not set lock on file", "Unique file handle conflict")
+_HOLDER = re.compile(r"\(PID (\d+)\)")
+
+
+class StoreFile:
+    """A DuckDB file that this process attaches and lets go.
+
+    Two in-memory connections do the work: one writes, with a single thread because commits are small; one
+    reads, with the file attached read-only, so that readers in many processes stand beside each other.
+    """
+
+    def __init__(self, path: Path, *, patience: float = PATIENCE) -> None:
+        self.path = path
+        self._patience = patience
+        self._room = Room()
+        self._line = Line(path)
+        self._known: tuple[int, int] | None = None
+        self._writer: duckdb.DuckDBPyConnection | None = None
+        self._reader: duckdb.DuckDBPyConnection | None = None
+        self._attached = False
+        self._let_go_at = 0.0
+        self._used = threading.Event()
+        self._closed = False
+        self._keeper: threading.Thread | None = None
+
+    @contextmanager
+    def transaction(self, undo: Callable[[], object] = lambda: None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection inside a transaction that is committed at the end; the file is attached as `store`.
+
+        Args:
+            undo: called if the transaction fails, before anyone else gets the file.
+
+        Raises:
+            StoreBusy: the file was not to be had within 10 s.
+            StoreError: DuckDB failed; nothing of the transaction is stored.
+        """
+        with self._alone() as deadline:
+            connection = self._attach_to_write(deadline)
+            try:
+                connection.execute("begin")
+                yield connection
+                connection.execute("commit")
+            except BaseException as error:
+                undo()
+                self._give_up(connection)
+                if isinstance(error, duckdb.Error):
+                    raise self._failure("write to", error) from error
+                raise
+            self._stay_a_moment()
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection of its own with the file attached read-only as `store`.
+
+        Raises:
+            StoreBusy: the file was not to be had within 10 s.
+        """
+        with self._alone() as deadline:
+            reader = self._attach_to_read(deadline)
+            try:
+                yield reader.cursor()
+            finally:
+                reader.execute("detach store")
+
+    def close(self) -> None:
+        """Let the file go for good."""
+        with self._alone(), contextlib.suppress(duckdb.Error):
+            self._closed = True
+            self._detach()
+            for connection in (self._writer, self._reader):
+                if connection is not None:
+                    connection.close()
+        if self._keeper is not None:
+            self._used.set()
+            self._keeper.join()
+
+    @contextmanager
+    def _alone(self) -> Iterator[float]:
+        """Keep the other threads of this process out; yield the deadline for the file."""
+        if self._closed:
+            raise StoreError(f"the store {self.path} is closed; open it again with store()")
+        deadline = time.monotonic() + self._patience
+        if not self._room.enter(deadline):
+            raise _busy(self.path, self._patience, os.getpid())
+        try:
+            yield deadline
+        finally:
+            self._room.leave()
+
+    def _attach_to_write(self, deadline: float) -> duckdb.DuckDBPyConnection:
+        if self._attached and self._writer is not None:
+            return self._writer
+        with self._in_line(deadline):
+            self._make_ready(deadline)
+            return self._attach_writer(deadline)
+
+    def _attach_to_read(self, deadline: float) -> duckdb.DuckDBPyConnection:
+        self._detach()
+        with self._in_line(deadline):
+            self._make_ready(deadline)
+            return self._attach_reader(deadline)
+
+    def _attach_writer(self, deadline: float) -> duckdb.DuckDBPyConnection:
+        if self._writer is None:
+            self._writer = duckdb.connect(config={**CONFIG, "threads": 1})
+            self._writer.execute("set timezone = 'UTC'")
+        self._attach(self._writer, "", deadline)
+        self._attached = True
+        return self._writer
+
+    def _attach_reader(self, deadline: float) -> duckdb.DuckDBPyConnection:
+        if self._reader is None:
+            self._reader = duckdb.connect(config=CONFIG)
+        self._attach(self._reader, "(read_only)", deadline)
+        return self._reader
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, how: str, deadline: float) -> None:
+        quoted = str(self.path).replace("'", "''")
+        while True:
+            try:
+                connection.execute(f"attach '{quoted}' as store {how}")
+            except duckdb.Error as error:
+                if not any(sign in str(error) for sign in _HELD):
+                    raise self._failure("open", error) from error
+                if time.monotonic() > deadline:
+                    holder = _HOLDER.search(str(error))
+                    pid = int(holder.group(1)) if holder else os.getpid()
+                    raise _busy(self.path, self._patience, pid) from error
+                pause(longest=0.005)
+            else:
+                return
+
+    def _make_ready(self, deadline: float) -> None:
+        """See that the file has this release's tables, unless it is the file that was seen to have them."""
+        if self._known is not None and self._identity() == self._known:
+            return
+        version = None
+        if self._identity() is not None:
+            reader = self._attach_reader(deadline)
+            try:
+                version = migrations.version(reader, self.path)
+            finally:
+                reader.execute("detach store")
+        if version != migrations.LATEST:
+            writer = self._attach_writer(deadline)
+            try:
+                writer.execute("begin")
+                migrations.migrate(writer, self.path)
+                writer.execute("commit")
+            except BaseException as error:
+                self._give_up(writer)
+                if isinstance(error, duckdb.Error):
+                    raise self._failure("make the tables of", error) from error
+                raise
+            self._detach()
+        self._known = self._identity()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return (found.st_dev, found.st_ino) if found.st_size else None
+
+    @contextmanager
+    def _in_line(self, deadline: float) -> Iterator[None]:
+        try:
+            entered = self._line.enter(deadline)
+        except OSError as error:
+            raise StoreError(f"cannot use the store {self.path}: {error.strerror}") from error
+        if not entered:
+            raise _busy(self.path, self._patience, None)
+        try:
+            yield
+        finally:
+            self._line.leave()
+
+    def _stay_a_moment(self) -> None:
+        """Keep the file attached for the next commit, unless somebody waits for it."""
+        if self._line.occupied():
+            self._detach()
+            return
+        self._let_go_at = time.monotonic() + LINGER
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep_watch, name="session-widgets store", daemon=True)
+            self._keeper.start()
+        self._used.set()
+
+    def _keep_watch(self) -> None:
+        """Let the file go when it was not used for a moment, or at once when somebody waits for it."""
+        while not self._closed:
+            self._used.wait()
+            time.sleep(WATCH)
+            if not self._room.enter(time.monotonic()):
+                continue
+            try:
+                if self._attached and time.monotonic() < self._let_go_at and not self._line.occupied():
+                    continue
+                self._used.clear()
+                self._detach()
+            finally:
+                self._room.leave()
+
+    def _detach(self) -> None:
+        """Let the file go; what is committed stays in the write-ahead log if it cannot be moved from there."""
+        if self._attached and self._writer is not None:
+            self._attached = False
+            try:
+                self._writer.execute("detach store")
+            except duckdb.Error:
+                self._drop_writer()
+
+    def _give_up(self, connection: duckdb.DuckDBPyConnection) -> None:
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("rollback")
+        self._detach()
+
+    def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(duckdb.Error):
+                writer.close()
+
+    def _failure(self, what: str, error: Exception) -> SessionWidgetsError:
+        reason = str(error).partition("\n")[0]
+        hint = ""
+        if re.search(r"No space left|File too large|Disk quota", reason, re.IGNORECASE):
+            hint = " The disk is full: nothing of this was stored. Make room, then try again."
+        return StoreError(f"cannot {what} the store {self.path}: {reason}.{hint}")
+
+
+def _busy(path: Path, waited: float, pid: int | None) -> StoreBusy:
+    who = f"process {pid} ({_describe(pid)})" if pid is not None else "other processes wait for it and"
+    verb = "holds it" if pid is not None else "stand before this one"
+    return StoreBusy(
+        f"the store {path} was not free within {waited:g} s: {who} {verb}. "
+        "Close it there (DuckDB lets one process at a time write a file), or use another store.",
+        pid=pid,
+    )
+
+
+def _describe(pid: int) -> str:
+    """Return the command line of a process, cut short."""
+    if pid == os.getpid():
+        return "this one"
+    try:
+        command = " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return "already gone"
+    return one_line(redact(command), 120) or "unknown"

@@ -1,0 +1,217 @@
+"""The store: one object per file and process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from session_widgets.fold import Fold
+from session_widgets.model import (
+    Draft,
+    Event,
+    FileChange,
+    Json,
+    SessionRecord,
+    Step,
+    TurnRecord,
+    check_session_id,
+)
+from session_widgets.store import append, queries
+from session_widgets.store.connection import StoreFile
+from session_widgets.store.listing import SessionList
+from session_widgets.store.location import locate
+from session_widgets.store.rows import Row, read_session, read_step, read_turn
+
+_open: dict[tuple[int, Path], Store] = {}
+_opening = threading.Lock()
+
+
+class Store:
+    """Transcripts in one DuckDB file; made by `store()`.
+
+    Thread-safe. The file is attached for each commit and each query and then let go, so kernels, the command
+    line and backups share it while turns stream.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = StoreFile(path)
+        self._ledger = append.Ledger(self._file)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Store {str(self.path)!r}>"
+
+    def append(self, session_id: str, drafts: Sequence[Draft]) -> list[Event]:
+        """Commit drafts in one transaction, with the derived tables, and return them as events.
+
+        Args:
+            session_id: the session they belong to.
+            drafts: in order; one whose `(source, source_seq)` the session holds already is left out.
+
+        Returns:
+            The new events, in order, with `seq` counted on from the last one without a gap.
+
+        Raises:
+            BadValue: the id or a payload is malformed.
+            StoreBusy: another process held the file for 10 s.
+            StoreError: the commit failed, for example because the disk is full; nothing of it is stored.
+        """
+        return self._ledger.append(session_id, drafts)
+
+    def start_turn(
+        self,
+        session_id: str,
+        prompt: Sequence[Json],
+        *,
+        idempotency_key: str | None = None,
+        owner: Json,
+        source: str,
+        source_seq: int,
+        ts: datetime,
+    ) -> tuple[TurnRecord, bool]:
+        """Begin the next turn of a session: the `turn_started` note, and the row that keeps others out.
+
+        Args:
+            session_id: the session.
+            prompt: ACP content blocks, the user's own words.
+            idempotency_key: a turn that was started with the same key is returned instead of a second one.
+            owner: who runs the turn: `pid`, `host`, `process`, `started`.
+            source: of the note, as in `Draft`.
+            source_seq: of the note, as in `Draft`.
+            ts: when the turn was asked for.
+
+        Returns:
+            The turn, and whether it is new.
+
+        Raises:
+            SessionBusy: another turn runs; the message says which, whose, and since when.
+        """
+        started = self._ledger.start_turn(
+            session_id,
+            prompt,
+            idempotency_key=idempotency_key,
+            owner=owner,
+            source=source,
+            source_seq=source_seq,
+            ts=ts,
+        )
+        if started is not None:
+            return started, True
+        return next(turn for turn in self.turns(session_id) if turn.idempotency_key == idempotency_key), False
+
+    def events(self, session_id: str, after: int = 0, limit: int | None = None, turn: int | None = None) -> list[Event]:
+        """Return the events of a session with `seq` above `after`, at most `limit` of them, oldest first."""
+        check_session_id(session_id)
+        with self._file.reading() as connection:
+            return queries.events(connection, session_id, after, limit, turn)
+
+    def last_source_seq(self, session_id: str, source: str) -> int:
+        """Return the highest `source_seq` that the session holds of a source, 0 if none."""
+        check_session_id(session_id)
+        with self._file.reading() as connection:
+            return queries.sources(connection, session_id).get(source, 0)
+
+    def session(self, session_id: str) -> SessionRecord | None:
+        """Return a session; None if it was never opened, or deleted."""
+        check_session_id(session_id)
+        with self._file.reading() as connection:
+            row = queries.session(connection, session_id)
+        return read_session(row) if row else None
+
+    def turns(self, session_id: str) -> list[TurnRecord]:
+        """Return the turns of a session; one that runs as far as its committed events go."""
+        check_session_id(session_id)
+        with self._file.reading() as connection:
+            rows = queries.turns(connection, session_id)
+            changes = queries.file_changes(connection, session_id)
+            running = self._running(connection, session_id, rows)
+        files: dict[int, list[FileChange]] = {}
+        for row in changes:
+            files.setdefault(row["turn"], []).append(FileChange(row["path"], row["change"], row["size"]))
+        ended = {row["turn"]: read_turn(row, tuple(files.get(row["turn"], ()))) for row in rows}
+        if running is not None:
+            ended |= {turn: running.turn(turn) for turn in running.turns}
+        return [ended[turn] for turn in sorted(ended)]
+
+    def steps(self, session_id: str, turn: int | None = None) -> list[Step]:
+        """Return the steps of a session, or of one turn; those of a running turn with their text so far."""
+        check_session_id(session_id)
+        with self._file.reading() as connection:
+            rows = queries.steps(connection, session_id, turn)
+            running = self._running(connection, session_id, queries.turns(connection, session_id))
+        live = [s for s in running.steps if turn in {None, s.turn}] if running else []
+        alive = set(running.turns) if running else set()
+        return [read_step(row) for row in rows if row["turn"] not in alive] + live
+
+    def sessions(self) -> SessionList:
+        """Return all sessions, newest first; a notebook draws them as a table."""
+        with self._file.reading() as connection:
+            rows = queries.sessions(connection)
+        return SessionList(record for row in rows if (record := read_session(row)))
+
+    def delete_session(self, session_id: str) -> None:
+        """Delete everything that is stored of a session."""
+        check_session_id(session_id)
+        with self._file.transaction() as connection:
+            queries.delete_session(connection, session_id, ("events", *queries.DERIVED))
+
+    def rebuild(self, session_id: str | None = None) -> None:
+        """Compute the derived tables again from the events, of one session or of all, in one transaction."""
+        with self._file.transaction() as connection:
+            for each in [session_id] if session_id is not None else queries.all_session_ids(connection):
+                append.rebuild(connection, check_session_id(each))
+        self._ledger.forget()
+
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
+        """Run a query over the views (`v_sessions`, `v_turns`, `v_events`, `v_steps`, ...) and keep its result.
+
+        Args:
+            query: one SELECT in DuckDB's SQL; the store is attached read-only.
+            params: values for `?` or `$1` (a sequence) or for `$name` (a mapping).
+
+        Returns:
+            A relation over a copy of the result in memory: `.df()`, `.fetchall()`, `.show()`, `.filter(...)`
+            and so on work for as long as it is kept, and hold no lock on the store.
+
+        Raises:
+            duckdb.Error: the query is wrong, or would write.
+            StoreBusy: another process held the file for 10 s.
+        """
+        with self._file.reading() as connection:
+            return queries.copy_out(connection, query, params)
+
+    def close(self) -> None:
+        """Let the file go for good. `store()` opens it again, as a new object."""
+        with _opening:
+            _open.pop((os.getpid(), self.path), None)
+            if not self._closed:
+                self._closed = True
+                self._file.close()
+
+    @staticmethod
+    def _running(connection: duckdb.DuckDBPyConnection, session_id: str, turns: list[Row]) -> Fold | None:
+        if any(row["status"] == "running" for row in turns):
+            return append.load(connection, session_id).derivation.fold
+        return None
+
+
+def open_store(path: str | Path | None = None) -> Store:
+    """Return the one store of this process for a file."""
+    real = locate(path)
+    with _opening:
+        return _open.setdefault((os.getpid(), real), Store(real))
+
+
+@atexit.register
+def _close_all() -> None:
+    for (pid, _), store in list(_open.items()):
+        if pid == os.getpid():
+            store.close()

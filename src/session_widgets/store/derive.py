@@ -1,0 +1,174 @@
+"""Events to rows of the derived tables: the same rows however the events were cut into batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from session_widgets.context import Context
+from session_widgets.fold import FINAL_STATUSES, Fold, PermissionRecord
+from session_widgets.model import Event, PermissionState, Step
+from session_widgets.store.rows import (
+    Row,
+    file_change_row,
+    llm_call_row,
+    permission_row,
+    session_row,
+    step_row,
+    turn_row,
+)
+
+KEYS = {
+    "turns": ("session_id", "turn"),
+    "steps": ("session_id", "turn", "step"),
+    "permissions": ("session_id", "request_id"),
+    "llm_calls": ("session_id", "turn"),
+    "file_changes": ("session_id", "turn"),
+}
+"""What names the rows of a table that replace earlier ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Rows to write to one table; those of `stale`, by key, are to be deleted before."""
+
+    rows: list[Row]
+    stale: list[Row]
+
+
+@dataclass(slots=True)
+class _Turn:
+    first_seq: int
+    context: Context
+    over: bool = False
+    in_table: bool = False
+    end_in_table: bool = False
+
+
+class Derivation:
+    """The derived rows of one session, kept up with its events.
+
+    A step that still grows is not written; a tool call is written whenever its status or permission changes, as
+    it was then; whatever has ended is written with every change. So long streams cost no more than their length.
+
+    Args:
+        fold: as it was before the first event that will be fed.
+        first_turn: earlier turns are not kept: of their late events only what concerns the session counts.
+    """
+
+    def __init__(self, fold: Fold, first_turn: int = 1) -> None:
+        self.fold = fold
+        self._first_turn = first_turn
+        self._turns: dict[int, _Turn] = {}
+        self._state: dict[tuple[int, int], tuple[str, PermissionState | None]] = {}
+        self._steps_in_table: set[tuple[int, int]] = set()
+        self._permissions: dict[str, PermissionRecord] = {}
+        self._steps: dict[tuple[int, int], Step] = {}
+        self._changed_turns: set[int] = set()
+        self._asked_turns: set[int] = set()
+        self._ended: dict[int, tuple[Row | None, list[Row]]] = {}
+
+    def knows(self, turn: int) -> bool:
+        """Whether the rows of this turn, if it has any, are kept here."""
+        return turn >= self._first_turn
+
+    def feed(self, event: Event) -> None:
+        """Take the next event."""
+        turn = event.turn
+        if turn is not None and turn < self._first_turn:
+            turn, event = None, replace(event, turn=None)
+        if turn is not None and turn not in self._turns:
+            self._turns[turn] = _Turn(event.seq, self.fold.context)
+            self._changed_turns.add(turn)
+        changes = self.fold.feed(event)
+        if turn is None:
+            return
+        for change in changes:
+            if change.append is None or self._state[turn, change.index][0] != "running":
+                self._keep(self.fold.step(turn, change.index))
+        state = self._turns[turn]
+        if event.kind == "turn_ended":
+            state.over = True
+            self._end(turn)
+        if state.over or event.direction == "note" or event.kind in {"usage_update", "response", "error"}:
+            self._changed_turns.add(turn)
+        if state.over or event.method == "session/request_permission" or event.kind == "permission_decision":
+            self._asked_turns.add(turn)
+
+    def written(self) -> dict[str, Written]:
+        """Return what changed since the last call, by table, and take it as written."""
+        return {
+            "turns": self._take_turns(),
+            "steps": self._take_steps(),
+            "permissions": self._take_permissions(),
+            **self._take_ends(),
+        }
+
+    def session(self, origin: str, last_seq: int, turns: int) -> Row:
+        """Return the session's own row."""
+        return session_row(self.fold.session_id, self.fold.context, origin, last_seq, turns)
+
+    def forget_before(self, turn: int) -> None:
+        """Drop all turns before this one."""
+        if turn <= self._first_turn:
+            return
+        self._first_turn = turn
+        for old in [index for index in self._turns if index < turn]:
+            del self._turns[old]
+            self.fold.forget(old)
+        self._state = {key: state for key, state in self._state.items() if key[0] >= turn}
+        self._steps_in_table = {key for key in self._steps_in_table if key[0] >= turn}
+        self._permissions = {name: record for name, record in self._permissions.items() if record.turn >= turn}
+
+    def _keep(self, step: Step) -> None:
+        key, state = (step.turn, step.index), (step.status, step.permission)
+        before = self._state.get(key)
+        self._state[key] = state
+        if step.status in FINAL_STATUSES or (step.kind == "tool_call" and state != before):
+            self._steps[key] = step
+
+    def _end(self, turn: int) -> None:
+        record, session = self.fold.turn(turn), self.fold.session()
+        files = [file_change_row(record, change) for change in record.files]
+        self._ended[turn] = (llm_call_row(record, session.model if session else None), files)
+
+    def _take_turns(self) -> Written:
+        turns = {index: self._turns[index] for index in sorted(self._changed_turns)}
+        self._changed_turns = set()
+        stale = [self._key(index) for index, turn in turns.items() if turn.in_table]
+        rows = []
+        for index, turn in turns.items():
+            turn.in_table = True
+            rows.append(turn_row(self.fold.turn(index), turn.first_seq, turn.context))
+        return Written(rows, stale)
+
+    def _take_steps(self) -> Written:
+        steps, self._steps = self._steps, {}
+        stale = [self._key(turn, step=index) for turn, index in steps if (turn, index) in self._steps_in_table]
+        self._steps_in_table |= steps.keys()
+        return Written([step_row(step) for step in steps.values()], stale)
+
+    def _take_permissions(self) -> Written:
+        turns, self._asked_turns = sorted(self._asked_turns), set()
+        rows, stale = [], []
+        for record in (record for turn in turns for record in self.fold.permissions(turn)):
+            name = record.state.request_id
+            before = self._permissions.get(name)
+            if record != before:
+                self._permissions[name] = record
+                rows.append(permission_row(self.fold.session_id, record))
+                stale += rows[-1:] if before is not None else []
+        return Written(rows, stale)
+
+    def _take_ends(self) -> dict[str, Written]:
+        ended, self._ended = self._ended, {}
+        stale = [self._key(turn) for turn in ended if self._turns[turn].end_in_table]
+        for turn in ended:
+            self._turns[turn].end_in_table = True
+        calls = [call for call, _ in ended.values() if call is not None]
+        return {
+            "llm_calls": Written(calls, stale),
+            "file_changes": Written([row for _, files in ended.values() for row in files], stale),
+        }
+
+    def _key(self, turn: int, **more: int) -> Row:
+        return {"session_id": self.fold.session_id, "turn": turn, **more}

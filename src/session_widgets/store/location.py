@@ -1,0 +1,25 @@
+"""Where the store lives."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FILE_NAME = "transcripts.duckdb"
+
+
+def data_directory() -> Path:
+    """Return SESSION_WIDGETS_HOME, else this platform's data directory for the user."""
+    if home := os.environ.get("SESSION_WIDGETS_HOME"):
+        return Path(home).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("session-widgets", appauthor=False))
+
+
+def locate(path: str | Path | None) -> Path:
+    """Return the real path of a store, and make its directory (0700) where there is none."""
+    found = Path(path).expanduser() if path is not None else data_directory() / FILE_NAME
+    found = Path(os.path.realpath(found))
+    found.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found

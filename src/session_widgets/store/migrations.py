@@ -1,0 +1,95 @@
+"""The tables of the store, one function per release that changed them.
+
+The tables are private; `views.py` defines what the public may rely on. The text of `events.payload` is kept
+as it came, hence VARCHAR. There is no index on events: their place and uniqueness are settled inside the
+transaction that holds the file alone, and an index on (session_id, source, source_seq) cost 3 ms a commit
+and four times the size of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+from session_widgets.errors import StoreError, StoreVersion
+from session_widgets.store import views
+
+
+def _first(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("""
+        create table store.events (
+            session_id varchar not null, seq bigint not null, turn integer, ts timestamptz not null,
+            direction varchar not null, source varchar not null, source_seq bigint not null,
+            method varchar, kind varchar not null, payload varchar not null);
+        create table store.sessions (
+            session_id varchar not null, origin varchar not null, last_seq bigint not null, context varchar not null,
+            harness varchar, sandbox varchar, workspace varchar, title varchar, model varchar, mode varchar,
+            effort varchar, status varchar, sandbox_ref varchar, connection varchar, agent_session_id varchar,
+            turns integer not null, created_at timestamptz, updated_at timestamptz);
+        create table store.turns (
+            session_id varchar not null, turn integer not null, first_seq bigint not null, context varchar not null,
+            status varchar not null, prompt json not null, text varchar, stop_reason varchar, error varchar,
+            tier varchar, started_at timestamptz not null, ended_at timestamptz, durable_at timestamptz,
+            durability_error varchar, idempotency_key varchar, owner json,
+            input_tokens bigint, output_tokens bigint, cached_read_tokens bigint, cached_write_tokens bigint,
+            thought_tokens bigint, total_tokens bigint, context_used bigint, context_size bigint,
+            cost decimal(18, 9), currency varchar);
+        create table store.steps (
+            session_id varchar not null, turn integer not null, step integer not null, kind varchar not null,
+            status varchar not null, text varchar, tool_call_id varchar, title varchar, tool_kind varchar,
+            content json not null, locations json not null, raw_input json, raw_output json, entries json not null,
+            permission json, first_seq bigint not null, last_seq bigint not null,
+            started_at timestamptz not null, ended_at timestamptz not null);
+        create table store.permissions (
+            session_id varchar not null, request_id varchar not null, turn integer not null, step integer not null,
+            options json not null, requested_at timestamptz not null, decided_at timestamptz, outcome varchar,
+            option_id varchar, option_kind varchar, decided_by varchar, reason varchar);
+        create table store.llm_calls (
+            llm_call_id varchar not null, session_id varchar not null, turn integer not null, model varchar,
+            input_tokens bigint, output_tokens bigint, cached_read_tokens bigint, cached_write_tokens bigint,
+            thought_tokens bigint, total_tokens bigint, cost decimal(18, 9), currency varchar, ended_at timestamptz);
+        create table store.file_changes (
+            session_id varchar not null, turn integer not null, path varchar not null, change varchar not null,
+            size bigint);
+    """)
+    views.define(connection)
+
+
+MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first,)
+LATEST = len(MIGRATIONS)
+
+
+def version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Return the number of migrations that the file attached as `store` has had.
+
+    Raises:
+        StoreVersion: the file was written by a newer release.
+        StoreError: the file holds something else.
+    """
+    found = connection.execute("select table_name from duckdb_tables() where database_name = 'store'").fetchall()
+    if not found:
+        return 0
+    if ("schema_version",) not in found:
+        raise StoreError(f"{path} is a DuckDB file, but not a transcript store. Choose another path.")
+    had: int = connection.execute("select max(version) from store.schema_version").fetchall()[0][0]
+    if had > LATEST:
+        raise StoreVersion(
+            f"{path} has format {had}, this release of session-widgets knows formats up to {LATEST}; the file was "
+            "not touched. Upgrade with: pip install -U session-widgets"
+        )
+    return had
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Bring the file attached as `store` up to date, inside the caller's transaction."""
+    had = version(connection, path)
+    if had == LATEST:
+        return
+    connection.execute(
+        "create table if not exists store.schema_version (version integer not null, migrated_at timestamptz not null)"
+    )
+    for number, function in enumerate(MIGRATIONS[had:], had + 1):
+        function(connection)
+        connection.execute("insert into store.schema_version values (?, now())", [number])

@@ -1,0 +1,77 @@
+"""JSON text in and out, whatever an agent wrote."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import orjson
+
+from session_widgets.errors import BadValue
+from session_widgets.model import Json
+from session_widgets.store.redaction import redact, redact_value
+
+TOO_DEEP = '"[nested too deeply to be kept here; the event holds it]"'
+
+
+def clean(text: str) -> tuple[str, Json]:
+    """Return the text of a payload without secrets, and its value.
+
+    Raises:
+        BadValue: the text is no JSON object.
+    """
+    kept = redact(text)
+    try:
+        return kept, parse(kept)
+    except BadValue:
+        if kept == text:
+            raise
+        value = redact_value(parse(text))  # half of an escape sequence had looked like the start of a secret
+        return encode(value), value
+
+
+def parse(text: str) -> Json:
+    """Return the object that `text` is; half a surrogate pair reads as '?'.
+
+    Raises:
+        BadValue: the text is no JSON object.
+    """
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        value = _parse_patiently(text)
+    if not isinstance(value, dict):
+        raise BadValue(f"a payload must be the text of a JSON object; got {text!r:.80}")
+    return value
+
+
+def encode(value: object) -> str:
+    """Return a value as JSON; times are ISO 8601, and what nests too deeply is left out."""
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:
+        return TOO_DEEP
+
+
+def encode_clean(value: object) -> str:
+    """Return a value as JSON without secrets."""
+    text = encode(value)
+    kept = redact(text)
+    try:
+        orjson.loads(kept)
+    except ValueError:
+        return encode(redact_value(value))
+    return kept
+
+
+def decode(text: str | None) -> Any:
+    """Return what `encode` wrote; None for NULL."""
+    return None if text is None else orjson.loads(text)
+
+
+def _parse_patiently(text: str) -> Json:
+    try:
+        loose = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
+        return cast("Json", orjson.loads(loose))
+    except (ValueError, RecursionError) as error:
+        raise BadValue(f"a payload must be the text of a JSON object ({error}); got {text!r:.80}") from error

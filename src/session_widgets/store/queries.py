@@ -1,0 +1,223 @@
+"""Every SQL string of the store but those of `migrations` and `views`; `store` is the attached file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from session_widgets.model import Draft, Event
+from session_widgets.store.derive import KEYS, Written
+from session_widgets.store.payload import encode, encode_clean, parse
+from session_widgets.store.rows import Row
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+DERIVED = ("sessions", *KEYS)
+AT_ONCE = 20_000
+"""Events read at once."""
+
+Connection = duckdb.DuckDBPyConnection
+
+
+def rows(connection: Connection, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    """Return the rows of a query as dictionaries."""
+    result = connection.execute(query, list(parameters))
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def session(connection: Connection, session_id: str) -> Row | None:
+    """Return the row of a session."""
+    found = rows(connection, "select * from store.sessions where session_id = ?", [session_id])
+    return found[0] if found else None
+
+
+def place(connection: Connection, session_id: str) -> tuple[str, int] | None:
+    """Return the origin and the last seq of a session; None if it has no events."""
+    query = "select origin, last_seq from store.sessions where session_id = ?"
+    found: list[tuple[str, int]] = connection.execute(query, [session_id]).fetchall()
+    return found[0] if found else None
+
+
+def sessions(connection: Connection) -> list[Row]:
+    """Return the rows of all sessions that were opened, newest first."""
+    query = "select * from store.sessions where created_at is not null order by updated_at desc, session_id"
+    return rows(connection, query)
+
+
+def turns(connection: Connection, session_id: str) -> list[Row]:
+    """Return the rows of all turns of a session."""
+    return rows(connection, "select * from store.turns where session_id = ? order by turn", [session_id])
+
+
+def turn(connection: Connection, session_id: str, index: int) -> Row | None:
+    """Return the row of one turn."""
+    found = rows(connection, "select * from store.turns where session_id = ? and turn = ?", [session_id, index])
+    return found[0] if found else None
+
+
+def first_running_turn(connection: Connection, session_id: str) -> Row | None:
+    """Return the row of the oldest turn that runs."""
+    query = "select * from store.turns where session_id = ? and status = 'running' order by turn limit 1"
+    found = rows(connection, query, [session_id])
+    return found[0] if found else None
+
+
+def has_turn(connection: Connection, session_id: str, idempotency_key: str) -> bool:
+    """Whether a turn was started with this key."""
+    query = "select 1 from store.turns where session_id = ? and idempotency_key = ? limit 1"
+    return bool(connection.execute(query, [session_id, idempotency_key]).fetchall())
+
+
+def last_turn(connection: Connection, session_id: str) -> int:
+    """Return the index of the newest turn, 0 if there is none."""
+    query = "select coalesce(max(turn), 0) from store.turns where session_id = ?"
+    return int(connection.execute(query, [session_id]).fetchall()[0][0])
+
+
+def steps(connection: Connection, session_id: str, turn: int | None) -> list[Row]:
+    """Return the rows of the steps of a session, or of one turn of it."""
+    query = "select * from store.steps where session_id = ? and turn = coalesce(?, turn) order by turn, step"
+    return rows(connection, query, [session_id, turn])
+
+
+def file_changes(connection: Connection, session_id: str) -> list[Row]:
+    """Return the rows of the files changed in a session."""
+    query = "select * from store.file_changes where session_id = ? order by turn, rowid"
+    return rows(connection, query, [session_id])
+
+
+def events(
+    connection: Connection, session_id: str, after: int = 0, limit: int | None = None, turn: int | None = None
+) -> list[Event]:
+    """Return committed events, in order."""
+    result = connection.execute(
+        """select seq, turn, epoch_us(ts), direction, method, kind, payload from store.events
+           where session_id = ? and seq > ? and (? is null or turn = ?) order by seq limit ?""",
+        [session_id, after, turn, turn, limit if limit is not None else 2**62],
+    )
+    return [
+        Event(session_id, seq, turn_, EPOCH + us * MICROSECOND, direction, method, kind, parse(payload))
+        for seq, turn_, us, direction, method, kind, payload in result.fetchall()
+    ]
+
+
+def every_event(connection: Connection, session_id: str, after: int = 0) -> Iterator[list[Event]]:
+    """Yield all events after a seq in lists of bounded length."""
+    while batch := events(connection, session_id, after, AT_ONCE):
+        yield batch
+        after = batch[-1].seq
+
+
+def sources(connection: Connection, session_id: str, after: int = 0) -> dict[str, int]:
+    """Return the highest source_seq by source among the events after a seq."""
+    query = "select source, max(source_seq) from store.events where session_id = ? and seq > ? group by source"
+    return dict(connection.execute(query, [session_id, after]).fetchall())
+
+
+def origin(connection: Connection, session_id: str) -> str:
+    """Return what tells this session from another one of the same name: the source of its first event."""
+    query = "select source || '/' || source_seq from store.events where session_id = ? and seq = 1"
+    return str(connection.execute(query, [session_id]).fetchall()[0][0])
+
+
+def held(connection: Connection, session_id: str, names: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Return which of these (source, source_seq) the store already holds."""
+    wanted = encode([{"source": source, "source_seq": seq} for source, seq in names])
+    return set(
+        connection.execute(
+            """select e.source, e.source_seq from store.events e
+               join (select unnest(from_json(?::json, '[{"source": "VARCHAR", "source_seq": "BIGINT"}]'),
+                                   recursive := true)) w
+                 on e.source = w.source and e.source_seq = w.source_seq
+               where e.session_id = ?""",
+            [wanted, session_id],
+        ).fetchall()
+    )
+
+
+def insert_events(connection: Connection, session_id: str, first: int, drafts: Sequence[Draft]) -> None:
+    """Append drafts with seq `first`, `first` + 1, ...; numpy columns are the fastest way in that Python has."""
+    batch = {
+        "seq": np.arange(first, first + len(drafts)),
+        "turn": np.array([-1 if draft.turn is None else draft.turn for draft in drafts]),
+        "ts": np.array([(draft.ts - EPOCH) // MICROSECOND for draft in drafts]),
+        "source_seq": np.array([draft.source_seq for draft in drafts]),
+        **{
+            name: np.array([getattr(draft, name) for draft in drafts], dtype=object)
+            for name in ("direction", "source", "method", "kind", "payload")
+        },
+    }
+    assert batch  # DuckDB finds the columns by the name of this variable
+    connection.execute(
+        """insert into store.events
+            select ?, seq, nullif(turn, -1), make_timestamp(ts)::timestamptz, direction, source, source_seq,
+                method, kind, payload
+            from batch""",
+        [session_id],
+    )
+
+
+def write(connection: Connection, table: str, written: Written) -> None:
+    """Delete the stale rows of a derived table and insert the new ones."""
+    if written.stale:
+        _delete(connection, table, KEYS[table], written.stale)
+    if written.rows:
+        insert(connection, table, written.rows)
+
+
+def insert(connection: Connection, table: str, new: Sequence[Row]) -> None:
+    """Insert rows, all with the same columns, by one `from_json`; JSON travels as text."""
+    columns = ", ".join(new[0])
+    shape = json.dumps([dict.fromkeys(new[0], "VARCHAR")])
+    connection.execute(
+        f"insert into store.{table} ({columns}) select unnest(from_json(?::json, '{shape}'), recursive := true)",
+        [encode_clean(new)],
+    )
+
+
+def put_session(connection: Connection, row: Row, *, new: bool) -> None:
+    """Insert or update the row of a session."""
+    if new:
+        insert(connection, "sessions", [row])
+        return
+    values = {name: value for name, value in row.items() if name != "session_id"}
+    changes = ", ".join(f"{name} = ?" for name in values)
+    query = f"update store.sessions set {changes} where session_id = ?"  # noqa: S608 - names of our own columns
+    connection.execute(query, [*values.values(), row["session_id"]])
+
+
+def delete_session(connection: Connection, session_id: str, tables: Iterable[str]) -> None:
+    """Delete every row of a session from the given tables."""
+    for table in tables:
+        query = f"delete from store.{table} where session_id = ?"  # noqa: S608 - the name of a table of ours
+        connection.execute(query, [session_id])
+
+
+def all_session_ids(connection: Connection) -> list[str]:
+    """Return the id of every session that has events."""
+    query = "select distinct session_id from store.events order by session_id"
+    return [row[0] for row in connection.execute(query).fetchall()]
+
+
+def copy_out(
+    connection: Connection, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None
+) -> duckdb.DuckDBPyRelation:
+    """Run a user's query on the attached store; return its result as a table of the connection's own memory."""
+    connection.execute("use store")
+    connection.execute(f"create temp table result as {query.strip().rstrip(';')}", parameters or [])
+    connection.execute("use memory")
+    return connection.table("result")
+
+
+def _delete(connection: Connection, table: str, keys: tuple[str, ...], stale: Sequence[Row]) -> None:
+    names = [{key: row[key] for key in keys} for row in stale]
+    shape = json.dumps([{key: "VARCHAR" if key.endswith("_id") else "BIGINT" for key in keys}])
+    query = f"""delete from store.{table} where session_id = ? and ({", ".join(keys)}) in
+        (select unnest(from_json(?::json, '{shape}'), recursive := true))"""  # noqa: S608 - names of our own columns
+    connection.execute(query, [names[0]["session_id"], encode(names)])
