@@ -1,0 +1,143 @@
+"""A session that does what a test says: its events are made here, its files lie in a directory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from session_widgets.errors import NotFound
+from session_widgets.model import Event, FileInfo, PermissionOption
+
+OPTIONS = [
+    {"optionId": "once", "name": "Allow", "kind": "allow_once"},
+    {"optionId": "always", "name": "Always allow", "kind": "allow_always"},
+    {"optionId": "no", "name": "Reject", "kind": "reject_once"},
+]
+
+
+class LocalFiles:
+    """`Session.files` over a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def list(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
+        folder = self.root / path
+        if not folder.is_dir():
+            raise NotFound(f"no directory {path!r}")
+        return [self._info(entry) for entry in folder.iterdir()]
+
+    def stat(self, path: str) -> FileInfo:
+        if not (self.root / path).exists():
+            raise NotFound(f"no file {path!r}")
+        return self._info(self.root / path)
+
+    def read_bytes(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        with (self.root / path).open("rb") as file:
+            file.seek(offset)
+            return file.read(-1 if length is None else length)
+
+    def upload(self, local: str, path: str) -> None:
+        shutil.copy(local, self.root / path)
+
+    def delete(self, path: str, recursive: bool = False) -> None:
+        target = self.root / path
+        shutil.rmtree(target) if recursive else target.unlink()
+
+    def _info(self, path: Path) -> FileInfo:
+        stat = path.stat()
+        kind = "directory" if path.is_dir() else "file"
+        name = str(path.relative_to(self.root))
+        return FileInfo(name, path.name, kind, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+
+
+class Scripted:
+    """The part of `Session` that the widgets use, and methods that make events."""
+
+    def __init__(self, root: Path, *, id: str = "scripted", title: str | None = None) -> None:
+        self.id, self.title, self.harness, self.sandbox = id, title or id, "demo", "local"
+        self.files = LocalFiles(root)
+        self.events: list[Event] = []
+        self.prompts: list[str] = []
+        self.answers: list[tuple[str, str]] = []
+        self.cancelled = 0
+        self.turn = 0
+        self.pending: list[Any] = []
+        self._watchers: list[Callable[[list[Event]], None]] = []
+        self.note("session_opened", harness="demo", sandbox="local", workspace=str(root), title=title)
+
+    def subscribe(self, callback: Callable[[list[Event]], None], after: int = 0) -> Callable[[], None]:
+        self._watchers.append(callback)
+        callback(self.events[after:])
+        return lambda: self._watchers.remove(callback)
+
+    def start(self, prompt: str, *, idempotency_key: str | None = None) -> SimpleNamespace:
+        self.prompts.append(prompt)
+        return SimpleNamespace(index=self.begin(prompt))
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+        self.end("cancelled", stop_reason="cancelled")
+
+    def emit(self, direction: str, kind: str, payload: Any, *, method: str | None = None, count: int = 1) -> None:
+        events = []
+        for _ in range(count):
+            seq = len(self.events) + 1
+            events.append(Event(self.id, seq, self.turn or None, datetime.now(UTC), direction, method, kind, payload))
+            self.events.append(events[-1])
+        for watcher in list(self._watchers):
+            watcher(events)
+
+    def note(self, kind: str, **payload: Any) -> None:
+        self.emit("note", kind, payload)
+
+    def update(self, kind: str, /, *, count: int = 1, **fields: Any) -> None:
+        payload = {"method": "session/update", "params": {"update": {"sessionUpdate": kind, **fields}}}
+        self.emit("in", kind, payload, method="session/update", count=count)
+
+    def begin(self, prompt: str) -> int:
+        self.turn += 1
+        self.note("turn_started", prompt=[{"type": "text", "text": prompt}])
+        return self.turn
+
+    def say(self, text: str, *, count: int = 1) -> None:
+        self.update("agent_message_chunk", count=count, content={"type": "text", "text": text})
+
+    def think(self, text: str) -> None:
+        self.update("agent_thought_chunk", content={"type": "text", "text": text})
+
+    def plan(self, *entries: tuple[str, str]) -> None:
+        self.update("plan", entries=[{"content": c, "status": s, "priority": "medium"} for c, s in entries])
+
+    def tool(self, id: str, *, first: bool = True, **fields: Any) -> None:
+        self.update("tool_call" if first else "tool_call_update", toolCallId=id, **fields)
+
+    def ask(self, number: int, **tool_call: Any) -> None:
+        params = {"toolCall": tool_call, "options": OPTIONS}
+        payload = {"id": number, "method": "session/request_permission", "params": params}
+        self.emit("in", "request", payload, method="session/request_permission")
+        options = tuple(PermissionOption(o["optionId"], o["name"], o["kind"]) for o in OPTIONS)
+        request = SimpleNamespace(id=f"/{number}", options=options)
+        request.choose = lambda option: self._choose(request, option)
+        self.pending.append(request)
+
+    def _choose(self, request: Any, option: str) -> bool:
+        self.answers.append((request.id, option))
+        self.pending.remove(request)
+        self.note("permission_decision", request_id=request.id, outcome="selected", option_id=option, decided_by="user")
+        return True
+
+    def end(self, status: str = "completed", **fields: Any) -> None:
+        self.note("turn_ended", status=status, **({"stop_reason": "end_turn"} | fields))
+
+
+def text(value: str) -> dict[str, Any]:
+    return {"type": "content", "content": {"type": "text", "text": value}}
+
+
+def diff(path: str, old: str | None, new: str) -> dict[str, Any]:
+    return {"type": "diff", "path": path, "oldText": old, "newText": new}
