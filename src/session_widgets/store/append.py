@@ -49,7 +49,7 @@ class Ledger:
             StoreError: nothing of the batch is stored.
         """
         check_session_id(session_id)
-        cleaned = [_clean(draft) for draft in drafts]
+        cleaned = _clean(drafts)
         if not cleaned:
             return []
         with self._transaction(session_id) as connection:
@@ -76,7 +76,7 @@ class Ledger:
                 raise SessionBusy(_who_runs(row))
             turn = queries.last_turn(connection, session_id) + 1
             draft = Draft("note", "turn_started", encode(note), source, source_seq, turn, ts)
-            self._commit(connection, session_id, [_clean(draft)])
+            self._commit(connection, session_id, _clean([draft]))
             return self._live[session_id].derivation.fold.turn(turn)
 
     def forget(self) -> None:
@@ -196,9 +196,12 @@ def _unknown(
     return fresh
 
 
-def _clean(draft: Draft) -> tuple[Draft, Json]:
-    text, payload = clean(draft.payload)
-    return (draft if text == draft.payload else replace(draft, payload=text)), payload
+def _clean(drafts: Sequence[Draft]) -> list[tuple[Draft, Json]]:
+    cleaned = zip(drafts, clean([draft.payload for draft in drafts]), strict=True)
+    return [
+        (draft if text == draft.payload else replace(draft, payload=text), payload)
+        for draft, (text, payload) in cleaned
+    ]
 
 
 def _who_runs(row: dict[str, Any]) -> str:

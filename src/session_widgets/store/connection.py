@@ -17,7 +17,7 @@ import psutil
 from session_widgets.errors import SessionWidgetsError, StoreBusy, StoreError
 from session_widgets.store import migrations
 from session_widgets.store.line import Line, Room, pause
-from session_widgets.store.redaction import redact
+from session_widgets.store.redaction import redactor
 from session_widgets.text import one_line
 
 PATIENCE = 10.0
@@ -277,4 +277,4 @@ def _describe(pid: int) -> str:
         command = " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
         return "already gone"
-    return one_line(redact(command), 120) or "unknown"
+    return one_line(redactor().text(command), 120) or "unknown"

@@ -26,7 +26,7 @@ from session_widgets.model import (
 from session_widgets.store import append, queries
 from session_widgets.store.connection import StoreFile
 from session_widgets.store.listing import SessionList
-from session_widgets.store.location import locate
+from session_widgets.store.location import home_of, locate
 from session_widgets.store.rows import Row, read_session, read_step, read_turn
 
 _open: dict[tuple[int, Path], Store] = {}
@@ -45,6 +45,11 @@ class Store:
         self._file = StoreFile(path)
         self._ledger = append.Ledger(self._file)
         self._closed = False
+
+    @property
+    def home(self) -> Path:
+        """Directory of what belongs to this store's sessions: workspaces and sandboxes."""
+        return home_of(self.path)
 
     def __repr__(self) -> str:
         return f"<Store {str(self.path)!r}>"
@@ -112,6 +117,19 @@ class Store:
         check_session_id(session_id)
         with self._file.reading() as connection:
             return queries.events(connection, session_id, after, limit, turn)
+
+    def last_seq(self, session_id: str) -> int:
+        """Return the `seq` of the newest event of a session, 0 if it has none."""
+        check_session_id(session_id)
+        with self._file.reading() as connection:
+            found = queries.place(connection, session_id)
+        return found[1] if found else 0
+
+    def last_note(self, session_id: str, kind: str) -> Json | None:
+        """Return the payload of the newest note of a kind, None if there is none."""
+        check_session_id(session_id)
+        with self._file.reading() as connection:
+            return queries.last_note(connection, session_id, kind)
 
     def last_source_seq(self, session_id: str, source: str) -> int:
         """Return the highest `source_seq` that the session holds of a source, 0 if none."""

@@ -23,3 +23,8 @@ def locate(path: str | Path | None) -> Path:
     found = Path(os.path.realpath(found))
     found.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return found
+
+
+def home_of(path: Path) -> Path:
+    """Return the directory beside a store for its sessions' files, so that two stores never share one."""
+    return path.parent if path.name == FILE_NAME else path.with_name(f"{path.stem}-sessions")

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 import orjson
 
 from session_widgets.errors import BadValue
 from session_widgets.model import Json
-from session_widgets.store.redaction import redact, redact_value
+from session_widgets.store.redaction import Redactor, redactor
 
 TOO_DEEP = '"[nested too deeply to be kept here; the event holds it]"'
 
 
-def clean(text: str) -> tuple[str, Json]:
-    """Return the text of a payload without secrets, and its value.
+def clean(texts: Sequence[str]) -> list[tuple[str, Json]]:
+    """Return the texts of payloads without secrets, each with its value.
 
     Raises:
-        BadValue: the text is no JSON object.
+        BadValue: a text is no JSON object.
     """
-    kept = redact(text)
-    try:
-        return kept, parse(kept)
-    except BadValue:
-        if kept == text:
-            raise
-        value = redact_value(parse(text))  # half of an escape sequence had looked like the start of a secret
-        return encode(value), value
+    secrets = redactor()
+    if not secrets.suspects("\n".join(texts)):
+        return [(text, parse(text)) for text in texts]
+    return [_clean(text, secrets) for text in texts]
 
 
 def parse(text: str) -> Json:
@@ -55,18 +52,29 @@ def encode(value: object) -> str:
 
 def encode_clean(value: object) -> str:
     """Return a value as JSON without secrets."""
-    text = encode(value)
-    kept = redact(text)
+    text, secrets = encode(value), redactor()
+    kept = secrets.text(text)
     try:
         orjson.loads(kept)
     except ValueError:
-        return encode(redact_value(value))
+        return encode(secrets.value(value))
     return kept
 
 
 def decode(text: str | None) -> Any:
     """Return what `encode` wrote; None for NULL."""
     return None if text is None else orjson.loads(text)
+
+
+def _clean(text: str, secrets: Redactor) -> tuple[str, Json]:
+    kept = secrets.text(text)
+    try:
+        return kept, parse(kept)
+    except BadValue:
+        if kept == text:
+            raise
+        value = secrets.value(parse(text))  # half of an escape sequence had looked like the start of a secret
+        return encode(value), value
 
 
 def _parse_patiently(text: str) -> Json:

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from session_widgets.model import Draft, Event
+from session_widgets.model import Draft, Event, Json
 from session_widgets.store.derive import KEYS, Written
 from session_widgets.store.payload import encode, encode_clean, parse
 from session_widgets.store.rows import Row
@@ -105,6 +105,14 @@ def events(
         Event(session_id, seq, turn_, EPOCH + us * MICROSECOND, direction, method, kind, parse(payload))
         for seq, turn_, us, direction, method, kind, payload in result.fetchall()
     ]
+
+
+def last_note(connection: Connection, session_id: str, kind: str) -> Json | None:
+    """Return the payload of the newest note of a kind."""
+    query = """select payload from store.events where session_id = ? and direction = 'note' and kind = ?
+               order by seq desc limit 1"""
+    found = connection.execute(query, [session_id, kind]).fetchall()
+    return parse(found[0][0]) if found else None
 
 
 def every_event(connection: Connection, session_id: str, after: int = 0) -> Iterator[list[Event]]:

@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 REDACTED = "[redacted]"
@@ -28,37 +28,49 @@ _SHAPES = {
 }
 
 
-def redact(text: str) -> str:
-    """Return `text`, plain or JSON, without the secrets that this process knows of."""
-    signs, pattern = _compiled(_secret_values())
-    if not any(sign in text for sign in signs):
-        return text
-    return pattern.sub(REDACTED, text)
+class Redactor:
+    """The secrets that this process knows of, as its environment is now.
+
+    Args:
+        values: of environment variables that hold a secret.
+    """
+
+    def __init__(self, values: Iterable[str]) -> None:
+        spellings = set[str]()
+        for value in values:
+            for ascii_only in (True, False):
+                spelled = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
+                spellings |= {spelled, spelled.replace("/", "\\/")}
+        longest_first = sorted(spellings, key=len, reverse=True)
+        self._signs = (*longest_first, *_SHAPES)
+        self._pattern = re.compile("|".join([*map(re.escape, longest_first), *_SHAPES.values()]))
+
+    def suspects(self, text: str) -> bool:
+        """Whether `text` may hold a secret; cheap, and never wrong when it says no."""
+        return any(sign in text for sign in self._signs)
+
+    def text(self, text: str) -> str:
+        """Return `text`, plain or JSON, without the secrets."""
+        return self._pattern.sub(REDACTED, text) if self.suspects(text) else text
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with every string and key in it redacted."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        return [self.value(item) for item in value] if isinstance(value, list) else value
 
 
-def redact_value(value: Any) -> Any:
-    """Return a JSON value with every string and key in it redacted."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {redact(key): redact_value(item) for key, item in value.items()}
-    return [redact_value(item) for item in value] if isinstance(value, list) else value
-
-
-def _secret_values() -> tuple[str, ...]:
-    return tuple(
-        value for name, value in os.environ.items() if len(value) >= SHORTEST_VALUE and _TELLING_NAME.search(name)
+def redactor() -> Redactor:
+    """Return the redactor for the environment as it is now."""
+    return _compiled(
+        tuple(
+            value for name, value in os.environ.items() if len(value) >= SHORTEST_VALUE and _TELLING_NAME.search(name)
+        )
     )
 
 
 @functools.lru_cache(maxsize=4)
-def _compiled(values: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str]]:
-    """Return what to look for first (cheap), and the pattern of what to replace."""
-    spellings = set[str]()
-    for value in values:
-        for ascii_only in (True, False):
-            spelled = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
-            spellings |= {spelled, spelled.replace("/", "\\/")}
-    longest_first = sorted(spellings, key=len, reverse=True)
-    pattern = "|".join([*map(re.escape, longest_first), *_SHAPES.values()])
-    return (*longest_first, *_SHAPES), re.compile(pattern)
+def _compiled(values: tuple[str, ...]) -> Redactor:
+    return Redactor(values)
