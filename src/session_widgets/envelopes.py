@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from session_widgets.model import Json
@@ -19,12 +18,12 @@ def as_text(value: object) -> str | None:
 
 def as_object(value: object) -> Json:
     """Return a JSON object, or an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def as_objects(value: object) -> tuple[Json, ...]:
     """Return the objects of a JSON array; nothing for anything else."""
-    return tuple(item for item in value if isinstance(item, Mapping)) if isinstance(value, list | tuple) else ()
+    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list | tuple) else ()
 
 
 def as_time(value: object) -> datetime | None:

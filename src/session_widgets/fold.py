@@ -148,12 +148,14 @@ class Fold:
 class _Step:
     """A step under construction; its text is kept in pieces and joined when somebody looks."""
 
-    __slots__ = ("_frozen", "_new", "_parts", "message_id")
+    __slots__ = ("_frozen", "_latest", "_new", "_parts", "kind", "message_id")
 
     def __init__(self, step: Step, message_id: str | None = None) -> None:
         self._frozen = step
+        self._latest: Event | None = None
         self._parts: list[str] = []
         self._new: dict[str, Any] = {}
+        self.kind = step.kind
         self.message_id = message_id
 
     def __getattr__(self, name: str) -> Any:
@@ -161,17 +163,19 @@ class _Step:
 
     def set(self, event: Event | None, **fields: Any) -> None:
         self._new.update(fields)
-        if event is not None:
-            self._new["last_seq"], self._new["ended_at"] = event.seq, event.ts
+        self._latest = event or self._latest
 
     def grow(self, event: Event, text: str) -> None:
         self._parts.append(text)
-        self._new["last_seq"], self._new["ended_at"] = event.seq, event.ts
+        self._latest = event
 
     def snapshot(self) -> Step:
         if self._parts:
             self._new["text"] = (self._frozen.text or "") + "".join(self._parts)
             self._parts = []
+        if self._latest is not None:
+            self._new |= {"last_seq": self._latest.seq, "ended_at": self._latest.ts}
+            self._latest = None
         if self._new:
             self._frozen = replace(self._frozen, **self._new)
             self._new = {}
@@ -232,10 +236,11 @@ class _Turn:
             self._say(event, "notice", f"The agent broke the protocol: {as_text(note.get('what')) or 'unknown'}{raw}")
 
     def _envelope(self, event: Event, connection: str) -> None:
-        params = as_object(event.payload.get("params"))
         if event.method == "session/update":
             self._session_update(event)
-        elif event.method == "session/request_permission" and event.kind == "request":
+            return
+        params = as_object(event.payload.get("params"))
+        if event.method == "session/request_permission" and event.kind == "request":
             self._asked(event, params, connection)
         elif event.method == "session/prompt" and event.kind == "response":
             self._answered(as_object(event.payload.get("result")))

@@ -17,21 +17,21 @@ from session_widgets.store.connection import StoreFile
 from session_widgets.store.derive import Derivation
 from session_widgets.store.payload import clean, decode, encode
 from session_widgets.store.queries import Connection
-from session_widgets.store.rows import context_of
+from session_widgets.store.rows import Row, context_of
 
 SESSIONS_IN_MEMORY = 64
 
 
 @dataclass(slots=True)
 class _Live:
-    """What this process knows of a session as of `last_seq`."""
+    """What this process knows of a session as of `last_seq`; `row` is how it stands in `sessions`, if at all."""
 
     origin: str
     last_seq: int
     last_turn: int
     sources: dict[str, int]
     derivation: Derivation
-    new: bool = False
+    row: Row | None = None
 
 
 class Ledger:
@@ -104,8 +104,8 @@ class Ledger:
         for table, written in live.derivation.written().items():
             queries.write(connection, table, written)
         row = live.derivation.session(live.origin, live.last_seq, live.last_turn)
-        queries.put_session(connection, row, new=live.new)
-        live.new = False
+        queries.put_session(connection, row, live.row)
+        live.row = row
         live.derivation.forget_before(live.last_turn)
         return events
 
@@ -114,10 +114,11 @@ class Ledger:
         place, live = queries.place(connection, session_id), self._live.pop(session_id, None)
         if place is None:
             origin = f"{first.source}/{first.source_seq}"
-            live = _Live(origin, 0, 0, {}, Derivation(Fold(session_id)), new=True)
+            live = _Live(origin, 0, 0, {}, Derivation(Fold(session_id)))
         elif live is None or live.origin != place[0] or live.last_seq > place[1]:
             live = load(connection, session_id)
         elif live.last_seq < place[1]:
+            live.row = queries.session(connection, session_id)
             live.sources |= queries.sources(connection, session_id, live.last_seq)
             for batch in queries.every_event(connection, session_id, live.last_seq):
                 for event in batch:
@@ -155,7 +156,8 @@ def load(connection: Connection, session_id: str, since: int | None = None) -> _
         for event in batch:
             derivation.feed(event)
         derivation.written()
-    return _Live(row["origin"], row["last_seq"], row["turns"], queries.sources(connection, session_id), derivation)
+    sources = queries.sources(connection, session_id)
+    return _Live(row["origin"], row["last_seq"], row["turns"], sources, derivation, row)
 
 
 def rebuild(connection: Connection, session_id: str) -> None:
@@ -170,7 +172,7 @@ def rebuild(connection: Connection, session_id: str) -> None:
             queries.write(connection, table, written)
     if last:
         row = derivation.session(queries.origin(connection, session_id), last, last_turn)
-        queries.put_session(connection, row, new=True)
+        queries.put_session(connection, row, None)
 
 
 def _take(live: _Live, event: Event) -> None:

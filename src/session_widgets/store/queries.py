@@ -189,12 +189,12 @@ def insert(connection: Connection, table: str, new: Sequence[Row]) -> None:
     )
 
 
-def put_session(connection: Connection, row: Row, *, new: bool) -> None:
-    """Insert or update the row of a session."""
-    if new:
+def put_session(connection: Connection, row: Row, before: Row | None) -> None:
+    """Insert the row of a session, or write what differs from how it was before."""
+    if before is None:
         insert(connection, "sessions", [row])
         return
-    values = {name: value for name, value in row.items() if name != "session_id"}
+    values = {name: value for name, value in row.items() if value != before.get(name)}
     changes = ", ".join(f"{name} = ?" for name in values)
     query = f"update store.sessions set {changes} where session_id = ?"  # noqa: S608 - names of our own columns
     connection.execute(query, [*values.values(), row["session_id"]])

@@ -64,11 +64,8 @@ class Redactor:
 
 def redactor() -> Redactor:
     """Return the redactor for the environment as it is now."""
-    return _compiled(
-        tuple(
-            value for name, value in os.environ.items() if len(value) >= SHORTEST_VALUE and _TELLING_NAME.search(name)
-        )
-    )
+    telling = (name for name in os.environ if _TELLING_NAME.search(name))
+    return _compiled(tuple(value for name in telling if len(value := os.environ.get(name, "")) >= SHORTEST_VALUE))
 
 
 @functools.lru_cache(maxsize=4)
