@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+LISTED = ("session_id", "title", "harness", "sandbox", "status", "turns", "updated_at")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -85,7 +86,8 @@ def sessions(as_json: AsJson = False) -> None:
     from session_widgets.store import store
 
     with _errors_told():
-        rows = store().sql("select * from v_sessions order by updated_at desc").df().to_dict("records")
+        found = store().sql("select * from v_sessions order by updated_at desc")
+        rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
     if as_json:
         typer.echo(json.dumps(rows, default=str, indent=2))
         return
@@ -93,11 +95,10 @@ def sessions(as_json: AsJson = False) -> None:
         typer.echo('No sessions yet. Start one: session-widgets run "hello"')
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("session", "title", "harness", "sandbox", "status", "turns", "updated"):
-        table.add_column(column)
+    for name in LISTED:
+        table.add_column(name.removesuffix("_id").removesuffix("_at"))
     for row in rows:
-        names = ("session_id", "title", "harness", "sandbox", "status", "turns", "updated_at")
-        table.add_row(*(Text(_cell(row[name])) for name in names))
+        table.add_row(*(Text(_cell(row[name])) for name in LISTED))
     _console().print(table)
 
 
@@ -120,7 +121,7 @@ def doctor(as_json: AsJson = False) -> None:
 def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone():%Y-%m-%d %H:%M}"
-    return "" if value is None or value != value else one_line(str(value), 40)
+    return "" if value is None else one_line(str(value), 40)
 
 
 def _console() -> Console:

@@ -73,8 +73,8 @@ class TurnPrinter:
         self._draw_once(place, Text.assemble((f"{mark} ", style), title, (status, style)), ended)
         if ended:
             self._details(step)
-        if step.permission is not None and step.permission.outcome is not None:
-            self._draw_once((-place[0], -place[1] - 1), Text(_decision(step.permission), style="dim"))
+        if step.permission is not None and (decision := _decision(step.permission)):
+            self._draw_once((-place[0], -place[1] - 1), Text(decision, style="dim"))
 
     def _draw_once(self, place: tuple[int, int], line: Text, *more: object) -> None:
         drawn = (line.plain, *more)
@@ -146,8 +146,13 @@ def _plan_words(entries: Iterable[Json]) -> Iterator[str]:
 
 
 def _decision(permission: PermissionState) -> str:
+    """Say how a request was answered; nothing while it is open, nor where a policy let it pass."""
+    if permission.outcome is None:
+        return ""
     chosen = next((option for option in permission.options if option.id == permission.option_id), None)
     what = one_line(chosen.name or chosen.kind) if chosen else "not answered"
+    if chosen and chosen.kind.startswith("allow") and (permission.decided_by or "").startswith("policy:"):
+        return ""
     by = f" (by {one_line(permission.decided_by)})" if permission.decided_by else ""
     why = f": {one_line(permission.reason)}" if permission.reason else ""
     return f"  {what}{by}{why}"
