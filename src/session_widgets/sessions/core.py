@@ -200,17 +200,21 @@ class SessionCore:
     async def ready_agent(self, sandbox: Sandbox, turns: Sequence[TurnRecord]) -> Resumed:
         """Return an agent that has the session's memory; warm if its process still runs."""
         live = await sandbox.runner.connections()
-        if self.agent is not None and self.agent.dead is None and self.agent.id in live:
-            return Resumed(self.agent, "warm")
-        await self._drop_agent()
-        if self.record.connection in live and (agent := await self.rejoin(sandbox)) is not None:
-            return Resumed(agent, "warm")
+        agent = self.agent
+        if agent is None or agent.dead is not None or agent.id not in live:
+            await self._drop_agent()
+            agent = await self.rejoin(sandbox) if self.record.connection in live else None
+        if agent is None:
+            return await self._start_agent(sandbox, turns)
+        await apply_settings(agent, self.record, self.journal)
+        return Resumed(agent, "warm")
+
+    async def _start_agent(self, sandbox: Sandbox, turns: Sequence[TurnRecord]) -> Resumed:
         ladder = Ladder(self.record, self.journal, lambda agent: self._start_pump(agent, ladder))
-        endpoint = await sandbox.endpoint()
-        resumed = await ladder.start(endpoint, turns)
+        resumed = await ladder.start(await sandbox.endpoint(), turns)
         agent = resumed.agent
         try:
-            await apply_settings(agent, self.record, lambda method, params: ladder.call(agent, method, params))
+            await apply_settings(agent, self.record, self.journal)
             await self.journal.commit([_started(agent, resumed.tier, self._harness.id)])
         except BaseException:
             await asyncio.shield(agent.connection.close())

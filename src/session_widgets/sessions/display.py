@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-def _as_text(session: object, **_options: Any) -> Any:
-    return {"text/plain": repr(session)}
+def _print(session: object) -> None:
+    print(repr(session))  # noqa: T201  # what a display without widgets comes down to
 
 
-draw: Callable[..., Any] = _as_text
+draw: Callable[[Any], None] = _print

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from session_widgets import __version__
-from session_widgets.acp import AcpConnection, Peer
+from session_widgets.acp import AcpConnection, Call, Peer
 from session_widgets.acp.messages import initialize_params
 from session_widgets.errors import AgentError, AgentFailed, SessionWidgetsError
 from session_widgets.model import Endpoint, Json, SessionRecord, Tier, TurnRecord
 from session_widgets.sessions.agent import Agent, history_block, prompt_text, replayed_prompts
 from session_widgets.sessions.journal import Journal, draft
+from session_widgets.version import __version__
 
 LOG = logging.getLogger("session_widgets")
 SETUP_SECONDS = 120
@@ -47,7 +47,7 @@ class Ladder:
         name = f"{self._record.id[:40]}-{uuid4().hex[:12]}"
         agent = Agent(AcpConnection(endpoint, name, self._record.harness, on_post_failed=peer.fail), peer)
         try:
-            result = await self.call(agent, "initialize", initialize_params(__version__), pump=True)
+            result = await self._initialize(agent)
             agent.info = result.get("agentInfo") or {}
             agent.capabilities = result.get("agentCapabilities") or {}
             return await self._remember(agent, turns)
@@ -55,20 +55,15 @@ class Ladder:
             await asyncio.shield(agent.connection.close())
             raise
 
+    async def _initialize(self, agent: Agent) -> dict[str, Any]:
+        """Send the request that starts the process; there is a stream to read only from then on."""
+        made = await post(self._journal, agent, "initialize", initialize_params(__version__))
+        self._start_pump(agent)
+        return await answer(made)
+
     def take_update(self, message: Json) -> None:
         """Keep an update that may belong to a replay."""
         self._replayed.append((message.get("params") or {}).get("update") or {})
-
-    async def call(self, agent: Agent, method: str, params: Json, *, pump: bool = False) -> dict[str, Any]:
-        """Send a request that belongs to no turn and wait for its stored answer."""
-        call = agent.peer.request(method, params)
-        await self._journal.commit([draft("out", "request", call.envelope, None, method=method)])
-        await agent.connection.post(call.envelope)
-        if pump:
-            self._start_pump(agent)
-        async with asyncio.timeout(SETUP_SECONDS):
-            result = await call.result
-        return result or {}
 
     async def _remember(self, agent: Agent, turns: Sequence[TurnRecord]) -> Resumed:
         earlier = self._record.agent_session_id
@@ -78,7 +73,7 @@ class Ladder:
             for tier in ("resume", "load"):
                 if agent.offers(tier) and await self._restore(agent, tier, place, turns):
                     return Resumed(agent, "resume" if tier == "resume" else "load")
-        result = await self.call(agent, "session/new", place)
+        result = await call(self._journal, agent, "session/new", place)
         agent.session_id = str(result.get("sessionId") or "")
         agent.take_setup(result)
         embedded = bool((agent.capabilities.get("promptCapabilities") or {}).get("embeddedContext"))
@@ -93,7 +88,7 @@ class Ladder:
         while True:
             params = {"cwd": self._record.workspace} | ({"cursor": cursor} if cursor else {})
             try:
-                page = await self.call(agent, "session/list", params)
+                page = await call(self._journal, agent, "session/list", params)
             except AgentFailed:
                 return False
             if any(session.get("sessionId") == session_id for session in page.get("sessions") or ()):
@@ -105,7 +100,7 @@ class Ladder:
     async def _restore(self, agent: Agent, tier: str, place: Json, turns: Sequence[TurnRecord]) -> bool:
         self._replayed.clear()
         try:
-            result = await self.call(agent, f"session/{tier}", {"sessionId": agent.session_id, **place})
+            result = await call(self._journal, agent, f"session/{tier}", {"sessionId": agent.session_id, **place})
         except (AgentError, TimeoutError) as error:
             if agent.dead is not None:
                 raise
@@ -124,13 +119,32 @@ def _matches(replayed: Sequence[Json], turns: Sequence[TurnRecord]) -> bool:
     return all(any(prompt_text(turn.prompt).strip() in words for words in heard) for turn in turns)
 
 
-async def apply_settings(agent: Agent, record: SessionRecord, call: Callable[..., Any]) -> None:
+async def apply_settings(agent: Agent, record: SessionRecord, journal: Journal) -> None:
     """Set model, mode and effort as the session wants them; no tier keeps them reliably."""
     for name in ("model", "mode", "effort"):
         value = getattr(record, name)
         if value is not None and (wanted := agent.setting(name, value)):
             method, params = wanted
-            agent.take_setup(await call(agent, method, params))
+            agent.take_setup(await call(journal, agent, method, params))
+
+
+async def call(journal: Journal, agent: Agent, method: str, params: Json) -> dict[str, Any]:
+    """Send a request that belongs to no turn and wait for its stored answer."""
+    return await answer(await post(journal, agent, method, params))
+
+
+async def post(journal: Journal, agent: Agent, method: str, params: Json) -> Call:
+    """Store a request and send it."""
+    made = agent.peer.request(method, params)
+    await journal.commit([draft("out", "request", made.envelope, None, method=method)])
+    await agent.connection.post(made.envelope)
+    return made
+
+
+async def answer(made: Call) -> dict[str, Any]:
+    """Wait for the answer to a request of the set-up."""
+    async with asyncio.timeout(SETUP_SECONDS):
+        return await made.result or {}
 
 
 def readable(error: BaseException) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from session_widgets.model import Event, ExecResult, Json
 from session_widgets.sessions import display
@@ -240,8 +239,8 @@ class Session:
         for request in self.pending:
             request.answer(ask(request))
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        return display.draw(self, **options)
+    def _ipython_display_(self) -> None:
+        display.draw(self)
 
     def __repr__(self) -> str:
         return f"Session({self.id!r}, harness={self.harness!r}, sandbox={self.sandbox!r}, status={self.status!r})"
