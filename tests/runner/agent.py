@@ -40,7 +40,9 @@ def flood(count):
 def children():
     """One child that ignores TERM, and a grandchild in a session of its own without a parent."""
     stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
-    code = "import subprocess; print(subprocess.Popen(['sleep', '600'], stdout=-3, stderr=-3, start_new_session=True).pid)"
+    code = (
+        "import subprocess; print(subprocess.Popen(['sleep', '600'], stdout=-3, stderr=-3, start_new_session=True).pid)"
+    )
     strayed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     say(f"{stubborn.pid} {strayed.strip()}")
 

@@ -23,11 +23,11 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunnerProcess]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., RunnerProcess]]:
-    """Start a runner with settings of its own; the same directory each time."""
+    """Start a runner with settings of its own; the same name finds the same files again."""
     started: list[RunnerProcess] = []
 
-    def start(**settings: Any) -> RunnerProcess:
-        started.append(RunnerProcess(tmp_path / "runner", **settings))
+    def start(name: str = "runner", **settings: Any) -> RunnerProcess:
+        started.append(RunnerProcess(tmp_path / name, **settings))
         return started[-1]
 
     yield start

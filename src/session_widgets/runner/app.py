@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +21,14 @@ from session_widgets.runner.children import Children
 from session_widgets.runner.config import Config
 from session_widgets.runner.connections import Connections
 from session_widgets.runner.fs_routes import FsRoutes
-from session_widgets.runner.problems import Problem, answer_bug, answer_problem, answer_unknown_route, over_limit
+from session_widgets.runner.problems import (
+    Problem,
+    answer_bug,
+    answer_nobody,
+    answer_problem,
+    answer_unknown_route,
+    over_limit,
+)
 from session_widgets.runner.process_routes import ProcessRoutes
 from session_widgets.runner.processes import Processes
 from session_widgets.version import __version__
@@ -46,7 +53,12 @@ class Runner:
             *FsRoutes(config).routes,
             *ProcessRoutes(self.processes).routes,
         ]
-        handlers = {Problem: answer_problem, HTTPException: answer_unknown_route, Exception: answer_bug}
+        handlers = {
+            Problem: answer_problem,
+            HTTPException: answer_unknown_route,
+            ClientDisconnect: answer_nobody,
+            Exception: answer_bug,
+        }
         self.gate = Gate(Starlette(routes=routes, exception_handlers=handlers), config)
 
     async def about(self, _: Request) -> Response:

@@ -17,6 +17,7 @@ from session_widgets.runner.guard import MARK, Guard
 
 PR_SET_CHILD_SUBREAPER = 36
 STDOUT, STDERR = 1, 2
+KILL_SECONDS = 5.0
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -113,11 +114,11 @@ class Child(asyncio.SubprocessProtocol):
             os.killpg(self.pid, number)
 
     async def stop(self, grace: float) -> None:
-        """TERM the group, KILL it after `grace` seconds, and wait for the end."""
+        """TERM the group, KILL what is left of it once its leader ended or after `grace` seconds; wait for the end."""
         self.signal(signal.SIGTERM)
-        if not await happens(self.exited, grace):
-            self.signal(signal.SIGKILL)
-            await happens(self.exited, 5)
+        await happens(self.exited, grace)
+        self.signal(signal.SIGKILL)
+        await happens(self.exited, KILL_SECONDS)
 
     async def ended(self, grace: float) -> int:
         """Wait for the exit, then up to `grace` seconds for output that a grandchild may hold open."""

@@ -103,6 +103,11 @@ async def answer_unknown_route(_: Request, error: Exception) -> Response:
     return Problem(status, "invalid_request", words).response()
 
 
+async def answer_nobody(_: Request, __: Exception) -> Response:
+    """Exception handler for clients that left in the middle of their request."""
+    return Response(status_code=400)
+
+
 async def answer_bug(_: Request, error: Exception) -> Response:
     """Exception handler for everything else; the traceback goes to the log, not to the client."""
     return Problem(500, "stream_error", f"internal error ({type(error).__name__})").response()

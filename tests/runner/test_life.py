@@ -1,0 +1,190 @@
+"""Start, door, sleep and death of a runner."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+
+from runner.harness import TOKEN, alive, write_config
+from support import until
+
+
+def test_healthy_quickly_and_small(start):
+    started = time.monotonic()
+    runner = start()
+    health = runner.http.get("/v1/health").json()
+    seconds = time.monotonic() - started
+    assert health["status"] == "ok"
+    assert health["nonce"] == runner.nonce
+    assert health["pid"] == runner.process.pid
+    assert health["features"] == ["async-post", "journal", "ack", "snapshots", "watch"]
+    assert health["uptimeMs"] >= 0
+    assert seconds < 0.8, f"healthy after {seconds:.2f} s"
+    assert psutil.Process(runner.process.pid).memory_info().rss < 70e6
+
+
+def test_nothing_heavy_is_imported():
+    heavy = {"pydantic", "acp", "duckdb", "pandas", "httpx", "watchfiles"}
+    imports = "import sys, session_widgets.runner.__main__, session_widgets.runner.app"
+    code = f"{imports}; print([*({heavy} & set(sys.modules))])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}, {"authorization": "Bearer"}],
+)
+@pytest.mark.parametrize("path", ["/", "/v1/health", "/v1/acp", "/v1/fs/entries", "/v1/nope", "/v1/processes"])
+def test_no_way_in_without_the_token(runner, path, headers):
+    answer = httpx.get(runner.url + path, headers=headers)
+    assert answer.status_code == 401
+    assert answer.json()["type"] == "urn:sandbox-agent:error:token_invalid"
+    assert answer.json()["details"] == {"message": "missing or invalid bearer token"}
+
+
+def test_a_token_in_the_address_is_for_websockets_alone(runner):
+    assert httpx.get(f"{runner.url}/v1/health?access_token={TOKEN}").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("http://127.0.0.1:1", 403),
+        ("http://evil.example:PORT", 403),
+        ("http://127.0.0.1:PORT", 200),
+    ],
+)
+def test_pages_of_other_origins_are_refused(runner, origin, status):
+    headers = {"origin": origin.replace("PORT", str(runner.port))}
+    assert runner.http.get("/v1/health", headers=headers).status_code == status
+
+
+def test_a_page_that_rebinds_its_name_to_this_machine_is_refused(runner):
+    host = f"evil.example:{runner.port}"
+    assert runner.http.get("/v1/health", headers={"host": host, "origin": f"http://{host}"}).status_code == 403
+
+
+def test_no_secret_in_arguments_log_or_ready_file(start):
+    runner = start()
+    runner.open("c")
+    runner.http.get("/v1/acp/none")
+    runner.stop(signal.SIGTERM)
+    again = start()
+    assert TOKEN not in " ".join(psutil.Process(again.process.pid).cmdline())
+    assert TOKEN not in again.ready.read_text()
+    assert TOKEN not in again.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode", "words"),
+    [
+        ({}, 0o644, "chmod 600"),
+        ({"token": ""}, 0o600, "token"),
+        ({"nonsense": 1}, 0o600, "nonsense"),
+        ({"limits": {"maxNonsense": 1}}, 0o600, "maxNonsense"),
+        ({"limits": {"maxAgents": "many"}}, 0o600, "maxAgents"),
+        ({"root": "/nowhere/at/all"}, 0o600, "/nowhere/at/all"),
+    ],
+)
+def test_a_bad_config_is_refused_with_the_reason(tmp_path, settings, mode, words):
+    config = write_config(tmp_path, **settings)
+    config.chmod(mode)
+    command = [sys.executable, "-m", "session_widgets.runner", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_runners_do_not_share_a_state_directory(start):
+    runner = start()
+    command = [sys.executable, "-m", "session_widgets.runner", "--config", str(runner.directory / "config.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2
+    assert "another runner uses" in done.stderr
+    assert runner.http.get("/v1/health").status_code == 200
+
+
+def family(runner) -> list[int]:
+    """Start every sort of process below a runner and return their ids."""
+    runner.open("c")
+    runner.prompt("c", "children", "a")
+    stubborn, strayed = map(int, runner.texts("c", last=3)[0].split())
+    runner.prompt("c", "stubborn", "b")
+    shell = runner.http.post("/v1/processes", json={"command": "sh", "args": ["-c", "sleep 601 & sleep 602"]}).json()
+    bare = runner.http.post("/v1/processes", json={"command": "env", "args": ["-i", "sleep", "603"]}).json()
+    terminal = runner.http.post("/v1/processes", json={"command": "sleep", "args": ["604"], "tty": True}).json()
+    until(lambda: psutil.Process(bare["pid"]).cmdline()[0] == "sleep")
+    pids = {stubborn, strayed, shell["pid"], bare["pid"], terminal["pid"], *runner.carriers()}
+    assert len(pids) >= 8
+    return sorted(pids)
+
+
+def test_ctrl_c_stops_it(start):
+    runner = start()
+    runner.open("c")
+    assert runner.stop(signal.SIGINT) < 2
+    assert runner.process.returncode == 0
+    assert not runner.carriers()
+
+
+def test_a_stopped_runner_leaves_no_process(start):
+    runner = start()
+    pids = family(runner)
+    with runner.stream("/v1/acp/c", last_event_id="4") as stream:
+        runner.process.send_signal(signal.SIGTERM)
+        last = [json.loads(data) for event, _, data in stream if event == "message"]
+    assert last[-1]["method"] == "_adapter/agent_exited"
+    assert runner.process.wait(10) == 0
+    assert not [pid for pid in pids if alive(pid)]
+    assert not runner.ready.exists()
+
+
+def test_a_killed_runner_leaves_no_process(start):
+    runner = start()
+    pids = family(runner)
+    runner.stop(signal.SIGKILL)
+    until(lambda: not [pid for pid in pids if alive(pid)], seconds=5, what="the end of all processes")
+
+
+def test_it_sleeps_when_nothing_happens_and_only_then(start):
+    runners = {name: start(name, idle_seconds=1) for name in ("nothing", "stream", "agent", "process")}
+    for runner in runners.values():
+        runner.open("c")
+    runners["agent"].prompt("c", "hang", wait=False)
+    runners["process"].http.post("/v1/processes", json={"command": "sleep", "args": ["60"]})
+    with runners["stream"].stream("/v1/acp/c"):
+        assert runners["nothing"].process.wait(10) == 0
+        assert not runners["nothing"].carriers()
+        with pytest.raises(subprocess.TimeoutExpired):
+            runners["process"].process.wait(2.5)
+        for name in ("stream", "agent", "process"):
+            assert runners[name].process.poll() is None, name
+
+
+def test_orphans_are_collected(start):
+    """A container's first process inherits every orphan; none may stay as a zombie."""
+    runner = start()
+    code = "import subprocess; print(subprocess.Popen(['sleep', '0.1'], stdout=-3, start_new_session=True).pid)"
+    body = {"command": sys.executable, "args": ["-c", code]}
+    pid = int(runner.http.post("/v1/processes/run", json=body).json()["stdout"])
+    until(lambda: not psutil.pid_exists(pid), what="the end of the orphan")
+
+
+def test_too_many_requests_name_the_limit(start):
+    runner = start(limits={"maxRequests": 2})
+    runner.open("c")
+    with runner.stream("/v1/acp/c"), runner.stream("/v1/acp/c"):
+        answer = runner.http.get("/v1/health")
+        assert answer.status_code == 503
+        assert answer.json()["limit"] == "maxRequests"
+    until(lambda: runner.http.get("/v1/health").status_code == 200)
