@@ -359,7 +359,7 @@ class _Turn:
 
     def _end(self, event: Event) -> None:
         note = event.payload
-        status = note.get("status")
+        status = as_text(note.get("status"))
         self._set(
             status=cast("TurnStatus", status if status in {"completed", "cancelled"} else "failed"),
             ended_at=event.ts,
@@ -439,7 +439,7 @@ def _without_text(blocks: Iterable[Json]) -> tuple[Json, ...]:
 
 
 def _file_change(value: Json) -> FileChange:
-    change, size = value.get("change"), value.get("size")
+    change, size = as_text(value.get("change")), value.get("size")
     return FileChange(
         path=as_text(value.get("path")) or "",
         change=cast("Any", change if change in {"created", "deleted"} else "modified"),
