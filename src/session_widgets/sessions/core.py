@@ -166,16 +166,19 @@ class SessionCore:
 
     async def ready_sandbox(self) -> Sandbox:
         """Return a sandbox whose runner answers: the one in use, the recorded one, or, if that is gone, a new one."""
+        return (await self.probe_sandbox())[0]
+
+    async def probe_sandbox(self) -> tuple[Sandbox, list[str]]:
+        """Return a sandbox whose runner answers, with the ids of the agent connections that live in it."""
         self._check_usable()
         async with self._sandbox_lock:
             if self.sandbox is not None:
                 try:
-                    await self.sandbox.runner.health()
-                    return self.sandbox
+                    return self.sandbox, await self.sandbox.runner.connections()
                 except TransportError:
                     await self.drop_sandbox()
             self.sandbox = await self._attach_or_create()
-            return self.sandbox
+            return self.sandbox, await self.sandbox.runner.connections()
 
     async def _attach_or_create(self) -> Sandbox:
         self.workspace.make()
@@ -197,21 +200,21 @@ class SessionCore:
         agents = {self._harness.id: self._harness.command(root)}
         return await self._provider.create(SandboxSpec(self.record.id, root, agents), announce)
 
-    async def ready_agent(self, sandbox: Sandbox, turns: Sequence[TurnRecord]) -> Resumed:
-        """Return an agent that has the session's memory; warm if its process still runs."""
-        live = await sandbox.runner.connections()
+    async def ready_agent(self, sandbox: Sandbox, live: Sequence[str]) -> Resumed:
+        """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
         agent = self.agent
         if agent is None or agent.dead is not None or agent.id not in live:
             await self._drop_agent()
             agent = await self.rejoin(sandbox) if self.record.connection in live else None
         if agent is None:
-            return await self._start_agent(sandbox, turns)
+            return await self._start_agent(sandbox)
         await apply_settings(agent, self.record, self.journal)
         return Resumed(agent, "warm")
 
-    async def _start_agent(self, sandbox: Sandbox, turns: Sequence[TurnRecord]) -> Resumed:
+    async def _start_agent(self, sandbox: Sandbox) -> Resumed:
+        turns = await asyncio.to_thread(self.store.turns, self.record.id)
         ladder = Ladder(self.record, self.journal, lambda agent: self._start_pump(agent, ladder))
-        resumed = await ladder.start(await sandbox.endpoint(), turns)
+        resumed = await ladder.start(await sandbox.endpoint(), [turn for turn in turns if turn.status == "completed"])
         agent = resumed.agent
         try:
             await apply_settings(agent, self.record, self.journal)

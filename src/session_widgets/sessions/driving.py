@@ -93,10 +93,8 @@ class Driver:
 
     async def _dispatch(self) -> dict[str, Any]:
         core, index = self._core, self._turn.index
-        sandbox = await core.ready_sandbox()
-        earlier = [turn for turn in await asyncio.to_thread(core.store.turns, core.record.id) if turn.index < index]
-        completed = [turn for turn in earlier if turn.status == "completed"]
-        resumed = await core.ready_agent(sandbox, completed)
+        sandbox, live = await core.probe_sandbox()
+        resumed = await core.ready_agent(sandbox, live)
         agent = self._agent = resumed.agent
         await sandbox.runner.snapshot(self._snapshot)
         blocks = ([resumed.history] if resumed.history else []) + list(self._record.prompt)
@@ -129,8 +127,8 @@ class Driver:
         for event in events:
             if event.direction == "in" and event.method == "session/prompt" and event.kind == "response":
                 return dict(event.payload.get("result") or {})
-        sandbox = await core.ready_sandbox()
-        if core.record.connection not in await sandbox.runner.connections():
+        sandbox, live = await core.probe_sandbox()
+        if core.record.connection not in live:
             raise SessionWidgetsError(
                 "the agent's process ended while nobody was attached: the sandbox's runner was stopped or restarted"
             )
@@ -160,12 +158,11 @@ class Driver:
         ended = note("turn_ended", payload, turn=index, source=f"turn:{index}:end")
         try:
             await core.journal.commit([ended])
-            record = (await asyncio.to_thread(core.store.turns, core.record.id))[index - 1]
         except StoreError as failure:
             text = f"{error or ''} The transcript could not be stored: {failure}".strip()
             self._turn.fail_unsaved(ended, text)
         else:
-            self._turn.finish(record)
+            self._turn.finish()
         core.turn_over()
 
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:

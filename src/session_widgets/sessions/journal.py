@@ -77,8 +77,12 @@ class Journal:
             return written
 
     async def _publish_stored(self) -> None:
-        while page := await asyncio.to_thread(self.store.events, self.session_id, self.cursor, PAGE):
-            self._publish(page)
+        full = True
+        while full:
+            page = await asyncio.to_thread(self.store.events, self.session_id, self.cursor, PAGE)
+            full = len(page) == PAGE
+            if page:
+                self._publish(page)
 
     def _publish(self, events: list[Event]) -> None:
         self.cursor = events[-1].seq

@@ -15,6 +15,8 @@ from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.journal import Journal
 
 LINGER_SECONDS = 0.02
+STREAK = 3
+"""Small batches in a row after which the pump waits a moment to make them larger."""
 FULL_BATCH = 500
 ACK_EVERY = 2_000
 BUSY_RETRIES = 6
@@ -43,6 +45,7 @@ class Pump:
 
     async def run(self) -> None:
         """Return when the agent has exited; raise what made the stream end otherwise."""
+        streak = 0
         async for batch in self._agent.connection.batches():
             urgent = False
             for part in self._by_turn(batch):
@@ -53,7 +56,8 @@ class Pump:
             await self._acknowledge(batch, urgent)
             if self._agent.dead is not None:
                 return
-            if not urgent and len(batch) < FULL_BATCH:
+            streak = 0 if urgent or len(batch) >= FULL_BATCH else streak + 1
+            if streak > STREAK:
                 await asyncio.sleep(LINGER_SECONDS)
 
     def _by_turn(self, batch: list[Received]) -> Iterator[list[Received]]:

@@ -189,9 +189,9 @@ class Turn:
                     self._last_seq = event.seq
                     fold.feed(event)
 
-    def finish(self, record: TurnRecord) -> None:
-        """Take the stored end in and wake everyone; called by the session alone."""
-        self._record = record
+    def finish(self, record: TurnRecord | None = None) -> None:
+        """Take the stored end in, or the one that was fed, and wake everyone; called by the session alone."""
+        self._record = record or self._now()
         self._ended.set()
         self.notify()
         self._fold = None
