@@ -66,6 +66,7 @@ class Scripted:
         self.answers: list[tuple[str, str]] = []
         self.cancelled = 0
         self.turn = 0
+        self.status = "idle"
         self.pending: list[Any] = []
         self._watchers: list[Callable[[list[Event]], None]] = []
         self.note("session_opened", harness="demo", sandbox="local", workspace=str(root), title=title)

@@ -19,7 +19,8 @@ export function tool(ui: Ui, step: Step, call: Tool): TemplateResult {
       @click=${() => ui.toggle(key, byDefault)}>
       ${icon(toolIcon(call.kind))}
       <bdi class="sw-tool-title ${call.command ? "sw-mono" : ""}" title=${line(call.title, 300)}>${line(call.command ?? call.title, 300)}</bdi>
-      ${totals(call)}
+      ${open ? nothing : totals(call)}
+      <span class="sw-tool-spring"></span>
       ${decisionMark(call.permission)}
       ${statusMark(step, call)}
       ${body ? icon("chevron", "sw-chevron") : nothing}
@@ -47,11 +48,12 @@ export function details(ui: Ui, step: Step, call: Tool, key: string): TemplateRe
 }
 
 function hasBody(call: Tool): boolean {
-  return Boolean(call.input || call.blocks.length || (call.command && call.command.length > 70));
+  return Boolean((call.input && !call.command) || call.blocks.length || (call.command && call.command.length > 70));
 }
 
 function opensByItself(step: Step, call: Tool): boolean {
   if (step.status === "failed") return true;
+  if (stateOf(step, call) === "waiting") return false; // the request shows it in full
   const diffs = call.blocks.filter((block) => block.type === "diff");
   if (diffs.length) return diffs.reduce((sum, block) => sum + rowsOf(block).rows.length, 0) <= SHORT_DIFF;
   if (call.kind !== "execute") return false;
@@ -92,11 +94,17 @@ function statusMark(step: Step, call: Tool): TemplateResult {
 function decisionMark(permission: Permission | null): TemplateResult | typeof nothing {
   if (!permission || permission.outcome === null) return nothing;
   const option = permission.options.find((option) => option.id === permission.option);
-  const by = permission.by && permission.by !== "user" ? ` by ${permission.by}` : "";
+  const by = decider(permission.by ?? "user");
   const words = option ? decision(option.kind) : "Not answered";
   const refused = !option || option.kind.startsWith("reject");
   const title = [option?.name, permission.reason].filter(Boolean).join(": ");
-  return html`<span class="sw-tag ${refused ? "sw-tag-bad" : ""}" title=${line(title)}>${words}${line(by, 40)}</span>`;
+  return html`<span class="sw-tag ${refused ? "sw-tag-bad" : ""}" title=${line(title)}>${words}${by}</span>`;
+}
+
+function decider(by: string): string {
+  if (by === "user") return "";
+  if (by === "user:cell") return " in the cell";
+  return by.startsWith("policy") ? " by policy" : ` by ${line(by, 40)}`;
 }
 
 function decision(kind: string): string {

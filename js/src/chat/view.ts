@@ -36,7 +36,10 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     redraw();
   });
   const tick = setInterval(() => client.transcript.running && redraw(), 1000);
-  const resized = new ResizeObserver(() => following && scrollToEnd());
+  const resized = new ResizeObserver(() => {
+    fitComposer();
+    if (following) scrollToEnd();
+  });
   resized.observe(box);
   draw();
 
@@ -90,8 +93,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
 
   function draw(): void {
     render(view(), box);
-    const area = box.querySelector("textarea");
-    if (area) fit(area);
+    fitComposer();
     const element = scroller();
     if (!element) return;
     if (following) scrollToEnd();
@@ -99,6 +101,11 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
       element.scrollTop = element.scrollHeight - grip;
       grip = undefined;
     }
+  }
+
+  function fitComposer(): void {
+    const area = box.querySelector("textarea");
+    if (area) fit(area);
   }
 
   function view(): TemplateResult {
@@ -177,8 +184,9 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
 
 /** Grow with the text, up to a third of the panel. */
 function fit(area: HTMLTextAreaElement): void {
-  if (area.dataset["fitted"] === area.value && area.style.height) return;
-  area.dataset["fitted"] = area.value;
+  const state = `${area.clientWidth} ${area.value}`;
+  if (area.dataset["fitted"] === state || !area.clientWidth) return;
+  area.dataset["fitted"] = state;
   area.style.height = "auto";
-  if (area.scrollHeight) area.style.height = `${Math.min(area.scrollHeight, 180)}px`;
+  area.style.height = `${Math.min(area.scrollHeight, 180)}px`;
 }

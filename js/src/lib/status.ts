@@ -4,7 +4,7 @@ import { line } from "./text.ts";
 import type { Transcript } from "./transcript.ts";
 
 export interface Status {
-  tone: "idle" | "active" | "waiting" | "failed";
+  tone: "idle" | "stopped" | "active" | "waiting" | "failed";
   words: string;
   /** When what it does began, kernel time; undefined when it does nothing. */
   since?: number;
@@ -26,7 +26,7 @@ export function statusOf(transcript: Transcript): Status {
   const turn = section?.turn;
   if (!section || !turn) return { tone: "idle", words: "Ready" };
   if (turn.status === "failed") return { tone: "failed", words: "Failed" };
-  if (turn.status === "cancelled") return { tone: "idle", words: "Stopped" };
+  if (turn.status === "cancelled") return { tone: "stopped", words: "Stopped" };
   if (turn.status !== "running") return { tone: "idle", words: "Ready" };
   const waiting = transcript.pending.length;
   if (waiting) return { tone: "waiting", words: "Waiting for your permission", since: turn.started };

@@ -50,6 +50,9 @@ export function mountPanel(root: HTMLElement, client: Client, shared: { composer
     }
   }
 
+  const unsubscribe = client.subscribe(() => {
+    panel.dataset["waiting"] = String(client.transcript.pending.length > 0);
+  });
   const follow = () => place(Number(model.get("divider") ?? 0.62));
   model.on("change:divider", follow);
   follow();
@@ -81,6 +84,7 @@ export function mountPanel(root: HTMLElement, client: Client, shared: { composer
   });
 
   return () => {
+    unsubscribe();
     model.off("change:divider", follow);
     unmountChat();
     filesView.dispose();

@@ -66,7 +66,7 @@ class SessionWidget(anywidget.AnyWidget):
             self._workspace.open()
 
     def _receive(self, _: Any, content: Mapping[str, Any], buffers: Buffers) -> None:
-        self._session._buttons_live = threading.current_thread() is not threading.main_thread()
+        self._session._buttons_live = self._hears_during_cells()
         match content.get("kind"):
             case "hello":
                 self._open()
@@ -77,6 +77,14 @@ class SessionWidget(anywidget.AnyWidget):
                 self._rpc.call(content, buffers)
             case "cancel":
                 self._rpc.cancel(content)
+
+    def _hears_during_cells(self) -> bool:
+        """Whether a click reaches Python while a cell blocks: ipykernel 7.1 to 7.3 deliver it on a thread of its own.
+
+        7.4 may do so once and not the next time: it sends a message to the thread that last published on this comm.
+        """
+        apart = threading.current_thread() is not threading.main_thread()
+        return apart and not hasattr(self.comm, "_reply_subshell_for")
 
     def _on_events(self, events: list[Event]) -> None:
         self._workspace.watch(events)

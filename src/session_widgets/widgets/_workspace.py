@@ -22,6 +22,7 @@ _MAX_ENTRIES = 1000
 _MAX_FOLDERS = 40
 _MAX_UPLOAD = 512 * 1024 * 1024
 _REFRESH_PAUSE = 0.5
+_AT_REST = ("detached", "parked", "deleted")
 _TOUCHING = frozenset({"tool_call", "tool_call_update", "turn_ended", "permission_decision"})
 
 
@@ -96,6 +97,8 @@ class Workspace:
             time.sleep(_REFRESH_PAUSE)
 
     def _look(self, path: str) -> None:
+        if self._session.status in _AT_REST:
+            return  # to look would start the sandbox again
         item = self.listing(path)
         with self._lock:
             if path not in self._folders or (self._folders[path] == item["entries"] and not item["error"]):
