@@ -184,8 +184,12 @@ class Store:
     def rebuild(self, session_id: str | None = None) -> None:
         """Compute the derived tables again from the events, of one session or of all, in one transaction."""
         with self._file.transaction() as connection:
-            for each in [session_id] if session_id is not None else queries.all_session_ids(connection):
-                append.rebuild(connection, check_session_id(each))
+            if session_id is not None:
+                append.rebuild(connection, check_session_id(session_id))
+            else:
+                queries.clear(connection, queries.DERIVED)
+                for each in queries.all_session_ids(connection):
+                    append.rebuild(connection, each)
         self._ledger.forget()
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:

@@ -207,6 +207,12 @@ def delete_session(connection: Connection, session_id: str, tables: Iterable[str
         connection.execute(query, [session_id])
 
 
+def clear(connection: Connection, tables: Iterable[str]) -> None:
+    """Delete every row of the given tables."""
+    for table in tables:
+        connection.execute(f"truncate store.{table}")
+
+
 def all_session_ids(connection: Connection) -> list[str]:
     """Return the id of every session that has events."""
     query = "select distinct session_id from store.events order by session_id"

@@ -1,0 +1,158 @@
+"""Derived rows: the same however the events came, and the same again from raw."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from acp_captures import drafts as recorded
+from acp_captures import scenarios
+from session_widgets.fold import Fold
+from session_widgets.model import Draft
+from session_widgets.store.database import Store
+from support import shared
+
+from .drafting import chunk, derived, note, opened, update
+
+CAPTURES = Path(__file__).parent.parent / "fixtures" / "captures"
+
+
+def captures(root: Path) -> dict[str, list[Draft]]:
+    return {
+        f"{path.parent.name}-{path.stem}-{name}": recorded(lines)
+        for path in sorted(root.rglob("*.ndjson"))
+        for name, lines in scenarios(path).items()
+    }
+
+
+def pieces(drafts: list[Draft], chance: random.Random, longest: int) -> list[list[Draft]]:
+    """The same drafts in batches of random length."""
+    cut, start = [], 0
+    while start < len(drafts):
+        length = chance.randint(1, longest)
+        cut.append(drafts[start : start + length])
+        start += length
+    return cut
+
+
+def fill(stores: list[Store], sessions: dict[str, list[Draft]], seed: int, longest: int) -> None:
+    chance = random.Random(seed)
+    for name, drafts in sessions.items():
+        for batch in pieces(drafts, chance, longest):
+            chance.choice(stores).append(name, batch)
+
+
+def test_any_split_and_two_writers_and_rebuild_give_the_same_rows(tmp_path: Path) -> None:
+    sessions = captures(CAPTURES)
+    whole, split, first = (Store(tmp_path / f"{name}.duckdb") for name in ("whole", "split", "shared"))
+    second = Store(first.path)
+    try:
+        fill([whole], sessions, 0, 10_000)
+        fill([split], sessions, 1, 3)
+        fill([first, second], sessions, 2, 9)
+        expected = derived(whole)
+        assert all(expected.values()), "every table has rows"
+        assert derived(split) == expected
+        assert derived(first) == expected
+        second.rebuild()
+        assert derived(first) == expected
+    finally:
+        for each in (whole, split, first, second):
+            each.close()
+
+
+def test_every_capture_rebuilds_to_equal_rows(store: Store) -> None:
+    sessions = captures(shared("contracts/acp-captures"))
+    fill([store], sessions, 3, 10_000)
+    before = derived(store)
+    store.rebuild()
+    assert derived(store) == before
+    name = next(iter(sessions))
+    store.rebuild(name)
+    assert derived(store) == before
+
+
+def test_rebuild_repairs_what_was_damaged(store: Store) -> None:
+    fill([store], captures(CAPTURES), 4, 50)
+    before = derived(store)
+    with store._file.transaction() as connection:
+        for table in before:
+            connection.execute(f"delete from store.{table} where random() < 0.5")
+        connection.execute("insert into store.file_changes values ('ghost', 1, 'p', 'created', 1)")
+    assert derived(store) != before
+    store.rebuild()
+    assert derived(store) == before
+
+
+def test_typed_reads_equal_the_fold_at_every_moment(store: Store) -> None:
+    for name, drafts in captures(CAPTURES).items():
+        fold = Fold(name)
+        for batch in pieces(drafts, random.Random(name), 5):
+            for event in store.append(name, batch):
+                fold.feed(event)
+            assert tuple(store.steps(name)) == fold.steps
+            assert store.turns(name) == [fold.turn(turn) for turn in fold.turns]
+            assert store.session(name) == fold.session()
+        assert store.steps(name, 1) == [step for step in fold.steps if step.turn == 1]
+
+
+def started(number: int, turn: int) -> Draft:
+    return note("turn_started", number, turn=turn, prompt=[{"type": "text", "text": "go"}])
+
+
+def test_a_streaming_text_is_written_once_at_its_end(store: Store) -> None:
+    store.append("s", [opened(), started(2, 1)])
+    for number in range(1, 6):
+        store.append("s", [chunk(number)])
+    assert store.sql("select count(*) from v_steps where kind = 'message'").fetchall() == [(0,)]
+    assert store.steps("s")[1].text == "xxxxx"
+    store.append("s", [note("turn_ended", 3, turn=1, status="completed")])
+    assert store.sql("select text, status from v_steps where kind = 'message'").fetchall() == [("xxxxx", "completed")]
+    assert store.turns("s")[0].text == "xxxxx"
+
+
+def test_a_running_tool_call_is_there_from_its_first_moment(store: Store) -> None:
+    store.append("s", [opened(), started(2, 1)])
+    states: list[Any] = []
+    for number, status in enumerate(("pending", "in_progress", "completed"), 1):
+        store.append("s", [update("tool_call_update", number, toolCallId="t", status=status, title=f"at {status}")])
+        states += store.sql("select status, title from v_tool_calls").fetchall()
+    assert states == [(status, f"at {status}") for status in ("pending", "in_progress", "completed")]
+
+
+def test_late_events_of_an_old_turn_land_there(store: Store) -> None:
+    first = [opened(), started(2, 1), update("tool_call", 1, toolCallId="t", status="in_progress")]
+    first += [note("turn_ended", 3, turn=1, status="cancelled"), started(4, 2), chunk(2, turn=2)]
+    store.append("s", first)
+    store.append("s", [note("turn_ended", 5, turn=2, status="completed"), started(6, 3)])
+    store.append("s", [update("tool_call_update", 3, toolCallId="t", status="completed"), chunk(4, "late")])
+    steps = store.steps("s", 1)
+    assert [(step.kind, step.status, step.text) for step in steps[1:]] == [
+        ("tool_call", "completed", None),
+        ("message", "completed", "late"),
+    ]
+    store.append("s", [update("tool_call", 5, turn=9, toolCallId="odd"), chunk(6, turn=7)])
+    before = derived(store)
+    store.rebuild()
+    assert derived(store) == before
+
+
+def test_tokens_stand_once_in_llm_calls(store: Store) -> None:
+    usage = {"inputTokens": 5, "outputTokens": 7}
+    answer = Draft(
+        "in",
+        "response",
+        '{"result": {"stopReason": "end_turn", "usage": {"inputTokens": 5, "outputTokens": 7}}}',
+        "c1",
+        1,
+        1,
+        opened().ts,
+        "session/prompt",
+    )
+    store.append("s", [opened(model="m"), started(2, 1), answer, note("turn_ended", 3, turn=1, status="completed")])
+    store.append("s", [note("turn_ended", 4, turn=1, status="completed", usage=usage)])
+    store.append("s", [started(5, 2), note("turn_ended", 6, turn=2, status="completed")])
+    rows = store.sql("select llm_call_id, model, input_tokens, output_tokens, thought_tokens from llm_calls").fetchall()
+    assert rows == [("s/1", "m", 5, 7, None)], "a turn whose tokens nobody counted has no row"
+    assert store.sql("select input_tokens, cost from v_turns order by turn").fetchall() == [(5, None), (None, None)]
