@@ -56,7 +56,7 @@ class Census:
 
     def __init__(self, temporary: Path) -> None:
         self.mark = f"{os.getpid()}-{time.time_ns()}"
-        self.temporary = str(temporary)
+        self.temporary = f"{temporary}/"
         os.environ[self.VARIABLE] = self.mark
 
     def left(self, seconds: float = 10) -> list[str]:
@@ -72,7 +72,7 @@ class Census:
                 if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                     continue
                 command = " ".join(process.cmdline())
-                where = command + process.cwd()
+                where = f"{command} {process.cwd()}/"
                 if self.temporary in where or process.environ().get(self.VARIABLE) == self.mark:
                     yield f"pid {process.pid} (parent {process.ppid()}): {command[:300]}"
             except (psutil.NoSuchProcess, psutil.AccessDenied):

@@ -13,7 +13,6 @@ import pexpect
 import pytest
 
 import session_widgets as sw
-from support import until
 
 COMMAND = [str(Path(sys.executable).with_name("session-widgets"))]
 WRITE = "write a.txt <<EOT\nhello\nEOT\nsay done"
@@ -33,7 +32,7 @@ def cli(home):
         sw.open_session(session_id).delete()
 
 
-def test_run_streams_the_answer_and_leaves_files_and_events(cli, tmp_path):
+def test_run_streams_the_answer_and_goes_on_with_the_session(cli, tmp_path):
     place = tmp_path / "place"
     place.mkdir()
     done = cli("run", WRITE, "--session", "one", "--workspace", str(place), "--permissions", "allow_edits")
@@ -44,41 +43,31 @@ def test_run_streams_the_answer_and_leaves_files_and_events(cli, tmp_path):
     assert "--session one" in done.stdout
     assert (place / "a.txt").read_text() == "hello\n"
     assert sw.store().sql("select turn, status from v_turns where session_id = 'one'").fetchall() == [(1, "completed")]
-
-
-def test_run_goes_on_with_a_session(cli):
-    assert cli("run", "say first", "--session", "one").returncode == 0
-    done = cli("run", "remember", "--session", "one")
-    assert done.returncode == 0, done.stderr
-    assert "say first" in done.stdout
-    assert "turn 2 completed" in done.stdout
-
-
-def test_run_reads_a_prompt_from_standard_input(cli):
-    done = cli("run", "-", input="say from a pipe")
-    assert "from a pipe" in done.stdout
+    again = cli("run", "remember", "--session", "one")
+    assert "turn 2 completed" in again.stdout
+    assert "write a.txt" in again.stdout
 
 
 def test_json_is_one_event_a_line_and_nothing_else(cli):
-    done = cli("run", "say \u202e äß", "--session", "one", "--json")
+    done = cli("run", "-", "--json", input="say \u202e äß from a pipe")
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["seq"] for event in events] == list(range(events[0]["seq"], events[0]["seq"] + len(events)))
     assert {"turn_started", "agent_message_chunk", "turn_ended"} <= {event["kind"] for event in events}
     assert events[-1]["kind"] == "turn_ended"
+    assert "from a pipe" in json.loads(done.stdout.splitlines()[0])["payload"]["prompt"][0]["text"]
 
 
-def test_a_failed_turn_exits_1_and_says_why(cli):
-    done = cli("run", "fail out of ideas")
-    assert done.returncode == 1
-    assert "out of ideas" in done.stdout
-
-
-def test_a_crashed_agent_exits_1_and_says_its_code(cli):
-    done = cli("run", "crash 7")
-    assert done.returncode == 1
-    assert "7" in done.stdout
+def test_a_turn_that_fails_exits_1_and_says_why_and_the_next_one_works(cli):
+    failed = cli("run", "fail out of ideas", "--session", "one")
+    assert failed.returncode == 1
+    assert "out of ideas" in failed.stdout
+    crashed = cli("run", "crash 7", "--session", "one")
+    assert crashed.returncode == 1
+    assert "exited" in crashed.stdout
+    assert "7" in crashed.stdout
+    assert cli("run", "say better", "--session", "one").returncode == 0
 
 
 def test_without_a_terminal_what_would_be_asked_is_rejected_and_the_reason_is_said(cli, tmp_path):
@@ -88,21 +77,22 @@ def test_without_a_terminal_what_would_be_asked_is_rejected_and_the_reason_is_sa
     assert sw.store().sql("select option_kind from v_permissions").fetchall() == [("reject_once",)]
 
 
-@pytest.mark.parametrize(("key", "kind"), [("o", "allow_once"), ("a", "allow_always"), ("r", "reject_once")])
-def test_in_a_terminal_permission_is_asked(cli, tmp_path, key, kind):
-    child = pexpect.spawn(
-        COMMAND[0], ["run", WRITE, "--session", "one", "--workspace", str(tmp_path)], encoding="utf-8", timeout=30
-    )
-    child.expect(r"\+hello")
-    child.expect(r"Allow\?.*: ")
-    assert not (tmp_path / "a.txt").exists()
-    child.sendline(key)
-    child.expect("turn 1 completed")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
-    assert (tmp_path / "a.txt").exists() == (key != "r")
-    assert sw.store().sql("select option_kind from v_permissions").fetchall() == [(kind,)]
+def test_in_a_terminal_permission_is_asked(cli, tmp_path):
+    arguments = ["run", WRITE, "--session", "one", "--workspace", str(tmp_path)]
+    for key in ("r", "o", "a"):
+        child = pexpect.spawn(COMMAND[0], arguments, encoding="utf-8", timeout=30)
+        child.expect(r"\+hello")
+        child.expect(r"Allow\?.*: ")
+        assert not (tmp_path / "a.txt").exists()
+        child.sendline(key)
+        child.expect("turn . completed")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+        assert (tmp_path / "a.txt").exists() == (key != "r")
+        (tmp_path / "a.txt").unlink(missing_ok=True)
+    answers = sw.store().sql("select option_kind, decided_by from v_permissions order by turn").fetchall()
+    assert answers == [(kind, "user:cell") for kind in ("reject_once", "allow_once", "allow_always")]
 
 
 def test_ctrl_c_at_the_question_cancels_the_turn(cli, tmp_path):
@@ -120,10 +110,7 @@ def test_ctrl_c_cancels_the_turn_and_leaves_the_session_usable(cli):
     command = [*COMMAND, "run", "say started\nwait 60", "--session", "one"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if "started" in line:
-                break
-            until(lambda: True)
+        assert any("started" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
     assert process.returncode == 130

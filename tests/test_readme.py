@@ -24,6 +24,9 @@ def no_session_left():
         sw.open_session(record[0]).delete()
 
 
+@pytest.mark.filterwarnings(
+    "ignore:The inplace keyword in DataFrame.drop"
+)  # DuckDB's own, for each TIMESTAMPTZ in df()
 @pytest.mark.parametrize("page", PAGES)
 def test_the_python_of_a_page_runs(page, no_session_left, capsys):
     names: dict[str, object] = {}
