@@ -38,7 +38,8 @@ class Journal:
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
         self._unsynced: list[int] = []
-        self._syncing: asyncio.Task[None] | None = None
+        self._syncing = asyncio.Lock()
+        self._synced = 0
         self._readers: set[asyncio.Event] = set()
         self.ended = False
         directory.mkdir(parents=True, exist_ok=True)
@@ -110,13 +111,14 @@ class Journal:
 
     async def sync(self) -> None:
         """Return once everything appended so far is on the disk."""
-        while self._syncing:
-            await asyncio.shield(self._syncing)
-        self._syncing = asyncio.create_task(self._sync())
-        try:
-            await asyncio.shield(self._syncing)
-        finally:
-            self._syncing = None
+        async with self._syncing:
+            if self._synced == self.last_id:
+                return
+            upto, rotated, self._unsynced = self.last_id, self._unsynced, []
+            await asyncio.to_thread(_fsync_all, [*rotated, self._fd], self.directory)
+            for fd in rotated:
+                os.close(fd)
+            self._synced = upto
 
     def end_readers(self) -> None:
         """Tell every reader that nothing more will come."""
@@ -160,12 +162,6 @@ class Journal:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._fd, rest) :]
-
-    async def _sync(self) -> None:
-        rotated, self._unsynced = self._unsynced, []
-        await asyncio.to_thread(_fsync_all, [*rotated, self._fd], self.directory)
-        for fd in rotated:
-            os.close(fd)
 
     def _wake(self) -> None:
         for event in self._readers:
