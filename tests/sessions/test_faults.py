@@ -1,0 +1,330 @@
+"""Bad days: killed kernels, killed runners, two kernels at once, a full disk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import session_widgets as sw
+from session_widgets.errors import SessionBusy, StoreError
+
+PRELUDE = """
+import json, sys, time
+import session_widgets as sw
+"""
+
+
+class Kernel:
+    """Another Python process with a session of its own; it prints one JSON value a line."""
+
+    def __init__(self, code):
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-c", PRELUDE + code], stdout=subprocess.PIPE, text=True, env=os.environ.copy()
+        )
+
+    def read(self):
+        line = self.process.stdout.readline()
+        assert line, f"the other kernel ended with {self.process.wait()}"
+        return json.loads(line)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def end(self):
+        out, _ = self.process.communicate(timeout=50)
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
+
+
+def runner_pid(session):
+    ref = session._core.record.sandbox_ref
+    return json.loads((Path(session.store.home) / "sandboxes" / ref.split(":")[1] / "process.json").read_text())["pid"]
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def exactly_once(events):
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+
+
+def test_kernel_killed_in_mid_turn(open_session):
+    """The turn goes on; the next kernel's session ends with every event exactly once."""
+    kernel = Kernel("""
+s = sw.open_session("s1", permissions="allow_all")
+t = s.start("say warm\\nstream 300\\nwait 1.5\\nstream 300\\nwrite after.txt <<EOT\\nx\\nEOT")
+while "chunk 100" not in t.text: time.sleep(0.01)
+print(json.dumps("now"))
+time.sleep(60)
+""")
+    assert kernel.read() == "now"
+    kernel.kill()
+    session = open_session()
+    assert session.status == "running"
+    turn = session.turns[-1].wait(30)
+    assert (turn.status, turn.error) == ("completed", None)
+    assert [change.path for change in turn.files] == ["after.txt"]
+    events = session.events()
+    exactly_once(events)
+    chunks = [e.payload["params"]["update"]["content"]["text"] for e in events if e.kind == "agent_message_chunk"]
+    assert "".join(chunks).count("chunk 299 ") == 2
+    assert sum(event.kind == "turn_ended" for event in events) == 1
+    assert session.send("remember").tier == "warm"
+
+
+def test_kernel_killed_while_a_permission_waits(open_session):
+    """The request waits for the next kernel; nothing approves it meanwhile."""
+    kernel = Kernel("""
+s = sw.open_session("s1", permissions="ask")
+t = s.start("write asked.txt <<EOT\\nx\\nEOT")
+while not s.pending: time.sleep(0.01)
+print(json.dumps("now"))
+time.sleep(60)
+""")
+    assert kernel.read() == "now"
+    kernel.kill()
+    session = open_session(permissions="ask")
+    turn = session.turns[-1]
+    wait_for(lambda: session.pending)
+    assert session.status == "waiting"
+    assert not (session.workspace / "asked.txt").exists()
+    assert session.pending[0].allow() is True
+    assert turn.wait(30).status == "completed"
+    assert (session.workspace / "asked.txt").read_text() == "x\n"
+
+
+def test_kernel_killed_between_commit_and_dispatch(open_session):
+    """A prompt that was stored but never sent is sent by the next kernel, once."""
+    kernel = Kernel("""
+import os, signal
+from session_widgets.sessions.core import SessionCore
+async def die(self): os.kill(os.getpid(), signal.SIGKILL)
+s = sw.open_session("s1", permissions="allow_all")
+s.send("say before")
+SessionCore.probe_sandbox = die
+print(json.dumps("now"))
+s.send("say never sent")
+""")
+    assert kernel.read() == "now"
+    kernel.process.wait(30)
+    kernel.process.stdout.close()
+    session = open_session()
+    assert session.turns[-1].wait(30).text == "never sent"
+    prompts = [e for e in session.events() if e.direction == "out" and e.method == "session/prompt"]
+    assert len(prompts) == 2
+
+
+def test_runner_killed_in_mid_turn(open_session):
+    """The turn fails with the cause, and the next prompt works, with its memory."""
+    session = open_session()
+    session.send("say first")
+    turn = session.start("wait 30")
+    wait_for(lambda: any(step.kind == "tool_call" for step in turn.steps))
+    os.kill(runner_pid(session), signal.SIGKILL)
+    turn.wait(20)
+    assert turn.status == "failed"
+    assert "runner" in turn.error
+    turn = session.send("remember")
+    assert turn.status == "completed"
+    assert "say first" in turn.text
+    assert turn.tier == "resume"
+
+
+def test_runner_killed_while_idle(open_session):
+    session = open_session()
+    session.send("say first")
+    os.kill(runner_pid(session), signal.SIGKILL)
+    assert [info.name for info in session.files.list()] == [".harness"]
+    assert "say first" in session.send("remember").text
+
+
+def test_runner_and_kernel_killed(open_session):
+    """Nobody is left to finish the turn: the next kernel says so and goes on."""
+    kernel = Kernel("""
+s = sw.open_session("s1", permissions="allow_all")
+t = s.start("say begun\\nwait 30")
+while "begun" not in t.text: time.sleep(0.01)
+print(json.dumps(json.load(open(next(s.store.home.glob("sandboxes/*/process.json"))))["pid"]))
+time.sleep(60)
+""")
+    pid = kernel.read()
+    kernel.kill()
+    os.kill(pid, signal.SIGKILL)
+    session = open_session()
+    turn = session.turns[-1]
+    turn.wait(30)
+    assert turn.status == "failed"
+    assert "ended" in turn.error
+    assert turn.text == "begun"
+    assert session.send("say on").text == "on"
+    exactly_once(session.events())
+
+
+def test_nothing_of_a_killed_runner_survives(open_session):
+    session = open_session()
+    turn = session.start("run sleep 300")
+    wait_for(lambda: any(step.status == "in_progress" for step in turn.steps))
+    runner = psutil.Process(runner_pid(session))
+    below = runner.children(recursive=True)
+    assert below
+    runner.kill()
+    _, alive = psutil.wait_procs(below, timeout=10)
+    assert alive == []
+    turn.wait(20)
+
+
+def test_two_kernels_one_session(open_session):
+    """The other kernel's turn is seen live, refused a rival, and stored once."""
+    session = open_session()
+    session.send("say mine")
+    seen = []
+    session.subscribe(seen.extend)
+    kernel = Kernel("""
+s = sw.open_session("s1", permissions="allow_all")
+t = s.start("say theirs\\nwait 2\\nsay done")
+while "theirs" not in t.text: time.sleep(0.01)
+print(json.dumps("now"))
+t.wait(30)
+print(json.dumps([t.status, t.text]))
+""")
+    assert kernel.read() == "now"
+    with pytest.raises(SessionBusy, match=f"{kernel.process.pid}"):
+        session.send("say rival")
+    code, answers = kernel.end()
+    assert (code, answers) == (0, [["completed", "theirs\n\ndone"]])
+    wait_for(lambda: seen and seen[-1].kind == "turn_ended" and seen[-1].turn == 2)
+    exactly_once(seen)
+    assert session.turns[-1].text == "theirs\n\ndone"
+    assert session.send("remember").text.startswith("2 earlier turns")
+    exactly_once(session.events())
+
+
+def test_the_first_answer_wins(open_session):
+    """Two kernels watch one permission; the second answer changes nothing and says so."""
+    session = open_session(permissions="ask")
+    turn = session.start("write a.txt <<EOT\nx\nEOT")
+    wait_for(lambda: session.pending)
+    kernel = Kernel("""
+s = sw.open_session("s1", permissions="ask")
+while not s.pending: time.sleep(0.01)
+request = s.pending[0]
+print(json.dumps("now"))
+while s.pending: time.sleep(0.01)
+print(json.dumps(request.reject()))
+""")
+    assert kernel.read() == "now"
+    assert session.pending[0].allow() is True
+    assert turn.wait(30).status == "completed"
+    assert kernel.end() == (0, [False])
+    decisions = [event for event in session.events() if event.kind == "permission_decision"]
+    assert [event.payload["option_kind"] for event in decisions] == ["allow_once"]
+    assert (session.workspace / "a.txt").exists()
+
+
+def test_two_kernels_stream_into_one_store(open_session):
+    """20,000 chunks each, a third process asking all the while: dense, complete, nobody blocked for more than 2 s."""
+    code = """
+s = sw.open_session({id!r}, permissions="allow_all")
+t = s.send("stream 20000")
+print(json.dumps([t.status, [e.seq for e in s.events()] == list(range(1, len(s.events()) + 1))]))
+s.park()
+"""
+    reader = Kernel("""
+worst = 0
+while True:
+    began = time.monotonic()
+    done = sw.store().sql("select count(*) from v_events where kind = 'turn_ended'").fetchall()[0][0]
+    worst = max(worst, time.monotonic() - began)
+    if done == 2: break
+    time.sleep(0.01)
+print(json.dumps(worst))
+""")
+    writers = [Kernel(code.format(id=name)) for name in ("k1", "k2")]
+    for writer in writers:
+        assert writer.end() == (0, [["completed", True]])
+    code, (worst,) = reader.end()
+    assert code == 0
+    assert worst < 2
+    rows = sw.store().sql(
+        "select session_id, count(*) from v_events where kind = 'agent_message_chunk' group by all order by all"
+    )
+    assert rows.fetchall() == [("k1", 20000), ("k2", 20000)]
+    open_session("k1")
+    open_session("k2")
+
+
+def test_fifty_thousand_chunks(open_session):
+    session = open_session()
+    turn = session.send("stream 50000")
+    assert turn.status == "completed"
+    exactly_once(session.events())
+    texts = [
+        event.payload["params"]["update"]["content"]["text"]
+        for event in session.events()
+        if event.kind == "agent_message_chunk"
+    ]
+    assert texts == [f"chunk {number} " for number in range(50000)]
+    assert turn.text == "".join(texts)
+
+
+@pytest.mark.needs("tmpfs")
+def test_full_disk_stops_the_turn_and_shows_nothing_that_is_not_stored(open_session, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], check=True)
+    try:
+        workspace = tmp_path / "elsewhere"
+        workspace.mkdir()
+        session = open_session("full", store=disk / "t.duckdb", workspace=workspace)
+        shown = []
+        session.subscribe(shown.extend)
+        session.send("say small")
+        ballast = disk / "ballast"
+        turn = session.start("say begin\nwait 1\nstream 30000")
+        wait_for(lambda: "begin" in turn.text)
+        with ballast.open("wb") as file:
+            try:
+                while file.write(b"x" * 65536):
+                    file.flush()
+            except OSError:
+                pass
+        turn.wait(40)
+        assert turn.status == "failed"
+        assert "disk is full" in turn.error
+        ballast.unlink()
+        stored = {event.seq: event for event in session.events()}
+        assert all(stored[event.seq] == event for event in shown)
+        exactly_once(session.events())
+        after = session.send("say room again")
+        assert (after.status, after.text) == ("completed", "room again")
+        session.delete()
+        session.store.close()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_store_held_by_somebody_else_is_named(open_session, monkeypatch):
+    session = open_session()
+    session.send("say x")
+    kernel = Kernel(f"""
+import duckdb
+held = duckdb.connect({str(session.store.path)!r})
+print(json.dumps("now"))
+time.sleep(60)
+""")
+    assert kernel.read() == "now"
+    with pytest.raises(StoreError, match=str(kernel.process.pid)):
+        session.send("say y")
+    kernel.kill()
+    assert session.send("say y").text == "y"
