@@ -83,6 +83,16 @@ time.sleep(60)
     assert session.send("remember").tier == "warm"
 
 
+def test_kernel_that_leaves_in_order_lets_the_turn_go_on(open_session):
+    kernel = Kernel("""
+s = sw.open_session("s1", permissions="allow_all")
+t = s.start("say begun\\nwait 1\\nsay done")
+while "begun" not in t.text: time.sleep(0.01)
+""")
+    assert kernel.end() == (0, [])
+    assert open_session().turns[-1].wait(30).text == "begun\n\ndone"
+
+
 def test_kernel_killed_while_a_permission_waits(open_session):
     """The request waits for the next kernel; nothing approves it meanwhile."""
     kernel = Kernel("""

@@ -38,7 +38,6 @@ class Driver:
         self._call: Call | None = None
         self._posted = asyncio.Event()
         self._cancelled = False
-        self._abandoned = False
 
     async def run(self, *, adopted: bool) -> None:
         """Bring the turn to its stored end."""
@@ -48,7 +47,7 @@ class Driver:
             stop_reason = result.get("stopReason")
             status = "cancelled" if stop_reason == "cancelled" else "completed"
         except asyncio.CancelledError:
-            if self._abandoned:
+            if not self._cancelled:  # let go of, not stopped: another process or a later one brings it to its end
                 return
             status, stop_reason = "cancelled", "cancelled"
         except Exception as failure:  # whatever happened becomes the turn's stored error
@@ -74,7 +73,6 @@ class Driver:
 
     async def abandon(self) -> None:
         """Stop driving without ending the turn."""
-        self._abandoned = True
         if self.task is not None:
             self.task.cancel()
             await asyncio.wait([self.task])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+CLOSE_SECONDS = 5
 
 
 class LoopThread:
@@ -20,6 +24,7 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="session-widgets", daemon=True)
         self._thread.start()
+        atexit.register(self._close)
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start `work` on the loop."""
@@ -42,6 +47,23 @@ class LoopThread:
         if threading.current_thread() is self._thread:
             return await work
         return await asyncio.wrap_future(self.submit(work))
+
+    def _close(self) -> None:
+        """Let go of everything before the interpreter takes it apart; sandboxes and their turns go on."""
+        with suppress(TimeoutError, CancelledError):
+            self.submit(_end_tasks()).result(CLOSE_SECONDS)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(CLOSE_SECONDS)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+
+async def _end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 @cache
