@@ -184,7 +184,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
   function node({ entry, level, open, mark }: TreeRow): TemplateResult {
     const folder = entry.type === "directory";
     const reachable = focused ? focused === entry.path : tree.rows()[0] && "entry" in tree.rows()[0]! && (tree.rows()[0] as TreeRow).entry === entry;
-    return html`<div class="sw-node ${over === entry.path ? "sw-over" : ""}" style="--level: ${level}" role="treeitem" data-path=${entry.path}
+    return html`<div class="sw-node ${over === entry.path ? "sw-over" : ""} ${entry.name.startsWith(".") ? "sw-dim" : ""}" style="--level: ${level}" role="treeitem" data-path=${entry.path}
         aria-level=${level} aria-expanded=${folder ? String(open) : nothing} aria-selected=${String(selected() === entry.path)}
         data-mark=${mark ?? nothing} tabindex=${reachable ? 0 : -1} @click=${() => press(entry.path, folder)} @focus=${() => (focused = entry.path)}
         @dragover=${folder ? (event: DragEvent) => hover(event, entry.path) : nothing} @drop=${folder ? (event: DragEvent) => drop(event, entry.path) : nothing}>

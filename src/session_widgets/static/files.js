@@ -28,7 +28,7 @@ var U=class extends Error{constructor(t,n){super(n);this.type=t}type},Z=class{co
           ${t.rows().length?g:w`<div class="sw-note">No files yet. What the agent writes appears here; drop files to add your own.</div>`}
         </div>
       </div>
-      ${o?a.view($t(o)):g}`}function wt(o,c){return w`<div class="sw-node sw-dim" style="--level: ${o}" role="none">${k(c)}</div>`}function yt({entry:o,level:c,open:$,mark:b}){let A=o.type==="directory",T=d?d===o.path:t.rows()[0]&&"entry"in t.rows()[0]&&t.rows()[0].entry===o;return w`<div class="sw-node ${p===o.path?"sw-over":""}" style="--level: ${c}" role="treeitem" data-path=${o.path}
+      ${o?a.view($t(o)):g}`}function wt(o,c){return w`<div class="sw-node sw-dim" style="--level: ${o}" role="none">${k(c)}</div>`}function yt({entry:o,level:c,open:$,mark:b}){let A=o.type==="directory",T=d?d===o.path:t.rows()[0]&&"entry"in t.rows()[0]&&t.rows()[0].entry===o;return w`<div class="sw-node ${p===o.path?"sw-over":""} ${o.name.startsWith(".")?"sw-dim":""}" style="--level: ${c}" role="treeitem" data-path=${o.path}
         aria-level=${c} aria-expanded=${A?String($):g} aria-selected=${String(R()===o.path)}
         data-mark=${b??g} tabindex=${T?0:-1} @click=${()=>Ce(o.path,A)} @focus=${()=>d=o.path}
         @dragover=${A?B=>He(B,o.path):g} @drop=${A?B=>Ne(B,o.path):g}>

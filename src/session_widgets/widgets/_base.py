@@ -48,8 +48,9 @@ class SessionWidget(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Let go of the session; the page keeps what it has drawn."""
-        self._stream.close()
-        self._workspace.close()
+        if "_rpc" in self.__dict__:  # ipywidgets closes what is collected, also where __init__ refused its arguments
+            self._stream.close()
+            self._workspace.close()
         super().close()
 
     def _operations(self) -> dict[str, Operation]:

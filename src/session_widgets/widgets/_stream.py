@@ -102,8 +102,10 @@ class Stream:
     def hello(self, view: str) -> None:
         """Answer a new page, or one that missed a batch, with the state as it is."""
         with self._lock:
+            if self._joined:
+                self._flush()
             self._joined = True
-            self._flush()
+            self._clear()
             self._acked = self._n
             self._send_snapshot(view)
 

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import needs
+from widgets.scripted import Scripted
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Scripted:
+    return Scripted(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=needs.chromium(), headless=True, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that may ask no host for anything; asking fails the test."""
+    asked: list[str] = []
+    context = browser.new_context(viewport={"width": 1100, "height": 800}, accept_downloads=True)
+    context.route("**/*", lambda route: (asked.append(route.request.url), route.abort()))
+    context.set_default_timeout(8000)
+    yield context.new_page()
+    context.close()
+    assert asked == []

@@ -1,0 +1,106 @@
+"""Steps as the page gets them, whatever the agent put into them."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from session_widgets.errors import BadValue
+from session_widgets.fold import Fold
+from session_widgets.model import Step
+from session_widgets.widgets._protocol import CLIP
+from session_widgets.widgets._wire import session_view, step_image, step_text, step_view, turn_view
+from widgets.scripted import Scripted, diff, text
+
+
+def last(session: Scripted) -> Step:
+    fold = Fold(session.id)
+    for event in session.events:
+        fold.feed(event)
+    return fold.steps[-1]
+
+
+def tool(session: Scripted, **fields) -> Step:
+    session.begin("hello")
+    session.tool("t", title="Tool", **fields)
+    return last(session)
+
+
+def test_output_diff_and_command_are_separate_parts(session):
+    step = tool(session, kind="execute", rawInput={"command": ["ls", "-l"]}, content=[text("out"), diff("a", "1", "2")])
+    view = step_view(step)["tool"]
+    assert view["command"] == "ls -l"
+    assert view["blocks"] == [
+        {"type": "text", "body": {"text": "out", "length": 3}},
+        {"type": "diff", "path": "a", "old": {"text": "1", "length": 1}, "new": {"text": "2", "length": 1}},
+    ]
+    assert [step_text(step, part) for part in ("blocks.0", "blocks.1.old", "blocks.1.new")] == ["out", "1", "2"]
+    assert json.loads(step_text(step, "input")) == {"command": ["ls", "-l"]}
+
+
+@pytest.mark.parametrize("part", ["blocks.9", "blocks.-1", "blocks.x", "blocks.1.path", "nothing", "", "blocks.0.old"])
+def test_a_part_that_is_not_there_is_refused(session, part):
+    with pytest.raises(BadValue):
+        step_text(tool(session, content=[text("out"), diff("a", None, "2")]), part)
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [("plain", "plain"), ({"stdout": "so", "code": 0}, "so"), ({"a": 1}, '{\n  "a": 1\n}'), (None, None)],
+)
+def test_raw_output_stands_in_where_there_is_no_content(session, raw, shown):
+    blocks = step_view(tool(session, rawOutput=raw))["tool"]["blocks"]
+    assert [block["body"]["text"] for block in blocks] == ([shown] if shown else [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[], [{}], [{"type": "content"}], [{"type": "content", "content": {"type": "hologram"}}], [{"type": "diff"}]],
+)
+def test_content_of_any_shape_is_drawn_somehow(session, content):
+    assert "tool" in step_view(tool(session, content=content))
+
+
+def test_all_texts_of_a_step_share_one_limit(session):
+    blocks = [diff(f"f{i}", "o" * 100_000, "n" * 100_000) for i in range(5)] + [text("t" * 100_000)]
+    view = step_view(tool(session, content=blocks, rawInput={"x": "y" * 100_000}))
+    assert len(json.dumps(view)) < CLIP + 5000
+    assert view["tool"]["blocks"][-1]["body"] == {"text": "", "length": 100_000}
+
+
+def test_an_image_is_described_and_sent_on_demand(session):
+    data = base64.b64encode(b"\x89PNG....").decode()
+    content = [{"type": "content", "content": {"type": "image", "mimeType": "image/png", "data": data}}]
+    step = tool(session, content=content)
+    assert step_view(step)["tool"]["blocks"][0] == {"type": "image", "mime": "image/png", "size": 9}
+    assert step_image(step, 0) == b"\x89PNG...."
+    with pytest.raises(BadValue):
+        step_image(step, 1)
+
+
+def test_an_svg_from_an_agent_is_no_image(session):
+    content = [{"type": "content", "content": {"type": "image", "mimeType": "image/svg+xml", "data": "PHN2Zz4="}}]
+    assert step_view(tool(session, content=content))["tool"]["blocks"][0]["type"] == "note"
+
+
+def test_half_a_character_does_not_break_the_socket(session):
+    session.begin("hello")
+    session.say("a\ud83d")
+    json.dumps(step_view(last(session)), ensure_ascii=False).encode()
+    session.tool("t", title="\ud83d", content=[text("\udc00"), diff("\ud83d", "\ud83d", "\ud83d")])
+    json.dumps(step_view(last(session)), ensure_ascii=False).encode()
+
+
+def test_a_turn_and_its_session(session):
+    session.begin("hello")
+    files = [{"path": "a", "change": "created", "size": 3}]
+    session.end(usage={"inputTokens": 7, "outputTokens": 2}, files=files)
+    fold = Fold(session.id)
+    for event in session.events:
+        fold.feed(event)
+    view = turn_view(fold.turn(1))
+    assert (view["status"], view["stop_reason"], view["files"]) == ("completed", "end_turn", files)
+    assert (view["usage"]["input"], view["usage"]["output"], view["usage"]["cost"]) == (7, 2, None)
+    assert session_view(fold.session())["harness"] == "demo"
