@@ -59,12 +59,12 @@ class Request:
 
 
 class HttpServer:
-    """Answers `GET /v1/health` with `features` and everything else by `answer`; keeps what was asked."""
+    """Answers `GET /v1/health` with `health` and everything else by `answer`; keeps what was asked."""
 
     def __init__(self, answer: Answer, features: tuple[str, ...] = ()) -> None:
         self.asked: list[Request] = []
         self._answer = answer
-        self._features = features
+        self.health: object = {"status": "ok", "features": list(features)}
 
     def posts(self) -> list[Request]:
         return [request for request in self.asked if request.method == "POST"]
@@ -74,14 +74,12 @@ class HttpServer:
             while True:
                 request = await self._read(reader, writer)
                 if request.path == "/v1/health":
-                    await request.reply(200, {"status": "ok", "features": list(self._features)})
+                    await request.reply(200, self.health)
                     continue
                 self.asked.append(request)
                 await self._answer(request)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client hung up
-        finally:
-            writer.transport.abort()
+            return  # the client hung up
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
@@ -93,16 +91,19 @@ class HttpServer:
 
 
 @asynccontextmanager
-async def serving(answer: Answer, features: tuple[str, ...] = ()) -> AsyncIterator[tuple[HttpServer, Endpoint]]:
-    """Run an `HttpServer` on a free port of loopback."""
+async def serving(
+    answer: Answer, features: tuple[str, ...] = (), port: int = 0
+) -> AsyncIterator[tuple[HttpServer, Endpoint]]:
+    """Run an `HttpServer` on loopback, on a free port unless one is named."""
     server = HttpServer(answer, features)
     connections: set[asyncio.Task] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(server.serve(reader, writer))
+        task.add_done_callback(lambda _: writer.transport.abort())
         connections.add(task)
 
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0, limit=1 << 26)
+    listener = await asyncio.start_server(accept, "127.0.0.1", port, limit=1 << 26)
     port = listener.sockets[0].getsockname()[1]
     try:
         yield server, Endpoint(f"http://127.0.0.1:{port}", {"Authorization": "Bearer secret-token"})
