@@ -13,18 +13,26 @@ from session_widgets.envelopes import permission_request_id
 from session_widgets.errors import ProtocolError, SessionWidgetsError
 from session_widgets.model import Draft, Event
 from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.cell import ask, must_ask_here
 from session_widgets.sessions.journal import Journal, draft, note
+from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import Decision, PermissionRequest, Policy, decide
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 class Asking:
-    """The open permission requests of a session. Lives on the private loop."""
+    """The open permission requests of a session. Lives on the private loop.
+
+    Attributes:
+        policy: answers first; what it leaves open waits in `pending`.
+        buttons_live: whether a click in the browser was seen to arrive while a cell may be running.
+    """
 
     def __init__(self, journal: Journal, policy: Policy, spawn: Spawn, on_change: Callable[[], None]) -> None:
         self.policy = policy
         self.pending: dict[str, PermissionRequest] = {}
+        self.buttons_live = False
         self._journal = journal
         self._spawn = spawn
         self._on_change = on_change
@@ -56,6 +64,18 @@ class Asking:
         self.pending.clear()
         self._agents.clear()
         self._on_change()
+
+    def answer_here(self) -> None:
+        """Ask in the cell what is open, if no click can arrive while the calling thread blocks."""
+        if must_ask_here(self.buttons_live, awaiting=False):
+            for request in tuple(self.pending.values()):
+                request.answer(ask(request))
+
+    async def answer_here_async(self) -> None:
+        """Ask in the cell what is open, if no click can arrive although the caller awaits."""
+        if must_ask_here(self.buttons_live, awaiting=True):
+            for request in tuple(self.pending.values()):
+                await private_loop().aio(request.answer_async(ask(request)))
 
     async def _take(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
         method = message["method"]

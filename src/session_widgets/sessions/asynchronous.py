@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
 from session_widgets.model import Event, ExecResult, Json
-from session_widgets.sessions.cell import ask, must_ask_here
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles
 from session_widgets.sessions.loop import private_loop
@@ -22,9 +21,8 @@ STREAM_POLL_SECONDS = 0.05
 class AsyncSession:
     """See `Session` for what each method does; cancelling an awaiting `send` cancels its turn."""
 
-    def __init__(self, core: SessionCore, buttons_live: Callable[[], bool]) -> None:
+    def __init__(self, core: SessionCore) -> None:
         self._core = core
-        self._buttons_live = buttons_live
         self.files = AsyncFiles(core.ready_sandbox)
 
     async def send(self, prompt: Prompt, *, idempotency_key: str | None = None, timeout: float | None = None) -> Turn:
@@ -32,9 +30,7 @@ class AsyncSession:
         turn = await self.start(prompt, idempotency_key=idempotency_key)
         try:
             async with asyncio.timeout(timeout):
-                while not turn.ended:
-                    await turn.news()
-                    await self._ask_here()
+                await turn
         except asyncio.CancelledError:
             private_loop().submit(self._core.cancel())
             raise
@@ -66,7 +62,7 @@ class AsyncSession:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STREAM_POLL_SECONDS):
                         await turn.news()
-                await self._ask_here()
+                await self._core.asking.answer_here_async()
         except asyncio.CancelledError:
             private_loop().submit(self._core.cancel())
             raise
@@ -113,8 +109,3 @@ class AsyncSession:
     async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """See `Session.events`."""
         return await asyncio.to_thread(self._core.store.events, self._core.record.id, after, limit)
-
-    async def _ask_here(self) -> None:
-        if must_ask_here(self._buttons_live(), awaiting=True):
-            for request in tuple(self._core.asking.pending.values()):
-                await private_loop().aio(request.answer_async(ask(request)))

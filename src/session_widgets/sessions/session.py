@@ -9,7 +9,6 @@ from pathlib import Path
 from session_widgets.model import Event, ExecResult, Json
 from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
-from session_widgets.sessions.cell import ask, must_ask_here
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import Files
 from session_widgets.sessions.loop import private_loop
@@ -36,8 +35,7 @@ class Session:
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
-        self._buttons_live = False
-        self.aio = AsyncSession(core, lambda: self._buttons_live)
+        self.aio = AsyncSession(core)
         self.files = Files(self.aio.files)
 
     @property
@@ -122,7 +120,11 @@ class Session:
             BadValue: the prompt is empty or of another shape.
         """
         turn = self.start(prompt, idempotency_key=idempotency_key)
-        return self._wait_here(turn, timeout)
+        try:
+            return turn.wait(timeout)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
 
     def start(self, prompt: Prompt, *, idempotency_key: str | None = None) -> Turn:
         """Send a prompt and return its turn at once; see `send`."""
@@ -140,7 +142,8 @@ class Session:
                     yield from (event for event in arrived.get() if event.turn == turn.index)
                 if over:
                     return
-                self._wait_news(turn, 0.05)
+                turn.wait_news(0.05)
+                self._core.asking.answer_here()
         except KeyboardInterrupt:
             self.cancel()
             raise
@@ -219,25 +222,13 @@ class Session:
 
         return unsubscribe
 
-    def _wait_here(self, turn: Turn, timeout: float | None) -> Turn:
-        try:
-            if not must_ask_here(self._buttons_live, awaiting=False):
-                return turn.wait(timeout)
-            for _ in turn.wait_slices(timeout):
-                self._ask_here()
-            return turn
-        except KeyboardInterrupt:
-            self.cancel()
-            raise
+    @property
+    def _buttons_live(self) -> bool:
+        return self._core.asking.buttons_live
 
-    def _wait_news(self, turn: Turn, seconds: float) -> None:
-        turn.wait_news(seconds)
-        if must_ask_here(self._buttons_live, awaiting=False):
-            self._ask_here()
-
-    def _ask_here(self) -> None:
-        for request in self.pending:
-            request.answer(ask(request))
+    @_buttons_live.setter
+    def _buttons_live(self, value: bool) -> None:
+        self._core.asking.buttons_live = value
 
     def _ipython_display_(self) -> None:
         display.draw(self)

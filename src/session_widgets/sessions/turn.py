@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -126,6 +126,8 @@ class Turn:
     def wait(self, timeout: float | None = None) -> Turn:
         """Block until the turn ends, and return it. Interrupting the wait leaves the turn running.
 
+        A permission that waits for a person is asked for in the cell where no click can arrive meanwhile.
+
         Args:
             timeout: seconds; None waits as long as it takes.
 
@@ -133,12 +135,6 @@ class Turn:
             TimeoutError: it still runs after `timeout` seconds.
             SessionError: the session was detached meanwhile.
         """
-        for _ in self.wait_slices(timeout):
-            pass
-        return self
-
-    def wait_slices(self, timeout: float | None) -> Iterator[None]:
-        """Yield whenever something about the turn may have changed, until it has ended; raises as `wait` does."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._ended.is_set():
             self.wait_news(None if deadline is None else deadline - time.monotonic())
@@ -149,7 +145,8 @@ class Turn:
                     f"turn {self.index} of session {self._record.session_id!r} still runs after {timeout:g} s. "
                     "Wait again with turn.wait(), or stop it with session.cancel()."
                 )
-            yield
+            self._core.asking.answer_here()
+        return self
 
     def wait_news(self, timeout: float | None) -> None:
         """Block until something about the turn may have changed, at most `timeout` seconds."""
@@ -166,6 +163,7 @@ class Turn:
             await self.news()
             if self.status == "detached":
                 raise self._detached()
+            await self._core.asking.answer_here_async()
         return self
 
     async def news(self) -> None:
