@@ -97,9 +97,8 @@ class StoreFile:
         with self._alone(), contextlib.suppress(duckdb.Error):
             self._closed = True
             self._detach()
-            for connection in (self._writer, self._reader):
-                if connection is not None:
-                    connection.close()
+            self._drop_writer()
+            self._reader = None  # results that were handed out still live in its memory
         if self._keeper is not None:
             self._used.set()
             self._keeper.join()
@@ -277,4 +276,4 @@ def _describe(pid: int) -> str:
         command = " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
         return "already gone"
-    return one_line(redactor().text(command), 120) or "unknown"
+    return one_line(redactor().plain(command), 120) or "unknown"

@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 REDACTED = "[redacted]"
@@ -35,30 +35,34 @@ class Redactor:
         values: of environment variables that hold a secret.
     """
 
-    def __init__(self, values: Iterable[str]) -> None:
+    def __init__(self, values: Sequence[str]) -> None:
         spellings = set[str]()
         for value in values:
             for ascii_only in (True, False):
                 spelled = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
                 spellings |= {spelled, spelled.replace("/", "\\/")}
-        longest_first = sorted(spellings, key=len, reverse=True)
-        self._signs = (*longest_first, *_SHAPES)
-        self._pattern = re.compile("|".join([*map(re.escape, longest_first), *_SHAPES.values()]))
+        self._signs = (*spellings, *_SHAPES)
+        self._in_json = _pattern(spellings)
+        self._plain = _pattern(values)
 
     def suspects(self, text: str) -> bool:
-        """Whether `text` may hold a secret; cheap, and never wrong when it says no."""
+        """Whether JSON `text` may hold a secret; cheap, and never wrong when it says no."""
         return any(sign in text for sign in self._signs)
 
-    def text(self, text: str) -> str:
-        """Return `text`, plain or JSON, without the secrets."""
-        return self._pattern.sub(REDACTED, text) if self.suspects(text) else text
+    def json(self, text: str) -> str:
+        """Return JSON `text` without the secrets; JSON no more if half an escape sequence was taken for one."""
+        return self._in_json.sub(REDACTED, text) if self.suspects(text) else text
+
+    def plain(self, text: str) -> str:
+        """Return plain `text` without the secrets."""
+        return self._plain.sub(REDACTED, text)
 
     def value(self, value: Any) -> Any:
         """Return a JSON value with every string and key in it redacted."""
         if isinstance(value, str):
-            return self.text(value)
+            return self.plain(value)
         if isinstance(value, Mapping):
-            return {self.text(key): self.value(item) for key, item in value.items()}
+            return {self.plain(key): self.value(item) for key, item in value.items()}
         return [self.value(item) for item in value] if isinstance(value, list) else value
 
 
@@ -71,3 +75,8 @@ def redactor() -> Redactor:
 @functools.lru_cache(maxsize=4)
 def _compiled(values: tuple[str, ...]) -> Redactor:
     return Redactor(values)
+
+
+def _pattern(values: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(values, key=len, reverse=True)
+    return re.compile("|".join([*map(re.escape, longest_first), *_SHAPES.values()]))

@@ -1,0 +1,88 @@
+"""SQL over the views: results that live on their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC
+
+import duckdb
+import pytest
+
+from session_widgets.store.database import Store
+from session_widgets.store.views import VIEWS
+from support import ROOT
+
+from .drafting import TS, chunk, note, opened
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    store.append("s", [opened(title="t"), *(chunk(n) for n in range(1, 6))])
+    store.append("s", [note("turn_ended", 2, turn=1, status="completed")])
+    return store
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")  # DuckDB 2.0's .df() with pandas 3.1
+def test_a_result_can_be_used_in_every_way_and_again(filled: Store) -> None:
+    relation = filled.sql("select seq, kind, ts from v_events order by seq")
+    assert relation.fetchall()[0] == (1, "session_opened", TS)
+    assert relation.fetchall()[0][2].astimezone(UTC) == TS
+    assert len(relation) == 7
+    assert list(relation.df().columns) == ["seq", "kind", "ts"]
+    assert relation.filter("seq > 5").aggregate("count(*)").fetchall() == [(2,)]
+    assert "session_opened" in str(relation)
+
+
+def test_results_hold_no_lock_and_stay_as_they_were(filled: Store) -> None:
+    relations = [filled.sql("select ? as n, count(*) as c from v_events", [n]) for n in range(20)]
+    filled.append("s", [chunk(99)])
+    probe = f"import duckdb; c = duckdb.connect({str(filled.path)!r}); c.execute('select * from v_events')"
+    filled.sessions()
+    subprocess.run([sys.executable, "-c", probe], check=True)
+    assert [relation.fetchall() for relation in relations] == [[(n, 7)] for n in range(20)]
+    filled.close()
+    assert relations[3].fetchall() == [(3, 7)]
+
+
+def test_parameters_by_place_and_by_name(filled: Store) -> None:
+    assert filled.sql("select count(*) from v_events where kind = ?", ["agent_message_chunk"]).fetchall() == [(5,)]
+    by_name = filled.sql("select $a + $b as n;", {"a": 1, "b": 2})
+    assert (by_name.columns, by_name.fetchall()) == (["n"], [(3,)])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["delete from events", "insert into events select * from events", "drop view v_events", "create table x (a int)"],
+)
+def test_a_write_fails_and_changes_nothing(filled: Store, query: str) -> None:
+    before = filled.sql("select count(*) from v_events").fetchall()
+    with pytest.raises(duckdb.Error):
+        filled.sql(query)
+    with pytest.raises(duckdb.Error, match="read-only"):
+        filled.sql(f"select 1; {query}")
+    assert filled.sql("select count(*) from v_events").fetchall() == before
+
+
+def test_a_wrong_query_says_what_is_wrong_and_does_no_harm(filled: Store) -> None:
+    with pytest.raises(duckdb.CatalogException, match="v_nothing"):
+        filled.sql("select * from v_nothing")
+    assert len(filled.sql("select * from v_sessions")) == 1
+
+
+def test_an_empty_store_answers_too(store: Store) -> None:
+    for view in VIEWS:
+        assert store.sql(f"select * from {view}").fetchall() == []
+
+
+def test_payload_can_be_taken_apart(filled: Store) -> None:
+    query = "select payload ->> '$.params.update.content.text' from v_events where kind = 'agent_message_chunk'"
+    assert filled.sql(query).fetchall() == [("x",)] * 5
+
+
+def test_every_column_of_every_view_is_documented(store: Store) -> None:
+    page = (ROOT / "docs" / "transcripts.md").read_text()
+    for view in VIEWS:
+        section = page.partition(f"### `{view}`")[2].partition("\n### ")[0]
+        columns = store.sql(f"select * from {view}").columns
+        assert [column for column in columns if f"`{column}`" not in section] == [], view
