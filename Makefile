@@ -32,7 +32,7 @@ lint: .venv/.dev  ## ruff, mypy and import-linter
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 
 format: .venv/.dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix

@@ -1,0 +1,152 @@
+"""The policy: chosen by kind, never by position; nobody there means no."""
+
+import pytest
+
+from session_widgets.errors import BadValue
+from session_widgets.model import PermissionOption
+from session_widgets.sessions.cell import describe
+from session_widgets.sessions.permissions import PermissionRequest, decide
+
+ALL = ("reject_always", "allow_always", "reject_once", "allow_once")
+
+
+def request(kind="edit", options=ALL, **tool_call):
+    async def answer(_request, _decision):
+        return True
+
+    made = tuple(PermissionOption(f"id-{option}", option, option) for option in options)
+    return PermissionRequest("c/0", "s1", 1, "a title", kind, tool_call, made, answer)
+
+
+@pytest.mark.parametrize(
+    ("policy", "tool_kind", "chosen"),
+    [
+        ("ask", "read", None),
+        ("ask", "edit", None),
+        ("allow_reads", "read", "allow_once"),
+        ("allow_reads", "search", "allow_once"),
+        ("allow_reads", "edit", None),
+        ("allow_reads", "execute", None),
+        ("allow_reads", None, None),
+        ("allow_edits", "read", "allow_once"),
+        ("allow_edits", "edit", "allow_once"),
+        ("allow_edits", "delete", None),
+        ("allow_edits", "execute", None),
+        ("allow_edits", "fetch", None),
+        ("allow_all", "execute", "allow_once"),
+        ("allow_all", None, "allow_once"),
+        ("allow_all", "a kind of tomorrow", "allow_once"),
+        ("deny", "read", "reject_once"),
+    ],
+)
+def test_policies(policy, tool_kind, chosen):
+    decision = decide(policy, request(tool_kind))
+    assert (decision.option.kind if decision else None) == chosen
+
+
+def test_allow_always_is_never_chosen_unasked():
+    assert decide("allow_all", request(options=("allow_always", "reject_once"))) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"), [(("reject_always", "allow_once"), "reject_always"), (("allow_once",), None), ((), None)]
+)
+def test_deny_takes_the_mildest_refusal_there_is(options, chosen):
+    decision = decide("deny", request(options=options))
+    assert (decision.option.kind if decision.option else None) == chosen
+
+
+def test_unknown_kinds_are_never_taken_for_consent():
+    assert decide("allow_all", request(options=("yes_please", "reject_once"))) is None
+
+
+def test_function_decides():
+    assert decide(lambda asked: "id-allow_once", request()).option.kind == "allow_once"
+    assert decide(lambda asked: None, request()) is None
+
+
+@pytest.mark.parametrize("function", [lambda asked: "no such id", lambda asked: 1 / 0, lambda asked: True])
+def test_function_that_fails_rejects_and_says_why(function):
+    decision = decide(function, request())
+    assert decision.option.kind == "reject_once"
+    assert decision.reason
+
+
+def test_choosing_what_is_not_offered():
+    with pytest.raises(BadValue, match="'id-reject_once'"):
+        request(options=("reject_once",)).choose("id-allow_once")
+    with pytest.raises(BadValue, match="id-reject_once"):
+        request(options=("reject_once",)).allow()
+
+
+def test_question_shows_diff_and_command_without_control_characters():
+    diff = {"type": "diff", "path": "a\x1b[31m.py", "oldText": "one\n", "newText": "two\n"}
+    text = describe(request(content=[diff], rawInput={"command": "rm \u202ex"}))
+    assert "-one" in text
+    assert "+two" in text
+    assert "$ rm" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+WRITE = "write a.txt <<EOT\nx\nEOT"
+
+
+def decisions(session):
+    return [event.payload for event in session.events() if event.kind == "permission_decision"]
+
+
+def test_allow_edits_writes_and_asks_for_commands(open_session):
+    session = open_session(permissions="allow_edits")
+    turn = session.start(f"{WRITE}\nrun echo hi")
+    while not session.pending:
+        turn.wait_news(1)
+    assert (session.workspace / "a.txt").exists()
+    assert session.status == "waiting"
+    assert session.pending[0].tool_kind == "execute"
+    assert session.pending[0].choose(session.pending[0].of_kind("reject_once").id) is True
+    turn.wait(20)
+    assert session.pending == ()
+    assert [payload["decided_by"] for payload in decisions(session)] == ["policy:allow_edits", "user"]
+
+
+def test_deny(open_session):
+    session = open_session(permissions="deny")
+    turn = session.send(WRITE)
+    assert turn.files == ()
+    assert [payload["option_kind"] for payload in decisions(session)] == ["reject_once"]
+
+
+def test_function_sees_the_diff(open_session):
+    seen = []
+
+    def judge(asked):
+        seen.append(asked)
+        return asked.of_kind("allow_once").id
+
+    turn = open_session(permissions=judge).send(WRITE)
+    assert [change.path for change in turn.files] == ["a.txt"]
+    assert seen[0].tool_call["content"][0]["newText"] == "x\n"
+
+
+def test_blocked_send_with_nobody_to_ask_rejects_and_says_why(open_session):
+    session = open_session(permissions="ask")
+    turn = session.send(WRITE)
+    assert turn.files == ()
+    (payload,) = decisions(session)
+    assert payload["option_kind"] == "reject_once"
+    assert "nobody could be asked" in payload["reason"]
+    rows = session.store.sql("select decided_by, outcome from v_permissions").fetchall()
+    assert rows == [("policy:ask", "selected")]
+
+
+def test_cancel_answers_what_is_open(open_session):
+    session = open_session(permissions="ask")
+    turn = session.start(WRITE)
+    while not session.pending:
+        turn.wait_news(1)
+    request = session.pending[0]
+    session.cancel()
+    assert turn.status == "cancelled"
+    assert request.allow() is False
+    assert [payload["outcome"] for payload in decisions(session)] == ["cancelled"]
