@@ -38,8 +38,9 @@ def in_the_terminal() -> str:
     console.print("You:\n" + PROMPT + "\n", style="cyan")
     console.print("Agent:")
     turn = run_turn(session, PROMPT, console)
-    console.print("\nIts files:", ", ".join(file.path for file in session.files.list()))
-    console.print("\nThe last three of its events in DuckDB:")
+    for file in turn.files:
+        console.print(f"\nThe file that it made, {file.path}:\n{session.files.read_text(file.path)}")
+    console.print("The last three of its events in DuckDB:")
     console.print(sw.store().sql(QUERY, [session.id]).df().to_string(index=False))
     session.park()
     return turn.status

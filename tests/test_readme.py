@@ -28,7 +28,8 @@ def no_session_left():
     "ignore:The inplace keyword in DataFrame.drop"
 )  # DuckDB's own, for each TIMESTAMPTZ in df()
 @pytest.mark.parametrize("page", PAGES)
-def test_the_python_of_a_page_runs(page, no_session_left, capsys):
+def test_the_python_of_a_page_runs(page, no_session_left, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as after `make demo`, with no environment activated
     names: dict[str, object] = {}
     for number, block in enumerate(python_blocks(page), start=1):
         exec(compile(block, f"{page}, block {number}", "exec"), names)
