@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -29,6 +30,22 @@ def test_a_flood_is_dense_complete_and_fast(runner):
     numbers = [json.loads(data)["params"]["update"]["content"]["n"] for _, _, data in events[:-1]]
     assert numbers == list(range(CHUNKS))
     assert rate > 10_000, f"{rate:.0f} events/s"
+
+
+def test_many_short_turns_each_synced(runner):
+    runner.open("short")
+    for number in range(200):
+        assert runner.prompt("short", "say x", number).json()["id"] == number
+    assert [id_ for id_, _ in runner.events("short", last=401)] == list(range(1, 402))
+
+
+async def test_syncs_at_once(tmp_path):
+    journal = Journal(tmp_path / "j", max_bytes=1 << 20, segment_bytes=100)
+    async with asyncio.timeout(10):
+        for _ in range(20):
+            journal.append([b"x" * 30])
+            await asyncio.gather(*(journal.sync() for _ in range(5)))
+        await asyncio.gather(journal.close(), journal.sync())
 
 
 def test_any_last_event_id_is_replayed(runner):
