@@ -140,7 +140,7 @@ class RunnerClient:
             async with self._http.stream("GET", "/v1/fs/file", params=self._path(path)) as answer:
                 if answer.is_error:
                     await answer.aread()
-                    raise problem(answer)
+                    raise problem(answer, self.workspace)
                 with partial.open("wb") as target:
                     async for piece in answer.aiter_bytes(CHUNK):
                         target.write(piece)
@@ -217,17 +217,18 @@ class RunnerClient:
         except httpx.HTTPError as error:
             raise _broken(error) from error
         if answer.is_error and answer.status_code not in allow:
-            raise problem(answer)
+            raise problem(answer, self.workspace)
         return answer
 
 
-def problem(answer: httpx.Response) -> SandboxError | BadPath:
+def problem(answer: httpx.Response, workspace: str) -> SandboxError | BadPath:
     """Return the error that a `application/problem+json` answer stands for."""
     try:
         body = orjson.loads(answer.content)
-        detail = str(body.get("detail") or body["title"])
+        detail = str(body.get("detail") or body["title"]).removeprefix("invalid request: ").removeprefix("not found: ")
     except (ValueError, KeyError, AttributeError):
         detail = answer.text[:500] or answer.reason_phrase
+    detail = detail.replace(f"{workspace}/", "")
     status = answer.status_code
     if status == 404:
         return NotFound(detail)
