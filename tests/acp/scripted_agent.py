@@ -62,9 +62,9 @@ def prompt(id: object, session: str, text: str) -> None:
             for number in range(int(arguments[0])):
                 outcome = ask(session, number, f"call_{number}")
                 update(session, "tool_call", toolCallId=f"call_{number}", title="Edit a.txt", status="pending")
-                say(session, json.dumps(outcome["result"]["outcome"]))
+                say(session, json.dumps(outcome["result"]["outcome"]["optionId"]))
         case "collide":  # a permission request under the id of the prompt itself
-            say(session, json.dumps(ask(session, id)["result"]["outcome"]))
+            say(session, json.dumps(ask(session, id)["result"]["outcome"]["optionId"]))
         case "unknown":
             send({"id": 0, "method": "fs/write_text_file", "params": {"path": "/etc/passwd"}})
             with answered:

@@ -208,6 +208,8 @@ async def test_something_else_on_that_port(health: object):
         (400, "unsupported_agent", PROMPT, AgentError, "why it failed"),
         (500, "install_failed", PROMPT, AgentError, "why it failed"),
         (507, "no_space", PROMPT, AgentError, "why it failed"),
+        (409, "limit_exceeded", PROMPT, LimitExceeded, "why it failed"),
+        (413, "limit_exceeded", PROMPT, LimitExceeded, "why it failed"),
     ],
 )
 async def test_refusals_by_name(status: int, code: str, envelope: dict, error: type[SessionWidgetsError], words: str):

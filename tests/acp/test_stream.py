@@ -72,6 +72,22 @@ async def test_repeats_are_dropped_and_bytes_come_as_sent(size: int):
     assert connection.last_id == 4
 
 
+async def test_messages_that_overtake_each_other_are_put_in_order():
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await request.send(sse(2, chunk(2)) + sse(1, chunk(1)) + sse(5, EXITED))
+        await request.send(sse(4, chunk(4)))
+        await request.send(sse(3, chunk(3)))
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock")
+        received = await read(connection)
+        await connection.detach()
+    assert [r.id for r in received] == [1, 2, 3, 4, 5]
+    assert texts(received) == ["1", "2", "3", "4"]
+    assert len(server.asked) == 1
+
+
 async def test_a_gap_is_filled_by_asking_again():
     async def answer(request: Request) -> None:
         await request.open_stream()
@@ -333,6 +349,17 @@ async def test_a_refused_token_is_no_matter_of_patience():
     assert len(server.asked) == 1
 
 
+async def test_messages_that_the_runner_dropped_after_an_acknowledgement():
+    async def answer(request: Request) -> None:
+        await request.problem(410, "gone", "events up to 9 were acknowledged and dropped")
+
+    async with serving(answer) as (_, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock", last_id=3)
+        with pytest.raises(ProtocolError, match="never read here: events up to 9"):
+            await read(connection)
+        await connection.detach()
+
+
 async def test_messages_behind_the_exit_are_not_lost():
     async def answer(request: Request) -> None:
         await request.open_stream()
@@ -346,6 +373,7 @@ async def test_messages_behind_the_exit_are_not_lost():
     async with serving(answer) as (_, endpoint):
         connection = AcpConnection(endpoint, SERVER_ID, "mock")
         assert [r.id for r in await read(connection)] == [1, 2, 3]
+        assert await read(connection) == [], "and after them there is nothing to wait for"
         await connection.detach()
 
 

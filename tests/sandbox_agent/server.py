@@ -6,7 +6,6 @@ import shlex
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,23 +44,24 @@ def sandbox_agent(program: Path, home: Path, agents: Mapping[str, Sequence[str]]
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     program.chmod(0o755)  # npm leaves that to an install script
-    # S603: the token in argv is how this server takes it; it guards a loopback port of one test.
-    server = subprocess.Popen(
-        [program, "server", "--host", "127.0.0.1", "--port", str(port), "--token", token, "--no-telemetry"],
-        env={
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "HOME": str(home),
-            "XDG_DATA_HOME": str(home / "data"),
-            "XDG_CONFIG_HOME": str(home / "config"),
-            "XDG_CACHE_HOME": str(home / "cache"),
-            "SANDBOX_AGENT_REQUIRE_PREINSTALL": "1",
-        },
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-        stdout=(home / "server.log").open("wb"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "XDG_DATA_HOME": str(home / "data"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "SANDBOX_AGENT_REQUIRE_PREINSTALL": "1",
+    }
+    with (home / "server.log").open("wb") as log:
+        server = subprocess.Popen(  # the token in argv is how this server takes it; it guards one test's loopback port
+            [program, "server", "--host", "127.0.0.1", "--port", str(port), "--token", token, "--no-telemetry"],
+            env=environment,
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     endpoint = Endpoint(f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {token}"})
     try:
         wait_healthy(endpoint, server)

@@ -31,23 +31,29 @@ def error_of(response: httpx.Response, *, answering: bool = False) -> SessionWid
             client was faster.
     """
     status = response.status_code
+    problem = _problem(response)
     if status in (401, 403):
         return SandboxAuth(f"the runner refused the token (HTTP {status})")
     if status == 413:
-        sent = len(response.request.content)
         return LimitExceeded(
-            f"the message has {sent:,} bytes, which is more than the runner takes at once. "
+            f"the message has {len(response.request.content):,} bytes, which is more than the runner takes at once"
+            f"{f' ({_detail(problem)})' if problem else ''}. "
             "Write large content to a file of the workspace and link to it."
         )
-    problem = _problem(response)
     if problem is None:
         return TransportError(f"something between here and the runner answered HTTP {status}")
-    code = str(problem.get("type", "")).removeprefix(_CODE_PREFIX)
-    detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")[:_LONGEST_DETAIL]
-    if status == 409 and code == "conflict":
-        return ProtocolError(f"somebody else answered first: {detail}") if answering else AgentError(detail)
-    if status in (404, 409, 410, 502):
-        return _agent_exited(problem, detail)
+    detail = _detail(problem)
+    match _code(problem):
+        case "limit_exceeded":
+            return LimitExceeded(detail)
+        case "gone":
+            return ProtocolError(f"the runner dropped messages that were never read here: {detail}")
+        case "conflict" if answering:
+            return ProtocolError(f"somebody else answered first: {detail}")
+        case "session_not_found" | "agent_process_exited":
+            return AgentExited(f"the agent is no longer running: {detail}")
+        case "stream_error" if status == 502:
+            return AgentExited(f"the agent is no longer running: {detail}")
     return AgentError(detail)
 
 
@@ -62,12 +68,9 @@ def _problem(response: httpx.Response) -> Mapping[str, Any] | None:
     return problem if isinstance(problem, dict) else None
 
 
-def _agent_exited(problem: Mapping[str, Any], detail: str) -> AgentExited:
-    details = problem.get("details")
-    details = details if isinstance(details, Mapping) else {}
-    code, stderr = details.get("code"), details.get("stderr")
-    return AgentExited(
-        f"the agent is no longer running: {detail}",
-        code=code if isinstance(code, int) else None,
-        stderr=stderr if isinstance(stderr, str) else "",
-    )
+def _code(problem: Mapping[str, Any]) -> str:
+    return str(problem.get("type", "")).removeprefix(_CODE_PREFIX)
+
+
+def _detail(problem: Mapping[str, Any]) -> str:
+    return str(problem.get("detail") or problem.get("title") or "no reason given")[:_LONGEST_DETAIL]

@@ -23,7 +23,8 @@ MAX_BATCH = 500  # events
 MAX_BATCH_BYTES = 1_000_000
 READ_AHEAD_BYTES = 8_000_000
 SILENCE = 30.0  # seconds; heartbeats come every 15
-STRAGGLERS = 0.3  # seconds; sandbox-agent tells of an exit while it still reads the agent's last output
+MAX_EARLY = 2_000  # events
+STRAGGLERS = 0.3  # seconds; sandbox-agent tells of an exit before, or even between, the agent's last messages
 
 _RAW_IN_NOTICE = 2000
 _log = logging.getLogger(__name__)
@@ -72,12 +73,13 @@ class EventStream:
         self._may_appear = may_appear
         self._reader: asyncio.Task[None] | None = None
         self._closed = False
+        self._over = False
 
     async def batches(self) -> AsyncGenerator[list[Received], None]:
         """Yield messages after `last_id`; see `AcpConnection.batches`."""
         if self._reader is not None:
             raise RuntimeError("this connection is being read already")
-        if self._closed:
+        if self._closed or self._over:
             return
         ahead = _ReadAhead(self.last_id)
         reader = self._reader = asyncio.create_task(self._read(ahead))
@@ -94,6 +96,7 @@ class EventStream:
                 yield batch
             if not reader.cancelled():
                 reader.result()
+                self._over = True
         except _Gap as gap:
             self.last_id = gap.last
             raise ProtocolError(f"the runner lost messages {gap.first} to {gap.last} of this connection") from gap
@@ -153,13 +156,13 @@ class EventStream:
             self._opened = True
             parser = SseParser()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None) as silence:
+                async with asyncio.timeout(None) as limit:
                     async for chunk in response.aiter_raw():
-                        silence.reschedule(None)
+                        limit.reschedule(None)
                         ahead.add(parser.feed(chunk))
                         await ahead.room()
-                        if ahead.agent_exited:
-                            silence.reschedule(asyncio.get_running_loop().time() + STRAGGLERS)
+                        limit.reschedule(ahead.complete_by())
+            ahead.check_complete()
 
 
 class _ReadAhead:
@@ -170,26 +173,50 @@ class _ReadAhead:
         self.ready: deque[Received] = deque()
         self.arrived = asyncio.Event()
         self.agent_exited = False
+        self._early: dict[int, bytes] = {}
+        self._complete_by: float | None = None
         self._bytes = 0
         self._taken = asyncio.Event()
 
     def add(self, events: list[ServerSentEvent]) -> None:
-        """Put in what is new."""
+        """Put in what is new; what comes before its turn waits for those between."""
         for event in events:
             if event.event != b"message":
                 continue
             id_ = _number(event.id)
-            if id_ <= self.last_id:
-                continue
             if id_ > self.last_id + 1:
-                raise _Gap(self.last_id + 1, id_ - 1)
-            received = _received(id_, event.data)
-            self.ready.append(received)
-            self.arrived.set()
-            self.last_id = id_
-            self._bytes += len(received.raw)
-            if received.message.get("method") == AGENT_EXITED:
-                self.agent_exited = True
+                self._early[id_] = event.data
+                if len(self._early) > MAX_EARLY:
+                    self.check_complete()
+            elif id_ == self.last_id + 1:
+                self._append(id_, event.data)
+                while self._early and (data := self._early.pop(self.last_id + 1, None)) is not None:
+                    self._append(self.last_id + 1, data)
+
+    def _append(self, id_: int, data: bytes) -> None:
+        received = _received(id_, data)
+        self.ready.append(received)
+        self.arrived.set()
+        self.last_id = id_
+        self._bytes += len(received.raw)
+        if received.message.get("method") == AGENT_EXITED:
+            self.agent_exited = True
+
+    def complete_by(self) -> float | None:
+        """When, on the loop's clock, what is still on its way must be here; None if nothing is known to be."""
+        if not self._early and not self.agent_exited:
+            self._complete_by = None
+        elif self._complete_by is None or not self._early:
+            self._complete_by = asyncio.get_running_loop().time() + STRAGGLERS
+        return self._complete_by
+
+    def check_complete(self) -> None:
+        """Raise `_Gap` if messages are missing, and forget the ones behind them."""
+        if self._early:
+            gap = _Gap(self.last_id + 1, min(self._early) - 1)
+            self._early.clear()
+            self._complete_by = None
+            raise gap
 
     async def room(self) -> None:
         """Wait until less than READ_AHEAD_BYTES lie here."""
