@@ -147,4 +147,7 @@ test("the window keeps the newest steps and says that there are earlier ones", (
   assert.equal(transcript.last?.index, 72);
   transcript.apply({ type: "step", step: step(1, 0) });
   assert.equal(transcript.size, WINDOW, "an old step makes no hole");
+  const first = transcript.first!;
+  transcript.prepend({ turns: [], steps: [step(first.turn - 1, 0), step(first.turn - 1, 1)], earlier: true });
+  assert.deepEqual([transcript.first?.turn, transcript.size, transcript.earlier], [first.turn - 1, WINDOW + 2, true]);
 });

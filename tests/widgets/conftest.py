@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import needs
 from widgets.scripted import Scripted
@@ -25,13 +25,20 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1100, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(8000)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(context: BrowserContext) -> Iterator[Page]:
     """A page that may ask no host for anything; asking fails the test."""
     asked: list[str] = []
-    context = browser.new_context(viewport={"width": 1100, "height": 800}, accept_downloads=True)
-    context.route("**/*", lambda route: (asked.append(route.request.url), route.abort()))
-    context.set_default_timeout(8000)
-    yield context.new_page()
-    context.close()
+    page = context.new_page()
+    page.route("**/*", lambda route: (asked.append(route.request.url), route.abort()))
+    yield page
+    page.close()
     assert asked == []

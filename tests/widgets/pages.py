@@ -23,7 +23,9 @@ async ([source, css, state]) => {
   const fire = (name, ...args) => [...(listeners.get(name) ?? [])].forEach((f) => f(...args));
   const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
   const text = (buffer) => {
-    let all = ""; for (const byte of new Uint8Array(buffer)) all += String.fromCharCode(byte); return btoa(all);
+    const all = new Uint8Array(buffer);
+    const part = (_, i) => String.fromCharCode(...all.subarray(i * 8192, (i + 1) * 8192));
+    return btoa(Array.from({ length: Math.ceil(all.length / 8192) }, part).join(""));
   };
   const model = {
     dead: false,

@@ -80,9 +80,11 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   }
 
   async function showEarlier(): Promise<void> {
+    if (loading) return;
     loading = true;
     client.reading = true;
     following = false;
+    seen = lastSeen();
     redraw();
     const element = scroller();
     grip = element ? element.scrollHeight - element.scrollTop : undefined;

@@ -47,6 +47,7 @@ export class Transcript {
 
   /** Add a page of older steps. */
   prepend(page: Page): void {
+    this.earlier = false; // these steps close the hole
     for (const turn of page.turns) this.putTurn(turn);
     for (const step of page.steps) this.put(step);
     this.earlier = page.earlier;

@@ -1,0 +1,309 @@
+"""The chat in a real browser: what a person sees and does."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from session_widgets.widgets import Chat
+from widgets.pages import Bench
+from widgets.scripted import Scripted, diff, text
+
+pytestmark = pytest.mark.needs("chromium")
+
+
+@pytest.fixture
+def chat(page: Page, session: Scripted):
+    bench = Bench(page, Chat(session))
+    yield bench
+    bench.widget.close()
+    assert bench.errors == []
+
+
+def composer(chat: Bench):
+    return chat.page.get_by_test_id("composer")
+
+
+def test_a_prompt_is_sent_and_its_answer_streams(chat, session):
+    chat.sees("What should the agent do?")
+    composer(chat).fill("hello")
+    composer(chat).press("Shift+Enter")
+    composer(chat).type("there")
+    composer(chat).press("Enter")
+    chat.until(lambda: session.prompts == ["hello\nthere"])
+    expect(composer(chat)).to_have_value("")
+    for word in ("The ", "**answer**", " grows"):
+        session.say(word)
+        chat.sees(word.strip("* "))
+    expect(chat.page.locator(".sw-md strong")).to_have_text("answer")
+    assert chat.page.inner_text(".sw-status-words") == "Writing"
+    session.end(usage={"inputTokens": 1200, "outputTokens": 7})
+    chat.sees("1.2k in, 7 out")
+    assert chat.page.inner_text(".sw-status-words") == "Ready"
+
+
+def test_a_refused_prompt_comes_back_with_the_reason(chat, session):
+    def refuse(prompt, **_):
+        raise ValueError("Turn 3 of this session runs in process 77.")
+
+    session.start = refuse
+    chat.sees("What should")
+    composer(chat).fill("hello")
+    composer(chat).press("Enter")
+    chat.sees("runs in process 77")
+    expect(composer(chat)).to_have_value("hello")
+
+
+def test_while_a_turn_runs_enter_queues_and_escape_stops(chat, session):
+    session.begin("first")
+    chat.sees("Starting")
+    composer(chat).fill("second")
+    composer(chat).press("Enter")
+    expect(chat.page.locator(".sw-queued")).to_have_count(1)
+    assert session.prompts == []
+    session.end()
+    chat.until(lambda: session.prompts == ["second"])
+    chat.until(lambda: chat.page.get_by_test_id("stop").count())
+    composer(chat).press("Escape")
+    chat.until(lambda: session.cancelled == 1)
+    chat.sees("Stopped")
+
+
+def test_the_draft_survives_a_second_view(chat, session):
+    chat.sees("What should")
+    composer(chat).fill("half a thought")
+    chat.page.evaluate("cleanups[0]()")
+    chat.page.evaluate("show('#view')")
+    expect(composer(chat)).to_have_value("half a thought")
+
+
+def test_keys_typed_in_the_composer_reach_no_shortcut(chat):
+    chat.sees("What should")
+    chat.page.evaluate("window.heard = []; document.addEventListener('keydown', (event) => heard.push(event.key))")
+    composer(chat).type("dd")
+    assert chat.page.evaluate("heard") == []
+    assert chat.page.locator("[data-lm-suppress-shortcuts=true] textarea").count() == 1
+
+
+def test_a_permission_shows_the_change_in_full_and_keeps_the_decision(chat, session):
+    session.begin("hello")
+    session.tool("t", title="Edit a.py", kind="edit", content=[diff("a.py", "old line\n", "new line\n")])
+    session.ask(1, toolCallId="t")
+    ask = chat.page.locator(".sw-ask")
+    chat.sees("May the agent change a file?")
+    assert ask.locator(".sw-row-del .sw-line").inner_text() == "old line"
+    assert ask.locator(".sw-row-add .sw-line").inner_text() == "new line"
+    assert ask.locator(".sw-ask-options button").all_inner_texts() == ["Allow", "Always allow", "Reject"]
+    assert chat.page.evaluate("document.activeElement.tagName") == "BODY", "nothing is focused for a stray Enter"
+    assert chat.page.inner_text(".sw-status-words") == "Waiting for your permission"
+    chat.held = True
+    chat.page.get_by_test_id("permission-reject_once").click()
+    expect(ask.locator(".sw-spinner")).to_have_count(1)
+    expect(chat.page.get_by_test_id("permission-allow_once")).to_be_disabled()
+    chat.held = False
+    chat.until(lambda: session.answers == [("/1", "no")])
+    chat.until(lambda: ask.count() == 0)
+    chat.sees("Rejected")
+
+
+def test_a_command_is_shown_in_full_before_it_may_run(chat, session):
+    command = "find . -delete && " + "echo a very long command line; " * 20 + "rm -rf \u202e/"
+    session.begin("hello")
+    session.tool("t", title="harmless", kind="execute", rawInput={"command": command})
+    session.ask(1, toolCallId="t")
+    chat.sees("May the agent run a command?")
+    shown = chat.page.locator(".sw-ask .sw-command").inner_text()
+    assert shown == command.replace("\u202e", "⟨U+202E⟩")
+
+
+def test_tool_calls_open_on_failure_and_fold_otherwise(chat, session):
+    session.begin("hello")
+    session.tool("a", title="Read a", kind="read", status="completed", content=[text("contents of a")])
+    session.tool("b", title="make", kind="other", status="failed", content=[text("\x1b[31mred\x1b[0m words")])
+    chat.sees("red words")
+    assert "contents of a" not in chat.words()
+    chat.page.locator(".sw-tool-head", has_text="Read a").click()
+    chat.sees("contents of a")
+    assert chat.page.locator(".sw-ansi-1").inner_text() == "red"
+
+
+def test_one_plan_per_turn_with_three_states(chat, session):
+    session.begin("hello")
+    session.plan(("one", "pending"), ("two", "pending"))
+    session.plan(("one", "completed"), ("two", "in_progress"), ("three", "pending"))
+    chat.sees("1 of 3 done")
+    states = chat.page.locator(".sw-plan li")
+    assert [state.get_attribute("data-state") for state in states.all()] == ["completed", "in_progress", "pending"]
+    assert chat.page.locator(".sw-plan").count() == 1
+    assert (
+        len({chat.page.evaluate("(e) => getComputedStyle(e).color", state.element_handle()) for state in states.all()})
+        == 3
+    )
+
+
+def test_hostile_text_is_text(chat, session):
+    hostile = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    session.title = hostile
+    session.begin(hostile)
+    session.think(hostile)
+    session.plan((hostile, "pending"))
+    session.tool(
+        "t", title=hostile, kind=hostile, status="failed", content=[text(hostile), diff(hostile, hostile, "x")]
+    )
+    session.say(
+        f"{hostile}\n\n[click](javascript:document.title='owned') ![b](https://evil.example/b.png)\n\n```\n{hostile}\n```"
+    )
+    session.end("failed", error=hostile, files=[{"path": hostile, "change": "created"}])
+    chat.sees("onerror")
+    chat.page.locator(".sw-thought-head").click()
+    chat.until(lambda: chat.words().count("onerror") >= 8)
+    assert chat.page.locator("#view img, #view script, #view iframe").count() == 0
+    assert chat.page.locator("#view a[href^=javascript]").count() == 0
+    assert chat.page.title() == ""
+
+
+def test_a_line_of_five_megabytes_is_cut_and_the_rest_is_there_for_the_asking(chat, session):
+    session.begin("hello")
+    session.say("x" * 5_000_000)
+    chat.sees("Show more")
+    assert len(chat.words()) < 100_000
+    chat.page.locator(".sw-more").click()
+    chat.until(lambda: len(chat.words()) > 300_000)
+
+
+def test_a_lost_batch_is_drawn_and_healed(chat, session):
+    session.begin("hello")
+    session.say("one")
+    chat.sees("one")
+    session.say(" two")
+    chat.until(lambda: chat.drop() or chat.sent.empty())
+    deadline = time.monotonic() + 5
+    while "one two three" not in chat.words():
+        session.say(" three") if "three" not in "".join(str(e.payload) for e in session.events) else None
+        chat.pump()
+        assert time.monotonic() < deadline
+    assert chat.page.inner_text(".sw-status-words") == "Writing"
+
+
+def test_a_kernel_that_is_gone_is_said_with_what_to_do(chat, session):
+    session.begin("hello")
+    session.end()
+    chat.sees("Ready")
+    composer(chat).fill("are you there")
+    chat.page.evaluate("model.dead = true")
+    composer(chat).press("Enter")
+    chat.sees("The kernel is gone")
+    chat.sees("Restart the kernel")
+    chat.page.evaluate("model.dead = false")
+    chat.page.get_by_role("button", name="Try again").click()
+    chat.until(lambda: composer(chat).count() == 1)
+    expect(composer(chat)).to_have_value("are you there")
+
+
+def test_a_long_session_stays_small_and_shows_earlier_messages(chat, session):
+    for number in range(150):
+        session.begin(f"prompt {number}.")
+        session.tool(f"{number}", title=f"Tool {number}", status="completed")
+        session.say(f"answer {number}.")
+        session.end()
+    chat.sees("answer 149.")
+    assert "prompt 0." not in chat.words()
+    assert chat.page.evaluate("document.querySelectorAll('#view *').length") < 3500
+    earlier = chat.page.locator(".sw-earlier:enabled")
+    chat.until(lambda: earlier.count() == 0 or earlier.click() or "prompt 0." in chat.words(), seconds=20)
+    chat.sees("prompt 0.")
+    assert chat.page.locator(".sw-earlier").count() == 0
+
+
+def test_the_view_follows_the_end_until_somebody_reads_above_it(chat, session):
+    session.begin("hello")
+    session.say("line\n\n" * 200)
+    gap = "((e) => e.scrollHeight - e.scrollTop - e.clientHeight)(document.querySelector('.sw-scroll'))"
+    chat.until(lambda: chat.words().count("line") >= 200 and chat.page.evaluate(gap) < 2)
+    chat.page.evaluate("document.querySelector('.sw-scroll').scrollTop = 100")
+    chat.sees("Jump to latest")
+    session.tool("t", title="Later", status="completed")
+    chat.sees("1 new step")
+    assert chat.page.evaluate("document.querySelector('.sw-scroll').scrollTop") == 100
+    chat.page.locator(".sw-pill").click()
+    chat.until(lambda: chat.page.evaluate(gap) < 2)
+
+
+def test_only_the_growing_message_is_drawn_again(chat, session):
+    session.begin("hello")
+    session.say("An old message")
+    session.tool("t", title="Tool", status="completed")
+    session.say("new ")
+    chat.sees("new")
+    chat.page.evaluate(
+        """() => {
+          window.touched = [];
+          const row = (node) => (node.closest ? node : node.parentElement).closest(".sw-message, .sw-tool");
+          const note = (all) => all.forEach((one) => touched.push(row(one.target)?.textContent));
+          const all = { subtree: true, childList: true, characterData: true };
+          new MutationObserver(note).observe(document.querySelector(".sw-scroll"), all);
+        }"""
+    )
+    for _ in range(20):
+        session.say("word ")
+        chat.pump()
+    chat.until(lambda: chat.words().count("word") == 20)
+    touched = chat.page.evaluate("touched.filter(Boolean)")
+    assert touched
+    assert not any("An old message" in words or "Tool" in words for words in touched)
+
+
+def test_events_are_painted_soon(chat, session):
+    session.begin("hello")
+    session.say("start ")
+    chat.sees("start")
+    delays = []
+    for number in range(20):
+        started = time.monotonic()
+        session.say(f"w{number} ")
+        chat.until(lambda number=number: f"w{number}" in chat.words())
+        delays.append(time.monotonic() - started)
+    assert sorted(delays)[18] < 0.4
+
+
+@pytest.mark.parametrize(
+    ("body", "scheme", "dark"),
+    [
+        ("", "light", False),
+        ("", "dark", True),
+        ("data-jp-theme-light=true", "dark", False),
+        ("data-jp-theme-light=false", "light", True),
+        ("class=dark", "light", True),
+    ],
+)
+def test_light_and_dark_follow_the_host(page, session, body, scheme, dark):
+    page.emulate_media(color_scheme=scheme)
+    bench = Bench(page, Chat(session), body=body)
+    bench.sees("What should")
+    colour = page.evaluate("getComputedStyle(document.querySelector('.sw')).backgroundColor")
+    assert colour == ("rgb(22, 23, 26)" if dark else "rgb(255, 255, 255)")
+    bench.widget.close()
+
+
+def test_a_live_widget_hides_its_static_summary(page, session):
+    widget = Chat(session)
+    bench = Bench(page, widget)
+    page.evaluate(
+        "(id) => document.body.insertAdjacentHTML('beforeend', `<p data-sw-for=${id}>summary</p>`)", widget.snapshot_id
+    )
+    bench.sees("What should")
+    expect(page.locator("[data-sw-for]")).to_be_hidden()
+    widget.close()
+
+
+def test_a_screen_reader_finds_its_way(chat, session):
+    session.begin("hello")
+    session.tool("t", title="Tool", status="completed", content=[text("x")])
+    session.ask(1, toolCallId="t")
+    chat.sees("May the agent")
+    for role in ("log", "status", "textbox"):
+        assert chat.page.get_by_role(role).count() == 1, role
+    unnamed = "[...document.querySelectorAll('#view button')].filter((b) => !b.innerText.trim() && !b.ariaLabel).length"
+    assert chat.page.evaluate(unnamed) == 0
