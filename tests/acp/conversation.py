@@ -9,6 +9,7 @@ from uuid import uuid4
 from acp.servers import Server
 from session_widgets.acp import AcpConnection, Peer, PermissionRequest, Received, messages
 from session_widgets.acp.permissions import selected
+from session_widgets.errors import ProtocolError
 
 WITHIN = 20  # seconds
 
@@ -24,6 +25,7 @@ class Conversation:
         self.peer = peer
         self.answering = answering
         self.received: list[Received] = []
+        self.lost: list[str] = []
         self.session_id = ""
 
     async def call(self, method: str, params: dict) -> Any:
@@ -49,11 +51,20 @@ class Conversation:
         await self.connection.post(messages.notification("session/cancel", {"sessionId": self.session_id}))
 
     async def pump(self) -> None:
-        async for batch in self.connection.batches():
-            self.received += batch
-            for received in batch:
-                if self.peer.handle(received.message) == "request":
-                    await self._answer(received.message)
+        while True:
+            try:
+                async for batch in self.connection.batches():
+                    await self._take(batch)
+            except ProtocolError as error:
+                self.lost.append(str(error))
+            else:
+                return
+
+    async def _take(self, batch: list[Received]) -> None:
+        self.received += batch
+        for received in batch:
+            if self.peer.handle(received.message) == "request":
+                await self._answer(received.message)
 
     async def _answer(self, message: dict) -> None:
         if message["method"] != "session/request_permission":
@@ -88,5 +99,6 @@ async def conversation(
         await talk.open(str(server.workspace))
         yield talk
     finally:
-        await connection.close()
+        # A DELETE takes sandbox-agent the 2 s that we give it; its agents end with it.
+        await (connection.close() if server.ours else connection.detach())
         await pumping

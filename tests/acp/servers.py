@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from runner.harness import TOKEN, RunnerProcess
-from sandbox_agent.server import INSTALL, binary, sandbox_agent
+from sandbox_agent.server import sandbox_agent
 from session_widgets.model import Endpoint
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_agent.py")))
@@ -30,14 +28,11 @@ class Server:
 
 @contextmanager
 def start(kind: str, directory: Path) -> Iterator[Server]:
-    """Run `kind` of server with all it writes below `directory`; skip the test where it is not installed."""
+    """Run `kind` of server with all it writes below `directory`."""
     if kind == "sandbox-agent":
-        program = binary()
-        if program is None:
-            pytest.skip(f"needs sandbox-agent: {INSTALL}")
         workspace = directory / "workspace"
         workspace.mkdir()
-        with sandbox_agent(program, directory, {"mock": SCRIPTED, "pi": DEMO}) as endpoint:
+        with sandbox_agent(directory, {"mock": SCRIPTED, "pi": DEMO}) as endpoint:
             yield Server(kind, endpoint, workspace, scripted="mock", demo="pi", ours=False)
         return
     agents = {"scripted": {"command": SCRIPTED, "env": {}}, "demo": {"command": DEMO, "env": {}}}

@@ -50,7 +50,7 @@ async def served_again(messages: list[dict], seed: int) -> list[Received]:
         data = b": heartbeat\n\n".join(sse(i, m) for i, m in enumerate(messages[start:], start + 1))
         if chance.random() < 0.5:
             data = data.replace(b"\n", b"\r\n")
-        if len(server.asked) < 4:
+        if len(server.asked) < 3:
             data = data[: chance.randrange(len(data))]
         await request.open_stream()
         while data:

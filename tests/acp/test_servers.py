@@ -1,6 +1,7 @@
 """The same client against the real sandbox-agent 0.4.2 and our runner, with agents that misbehave."""
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 
@@ -15,11 +16,16 @@ from session_widgets.errors import AgentError, AgentExited, AgentFailed, LimitEx
 from session_widgets.model import Endpoint
 from support import until_async
 
+THEIRS = pytest.param("sandbox-agent", marks=pytest.mark.needs("sandbox-agent"))
 
-@pytest.fixture(scope="module", params=["sandbox-agent", "runner"])
+
+@pytest.fixture(scope="module", params=[THEIRS, "runner"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with servers.start(request.param, tmp_path_factory.mktemp(request.param)) as server:
         yield server
+
+
+runner_only = pytest.mark.parametrize("server", ["runner"], indirect=True, scope="module")
 
 
 async def test_a_prompt_and_its_answer(server: Server):
@@ -197,9 +203,8 @@ async def test_two_prompts_of_two_sessions_at_once(server: Server):
         assert await asyncio.wait_for(slow, 5) == {"stopReason": "end_turn"}
 
 
+@runner_only
 async def test_only_the_first_answer_counts(server: Server):
-    if not server.ours:
-        pytest.skip("sandbox-agent passes every answer on")
     async with conversation(server, server.scripted, answering=None) as talk:
         result = await talk.begin("permission 1")
         await until_async(lambda: talk.requests("session/request_permission"), what="the request")
@@ -212,16 +217,29 @@ async def test_only_the_first_answer_counts(server: Server):
         assert talk.text == '"yes"'
 
 
-async def test_a_stream_flat_out_is_complete_or_says_what_is_missing(server: Server):
+@runner_only
+async def test_a_stream_flat_out_is_complete_and_may_be_acknowledged(server: Server):
     async with conversation(server, server.scripted) as talk:
-        if server.ours:
-            await talk.prompt("stream 20000")
-            assert talk.text == "x" * 20_000
-            await talk.connection.ack(talk.received[-1].id)
-            await talk.prompt("say acknowledged")
-        else:
-            await talk.prompt("stream 1000")  # their buffer for a slow reader holds 512
-            assert talk.text == "x" * 1_000
+        await talk.prompt("stream 20000")
+        assert talk.text == "x" * 20_000
+        assert talk.lost == []
+        await talk.connection.ack(talk.received[-1].id)
+        await talk.prompt("say acknowledged")
+        assert talk.text.endswith("acknowledged")
+
+
+async def test_what_a_stream_flat_out_loses_is_named(server: Server):
+    async with conversation(server, server.scripted) as talk:
+        await talk.prompt("stream 30000")  # sandbox-agent's buffer for a slow reader holds 512
+        await talk.prompt("say next")
+        assert talk.text.endswith("next")
+        ids = [received.id for received in talk.received]
+        assert ids == sorted(set(ids))
+        gaps = [re.search(r"lost messages (\d+) to (\d+)", text).groups() for text in talk.lost]
+        missing = {id_ for first, last in gaps for id_ in range(int(first), int(last) + 1)}
+        assert missing | set(ids) == set(range(1, ids[-1] + 1))
+        assert not missing & set(ids)
+        assert ids[-1] > 30_000
 
 
 async def test_the_demo_harness(server: Server):

@@ -16,20 +16,23 @@ import httpx
 from session_widgets.model import Endpoint
 
 HERE = Path(__file__).parent
-INSTALL = "npm ci --ignore-scripts --prefix tests/sandbox_agent"
 
 
-def binary() -> Path | None:
-    """Path of the server program that npm installed for this platform, or None."""
-    return next(HERE.glob("node_modules/@sandbox-agent/cli-*/bin/sandbox-agent"), None)
+def binary() -> Path:
+    """Path of the server program that npm installed for this platform."""
+    found = next(HERE.glob("node_modules/@sandbox-agent/cli-*/bin/sandbox-agent"), None)
+    if found is None:
+        raise FileNotFoundError(
+            "no sandbox-agent for this platform: npm ci --ignore-scripts --prefix tests/sandbox_agent"
+        )
+    return found
 
 
 @contextmanager
-def sandbox_agent(program: Path, home: Path, agents: Mapping[str, Sequence[str]]) -> Iterator[Endpoint]:
+def sandbox_agent(home: Path, agents: Mapping[str, Sequence[str]]) -> Iterator[Endpoint]:
     """Run the server on a free port until the block ends; then kill its whole process group.
 
     Args:
-        program: what `binary()` found.
         home: an empty directory for everything it writes.
         agents: command for each agent; only names that it knows by heart work (claude, codex, pi, mock, ...).
     """
@@ -43,6 +46,7 @@ def sandbox_agent(program: Path, home: Path, agents: Mapping[str, Sequence[str]]
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
+    program = binary()
     program.chmod(0o755)  # npm leaves that to an install script
     environment = {
         **os.environ,
