@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import psutil
@@ -17,13 +19,19 @@ from runner.harness import TOKEN, alive, write_config
 from support import until
 
 
+def waited_for_a_core(pid: int) -> float:
+    """Seconds that a process was ready to run while others had the cores."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def test_healthy_quickly_and_small(start):
     seconds = []
     for name in ("first", "second", "third"):  # the best of three: other programs share this machine
-        started = time.monotonic()
+        started, waited = time.monotonic(), waited_for_a_core(os.getpid())
         runner = start(name)
         health = runner.http.get("/v1/health").json()
-        seconds.append(time.monotonic() - started)
+        others = waited_for_a_core(os.getpid()) - waited + waited_for_a_core(runner.process.pid)
+        seconds.append(time.monotonic() - started - others)
     assert min(seconds) < 0.8, seconds
     assert psutil.Process(runner.process.pid).memory_info().rss < 70e6
     assert health["status"] == "ok"
