@@ -26,6 +26,8 @@ LINGER = 0.025
 """Seconds that the file stays attached after a commit for the next one, unless somebody stands in line."""
 WATCH = 0.002
 """Seconds between two looks at the line meanwhile."""
+SHARE = 0.050
+"""Seconds that commits without a pause may keep the file while somebody stands in line."""
 CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
 
 _HELD = ("Could not set lock on file", "Unique file handle conflict")
@@ -48,7 +50,8 @@ class StoreFile:
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._reader: duckdb.DuckDBPyConnection | None = None
         self._attached = False
-        self._let_go_at = 0.0
+        self._attached_since = 0.0
+        self._last_commit = 0.0
         self._used = threading.Event()
         self._closed = False
         self._keeper: threading.Thread | None = None
@@ -135,6 +138,7 @@ class StoreFile:
             self._writer.execute("set timezone = 'UTC'")
         self._attach(self._writer, "", deadline)
         self._attached = True
+        self._attached_since = time.monotonic()
         return self._writer
 
     def _attach_reader(self, deadline: float) -> duckdb.DuckDBPyConnection:
@@ -205,28 +209,28 @@ class StoreFile:
             self._line.leave()
 
     def _stay_a_moment(self) -> None:
-        """Keep the file attached for the next commit, unless somebody waits for it."""
-        if self._line.occupied():
+        """Keep the file attached for the next commit, unless this process had its share and somebody waits."""
+        self._last_commit = time.monotonic()
+        if self._last_commit - self._attached_since > SHARE and self._line.occupied():
             self._detach()
             return
-        self._let_go_at = time.monotonic() + LINGER
         if self._keeper is None:
             self._keeper = threading.Thread(target=self._keep_watch, name="session-widgets store", daemon=True)
             self._keeper.start()
         self._used.set()
 
     def _keep_watch(self) -> None:
-        """Let the file go when it was not used for a moment, or at once when somebody waits for it."""
+        """Let the file go when no commit followed the last one, the sooner if somebody waits for it."""
         while not self._closed:
             self._used.wait()
             time.sleep(WATCH)
             if not self._room.enter(time.monotonic()):
                 continue
             try:
-                if self._attached and time.monotonic() < self._let_go_at and not self._line.occupied():
-                    continue
-                self._used.clear()
-                self._detach()
+                idle = time.monotonic() - self._last_commit
+                if idle > LINGER or (idle > WATCH and self._line.occupied()):
+                    self._used.clear()
+                    self._detach()
             finally:
                 self._room.leave()
 
