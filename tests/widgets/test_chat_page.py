@@ -44,6 +44,17 @@ def test_a_prompt_is_sent_and_its_answer_streams(chat, session):
     assert chat.page.inner_text(".sw-status-words") == "Ready"
 
 
+def test_a_parked_session_says_so_and_still_takes_a_prompt(chat, session):
+    session.begin("hello")
+    session.end()
+    session.note("sandbox_stopped", ref="local:1", why="parked")
+    chat.sees("Parked")
+    composer(chat).fill("wake up")
+    composer(chat).press("Enter")
+    chat.until(lambda: session.prompts == ["wake up"])
+    chat.sees("Starting")
+
+
 def test_a_refused_prompt_comes_back_with_the_reason(chat, session):
     def refuse(prompt, **_):
         raise ValueError("Turn 3 of this session runs in process 77.")

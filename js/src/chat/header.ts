@@ -13,7 +13,7 @@ export function header(client: Client): TemplateResult {
       ${session ? where(session) : nothing}
     </div>
     ${context(client)}
-    ${state(client, linkStatus(client) ?? statusOf(client.transcript))}
+    ${state(client, linkStatus(client) ?? statusOf(client.transcript, client.session))}
   </header>`;
 }
 

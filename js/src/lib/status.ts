@@ -1,5 +1,5 @@
 // What a session is doing, in words. Pure.
-import type { Step } from "./protocol.ts";
+import type { Session, Step } from "./protocol.ts";
 import { line } from "./text.ts";
 import type { Transcript } from "./transcript.ts";
 
@@ -21,9 +21,10 @@ const DOING: Record<string, string> = {
   fetch: "Fetching",
 };
 
-export function statusOf(transcript: Transcript): Status {
+export function statusOf(transcript: Transcript, session?: Session): Status {
   const section = transcript.last;
   const turn = section?.turn;
+  if (turn?.status !== "running" && session?.status === "parked") return { tone: "stopped", words: "Parked" };
   if (!section || !turn) return { tone: "idle", words: "Ready" };
   if (turn.status === "failed") return { tone: "failed", words: "Failed" };
   if (turn.status === "cancelled") return { tone: "stopped", words: "Stopped" };
