@@ -5,17 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import session_widgets.sessions  # loaded first, so that the function of the same name stays bound below
 from session_widgets import errors
+from session_widgets.sessions import display  # before sessions(), which takes the name of the subpackage
 from session_widgets.store import sessions, store
+from session_widgets.version import __version__
 
 if TYPE_CHECKING:
     from session_widgets.model import Event, ExecResult, FileChange, FileInfo, Step, Usage
     from session_widgets.sessions import PermissionRequest, Session, Transcript, Turn, open_session
     from session_widgets.store import Store
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Event": "model",
@@ -66,6 +65,15 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"session_widgets.{home}"), name)
     globals()[name] = value
     return value
+
+
+def _draw_panel(session: Session) -> None:
+    from session_widgets.widgets import SessionPanel
+
+    SessionPanel(session)._ipython_display_()
+
+
+display.draw = _draw_panel
 
 
 def __dir__() -> list[str]:

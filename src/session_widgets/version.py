@@ -1,0 +1,3 @@
+"""The release, as recorded with each session."""
+
+__version__ = "0.1.0"
