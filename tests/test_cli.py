@@ -36,7 +36,7 @@ def test_run_streams_the_answer_and_goes_on_with_the_session(cli, tmp_path):
     place = tmp_path / "place"
     place.mkdir()
     done = cli("run", WRITE, "--session", "one", "--workspace", str(place), "--permissions", "allow_edits")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert "done" in done.stdout
     assert "+hello" in done.stdout
     assert "created a.txt" in done.stdout

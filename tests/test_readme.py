@@ -24,9 +24,8 @@ def no_session_left():
         sw.open_session(record[0]).delete()
 
 
-@pytest.mark.filterwarnings(
-    "ignore:The inplace keyword in DataFrame.drop"
-)  # DuckDB's own, for each TIMESTAMPTZ in df()
+# DuckDB's df() does it to each TIMESTAMPTZ column.
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.drop")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_python_of_a_page_runs(page, no_session_left, capsys, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as after `make demo`, with no environment activated
