@@ -236,6 +236,19 @@ async def test_too_large_says_how_large_and_what_to_do():
         await connection.detach()
 
 
+async def test_what_sandbox_agent_would_hang_up_on_is_not_sent():
+    async def answer(request: Request) -> None:
+        await request.reply(202)
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, "s", "mock")
+        with pytest.raises(LimitExceeded, match="takes 2,097,152"):
+            await connection.post({**CANCEL, "params": {"text": "x" * (2 << 20)}})
+        await connection.post({**CANCEL, "params": {"text": "x" * 2_000_000}})
+        await connection.detach()
+    assert len(server.asked) == 1
+
+
 async def test_a_gateway_says_nothing_about_the_agent():
     async def answer(request: Request) -> None:
         await request.reply(504, b"<html>timeout</html>", "text/html")

@@ -183,6 +183,7 @@ async def test_a_prompt_that_is_too_large_for_sandbox_agent(server: Server):
         else:
             with pytest.raises(LimitExceeded, match="bytes"):
                 await talk.prompt(text)
+            assert await talk.prompt(text[:2_000_000]) == {"stopReason": "end_turn"}, "just below its limit"
         await talk.prompt("say next")
         assert talk.text.endswith("next")
 

@@ -15,13 +15,14 @@ import orjson
 
 from session_widgets.acp import messages
 from session_widgets.acp.patience import Patience
-from session_widgets.acp.problems import error_of
+from session_widgets.acp.problems import error_of, too_large
 from session_widgets.acp.stream import EventStream, Received
 from session_widgets.errors import BadValue, SessionWidgetsError, TransportError
 from session_widgets.model import Endpoint, Json
 
 ACCEPTED_WITHIN = 30.0  # seconds
 CLOSED_WITHIN = 2.0  # seconds
+SANDBOX_AGENT_TAKES = 2 << 20  # bytes
 _KEEP_ALIVE = 4.0  # seconds; uvicorn hangs up after 5, and a request must not race it
 _DROP_POST_AFTER = 1.0  # seconds
 
@@ -96,10 +97,12 @@ class AcpConnection:
             body = orjson.dumps(envelope)
         except TypeError as error:
             raise BadValue(f"an envelope must be JSON: {error}") from error
-        features = await self.features()
+        ours = "async-post" in await self.features()
+        if not ours and len(body) > SANDBOX_AGENT_TAKES:  # its own 413 is often lost as it hangs up in mid-request
+            raise too_large(len(body), f"sandbox-agent takes {SANDBOX_AGENT_TAKES:,}")
         self._posted_at = time.monotonic()
         is_request = messages.is_request(envelope)
-        if "async-post" in features:
+        if ours:
             await self._post(body, envelope, resend=is_request)
         elif is_request:
             await self._post_in_background(body, envelope)

@@ -35,11 +35,7 @@ def error_of(response: httpx.Response, *, answering: bool = False) -> SessionWid
     if status in (401, 403):
         return SandboxAuth(f"the runner refused the token (HTTP {status})")
     if status == 413:
-        return LimitExceeded(
-            f"the message has {len(response.request.content):,} bytes, which is more than the runner takes at once"
-            f"{f' ({_detail(problem)})' if problem else ''}. "
-            "Write large content to a file of the workspace and link to it."
-        )
+        return too_large(len(response.request.content), _detail(problem) if problem else "")
     if problem is None:
         return TransportError(f"something between here and the runner answered HTTP {status}")
     detail = _detail(problem)
@@ -55,6 +51,14 @@ def error_of(response: httpx.Response, *, answering: bool = False) -> SessionWid
         case "stream_error" if status == 502:
             return AgentExited(f"the agent is no longer running: {detail}")
     return AgentError(detail)
+
+
+def too_large(size: int, why: str) -> LimitExceeded:
+    """A message of `size` bytes that the runner does not take; `why` is its own reason, if it gave one."""
+    return LimitExceeded(
+        f"the message has {size:,} bytes, which is more than the runner takes at once{f' ({why})' if why else ''}. "
+        "Write large content to a file of the workspace and link to it."
+    )
 
 
 def _problem(response: httpx.Response) -> Mapping[str, Any] | None:
