@@ -136,7 +136,7 @@ def test_a_kernel_that_hears_nothing_slows_down_and_goes_on(session, pages):
         session.say(f"{number} ")
         time.sleep(0.005)
     sent = pages.messages[first:]
-    assert 30 < len(sent) < 16 + 4.2 / 0.1 + 20, "full speed for the window, a tenth of a second after it"
+    assert 20 < len(sent) < 16 + 4.2 / 0.1 + 20, "full speed for the window, a tenth of a second after it"
     assert any(message["kind"] == "snapshot" and not message["reset"] for message in sent), "a key frame for late pages"
     until(lambda: pages.text(1, 1).endswith(f" {number} "))
 
@@ -144,12 +144,10 @@ def test_a_kernel_that_hears_nothing_slows_down_and_goes_on(session, pages):
 def test_fifty_thousand_chunks_arrive_whole_and_cost_few_messages(session, pages):
     session.begin("stream")
     pages.stream.hello("a")
-    for start in range(0, 50_000, 500):
+    for _ in range(100):
         session.say("c", count=500)
         pages.stream.ack(10**9)
-        assert start < 50_000
-    until(lambda: pages.items() and pages.items()[-1].get("length") == 50_000, seconds=20)
-    assert pages.text(1, 1) == "c" * 50_000
+    until(lambda: pages.text(1, 1) == "c" * 50_000, seconds=20, what="the last chunk")
     assert len(pages.messages) < 300
 
 
