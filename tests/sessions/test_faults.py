@@ -160,23 +160,27 @@ def test_runner_killed_while_idle(open_session):
 
 
 def test_runner_and_kernel_killed(open_session):
-    """Nobody is left to finish the turn: the next kernel says so and goes on."""
+    """Nobody is left to finish the turn: the next kernel reads what the runner's journal holds and says how it ended."""
     kernel = Kernel("""
+import os, signal
 s = sw.open_session("s1", permissions="allow_all")
-t = s.start("say begun\\nwait 30")
+t = s.start("say begun\\nwait 1\\nsay unseen\\nwait 30")
 while "begun" not in t.text: time.sleep(0.01)
 print(json.dumps(json.load(open(next(s.store.home.glob("sandboxes/*/process.json"))))["pid"]))
-time.sleep(60)
+os.kill(os.getpid(), signal.SIGKILL)
 """)
     pid = kernel.read()
-    kernel.kill()
+    kernel.process.wait()
+    kernel.process.stdout.close()
+    journal = next((sw.store().home / "sandboxes").glob("*/state"))
+    wait_for(lambda: any(b"unseen" in file.read_bytes() for file in journal.rglob("*") if file.is_file()))
     os.kill(pid, signal.SIGKILL)
     session = open_session()
     turn = session.turns[-1]
     turn.wait(30)
     assert turn.status == "failed"
     assert "ended" in turn.error
-    assert turn.text == "begun"
+    assert "unseen" in turn.text
     assert session.send("say on").text == "on"
     exactly_once(session.events())
 

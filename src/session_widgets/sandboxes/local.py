@@ -169,12 +169,13 @@ class LocalProvider:
     def _launch(self, place: Path, made: dict[str, Any]) -> None:
         self._kill_leftovers(place)
         env = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith("LC_")} | made["env"]
+        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
         nonce = secrets.token_hex(16)
         config = made["config"] | {"token": secrets.token_urlsafe(32), "nonce": nonce}
         root, state, log = Path(config["root"]), place / "state", place / "runner.log"
         root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(state, ignore_errors=True)
-        state.mkdir(mode=0o700)
+        state.mkdir(mode=0o700, exist_ok=True)  # journals of an earlier runner stay: not all of it may be stored yet
+        (state / "ready.json").unlink(missing_ok=True)
         _write_private(place / "config.json", config)
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -231,29 +232,35 @@ def _runner_process(place: Path) -> psutil.Process | None:
     record = _read(place / "process.json")
     if record is None:
         return None
-    if child := _CHILDREN.get(record["pid"]):
-        child.poll()
     try:
         process = psutil.Process(record["pid"])
-        alive = process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE
+        same = process.create_time() == record["started"]
     except psutil.NoSuchProcess:
         return None
-    return process if alive else None
+    return process if same and _is_running(process) else None
 
 
 def _terminate(process: psutil.Process) -> None:
     """TERM lets the runner stop its agents in order; KILL takes its group if it does not."""
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.terminate()
-        if child := _CHILDREN.pop(process.pid, None):
-            child.wait(STOP_SECONDS)
-        else:
-            process.wait(STOP_SECONDS)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _is_running(process):
+        if time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return
+        time.sleep(0.01)
+
+
+def _is_running(process: psutil.Process) -> bool:
+    """Whether a process lives; a zombie that its parent has not reaped yet does not."""
+    if child := _CHILDREN.get(process.pid):
+        child.poll()
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
-        return
-    except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        return False
 
 
 @contextmanager

@@ -121,7 +121,8 @@ class RunnerClient:
     async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None:
         """Replace a file atomically, making its parents."""
         headers = {"content-type": "application/octet-stream"}
-        await self._call("PUT", "/v1/fs/file", params=self._path(path), headers=headers, content=data, wait=None)
+        content = _pieces(data) if isinstance(data, bytes) else data
+        await self._call("PUT", "/v1/fs/file", params=self._path(path), headers=headers, content=content, wait=None)
 
     async def upload(self, local: Path, path: str) -> None:
         """Copy a file of this machine into the workspace, in pieces."""
@@ -239,6 +240,11 @@ def problem(answer: httpx.Response, workspace: str) -> SandboxError | BadPath:
     if status in {413, 429, 507}:
         return LimitExceeded(detail)
     return SandboxError(f"the runner answered {status}: {detail}")
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), CHUNK):
+        yield data[start : start + CHUNK]
 
 
 def _broken(error: httpx.HTTPError) -> TransportError:

@@ -32,7 +32,7 @@ class AsyncSession:
             async with asyncio.timeout(timeout):
                 await turn
         except asyncio.CancelledError:
-            private_loop().submit(self._core.cancel())
+            await asyncio.shield(self.cancel())
             raise
         return turn
 
@@ -52,7 +52,7 @@ class AsyncSession:
         try:
             turn = await self.start(prompt)
             while True:
-                over = turn.ended
+                seen, over = turn.news_count, turn.ended
                 while not arrived.empty():
                     for event in arrived.get_nowait():
                         if event.turn == turn.index:
@@ -61,10 +61,10 @@ class AsyncSession:
                     return
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STREAM_POLL_SECONDS):
-                        await turn.news()
+                        await turn.news(seen)
                 await self._core.asking.answer_here_async()
         except asyncio.CancelledError:
-            private_loop().submit(self._core.cancel())
+            await asyncio.shield(self.cancel())
             raise
         finally:
             private_loop().loop.call_soon_threadsafe(journal.unwatch, deliver)

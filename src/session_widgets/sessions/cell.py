@@ -43,11 +43,12 @@ def ask(request: PermissionRequest) -> Decision:
     question = "Allow? " + " / ".join(f"[{letter}] {name}" for letter, (name, _) in letters.items()) + ": "
     while True:
         try:
-            answer = input(question).strip().lower()[:1]
+            answer = input(question).strip().lower()
         except EOFError:
             return request.rejection("policy:ask", NO_STDIN)
-        if answer in letters:
-            return Decision(request.of_kind(letters[answer][1]), "user:cell")
+        for letter, (name, kind) in letters.items():
+            if answer in {letter, name}:
+                return Decision(request.of_kind(kind), "user:cell")
 
 
 def describe(request: PermissionRequest) -> str:

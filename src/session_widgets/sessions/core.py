@@ -10,7 +10,14 @@ from typing import Any, Literal
 
 from session_widgets.acp import AcpConnection, Peer
 from session_widgets.context import Context
-from session_widgets.errors import SandboxGone, SessionBusy, SessionError, SessionGone, TransportError
+from session_widgets.errors import (
+    SandboxGone,
+    SandboxNotRunning,
+    SessionBusy,
+    SessionError,
+    SessionGone,
+    TransportError,
+)
 from session_widgets.fold import Fold
 from session_widgets.harnesses.catalog import Harness
 from session_widgets.model import Draft, Event, ExecResult, Json, SandboxRef, SessionRecord, Tier, TurnRecord
@@ -99,7 +106,7 @@ class SessionCore:
             if not created:
                 await self.journal.catch_up()
                 return self.turn_of(record)
-            self.turn = Turn(self, record)
+            self.turn = Turn(self, record, self._facts.context)
             await self.journal.catch_up()
             self._drive(self.turn, record)
             return self.turn
@@ -132,7 +139,7 @@ class SessionCore:
             record = turns[-1]
             self._running = record.index
             if self.turn is None or self.turn.index != record.index:
-                self.turn = Turn(self, record)
+                self.turn = Turn(self, record, self._facts.context)
             self.turn.feed(await asyncio.to_thread(self.store.events, self.record.id, turn=record.index))
             self._drive(self.turn, record, adopted=True)
 
@@ -168,10 +175,16 @@ class SessionCore:
         """Return a sandbox whose runner answers: the one in use, the recorded one, or, if that is gone, a new one."""
         return (await self.probe_sandbox())[0]
 
-    async def probe_sandbox(self) -> tuple[Sandbox, list[str]]:
+    async def watched_sandbox(self) -> Sandbox:
+        """Return what `ready_sandbox` does, but leave a parked session parked: to look is not to use."""
+        return (await self.probe_sandbox(wake=False))[0]
+
+    async def probe_sandbox(self, *, wake: bool = True) -> tuple[Sandbox, list[str]]:
         """Return a sandbox whose runner answers, with the ids of the agent connections that live in it."""
         self._check_usable()
         async with self._sandbox_lock:
+            if not wake and self.record.status == "parked":
+                raise SandboxNotRunning(f"session {self.record.id!r} is parked; its next prompt starts it again.")
             if self.sandbox is not None:
                 try:
                     return self.sandbox, await self.sandbox.runner.connections()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from session_widgets.acp import Call
 from session_widgets.acp.messages import notification
-from session_widgets.errors import NotFound, SessionWidgetsError, StoreError
+from session_widgets.errors import AgentExited, NotFound, SessionWidgetsError, StoreError
 from session_widgets.model import Draft, FileChange, TurnRecord
 from session_widgets.sandboxes import Sandbox
 from session_widgets.sessions.agent import Agent
@@ -125,20 +125,16 @@ class Driver:
         for event in events:
             if event.direction == "in" and event.method == "session/prompt" and event.kind == "response":
                 return dict(event.payload.get("result") or {})
-        sandbox, live = await core.probe_sandbox()
-        if core.record.connection not in live:
-            raise SessionWidgetsError(
-                "the agent's process ended while nobody was attached: the sandbox's runner was stopped or restarted"
-            )
-        agent = self._agent = await core.rejoin(sandbox)
+        agent = self._agent = await core.rejoin(await core.ready_sandbox())
         if agent is None:
-            raise SessionWidgetsError("the store does not hold how the agent was started, so it cannot be rejoined")
+            raise AgentExited("the agent's process ended, and nobody was attached to see how the turn went on")
         envelope = dict(sent.payload)
         result = agent.peer.expect(envelope["id"], "session/prompt")
         self._call = Call(envelope, result)
         core.asking.take_again(agent, events, index)
-        if "async-post" in await agent.connection.features():
-            return await self._send(agent, self._call)  # the runner knows the id if it was sent before
+        with suppress(AgentExited):  # then the stream tells the rest, and how it ended
+            if "async-post" in await agent.connection.features():
+                await agent.connection.post(envelope)  # the runner knows the id if it was sent before
         self._posted.set()
         return await result or {}
 

@@ -10,7 +10,7 @@ from session_widgets.model import Event, ExecResult, Json
 from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
 from session_widgets.sessions.core import SessionCore
-from session_widgets.sessions.files import Files
+from session_widgets.sessions.files import AsyncFiles, Files
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import PermissionRequest
 from session_widgets.sessions.transcript import Transcript
@@ -37,6 +37,7 @@ class Session:
         self._core = core
         self.aio = AsyncSession(core)
         self.files = Files(self.aio.files)
+        self._watched_files = Files(AsyncFiles(core.watched_sandbox))
 
     @property
     def id(self) -> str:
@@ -137,12 +138,12 @@ class Session:
         try:
             turn = self.start(prompt)
             while True:
-                over = turn.ended
+                seen, over = turn.news_count, turn.ended
                 while not arrived.empty():
                     yield from (event for event in arrived.get() if event.turn == turn.index)
                 if over:
                     return
-                turn.wait_news(0.05)
+                turn.wait_news(0.05, seen)
                 self._core.asking.answer_here()
         except KeyboardInterrupt:
             self.cancel()

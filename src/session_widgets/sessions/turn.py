@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from session_widgets.context import Context
 from session_widgets.errors import SessionError
 from session_widgets.fold import Fold
 from session_widgets.model import Draft, Event, FileChange, Json, Step, Tier, TurnRecord, Usage
@@ -29,15 +30,16 @@ class Turn:
         'hello'
     """
 
-    def __init__(self, core: SessionCore, record: TurnRecord) -> None:
+    def __init__(self, core: SessionCore, record: TurnRecord, context: Context | None = None) -> None:
         self._core = core
         self._record = record
-        self._fold: Fold | None = None if record.ended_at else Fold(record.session_id)
+        self._fold: Fold | None = None if record.ended_at else Fold(record.session_id, context)
         self._lock = threading.Lock()
         self._last_seq = 0
         self._ended = threading.Event()
         self.unsaved_end: Draft | None = None
         self._news = threading.Condition()
+        self._news_count = 0
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         if record.ended_at:
             self._ended.set()
@@ -137,22 +139,28 @@ class Turn:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._ended.is_set():
-            self.wait_news(None if deadline is None else deadline - time.monotonic())
+            seen = self.news_count
             if self.status == "detached":
                 raise self._detached()
-            if deadline is not None and time.monotonic() >= deadline and not self._ended.is_set():
+            self._core.asking.answer_here()
+            if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(
                     f"turn {self.index} of session {self._record.session_id!r} still runs after {timeout:g} s. "
                     "Wait again with turn.wait(), or stop it with session.cancel()."
                 )
-            self._core.asking.answer_here()
+            self.wait_news(None if deadline is None else deadline - time.monotonic(), seen)
         return self
 
-    def wait_news(self, timeout: float | None) -> None:
-        """Block until something about the turn may have changed, at most `timeout` seconds."""
+    @property
+    def news_count(self) -> int:
+        """How much news there has been. Read it before you look at the turn: what comes while you look is not missed."""
+        return self._news_count
+
+    def wait_news(self, timeout: float | None, seen: int | None = None) -> None:
+        """Block until there is more news than `seen` (by default: than now) or the end, at most `timeout` seconds."""
         with self._news:
-            if not self._ended.is_set():
-                self._news.wait(None if timeout is None else max(0.0, timeout))
+            seen = self._news_count if seen is None else seen
+            self._news.wait_for(lambda: self._ended.is_set() or self._news_count != seen, timeout)
 
     def __await__(self) -> Generator[Any, None, Turn]:
         """Wait for the end from any event loop; cancelling the wait leaves the turn running."""
@@ -160,18 +168,19 @@ class Turn:
 
     async def _wait_async(self) -> Turn:
         while not self._ended.is_set():
-            await self.news()
+            seen = self.news_count
             if self.status == "detached":
                 raise self._detached()
             await self._core.asking.answer_here_async()
+            await self.news(seen)
         return self
 
-    async def news(self) -> None:
-        """Await until something about the turn may have changed."""
+    async def news(self, seen: int) -> None:
+        """Await more news than `seen`, or the end."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         with self._news:
-            if self._ended.is_set():
+            if self._ended.is_set() or self._news_count != seen:
                 return
             self._waiters.append((loop, future))
         await future
@@ -183,7 +192,8 @@ class Turn:
             return
         with self._lock:
             for event in events:
-                if event.turn == self.index and event.seq > self._last_seq:
+                ours = event.turn == self.index or (event.turn is None and event.direction == "note")
+                if ours and event.seq > self._last_seq:
                     self._last_seq = event.seq
                     fold.feed(event)
 
@@ -202,6 +212,7 @@ class Turn:
     def notify(self) -> None:
         """Wake whoever waits for news."""
         with self._news:
+            self._news_count += 1
             waiters, self._waiters = self._waiters, []
             self._news.notify_all()
         for loop, future in waiters:

@@ -82,8 +82,26 @@ class StoreFile:
             self._stay_a_moment()
 
     @contextmanager
+    def looking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection for queries of ours: the writer's while it holds the file, else as `reading` does.
+
+        Raises:
+            StoreBusy: the file was not to be had within 10 s.
+        """
+        with self._alone() as deadline:
+            if self._attached and self._writer is not None:
+                yield self._writer.cursor()
+                self._stay_a_moment()
+                return
+            reader = self._attach_to_read(deadline)
+            try:
+                yield reader.cursor()
+            finally:
+                reader.execute("detach store")
+
+    @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection of its own with the file attached read-only as `store`.
+        """Yield a connection of its own with the file attached read-only as `store`, for the user's queries.
 
         Raises:
             StoreBusy: the file was not to be had within 10 s.

@@ -115,39 +115,39 @@ class Store:
     def events(self, session_id: str, after: int = 0, limit: int | None = None, turn: int | None = None) -> list[Event]:
         """Return the events of a session with `seq` above `after`, at most `limit` of them, oldest first."""
         check_session_id(session_id)
-        with self._file.reading() as connection:
+        with self._file.looking() as connection:
             return queries.events(connection, session_id, after, limit, turn)
 
     def last_seq(self, session_id: str) -> int:
         """Return the `seq` of the newest event of a session, 0 if it has none."""
         check_session_id(session_id)
-        with self._file.reading() as connection:
+        with self._file.looking() as connection:
             found = queries.place(connection, session_id)
         return found[1] if found else 0
 
     def last_note(self, session_id: str, kind: str) -> Json | None:
         """Return the payload of the newest note of a kind, None if there is none."""
         check_session_id(session_id)
-        with self._file.reading() as connection:
+        with self._file.looking() as connection:
             return queries.last_note(connection, session_id, kind)
 
     def last_source_seq(self, session_id: str, source: str) -> int:
         """Return the highest `source_seq` that the session holds of a source, 0 if none."""
         check_session_id(session_id)
-        with self._file.reading() as connection:
+        with self._file.looking() as connection:
             return queries.sources(connection, session_id).get(source, 0)
 
     def session(self, session_id: str) -> SessionRecord | None:
         """Return a session; None if it was never opened, or deleted."""
         check_session_id(session_id)
-        with self._file.reading() as connection:
+        with self._file.looking() as connection:
             row = queries.session(connection, session_id)
         return read_session(row) if row else None
 
     def turns(self, session_id: str) -> list[TurnRecord]:
         """Return the turns of a session; one that runs as far as its committed events go."""
         check_session_id(session_id)
-        with self._file.reading() as connection:
+        with self._file.looking() as connection:
             rows = queries.turns(connection, session_id)
             changes = queries.file_changes(connection, session_id)
             running = self._running(connection, session_id, rows)
@@ -162,7 +162,7 @@ class Store:
     def steps(self, session_id: str, turn: int | None = None) -> list[Step]:
         """Return the steps of a session, or of one turn; those of a running turn with their text so far."""
         check_session_id(session_id)
-        with self._file.reading() as connection:
+        with self._file.looking() as connection:
             rows = queries.steps(connection, session_id, turn)
             running = self._running(connection, session_id, queries.turns(connection, session_id))
         live = [s for s in running.steps if turn in {None, s.turn}] if running else []
@@ -171,7 +171,7 @@ class Store:
 
     def sessions(self) -> SessionList:
         """Return all sessions, newest first; a notebook draws them as a table."""
-        with self._file.reading() as connection:
+        with self._file.looking() as connection:
             rows = queries.sessions(connection)
         return SessionList(record for row in rows if (record := read_session(row)))
 
