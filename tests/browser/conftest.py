@@ -1,13 +1,14 @@
-"""One JupyterLab server and one Chromium for all tests; a new browser context, notebook and kernel for each."""
+"""One JupyterLab server and one Chromium for all tests; a browser context, notebook and kernel for each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 import needs
 from browser.notebook import Notebook
@@ -22,8 +23,6 @@ CHROMIUM = [
 ]  # fmt: skip
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:", "about:")
 FAILED = pytest.StashKey[bool]()
-
-OpenNotebook = Callable[..., Notebook]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,46 +57,50 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     private_loop().run(_destroy_sandboxes(server.home))
 
 
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser context that may ask this machine alone; asking another fails the test."""
+@contextmanager
+def _opened(browser: Browser, server: LabServer, kernel: str, name: str) -> Iterator[Notebook]:
+    """Open an empty notebook in a browser context that may ask this machine alone; asking another is an error."""
     asked: list[str] = []
     context = browser.new_context(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
     context.set_default_timeout(20_000)
     context.on("request", lambda request: asked.append(request.url))
-    context.on("page", lambda page: page.on("websocket", lambda socket: asked.append(socket.url)))
-    yield context
-    context.close()
+    page = context.new_page()
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    notebook = Notebook(page, server, kernel, name)
+    try:
+        yield notebook
+    finally:
+        notebook.close()
+        context.close()
+        private_loop().run(_destroy_sandboxes(server.home))
     assert [url for url in asked if not url.startswith(LOCAL)] == []
 
 
 @pytest.fixture
-def open_notebook(context: BrowserContext, server: LabServer, request: pytest.FixtureRequest) -> Iterator[OpenNotebook]:
-    """Open an empty notebook on a kernel of its own, by default one with ipykernel 7.4."""
-    opened: list[Notebook] = []
+def notebook(browser: Browser, server: LabServer, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+    """An empty notebook with ipykernel 7.4."""
+    with _opened(browser, server, "ipykernel-7.4", request.node.name) as notebook:
+        yield notebook
 
-    def open_notebook(kernel: str = "ipykernel-7.4") -> Notebook:
-        opened.append(Notebook(context.new_page(), server, kernel))
-        return opened[-1]
 
-    yield open_notebook
+@pytest.fixture(scope="module", params=["6.31", "7.3", "7.4"])
+def kernel(browser: Browser, server: LabServer, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+    """A notebook for each ipykernel that delivers clicks in its own way; the tests of a module share it."""
+    name = f"ipykernel-{request.param}"
+    with _opened(browser, server, name, name) as notebook:
+        yield notebook
+
+
+@pytest.fixture(autouse=True)
+def screenshot(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave a picture of what a failed test saw, and nothing running."""
+    used = [request.getfixturevalue(name) for name in ("notebook", "kernel") if name in request.fixturenames]
+    yield
     if request.node.stash.get(FAILED, False):
         SHOTS.mkdir(exist_ok=True)
-        for number, page in enumerate(context.pages):
-            page.screenshot(path=SHOTS / f"{request.node.name}-{number}.png".replace("/", "-"))
-    for notebook in opened:
-        notebook.close()
-    private_loop().run(_destroy_sandboxes(server.home))
-
-
-@pytest.fixture
-def notebook(open_notebook: OpenNotebook) -> Notebook:
-    return open_notebook()
-
-
-@pytest.fixture
-def page(notebook: Notebook) -> Page:
-    return notebook.page
+        for notebook in used:
+            notebook.page.screenshot(path=SHOTS / f"{request.node.name.replace('/', '-')}.png")
+            notebook.command("notebook:interrupt-kernel")  # the next test may share it
 
 
 async def _destroy_sandboxes(home: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,8 @@ KERNEL_SAYS = """async (code) => {
   return said;
 }"""
 
+STDIN = "input.jp-Stdin-input"
 _ENDED = re.compile(r"^\[\d+\]:$")
-_names = itertools.count(1)
 
 
 class Notebook:
@@ -61,14 +60,13 @@ class Notebook:
     Args:
         page: an empty page.
         kernel: name of the kernel.
-
-    Attributes:
-        id: a session id that no other notebook of this run uses.
+        name: of the file, and of the session that `open_session` opens.
     """
 
-    def __init__(self, page: Page, server: LabServer, kernel: str) -> None:
+    def __init__(self, page: Page, server: LabServer, kernel: str, name: str) -> None:
         self.page = page
-        self.id = f"notebook-{next(_names)}"
+        self.kernel = kernel
+        self.id = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:100]
         self.file = Path(server.notebooks, f"{self.id}.ipynb")
         made = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": kernel, "display_name": kernel}})
         nbformat.write(made, self.file)
@@ -88,8 +86,12 @@ class Notebook:
     def run(self, code: str) -> Locator:
         """Add a cell, run it to its end, and return it."""
         cell = self.begin(code)
-        expect(cell.locator(".jp-InputPrompt")).to_have_text(_ENDED, timeout=40_000)
+        self.ended(cell)
         return cell
+
+    def ended(self, cell: Locator) -> None:
+        """Wait for the end of a cell."""
+        expect(cell.locator(".jp-InputPrompt")).to_have_text(_ENDED, timeout=40_000)
 
     def open_session(self, *, shown: bool = True, **options: Any) -> Panel:
         """Open a session in a cell as `s`, and its panel."""
@@ -103,9 +105,10 @@ class Notebook:
 
     def answer(self, text: str) -> None:
         """Type into the field that a blocked cell opened."""
-        field = self.page.locator("input.jp-Stdin-input")
+        field = self.page.wait_for_selector(STDIN)
         field.fill(text)
         field.press("Enter")
+        field.wait_for_element_state("hidden")
 
     def command(self, name: str) -> None:
         """Run a command of JupyterLab, as its menu does."""

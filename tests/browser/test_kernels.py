@@ -1,0 +1,115 @@
+"""A click while a cell runs: each ipykernel delivers it in its own way, and a permission is answered in all of them.
+
+6.31 delivers no click before the cell has ended, 7.3 delivers it at once, 7.4 while a cell awaits, not while it blocks.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.notebook import STDIN, Notebook, Panel
+
+WRITE = "write {0}.txt <<EOT\\ntext of {0}\\nEOT"
+
+
+@pytest.fixture(scope="module")
+def panel(kernel: Notebook) -> Panel:
+    return kernel.open_session(permissions="ask")
+
+
+def asks_in_cell(kernel: Notebook, *, awaited: bool) -> bool:
+    return kernel.kernel in ({"ipykernel-6.31"} if awaited else {"ipykernel-6.31", "ipykernel-7.4"})
+
+
+def test_the_kernel_is_the_one_that_is_meant(kernel):
+    assert f"ipykernel-{kernel.kernel_says('import ipykernel; print(ipykernel.__version__)')}".startswith(kernel.kernel)
+
+
+@pytest.mark.parametrize(
+    ("call", "awaited"),
+    [("s.send({!r})", False), ("await s.aio.send({!r})", True), ("s.start({!r}).wait()", False)],
+    ids=["send", "aio.send", "wait"],
+)
+def test_a_permission_is_given_while_a_cell_waits(kernel, panel, call, awaited, request):
+    name = request.node.callspec.id.split("-", 1)[1].replace(".", "_")
+    cell = kernel.begin(f"turn = {call.format(WRITE.format(name).encode().decode('unicode_escape'))}")
+    if asks_in_cell(kernel, awaited=awaited):
+        expect(cell).to_contain_text(f"+text of {name}")
+        expect(cell).to_contain_text("Allow?")
+        kernel.answer("nonsense")
+        kernel.answer("o")
+    else:
+        expect(panel.asks).to_contain_text(f"{name}.txt")
+        expect(cell.locator(STDIN)).to_have_count(0)
+        panel.button("allow_once").click()
+    kernel.ended(cell)
+    assert kernel.kernel_says(f"print(s.files.read_text('{name}.txt'))").strip() == f"text of {name}"
+
+
+def test_a_permission_is_refused_while_a_cell_waits(kernel, panel):
+    cell = kernel.begin(f"turn = s.send('{WRITE.format('refused')}')")
+    if asks_in_cell(kernel, awaited=False):
+        kernel.answer("r")
+    else:
+        panel.button("reject_once").click()
+    kernel.ended(cell)
+    said = kernel.kernel_says("print([file.name for file in s.files.list()], turn.status, turn.files)")
+    assert "refused.txt" not in said
+    assert "completed ()" in said
+
+
+def test_a_permission_is_given_while_nothing_runs(kernel, panel):
+    kernel.run(f"turn = s.start('{WRITE.format('idle')}')")
+    expect(panel.asks).to_contain_text("idle.txt")
+    panel.button("allow_once").click()
+    expect(panel.asks).to_have_count(0)
+    assert kernel.kernel_says("print(turn.wait(10).status, turn.files[0].path)").split() == ["completed", "idle.txt"]
+
+
+def test_a_turn_that_already_asks_is_answered_where_it_is_waited_for(kernel, panel):
+    kernel.run(f"turn = s.start('{WRITE.format('later')}')")
+    expect(panel.asks).to_contain_text("later.txt")
+    cell = kernel.begin("turn.wait()")
+    if asks_in_cell(kernel, awaited=False):
+        kernel.answer("o")
+    else:
+        panel.button("allow_once").click()
+    kernel.ended(cell)
+    assert kernel.kernel_says("print(turn.status)").strip() == "completed"
+
+
+@pytest.mark.parametrize("call", ["s.send({})", "await s.aio.send({})"], ids=["send", "aio.send"])
+def test_interrupting_the_cell_cancels_the_turn(kernel, panel, call):
+    before = panel.ends.count()
+    cell = kernel.begin(call.format("'say begun\\nwait 50'"))
+    expect(panel.transcript).to_contain_text("begun")
+    expect(panel.turns).to_have_count(before + 1)
+    kernel.command("notebook:interrupt-kernel")
+    kernel.ended(cell)
+    expect(cell).to_contain_text(re.compile("KeyboardInterrupt|CancelledError"))
+    again = kernel.run("print(s.turns[-1].status, s.send('say next').text)")
+    expect(again).to_contain_text("cancelled next")
+    expect(panel.ends.nth(before)).to_have_text(re.compile("Stopped"))
+
+
+def test_interrupting_the_question_cancels_the_turn(kernel, panel):
+    cell = kernel.begin(f"s.send('{WRITE.format('interrupted')}')")
+    expect(cell.locator(STDIN) if asks_in_cell(kernel, awaited=False) else panel.asks).to_be_visible()
+    kernel.command("notebook:interrupt-kernel")
+    kernel.ended(cell)
+    assert kernel.kernel_says("print(s.turns[-1].status, s.send('say on').text)").split() == ["cancelled", "on"]
+
+
+def test_stop_ends_a_turn_that_no_cell_waits_for(kernel, panel):
+    before = panel.ends.count()
+    panel.prompt("say going\nwait 50")
+    expect(panel.transcript).to_contain_text("going")
+    panel.stop.click()
+    expect(panel.ends).to_have_count(before + 1)
+    expect(panel.ends.last).to_contain_text("Stopped")
+    panel.prompt("say onward")
+    expect(panel.ends).to_have_count(before + 2)
+    expect(panel.transcript).to_contain_text("onward")
