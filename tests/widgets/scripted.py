@@ -60,7 +60,7 @@ class Scripted:
 
     def __init__(self, root: Path, *, id: str = "scripted", title: str | None = None) -> None:
         self.id, self.title, self.harness, self.sandbox = id, title or id, "demo", "local"
-        self.files = LocalFiles(root)
+        self.files = self._watched_files = LocalFiles(root)
         self.events: list[Event] = []
         self.prompts: list[str] = []
         self.answers: list[tuple[str, str]] = []
