@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from session_widgets.errors import SessionBusy
-from session_widgets.model import TurnRecord
+from session_widgets.model import Event, TurnRecord
 from session_widgets.store.database import Store
 
 from .drafting import OWNER, TS, chunk, derived, note, opened
@@ -16,7 +16,7 @@ from .drafting import OWNER, TS, chunk, derived, note, opened
 PROMPT = [{"type": "text", "text": "go"}]
 
 
-def start(store: Store, number: int, key: str | None = None, **fields: Any) -> tuple[TurnRecord, bool]:
+def start(store: Store, number: int, key: str | None = None, **fields: Any) -> tuple[TurnRecord, list[Event]]:
     known = {"owner": OWNER, "source": "kernel:t", "source_seq": number, "ts": TS}
     return store.start_turn("s", PROMPT, idempotency_key=key, **{**known, **fields})
 
@@ -28,7 +28,7 @@ def end(store: Store, number: int, turn: int) -> None:
 def test_a_turn_is_an_event_and_a_row(store: Store) -> None:
     store.append("s", [opened()])
     turn, new = start(store, 1, "k")
-    assert new
+    assert new == store.events("s")[-1:]
     assert (turn.index, turn.status, turn.started_at, turn.idempotency_key) == (1, "running", TS, "k")
     assert (turn.prompt, turn.owner) == (tuple(PROMPT), OWNER)
     assert store.turns("s") == [turn]
@@ -51,10 +51,10 @@ def test_the_same_key_gives_the_same_turn(store: Store) -> None:
     start(store, 1, "k")
     store.append("s", [chunk(1, "said")])
     running, new = start(store, 2, "k")
-    assert (running.index, running.text, new) == (1, "said", False)
+    assert (running.index, running.text, new) == (1, "said", [])
     store.append("s", [note("turn_ended", 3, turn=1, status="completed", files=[{"path": "a", "change": "created"}])])
     ended, new = start(store, 4, "k")
-    assert (ended.status, ended.text, ended.files[0].path, new) == ("completed", "said", "a", False)
+    assert (ended.status, ended.text, ended.files[0].path, new) == ("completed", "said", "a", [])
     assert start(store, 5, "other")[1]
     assert len(store.turns("s")) == 2
 

@@ -22,6 +22,7 @@ from session_widgets.errors import ProtocolError, TransportError
 MAX_BATCH = 500  # events
 MAX_BATCH_BYTES = 1_000_000
 READ_AHEAD_BYTES = 8_000_000
+SETTLE = 0.002  # seconds; what an agent says last and the answer to the prompt come this close together
 SILENCE = 30.0  # seconds; heartbeats come every 15
 MAX_EARLY = 2_000  # events
 STRAGGLERS = 0.3  # seconds; sandbox-agent tells of an exit before, or even between, the agent's last messages
@@ -89,6 +90,7 @@ class EventStream:
                 while not ahead.ready and not reader.done():
                     ahead.arrived.clear()
                     await ahead.arrived.wait()
+                    await asyncio.sleep(SETTLE)
                 if not ahead.ready:
                     break
                 batch = ahead.take()

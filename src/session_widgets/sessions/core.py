@@ -93,7 +93,7 @@ class SessionCore:
         self._check_usable()
         async with self._start_lock:
             await self._settle_unsaved()
-            record, created = await asyncio.to_thread(
+            record, started = await asyncio.to_thread(
                 self.store.start_turn,
                 self.record.id,
                 prompt,
@@ -103,11 +103,11 @@ class SessionCore:
                 source_seq=next_number(),
                 ts=datetime.now(UTC),
             )
-            if not created:
+            if not started:
                 await self.journal.catch_up()
                 return self.turn_of(record)
             self.turn = Turn(self, record, self._facts.context)
-            await self.journal.catch_up()
+            await self.journal.publish(started)
             self._drive(self.turn, record)
             return self.turn
 

@@ -94,12 +94,12 @@ class Driver:
         sandbox, live = await core.probe_sandbox()
         resumed = await core.ready_agent(sandbox, live)
         agent = self._agent = resumed.agent
-        await sandbox.runner.snapshot(self._snapshot)
         blocks = ([resumed.history] if resumed.history else []) + list(self._record.prompt)
         call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
         tier = note("turn_tier", {"tier": resumed.tier}, turn=index, source=f"turn:{index}:tier")
         prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
-        if len(await core.journal.commit([tier, prompt])) < 2:
+        stored, _ = await asyncio.gather(core.journal.commit([tier, prompt]), sandbox.runner.snapshot(self._snapshot))
+        if len(stored) < 2:
             return await self._rejoin()  # another process took this turn up at the same moment
         self._call = call
         return await self._send(agent, call)

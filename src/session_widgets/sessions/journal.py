@@ -43,6 +43,11 @@ class Journal:
         """Store `drafts` in one transaction, publish them, and return those that were new."""
         return await asyncio.shield(self._commit(drafts))
 
+    async def publish(self, written: list[Event]) -> None:
+        """Publish events that were stored by other means than `commit`."""
+        async with self._lock:
+            await self._publish_written(written)
+
     async def catch_up(self) -> None:
         """Publish what other processes stored meanwhile."""
         async with self._lock:
@@ -70,11 +75,15 @@ class Journal:
     async def _commit(self, drafts: Sequence[Draft]) -> list[Event]:
         async with self._lock:
             written = await asyncio.to_thread(self.store.append, self.session_id, drafts)
-            if written and len(written) == len(drafts) and written[-1].seq == self.cursor + len(written):
-                self._publish(written)
-            else:
-                await self._publish_stored()
+            await self._publish_written(written)
             return written
+
+    async def _publish_written(self, written: list[Event]) -> None:
+        """Publish what was just stored; by way of the store if others have written in between."""
+        if written and written[0].seq == self.cursor + 1:
+            self._publish(written)
+        else:
+            await self._publish_stored()
 
     async def _publish_stored(self) -> None:
         full = True

@@ -9,7 +9,8 @@ from typing import Any
 
 from session_widgets.acp import Received, classify
 from session_widgets.acp.messages import AGENT_EXITED
-from session_widgets.errors import AgentExited, StoreBusy
+from session_widgets.acp.peer import agent_exited
+from session_widgets.errors import StoreBusy
 from session_widgets.model import Draft
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.journal import Journal
@@ -54,8 +55,6 @@ class Pump:
                 for received in part:
                     urgent |= self._tell(received.message)
             await self._acknowledge(batch, urgent)
-            if self._agent.dead is not None:
-                return
             streak = 0 if urgent or len(batch) >= FULL_BATCH else streak + 1
             if streak > STREAK:
                 await asyncio.sleep(LINGER_SECONDS)
@@ -100,10 +99,7 @@ class Pump:
         if handled == "request":
             self._on_request(self._agent, message)
         elif message.get("method") == AGENT_EXITED:
-            params = message.get("params") or {}
-            self._agent.dead = AgentExited(
-                "the agent process has ended", code=params.get("code"), stderr=params.get("stderr") or ""
-            )
+            self._agent.dead = agent_exited(message)
         elif message.get("method") == "session/update":
             self._on_update(message)
         return handled in {"request", "response"}

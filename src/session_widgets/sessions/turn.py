@@ -153,7 +153,7 @@ class Turn:
 
     @property
     def news_count(self) -> int:
-        """How much news there has been. Read it before you look at the turn: what comes while you look is not missed."""
+        """How much news there has been. Read it before you look: what comes while you look is not missed."""
         return self._news_count
 
     def wait_news(self, timeout: float | None, seen: int | None = None) -> None:

@@ -65,8 +65,8 @@ class Ledger:
         source: str,
         source_seq: int,
         ts: datetime,
-    ) -> TurnRecord | None:
-        """Begin the next turn and return it; None if a turn with this key exists."""
+    ) -> tuple[TurnRecord, list[Event]] | None:
+        """Begin the next turn and return it with its note; None if a turn with this key exists."""
         check_session_id(session_id)
         note = {"prompt": prompt, "idempotency_key": idempotency_key, "owner": owner}
         with self._transaction(session_id) as connection:
@@ -76,8 +76,8 @@ class Ledger:
                 raise SessionBusy(_who_runs(row))
             turn = queries.last_turn(connection, session_id) + 1
             draft = Draft("note", "turn_started", encode(note), source, source_seq, turn, ts)
-            self._commit(connection, session_id, _clean([draft]))
-            return self._live[session_id].derivation.fold.turn(turn)
+            events = self._commit(connection, session_id, _clean([draft]))
+            return self._live[session_id].derivation.fold.turn(turn), events
 
     def forget(self) -> None:
         """Drop what this process knows; the next append reads it again."""

@@ -89,15 +89,12 @@ class StoreFile:
             StoreBusy: the file was not to be had within 10 s.
         """
         with self._alone() as deadline:
-            if self._attached and self._writer is not None:
+            if self._attached and self._writer is not None and self._identity() == self._known:
                 yield self._writer.cursor()
                 self._stay_a_moment()
-                return
-            reader = self._attach_to_read(deadline)
-            try:
-                yield reader.cursor()
-            finally:
-                reader.execute("detach store")
+            else:
+                with self._attached_to_read(deadline) as connection:
+                    yield connection
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -106,12 +103,8 @@ class StoreFile:
         Raises:
             StoreBusy: the file was not to be had within 10 s.
         """
-        with self._alone() as deadline:
-            reader = self._attach_to_read(deadline)
-            try:
-                yield reader.cursor()
-            finally:
-                reader.execute("detach store")
+        with self._alone() as deadline, self._attached_to_read(deadline) as connection:
+            yield connection
 
     def close(self) -> None:
         """Let the file go for good."""
@@ -143,6 +136,14 @@ class StoreFile:
         with self._in_line(deadline):
             self._make_ready(deadline)
             return self._attach_writer(deadline)
+
+    @contextmanager
+    def _attached_to_read(self, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        reader = self._attach_to_read(deadline)
+        try:
+            yield reader.cursor()
+        finally:
+            reader.execute("detach store")
 
     def _attach_to_read(self, deadline: float) -> duckdb.DuckDBPyConnection:
         self._detach()

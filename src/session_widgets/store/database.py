@@ -81,7 +81,7 @@ class Store:
         source: str,
         source_seq: int,
         ts: datetime,
-    ) -> tuple[TurnRecord, bool]:
+    ) -> tuple[TurnRecord, list[Event]]:
         """Begin the next turn of a session: the `turn_started` note, and the row that keeps others out.
 
         Args:
@@ -94,7 +94,7 @@ class Store:
             ts: when the turn was asked for.
 
         Returns:
-            The turn, and whether it is new.
+            The turn, and the event of its note; no event if the turn existed.
 
         Raises:
             SessionBusy: another turn runs; the message says which, whose, and since when.
@@ -109,8 +109,8 @@ class Store:
             ts=ts,
         )
         if started is not None:
-            return started, True
-        return next(turn for turn in self.turns(session_id) if turn.idempotency_key == idempotency_key), False
+            return started
+        return next(turn for turn in self.turns(session_id) if turn.idempotency_key == idempotency_key), []
 
     def events(self, session_id: str, after: int = 0, limit: int | None = None, turn: int | None = None) -> list[Event]:
         """Return the events of a session with `seq` above `after`, at most `limit` of them, oldest first."""

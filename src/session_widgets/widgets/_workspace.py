@@ -17,6 +17,7 @@ from session_widgets.widgets._wire import millis, safe
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session
+    from session_widgets.sessions.files import Files
 
 _MAX_ENTRIES = 1000
 _MAX_FOLDERS = 40
@@ -98,8 +99,8 @@ class Workspace:
 
     def _look(self, path: str) -> None:
         if self._session.status in _AT_REST:
-            return  # to look would start the sandbox again
-        item = self.listing(path)
+            return
+        item = self.listing(path, self._session._watched_files)  # to look must not start a parked sandbox again
         with self._lock:
             if path not in self._folders or (self._folders[path] == item["entries"] and not item["error"]):
                 return
@@ -108,10 +109,10 @@ class Workspace:
                 del self._folders[path]
         self._push(item)
 
-    def listing(self, path: str) -> ListingItem:
+    def listing(self, path: str, files: Files) -> ListingItem:
         """List one folder: folders first, then by name; a failure is part of the answer."""
         try:
-            found = self._session.files.list(path)
+            found = files.list(path)
         except (SessionWidgetsError, OSError) as error:
             return {"type": "listing", "path": path, "entries": [], "more": 0, "error": str(error)[:500]}
         found = sorted(found, key=lambda info: (info.type != "directory", info.name.casefold(), info.name))
@@ -126,7 +127,7 @@ class Workspace:
 
     def _list(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         path = str(args.get("path", ""))
-        item = self.listing(path)
+        item = self.listing(path, self._session.files)
         with self._lock:
             if not item["error"] and (path in self._folders or len(self._folders) < _MAX_FOLDERS):
                 self._folders[path] = item["entries"]
