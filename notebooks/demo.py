@@ -11,11 +11,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-import session_widgets as sw
 from rich.console import Console
+
+import session_widgets as sw
 from session_widgets.cli.run import run_turn
 
 NOTEBOOK = Path(__file__).with_name("01_first_session.ipynb")
@@ -33,7 +34,7 @@ QUERY = "select seq, direction, method, kind from v_events where session_id = ? 
 def in_the_terminal() -> str:
     """Run one session, look at its transcript, leave no process behind; return how the turn ended."""
     console = Console(highlight=False, markup=False)
-    session = sw.open_session(f"demo-{datetime.now():%Y%m%d-%H%M%S}", permissions="allow_all", title="make demo")
+    session = sw.open_session(f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}", permissions="allow_all", title="make demo")
     console.print(f"A session with the harness 'demo': an agent without a model. It works in\n{session.workspace}\n")
     console.print("You:\n" + PROMPT + "\n", style="cyan")
     console.print("Agent:")

@@ -160,7 +160,7 @@ def test_runner_killed_while_idle(open_session):
 
 
 def test_runner_and_kernel_killed(open_session):
-    """Nobody is left to finish the turn: the next kernel reads what the runner's journal holds and says how it ended."""
+    """Nobody is left to finish the turn: the next kernel reads the rest of the journal and says how it ended."""
     kernel = Kernel("""
 import os, signal
 s = sw.open_session("s1", permissions="allow_all")
