@@ -15,6 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CLOSE_SECONDS = 5
+PULSE_SECONDS = 0.2
 
 
 class LoopThread:
@@ -46,7 +47,7 @@ class LoopThread:
         """Run `work` on the private loop and await it from whichever loop is running."""
         if threading.current_thread() is self._thread:
             return await work
-        return await asyncio.wrap_future(self.submit(work))
+        return await pulsing(asyncio.wrap_future(self.submit(work)))
 
     def _close(self) -> None:
         """Let go of everything before the interpreter takes it apart; sandboxes and their turns go on."""
@@ -56,6 +57,17 @@ class LoopThread:
         self._thread.join(CLOSE_SECONDS)
         if not self._thread.is_alive():
             self.loop.close()
+
+
+async def pulsing(future: asyncio.Future[T]) -> T:
+    """Await `future` on a loop that keeps turning: ipykernel heeds the interrupt of an awaiting cell only then."""
+    try:
+        while not future.done():
+            await asyncio.wait([future], timeout=PULSE_SECONDS)
+    except asyncio.CancelledError:
+        future.cancel()
+        raise
+    return future.result()
 
 
 async def _end_tasks() -> None:

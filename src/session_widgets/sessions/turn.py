@@ -14,6 +14,7 @@ from session_widgets.context import Context
 from session_widgets.errors import SessionError
 from session_widgets.fold import Fold
 from session_widgets.model import Draft, Event, FileChange, Json, Step, Tier, TurnRecord, Usage
+from session_widgets.sessions.loop import pulsing
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
@@ -183,7 +184,7 @@ class Turn:
             if self._ended.is_set() or self._news_count != seen:
                 return
             self._waiters.append((loop, future))
-        await future
+        await pulsing(future)
 
     def feed(self, events: Iterable[Event]) -> None:
         """Take committed events in; called by the session alone."""
