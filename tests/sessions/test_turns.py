@@ -165,6 +165,17 @@ def test_cancel_while_the_sandbox_starts(open_session):
     assert session.cancel() is False
 
 
+@pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.05])
+async def test_an_awaiting_call_is_cancelled_at_any_moment(open_session, delay):
+    session = open_session()
+    task = asyncio.create_task(session.aio.send("wait 30"))
+    asyncio.get_running_loop().call_later(delay, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await session.aio.send("say usable")).text == "usable"
+    assert {turn.status for turn in session.turns[:-1]} <= {"cancelled"}
+
+
 def test_steer(open_session):
     session = open_session()
     first = session.start("wait 30")

@@ -89,27 +89,36 @@ class SessionCore:
     # Turns
 
     async def start(self, prompt: Sequence[Json], idempotency_key: str | None = None) -> Turn:
-        """Commit the prompt and begin to work on it."""
+        """Commit the prompt and begin to work on it. Who stops waiting for that stops the turn."""
         self._check_usable()
         async with self._start_lock:
             await self._settle_unsaved()
-            record, started = await asyncio.to_thread(
-                self.store.start_turn,
-                self.record.id,
-                prompt,
-                idempotency_key=idempotency_key,
-                owner=owner(),
-                source=KERNEL,
-                source_seq=next_number(),
-                ts=datetime.now(UTC),
-            )
-            if not started:
-                await self.journal.catch_up()
-                return self.turn_of(record)
-            self.turn = Turn(self, record, self._facts.context)
-            await self.journal.publish(started)
-            self._drive(self.turn, record)
-            return self.turn
+            beginning = self.spawn(self._begin(prompt, idempotency_key))
+            try:
+                return await asyncio.shield(beginning)
+            except asyncio.CancelledError:
+                await beginning
+                await self.cancel()
+                raise
+
+    async def _begin(self, prompt: Sequence[Json], idempotency_key: str | None) -> Turn:
+        record, started = await asyncio.to_thread(
+            self.store.start_turn,
+            self.record.id,
+            prompt,
+            idempotency_key=idempotency_key,
+            owner=owner(),
+            source=KERNEL,
+            source_seq=next_number(),
+            ts=datetime.now(UTC),
+        )
+        if not started:
+            await self.journal.catch_up()
+            return self.turn_of(record)
+        self.turn = Turn(self, record, self._facts.context)
+        await self.journal.publish(started)
+        self._drive(self.turn, record)
+        return self.turn
 
     async def cancel(self) -> bool:
         """Stop the running turn and wait for its end; False if none runs."""
