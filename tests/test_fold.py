@@ -13,8 +13,9 @@ import pytest
 from acp_captures import events as recorded
 from acp_captures import scenarios
 from session_widgets.envelopes import block_text, permission_request_id, rpc_error_text
-from session_widgets.fold import FINAL_STATUSES, Change, Fold
+from session_widgets.fold import Fold
 from session_widgets.model import Event, Step
+from session_widgets.turn_fold import FINAL_STATUSES, Change
 from support import shared
 
 CAPTURES = Path(__file__).parent / "fixtures" / "captures"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from session_widgets.context import Context
-from session_widgets.fold import FINAL_STATUSES, Fold, PermissionRecord
+from session_widgets.fold import Fold
 from session_widgets.model import Event, PermissionState, Step
 from session_widgets.store.rows import (
     Row,
@@ -16,6 +16,7 @@ from session_widgets.store.rows import (
     step_row,
     turn_row,
 )
+from session_widgets.turn_fold import FINAL_STATUSES, PermissionRecord
 
 KEYS = {
     "turns": ("session_id", "turn"),

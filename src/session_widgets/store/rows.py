@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from session_widgets.context import Context
-from session_widgets.fold import PermissionRecord
 from session_widgets.model import (
     FileChange,
     PermissionOption,
@@ -20,6 +19,7 @@ from session_widgets.model import (
     Usage,
 )
 from session_widgets.store.payload import decode, encode
+from session_widgets.turn_fold import PermissionRecord
 
 Row = dict[str, Any]
 

@@ -1,0 +1,383 @@
+"""The events of one turn to its steps: what `fold.Fold` keeps for each turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, cast
+
+from session_widgets.envelopes import (
+    as_object,
+    as_objects,
+    as_text,
+    as_time,
+    block_text,
+    permission_request_id,
+    quote,
+    rpc_error_text,
+    update_of,
+)
+from session_widgets.model import (
+    Event,
+    FileChange,
+    Json,
+    PermissionOption,
+    PermissionState,
+    Step,
+    StepKind,
+    Tier,
+    TurnRecord,
+    TurnStatus,
+    Usage,
+)
+
+TEXT_KINDS: Mapping[str, StepKind] = {"agent_message_chunk": "message", "agent_thought_chunk": "thought"}
+FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "unfinished"})
+
+_USAGE_NAMES = {
+    "input_tokens": "inputTokens",
+    "output_tokens": "outputTokens",
+    "cached_read_tokens": "cachedReadTokens",
+    "cached_write_tokens": "cachedWriteTokens",
+    "thought_tokens": "thoughtTokens",
+    "total_tokens": "totalTokens",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step that an event made or altered; `append` is the new text when nothing but text was added."""
+
+    turn: int
+    index: int
+    append: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRecord:
+    """A permission request with the tool step it belongs to."""
+
+    turn: int
+    step: int
+    requested_at: datetime
+    state: PermissionState
+    decided_at: datetime | None = None
+
+
+class GrowingStep:
+    """A step under construction; its text is kept in pieces and joined when somebody looks."""
+
+    __slots__ = ("_frozen", "_latest", "_new", "_parts", "kind", "message_id")
+
+    def __init__(self, step: Step, message_id: str | None = None) -> None:
+        self._frozen = step
+        self._latest: Event | None = None
+        self._parts: list[str] = []
+        self._new: dict[str, Any] = {}
+        self.kind = step.kind
+        self.message_id = message_id
+
+    def __getattr__(self, name: str) -> Any:
+        return self._new[name] if name in self._new else getattr(self._frozen, name)
+
+    def set(self, event: Event | None, **fields: Any) -> None:
+        """Replace fields; `event` is what changed them, None if nothing happened to the step itself."""
+        self._new.update(fields)
+        self._latest = event or self._latest
+
+    def grow(self, event: Event, text: str) -> None:
+        """Add text at the end."""
+        self._parts.append(text)
+        self._latest = event
+
+    def snapshot(self) -> Step:
+        """Return the step as it is now."""
+        if self._parts:
+            self._new["text"] = (self._frozen.text or "") + "".join(self._parts)
+            self._parts = []
+        if self._latest is not None:
+            self._new |= {"last_seq": self._latest.seq, "ended_at": self._latest.ts}
+            self._latest = None
+        if self._new:
+            self._frozen = replace(self._frozen, **self._new)
+            self._new = {}
+        return self._frozen
+
+
+class TurnFold:
+    """One turn under construction."""
+
+    def __init__(self, session_id: str, index: int, ts: datetime) -> None:
+        self._record = TurnRecord(session_id=session_id, index=index, status="running", prompt=(), started_at=ts)
+        self._usage: dict[str, Any] = {}
+        self._cost: Decimal | None = None
+        self.steps: list[GrowingStep] = []
+        self._tools: dict[str, int] = {}
+        self._plan: int | None = None
+        self.permissions: dict[str, PermissionRecord] = {}
+        self._asked_of: dict[int, list[str]] = {}
+        self._changes: dict[int, Change] = {}
+
+    def feed(self, event: Event, connection: str, spent: Decimal | None) -> list[Change]:
+        """Take the next event; `spent` is what it added to the cost. Return the steps it made or altered."""
+        if spent is not None:
+            self._cost = spent + (self._cost or 0)
+        self._changes = {}
+        if event.direction == "note":
+            self._note(event)
+        elif event.direction == "in":
+            self._envelope(event, connection)
+        return list(self._changes.values())
+
+    def record(self) -> TurnRecord:
+        """Return what is known of the turn."""
+        usage = Usage(**self._usage, cost=None if self._cost is None else float(self._cost))
+        said = (step.snapshot().text or "" for step in self.steps if step.kind == "message")
+        return replace(self._record, text="\n\n".join(said), usage=usage)
+
+    def pending(self) -> list[Step]:
+        """Return the tool steps that wait for a permission."""
+        return [s.snapshot() for s in self.steps if s.permission is not None and s.permission.outcome is None]
+
+    @property
+    def _ended(self) -> bool:
+        return self._record.status != "running"
+
+    def _set(self, **fields: Any) -> None:
+        self._record = replace(self._record, **fields)
+
+    def _note(self, event: Event) -> None:
+        note = event.payload
+        if event.kind == "turn_started":
+            self._started(event)
+        elif event.kind == "turn_tier":
+            self._set(tier=cast("Tier | None", as_text(note.get("tier"))))
+        elif event.kind == "permission_decision":
+            self._decided(event)
+        elif event.kind == "turn_ended":
+            self._end(event)
+        elif event.kind == "protocol_error":
+            raw = quote(as_text(note.get("raw")))
+            self._say(event, "notice", f"The agent broke the protocol: {as_text(note.get('what')) or 'unknown'}{raw}")
+
+    def _envelope(self, event: Event, connection: str) -> None:
+        if event.method == "session/update":
+            self._session_update(event)
+            return
+        params = as_object(event.payload.get("params"))
+        if event.method == "session/request_permission" and event.kind == "request":
+            self._asked(event, params, connection)
+        elif event.method == "session/prompt" and event.kind == "response":
+            self._answered(as_object(event.payload.get("result")))
+        elif event.method == "session/prompt" and event.kind == "error":
+            text = rpc_error_text(event.payload.get("error"))
+            self._set(error=text)
+            self._say(event, "error", text)
+        elif event.method == "_adapter/agent_exited":
+            self._say(event, "error", f"The agent exited{_exit(params)}.{quote(as_text(params.get('stderr')))}")
+        elif event.method == "_adapter/invalid_stdout":
+            self._say(event, "notice", f"The agent printed something that is no message.{quote(params.get('raw'))}")
+
+    def _session_update(self, event: Event) -> None:
+        update = update_of(event.payload)
+        kind = event.kind
+        if kind in TEXT_KINDS:
+            self._chunk(event, TEXT_KINDS[kind], update)
+        elif kind in {"tool_call", "tool_call_update"}:
+            if tool_call_id := as_text(update.get("toolCallId")):
+                self._tool(event, tool_call_id, update)
+        elif kind == "plan":
+            self._planned(event, as_objects(update.get("entries")))
+        elif kind == "usage_update":
+            self._note_usage({"context_used": update.get("used"), "context_size": update.get("size")})
+            if (currency := as_text(as_object(update.get("cost")).get("currency"))) is not None:
+                self._usage["currency"] = currency
+
+    def _started(self, event: Event) -> None:
+        blocks = as_objects(event.payload.get("prompt"))
+        owner = event.payload.get("owner")
+        self._set(
+            prompt=blocks,
+            started_at=event.ts,
+            idempotency_key=as_text(event.payload.get("idempotency_key")),
+            owner=owner if isinstance(owner, Mapping) else None,
+        )
+        self._say(event, "user", "\n".join(map(block_text, blocks)), content=_without_text(blocks))
+
+    def _chunk(self, event: Event, kind: StepKind, update: Json) -> None:
+        block, message_id = as_object(update.get("content")), as_text(update.get("messageId"))
+        text = block_text(block) if block else ""
+        if not text:
+            return
+        last = self.steps[-1] if self.steps else None
+        other = message_id and last and last.message_id and message_id != last.message_id
+        if last is None or last.kind != kind or other:
+            status = "completed" if self._ended else "running"
+            self._add(event, kind, message_id=message_id, status=status, text=text, content=_without_text([block]))
+            return
+        last.message_id = last.message_id or message_id
+        last.grow(event, text)
+        if block.get("type") == "text":
+            self._changes[len(self.steps) - 1] = Change(self._record.index, len(self.steps) - 1, text)
+        else:
+            last.set(event, content=(*last.content, block))
+            self._changed(len(self.steps) - 1)
+
+    def _tool(self, event: Event, tool_call_id: str, update: Json) -> int:
+        index = self._tools.get(tool_call_id)
+        if index is None:
+            status = "unfinished" if self._ended else "pending"
+            index = self._add(event, "tool_call", status=status, tool_call_id=tool_call_id)
+            self._tools[tool_call_id] = index
+        else:
+            self._changed(index)
+        fields = _tool_fields(update)
+        if self._ended and fields.get("status") not in FINAL_STATUSES:
+            fields.pop("status", None)
+        self.steps[index].set(event, **fields)
+        return index
+
+    def _planned(self, event: Event, entries: Sequence[Json]) -> None:
+        if self._plan is None:
+            self._plan = self._add(event, "plan", status="completed", entries=entries)
+        else:
+            self.steps[self._plan].set(event, entries=entries)
+            self._changed(self._plan)
+
+    def _asked(self, event: Event, params: Json, connection: str) -> None:
+        request_id = permission_request_id(connection, event.payload.get("id"))
+        tool = as_object(params.get("toolCall"))
+        index = self._tool(event, as_text(tool.get("toolCallId")) or f"permission {request_id}", tool)
+        options = tuple(
+            PermissionOption(*(as_text(option.get(name)) or "" for name in ("optionId", "name", "kind")))
+            for option in as_objects(params.get("options"))
+        )
+        state = PermissionState(request_id, options)
+        self.permissions[request_id] = PermissionRecord(self._record.index, index, event.ts, state)
+        self._asked_of.setdefault(index, []).append(request_id)
+        self._show_permission(index)
+
+    def _decided(self, event: Event) -> None:
+        note = event.payload
+        request_id = as_text(note.get("request_id")) or ""
+        asked = self.permissions.get(request_id)
+        if asked is not None:
+            outcome: Literal["selected", "cancelled"] = "selected" if note.get("outcome") == "selected" else "cancelled"
+            words: dict[str, Any] = {name: as_text(note.get(name)) for name in ("option_id", "decided_by", "reason")}
+            self._close(event, asked, replace(asked.state, outcome=outcome, **words))
+
+    def _close(self, event: Event, asked: PermissionRecord, state: PermissionState) -> None:
+        self.permissions[state.request_id] = replace(asked, state=state, decided_at=event.ts)
+        self.steps[asked.step].set(event)
+        self._show_permission(asked.step)
+        self._changed(asked.step)
+
+    def _show_permission(self, index: int) -> None:
+        """Show the oldest open request of a step, else its latest."""
+        asked = [self.permissions[request_id].state for request_id in self._asked_of[index]]
+        self.steps[index].set(None, permission=next((a for a in asked if a.outcome is None), asked[-1]))
+
+    def _answered(self, result: Json) -> None:
+        self._set(stop_reason=as_text(result.get("stopReason")) or self._record.stop_reason)
+        quota = as_object(as_object(result.get("_meta")).get("quota"))
+        self._read_usage(as_object(result.get("usage")) or as_object(quota.get("token_count")))
+
+    def _end(self, event: Event) -> None:
+        note = event.payload
+        status = as_text(note.get("status"))
+        self._set(
+            status=cast("TurnStatus", status if status in {"completed", "cancelled"} else "failed"),
+            ended_at=event.ts,
+            stop_reason=as_text(note.get("stop_reason")) or self._record.stop_reason,
+            files=tuple(map(_file_change, as_objects(note.get("files")))),
+            error=as_text(note.get("error")) or self._record.error,
+            durable_at=as_time(note.get("durable_at")),
+            durability_error=as_text(note.get("durability_error")),
+        )
+        self._read_usage(as_object(note.get("usage")))
+        self._close_steps(event)
+        if self._record.error and not any(step.kind == "error" for step in self.steps):
+            self._say(event, "error", self._record.error)
+
+    def _close_steps(self, event: Event) -> None:
+        """Say what became of everything that was still open; nothing is called completed that was not."""
+        left = {"failed": "failed", "cancelled": "cancelled"}.get(self._record.status, "unfinished")
+        for asked in list(self.permissions.values()):
+            if asked.state.outcome is None:
+                self._close(event, asked, replace(asked.state, outcome="cancelled", reason="the turn ended"))
+        for index, step in enumerate(self.steps):
+            if step.status not in FINAL_STATUSES:
+                step.set(None, status=left if step.kind == "tool_call" else "completed")
+                self._changed(index)
+
+    def _read_usage(self, usage: Json) -> None:
+        self._note_usage({name: usage.get(acp, usage.get(name)) for name, acp in _USAGE_NAMES.items()})
+
+    def _note_usage(self, counts: Json) -> None:
+        self._usage.update({name: count for name, count in counts.items() if _is_count(count)})
+
+    def _say(self, event: Event, kind: StepKind, text: str, content: Sequence[Json] = ()) -> None:
+        self._add(event, kind, status="completed", text=text, content=content)
+
+    def _add(self, event: Event, kind: StepKind, *, message_id: str | None = None, **fields: Any) -> int:
+        """Begin a step; the text that was running, if any, has ended with it."""
+        if self.steps and self.steps[-1].status == "running" and self.steps[-1].kind != "tool_call":
+            self.steps[-1].set(None, status="completed")
+            self._changed(len(self.steps) - 1)
+        index = len(self.steps)
+        step = Step(
+            session_id=self._record.session_id,
+            turn=self._record.index,
+            index=index,
+            kind=kind,
+            first_seq=event.seq,
+            last_seq=event.seq,
+            started_at=event.ts,
+            ended_at=event.ts,
+            **fields,
+        )
+        self.steps.append(GrowingStep(step, message_id))
+        self._changed(index)
+        return index
+
+    def _changed(self, index: int) -> None:
+        self._changes[index] = Change(self._record.index, index)
+
+
+def _tool_fields(update: Json) -> dict[str, Any]:
+    """Return what an update says about a tool call: an absent or null field says nothing."""
+    fields: dict[str, Any] = {}
+    for name, ours in (("title", "title"), ("kind", "tool_kind"), ("status", "status")):
+        if (text := as_text(update.get(name))) is not None:
+            fields[ours] = text
+    for name in ("content", "locations"):
+        if isinstance(update.get(name), list):
+            fields[name] = as_objects(update[name])
+    for name, ours in (("rawInput", "raw_input"), ("rawOutput", "raw_output")):
+        if update.get(name) is not None:
+            fields[ours] = update[name]
+    return fields
+
+
+def _without_text(blocks: Iterable[Json]) -> tuple[Json, ...]:
+    return tuple(block for block in blocks if block.get("type") != "text")
+
+
+def _file_change(value: Json) -> FileChange:
+    change, size = as_text(value.get("change")), value.get("size")
+    return FileChange(
+        path=as_text(value.get("path")) or "",
+        change=cast("Any", change if change in {"created", "deleted"} else "modified"),
+        size=size if isinstance(size, int) else None,
+    )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _exit(params: Json) -> str:
+    code, signal = params.get("code"), params.get("signal")
+    return f" by signal {signal}" if signal is not None else f" with code {code}" if code is not None else ""
