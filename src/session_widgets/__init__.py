@@ -70,7 +70,9 @@ def __getattr__(name: str) -> Any:
 def _draw_panel(session: Session) -> None:
     from session_widgets.widgets import SessionPanel
 
-    SessionPanel(session)._ipython_display_()
+    if session._panel is None or session._panel.comm is None:
+        session._panel = SessionPanel(session)
+    session._panel._ipython_display_()
 
 
 display.draw = _draw_panel

@@ -5,10 +5,12 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from session_widgets.model import Event, ExecResult, Json
 from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
+from session_widgets.sessions.cell import Page
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles, Files
 from session_widgets.sessions.loop import private_loop
@@ -35,6 +37,7 @@ class Session:
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
+        self._panel: Any = None  # drawn again, it is a second view of the same model
         self.aio = AsyncSession(core)
         self.files = Files(self.aio.files)
         self._watched_files = Files(AsyncFiles(core.watched_sandbox))
@@ -224,12 +227,8 @@ class Session:
         return unsubscribe
 
     @property
-    def _buttons_live(self) -> bool:
-        return self._core.asking.buttons_live
-
-    @_buttons_live.setter
-    def _buttons_live(self, value: bool) -> None:
-        self._core.asking.buttons_live = value
+    def _page(self) -> Page:
+        return self._core.asking.page
 
     def _ipython_display_(self) -> None:
         display.draw(self)
