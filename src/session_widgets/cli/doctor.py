@@ -24,7 +24,7 @@ KEYS = {
     "MODAL_TOKEN_ID": "Modal sandboxes",
 }
 LEAST_FREE_GB = 1.0
-NOT_NEEDED = "nothing in this release needs it"
+NOT_NEEDED = "nothing in this release needs it yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,10 @@ def _lab() -> Check:
 
 def _docker() -> Check:
     if not shutil.which("docker"):
-        return Check("Docker", False, "no docker on PATH", NOT_NEEDED)
+        return Check("Docker", False, "no docker on PATH", f"install Docker Engine; {NOT_NEEDED}")
     version = _output(["docker", "version", "--format", "{{.Server.Version}}"])
     if version is None:
-        return Check("Docker", False, "installed, but no daemon answers", NOT_NEEDED)
+        return Check("Docker", False, "installed, but no daemon answers", f"systemctl start docker; {NOT_NEEDED}")
     return Check("Docker", True, version)
 
 
@@ -103,7 +103,7 @@ def _fuse() -> Check:
     if Path("/dev/fuse").exists() and mounter:
         return Check("FUSE", True, mounter)
     missing = "no fusermount3" if Path("/dev/fuse").exists() else "no /dev/fuse"
-    return Check("FUSE", False, missing, f"{NOT_NEEDED}; on Debian: apt-get install fuse3")
+    return Check("FUSE", False, missing, f"install fuse3; {NOT_NEEDED}")
 
 
 def _program(name: str, commands: tuple[str, ...], remedy: str) -> Check:
@@ -115,7 +115,9 @@ def _program(name: str, commands: tuple[str, ...], remedy: str) -> Check:
 
 def _key(key: str, use: str) -> Check:
     present = bool(os.environ.get(key))
-    return Check(key, present, "present" if present else "absent", "" if present else f"{NOT_NEEDED} (it is for {use})")
+    return Check(
+        key, present, "present" if present else "absent", "" if present else f"export {key}=... for {use}; {NOT_NEEDED}"
+    )
 
 
 def _output(command: list[str]) -> str | None:
