@@ -10,6 +10,9 @@ from typing import TypeVar
 
 import pytest
 
+from session_widgets.sandboxes.local import LocalProvider
+from session_widgets.sessions.loop import private_loop
+
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,3 +43,14 @@ async def until_async(probe: Callable[[], T], *, seconds: float = 10, what: str 
             pytest.fail(f"{what} did not come within {seconds} s; last seen: {value!r}")
         await asyncio.sleep(0.02)
     return value
+
+
+def destroy_sandboxes(home: Path) -> None:
+    """End every local sandbox under `home`, for kernels that cannot do it any more."""
+
+    async def destroy() -> None:
+        provider = LocalProvider(home)
+        for info in [info async for info in provider.list()]:
+            await provider.destroy(info.ref)
+
+    private_loop().run(destroy())

@@ -13,8 +13,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 import needs
 from browser.notebook import Notebook
 from browser.server import LabServer
-from session_widgets.sandboxes.local import LocalProvider
-from session_widgets.sessions.loop import private_loop
+from support import destroy_sandboxes
 
 SHOTS = Path(__file__).parent / "shots"
 CHROMIUM = [
@@ -54,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     server = LabServer(tmp_path_factory.mktemp("lab"))
     yield server
     server.stop()
-    private_loop().run(_destroy_sandboxes(server.home))
+    destroy_sandboxes(server.home)
 
 
 @contextmanager
@@ -72,7 +71,7 @@ def _opened(browser: Browser, server: LabServer, kernel: str, name: str) -> Iter
     finally:
         notebook.close()
         context.close()
-        private_loop().run(_destroy_sandboxes(server.home))
+        destroy_sandboxes(server.home)
     assert [url for url in asked if not url.startswith(LOCAL)] == []
 
 
@@ -101,9 +100,3 @@ def screenshot(request: pytest.FixtureRequest) -> Iterator[None]:
         for notebook in used:
             notebook.page.screenshot(path=SHOTS / f"{request.node.name.replace('/', '-')}.png")
             notebook.command("notebook:interrupt-kernel")  # the next test may share it
-
-
-async def _destroy_sandboxes(home: Path) -> None:
-    provider = LocalProvider(home)
-    for info in [info async for info in provider.list()]:
-        await provider.destroy(info.ref)

@@ -81,6 +81,23 @@ def test_a_turn_that_already_asks_is_answered_where_it_is_waited_for(kernel, pan
     assert kernel.kernel_says("print(turn.status)").strip() == "completed"
 
 
+def test_a_turn_in_the_background_is_answered_in_the_panel(kernel, panel):
+    kernel.run(f"import asyncio; task = asyncio.create_task(s.aio.send('{WRITE.format('behind')}'))")
+    expect(panel.asks).to_contain_text("behind.txt")
+    panel.button("allow_once").click()
+    expect(panel.asks).to_have_count(0)
+    assert "behind.txt" in kernel.run("print((await task).files)").inner_text()
+
+
+def test_without_a_panel_an_awaiting_cell_asks_by_itself(kernel):
+    kernel.run(f"import session_widgets as sw\nbare = sw.open_session('bare-{kernel.id}')")
+    cell = kernel.begin("turn = await bare.aio.send('run echo $((6 * 7))')")
+    expect(cell).to_contain_text("$ echo $((6 * 7))")
+    kernel.answer("once")
+    kernel.ended(cell)
+    assert "42" in kernel.kernel_says("print(turn.steps)")
+
+
 @pytest.mark.parametrize("call", ["s.send({})", "await s.aio.send({})"], ids=["send", "aio.send"])
 def test_interrupting_the_cell_cancels_the_turn(kernel, panel, call):
     before = panel.ends.count()

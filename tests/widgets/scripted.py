@@ -11,6 +11,7 @@ from typing import Any
 
 from session_widgets.errors import NotFound
 from session_widgets.model import Event, FileInfo, PermissionOption
+from session_widgets.sessions.cell import Page
 
 OPTIONS = [
     {"optionId": "once", "name": "Allow", "kind": "allow_once"},
@@ -68,6 +69,7 @@ class Scripted:
         self.turn = 0
         self.status = "idle"
         self.pending: list[Any] = []
+        self._page = Page()
         self._watchers: list[Callable[[list[Event]], None]] = []
         self.note("session_opened", harness="demo", sandbox="local", workspace=str(root), title=title)
 

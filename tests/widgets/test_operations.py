@@ -225,13 +225,14 @@ def test_delete_asks_the_workspace(asker, tmp_path: Path):
 
 def test_whether_clicks_arrive_during_cells_is_noted(asker, session):
     asker.post({"kind": "ping", "view": "v"})
-    assert session._buttons_live is False
+    assert session._page.heard
+    assert session._page.heard_apart is False
     thread = threading.Thread(target=asker.post, args=({"kind": "ping", "view": "v"},))
     thread.start()
     thread.join()
-    assert session._buttons_live is True
+    assert session._page.heard_apart is True
     asker.widget.comm._reply_subshell_for = lambda data, default: default
     thread = threading.Thread(target=asker.post, args=({"kind": "ping", "view": "v"},))
     thread.start()
     thread.join()
-    assert session._buttons_live is False
+    assert session._page.heard_apart is False

@@ -13,7 +13,7 @@ from session_widgets.envelopes import permission_request_id
 from session_widgets.errors import ProtocolError, SessionWidgetsError
 from session_widgets.model import Draft, Event
 from session_widgets.sessions.agent import Agent
-from session_widgets.sessions.cell import ask, must_ask_here
+from session_widgets.sessions.cell import Page, ask, must_ask_here
 from session_widgets.sessions.journal import Journal, draft, note
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import Decision, PermissionRequest, Policy, decide
@@ -26,13 +26,13 @@ class Asking:
 
     Attributes:
         policy: answers first; what it leaves open waits in `pending`.
-        buttons_live: whether a click in the browser was seen to arrive while a cell may be running.
+        page: what the widgets know of the page that draws this session.
     """
 
     def __init__(self, journal: Journal, policy: Policy, spawn: Spawn, on_change: Callable[[], None]) -> None:
         self.policy = policy
         self.pending: dict[str, PermissionRequest] = {}
-        self.buttons_live = False
+        self.page = Page()
         self._journal = journal
         self._spawn = spawn
         self._on_change = on_change
@@ -67,13 +67,13 @@ class Asking:
 
     def answer_here(self) -> None:
         """Ask in the cell what is open, if no click can arrive while the calling thread blocks."""
-        if must_ask_here(self.buttons_live, awaiting=False):
+        if must_ask_here(self.page, awaiting=False):
             for request in tuple(self.pending.values()):
                 request.answer(ask(request))
 
     async def answer_here_async(self) -> None:
         """Ask in the cell what is open, if no click can arrive although the caller awaits."""
-        if must_ask_here(self.buttons_live, awaiting=True):
+        if must_ask_here(self.page, awaiting=True):
             for request in tuple(self.pending.values()):
                 await private_loop().aio(request.answer_async(ask(request)))
 

@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+import builtins
 import difflib
 import sys
 import threading
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from session_widgets.model import Json
 from session_widgets.sessions.permissions import Decision, PermissionRequest
 from session_widgets.text import printable
 
-Buttons = Callable[[], bool]
-
 NO_STDIN = (
-    "nobody could be asked: the cell blocks the panel's buttons and has no input of its own. "
-    "Open the session with another permissions=, or use `await session.aio.send(...)`"
+    "nobody could be asked: no click arrives while this cell runs, and it has no input of its own. "
+    "Open the session with another permissions=, for example a function that decides"
 )
 
 
-def must_ask_here(buttons_live: bool, *, awaiting: bool) -> bool:
+@dataclass(slots=True)
+class Page:
+    """What is known of the page that draws the session.
+
+    Attributes:
+        heard: a message of it has come, so that somebody can click.
+        heard_apart: it came on a thread of its own, so that clicks come while a cell blocks.
+    """
+
+    heard: bool = False
+    heard_apart: bool = False
+
+
+def must_ask_here(page: Page, *, awaiting: bool) -> bool:
     """Whether a waiting call has to ask by itself, because no click can arrive while it waits.
 
     Args:
-        buttons_live: the browser's messages were seen to arrive on a thread of their own.
+        page: where the click would have to come from.
         awaiting: the caller awaits, so the kernel's loop runs; ipykernel 6 delivers nothing even then.
     """
     if threading.current_thread() is not threading.main_thread():
         return False
-    if not _in_kernel():
+    kernel = _kernel()
+    if kernel is None:
         return not awaiting
-    return _ipykernel_major() < 7 if awaiting else not buttons_live
+    if awaiting:
+        return _cell_runs(kernel) and not (page.heard and _ipykernel_major() >= 7)
+    return not page.heard_apart
 
 
 def ask(request: PermissionRequest) -> Decision:
@@ -79,8 +94,9 @@ def _kernel() -> Any:
     return getattr(shell, "kernel", None)
 
 
-def _in_kernel() -> bool:
-    return _kernel() is not None
+def _cell_runs(kernel: Any) -> bool:
+    """A kernel puts its own `input` in place for as long as a cell runs."""
+    return bool(builtins.input == kernel.raw_input)
 
 
 def _has_stdin() -> bool:

@@ -67,7 +67,9 @@ class SessionWidget(anywidget.AnyWidget):
             self._workspace.open()
 
     def _receive(self, _: Any, content: Mapping[str, Any], buffers: Buffers) -> None:
-        self._session._buttons_live = self._hears_during_cells()
+        if self.conversation:
+            page = self._session._page
+            page.heard, page.heard_apart = True, self._hears_during_cells()
         match content.get("kind"):
             case "hello":
                 self._open()
