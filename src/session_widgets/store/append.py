@@ -52,8 +52,10 @@ class Ledger:
         cleaned = _clean(drafts)
         if not cleaned:
             return []
+        first, _ = cleaned[0]
         with self._transaction(session_id) as connection:
-            return self._commit(connection, session_id, cleaned)
+            live = self._catch_up(connection, session_id, f"{first.source}/{first.source_seq}")
+            return self._commit(connection, session_id, live, cleaned)
 
     def start_turn(
         self,
@@ -74,9 +76,10 @@ class Ledger:
                 return None
             if row := queries.first_running_turn(connection, session_id):
                 raise SessionBusy(_who_runs(row))
-            turn = queries.last_turn(connection, session_id) + 1
+            live = self._catch_up(connection, session_id, f"{source}/{source_seq}")
+            turn = live.last_turn + 1
             draft = Draft("note", "turn_started", encode(note), source, source_seq, turn, ts)
-            events = self._commit(connection, session_id, _clean([draft]))
+            events = self._commit(connection, session_id, live, _clean([draft]))
             return self._live[session_id].derivation.fold.turn(turn), events
 
     def forget(self) -> None:
@@ -87,8 +90,9 @@ class Ledger:
         """Open a transaction; if it fails, what it did to the state in memory is forgotten with it."""
         return self._file.transaction(undo=lambda: self._live.pop(session_id, None))
 
-    def _commit(self, connection: Connection, session_id: str, cleaned: Sequence[tuple[Draft, Json]]) -> list[Event]:
-        live = self._catch_up(connection, session_id, cleaned[0][0])
+    def _commit(
+        self, connection: Connection, session_id: str, live: _Live, cleaned: Sequence[tuple[Draft, Json]]
+    ) -> list[Event]:
         fresh = _unknown(connection, session_id, live, cleaned)
         if not fresh:
             return []
@@ -104,16 +108,15 @@ class Ledger:
         for table, written in live.derivation.written().items():
             queries.write(connection, table, written)
         row = live.derivation.session(live.origin, live.last_seq, live.last_turn)
-        queries.put_session(connection, row, live.row)
+        _put_session(connection, row, live.row)
         live.row = row
         live.derivation.forget_before(live.last_turn)
         return events
 
-    def _catch_up(self, connection: Connection, session_id: str, first: Draft) -> _Live:
-        """Return what is known of a session, after reading what other processes appended."""
+    def _catch_up(self, connection: Connection, session_id: str, origin: str) -> _Live:
+        """Return what is known of a session, a new one of this origin if there is none, as of its last event."""
         place, live = queries.place(connection, session_id), self._live.pop(session_id, None)
         if place is None:
-            origin = f"{first.source}/{first.source_seq}"
             live = _Live(origin, 0, 0, {}, Derivation(Fold(session_id)))
         elif live is None or live.origin != place[0] or live.last_seq > place[1]:
             live = load(connection, session_id)
@@ -172,7 +175,14 @@ def rebuild(connection: Connection, session_id: str) -> None:
             queries.write(connection, table, written)
     if last:
         row = derivation.session(queries.origin(connection, session_id), last, last_turn)
-        queries.put_session(connection, row, None)
+        _put_session(connection, row, None)
+
+
+def _put_session(connection: Connection, row: Row, before: Row | None) -> None:
+    if before is None:
+        queries.insert(connection, "sessions", [row])
+    else:
+        queries.update(connection, "sessions", ["session_id"], before, row)
 
 
 def _take(live: _Live, event: Event) -> None:

@@ -120,12 +120,12 @@ class StoreFile:
     @contextmanager
     def _alone(self) -> Iterator[float]:
         """Keep the other threads of this process out; yield the deadline for the file."""
-        if self._closed:
-            raise StoreError(f"the store {self.path} is closed; open it again with store()")
         deadline = time.monotonic() + self._patience
         if not self._room.enter(deadline):
             raise _busy(self.path, self._patience, os.getpid())
         try:
+            if self._closed:
+                raise StoreError(f"the store {self.path} is closed; open it again with store()")
             yield deadline
         finally:
             self._room.leave()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from session_widgets.context import Context
 from session_widgets.fold import Fold
@@ -30,10 +30,11 @@ KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Rows to write to one table; those of `stale`, by key, are to be deleted before."""
+    """Changes to one table: rows to delete first, by key, rows to insert, and rows as they are and shall be."""
 
     rows: list[Row]
     stale: list[Row]
+    changed: list[tuple[Row, Row]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class _Turn:
     first_seq: int
     context: Context
     over: bool = False
-    in_table: bool = False
+    row: Row | None = None
     end_in_table: bool = False
 
 
@@ -135,12 +136,14 @@ class Derivation:
     def _take_turns(self) -> Written:
         turns = {index: self._turns[index] for index in sorted(self._changed_turns)}
         self._changed_turns = set()
-        stale = [self._key(index) for index, turn in turns.items() if turn.in_table]
-        rows = []
+        rows, changed = [], []
         for index, turn in turns.items():
-            turn.in_table = True
-            rows.append(turn_row(self.fold.turn(index), turn.first_seq, turn.context))
-        return Written(rows, stale)
+            before, turn.row = turn.row, turn_row(self.fold.turn(index), turn.first_seq, turn.context)
+            if before is None:
+                rows.append(turn.row)
+            else:
+                changed.append((before, turn.row))
+        return Written(rows, [], changed)
 
     def _take_steps(self) -> Written:
         steps, self._steps = self._steps, {}

@@ -12,7 +12,7 @@ import numpy as np
 
 from session_widgets.model import Draft, Event, Json
 from session_widgets.store.derive import KEYS, Written
-from session_widgets.store.payload import encode, encode_clean, parse
+from session_widgets.store.payload import decode, encode, encode_clean, parse
 from session_widgets.store.rows import Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,6 +20,8 @@ MICROSECOND = timedelta(microseconds=1)
 DERIVED = ("sessions", *KEYS)
 AT_ONCE = 20_000
 """Events read at once."""
+FEW = 8
+"""Rows up to which an insert binds each value."""
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -63,21 +65,15 @@ def turn(connection: Connection, session_id: str, index: int) -> Row | None:
 
 def first_running_turn(connection: Connection, session_id: str) -> Row | None:
     """Return the row of the oldest turn that runs."""
-    query = "select * from store.turns where session_id = ? and status = 'running' order by turn limit 1"
-    found = rows(connection, query, [session_id])
-    return found[0] if found else None
+    query = "select min(turn) from store.turns where session_id = ? and status = 'running'"
+    index = connection.execute(query, [session_id]).fetchall()[0][0]
+    return None if index is None else turn(connection, session_id, index)
 
 
 def has_turn(connection: Connection, session_id: str, idempotency_key: str) -> bool:
     """Whether a turn was started with this key."""
     query = "select 1 from store.turns where session_id = ? and idempotency_key = ? limit 1"
     return bool(connection.execute(query, [session_id, idempotency_key]).fetchall())
-
-
-def last_turn(connection: Connection, session_id: str) -> int:
-    """Return the index of the newest turn, 0 if there is none."""
-    query = "select coalesce(max(turn), 0) from store.turns where session_id = ?"
-    return int(connection.execute(query, [session_id]).fetchall()[0][0])
 
 
 def steps(connection: Connection, session_id: str, turn: int | None) -> list[Row]:
@@ -172,32 +168,39 @@ def insert_events(connection: Connection, session_id: str, first: int, drafts: S
 
 
 def write(connection: Connection, table: str, written: Written) -> None:
-    """Delete the stale rows of a derived table and insert the new ones."""
+    """Bring a derived table up to date."""
     if written.stale:
         _delete(connection, table, KEYS[table], written.stale)
     if written.rows:
         insert(connection, table, written.rows)
+    for before, row in written.changed:
+        update(connection, table, KEYS[table], before, row)
 
 
 def insert(connection: Connection, table: str, new: Sequence[Row]) -> None:
-    """Insert rows, all with the same columns, by one `from_json`; JSON travels as text."""
+    """Insert rows, all with the same columns; many by one `from_json`, which costs more to plan than a few to bind."""
     columns = ", ".join(new[0])
-    shape = json.dumps([dict.fromkeys(new[0], "VARCHAR")])
-    connection.execute(
-        f"insert into store.{table} ({columns}) select unnest(from_json(?::json, '{shape}'), recursive := true)",
-        [encode_clean(new)],
-    )
+    if len(new) <= FEW:
+        places = ", ".join([f"({', '.join('?' * len(new[0]))})"] * len(new))
+        values = [value for row in decode(encode_clean(new)) for value in row.values()]
+        query = f"insert into store.{table} ({columns}) values {places}"  # noqa: S608 - names of our own columns
+        connection.execute(query, values)
+    else:
+        shape = json.dumps([dict.fromkeys(new[0], "VARCHAR")])
+        connection.execute(
+            f"insert into store.{table} ({columns}) select unnest(from_json(?::json, '{shape}'), recursive := true)",
+            [encode_clean(new)],
+        )
 
 
-def put_session(connection: Connection, row: Row, before: Row | None) -> None:
-    """Insert the row of a session, or write what differs from how it was before."""
-    if before is None:
-        insert(connection, "sessions", [row])
-        return
-    values = {name: value for name, value in row.items() if value != before.get(name)}
-    changes = ", ".join(f"{name} = ?" for name in values)
-    query = f"update store.sessions set {changes} where session_id = ?"  # noqa: S608 - names of our own columns
-    connection.execute(query, [*values.values(), row["session_id"]])
+def update(connection: Connection, table: str, key: Sequence[str], before: Row, row: Row) -> None:
+    """Write what differs between a row as it is and as it shall be."""
+    values = decode(encode_clean({name: value for name, value in row.items() if value != before.get(name)}))
+    if values:
+        changes = ", ".join(f"{name} = ?" for name in values)
+        place = " and ".join(f"{name} = ?" for name in key)
+        query = f"update store.{table} set {changes} where {place}"  # noqa: S608 - names of our own tables and columns
+        connection.execute(query, [*values.values(), *(row[name] for name in key)])
 
 
 def delete_session(connection: Connection, session_id: str, tables: Iterable[str]) -> None:
