@@ -11,8 +11,13 @@ from playwright.sync_api import Locator, Page, expect
 
 from browser.server import LabServer
 
+FIND = """() => {
+  window.notebook = () => [...jupyterapp.shell.widgets("main")].find((one) => one.context && one.sessionContext);
+  return Boolean(window.jupyterapp?.shell && window.notebook());
+}"""
+
 SETTLED = """async () => {
-  const current = jupyterapp.shell.currentWidget;
+  const current = window.notebook();
   await jupyterapp.restored; await current.context.ready; await current.sessionContext.ready;
   const kernel = current.sessionContext.session.kernel; await kernel.info;
   const start = performance.now();
@@ -23,12 +28,12 @@ SETTLED = """async () => {
 }"""
 
 BUSY = """(wanted) => {
-  const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const kernel = window.notebook().sessionContext.session.kernel;
   return (kernel.status === "busy") === wanted;
 }"""
 
 APPEND_AND_RUN = """async (source) => {
-  const { content } = jupyterapp.shell.currentWidget;
+  const { content } = window.notebook();
   const cells = content.model.sharedModel;
   const place = cells.cells.length;
   cells.insertCell(place, { cell_type: "code", source, metadata: { trusted: true } });
@@ -39,7 +44,7 @@ APPEND_AND_RUN = """async (source) => {
 }"""
 
 KERNEL_SAYS = """async (code) => {
-  const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const kernel = window.notebook().sessionContext.session.kernel;
   const future = kernel.requestExecute({ code, store_history: false });
   let said = "";
   future.onIOPub = ({ header, content }) => {
@@ -75,7 +80,7 @@ class Notebook:
 
     def settle(self) -> None:
         """Wait for the page and an idle kernel."""
-        self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext")
+        self.page.wait_for_function(FIND)
         self.page.evaluate(SETTLED)
 
     def begin(self, code: str) -> Locator:
@@ -102,6 +107,11 @@ class Notebook:
     def kernel_says(self, code: str) -> str:
         """Run code without a cell and return what it prints."""
         return str(self.page.evaluate(KERNEL_SAYS, code))
+
+    def sources(self) -> list[str]:
+        """What the cells hold."""
+        read = "() => [...window.notebook().content.model.cells].map((cell) => cell.sharedModel.source)"
+        return list(self.page.evaluate(read))
 
     def answer(self, text: str) -> None:
         """Type into the field that a blocked cell opened."""
@@ -133,7 +143,7 @@ class Notebook:
 
     def close(self) -> None:
         """End the kernel; a kernel outlives its page."""
-        self.page.evaluate("async () => await jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.evaluate("async () => await window.notebook().sessionContext.shutdown()")
 
 
 class Panel:
