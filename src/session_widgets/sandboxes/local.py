@@ -118,7 +118,7 @@ class LocalProvider:
 
     async def park(self, ref: SandboxRef) -> SandboxRef:
         """Stop the runner and everything that it started."""
-        await asyncio.to_thread(self._stop, ref)
+        await asyncio.to_thread(self._stop, ref, remove=False)
         return ref
 
     async def destroy(self, ref: SandboxRef) -> bool:
@@ -126,8 +126,7 @@ class LocalProvider:
         place = self._place(ref)
         if not place.exists():
             return False
-        await asyncio.to_thread(self._stop, ref)
-        await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+        await asyncio.to_thread(self._stop, ref, remove=True)
         return True
 
     async def list(self, session_id: str | None = None) -> AsyncIterator[SandboxInfo]:
@@ -187,12 +186,13 @@ class LocalProvider:
                 env=env,
                 start_new_session=True,
             )
+        _reap()
         _CHILDREN[process.pid] = process
         started = psutil.Process(process.pid).create_time()
         _write_private(place / "process.json", {"pid": process.pid, "started": started})
         _wait_ready(process, state / "ready.json", log)
 
-    def _stop(self, ref: SandboxRef) -> None:
+    def _stop(self, ref: SandboxRef, *, remove: bool) -> None:
         place = self._place(ref)
         if not place.exists():
             return
@@ -201,6 +201,8 @@ class LocalProvider:
             if process is not None:
                 _terminate(process)
             self._kill_leftovers(place)
+            if remove:  # under the lock, or somebody could start it half removed
+                shutil.rmtree(place, ignore_errors=True)
 
     def _kill_leftovers(self, place: Path) -> None:
         """Kill what an earlier runner left behind, wherever it moved: every process that carries its mark."""
@@ -214,6 +216,13 @@ class LocalProvider:
 
 
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}  # runners that this process started: ours to reap
+
+
+def _reap() -> None:
+    """Forget the runners that have left by themselves, or that another process has stopped."""
+    for pid, process in list(_CHILDREN.items()):
+        if process.poll() is not None:
+            del _CHILDREN[pid]
 
 
 def _wait_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> None:
