@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from session_widgets.errors import SessionBusy
+from session_widgets.errors import SessionBusy, SessionGone
 from session_widgets.model import Event, TurnRecord
 from session_widgets.store.database import Store
 
@@ -39,15 +39,17 @@ def test_a_turn_is_an_event_and_a_row(store: Store) -> None:
 
 
 def test_a_running_turn_keeps_others_out_and_says_whose_it_is(store: Store) -> None:
+    store.append("s", [opened()])
     start(store, 1)
     with pytest.raises(SessionBusy, match=r"turn 1 of session s .*kernel \(pid 4711\) on here, since 2026-11-21 09:00"):
         start(store, 2)
-    assert len(store.events("s")) == 1
+    assert len(store.events("s")) == 2
     end(store, 2, 1)
     assert start(store, 3)[0].index == 2
 
 
 def test_the_same_key_gives_the_same_turn(store: Store) -> None:
+    store.append("s", [opened()])
     start(store, 1, "k")
     store.append("s", [chunk(1, "said")])
     running, new = start(store, 2, "k")
@@ -59,7 +61,16 @@ def test_the_same_key_gives_the_same_turn(store: Store) -> None:
     assert len(store.turns("s")) == 2
 
 
+def test_a_session_that_was_deleted_is_not_brought_back(store: Store) -> None:
+    store.append("s", [opened()])
+    store.delete_session("s")
+    with pytest.raises(SessionGone, match="'s' was deleted"):
+        start(store, 1)
+    assert store.events("s") == []
+
+
 def test_of_many_at_once_one_wins(store: Store) -> None:
+    store.append("s", [opened()])
     other = Store(store.path)
     outcomes: list[object] = []
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from session_widgets.context import Context
-from session_widgets.errors import SessionBusy
+from session_widgets.errors import SessionBusy, SessionGone
 from session_widgets.fold import Fold
 from session_widgets.model import Draft, Event, Json, TurnRecord, check_session_id
 from session_widgets.store import queries
@@ -77,6 +77,8 @@ class Ledger:
             if row := queries.first_running_turn(connection, session_id):
                 raise SessionBusy(_who_runs(row))
             live = self._catch_up(connection, session_id, f"{source}/{source_seq}")
+            if live.last_seq == 0:
+                raise SessionGone(f"session {session_id!r} was deleted. Open a new one with open_session().")
             turn = live.last_turn + 1
             draft = Draft("note", "turn_started", encode(note), source, source_seq, turn, ts)
             events = self._commit(connection, session_id, live, _clean([draft]))

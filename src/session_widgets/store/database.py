@@ -98,6 +98,7 @@ class Store:
 
         Raises:
             SessionBusy: another turn runs; the message says which, whose, and since when.
+            SessionGone: the store holds nothing of this session.
         """
         started = self._ledger.start_turn(
             session_id,
