@@ -16,6 +16,8 @@ def open_session(home):
 
     yield open_
     for session in opened:
+        if session.store._closed:  # a later session of the same id holds everything
+            continue
         if session.status == "detached":
             session.attach()
         session.delete()

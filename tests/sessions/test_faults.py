@@ -1,62 +1,16 @@
 """Bad days: killed kernels, killed runners, two kernels at once, a full disk."""
 
-import json
 import os
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import psutil
 import pytest
 
 import session_widgets as sw
+from kernels import Kernel, exactly_once, runner_pid
 from session_widgets.errors import SessionBusy, StoreError
-
-PRELUDE = """
-import json, sys, time
-import session_widgets as sw
-"""
-
-
-class Kernel:
-    """Another Python process with a session of its own; it prints one JSON value a line."""
-
-    def __init__(self, code):
-        self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", PRELUDE + code], stdout=subprocess.PIPE, text=True, env=os.environ.copy()
-        )
-
-    def read(self):
-        line = self.process.stdout.readline()
-        assert line, f"the other kernel ended with {self.process.wait()}"
-        return json.loads(line)
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
-
-    def end(self):
-        out, _ = self.process.communicate(timeout=50)
-        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
-
-
-def runner_pid(session):
-    ref = session._core.record.sandbox_ref
-    return json.loads((Path(session.store.home) / "sandboxes" / ref.split(":")[1] / "process.json").read_text())["pid"]
-
-
-def wait_for(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def exactly_once(events):
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+from support import until
 
 
 def test_kernel_killed_in_mid_turn(open_session):
@@ -106,7 +60,7 @@ time.sleep(60)
     kernel.kill()
     session = open_session(permissions="ask")
     turn = session.turns[-1]
-    wait_for(lambda: session.pending)
+    until(lambda: session.pending)
     assert session.status == "waiting"
     assert not (session.workspace / "asked.txt").exists()
     assert session.pending[0].allow() is True
@@ -140,7 +94,7 @@ def test_runner_killed_in_mid_turn(open_session):
     session = open_session()
     session.send("say first")
     turn = session.start("wait 30")
-    wait_for(lambda: any(step.kind == "tool_call" for step in turn.steps))
+    until(lambda: any(step.kind == "tool_call" for step in turn.steps))
     os.kill(runner_pid(session), signal.SIGKILL)
     turn.wait(20)
     assert turn.status == "failed"
@@ -173,7 +127,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     kernel.process.wait()
     kernel.process.stdout.close()
     journal = next((sw.store().home / "sandboxes").glob("*/state"))
-    wait_for(lambda: any(b"unseen" in file.read_bytes() for file in journal.rglob("*") if file.is_file()))
+    until(lambda: any(b"unseen" in file.read_bytes() for file in journal.rglob("*") if file.is_file()))
     os.kill(pid, signal.SIGKILL)
     session = open_session()
     turn = session.turns[-1]
@@ -188,7 +142,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_nothing_of_a_killed_runner_survives(open_session):
     session = open_session()
     turn = session.start("run sleep 300")
-    wait_for(lambda: any(step.status == "in_progress" for step in turn.steps))
+    until(lambda: any(step.status == "in_progress" for step in turn.steps))
     runner = psutil.Process(runner_pid(session))
     below = runner.children(recursive=True)
     assert below
@@ -217,7 +171,7 @@ print(json.dumps([t.status, t.text]))
         session.send("say rival")
     code, answers = kernel.end()
     assert (code, answers) == (0, [["completed", "theirs\n\ndone"]])
-    wait_for(lambda: seen and seen[-1].kind == "turn_ended" and seen[-1].turn == 2)
+    until(lambda: seen and seen[-1].kind == "turn_ended" and seen[-1].turn == 2)
     exactly_once(seen)
     assert session.turns[-1].text == "theirs\n\ndone"
     assert session.send("remember").text.startswith("2 earlier turns")
@@ -228,7 +182,7 @@ def test_the_first_answer_wins(open_session):
     """Two kernels watch one permission; the second answer changes nothing and says so."""
     session = open_session(permissions="ask")
     turn = session.start("write a.txt <<EOT\nx\nEOT")
-    wait_for(lambda: session.pending)
+    until(lambda: session.pending)
     kernel = Kernel("""
 s = sw.open_session("s1", permissions="ask")
 while not s.pending: time.sleep(0.01)
@@ -306,7 +260,7 @@ def test_full_disk_stops_the_turn_and_shows_nothing_that_is_not_stored(open_sess
         session.send("say small")
         ballast = disk / "ballast"
         turn = session.start("say begin\nwait 1\nstream 30000")
-        wait_for(lambda: "begin" in turn.text)
+        until(lambda: "begin" in turn.text)
         with ballast.open("wb") as file:
             try:
                 while file.write(b"x" * 65536):

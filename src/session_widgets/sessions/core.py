@@ -90,8 +90,8 @@ class SessionCore:
 
     async def start(self, prompt: Sequence[Json], idempotency_key: str | None = None) -> Turn:
         """Commit the prompt and begin to work on it. Who stops waiting for that stops the turn."""
-        self._check_usable()
         async with self._start_lock:
+            self._check_usable()
             await self._settle_unsaved()
             beginning = self.spawn(self._begin(prompt, idempotency_key))
             try:
@@ -102,18 +102,23 @@ class SessionCore:
                 raise
 
     async def _begin(self, prompt: Sequence[Json], idempotency_key: str | None) -> Turn:
-        record, started = await asyncio.to_thread(
-            self.store.start_turn,
-            self.record.id,
-            prompt,
-            idempotency_key=idempotency_key,
-            owner=owner(),
-            source=KERNEL,
-            source_seq=next_number(),
-            ts=datetime.now(UTC),
-        )
+        try:
+            record, started = await asyncio.to_thread(
+                self.store.start_turn,
+                self.record.id,
+                prompt,
+                idempotency_key=idempotency_key,
+                owner=owner(),
+                source=KERNEL,
+                source_seq=next_number(),
+                ts=datetime.now(UTC),
+            )
+        except SessionGone:
+            await self.forsake()
+            raise
         if not started:
             await self.journal.catch_up()
+            await self._adopt()
             return self.turn_of(record)
         self.turn = Turn(self, record, self._facts.context)
         await self.journal.publish(started)
@@ -142,15 +147,22 @@ class SessionCore:
     async def adopt(self) -> None:
         """Take up the turn that is running according to the store, if any: whoever began it may be gone."""
         async with self._start_lock:
-            turns = await asyncio.to_thread(self.store.turns, self.record.id)
-            if not turns or turns[-1].ended_at is not None or self._driver is not None or self.detached:
-                return
-            record = turns[-1]
-            self._running = record.index
-            if self.turn is None or self.turn.index != record.index:
-                self.turn = Turn(self, record, self._facts.context)
-            self.turn.feed(await asyncio.to_thread(self.store.events, self.record.id, turn=record.index))
-            self._drive(self.turn, record, adopted=True)
+            await self._adopt()
+
+    async def _adopt(self) -> None:
+        if self._driver is not None or self.detached or self.deleted:
+            return
+        turns = await asyncio.to_thread(self.store.turns, self.record.id)
+        if not turns or turns[-1].ended_at is not None:
+            return
+        record = turns[-1]
+        if self.turn is None or self.turn.index != record.index:
+            self.turn = Turn(self, record, self._facts.context)
+        elif self.turn.ended:  # its end could not be stored: the next start does
+            return
+        self._running = record.index
+        self.turn.feed(await asyncio.to_thread(self.store.events, self.record.id, turn=record.index))
+        self._drive(self.turn, record, adopted=True)
 
     async def current_turn(self) -> int | None:
         """Return the turn that an envelope arriving now belongs to; another process may have started it."""
@@ -163,10 +175,12 @@ class SessionCore:
         self._driver.task = self.spawn(self._driver.run(adopted=adopted))
         self._changed()
 
-    def turn_over(self) -> None:
-        """Make room for the next turn; called by the driver when the end is stored."""
+    def turn_over(self, index: int) -> None:
+        """Make room for the next turn; called by the driver at the end of turn `index`."""
         self._driver = None
         self.asking.forget()
+        if self._running not in {None, index}:  # another process has begun the next one already
+            self.spawn(self.adopt())
 
     async def _settle_unsaved(self) -> None:
         """Store the end of a turn that could not be stored when it happened."""
@@ -190,8 +204,8 @@ class SessionCore:
 
     async def probe_sandbox(self, *, wake: bool = True) -> tuple[Sandbox, list[str]]:
         """Return a sandbox whose runner answers, with the ids of the agent connections that live in it."""
-        self._check_usable()
         async with self._sandbox_lock:
+            self._check_usable()
             if not wake and self.record.status == "parked":
                 raise SandboxNotRunning(f"session {self.record.id!r} is parked; its next prompt starts it again.")
             if self.sandbox is not None:
@@ -248,8 +262,11 @@ class SessionCore:
         return resumed
 
     async def rejoin(self, sandbox: Sandbox) -> Agent | None:
-        """Connect to the agent process that another kernel started, from the last envelope that is stored."""
+        """Connect to the recorded agent process, from the last envelope that is stored, unless this kernel is."""
         name = self.record.connection
+        if self.agent is not None and self.agent.id == name and self.agent.dead is None:
+            return self.agent
+        await self._drop_agent()
         started = await asyncio.to_thread(self.store.last_note, self.record.id, "agent_started")
         if name is None or started is None or started.get("connection") != name:
             return None
@@ -313,6 +330,16 @@ class SessionCore:
         """Let go of the session; its turn goes on in the sandbox, and this process hears no more of it."""
         self._check_usable()
         self.detached = True
+        async with self._start_lock:
+            await self.let_go()
+
+    async def forsake(self) -> None:
+        """Take note that another process has deleted the session."""
+        self.deleted = True
+        await self.let_go()
+
+    async def let_go(self) -> None:
+        """Close every connection; whatever runs goes on."""
         if self._driver is not None:
             await self._driver.abandon()
             self._driver = None
@@ -340,6 +367,7 @@ class SessionCore:
     async def park(self) -> None:
         """Stop the sandbox and keep the workspace; the next prompt starts it again."""
         self._check_usable()
+        await self.adopt()
         if self.turn is not None and not self.turn.ended:
             raise SessionBusy(
                 f"turn {self.turn.index} of session {self.record.id!r} is running; parking would end it. "
@@ -352,10 +380,14 @@ class SessionCore:
         if self.deleted:
             return
         await self.cancel()
-        await self._stop_sandbox(destroy=True)
-        await asyncio.to_thread(self.workspace.remove)
-        await asyncio.to_thread(self.store.delete_session, self.record.id)
-        self.deleted = True
+        self.deleted = True  # from here on nobody wakes it again
+        try:
+            await self._stop_sandbox(destroy=True)
+            await asyncio.to_thread(self.workspace.remove)
+            await asyncio.to_thread(self.store.delete_session, self.record.id)
+        except BaseException:
+            self.deleted = False  # so that it can be tried again
+            raise
         self._changed()
 
     async def _stop_sandbox(self, *, destroy: bool) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from session_widgets.acp import Call
 from session_widgets.acp.messages import notification
-from session_widgets.errors import AgentExited, NotFound, SessionWidgetsError, StoreError
-from session_widgets.model import Draft, FileChange, TurnRecord
+from session_widgets.errors import AgentExited, NotFound, SessionWidgetsError
+from session_widgets.model import Draft, Event, FileChange, TurnRecord
 from session_widgets.sandboxes import Sandbox
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.journal import draft, note
@@ -38,6 +39,7 @@ class Driver:
         self._call: Call | None = None
         self._posted = asyncio.Event()
         self._cancelled = False
+        self._ending = False
 
     async def run(self, *, adopted: bool) -> None:
         """Bring the turn to its stored end."""
@@ -63,19 +65,17 @@ class Driver:
         """Stop the turn, whatever it is doing, and wait until its end is stored."""
         self._cancelled = True
         await self._core.asking.cancel_all()
-        if self._call is None or self._agent is None:
-            if self.task is not None:
-                self.task.cancel()
-        else:
+        if self._call is not None and self._agent is not None and not self._ending:
             await self._cancel_prompt(self._agent)
-        if self.task is not None:
-            await asyncio.wait([self.task])
+        await self.abandon()
 
     async def abandon(self) -> None:
-        """Stop driving without ending the turn."""
-        if self.task is not None:
+        """Stop driving without ending the turn; an end that is being stored is stored first."""
+        if self.task is None:
+            return
+        if not self._ending:
             self.task.cancel()
-            await asyncio.wait([self.task])
+        await asyncio.wait([self.task])
 
     async def _cancel_prompt(self, agent: Agent) -> None:
         envelope = notification("session/cancel", {"sessionId": agent.session_id})
@@ -87,7 +87,6 @@ class Driver:
             _, late = await asyncio.wait([self.task], timeout=CANCEL_SECONDS)
             if late:
                 await agent.connection.close()
-                self.task.cancel()
 
     async def _dispatch(self) -> dict[str, Any]:
         core, index = self._core, self._turn.index
@@ -122,24 +121,30 @@ class Driver:
             if not is_alive(self._record.owner):
                 return await self._dispatch()
             await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still getting the sandbox ready
-        for event in events:
-            if event.direction == "in" and event.method == "session/prompt" and event.kind == "response":
-                return dict(event.payload.get("result") or {})
         agent = self._agent = await core.rejoin(await core.ready_sandbox())
         if agent is None:
+            if (answer := _answer(events)) is not None:
+                return answer
             raise AgentExited("the agent's process ended, and nobody was attached to see how the turn went on")
         envelope = dict(sent.payload)
         result = agent.peer.expect(envelope["id"], "session/prompt")
         self._call = Call(envelope, result)
+        events = await asyncio.to_thread(core.store.events, core.record.id, turn=index)
+        if (answer := _answer(events)) is not None:  # stored before anyone here expected it
+            self._posted.set()
+            return answer
         core.asking.take_again(agent, events, index)
-        with suppress(AgentExited):  # then the stream tells the rest, and how it ended
-            if "async-post" in await agent.connection.features():
-                await agent.connection.post(envelope)  # the runner knows the id if it was sent before
-        self._posted.set()
+        try:
+            with suppress(AgentExited):  # then the stream tells the rest, and how it ended
+                if "async-post" in await agent.connection.features():
+                    await agent.connection.post(envelope)  # the runner knows the id if it was sent before
+        finally:
+            self._posted.set()
         return await result or {}
 
     async def _finish(self, status: str, stop_reason: str | None, error: str | None) -> None:
         core, index = self._core, self._turn.index
+        self._ending = True
         files, durable_at, durability_error = await self._changes()
         payload = {
             "status": status,
@@ -152,17 +157,17 @@ class Driver:
         ended = note("turn_ended", payload, turn=index, source=f"turn:{index}:end")
         try:
             await core.journal.commit([ended])
-        except StoreError as failure:
+        except Exception as failure:  # whatever keeps the end from being stored, nobody may wait for it for ever
             text = f"{error or ''} The transcript could not be stored: {failure}".strip()
             self._turn.fail_unsaved(ended, text)
         else:
             self._turn.finish()
-        core.turn_over()
+        core.turn_over(index)
 
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
         """Return what the turn changed, and force it to disk: a directory of this machine is durable then."""
         sandbox = self._core.sandbox
-        if sandbox is None or self._agent is None:
+        if sandbox is None:
             return (), None, None
         try:
             files = await self._changed_files(sandbox)
@@ -182,3 +187,11 @@ class Driver:
 
     def _out(self, envelope: dict[str, Any], kind: str, method: str, source: str = "") -> Draft:
         return draft("out", kind, envelope, self._turn.index, method=method, source=source)
+
+
+def _answer(events: Sequence[Event]) -> dict[str, Any] | None:
+    """Return the result of the prompt among a turn's events, if it is there."""
+    for event in events:
+        if event.direction == "in" and event.method == "session/prompt" and event.kind == "response":
+            return dict(event.payload.get("result") or {})
+    return None

@@ -80,7 +80,10 @@ def open_session(
             known = _create(held, id, harness=harness, sandbox=sandbox, workspace=str(place.path), **settings)
         _check_same(known, harness, sandbox, place)
         live = _open.get((held.path, id))
-        if live is None or live.status == "deleted":
+        if live is not None and not _is_current(live, held, known):
+            private_loop().run(live._core.forsake() if live.store is held else live._core.let_go())
+            live = None
+        if live is None:
             core = SessionCore(known, held, provider, chosen, place, permissions)
             live = _open[held.path, id] = Session(core)
             private_loop().run(live._core.adopt())
@@ -96,6 +99,11 @@ def _place(store: Store, id: str, known: SessionRecord | None, given: str | Path
     if known is None or known.workspace == str(managed.path):
         return managed
     return LocalWorkspace.place(store.home, id, known.workspace)
+
+
+def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
+    """Whether what is open here is this session: not one that was deleted, maybe elsewhere, nor of a closed store."""
+    return live.store is store and live.status != "deleted" and live._core.record.created_at == known.created_at
 
 
 def _create(store: Store, id: str, **options: Any) -> SessionRecord:

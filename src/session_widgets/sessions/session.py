@@ -95,7 +95,10 @@ class Session:
     @property
     def turns(self) -> list[Turn]:
         """All turns, oldest first."""
-        return [self._core.turn_of(record) for record in self.store.turns(self.id)]
+        records = self.store.turns(self.id)
+        if records and records[-1].ended_at is None:
+            private_loop().run(self._core.adopt())  # another process may have begun it unseen
+        return [self._core.turn_of(record) for record in records]
 
     @property
     def pending(self) -> tuple[PermissionRequest, ...]:
