@@ -1,11 +1,15 @@
 """The policy: chosen by kind, never by position; nobody there means no."""
 
+import threading
+
 import pytest
 
 from session_widgets.errors import BadValue
 from session_widgets.model import PermissionOption
 from session_widgets.sessions.cell import describe
+from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import PermissionRequest, decide
+from support import until
 
 ALL = ("reject_always", "allow_always", "reject_once", "allow_once")
 
@@ -150,3 +154,40 @@ def test_cancel_answers_what_is_open(open_session):
     assert turn.status == "cancelled"
     assert request.allow() is False
     assert [payload["outcome"] for payload in decisions(session)] == ["cancelled"]
+
+
+def test_cancel_answers_what_a_function_still_thinks_about(open_session):
+    thinking, over = threading.Event(), threading.Event()
+
+    def ponder(request):
+        thinking.set()
+        over.wait(20)
+        return request.of_kind("allow_once").id
+
+    session = open_session(permissions=ponder)
+    turn = session.start("write a.txt <<EOT\nx\nEOT")
+    assert thinking.wait(20)
+    session.cancel()
+    over.set()
+    assert turn.status == "cancelled"
+    assert [e.payload["outcome"] for e in session.events() if e.kind == "permission_decision"] == ["cancelled"]
+    assert not (session.workspace / "a.txt").exists()
+
+
+async def test_what_is_asked_after_the_cancel_is_cancelled_too(open_session):
+    """An agent may ask before it hears of the cancel; left alone it would wait for ever."""
+    session = open_session(permissions="allow_all")
+    turn = session.start("wait 20")
+    until(lambda: any(step.kind == "tool_call" for step in turn.steps))
+    asking, agent = session._core.asking, session._core.agent
+    params = {"toolCall": {"toolCallId": "t"}, "options": [{"optionId": "y", "name": "Yes", "kind": "allow_once"}]}
+    late = {"jsonrpc": "2.0", "id": 99, "method": "session/request_permission", "params": params}
+
+    async def cancel_then_ask():
+        await asking.cancel_all()
+        await asking._take(agent, late, turn.index)
+
+    await private_loop().aio(cancel_then_ask())
+    decisions = [e.payload for e in session.events() if e.kind == "permission_decision"]
+    assert [decision["outcome"] for decision in decisions] == ["cancelled"]
+    session.cancel()

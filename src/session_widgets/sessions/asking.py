@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any
 
 from session_widgets.acp import messages
 from session_widgets.acp.permissions import PermissionRequest as Asked
 from session_widgets.acp.permissions import cancelled, selected
 from session_widgets.envelopes import permission_request_id
-from session_widgets.errors import ProtocolError, SessionWidgetsError
+from session_widgets.errors import ProtocolError, SessionWidgetsError, StoreError
 from session_widgets.model import Draft, Event
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.cell import Page, ask, must_ask_here
 from session_widgets.sessions.journal import Journal, draft, note
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import Decision, PermissionRequest, Policy, decide
+
+CANCELLED = Decision(None, "user", "the turn was cancelled")
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -36,7 +39,8 @@ class Asking:
         self._journal = journal
         self._spawn = spawn
         self._on_change = on_change
-        self._agents: dict[str, tuple[Agent, Asked]] = {}
+        self._open: dict[str, tuple[PermissionRequest, Agent, Asked]] = {}  # with those that a function thinks about
+        self._cancelling = False
 
     def take(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
         """Answer a stored request of the agent, or put it before a person."""
@@ -55,14 +59,16 @@ class Asking:
                 self.take(agent, dict(event.payload), turn)
 
     async def cancel_all(self) -> None:
-        """Answer every open request with `cancelled`, as a cancelled turn must."""
-        for request in tuple(self.pending.values()):
-            await self._answer(request, Decision(None, "user", "the turn was cancelled"))
+        """Answer every request of the turn with `cancelled`, as a cancelled turn must: open ones and those to come."""
+        self._cancelling = True
+        for request, _, _ in tuple(self._open.values()):
+            await self._answer(request, CANCELLED)
 
     def forget(self) -> None:
         """Drop the open requests of a turn that has ended."""
         self.pending.clear()
-        self._agents.clear()
+        self._open.clear()
+        self._cancelling = False
         self._on_change()
 
     def answer_here(self) -> None:
@@ -98,19 +104,28 @@ class Asking:
             options=asked.options,
             _answer=self._answer,
         )
-        self._agents[request.id] = (agent, asked)
-        decision = await asyncio.to_thread(decide, self.policy, request)
-        if decision is not None:
-            await self._answer(request, decision)
-        elif request.id in self._agents:  # the turn may have ended while a function thought about it
+        if request.id in self._open:  # the stream brought it as well as the store
+            return
+        self._open[request.id] = (request, agent, asked)
+        with suppress(StoreError):  # an answer that cannot be stored is none: then a person has to give it
+            if (decision := await self._decide(request)) is not None:
+                await self._answer(request, decision)
+        if request.id in self._open:  # the turn may have ended while a function thought about it
             self.pending[request.id] = request
             self._on_change()
 
+    async def _decide(self, request: PermissionRequest) -> Decision | None:
+        if self._cancelling:
+            return CANCELLED
+        if callable(self.policy):
+            return await asyncio.to_thread(decide, self.policy, request)
+        return decide(self.policy, request)
+
     async def _answer(self, request: PermissionRequest, decision: Decision) -> bool:
         """Store the decision and send it. The first to store one decides; everyone else gets False."""
-        if request.id not in self._agents:
+        if request.id not in self._open:
             return False
-        agent, asked = self._agents[request.id]
+        _, agent, asked = self._open[request.id]
         option = decision.option
         envelope = messages.result(asked.message, cancelled() if option is None else selected(option))
         source = f"permission:{request.id}"
@@ -125,7 +140,7 @@ class Asking:
         decided = note("permission_decision", payload, turn=request.turn, source=source)
         written = await self._journal.commit([decided, _out(envelope, request.turn, source)])
         self.pending.pop(request.id, None)
-        self._agents.pop(request.id, None)
+        self._open.pop(request.id, None)
         self._on_change()
         return bool(written) and await self._post(agent, envelope)
 
