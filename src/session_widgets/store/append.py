@@ -24,7 +24,12 @@ SESSIONS_IN_MEMORY = 64
 
 @dataclass(slots=True)
 class _Live:
-    """What this process knows of a session as of `last_seq`; `row` is how it stands in `sessions`, if at all."""
+    """What this process knows of a session as of `last_seq`.
+
+    Attributes:
+        row: how it stands in `sessions`, if at all.
+        attachment: of the file, during which this was known to be all there is.
+    """
 
     origin: str
     last_seq: int
@@ -32,6 +37,7 @@ class _Live:
     sources: dict[str, int]
     derivation: Derivation
     row: Row | None = None
+    attachment: int = 0
 
 
 class Ledger:
@@ -117,7 +123,19 @@ class Ledger:
 
     def _catch_up(self, connection: Connection, session_id: str, origin: str) -> _Live:
         """Return what is known of a session, a new one of this origin if there is none, as of its last event."""
-        place, live = queries.place(connection, session_id), self._live.pop(session_id, None)
+        live = self._live.pop(session_id, None)
+        if live is None or live.attachment != self._file.attachment:
+            live = self._read_on(connection, session_id, origin, live)
+            live.attachment = self._file.attachment
+        self._live[session_id] = live
+        if len(self._live) > SESSIONS_IN_MEMORY:
+            del self._live[next(iter(self._live))]
+        return live
+
+    @staticmethod
+    def _read_on(connection: Connection, session_id: str, origin: str, live: _Live | None) -> _Live:
+        """Return what is known of a session after reading what other processes appended."""
+        place = queries.place(connection, session_id)
         if place is None:
             live = _Live(origin, 0, 0, {}, Derivation(Fold(session_id)))
         elif live is None or live.origin != place[0] or live.last_seq > place[1]:
@@ -129,9 +147,6 @@ class Ledger:
                 for event in batch:
                     _take(live, event)
                 live.derivation.written()
-        self._live[session_id] = live
-        if len(self._live) > SESSIONS_IN_MEMORY:
-            del self._live[next(iter(self._live))]
         return live
 
     def _reach_back(
@@ -141,6 +156,7 @@ class Ledger:
         turns = {draft.turn for draft, _ in fresh if draft.turn is not None and draft.turn <= live.last_turn}
         if missing := [turn for turn in turns if not live.derivation.knows(turn)]:
             live = load(connection, session_id, since=min(missing))
+            live.attachment = self._file.attachment
             self._live[session_id] = live
         return live
 

@@ -39,10 +39,14 @@ class StoreFile:
 
     Two in-memory connections do the work: one writes, with a single thread because commits are small; one
     reads, with the file attached read-only, so that readers in many processes stand beside each other.
+
+    Attributes:
+        attachment: counts how often the writer got the file; while it stays the same, nobody else wrote.
     """
 
     def __init__(self, path: Path, *, patience: float = PATIENCE) -> None:
         self.path = path
+        self.attachment = 0
         self._patience = patience
         self._room = Room()
         self._line = Line(path)
@@ -157,6 +161,7 @@ class StoreFile:
             self._writer.execute("set timezone = 'UTC'")
         self._attach(self._writer, "", deadline)
         self._attached = True
+        self.attachment += 1
         self._attached_since = time.monotonic()
         return self._writer
 

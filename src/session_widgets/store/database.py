@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from session_widgets.errors import BadValue
 from session_widgets.fold import Fold
 from session_widgets.model import (
     Draft,
@@ -116,6 +117,8 @@ class Store:
     def events(self, session_id: str, after: int = 0, limit: int | None = None, turn: int | None = None) -> list[Event]:
         """Return the events of a session with `seq` above `after`, at most `limit` of them, oldest first."""
         check_session_id(session_id)
+        if limit is not None and limit < 0:
+            raise BadValue(f"limit must be None or a number of events from 0; got {limit}.")
         with self._file.looking() as connection:
             return queries.events(connection, session_id, after, limit, turn)
 
@@ -181,6 +184,7 @@ class Store:
         check_session_id(session_id)
         with self._file.transaction() as connection:
             queries.delete_session(connection, session_id, ("events", *queries.DERIVED))
+            self._ledger.forget()
 
     def rebuild(self, session_id: str | None = None) -> None:
         """Compute the derived tables again from the events, of one session or of all, in one transaction."""
@@ -191,7 +195,7 @@ class Store:
                 queries.clear(connection, queries.DERIVED)
                 for each in queries.all_session_ids(connection):
                     append.rebuild(connection, each)
-        self._ledger.forget()
+            self._ledger.forget()
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
         """Run a query over the views (`v_sessions`, `v_turns`, `v_events`, `v_steps`, ...) and keep its result.
