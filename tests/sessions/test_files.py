@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from session_widgets.errors import BadPath, ExecTimeout, NotFound
+from session_widgets.errors import BadPath, BadValue, ExecTimeout, NotFound
 
 
 @pytest.fixture
@@ -46,6 +46,23 @@ def test_everyday_use(session, tmp_path):
     files.upload(source, "up.txt")
     (tmp_path / "down").mkdir()
     assert files.download("up.txt", tmp_path / "down").read_bytes() == source.read_bytes()
+
+
+def test_mistakes_are_named(session, tmp_path):
+    files = session.files
+    files.write("a.txt", "hello")
+    with pytest.raises(NotFound, match="missing"):
+        files.move("missing", "new/place/x")
+    with pytest.raises(NotFound):
+        files.stat("new")
+    with pytest.raises(BadPath, match="existing directory"):
+        files.download("a.txt", tmp_path / "no" / "where")
+    for part in ({"offset": -1}, {"length": -1}):
+        with pytest.raises(BadValue, match="from 0"):
+            files.read_bytes("a.txt", **part)
+    for command in (None, "echo a\0b"):
+        with pytest.raises(BadValue, match="command"):
+            session.exec(command)
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd", "~/x", "a\0b", "", ".", 7])

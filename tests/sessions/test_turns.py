@@ -306,7 +306,19 @@ def test_conflict_names_the_way_out(open_session, tmp_path):
         open_session(id="c1", workspace=tmp_path)
 
 
-@pytest.mark.parametrize("prompt", ["", "  \n", [], [7], None, [{"text": "no type"}]])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "",
+        "  \n",
+        [],
+        [7],
+        None,
+        [{"text": "no type"}],
+        "lone \ud800 surrogate",
+        [{"type": "text", "text": {"a", "set"}}],
+    ],
+)
 def test_bad_prompts(open_session, prompt):
     with pytest.raises(BadValue, match="prompt"):
         open_session().send(prompt)
@@ -315,3 +327,15 @@ def test_bad_prompts(open_session, prompt):
 def test_prompt_of_blocks(open_session):
     turn = open_session().send([{"type": "text", "text": "say from a block"}])
     assert turn.text == "from a block"
+
+
+def test_bad_key_sends_nothing(open_session):
+    session = open_session()
+    with pytest.raises(BadValue, match="idempotency_key must be text"):
+        session.send("say x", idempotency_key=5)
+    assert session.turns == []
+
+
+def test_bad_limit(open_session):
+    with pytest.raises(BadValue, match="limit must be"):
+        open_session().events(limit=-1)

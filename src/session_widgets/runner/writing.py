@@ -87,15 +87,15 @@ def make_directory(jail: Jail, path: str) -> str:
 
 def move(jail: Jail, source: str, destination: str, *, overwrite: bool) -> tuple[str, str]:
     """Rename a file, directory or link itself; return both absolute paths."""
-    with jail.locate(source, follow=False) as old, jail.locate(destination, follow=False, create=True) as new:
-        if "." in (old.name, new.name):
-            raise invalid("the workspace itself cannot be moved or replaced")
-        with _naming:
-            old.stat()
+    with jail.locate(source, follow=False) as old:
+        old.stat()  # before anything is made at the destination
+        with jail.locate(destination, follow=False, create=True) as new, _naming:
+            if "." in (old.name, new.name):
+                raise invalid("the workspace itself cannot be moved or replaced")
             if not overwrite and _exists(new):
                 raise invalid(f"destination already exists: {destination}")
             os.rename(old.name, new.name, src_dir_fd=old.directory, dst_dir_fd=new.directory)
-        return old.path, new.path
+            return old.path, new.path
 
 
 def _exists(place: Place) -> bool:

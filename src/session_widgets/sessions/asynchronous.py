@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
+from session_widgets.errors import BadValue
 from session_widgets.model import Event, ExecResult, Json
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles
 from session_widgets.sessions.loop import private_loop
-from session_widgets.sessions.prompt import check_prompt
+from session_widgets.sessions.prompt import check_key, check_prompt
 from session_widgets.sessions.turn import Turn
 
 Prompt = str | Sequence[Json]
@@ -38,7 +39,7 @@ class AsyncSession:
 
     async def start(self, prompt: Prompt, *, idempotency_key: str | None = None) -> Turn:
         """See `Session.start`."""
-        return await private_loop().aio(self._core.start(check_prompt(prompt), idempotency_key))
+        return await private_loop().aio(self._core.start(check_prompt(prompt), check_key(idempotency_key)))
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Event]:
         """See `Session.stream`; cancelling the task that iterates cancels the turn."""
@@ -103,6 +104,8 @@ class AsyncSession:
         timeout: float | None = 60,
     ) -> ExecResult:
         """See `Session.exec`."""
+        if not isinstance(command, str) or "\0" in command:
+            raise BadValue(f"command must be text for `sh -c`, without NUL; got {command!r:.80}.")
         data = stdin.encode() if isinstance(stdin, str) else stdin
         return await private_loop().aio(self._core.exec(command, cwd=cwd, env=env, stdin=data, timeout=timeout))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from session_widgets.errors import BadPath
+from session_widgets.errors import BadPath, BadValue
 from session_widgets.model import FileInfo
 from session_widgets.sandboxes.contract import Sandbox
 from session_widgets.sandboxes.paths import check_path
@@ -34,6 +34,8 @@ class AsyncFiles:
     async def read_bytes(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """See `Files.read_bytes`."""
         path = check_path(path)
+        if offset < 0 or (length is not None and length < 0):
+            raise BadValue(f"offset and length count bytes from 0; got offset={offset}, length={length}.")
         return await (await self._sandbox()).read(path, offset, length)
 
     @anywhere
@@ -67,6 +69,8 @@ class AsyncFiles:
         path, target = check_path(path), Path(local).expanduser()
         if target.is_dir():
             target = target / path.rpartition("/")[2]
+        if not target.parent.is_dir():
+            raise BadPath(f"download() needs an existing directory; {str(target.parent)!r} is none.")
         await (await self._sandbox()).runner.download(path, target)
         return target
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import orjson
+
 from session_widgets.errors import BadValue
 from session_widgets.model import Json
 
@@ -13,10 +15,25 @@ def check_prompt(prompt: object) -> list[Json]:
     if isinstance(prompt, str):
         if not prompt.strip():
             raise BadValue("the prompt is empty; write what the agent should do.")
-        return [{"type": "text", "text": prompt}]
+        return _sendable([{"type": "text", "text": prompt}])
     if isinstance(prompt, Sequence) and prompt and all(isinstance(b, Mapping) and "type" in b for b in prompt):
-        return list(prompt)
+        return _sendable([dict(block) for block in prompt])
     raise BadValue(
         "a prompt is text or a list of ACP content blocks such as [{'type': 'text', 'text': 'hello'}]; "
         f"got {prompt!r:.80}."
     )
+
+
+def check_key(key: object) -> str | None:
+    """Return an idempotency key if it can be one, or raise `BadValue`."""
+    if key is None or (isinstance(key, str) and key):
+        return key
+    raise BadValue(f"idempotency_key must be text that names this prompt, or None; got {key!r:.80}.")
+
+
+def _sendable(blocks: list[Json]) -> list[Json]:
+    try:
+        orjson.dumps(blocks)
+    except TypeError as error:
+        raise BadValue(f"a prompt must be JSON, its text Unicode without lone surrogates: {error}.") from None
+    return blocks
