@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -79,21 +78,22 @@ def percentile(values: Iterable[float], percent: float) -> float:
     return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
 
 
-def table(section: str, figures: Iterable[Figure]) -> Table:
+def table(section: str, figures: Sequence[Figure]) -> Table:
     """Draw the figures of a section."""
-    drawn = Table(title=f"{section} · Python {platform.python_version()}", title_justify="left", title_style="bold")
-    for name in ("figure", "median", "best", "aim", "beside", "ratio"):
-        drawn.add_column(name, justify="left" if name in {"figure", "beside"} else "right")
+    remarks = "\n".join(f"{figure.what}: {figure.remark}" for figure in figures if figure.remark)
+    drawn = Table(title=section, title_justify="left", title_style="bold", caption=remarks, caption_justify="left")
+    for name in ("", "median", "best", "aim", "beside", "ratio"):
+        drawn.add_column(name, justify="left" if name in {"", "beside"} else "right")
     for figure in figures:
         sign = "≥" if figure.more else "≤"
         colour = {True: "green", False: "red", None: "default"}[figure.reached]
         beside = figure.beside
         drawn.add_row(
-            f"{figure.what}\n[dim]{figure.remark}[/]" if figure.remark else figure.what,
+            figure.what,
             f"[{colour}]{_number(figure.median)} {figure.unit}[/]",
             f"{_number(figure.best)} {figure.unit}",
             "" if figure.aim is None else f"{sign} {_number(figure.aim)} {figure.unit}",
-            f"{beside.what}: {_number(median(beside.values))} {figure.unit}" if beside else "",
+            f"{_number(median(beside.values))} {figure.unit}, {beside.what}" if beside else "",
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
         )
     return drawn
