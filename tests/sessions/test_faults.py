@@ -1,6 +1,7 @@
 """Bad days: killed kernels, killed runners, two kernels at once, a full disk."""
 
 import os
+import shutil
 import signal
 import subprocess
 
@@ -111,6 +112,37 @@ def test_runner_killed_while_idle(open_session):
     os.kill(runner_pid(session), signal.SIGKILL)
     assert [info.name for info in session.files.list()] == [".harness"]
     assert "say first" in session.send("remember").text
+
+
+def test_workspace_deleted_behind_our_back(open_session):
+    session = open_session()
+    session.send("say first")
+    shutil.rmtree(session.workspace)
+    session.files.write("a.txt", "new")
+    turn = session.send("remember")
+    assert (turn.tier, turn.error) == ("replay", None)
+    assert "say first" in turn.text
+    assert (session.workspace / "a.txt").read_text() == "new"
+
+
+def test_agent_killed_while_idle_and_in_mid_turn(open_session):
+    session = open_session()
+    session.send("say first")
+    agent = session._core.agent
+    kill_demo_agent(session)
+    until(lambda: agent.dead)
+    assert session.send("remember").tier == "resume"
+    turn = session.start("wait 30")
+    until(lambda: any(step.kind == "tool_call" for step in turn.steps))
+    kill_demo_agent(session)
+    assert turn.wait(20).status == "failed"
+    assert "signal 9" in turn.error
+    assert "say first" in session.send("remember").text
+
+
+def kill_demo_agent(session):
+    below = psutil.Process(runner_pid(session)).children(recursive=True)
+    next(process for process in below if "demo" in process.cmdline()[-1]).kill()
 
 
 def test_runner_and_kernel_killed(open_session):

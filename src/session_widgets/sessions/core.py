@@ -208,6 +208,9 @@ class SessionCore:
             self._check_usable()
             if not wake and self.record.status == "parked":
                 raise SandboxNotRunning(f"session {self.record.id!r} is parked; its next prompt starts it again.")
+            if self.sandbox is not None and not self.workspace.path.is_dir():
+                await self._provider.park(self.sandbox.ref)  # its runner stands in a directory that is no more
+                await self.drop_sandbox()
             if self.sandbox is not None:
                 try:
                     return self.sandbox, await self.sandbox.runner.connections()
