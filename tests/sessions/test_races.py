@@ -113,3 +113,15 @@ def test_stop_twice_while_the_end_is_being_stored(open_session):
     assert turn.wait(10).status == "cancelled"
     again = session.send("say y", timeout=20)
     assert (again.text, again.error) == ("y", None)
+
+
+def test_a_subscriber_that_leaves_while_the_past_is_read_hears_nothing_more(open_session):
+    session = open_session()
+    heard = []
+    line = Line(session.store.path)
+    until(lambda: not session.store._file._attached)
+    assert line.enter(time.monotonic() + 10)  # from here on a read waits
+    session.subscribe(heard.extend)()
+    line.leave()
+    session.send("say x")
+    assert heard == []

@@ -138,7 +138,10 @@ class Session:
         return private_loop().run(self.aio.start(prompt, idempotency_key=idempotency_key))
 
     def stream(self, prompt: Prompt) -> Iterator[Event]:
-        """Send a prompt and yield the turn's events as they are stored. Interrupting the cell cancels the turn."""
+        """Send a prompt and yield the turn's events as they are stored.
+
+        Interrupting the cell cancels the turn; leaving the loop early leaves it running.
+        """
         arrived: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
         unsubscribe = self.subscribe(arrived.put, after=self._core.journal.cursor)
         try:
@@ -222,9 +225,10 @@ class Session:
             A function that ends it.
         """
         journal, loop = self._core.journal, private_loop()
-        loop.submit(journal.watch(callback, after))
+        watching = loop.submit(journal.watch(callback, after))
 
         def unsubscribe() -> None:
+            watching.cancel()  # it may still be reading what came before
             loop.loop.call_soon_threadsafe(journal.unwatch, callback)
 
         return unsubscribe
