@@ -99,4 +99,5 @@ def screenshot(request: pytest.FixtureRequest) -> Iterator[None]:
         SHOTS.mkdir(exist_ok=True)
         for notebook in used:
             notebook.page.screenshot(path=SHOTS / f"{request.node.name.replace('/', '-')}.png")
-            notebook.command("notebook:interrupt-kernel")  # the next test may share it
+            if "kernel" in request.fixturenames:  # which the next test shares
+                notebook.command("notebook:interrupt-kernel")

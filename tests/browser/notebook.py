@@ -126,8 +126,9 @@ class Notebook:
 
     def restart_kernel(self) -> None:
         """Restart as the menu does, dialog included."""
-        self.page.evaluate("() => { void jupyterapp.commands.execute('notebook:restart-kernel') }")
+        self.page.evaluate("() => { window.restarted = jupyterapp.commands.execute('notebook:restart-kernel') }")
         self.page.locator(".jp-Dialog button.jp-mod-accept").click()
+        self.page.evaluate("async () => { await window.restarted }")
         self.settle()
 
     def save_and_reload(self) -> None:

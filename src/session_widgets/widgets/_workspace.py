@@ -24,6 +24,7 @@ _MAX_FOLDERS = 40
 _MAX_UPLOAD = 512 * 1024 * 1024
 _REFRESH_PAUSE = 0.5
 _AT_REST = ("detached", "parked", "deleted")
+_PLUMBING = ".harness"
 _TOUCHING = frozenset({"tool_call", "tool_call_update", "turn_ended", "permission_decision"})
 
 
@@ -43,7 +44,7 @@ class Workspace:
         self._push = push
         self._running = running
         self._lock = threading.Lock()
-        self._folders: dict[str, list[EntryInfo]] = {}
+        self._folders: dict[str, list[EntryInfo] | None] = {}  # None: never looked at
         self._dirty = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -70,7 +71,7 @@ class Workspace:
             if self._thread is not None:
                 return
             self._thread = threading.Thread(target=self._follow, name=f"files-{self._session.id}", daemon=True)
-            self._folders.setdefault("", [])
+            self._folders.setdefault("", None)
         self._dirty.set()
         self._thread.start()
 
@@ -110,12 +111,14 @@ class Workspace:
         self._push(item)
 
     def listing(self, path: str, files: Files) -> ListingItem:
-        """List one folder: folders first, then by name; a failure is part of the answer."""
+        """List one folder: folders first, then by name, harness state last; a failure is part of the answer."""
         try:
             found = files.list(path)
         except (SessionWidgetsError, OSError) as error:
             return {"type": "listing", "path": path, "entries": [], "more": 0, "error": str(error)[:500]}
-        found = sorted(found, key=lambda info: (info.type != "directory", info.name.casefold(), info.name))
+        found = sorted(
+            found, key=lambda info: (info.path == _PLUMBING, info.type != "directory", info.name.casefold(), info.name)
+        )
         entries = [_entry(info) for info in found[:_MAX_ENTRIES]]
         return {
             "type": "listing",
