@@ -51,6 +51,36 @@ def test_folders_open_when_asked_and_text_has_line_numbers(files):
     files.until(lambda: files.widget.selected == "src/a.py")
 
 
+def test_an_empty_workspace_is_said_to_be_empty(page, session):
+    bench = Bench(page, FileBrowser(session))
+    bench.sees("No files yet")
+    bench.widget.close()
+
+
+def test_a_parked_sandbox_is_started_only_when_asked(page, session, tmp_path):
+    (tmp_path / "kept.txt").write_text("x")
+    session.note("sandbox_stopped", ref="local:1", why="parked")
+    session.status = "parked"
+    bench = Bench(page, FileBrowser(session))
+    bench.sees("The sandbox is parked")
+    assert "kept.txt" not in bench.words()
+    page.get_by_role("button", name="Refresh").click()
+    bench.sees("kept.txt")
+    bench.widget.close()
+
+
+def test_the_harness_s_own_state_comes_last_and_is_no_news(files, session, tmp_path):
+    session.begin("hello")
+    (tmp_path / ".harness" / "demo").mkdir(parents=True)
+    (tmp_path / "new.py").write_text("x")
+    session.tool("t", title="Write", status="completed")
+    files.sees("new.py")
+    names = [item.get_attribute("data-path") for item in files.page.get_by_role("treeitem").all()]
+    assert names == ["src", "b.txt", "new.py", ".harness"]
+    expect(node(files, "new.py")).to_have_attribute("data-mark", "new")
+    assert node(files, ".harness").get_attribute("data-mark") is None
+
+
 def test_the_keyboard_walks_the_tree(files):
     files.page.locator("[role=treeitem][tabindex='0']").focus()
     files.page.keyboard.press("ArrowRight")

@@ -40,6 +40,18 @@ def test_output_diff_and_command_are_separate_parts(session):
     assert json.loads(step_text(step, "input")) == {"command": ["ls", "-l"]}
 
 
+@pytest.mark.parametrize("said", ["rm -r x", "$ rm -r x", "$ rm -r x\n"])
+def test_a_command_that_is_also_the_content_is_shown_once(session, said):
+    step = tool(session, kind="execute", rawInput={"command": "rm -r x"}, content=[text(said), text("out")])
+    assert step_view(step)["tool"]["blocks"] == [{"type": "text", "body": {"text": "out", "length": 3}}]
+    assert step_text(step, "blocks.0") == "out"
+
+
+def test_more_than_the_command_is_no_repetition(session):
+    step = tool(session, kind="execute", rawInput={"command": "ls"}, content=[text("$ ls -a"), text("$ ls\na")])
+    assert [block["body"]["text"] for block in step_view(step)["tool"]["blocks"]] == ["$ ls -a", "$ ls\na"]
+
+
 @pytest.mark.parametrize("part", ["blocks.9", "blocks.-1", "blocks.x", "blocks.1.path", "nothing", "", "blocks.0.old"])
 def test_a_part_that_is_not_there_is_refused(session, part):
     with pytest.raises(BadValue):

@@ -7,7 +7,7 @@ import { copyButton } from "../lib/dom.ts";
 import { highlighted } from "../lib/highlight.ts";
 import { icon, spinner } from "../lib/icons.ts";
 import type { Block, Step, Text } from "../lib/protocol.ts";
-import { bytes, count, line, visible } from "../lib/text.ts";
+import { bytes, count, line, plural, visible } from "../lib/text.ts";
 import type { Ui } from "./ui.ts";
 
 const MARKDOWN_LIMIT = 200_000;
@@ -37,6 +37,11 @@ export function rest(ui: Ui, step: Step, part: string, start: Text): TemplateRes
   return html`<button type="button" class="sw-more" @click=${() => ui.more(step, part, start)}>
     Show more <span class="sw-dim">${count(left)} of ${count(shown.length)} characters left</span>
   </button>`;
+}
+
+/** The newest lines of a text that grows beyond the start that is here. */
+export function tail({ tail }: Text): TemplateResult | typeof nothing {
+  return tail ? html`<pre class="sw-tail" aria-hidden="true">${visible(tail)}</pre>` : nothing;
 }
 
 export function output(ui: Ui, step: Step, part: string, start: Text): TemplateResult {
@@ -69,8 +74,8 @@ export function rowsOf(block: DiffBlock): Rows {
 
 export function changes(added: number, removed: number): TemplateResult {
   return html`<span class="sw-changes">
-    ${added ? html`<span class="sw-added">+${added}<span class="sw-hidden"> lines added</span></span>` : nothing}
-    ${removed ? html`<span class="sw-removed">−${removed}<span class="sw-hidden"> lines removed</span></span>` : nothing}
+    ${added ? html`<span class="sw-added"><span aria-hidden="true">+${added}</span><span class="sw-hidden">${plural(added, "line")} added</span></span>` : nothing}
+    ${removed ? html`<span class="sw-removed"><span aria-hidden="true">−${removed}</span><span class="sw-hidden">${plural(removed, "line")} removed</span></span>` : nothing}
   </span>`;
 }
 

@@ -7,7 +7,7 @@ import { fileIcon, icon, type IconName, spinner } from "../lib/icons.ts";
 import type { Entry, Step, Turn } from "../lib/protocol.ts";
 import { basename, count, duration, line, plural, visible } from "../lib/text.ts";
 import type { Section } from "../lib/transcript.ts";
-import { prose, rest } from "./parts.ts";
+import { prose, rest, tail } from "./parts.ts";
 import { tool } from "./tool.ts";
 import type { Ui } from "./ui.ts";
 
@@ -57,7 +57,7 @@ function message(ui: Ui, step: Step): TemplateResult {
   const text = textOf(ui, step);
   const growing = step.status === "running";
   return html`<div class="sw-message ${growing ? "sw-growing" : ""}">
-    ${prose(ui, text)}${more(ui, step)}
+    ${prose(ui, text)}${more(ui, step)}${step.body ? tail(step.body) : nothing}
     ${growing ? nothing : html`<div class="sw-tools">${copyButton(() => text, "Copy message as markdown")}</div>`}
   </div>`;
 }
@@ -72,7 +72,7 @@ function thought(ui: Ui, step: Step): TemplateResult {
       ${icon("think")}<span class=${growing ? "sw-shimmer" : ""}>${growing ? "Thinking" : took >= 500 ? `Thought for ${duration(took)}` : "Thought"}</span>
       ${icon("chevron", "sw-chevron")}
     </button>
-    ${open ? html`<div class="sw-thought-body">${prose(ui, textOf(ui, step))}${more(ui, step)}</div>` : nothing}
+    ${open ? html`<div class="sw-thought-body">${prose(ui, textOf(ui, step))}${more(ui, step)}${step.body ? tail(step.body) : nothing}</div>` : nothing}
   </div>`;
 }
 

@@ -1,7 +1,7 @@
 // A tool call: icon, title and status in one line; its diff, output and input below.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { icon, spinner, toolIcon } from "../lib/icons.ts";
-import type { Permission, Step, Tool } from "../lib/protocol.ts";
+import type { Option, Permission, Step, Tool } from "../lib/protocol.ts";
 import { duration, line, visible } from "../lib/text.ts";
 import { changes, diff, output, picture, rest, rowsOf } from "./parts.ts";
 import type { Ui } from "./ui.ts";
@@ -52,8 +52,9 @@ function hasBody(call: Tool): boolean {
 }
 
 function opensByItself(step: Step, call: Tool): boolean {
-  if (step.status === "failed") return true;
-  if (stateOf(step, call) === "waiting") return false; // the request shows it in full
+  const state = stateOf(step, call);
+  if (state === "failed") return true;
+  if (state === "waiting" || state === "refused") return false; // the request shows it in full, or did
   const diffs = call.blocks.filter((block) => block.type === "diff");
   if (diffs.length) return diffs.reduce((sum, block) => sum + rowsOf(block).rows.length, 0) <= SHORT_DIFF;
   if (call.kind !== "execute") return false;
@@ -69,7 +70,16 @@ function totals(call: Tool): TemplateResult | typeof nothing {
 }
 
 function stateOf(step: Step, call: Tool): string {
-  return call.permission && call.permission.outcome === null ? "waiting" : step.status;
+  if (call.permission?.outcome === null) return "waiting";
+  return step.status === "failed" && call.permission && refused(call.permission) ? "refused" : step.status;
+}
+
+function chosen(permission: Permission): Option | undefined {
+  return permission.options.find((option) => option.id === permission.option);
+}
+
+function refused(permission: Permission): boolean {
+  return chosen(permission)?.kind.startsWith("reject") ?? true;
 }
 
 function statusMark(step: Step, call: Tool): TemplateResult {
@@ -79,6 +89,8 @@ function statusMark(step: Step, call: Tool): TemplateResult {
       return html`<span class="sw-state sw-warn">${icon("shield")}<span>asks you</span></span>`;
     case "completed":
       return html`<span class="sw-state">${took >= 1000 ? html`<span class="sw-dim">${duration(took)}</span>` : nothing}${icon("check", "sw-ok")}<span class="sw-hidden">done</span></span>`;
+    case "refused":
+      return html`<span class="sw-state"></span>`;
     case "failed":
       return html`<span class="sw-state sw-bad"><span>failed</span>${icon("cross")}</span>`;
     case "cancelled":
@@ -93,12 +105,11 @@ function statusMark(step: Step, call: Tool): TemplateResult {
 /** The decision stays with the call: what was chosen and by whom. */
 function decisionMark(permission: Permission | null): TemplateResult | typeof nothing {
   if (!permission || permission.outcome === null) return nothing;
-  const option = permission.options.find((option) => option.id === permission.option);
+  const option = chosen(permission);
   const by = decider(permission.by ?? "user");
   const words = option ? decision(option.kind) : "Not answered";
-  const refused = !option || option.kind.startsWith("reject");
   const title = [option?.name, permission.reason].filter(Boolean).join(": ");
-  return html`<span class="sw-tag ${refused ? "sw-tag-bad" : ""}" title=${line(title)}>${words}${by}</span>`;
+  return html`<span class="sw-tag ${refused(permission) ? "sw-tag-bad" : ""}" title=${line(title)}>${words}${by}</span>`;
 }
 
 function decider(by: string): string {

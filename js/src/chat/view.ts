@@ -23,6 +23,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   const redraw = framed(draw);
   const ui = new Ui(client, redraw, openFile);
   let following = true;
+  let shape = "";
   let seen = 0;
   let loading = false;
   let grip: number | undefined;
@@ -40,8 +41,8 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     fitComposer();
     if (following) scrollToEnd();
   });
-  resized.observe(box);
   draw();
+  for (const element of box.querySelectorAll(".sw-scroll, .sw-scroll > .sw-column")) resized.observe(element);
 
   function scroller(): HTMLElement | null {
     return box.querySelector(".sw-scroll");
@@ -49,11 +50,17 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
 
   function scrollToEnd(): void {
     const element = scroller();
-    if (element) element.scrollTop = element.scrollHeight;
+    if (!element) return;
+    element.scrollTop = element.scrollHeight;
+    shape = shapeOf(element);
   }
 
+  /** A scroll in a shape that the view has not been drawn in comes from the browser, not from a person. */
   function onScroll(event: Event): void {
     const element = event.target as HTMLElement;
+    const reshaped = shape !== shapeOf(element);
+    shape = shapeOf(element);
+    if (following && reshaped) return scrollToEnd();
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
     if (atEnd === following) return;
     following = atEnd;
@@ -182,6 +189,10 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     ui.dispose();
     box.remove();
   };
+}
+
+function shapeOf({ clientWidth, clientHeight, scrollHeight }: HTMLElement): string {
+  return `${clientWidth} ${clientHeight} ${scrollHeight}`;
 }
 
 /** Grow with the text, up to a third of the panel. */

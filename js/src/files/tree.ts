@@ -1,6 +1,11 @@
 // The tree as rows to draw, and what changed since a person last saw it. Pure.
 import type { FileEntry, Listing } from "../lib/protocol.ts";
 
+/** Where harnesses keep their own state: shown, and never news. */
+const PLUMBING = ".harness";
+
+const AT_REST = "The sandbox is parked. Refresh to start it and see the files.";
+
 export type Mark = "new" | "changed";
 
 export interface TreeRow {
@@ -18,8 +23,14 @@ export interface Note {
 
 export type Row = TreeRow | Note;
 
+export function isPlumbing(path: string): boolean {
+  return path === PLUMBING || path.startsWith(`${PLUMBING}/`);
+}
+
 export class Tree {
   open = new Set<string>();
+  /** Whether the sandbox sleeps: then nobody looks at the files unless asked. */
+  atRest = false;
   marks = new Map<string, Mark>();
   private listings = new Map<string, Listing>();
 
@@ -52,7 +63,7 @@ export class Tree {
 
   private rowsOf(path: string, level: number): Row[] {
     const listing = this.listings.get(path);
-    if (!listing) return [{ level, path, words: "Loading…" }];
+    if (!listing) return [{ level, path, words: this.atRest && !path ? AT_REST : "Loading…" }];
     if (listing.error) return [{ level, path, words: listing.error }];
     const rows: Row[] = [];
     for (const entry of listing.entries) {
@@ -76,6 +87,7 @@ export class Tree {
   private compare(before: Listing, after: Listing): void {
     const old = new Map(before.entries.map((entry) => [entry.path, entry]));
     for (const entry of after.entries) {
+      if (isPlumbing(entry.path)) continue;
       const was = old.get(entry.path);
       if (!was) this.marks.set(entry.path, "new");
       else if (entry.type !== "directory" && (was.modified !== entry.modified || was.size !== entry.size)) {

@@ -8,7 +8,7 @@ import type { Listing } from "../lib/protocol.ts";
 import { basename, bytes, line } from "../lib/text.ts";
 import { Preview } from "./preview.ts";
 import { download, upload } from "./transfer.ts";
-import { Tree, type TreeRow } from "./tree.ts";
+import { isPlumbing, Tree, type TreeRow } from "./tree.ts";
 
 export interface FilesView {
   show(path: string): void;
@@ -149,6 +149,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
 
   function draw(): void {
     tree.update(client.listings);
+    tree.atRest = client.session?.status === "parked";
     const path = selected();
     const entry = tree.entry(path);
     void preview.show(path, entry ? `${entry.modified} ${entry.size}` : "");
@@ -184,7 +185,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
   function node({ entry, level, open, mark }: TreeRow): TemplateResult {
     const folder = entry.type === "directory";
     const reachable = focused ? focused === entry.path : tree.rows()[0] && "entry" in tree.rows()[0]! && (tree.rows()[0] as TreeRow).entry === entry;
-    return html`<div class="sw-node ${over === entry.path ? "sw-over" : ""} ${entry.name.startsWith(".") ? "sw-dim" : ""}" style="--level: ${level}" role="treeitem" data-path=${entry.path}
+    return html`<div class="sw-node ${over === entry.path ? "sw-over" : ""} ${isPlumbing(entry.path) ? "sw-plumbing" : entry.name.startsWith(".") ? "sw-dim" : ""}" style="--level: ${level}" role="treeitem" data-path=${entry.path}
         aria-level=${level} aria-expanded=${folder ? String(open) : nothing} aria-selected=${String(selected() === entry.path)}
         data-mark=${mark ?? nothing} tabindex=${reachable ? 0 : -1} @click=${() => press(entry.path, folder)} @focus=${() => (focused = entry.path)}
         @dragover=${folder ? (event: DragEvent) => hover(event, entry.path) : nothing} @drop=${folder ? (event: DragEvent) => drop(event, entry.path) : nothing}>

@@ -7,6 +7,8 @@ export const MAX_CHUNK = 4 * 1024 * 1024;
 export interface Text {
   text: string;
   length: number;
+  /** The newest characters, while the text grows and its start is all that is sent. */
+  tail?: string;
 }
 
 export type Block =
@@ -117,7 +119,7 @@ export interface Listing {
 
 export type Item =
   | { type: "step"; step: Step }
-  | { type: "append"; turn: number; index: number; text: string; length: number; at: number }
+  | { type: "append"; turn: number; index: number; text: string; length: number; tail?: string; at: number }
   | { type: "turn"; turn: Turn }
   | { type: "session"; session: Session }
   | Listing;

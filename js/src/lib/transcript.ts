@@ -1,6 +1,6 @@
 // The part of a session that a page holds: the newest steps, in order. Pure: no DOM, no clock.
 // Every change replaces the objects it touches, so that a view can tell by identity what to draw again.
-import type { Item, Page, Step, Turn } from "./protocol.ts";
+import type { Item, Page, Step, Text, Turn } from "./protocol.ts";
 
 /** Steps that a page keeps while it follows the end; older ones are asked for again. */
 export const WINDOW = 160;
@@ -88,7 +88,8 @@ export class Transcript {
     const section = this.sections.find((section) => section.index === item.turn);
     const step = section?.steps.find((step) => step.index === item.index);
     if (!step?.body) return;
-    const body = { text: step.body.text + item.text, length: item.length };
+    const body: Text = { text: step.body.text + item.text, length: item.length };
+    if (item.tail) body.tail = item.tail;
     this.put({ ...step, body, ended: item.at });
   }
 

@@ -19,10 +19,11 @@ CLIP = 64 * 1024
 
 
 class Text(TypedDict):
-    """The start of a text and its whole length."""
+    """The start of a text and its whole length; `tail` is its end while it grows and its start is all that is sent."""
 
     text: str
     length: int
+    tail: NotRequired[str]
 
 
 class TextBlock(TypedDict):
@@ -186,6 +187,7 @@ class AppendItem(TypedDict):
     index: int
     text: str
     length: int
+    tail: NotRequired[str]
     at: int
 
 

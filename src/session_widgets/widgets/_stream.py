@@ -24,7 +24,7 @@ from session_widgets.widgets._protocol import (
     Snapshot,
     StepView,
 )
-from session_widgets.widgets._wire import millis, safe, session_view, step_view, turn_view
+from session_widgets.widgets._wire import millis, safe, session_view, step_view, tail, turn_view
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session
@@ -274,16 +274,19 @@ class Stream:
 
 
 def _append(step: Step, text: str) -> AppendItem:
-    length = len(step.text or "")
-    room = max(0, CLIP - (length - len(text)))
-    return {
+    whole = step.text or ""
+    room = max(0, CLIP - (len(whole) - len(text)))
+    item: AppendItem = {
         "type": "append",
         "turn": step.turn,
         "index": step.index,
         "text": safe(text[:room]),
-        "length": length,
+        "length": len(whole),
         "at": millis(step.ended_at),
     }
+    if len(whole) > CLIP:
+        item["tail"] = tail(whole)
+    return item
 
 
 def _batches(items: list[Item]) -> Iterator[list[Item]]:

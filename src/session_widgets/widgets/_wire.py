@@ -22,6 +22,7 @@ from session_widgets.widgets._protocol import (
 )
 
 _INPUT_CLIP = 4 * 1024
+_TAIL = 800
 _PATHS = 20
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
@@ -75,8 +76,16 @@ def step_view(step: Step) -> StepView:
             for entry in step.entries[:200]
         ]
     else:
-        view["body"] = budget.clip(step.text or "")
+        text = step.text or ""
+        view["body"] = budget.clip(text)
+        if step.status == "running" and len(text) > CLIP:
+            view["body"]["tail"] = tail(text)
     return view
+
+
+def tail(text: str) -> str:
+    """Return the newest lines of a text whose start alone is sent."""
+    return safe(text[-_TAIL:])
 
 
 def turn_view(turn: TurnRecord) -> TurnView:
@@ -185,11 +194,17 @@ def _block_view(block: Mapping[str, Any], budget: _Budget) -> Block:
 
 def _blocks(step: Step) -> list[dict[str, Any]]:
     """Read ACP's tool call content; where an agent sends none, its raw output stands in."""
-    blocks = [_block(item) for item in step.content]
+    command = _command(step.raw_input)
+    blocks = [block for item in step.content if not _repeats(block := _block(item), command)]
     if any(block["type"] in ("text", "diff", "image") for block in blocks):
         return blocks
     output = _output_text(step.raw_output)
     return [*blocks, {"type": "text", "text": output}] if output else blocks
+
+
+def _repeats(block: Mapping[str, Any], command: str | None) -> bool:
+    """Whether a block says only the command, which is drawn anyway."""
+    return command is not None and block["type"] == "text" and block["text"].strip() in (command, f"$ {command}")
 
 
 def _block(item: Mapping[str, Any]) -> dict[str, Any]:
