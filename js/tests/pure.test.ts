@@ -83,6 +83,19 @@ test("the tree says what it cannot show", () => {
   assert.deepEqual(tree.rows(), [{ level: 1, path: "", words: "no such directory" }]);
 });
 
+test("a harness's own state is neither news nor work, and a parked sandbox is not loading", () => {
+  const tree = new Tree();
+  tree.atRest = true;
+  assert.match(tree.rows().map((row) => ("words" in row ? row.words : ""))[0] ?? "", /parked/);
+  tree.update(new Map([listing("")]));
+  assert.equal(tree.empty, true);
+  tree.update(new Map([listing("", folder(".harness")), listing(".harness", file(".harness/a"))]));
+  tree.update(new Map([listing(".harness", file(".harness/a", 2), file(".harness/b"))]));
+  assert.deepEqual([tree.empty, tree.marks.size], [true, 0]);
+  tree.update(new Map([listing("", folder(".harness"), file(".harness.md"))]));
+  assert.deepEqual([tree.empty, [...tree.marks.keys()]], [false, [".harness.md"]]);
+});
+
 test("the status says what the agent does", () => {
   const transcript = new Transcript();
   const words = () => statusOf(transcript).words;

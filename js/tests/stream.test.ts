@@ -139,6 +139,15 @@ test("only what changed is a new object", () => {
   assert.equal(transcript.sections[1]?.steps[0], two?.steps[0]);
 });
 
+test("a text beyond the limit carries its newest lines until the step is sent whole", () => {
+  const transcript = new Transcript();
+  transcript.apply({ type: "step", step: step(1, 0, "message", "start") });
+  transcript.apply({ type: "append", turn: 1, index: 0, text: "", length: 90, tail: "end", at: 5 });
+  assert.deepEqual(transcript.last?.steps[0]?.body, { text: "start", length: 90, tail: "end" });
+  transcript.apply({ type: "step", step: step(1, 0, "message", "start") });
+  assert.equal(transcript.last?.steps[0]?.body?.tail, undefined);
+});
+
 test("the window keeps the newest steps and says that there are earlier ones", () => {
   const transcript = new Transcript();
   for (let i = 0; i < 500; i++) transcript.apply({ type: "step", step: step(Math.floor(i / 7) + 1, i % 7) });

@@ -82,7 +82,7 @@ function refused(permission: Permission): boolean {
   return chosen(permission)?.kind.startsWith("reject") ?? true;
 }
 
-function statusMark(step: Step, call: Tool): TemplateResult {
+function statusMark(step: Step, call: Tool): TemplateResult | typeof nothing {
   const took = step.ended - step.started;
   switch (stateOf(step, call)) {
     case "waiting":
@@ -90,7 +90,7 @@ function statusMark(step: Step, call: Tool): TemplateResult {
     case "completed":
       return html`<span class="sw-state">${took >= 1000 ? html`<span class="sw-dim">${duration(took)}</span>` : nothing}${icon("check", "sw-ok")}<span class="sw-hidden">done</span></span>`;
     case "refused":
-      return html`<span class="sw-state"></span>`;
+      return nothing; // the decision says it
     case "failed":
       return html`<span class="sw-state sw-bad"><span>failed</span>${icon("cross")}</span>`;
     case "cancelled":

@@ -57,6 +57,12 @@ export class Tree {
     this.marks.delete(path);
   }
 
+  /** Whether the workspace is known to hold nothing of anybody's work. */
+  get empty(): boolean {
+    const listing = this.listings.get("");
+    return listing !== undefined && !listing.error && listing.entries.every((entry) => isPlumbing(entry.path));
+  }
+
   rows(): Row[] {
     return this.rowsOf("", 1);
   }

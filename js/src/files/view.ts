@@ -8,7 +8,7 @@ import type { Listing } from "../lib/protocol.ts";
 import { basename, bytes, line } from "../lib/text.ts";
 import { Preview } from "./preview.ts";
 import { download, upload } from "./transfer.ts";
-import { isPlumbing, Tree, type TreeRow } from "./tree.ts";
+import { isPlumbing, type Note, Tree, type TreeRow } from "./tree.ts";
 
 export interface FilesView {
   show(path: string): void;
@@ -171,14 +171,15 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
             <button type="button" class="sw-ghost" aria-label="Dismiss" @click=${dismiss}>${icon("cross")}</button></div>` : nothing}
         <div class="sw-tree ${over === "" ? "sw-over" : ""}" role="tree" aria-label="Files" @keydown=${keys}
           @dragover=${(event: DragEvent) => hover(event, "")} @dragleave=${leave} @drop=${(event: DragEvent) => drop(event, "")}>
-          ${repeat(tree.rows(), (row) => ("entry" in row ? row.entry.path : `${row.path}\n`), (row) => ("entry" in row ? node(row) : note(row.level, row.words)))}
-          ${tree.rows().length ? nothing : html`<div class="sw-note">No files yet. What the agent writes appears here; drop files to add your own.</div>`}
+          ${repeat(tree.rows(), (row) => ("entry" in row ? row.entry.path : `${row.path}\n`), (row) => ("entry" in row ? node(row) : note(row)))}
+          ${tree.empty ? html`<div class="sw-note">No files yet. What the agent writes appears here; drop files to add your own.</div>` : nothing}
         </div>
       </div>
       ${path ? preview.view(actions(path)) : nothing}`;
   }
 
-  function note(level: number, words: string): TemplateResult {
+  function note({ level, path, words }: Note): TemplateResult {
+    if (!path && !tree.has(path)) return html`<div class="sw-note">${words}</div>`;
     return html`<div class="sw-node sw-dim" style="--level: ${level}" role="none">${line(words)}</div>`;
   }
 
