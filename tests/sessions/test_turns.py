@@ -165,6 +165,14 @@ def test_cancel_while_the_sandbox_starts(open_session):
     assert session.cancel() is False
 
 
+async def test_two_cancels_at_once(open_session):
+    session = open_session()
+    turn = await session.aio.start("wait 30")
+    assert await asyncio.gather(session.aio.cancel(), session.aio.cancel()) == [True, True]
+    assert turn.status == "cancelled"
+    assert (await session.aio.send("say usable")).text == "usable"
+
+
 @pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.05])
 async def test_an_awaiting_call_is_cancelled_at_any_moment(open_session, delay):
     session = open_session()

@@ -28,8 +28,8 @@ class AsyncSession:
 
     async def send(self, prompt: Prompt, *, idempotency_key: str | None = None, timeout: float | None = None) -> Turn:
         """See `Session.send`."""
-        turn = await self.start(prompt, idempotency_key=idempotency_key)
         try:
+            turn = await self.start(prompt, idempotency_key=idempotency_key)
             async with asyncio.timeout(timeout):
                 await turn
         except asyncio.CancelledError:

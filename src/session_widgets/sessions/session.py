@@ -126,9 +126,8 @@ class Session:
             TimeoutError: it still runs after `timeout` seconds, and goes on.
             BadValue: the prompt is empty or of another shape.
         """
-        turn = self.start(prompt, idempotency_key=idempotency_key)
         try:
-            return turn.wait(timeout)
+            return self.start(prompt, idempotency_key=idempotency_key).wait(timeout)
         except KeyboardInterrupt:
             self.cancel()
             raise
