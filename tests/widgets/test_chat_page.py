@@ -335,6 +335,18 @@ def test_light_and_dark_follow_the_host(page, session, body, scheme, dark):
     bench.widget.close()
 
 
+def test_the_host_s_style_for_code_does_not_reach_ours(page, session):
+    bench = Bench(page, Chat(session), body="class=jp-ThemedContainer")
+    page.add_style_tag(content=".jp-ThemedContainer pre { font-size: 13px; line-height: 9px }")  # as JupyterLab has it
+    session.begin("hello")
+    session.say("```\ncode\n```")
+    session.tool("t", title="ls", kind="execute", status="completed", content=[text("out")])
+    bench.sees("out")
+    sizes = "[...document.querySelectorAll('.sw pre')].map((pre) => getComputedStyle(pre).font.slice(0, 9))"
+    assert page.evaluate(sizes) == ["12px / 18", "12px / 18"]
+    bench.widget.close()
+
+
 def test_a_live_widget_hides_its_static_summary(page, session):
     widget = Chat(session)
     bench = Bench(page, widget)
