@@ -9,6 +9,7 @@ import pytest
 import session_widgets as sw
 from kernels import Kernel, exactly_once
 from session_widgets.errors import SandboxError, SessionBusy, SessionGone
+from session_widgets.sessions.loop import private_loop
 from session_widgets.store.line import Line
 from support import until
 
@@ -125,3 +126,15 @@ def test_a_subscriber_that_leaves_while_the_past_is_read_hears_nothing_more(open
     line.leave()
     session.send("say x")
     assert heard == []
+
+
+def test_a_turn_cancelled_before_it_takes_its_first_step_has_a_stored_end(open_session):
+    session = open_session()
+
+    async def at_once(core):
+        turn = await core._begin([{"type": "text", "text": "wait 30"}], None)
+        await core.cancel()
+        return turn
+
+    assert private_loop().run(at_once(session._core)).status == "cancelled"
+    assert session.send("say usable", timeout=20).text == "usable"

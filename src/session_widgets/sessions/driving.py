@@ -73,6 +73,7 @@ class Driver:
         """Stop driving without ending the turn; an end that is being stored is stored first."""
         if self.task is None:
             return
+        await asyncio.sleep(0)  # a task that is cancelled before its first step never runs, and would store no end
         if not self._ending:
             self.task.cancel()
         await asyncio.wait([self.task])
