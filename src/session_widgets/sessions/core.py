@@ -26,7 +26,7 @@ from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.driving import Driver
 from session_widgets.sessions.journal import KERNEL, Journal, next_number, note
-from session_widgets.sessions.owner import owner
+from session_widgets.sessions.owner import owner, user
 from session_widgets.sessions.permissions import Policy
 from session_widgets.sessions.pump import Pump
 from session_widgets.sessions.resume import Ladder, Resumed, apply_settings
@@ -237,7 +237,7 @@ class SessionCore:
 
         root = str(self.workspace.path)
         agents = {self._harness.id: self._harness.command(root)}
-        return await self._provider.create(SandboxSpec(self.record.id, root, agents), announce)
+        return await self._provider.create(SandboxSpec(self.record.id, root, agents, owner=user()), announce)
 
     async def ready_agent(self, sandbox: Sandbox, live: Sequence[str]) -> Resumed:
         """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
@@ -339,6 +339,7 @@ class SessionCore:
     async def forsake(self) -> None:
         """Take note that another process has deleted the session."""
         self.deleted = True
+        self.journal.close()
         await self.let_go()
 
     async def let_go(self) -> None:
@@ -391,6 +392,7 @@ class SessionCore:
         except BaseException:
             self.deleted = False  # so that it can be tried again
             raise
+        self.journal.close()
         self._changed()
 
     async def _stop_sandbox(self, *, destroy: bool) -> None:

@@ -72,6 +72,10 @@ class Journal:
         if subscriber in self._subscribers:
             self._subscribers.remove(subscriber)
 
+    def close(self) -> None:
+        """Stop handing out events: there will be none."""
+        self._subscribers.clear()
+
     async def _commit(self, drafts: Sequence[Draft]) -> list[Event]:
         async with self._lock:
             written = await asyncio.to_thread(self.store.append, self.session_id, drafts)
@@ -103,6 +107,8 @@ class Journal:
         """Notice what other processes write while nothing happens here."""
         while self._subscribers:
             await asyncio.sleep(TAIL_SECONDS)
+            if self.store.closed:
+                return
             try:
                 await self.catch_up()
             except Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 import sys
@@ -23,6 +24,11 @@ def owner() -> Mapping[str, Any]:
         "process": _name(),
         "started": _started(psutil.Process()),
     }
+
+
+def user() -> str:
+    """Name who makes a sandbox, for its label."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def is_alive(owner: Json | None) -> bool:

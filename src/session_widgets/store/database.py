@@ -52,6 +52,11 @@ class Store:
         """Directory of what belongs to this store's sessions: workspaces and sandboxes."""
         return home_of(self.path)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close()` was called; `store()` opens the file again, as a new object."""
+        return self._closed
+
     def __repr__(self) -> str:
         return f"<Store {str(self.path)!r}>"
 
