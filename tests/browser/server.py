@@ -10,6 +10,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 import needs
 from support import until
 
@@ -85,9 +87,15 @@ class LabServer:
         until(self._answers, seconds=30, what="an answer of the JupyterLab server")
 
     def stop(self) -> None:
-        """End the server and with it every kernel that a test left."""
+        """End the server and with it every kernel that a test left; one that a test broke may refuse to go."""
+        kernels = psutil.Process(self._process.pid).children(recursive=True)
         self._process.terminate()
-        self._process.wait(20)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            for process in (*kernels, self._process):
+                process.kill()
+            self._process.wait()
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
