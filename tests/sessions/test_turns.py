@@ -347,3 +347,26 @@ def test_bad_key_sends_nothing(open_session):
 def test_bad_limit(open_session):
     with pytest.raises(BadValue, match="limit must be"):
         open_session().events(limit=-1)
+
+
+def test_what_can_be_read_can_be_awaited(open_session):
+    session = open_session()
+
+    async def go():
+        await session.aio.send("say x")
+        return await session.aio.turns, await session.aio.pending, await session.aio.transcript
+
+    turns, pending, transcript = asyncio.run(go())
+    assert [turn.text for turn in turns] == ["x"]
+    assert pending == ()
+    assert transcript.steps == session.transcript.steps
+
+
+def test_bad_timeouts_and_stores_are_refused_before_anything_happens(open_session):
+    session = open_session()
+    for timeout in ("3", -1, True):
+        with pytest.raises(BadValue, match="timeout"):
+            session.send("say x", timeout=timeout)
+    assert session.turns == []
+    with pytest.raises(BadValue, match="store"):
+        sw.open_session("x", store=5)

@@ -96,7 +96,8 @@ def sessions(as_json: AsJson = False) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in LISTED:
-        table.add_column(name.removesuffix("_id").removesuffix("_at"))
+        heading = name.removesuffix("_id").removesuffix("_at")
+        table.add_column(heading, overflow="fold", no_wrap=False, min_width=len(heading))
     for row in rows:
         table.add_row(*(Text(_cell(row[name])) for name in LISTED))
     _console().print(table)

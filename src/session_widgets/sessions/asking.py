@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
@@ -16,7 +15,7 @@ from session_widgets.model import Draft, Event
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.cell import Page, ask, must_ask_here
 from session_widgets.sessions.journal import Journal, draft, note
-from session_widgets.sessions.loop import private_loop
+from session_widgets.sessions.loop import in_thread, private_loop
 from session_widgets.sessions.permissions import Decision, PermissionRequest, Policy, decide
 
 CANCELLED = Decision(None, "user", "the turn was cancelled")
@@ -118,7 +117,7 @@ class Asking:
         if self._cancelling:
             return CANCELLED
         if callable(self.policy):
-            return await asyncio.to_thread(decide, self.policy, request)
+            return await in_thread(decide, self.policy, request)
         return decide(self.policy, request)
 
     async def _answer(self, request: PermissionRequest, decision: Decision) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from session_widgets.errors import BadValue
 from session_widgets.model import Event, ExecResult, Json
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles
 from session_widgets.sessions.loop import private_loop
-from session_widgets.sessions.prompt import check_key, check_prompt
+from session_widgets.sessions.permissions import PermissionRequest
+from session_widgets.sessions.prompt import check_key, check_prompt, check_timeout
+from session_widgets.sessions.transcript import Transcript
 from session_widgets.sessions.turn import Turn
 
 Prompt = str | Sequence[Json]
@@ -26,8 +29,24 @@ class AsyncSession:
         self._core = core
         self.files = AsyncFiles(core.ready_sandbox)
 
+    @property
+    def turns(self) -> Coroutine[Any, Any, list[Turn]]:
+        """`await session.aio.turns`; see `Session.turns`."""
+        return self._turns()
+
+    @property
+    def pending(self) -> Coroutine[Any, Any, tuple[PermissionRequest, ...]]:
+        """`await session.aio.pending`; see `Session.pending`."""
+        return self._pending()
+
+    @property
+    def transcript(self) -> Coroutine[Any, Any, Transcript]:
+        """`await session.aio.transcript`; see `Session.transcript`."""
+        return self._transcript()
+
     async def send(self, prompt: Prompt, *, idempotency_key: str | None = None, timeout: float | None = None) -> Turn:
         """See `Session.send`."""
+        check_timeout(timeout)
         try:
             turn = await self.start(prompt, idempotency_key=idempotency_key)
             async with asyncio.timeout(timeout):
@@ -112,3 +131,15 @@ class AsyncSession:
     async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """See `Session.events`."""
         return await asyncio.to_thread(self._core.store.events, self._core.record.id, after, limit)
+
+    async def _turns(self) -> list[Turn]:
+        records = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
+        if records and records[-1].ended_at is None:
+            await private_loop().aio(self._core.adopt())  # another process may have begun it unseen
+        return [self._core.turn_of(record) for record in records]
+
+    async def _pending(self) -> tuple[PermissionRequest, ...]:
+        return tuple(self._core.asking.pending.values())
+
+    async def _transcript(self) -> Transcript:
+        return Transcript(self._core.record.id, await self.events())

@@ -84,6 +84,20 @@ def private_loop() -> LoopThread:
     return LoopThread()
 
 
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function of the user in a thread of its own: it may take for ever, and the pool has other work."""
+    loop, outcome = asyncio.get_running_loop(), Future[T]()
+
+    def run() -> None:
+        try:
+            outcome.set_result(function(*args, **kwargs))
+        except BaseException as error:  # handed to whoever awaits
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="session-widgets policy", daemon=True).start()
+    return await asyncio.wrap_future(outcome, loop=loop)
+
+
 def anywhere(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Make an async method run on the private loop, whichever loop awaits it."""
 

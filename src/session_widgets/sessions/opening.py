@@ -70,6 +70,8 @@ def open_session(
     for name, value in settings.items():
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise BadValue(f"{name} must be text or None; got {value!r:.80}.")
+    if store is not None and not isinstance(store, Store | str | Path):
+        raise BadValue(f"store must be a Store, the path of its file, or None; got {store!r:.80}.")
     held = store if isinstance(store, Store) else default_store(store)
     provider = get_provider(sandbox, held.home)
     with _opening:

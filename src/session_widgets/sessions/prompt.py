@@ -24,6 +24,13 @@ def check_prompt(prompt: object) -> list[Json]:
     )
 
 
+def check_timeout(timeout: object) -> float | None:
+    """Return a timeout in seconds, or raise `BadValue`."""
+    if timeout is None or (isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout >= 0):
+        return timeout
+    raise BadValue(f"timeout must be seconds, 0 or more, or None; got {timeout!r:.80}.")
+
+
 def check_key(key: object) -> str | None:
     """Return an idempotency key if it can be one, or raise `BadValue`."""
     if key is None or (isinstance(key, str) and key):

@@ -15,6 +15,7 @@ from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles, Files
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import PermissionRequest
+from session_widgets.sessions.prompt import check_timeout
 from session_widgets.sessions.transcript import Transcript
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
@@ -95,10 +96,7 @@ class Session:
     @property
     def turns(self) -> list[Turn]:
         """All turns, oldest first."""
-        records = self.store.turns(self.id)
-        if records and records[-1].ended_at is None:
-            private_loop().run(self._core.adopt())  # another process may have begun it unseen
-        return [self._core.turn_of(record) for record in records]
+        return private_loop().run(self.aio.turns)
 
     @property
     def pending(self) -> tuple[PermissionRequest, ...]:
@@ -126,6 +124,7 @@ class Session:
             TimeoutError: it still runs after `timeout` seconds, and goes on.
             BadValue: the prompt is empty or of another shape.
         """
+        check_timeout(timeout)
         try:
             return self.start(prompt, idempotency_key=idempotency_key).wait(timeout)
         except KeyboardInterrupt:
