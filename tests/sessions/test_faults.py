@@ -73,11 +73,11 @@ def test_kernel_killed_between_commit_and_dispatch(open_session):
     """A prompt that was stored but never sent is sent by the next kernel, once."""
     kernel = Kernel("""
 import os, signal
-from session_widgets.sessions.core import SessionCore
+from session_widgets.sessions.machine import Machine
 async def die(self): os.kill(os.getpid(), signal.SIGKILL)
 s = sw.open_session("s1", permissions="allow_all")
 s.send("say before")
-SessionCore.probe_sandbox = die
+Machine.probe_sandbox = die
 print(json.dumps("now"))
 s.send("say never sent")
 """)
@@ -128,7 +128,7 @@ def test_workspace_deleted_behind_our_back(open_session):
 def test_agent_killed_while_idle_and_in_mid_turn(open_session):
     session = open_session()
     session.send("say first")
-    agent = session._core.agent
+    agent = session._core.machine.agent
     kill_demo_agent(session)
     until(lambda: agent.dead)
     assert session.send("remember").tier == "resume"

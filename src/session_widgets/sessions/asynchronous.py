@@ -27,7 +27,7 @@ class AsyncSession:
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
-        self.files = AsyncFiles(core.ready_sandbox)
+        self.files = AsyncFiles(core.machine.ready_sandbox)
 
     @property
     def turns(self) -> Coroutine[Any, Any, list[Turn]]:

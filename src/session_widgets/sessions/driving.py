@@ -91,8 +91,8 @@ class Driver:
 
     async def _dispatch(self) -> dict[str, Any]:
         core, index = self._core, self._turn.index
-        sandbox, live = await core.probe_sandbox()
-        resumed = await core.ready_agent(sandbox, live)
+        sandbox, live = await core.machine.probe_sandbox()
+        resumed = await core.machine.ready_agent(sandbox, live)
         agent = self._agent = resumed.agent
         blocks = ([resumed.history] if resumed.history else []) + list(self._record.prompt)
         call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
@@ -122,7 +122,7 @@ class Driver:
             if not is_alive(self._record.owner):
                 return await self._dispatch()
             await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still getting the sandbox ready
-        agent = self._agent = await core.rejoin(await core.ready_sandbox())
+        agent = self._agent = await core.machine.rejoin(await core.machine.ready_sandbox())
         if agent is None:
             if (answer := _answer(events)) is not None:
                 return answer
@@ -167,7 +167,7 @@ class Driver:
 
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
         """Return what the turn changed, and force it to disk: a directory of this machine is durable then."""
-        sandbox = self._core.sandbox
+        sandbox = self._core.machine.sandbox
         if sandbox is None:
             return (), None, None
         try:

@@ -41,7 +41,7 @@ class Session:
         self._panel: Any = None  # drawn again, it is a second view of the same model
         self.aio = AsyncSession(core)
         self.files = Files(self.aio.files)
-        self._watched_files = Files(AsyncFiles(core.watched_sandbox))
+        self._watched_files = Files(AsyncFiles(core.machine.watched_sandbox))
 
     @property
     def id(self) -> str:

@@ -1,0 +1,203 @@
+"""The sandbox and the agent of one session, as this process holds them. Lives on the private loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from session_widgets.acp import AcpConnection, Peer
+from session_widgets.errors import SandboxGone, SandboxNotRunning, TransportError
+from session_widgets.harnesses.catalog import Harness
+from session_widgets.model import Draft, SandboxRef, Tier
+from session_widgets.sandboxes import Sandbox, SandboxProvider, SandboxSpec
+from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.journal import note
+from session_widgets.sessions.owner import user
+from session_widgets.sessions.pump import Pump
+from session_widgets.sessions.resume import Ladder, Resumed, apply_settings
+
+if TYPE_CHECKING:
+    from session_widgets.sessions.core import SessionCore
+
+
+class Machine:
+    """Finds, starts and stops the sandbox of a session, and the agent in it."""
+
+    def __init__(self, core: SessionCore, provider: SandboxProvider, harness: Harness) -> None:
+        self.sandbox: Sandbox | None = None
+        self.agent: Agent | None = None
+        self._core = core
+        self._provider = provider
+        self._harness = harness
+        self._pump: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+
+    async def ready_sandbox(self) -> Sandbox:
+        """Return a sandbox whose runner answers: the one in use, the recorded one, or, if that is gone, a new one."""
+        return (await self.probe_sandbox())[0]
+
+    async def watched_sandbox(self) -> Sandbox:
+        """Return what `ready_sandbox` does, but leave a parked session parked: to look is not to use."""
+        return (await self.probe_sandbox(wake=False))[0]
+
+    async def probe_sandbox(self, *, wake: bool = True) -> tuple[Sandbox, list[str]]:
+        """Return a sandbox whose runner answers, with the ids of the agent connections that live in it."""
+        async with self._lock:
+            self._core.check_usable()
+            if not wake and self._core.record.status == "parked":
+                raise SandboxNotRunning(f"session {self._core.record.id!r} is parked; its next prompt starts it again.")
+            if self.sandbox is not None and not self._core.workspace.path.is_dir():
+                await self._provider.park(self.sandbox.ref)  # its runner stands in a directory that is no more
+                await self.drop_sandbox()
+            if self.sandbox is not None:
+                try:
+                    return self.sandbox, await self.sandbox.runner.connections()
+                except TransportError:
+                    await self.drop_sandbox()
+            self.sandbox = await self._attach_or_create()
+            return self.sandbox, await self.sandbox.runner.connections()
+
+    async def _attach_or_create(self) -> Sandbox:
+        self._core.workspace.make()
+        if self._core.record.sandbox_ref is not None:
+            ref = SandboxRef.parse(self._core.record.sandbox_ref)
+            try:
+                sandbox = await self._provider.attach(ref)
+            except SandboxGone:
+                await self._core.journal.commit([note("sandbox_stopped", {"ref": str(ref), "why": "gone"})])
+            else:
+                if self._core.record.status == "parked":
+                    await self._core.journal.commit([note("sandbox_started", {"ref": str(ref)})])
+                return sandbox
+
+        async def announce(ref: SandboxRef) -> None:
+            await self._core.journal.commit([note("sandbox_started", {"ref": str(ref)})])
+
+        root = str(self._core.workspace.path)
+        agents = {self._harness.id: self._harness.command(root)}
+        return await self._provider.create(SandboxSpec(self._core.record.id, root, agents, owner=user()), announce)
+
+    async def ready_agent(self, sandbox: Sandbox, live: Sequence[str]) -> Resumed:
+        """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
+        agent = self.agent
+        if agent is None or agent.dead is not None or agent.id not in live:
+            await self._drop_agent()
+            agent = await self.rejoin(sandbox) if self._core.record.connection in live else None
+        if agent is None:
+            return await self._start_agent(sandbox)
+        await apply_settings(agent, self._core.record, self._core.journal)
+        return Resumed(agent, "warm")
+
+    async def _start_agent(self, sandbox: Sandbox) -> Resumed:
+        turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
+        ladder = Ladder(self._core.record, self._core.journal, lambda agent: self._start_pump(agent, ladder))
+        resumed = await ladder.start(await sandbox.endpoint(), [turn for turn in turns if turn.status == "completed"])
+        agent = resumed.agent
+        try:
+            await apply_settings(agent, self._core.record, self._core.journal)
+            await self._core.journal.commit([_started(agent, resumed.tier, self._harness.id)])
+        except BaseException:
+            await asyncio.shield(agent.connection.close())
+            raise
+        self.agent = agent
+        return resumed
+
+    async def rejoin(self, sandbox: Sandbox) -> Agent | None:
+        """Connect to the recorded agent process, from the last envelope that is stored, unless this kernel is."""
+        name = self._core.record.connection
+        if self.agent is not None and self.agent.id == name and self.agent.dead is None:
+            return self.agent
+        await self._drop_agent()
+        started = await asyncio.to_thread(self._core.store.last_note, self._core.record.id, "agent_started")
+        if name is None or started is None or started.get("connection") != name:
+            return None
+        last = await asyncio.to_thread(self._core.store.last_source_seq, self._core.record.id, name)
+        peer = Peer()
+        endpoint = await sandbox.endpoint()
+        connection = AcpConnection(endpoint, name, self._core.record.harness, last, on_post_failed=peer.fail)
+        agent = Agent(connection, peer)
+        agent.session_id = started["agent_session_id"]
+        agent.info, agent.capabilities = started.get("agent_info") or {}, started.get("capabilities") or {}
+        agent.config, agent.modes = started.get("config") or (), started.get("modes") or {}
+        self.agent = agent
+        self._start_pump(agent, None)
+        return agent
+
+    def _start_pump(self, agent: Agent, ladder: Ladder | None) -> None:
+        def on_request(agent: Agent, message: dict[str, Any]) -> None:
+            self._core.asking.take(agent, message, self._core.running)
+
+        def on_update(message: dict[str, Any]) -> None:
+            if ladder is not None and self.agent is not agent:
+                ladder.take_update(message)
+
+        async def turn() -> int | None:
+            return await self._core.current_turn() if self.agent is agent else None
+
+        pump = Pump(agent, self._core.journal, turn, on_request, on_update)
+        self._pump = self._core.spawn(self._run_pump(agent, pump))
+
+    async def _run_pump(self, agent: Agent, pump: Pump) -> None:
+        why, error = "exited", None
+        try:
+            await pump.run()
+        except Exception as failure:  # whatever ends the stream must end what waits for it
+            why, error = "lost", failure
+            agent.dead = failure
+            agent.peer.fail_all(failure)
+        stopped = note("agent_stopped", {"connection": agent.id, "why": why, "error": str(error) if error else None})
+        with suppress(Exception):  # the turn says what went wrong; a full disk may refuse this note as well
+            await self._core.journal.commit([stopped])
+        await agent.connection.detach()
+
+    async def drop_sandbox(self) -> None:
+        """Forget a sandbox whose runner does not answer."""
+        sandbox, self.sandbox = self.sandbox, None
+        if sandbox is not None:
+            await sandbox.aclose()
+
+    async def _drop_agent(self) -> None:
+        agent, self.agent = self.agent, None
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+        if agent is not None:
+            await agent.connection.detach()
+
+    async def stop(self, *, destroy: bool) -> None:
+        """Park the sandbox, or destroy it, with everything that runs in it."""
+        async with self._lock:
+            await self._drop_agent()
+            await self.drop_sandbox()
+            if self._core.record.sandbox_ref is None:
+                return
+            ref = SandboxRef.parse(self._core.record.sandbox_ref)
+            if destroy:
+                await self._provider.destroy(ref)
+            else:
+                await self._provider.park(ref)
+            await self._core.journal.commit(
+                [note("sandbox_stopped", {"ref": str(ref), "why": "deleted" if destroy else "parked"})]
+            )
+
+    async def let_go(self) -> None:
+        """Close every connection; whatever runs goes on."""
+        await self._drop_agent()
+        await self.drop_sandbox()
+
+
+def _started(agent: Agent, tier: Tier, harness: str) -> Draft:
+    payload = {
+        "connection": agent.id,
+        "agent_session_id": agent.session_id,
+        "tier": tier,
+        "harness": harness,
+        "agent_info": agent.info,
+        "capabilities": agent.capabilities,
+        "config": list(agent.config),
+        "modes": agent.modes,
+    }
+    return note("agent_started", payload)
