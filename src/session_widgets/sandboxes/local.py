@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ import orjson
 import psutil
 
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
-from session_widgets.model import Capability, Endpoint, ExecResult, SandboxRef
+from session_widgets.model import Capability, Endpoint, SandboxRef
 from session_widgets.sandboxes.contract import Announce, SandboxInfo, SandboxSpec
 from session_widgets.sandboxes.runner_client import RunnerClient
 
@@ -42,20 +42,9 @@ class LocalSandbox:
         self.ref = ref
         self.workspace = workspace
         self.runner = RunnerClient(endpoint, workspace)
+        self.exec = self.runner.exec
         self.read = self.runner.read
         self.write = self.runner.write
-
-    async def exec(
-        self,
-        command: str,
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: bytes | None = None,
-        timeout: float | None = 60,
-    ) -> ExecResult:
-        """Run `command` with `sh -c` in the workspace; see `Sandbox.exec`."""
-        return await self.runner.exec(command, cwd=cwd, env=env, stdin=stdin, timeout=timeout)
 
     async def endpoint(self, port: int | None = None) -> Endpoint:
         """Return the runner's endpoint, or a port of this machine."""
