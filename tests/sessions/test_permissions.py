@@ -1,7 +1,5 @@
 """The policy: chosen by kind, never by position; nobody there means no."""
 
-import threading
-
 import pytest
 
 from session_widgets.errors import BadValue
@@ -191,17 +189,3 @@ async def test_what_is_asked_after_the_cancel_is_cancelled_too(open_session):
     decisions = [e.payload for e in session.events() if e.kind == "permission_decision"]
     assert [decision["outcome"] for decision in decisions] == ["cancelled"]
     session.cancel()
-
-
-def test_functions_that_think_for_long_hold_nobody_up(open_session):
-    """More of them than the pool has threads: the store is still reached."""
-    think = threading.Event()
-    waiting = [open_session(f"p{n}", permissions=lambda asked: think.wait(30) and None) for n in range(8)]
-    turns = [session.start(WRITE) for session in waiting]
-    for turn in turns:
-        while not any(step.permission for step in turn.steps):
-            turn.wait_news(0.2)
-    assert open_session("other").send("say free", timeout=20).text == "free"
-    think.set()
-    for session in waiting:
-        session.cancel()
