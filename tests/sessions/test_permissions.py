@@ -1,5 +1,7 @@
 """The policy: chosen by kind, never by position; nobody there means no."""
 
+import threading
+
 import pytest
 
 from session_widgets.errors import BadValue
