@@ -23,6 +23,10 @@ SessionWidgetsError
 │   ├── NotFound (FileNotFoundError)  no such file in the workspace
 │   ├── LimitExceeded                 a bound was hit; the message names the limit to raise
 │   └── TransportError                the connection broke; nothing is known about the outcome
+├── WorkspaceError                    the durable side of a workspace failed; `reason` is one of `Reason`
+│   ├── WorkspaceConflict             both sides changed a file; both versions are kept
+│   ├── WorkspaceTaken                another installation is the writer; take over explicitly
+│   └── NotDurable                    the barrier could not prove that the workspace is safe
 └── StoreError
     ├── StoreBusy (TimeoutError)      another process holds the DuckDB file
     └── StoreVersion                  the file was written by a newer release
@@ -32,6 +36,8 @@ A non-zero exit code is a result, not an error.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 
 class SessionWidgetsError(Exception):
@@ -134,6 +140,53 @@ class LimitExceeded(SandboxError):
 
 class TransportError(SandboxError):
     """The connection broke; what happened on the other side is unknown."""
+
+
+Reason = Literal[
+    "unreachable",
+    "refused",
+    "missing",
+    "expired",
+    "clock",
+    "conflict",
+    "taken",
+    "changing",
+    "differs",
+    "name",
+    "mount",
+    "disk",
+    "tool",
+]
+"""Why a workspace is not safe: the object store does not answer · refuses the credentials · has no such bucket ·
+the credentials have expired · the clocks differ · both sides changed a file · another writer holds the lease · files
+never came to rest · the bucket does not show what the sandbox holds · a name that no object key can carry · the mount
+failed · a disk is full · a program that is needed is not installed."""
+
+
+class WorkspaceError(SessionWidgetsError):
+    """The durable side of a workspace failed."""
+
+    def __init__(self, message: str, *, reason: Reason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class WorkspaceConflict(WorkspaceError):
+    """A file was changed on both sides; both versions are kept."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="conflict")
+
+
+class WorkspaceTaken(WorkspaceError):
+    """Another installation is the writer of this workspace."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="taken")
+
+
+class NotDurable(WorkspaceError):
+    """The barrier could not prove that the workspace is on durable storage."""
 
 
 class StoreError(SessionWidgetsError):

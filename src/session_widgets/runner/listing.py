@@ -15,7 +15,7 @@ from session_widgets.runner.jail import Jail
 from session_widgets.runner.limits import Limits
 from session_widgets.runner.problems import Problem, invalid
 from session_widgets.runner.queries import count, flag, required
-from session_widgets.runner.tree import Found, Order, Walk
+from session_widgets.tree import Found, Order, Walk
 
 SORT_KEYS = {
     "name": lambda entry: entry.name,

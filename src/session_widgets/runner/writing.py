@@ -10,7 +10,7 @@ import threading
 
 from session_widgets.runner.jail import Jail, Place
 from session_widgets.runner.problems import Problem, conflict, invalid, telling
-from session_widgets.runner.tree import TEMPORARY
+from session_widgets.tree import TEMPORARY
 
 _naming = threading.Lock()
 

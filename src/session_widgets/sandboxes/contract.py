@@ -19,10 +19,11 @@ class SandboxSpec:
 
     Attributes:
         session_id: the session it is for; becomes a label.
-        workspace: absolute directory on this host for `local`; other providers mount it at their own path.
+        workspace: absolute directory on this host; the sandbox sees it at `SandboxProvider.root`.
         agents: launch entries for the runner's configuration, by harness name.
         owner: who made it (an installation id); becomes a label.
         idle_seconds: without any activity for this long, the sandbox parks itself.
+        progress: told what is being done, in a few words, whenever it takes time; called from any thread.
     """
 
     session_id: str
@@ -31,6 +32,7 @@ class SandboxSpec:
     owner: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     idle_seconds: int = 1800
+    progress: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,17 @@ class Sandbox(Protocol):
 
 
 class SandboxProvider(Protocol):
-    """Makes sandboxes, finds them again, and ends them."""
+    """Makes sandboxes, finds them again, and ends them.
+
+    Attributes:
+        root: where every sandbox of it sees its workspace; None: at its own path.
+        python: the interpreter inside, for harnesses that come with session-widgets.
+    """
 
     name: str
     capabilities: Capability
+    root: str | None
+    python: str
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> Sandbox:
         """Make a sandbox and return it with a healthy runner.

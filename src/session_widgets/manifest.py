@@ -1,0 +1,177 @@
+"""What a directory holds, with the hash of every file: looked at in the sandbox and on this machine alike.
+
+Hashing reads; so a file whose identity (size, times, inode) is that of an earlier look keeps the hash it had then. One
+that was written within `RACY_NS` of the look is read again the next time: its times cannot tell a second write from
+the first (git's "racily clean").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from session_widgets.tree import Walk
+
+CACHES = frozenset({"node_modules", "__pycache__", ".venv"})
+"""Folders that are made again rather than kept: they are in no manifest and in no bucket."""
+MAX_ENTRIES = 1_000_000
+RACY_NS = 50_000_000
+_CHUNK = 1 << 20
+
+EntryKind = Literal["file", "link", "directory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file, a link, or a directory that holds nothing; others follow from the paths below them.
+
+    Attributes:
+        path: relative, "/" between names.
+        size: in bytes; of a link the length of its target, of a directory 0.
+        mode: permission bits.
+        md5: of the content, or of the target of a link; "" for a directory, and for a file that could not be read.
+        stamp: identity of what was hashed, for the next look; "" if it must be read again.
+    """
+
+    path: str
+    kind: EntryKind
+    size: int
+    mode: int
+    mtime_ns: int
+    md5: str
+    stamp: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one look has seen.
+
+    Attributes:
+        device: number of the file system, which tells whether a mount is what is looked at.
+        entries: by path.
+        strange: paths that no object key can carry (not UTF-8, a backslash), and what is neither file nor link.
+        truncated: there is more than `MAX_ENTRIES`.
+    """
+
+    device: int
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    strange: tuple[str, ...] = ()
+    truncated: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for the wire."""
+        rows = [[e.path, e.kind, e.size, e.mode, e.mtime_ns, e.md5, e.stamp] for e in self.entries.values()]
+        return {"device": self.device, "entries": rows, "strange": self.strange, "truncated": self.truncated}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Manifest:
+        """Read what `to_json` made."""
+        entries = {row[0]: Entry(*row) for row in value["entries"]}
+        return cls(value["device"], entries, tuple(value["strange"]), value["truncated"])
+
+
+def scan(root: Path | int, known: Mapping[str, Entry] | None = None) -> Manifest:
+    """Look at a directory, through no link.
+
+    Args:
+        root: its path, or a descriptor of it.
+        known: the entries of an earlier look, which spare hashing.
+    """
+    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY) if isinstance(root, Path) else os.dup(root)
+    try:
+        return _scan(directory, known or {})
+    finally:
+        os.close(directory)
+
+
+def _scan(root: int, known: Mapping[str, Entry]) -> Manifest:
+    walk = Walk(limit=MAX_ENTRIES, skip=CACHES)
+    walk.run(root)
+    entries: dict[str, Entry] = {}
+    strange: list[str] = []
+    parents = {found.path.rpartition("/")[0] for found in walk.found}
+    for found in walk.found:
+        mode = found.info.st_mode
+        if not _can_be_key(found.path):
+            strange.append(os.fsencode(found.path).decode(errors="replace"))
+        elif stat.S_ISREG(mode):
+            entries[found.path] = _file(root, found.path, found.info, known.get(found.path))
+        elif stat.S_ISLNK(mode):
+            target = _read_link(root, found.path)
+            entries[found.path] = _entry(found.path, "link", found.info, len(target), _md5(target))
+        elif not stat.S_ISDIR(mode):
+            strange.append(found.path)
+        elif found.path not in parents:
+            entries[found.path] = _entry(found.path, "directory", found.info, 0, "")
+    return Manifest(os.fstat(root).st_dev, entries, tuple(strange), walk.truncated)
+
+
+def _file(root: int, path: str, info: os.stat_result, known: Entry | None) -> Entry:
+    stamp = f"{info.st_size}.{info.st_mtime_ns}.{info.st_ctime_ns}.{info.st_ino}"
+    if known is not None and known.stamp == stamp:
+        return Entry(path, "file", info.st_size, info.st_mode & 0o7777, info.st_mtime_ns, known.md5, stamp)
+    now = time.time_ns()
+    try:
+        size, md5 = hash_file(root, path)
+    except OSError:
+        return _entry(path, "file", info, info.st_size, "")
+    settled = size == info.st_size and max(info.st_mtime_ns, info.st_ctime_ns) + RACY_NS < now
+    return Entry(path, "file", size, info.st_mode & 0o7777, info.st_mtime_ns, md5, stamp if settled else "")
+
+
+def _entry(path: str, kind: EntryKind, info: os.stat_result, size: int, md5: str) -> Entry:
+    return Entry(path, kind, size, info.st_mode & 0o7777, info.st_mtime_ns, md5)
+
+
+def hash_file(root: int, path: str) -> tuple[int, str]:
+    """Return size and MD5 of a file below an open directory; never through a link."""
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    handle = open_below(root, path)
+    try:
+        while piece := os.read(handle, _CHUNK):
+            digest.update(piece)
+            size += len(piece)
+    finally:
+        os.close(handle)
+    return size, digest.hexdigest()
+
+
+def open_below(root: int, path: str, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
+    """Open a file below an open directory, through no link on the way; who swaps one in gets an OSError."""
+    *folders, name = path.split("/")
+    directory = os.dup(root)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = below
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode, dir_fd=directory)
+    finally:
+        os.close(directory)
+
+
+def _read_link(root: int, path: str) -> bytes:
+    try:
+        return os.readlink(os.fsencode(path), dir_fd=root)
+    except OSError:
+        return b""
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _can_be_key(path: str) -> bool:
+    """Whether an object store keeps this name: SeaweedFS takes a backslash for a slash, and keys are UTF-8."""
+    if "\\" in path:
+        return False
+    try:
+        return len(path.encode()) <= 900
+    except UnicodeEncodeError:
+        return False
