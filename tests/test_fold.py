@@ -433,6 +433,33 @@ def test_the_session_follows_its_notes(s: Script) -> None:
     assert (session.created_at, session.updated_at) == (T0 + timedelta(seconds=1), T0 + timedelta(seconds=s.seq))
 
 
+def test_the_session_follows_where_its_files_live(s: Script) -> None:
+    def place() -> tuple[str, ...]:
+        session = s.fold.session()
+        assert session is not None
+        return session.harness, session.sandbox, session.workspace, session.attachment
+
+    assert place() == ("demo", "local", "/w", "directory")
+    s.note("session_changed", turn=None, sandbox="docker", workspace="s3://b/p", attachment="fuse:s3fs")
+    assert place() == ("demo", "docker", "s3://b/p", "fuse:s3fs")
+    s.note("session_changed", turn=None, harness=None, workspace="", attachment=7)
+    assert place() == ("demo", "docker", "s3://b/p", "fuse:s3fs")
+    fold = Fold("s")
+    fold.feed(Event("s", 1, None, T0, "note", None, "session_opened", {"workspace": "s3://b/p", "attachment": "sync"}))
+    assert (session := fold.session()) is not None
+    assert session.attachment == "sync"
+
+
+def test_a_turn_saves_until_it_has_ended(s: Script) -> None:
+    assert not s.fold.turn(1).saving
+    s.note("turn_saving", attachment="sync")
+    assert s.fold.turn(1).saving
+    s.end(durable_at=T0.isoformat())
+    assert (s.fold.turn(1).saving, s.fold.turn(1).durable_at) == (False, T0)
+    s.note("turn_saving", attachment="sync")
+    assert not s.fold.turn(1).saving
+
+
 HOSTILE: list[Any] = [None, 0, -1, True, 2**70, 1.5, "x", "\ud800", [], [None], [[]], {}, {"a": {}}, float("nan")]
 
 

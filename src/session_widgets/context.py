@@ -12,6 +12,10 @@ from session_widgets.model import Event, SessionRecord
 COST_LIMIT = 1e9
 """A cost beyond this, in whatever currency, is taken for nonsense."""
 
+_CHOICES = ("title", "model", "mode", "effort", "status")
+_PLACE = ("harness", "sandbox", "workspace", "attachment")
+"""Facts that every session has: a note that leaves one empty says nothing of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -42,7 +46,8 @@ def apply_note(context: Context, event: Event) -> Context:
         return replace(context, session=_opened(event)) if kind == "session_opened" else context
     facts: dict[str, Any] = {}
     if kind == "session_changed":
-        facts = {name: as_text(note[name]) for name in ("title", "model", "mode", "effort", "status") if name in note}
+        facts = {name: as_text(note[name]) for name in _CHOICES if name in note}
+        facts |= {name: text for name in _PLACE if (text := as_text(note.get(name)))}
     elif kind == "sandbox_started":
         facts = {"sandbox_ref": as_text(note.get("ref"))}
         if context.session.status in {"new", "parked"}:
@@ -77,6 +82,7 @@ def _opened(event: Event) -> SessionRecord:
         model=as_text(note.get("model")),
         mode=as_text(note.get("mode")),
         effort=as_text(note.get("effort")),
+        attachment=as_text(note.get("attachment")) or "directory",
     )
 
 

@@ -156,7 +156,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """A turn as the store holds it."""
+    """A turn as the store holds it; `saving` is known only of a running turn that was folded from its events."""
 
     session_id: str
     index: int
@@ -169,6 +169,7 @@ class TurnRecord:
     usage: Usage = field(default_factory=Usage)
     files: tuple[FileChange, ...] = ()
     tier: Tier | None = None
+    saving: bool = False
     durable_at: datetime | None = None
     durability_error: str | None = None
     error: str | None = None
@@ -178,7 +179,13 @@ class TurnRecord:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """A session as the store holds it; `sandbox_ref` and the agent fields name what is warm, if anything."""
+    """A session as the store holds it.
+
+    Attributes:
+        workspace: where the files are at home: "/a/directory" or "s3://bucket/prefix".
+        attachment: how the sandbox reaches them: "directory", "sync" or "fuse:<mounter>".
+        sandbox_ref: with the agent fields, what is warm, if anything.
+    """
 
     id: str
     harness: str
@@ -195,6 +202,7 @@ class SessionRecord:
     agent_session_id: str | None = None
     turns: int = 0
     status: str = "new"
+    attachment: str = "directory"
 
 
 class Capability(Flag):

@@ -154,6 +154,8 @@ class TurnFold:
             self._started(event)
         elif event.kind == "turn_tier":
             self._set(tier=cast("Tier | None", as_text(note.get("tier"))))
+        elif event.kind == "turn_saving":
+            self._set(saving=not self._ended)
         elif event.kind == "permission_decision":
             self._decided(event)
         elif event.kind == "turn_ended":
@@ -290,6 +292,7 @@ class TurnFold:
         self._set(
             status=cast("TurnStatus", status if status in {"completed", "cancelled"} else "failed"),
             ended_at=event.ts,
+            saving=False,
             stop_reason=as_text(note.get("stop_reason")) or self._record.stop_reason,
             files=tuple(map(_file_change, as_objects(note.get("files")))),
             error=as_text(note.get("error")) or self._record.error,
