@@ -1,0 +1,41 @@
+"""How this package speaks S3: boto3, with bounded waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from session_widgets.workspaces.credentials import Credentials
+
+DEFAULT_REGION = "us-east-1"
+CONNECT_SECONDS = 5
+READ_SECONDS = 30
+ATTEMPTS = 3
+CONNECTIONS = 32
+
+
+def client_config(*, path_style: bool, attempts: int = ATTEMPTS) -> Any:
+    """Return botocore's settings; checksums are sent only where a call demands one, for stores that know none."""
+    from botocore.config import Config
+
+    return Config(
+        s3={"addressing_style": "path" if path_style else "auto"},
+        retries={"total_max_attempts": attempts, "mode": "standard"},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=CONNECTIONS,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+def client_of(endpoint: str, keys: Credentials, *, region: str = DEFAULT_REGION, attempts: int = ATTEMPTS) -> Any:
+    """Return an S3 client for a store at an address of its own, deaf to what the environment says about AWS."""
+    import boto3
+
+    session = boto3.Session(
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+        aws_session_token=keys.session_token,
+        region_name=region,
+    )
+    return session.client("s3", endpoint_url=endpoint, config=client_config(path_style=True, attempts=attempts))

@@ -1,0 +1,120 @@
+"""Which object store holds a bucket, how to talk to it, and what its refusals mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from session_widgets.errors import WorkspaceError
+from session_widgets.workspaces.clients import DEFAULT_REGION, client_config
+from session_widgets.workspaces.contract import Progress
+from session_widgets.workspaces.credentials import Credentials
+from session_widgets.workspaces.explain import explain
+from session_widgets.workspaces.local_s3 import LocalS3, find, silent
+
+if TYPE_CHECKING:
+    import boto3
+
+__all__ = ["Connection", "connect", "explain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An object store that holds a bucket.
+
+    Attributes:
+        client: boto3's S3 client; threads may share it.
+        endpoint: where it is, without a slash at the end.
+        is_aws: whether it is Amazon's own.
+        region: the region that requests are signed for.
+        credentials_source: where the keys come from, in a few words.
+        embedded: the store of this machine, if it is that.
+    """
+
+    client: Any = field(repr=False)
+    bucket: str
+    endpoint: str
+    is_aws: bool
+    region: str
+    credentials_source: str
+    embedded: LocalS3 | None
+    session: boto3.Session | None = field(repr=False, default=None)
+
+    def credentials(self) -> Credentials:
+        """Return the keys in use, those of now where they are refreshed."""
+        if self.embedded is not None:
+            return self.embedded.credentials
+        found = self.session.get_credentials() if self.session else None
+        if found is None:
+            raise _no_keys(self.bucket)
+        now = found.get_frozen_credentials()
+        return Credentials(now.access_key, now.secret_key, now.token, getattr(found, "_expiry_time", None))
+
+
+def connect(bucket: str, home: Path, progress: Progress = silent) -> Connection:
+    """Find the store of a bucket: the embedded one (started if need be) if it was made there, else the AWS settings.
+
+    Args:
+        bucket: its name.
+        home: the data directory.
+        progress: told when something takes time.
+
+    Raises:
+        WorkspaceError: there are no keys, the settings are broken, or the embedded store does not start.
+    """
+    if embedded := find(home, bucket):
+        embedded.start(progress)
+        return _embedded(embedded)
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return _configured(bucket)
+    except BotoCoreError as error:
+        raise explain(error, bucket) from error
+
+
+def _no_keys(bucket: str) -> WorkspaceError:
+    return WorkspaceError(
+        f"bucket '{bucket}' was expected in the store that the AWS settings name, and they hold no keys. Set "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and AWS_ENDPOINT_URL_S3 if it is not Amazon's; "
+        f"or make the bucket on this machine: session_widgets.local_s3('{bucket}').",
+        reason="refused",
+    )
+
+
+def _embedded(store: LocalS3) -> Connection:
+    return Connection(
+        client=store.client(),
+        bucket=store.bucket,
+        endpoint=store.endpoint,
+        is_aws=False,
+        region=DEFAULT_REGION,
+        credentials_source="the embedded object store",
+        embedded=store,
+    )
+
+
+def _configured(bucket: str) -> Connection:
+    import boto3
+
+    session = boto3.Session()
+    keys = session.get_credentials()
+    if keys is None:
+        raise _no_keys(bucket)
+    client = session.client("s3", config=client_config(path_style=False))
+    endpoint = client.meta.endpoint_url.rstrip("/")
+    is_aws = (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    if not is_aws:
+        client = session.client("s3", config=client_config(path_style=True))
+    return Connection(
+        client=client,
+        bucket=bucket,
+        endpoint=endpoint,
+        is_aws=is_aws,
+        region=session.region_name or DEFAULT_REGION,
+        credentials_source=f"AWS settings ({keys.method})",
+        embedded=None,
+        session=session,
+    )

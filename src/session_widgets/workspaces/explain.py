@@ -1,0 +1,111 @@
+"""What an object store's refusal means, and what to do about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from session_widgets.errors import Reason, WorkspaceError
+from session_widgets.text import one_line
+
+SKEW_SECONDS = 300
+"""From here on, a refused request is taken to be the clock's fault; stores allow 15 minutes."""
+
+_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+_CODES: dict[str, Reason] = {
+    "NoSuchBucket": "missing",
+    "NoSuchKey": "missing",
+    "ExpiredToken": "expired",
+    "ExpiredTokenException": "expired",
+    "TokenRefreshRequired": "expired",
+    "RequestExpired": "expired",
+    "RequestTimeTooSkewed": "clock",
+    "PreconditionFailed": "conflict",
+    "XMinioStorageFull": "disk",
+    "QuotaExceeded": "disk",
+    "KeyTooLongError": "name",
+    "InvalidObjectName": "name",
+    "XMinioInvalidObjectName": "name",
+}
+_STATUSES: dict[int, Reason] = {401: "refused", 403: "refused", 404: "missing", 412: "conflict", 507: "disk"}
+_FULL = ("no space left", "no free volumes", "no writable volumes", "not enough free space", "disk full")
+_LOGINS = {"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "LoginTokenLoadError"}
+_NO_KEYS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "NoAuthTokenError"}
+_SETTINGS = {"ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError", "InvalidEndpointError"}
+
+
+def explain(error: BaseException, bucket: str) -> WorkspaceError:
+    """Turn an exception of boto3 or botocore into a `WorkspaceError` that names the cause and the remedy.
+
+    Args:
+        error: what was caught. Nothing of it but codes and the store's own words is repeated; no key is among those.
+        bucket: the bucket that was asked for.
+    """
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import ClientError
+
+    if isinstance(error, Boto3Error) and error.__context__ is not None:
+        error = error.__context__
+    if isinstance(error, ClientError):
+        return _answered(error, bucket)
+    return _unanswered(error, bucket)
+
+
+def _answered(error: Any, bucket: str) -> WorkspaceError:
+    """The store answered, with a refusal."""
+    details = error.response.get("Error", {})
+    meta = error.response.get("ResponseMetadata", {})
+    code, words = str(details.get("Code", "")), one_line(str(details.get("Message", "")))
+    status = meta.get("HTTPStatusCode", 0)
+    reason = _CODES.get(code) or _STATUSES.get(status) or "unreachable"
+    if any(sign in words.lower() for sign in _FULL):
+        reason = "disk"
+    skew = _skew(meta.get("HTTPHeaders", {}).get("date"))
+    if reason == "refused" and skew is not None and abs(skew) > SKEW_SECONDS:
+        reason = "clock"
+    came = f"{error.operation_name} in bucket '{bucket}' was answered {status or 'with an error'} {code}".rstrip()
+    return WorkspaceError(f"{came}{f' ({words})' if words else ''}. {_remedy(reason, bucket, skew)}", reason=reason)
+
+
+def _unanswered(error: BaseException, bucket: str) -> WorkspaceError:
+    """No answer came, or nothing was sent."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _LOGINS:
+        reason: Reason = "expired"
+    elif names & (_NO_KEYS | _SETTINGS):
+        reason = "refused"
+    elif "ParamValidationError" in names:
+        reason = "name"
+    else:
+        reason = "unreachable"
+    words = one_line(str(error), 300)
+    return WorkspaceError(f"bucket '{bucket}': {words}. {_remedy(reason, bucket, None)}", reason=reason)
+
+
+def _remedy(reason: Reason, bucket: str, skew: float | None) -> str:
+    if reason == "clock":
+        how = "" if skew is None else f" by {abs(skew) / 60:.0f} minutes, {'ahead' if skew > 0 else 'behind'}"
+        return f"This machine's clock differs from the store's{how}: set it right (for example with timedatectl)."
+    return _REMEDIES[reason].format(bucket=bucket)
+
+
+_REMEDIES: dict[Reason, str] = {
+    "unreachable": "Is the object store running, and does AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL name it?",
+    "refused": f"Expected keys that may read and write the bucket: check {_KEYS}.",
+    "expired": "Get new ones (log in again, or renew the session token), and send the prompt once more.",
+    "missing": "Make the bucket, or correct its name: session_widgets.local_s3('{bucket}') makes one on this machine.",
+    "conflict": "Something else wrote the object at the same time: look at it and try again.",
+    "disk": "The store has no room left: delete something there or make it larger.",
+    "name": "A name in the workspace is none that an object key can have: rename it.",
+}
+
+
+def _skew(date: str | None) -> float | None:
+    """Seconds by which this machine is ahead of the store, which said what time it is."""
+    if date is None:
+        return None
+    try:
+        return (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
+    except (ValueError, TypeError):
+        return None
