@@ -16,6 +16,7 @@ import pytest
 import guard
 import needs
 
+pytest_plugins = ["seaweed"]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
 
 
@@ -56,7 +57,7 @@ def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     census = guard.Census(tmp_path_factory.getbasetemp())
     yield
     if left := census.left():
-        pytest.fail("processes were left running:\n" + "\n".join(left), pytrace=False)
+        pytest.fail("processes or mounts were left:\n" + "\n".join(left), pytrace=False)
 
 
 @pytest.fixture(autouse=True)

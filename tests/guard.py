@@ -60,13 +60,16 @@ class Census:
         os.environ[self.VARIABLE] = self.mark
 
     def left(self, seconds: float = 10) -> list[str]:
-        """Lines for the processes that are still there after `seconds` of grace."""
+        """Lines for the processes and mounts that are still there after `seconds` of grace."""
         deadline = time.monotonic() + seconds
         while (found := list(self._found())) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
 
     def _found(self) -> Iterator[str]:
+        for line in Path("/proc/self/mountinfo").read_text().splitlines() if sys.platform == "linux" else ():
+            if line.split()[4].startswith(self.temporary):
+                yield f"mounted: {line}"
         for process in psutil.process_iter():
             try:
                 if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:

