@@ -54,7 +54,7 @@ def apply_note(context: Context, event: Event) -> Context:
             facts["status"] = "idle"
     elif kind == "sandbox_stopped":
         facts = {"connection": None}
-        if as_text(note.get("why")) in {"deleted", "gone"}:
+        if as_text(note.get("why")) in {"deleted", "gone", "switched"}:
             facts["sandbox_ref"] = None
         elif note.get("why") == "parked":
             facts["status"] = "parked"

@@ -258,10 +258,10 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """One entry of a workspace; `path` is relative to it, `size` in bytes, `modified` in UTC."""
+    """One entry of a workspace; `path` is relative to it, `size` in bytes, `modified` in UTC (None where unknown)."""
 
     path: str
     name: str
     type: Literal["file", "directory", "symlink", "other"]
     size: int
-    modified: datetime
+    modified: datetime | None

@@ -74,7 +74,7 @@ def test_kernel_killed_between_commit_and_dispatch(open_session):
     kernel = Kernel("""
 import os, signal
 from session_widgets.sessions.machine import Machine
-async def die(self): os.kill(os.getpid(), signal.SIGKILL)
+async def die(self, **_): os.kill(os.getpid(), signal.SIGKILL)
 s = sw.open_session("s1", permissions="allow_all")
 s.send("say before")
 Machine.probe_sandbox = die

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from secrets import token_hex
 from typing import Annotated
 
@@ -46,9 +45,16 @@ def run(
     session: Annotated[
         str | None, typer.Option(help="Go on with this session, or start it. Default: a new one.")
     ] = None,
-    harness: Annotated[str, typer.Option(help="The agent program.")] = "demo",
-    sandbox: Annotated[str, typer.Option(help="Where it runs. 'local' isolates nothing.")] = "local",
-    workspace: Annotated[Path | None, typer.Option(help="Directory to work in. Default: one of its own.")] = None,
+    harness: Annotated[str | None, typer.Option(help="The agent program. Default: 'demo'.")] = None,
+    sandbox: Annotated[
+        str | None, typer.Option(help="Where it runs: 'local' (the default) isolates nothing, 'docker' is a container.")
+    ] = None,
+    workspace: Annotated[
+        str | None, typer.Option(help="Directory to work in, or s3://bucket/prefix. Default: one of its own.")
+    ] = None,
+    attachment: Annotated[
+        str | None, typer.Option(help="Of a workspace in a bucket: sync (the default), fuse:s3fs, fuse:weed.")
+    ] = None,
     permissions: Annotated[
         PermissionMode,
         typer.Option(help="What the agent may do unasked. 'ask' rejects where no terminal is there to ask."),
@@ -69,6 +75,7 @@ def run(
             harness=harness,
             sandbox=sandbox,
             workspace=workspace,
+            attachment=attachment,
             permissions=permissions,
         )
         turn = run_turn(opened, sys.stdin.read() if prompt == "-" else prompt, console, as_json=as_json)

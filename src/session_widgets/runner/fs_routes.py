@@ -17,6 +17,7 @@ from session_widgets.runner.config import Config
 from session_widgets.runner.files import Files
 from session_widgets.runner.jail import Jail
 from session_widgets.runner.listing import Listing
+from session_widgets.runner.manifests import Manifests
 from session_widgets.runner.problems import invalid
 from session_widgets.runner.queries import flag, required
 from session_widgets.runner.snapshots import Snapshots
@@ -45,6 +46,7 @@ class FsRoutes:
             Route("/v1/fs/move", self.move, methods=["POST"]),
             Route("/v1/fs/upload-batch", tar.upload, methods=["POST"]),
             Route("/v1/fs/watch", snapshots.watch, methods=["GET"]),
+            Route("/v1/fs/manifest", Manifests(jail).look, methods=["POST"]),
             Route("/v1/fs/snapshots/{name}", snapshots.put, methods=["PUT"]),
             Route("/v1/fs/snapshots/{name}", snapshots.delete, methods=["DELETE"]),
             Route("/v1/fs/snapshots/{name}/changes", snapshots.changes, methods=["GET"]),

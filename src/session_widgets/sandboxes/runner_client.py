@@ -20,6 +20,7 @@ from session_widgets.errors import (
     SandboxError,
     TransportError,
 )
+from session_widgets.manifest import Manifest
 from session_widgets.model import Endpoint, ExecResult, FileChange, FileInfo
 from session_widgets.sandboxes.paths import check_path
 
@@ -173,6 +174,11 @@ class RunnerClient:
         """Return what differs from the snapshot `name`; raises `NotFound` if the runner does not hold it."""
         body = orjson.loads((await self._call("GET", f"/v1/fs/snapshots/{name}/changes")).content)
         return tuple(FileChange(self._relative(c["path"]), c["change"], c.get("size")) for c in body["changes"])
+
+    async def manifest(self) -> Manifest:
+        """Return everything that the workspace holds, with hashes; what did not change is not read again."""
+        answer = await self._call("POST", "/v1/fs/manifest", wait=600)
+        return Manifest.from_json(orjson.loads(answer.content))
 
     def _absolute(self, path: str) -> str:
         relative = check_path(path, root=True)

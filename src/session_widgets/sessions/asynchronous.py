@@ -27,7 +27,7 @@ class AsyncSession:
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
-        self.files = AsyncFiles(core.machine.ready_sandbox)
+        self.files = AsyncFiles(core.machine.files)
 
     @property
     def turns(self) -> Coroutine[Any, Any, list[Turn]]:
@@ -105,9 +105,17 @@ class AsyncSession:
         """See `Session.attach`."""
         await private_loop().aio(self._core.attach())
 
-    async def park(self) -> None:
+    async def park(self, *, force: bool = False) -> None:
         """See `Session.park`."""
-        await private_loop().aio(self._core.park())
+        await private_loop().aio(self._core.park(force=force))
+
+    async def switch(self, *, harness: str | None = None, sandbox: str | None = None, force: bool = False) -> None:
+        """See `Session.switch`."""
+        await private_loop().aio(self._core.switch(harness, sandbox, force=force))
+
+    async def take_over(self) -> None:
+        """See `Session.take_over`."""
+        await private_loop().aio(self._core.take_over())
 
     async def delete(self) -> None:
         """See `Session.delete`."""

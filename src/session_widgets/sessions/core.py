@@ -8,24 +8,22 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from session_widgets.context import Context
-from session_widgets.errors import (
-    SessionBusy,
-    SessionError,
-    SessionGone,
-)
+from session_widgets.errors import NotDurable, SessionBusy, SessionError, SessionGone, WorkspaceError
 from session_widgets.fold import Fold
+from session_widgets.harnesses import catalog
 from session_widgets.harnesses.catalog import Harness
 from session_widgets.model import Event, ExecResult, Json, SessionRecord, TurnRecord
-from session_widgets.sandboxes import SandboxProvider
+from session_widgets.sandboxes import SandboxProvider, get_provider
 from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.driving import Driver
 from session_widgets.sessions.journal import KERNEL, Journal, next_number, note
+from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.machine import Machine
 from session_widgets.sessions.owner import owner
 from session_widgets.sessions.permissions import Policy
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
-from session_widgets.workspaces import LocalWorkspace
+from session_widgets.workspaces import Workspace
 
 Activity = Literal["running", "waiting", "detached"]
 
@@ -39,7 +37,7 @@ class SessionCore:
         store: Store,
         provider: SandboxProvider,
         harness: Harness,
-        workspace: LocalWorkspace,
+        workspace: Workspace,
         policy: Policy,
     ) -> None:
         self.record = record
@@ -48,6 +46,7 @@ class SessionCore:
         self.deleted = False
         self.detached = False
         self.turn: Turn | None = None
+        self.activity: str | None = None
         self.machine = Machine(self, provider, harness)
         self._driver: Driver | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -220,16 +219,51 @@ class SessionCore:
         if record.ended_at is not None:
             turn.finish(record)
 
-    async def park(self) -> None:
+    async def park(self, *, force: bool = False) -> None:
         """Stop the sandbox and keep the workspace; the next prompt starts it again."""
+        async with self._start_lock:
+            await self._come_to_rest("parking", force=force)
+            await self.machine.stop("parked")
+            await self.machine.release_workspace()
+
+    async def switch(self, harness: str | None, sandbox: str | None, *, force: bool = False) -> None:
+        """Remove the sandbox and go on with another harness or in another one."""
+        wanted = {"harness": harness, "sandbox": sandbox}
+        changed = {name: value for name, value in wanted.items() if value not in {None, getattr(self.record, name)}}
+        new_harness = catalog.get(harness or self.record.harness)
+        provider = get_provider(sandbox or self.record.sandbox, self.store.home)
+        if not changed:
+            return
+        async with self._start_lock:
+            await self._come_to_rest("switching", force=force)
+            await self.machine.stop("switched")
+            await self.journal.commit([note("session_changed", changed)])
+            self.machine.provider, self.machine.harness = provider, new_harness
+
+    async def take_over(self) -> None:
+        """Become the one writer of the workspace."""
         self.check_usable()
-        await self.adopt()
+        await self.machine.take_over()
+
+    async def _come_to_rest(self, doing: str, *, force: bool) -> None:
+        """Make sure that no turn runs and, unless forced, that the workspace is safe."""
+        self.check_usable()
+        await self._adopt()
         if self.turn is not None and not self.turn.ended:
             raise SessionBusy(
-                f"turn {self.turn.index} of session {self.record.id!r} is running; parking would end it. "
+                f"turn {self.turn.index} of session {self.record.id!r} is running; {doing} would end it. "
                 "Wait for it, or call cancel() first."
             )
-        await self.machine.stop(destroy=False)
+        if force:
+            return
+        try:
+            await self.machine.save()
+        except WorkspaceError as error:
+            raise NotDurable(
+                f"{doing} was not done, for the workspace is not proven to be safe. {error} "
+                "Mend that, or pass force=True: the files stay on this machine, and the bucket lacks what is new.",
+                reason=error.reason,
+            ) from error
 
     async def delete(self) -> None:
         """Stop everything and remove sandbox, managed workspace and transcript."""
@@ -238,8 +272,8 @@ class SessionCore:
         await self.cancel()
         self.deleted = True  # from here on nobody wakes it again
         try:
-            await self.machine.stop(destroy=True)
-            await asyncio.to_thread(self.workspace.remove)
+            await self.machine.stop("deleted")
+            await self.machine.remove_workspace()
             await asyncio.to_thread(self.store.delete_session, self.record.id)
         except BaseException:
             self.deleted = False  # so that it can be tried again
@@ -278,6 +312,15 @@ class SessionCore:
                 self.spawn(self.adopt())
         elif event.kind == "turn_ended":
             self.running = None
+
+    def tell(self, activity: str | None) -> None:
+        """Show what is being done, None when it is over; from any thread."""
+        private_loop().loop.call_soon_threadsafe(self._show, activity)
+
+    def _show(self, activity: str | None) -> None:
+        if activity != self.activity:
+            self.activity = activity
+            self._changed()
 
     def _changed(self) -> None:
         if self.turn is not None:

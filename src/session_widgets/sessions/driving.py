@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from session_widgets.acp import Call
 from session_widgets.acp.messages import notification
-from session_widgets.errors import AgentExited, NotFound, SessionWidgetsError
+from session_widgets.errors import (
+    AgentExited,
+    NotDurable,
+    NotFound,
+    SessionWidgetsError,
+    TransportError,
+    WorkspaceError,
+)
 from session_widgets.model import Draft, Event, FileChange, TurnRecord
 from session_widgets.sandboxes import Sandbox
 from session_widgets.sessions.agent import Agent
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
 
 OWNER_POLL_SECONDS = 0.3
+QUIET_SECONDS = 0.5
+"""What takes longer than this is told to the user."""
 CANCEL_SECONDS = 10
 """How long an agent may take to honour `session/cancel` before its process is stopped."""
 
@@ -40,6 +49,7 @@ class Driver:
         self._posted = asyncio.Event()
         self._cancelled = False
         self._ending = False
+        self._stopped = asyncio.Event()
 
     async def run(self, *, adopted: bool) -> None:
         """Bring the turn to its stored end."""
@@ -64,6 +74,7 @@ class Driver:
     async def cancel(self) -> None:
         """Stop the turn, whatever it is doing, and wait until its end is stored."""
         self._cancelled = True
+        self._stopped.set()
         await self._core.asking.cancel_all()
         if self._call is not None and self._agent is not None and not self._ending:
             await self._cancel_prompt(self._agent)
@@ -91,8 +102,9 @@ class Driver:
 
     async def _dispatch(self) -> dict[str, Any]:
         core, index = self._core, self._turn.index
-        sandbox, live = await core.machine.probe_sandbox()
+        sandbox, live = await core.machine.probe_sandbox(refresh=True)
         resumed = await core.machine.ready_agent(sandbox, live)
+        core.tell(None)
         agent = self._agent = resumed.agent
         blocks = ([resumed.history] if resumed.history else []) + list(self._record.prompt)
         call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
@@ -163,22 +175,43 @@ class Driver:
             self._turn.fail_unsaved(ended, text)
         else:
             self._turn.finish()
+        core.tell(None)
         core.turn_over(index)
 
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
-        """Return what the turn changed, and force it to disk: a directory of this machine is durable then."""
+        """Return what the turn changed, when it was proven to be safe, or why it was not."""
         sandbox = self._core.machine.sandbox
         if sandbox is None:
             return (), None, None
+        files: tuple[FileChange, ...] = ()
         try:
             files = await self._changed_files(sandbox)
-            await asyncio.to_thread(self._core.workspace.persist, files)
+            await self._persist(files)
+        except WorkspaceError as error:
+            return files, None, f"{error.reason}: {error}"
         except (SessionWidgetsError, OSError) as error:
-            return (), None, readable(error)
+            return files, None, readable(error)
         return files, datetime.now(UTC).isoformat(), None
 
+    async def _persist(self, files: Sequence[FileChange]) -> None:
+        """Run the barrier; say so if it takes time, and give up waiting if the turn is cancelled meanwhile."""
+        core = self._core
+        saving, stopped = core.spawn(core.machine.persist(files)), core.spawn(self._stopped.wait())
+        try:
+            done, _ = await asyncio.wait({saving, stopped}, timeout=QUIET_SECONDS, return_when="FIRST_COMPLETED")
+            if not done:
+                saving_note = note("turn_saving", {"attachment": core.workspace.attachment}, turn=self._turn.index)
+                await core.journal.commit([saving_note])
+                await asyncio.wait({saving, stopped}, return_when="FIRST_COMPLETED")
+            if not saving.done():
+                saving.cancel()
+                raise NotDurable("the turn was stopped before its files were proven to be safe.", reason="interrupted")
+            saving.result()
+        finally:
+            stopped.cancel()
+
     async def _changed_files(self, sandbox: Sandbox) -> tuple[FileChange, ...]:
-        with suppress(NotFound):
+        with suppress(NotFound, TransportError):  # without a runner there is nothing to compare with
             return await sandbox.runner.changes(self._snapshot)
         return ()
 

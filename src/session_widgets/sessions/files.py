@@ -1,34 +1,54 @@
-"""The session's workspace, through its sandbox."""
+"""The session's workspace: through its sandbox, or from its bucket while none is there."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from session_widgets.errors import BadPath, BadValue
 from session_widgets.model import FileInfo
-from session_widgets.sandboxes.contract import Sandbox
 from session_widgets.sandboxes.paths import check_path
 from session_widgets.sessions.loop import anywhere, private_loop
+
+CHUNK = 4 << 20
+ZIP_BEGINS = datetime(1980, 1, 1, tzinfo=UTC)
+
+
+class FileAccess(Protocol):
+    """A way to the files: through the sandbox (`RunnerClient`), or straight to the bucket (`ObjectFiles`)."""
+
+    async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]: ...  # noqa: D102
+    async def stat(self, path: str) -> FileInfo: ...  # noqa: D102
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes: ...  # noqa: D102
+    async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None: ...  # noqa: D102
+    async def upload(self, local: Path, path: str) -> None: ...  # noqa: D102
+    async def download(self, path: str, local: Path) -> None: ...  # noqa: D102
+    async def mkdir(self, path: str) -> None: ...  # noqa: D102
+    async def move(self, source: str, target: str) -> None: ...  # noqa: D102
+    async def delete(self, path: str, *, recursive: bool = False) -> None: ...  # noqa: D102
 
 
 class AsyncFiles:
     """`Session.files` with every method awaitable. Lives on the private loop."""
 
-    def __init__(self, sandbox: Callable[[], Awaitable[Sandbox]]) -> None:
-        self._sandbox = sandbox
+    def __init__(self, access: Callable[[], Awaitable[FileAccess]]) -> None:
+        self._access = access
 
     @anywhere
     async def list(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
         """See `Files.list`."""
         path = check_path(path, root=True)
-        return await (await self._sandbox()).runner.list(path, recursive=recursive)
+        return await (await self._access()).list(path, recursive=recursive)
 
     @anywhere
     async def stat(self, path: str) -> FileInfo:
         """See `Files.stat`."""
         path = check_path(path, root=True)
-        return await (await self._sandbox()).runner.stat(path)
+        return await (await self._access()).stat(path)
 
     @anywhere
     async def read_bytes(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -36,7 +56,7 @@ class AsyncFiles:
         path = check_path(path)
         if offset < 0 or (length is not None and length < 0):
             raise BadValue(f"offset and length count bytes from 0; got offset={offset}, length={length}.")
-        return await (await self._sandbox()).read(path, offset, length)
+        return await (await self._access()).read(path, offset, length)
 
     @anywhere
     async def read_text(self, path: str) -> str:
@@ -53,7 +73,7 @@ class AsyncFiles:
     async def write(self, path: str, data: str | bytes) -> None:
         """See `Files.write`."""
         path = check_path(path)
-        await (await self._sandbox()).write(path, data.encode() if isinstance(data, str) else data)
+        await (await self._access()).write(path, data.encode() if isinstance(data, str) else data)
 
     @anywhere
     async def upload(self, local: str | Path, path: str) -> None:
@@ -61,7 +81,7 @@ class AsyncFiles:
         path, source = check_path(path), Path(local).expanduser()
         if not source.is_file():
             raise BadPath(f"upload() takes a file of this machine; {str(source)!r} is none.")
-        await (await self._sandbox()).runner.upload(source, path)
+        await (await self._access()).upload(source, path)
 
     @anywhere
     async def download(self, path: str, local: str | Path) -> Path:
@@ -71,26 +91,54 @@ class AsyncFiles:
             target = target / path.rpartition("/")[2]
         if not target.parent.is_dir():
             raise BadPath(f"download() needs an existing directory; {str(target.parent)!r} is none.")
-        await (await self._sandbox()).runner.download(path, target)
+        await (await self._access()).download(path, target)
+        return target
+
+    @anywhere
+    async def zip(self, local: str | Path, path: str = "") -> Path:
+        """See `Files.zip`."""
+        path, target = check_path(path, root=True), Path(local).expanduser()
+        access = await self._access()
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+                for info in await access.list(path, recursive=True):
+                    if info.type == "file":
+                        await _pack(archive, access, info)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
         return target
 
     @anywhere
     async def mkdir(self, path: str) -> None:
         """See `Files.mkdir`."""
         path = check_path(path)
-        await (await self._sandbox()).runner.mkdir(path)
+        await (await self._access()).mkdir(path)
 
     @anywhere
     async def move(self, source: str, target: str) -> None:
         """See `Files.move`."""
         source, target = check_path(source), check_path(target)
-        await (await self._sandbox()).runner.move(source, target)
+        await (await self._access()).move(source, target)
 
     @anywhere
     async def delete(self, path: str, recursive: bool = False) -> None:
         """See `Files.delete`."""
         path = check_path(path)
-        await (await self._sandbox()).runner.delete(path, recursive=recursive)
+        await (await self._access()).delete(path, recursive=recursive)
+
+
+async def _pack(archive: zipfile.ZipFile, access: FileAccess, info: FileInfo) -> None:
+    """Copy a file into an archive, in pieces."""
+    moment = max(info.modified or datetime.now(UTC), ZIP_BEGINS)
+    entry = zipfile.ZipInfo(info.path, moment.timetuple()[:6])
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with archive.open(entry, "w", force_zip64=True) as packed:
+        offset = 0
+        while piece := await access.read(info.path, offset, CHUNK):
+            await asyncio.to_thread(packed.write, piece)
+            offset += len(piece)
 
 
 class Files:
@@ -130,6 +178,10 @@ class Files:
     def download(self, path: str, local: str | Path) -> Path:
         """Copy a workspace file to this machine, into `local` or, if that is a directory, below it. Returns where."""
         return private_loop().run(self._files.download(path, local))
+
+    def zip(self, local: str | Path, path: str = "") -> Path:
+        """Pack a directory, everything by default, into a zip file of this machine. Returns where it is."""
+        return private_loop().run(self._files.zip(local, path))
 
     def mkdir(self, path: str) -> None:
         """Make a directory and its parents; one that exists is left alone."""

@@ -84,6 +84,29 @@ def private_loop() -> LoopThread:
     return LoopThread()
 
 
+class OneAtATime:
+    """Runs blocking calls in threads, one after the other; a call that nobody awaits any more is still waited for."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function in a thread; cancelling stops the waiting, not the function."""
+        work = asyncio.create_task(self._run(function, *args, **kwargs))
+        work.add_done_callback(_look_at)
+        return await asyncio.shield(work)
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._lock:
+            return await asyncio.to_thread(function, *args, **kwargs)
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """Take note of how it ended: who waited may have left."""
+    if not task.cancelled():
+        task.exception()
+
+
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function of the user in a thread of its own: it may take for ever, and the pool has other work."""
     loop, outcome = asyncio.get_running_loop(), Future[T]()

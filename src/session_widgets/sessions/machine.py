@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from session_widgets.acp import AcpConnection, Peer
 from session_widgets.errors import SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.harnesses.catalog import Harness
-from session_widgets.model import Draft, SandboxRef, Tier
+from session_widgets.manifest import Manifest
+from session_widgets.model import Draft, FileChange, SandboxRef, Tier
 from session_widgets.sandboxes import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.files import FileAccess
 from session_widgets.sessions.journal import note
+from session_widgets.sessions.loop import OneAtATime
 from session_widgets.sessions.owner import user
 from session_widgets.sessions.pump import Pump
 from session_widgets.sessions.resume import Ladder, Resumed, apply_settings
+from session_widgets.workspaces import ObjectFiles
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
@@ -28,29 +32,51 @@ class Machine:
     def __init__(self, core: SessionCore, provider: SandboxProvider, harness: Harness) -> None:
         self.sandbox: Sandbox | None = None
         self.agent: Agent | None = None
+        self.provider = provider
+        self.harness = harness
         self._core = core
-        self._provider = provider
-        self._harness = harness
         self._pump: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+        self._storing = OneAtATime()
+
+    @property
+    def root(self) -> str:
+        """Where the sandbox sees the workspace."""
+        return self.provider.root or str(self._core.workspace.path)
 
     async def ready_sandbox(self) -> Sandbox:
         """Return a sandbox whose runner answers: the one in use, the recorded one, or, if that is gone, a new one."""
         return (await self.probe_sandbox())[0]
 
-    async def watched_sandbox(self) -> Sandbox:
-        """Return what `ready_sandbox` does, but leave a parked session parked: to look is not to use."""
-        return (await self.probe_sandbox(wake=False))[0]
+    async def files(self) -> FileAccess:
+        """Return the way to the workspace's files: its sandbox, or its bucket if no sandbox is there."""
+        self._core.check_usable()
+        if (objects := self._core.workspace.objects) is not None and self._at_rest:
+            return ObjectFiles(objects)
+        return (await self.ready_sandbox()).runner
 
-    async def probe_sandbox(self, *, wake: bool = True) -> tuple[Sandbox, list[str]]:
-        """Return a sandbox whose runner answers, with the ids of the agent connections that live in it."""
+    async def watched_files(self) -> FileAccess:
+        """Return what `files` does, but leave a parked session parked: to look is not to use."""
+        self._core.check_usable()
+        if self._core.workspace.objects is None and self._core.record.status == "parked":
+            raise SandboxNotRunning(f"session {self._core.record.id!r} is parked; its next prompt starts it again.")
+        return await self.files()
+
+    @property
+    def _at_rest(self) -> bool:
+        record = self._core.record
+        return self.sandbox is None and (record.sandbox_ref is None or record.status == "parked")
+
+    async def probe_sandbox(self, *, refresh: bool = False) -> tuple[Sandbox, list[str]]:
+        """Return a sandbox whose runner answers, with the ids of the agent connections that live in it.
+
+        Args:
+            refresh: whether to bring the workspace up to date first, even if the sandbox is in use.
+        """
         async with self._lock:
             self._core.check_usable()
-            if not wake and self._core.record.status == "parked":
-                raise SandboxNotRunning(f"session {self._core.record.id!r} is parked; its next prompt starts it again.")
-            if self.sandbox is not None and not self._core.workspace.path.is_dir():
-                await self._provider.park(self.sandbox.ref)  # its runner stands in a directory that is no more
-                await self.drop_sandbox()
+            if refresh or self.sandbox is None:
+                await self._attach_workspace()
             if self.sandbox is not None:
                 try:
                     return self.sandbox, await self.sandbox.runner.connections()
@@ -59,12 +85,18 @@ class Machine:
             self.sandbox = await self._attach_or_create()
             return self.sandbox, await self.sandbox.runner.connections()
 
+    async def _attach_workspace(self) -> None:
+        anew = await self._storing.run(self._core.workspace.attach, self._core.tell)
+        if anew and (ref := self._core.record.sandbox_ref) is not None:
+            with suppress(SandboxGone):
+                await self.provider.park(SandboxRef.parse(ref))  # its runner stands in a directory that is no more
+            await self.drop_sandbox()
+
     async def _attach_or_create(self) -> Sandbox:
-        self._core.workspace.make()
         if self._core.record.sandbox_ref is not None:
             ref = SandboxRef.parse(self._core.record.sandbox_ref)
             try:
-                sandbox = await self._provider.attach(ref)
+                sandbox = await self.provider.attach(ref)
             except SandboxGone:
                 await self._core.journal.commit([note("sandbox_stopped", {"ref": str(ref), "why": "gone"})])
             else:
@@ -75,9 +107,44 @@ class Machine:
         async def announce(ref: SandboxRef) -> None:
             await self._core.journal.commit([note("sandbox_started", {"ref": str(ref)})])
 
-        root = str(self._core.workspace.path)
-        agents = {self._harness.id: self._harness.command(root)}
-        return await self._provider.create(SandboxSpec(self._core.record.id, root, agents, owner=user()), announce)
+        spec = SandboxSpec(
+            self._core.record.id,
+            str(self._core.workspace.path),
+            {self.harness.id: self.harness.command(self.root, python=self.provider.python)},
+            owner=user(),
+            progress=self._core.tell,
+        )
+        return await self.provider.create(spec, announce)
+
+    # Durability
+
+    async def persist(self, changed: Sequence[FileChange]) -> None:
+        """Run the barrier on the workspace: returns once everything is proven to be safe, or raises `NotDurable`."""
+        loop = asyncio.get_running_loop()
+
+        def look() -> Manifest:
+            return asyncio.run_coroutine_threadsafe(self._look(), loop).result()
+
+        await self._storing.run(self._core.workspace.persist, look, changed)
+
+    async def _look(self) -> Manifest:
+        """Look at the workspace from inside the sandbox; where none answers, this machine's look is the only one."""
+        if self.sandbox is not None:
+            with suppress(TransportError):
+                return await self.sandbox.runner.manifest()
+        return await asyncio.to_thread(self._core.workspace.scan)
+
+    async def take_over(self) -> None:
+        """Become the one writer of the workspace."""
+        await self._storing.run(self._core.workspace.take_over)
+
+    async def save(self) -> None:
+        """Persist what is there, unless the workspace is a plain directory or nothing was ever done with it."""
+        if self._core.workspace.objects is None or self._at_rest:
+            return
+        async with self._lock:
+            await self._attach_workspace()
+        await self.persist(())
 
     async def ready_agent(self, sandbox: Sandbox, live: Sequence[str]) -> Resumed:
         """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
@@ -92,12 +159,15 @@ class Machine:
 
     async def _start_agent(self, sandbox: Sandbox) -> Resumed:
         turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
-        ladder = Ladder(self._core.record, self._core.journal, lambda agent: self._start_pump(agent, ladder))
-        resumed = await ladder.start(await sandbox.endpoint(), [turn for turn in turns if turn.status == "completed"])
+        before = await asyncio.to_thread(self._core.store.last_note, self._core.record.id, "agent_started")
+        start_pump = self._start_pump
+        ladder = Ladder(self._core.record, self.root, self._core.journal, lambda agent: start_pump(agent, ladder))
+        done = [turn for turn in turns if turn.status == "completed"]
+        resumed = await ladder.start(await sandbox.endpoint(), done, before)
         agent = resumed.agent
         try:
             await apply_settings(agent, self._core.record, self._core.journal)
-            await self._core.journal.commit([_started(agent, resumed.tier, self._harness.id)])
+            await self._core.journal.commit([_started(agent, resumed.tier, self.harness.id, self.root)])
         except BaseException:
             await asyncio.shield(agent.connection.close())
             raise
@@ -167,21 +237,27 @@ class Machine:
         if agent is not None:
             await agent.connection.detach()
 
-    async def stop(self, *, destroy: bool) -> None:
-        """Park the sandbox, or destroy it, with everything that runs in it."""
+    async def stop(self, why: Literal["parked", "switched", "deleted"]) -> None:
+        """Stop the sandbox with everything that runs in it; keep it only if the session is `parked`."""
         async with self._lock:
             await self._drop_agent()
             await self.drop_sandbox()
             if self._core.record.sandbox_ref is None:
                 return
             ref = SandboxRef.parse(self._core.record.sandbox_ref)
-            if destroy:
-                await self._provider.destroy(ref)
+            if why == "parked":
+                await self.provider.park(ref)
             else:
-                await self._provider.park(ref)
-            await self._core.journal.commit(
-                [note("sandbox_stopped", {"ref": str(ref), "why": "deleted" if destroy else "parked"})]
-            )
+                await self.provider.destroy(ref)
+            await self._core.journal.commit([note("sandbox_stopped", {"ref": str(ref), "why": why})])
+
+    async def release_workspace(self) -> None:
+        """Let go of the workspace: unmount it and give its lease back."""
+        await self._storing.run(self._core.workspace.detach)
+
+    async def remove_workspace(self) -> None:
+        """Remove the workspace, wherever it is kept."""
+        await self._storing.run(self._core.workspace.remove)
 
     async def let_go(self) -> None:
         """Close every connection; whatever runs goes on."""
@@ -189,12 +265,13 @@ class Machine:
         await self.drop_sandbox()
 
 
-def _started(agent: Agent, tier: Tier, harness: str) -> Draft:
+def _started(agent: Agent, tier: Tier, harness: str, cwd: str) -> Draft:
     payload = {
         "connection": agent.id,
         "agent_session_id": agent.session_id,
         "tier": tier,
         "harness": harness,
+        "cwd": cwd,
         "agent_info": agent.info,
         "capabilities": agent.capabilities,
         "config": list(agent.config),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from session_widgets.sessions.permissions import Policy, check_policy
 from session_widgets.sessions.session import Session
 from session_widgets.store import Store
 from session_widgets.store import store as default_store
-from session_widgets.workspaces import LocalWorkspace
+from session_widgets.workspaces import SCHEME, Workspace, place, remembered
 
 SETTINGS = ("model", "mode", "effort", "title")
 
@@ -28,9 +29,10 @@ _opening = threading.Lock()
 def open_session(
     id: str,
     *,
-    harness: str = "demo",
-    sandbox: str = "local",
+    harness: str | None = None,
+    sandbox: str | None = None,
     workspace: str | Path | None = None,
+    attachment: str | None = None,
     model: str | None = None,
     mode: str | None = None,
     effort: str | None = None,
@@ -40,13 +42,17 @@ def open_session(
 ) -> Session:
     """Create a session, or resume the one of this id with its files, its transcript and its running turn.
 
-    Nothing is started before the first prompt.
+    Nothing is started before the first prompt. A session that exists is resumed as it is: what is not given is taken
+    from it.
 
     Args:
         id: 1 to 128 characters of A-Z, a-z, 0-9, "_" and "-".
-        harness: the agent program.
-        sandbox: the provider of the machine that it works on. "local" is this one and isolates nothing.
-        workspace: an existing directory for `local`; by default one is made and kept for the session.
+        harness: the agent program, "demo" by default.
+        sandbox: where it runs: "local" (the default) is this machine and isolates nothing, "docker" is a container.
+        workspace: an existing directory, or "s3://bucket/prefix", below which the session gets a folder of its own; by
+            default a directory is made and kept for the session.
+        attachment: how a sandbox comes by a workspace in a bucket: "sync" (the default) keeps a directory in step with
+            it after each turn; "fuse:s3fs", "fuse:weed" and "fuse:geesefs" mount it.
         model: as the harness names it; None leaves its own.
         mode: as the harness names it; None leaves its own.
         effort: reasoning effort as the harness names it; None leaves its own.
@@ -57,7 +63,7 @@ def open_session(
 
     Raises:
         BadValue: an argument is not possible; nothing was created.
-        SessionConflict: the id exists with another harness, sandbox or workspace.
+        SessionConflict: the id exists with another harness, sandbox, workspace or attachment.
         StoreBusy: another process holds the store.
 
     Example:
@@ -65,7 +71,6 @@ def open_session(
     """
     check_session_id(id)
     check_policy(permissions)
-    chosen = catalog.get(harness)
     settings = {"model": model, "mode": mode, "effort": effort, "title": title}
     for name, value in settings.items():
         if value is not None and (not isinstance(value, str) or not value.strip()):
@@ -73,20 +78,21 @@ def open_session(
     if store is not None and not isinstance(store, Store | str | Path):
         raise BadValue(f"store must be a Store, the path of its file, or None; got {store!r:.80}.")
     held = store if isinstance(store, Store) else default_store(store)
-    provider = get_provider(sandbox, held.home)
     with _opening:
         known = held.session(id)
-        given = None if workspace is None and known is not None else workspace
-        place = _place(held, id, known, given)
+        chosen = catalog.get(harness if harness is not None else known.harness if known else "demo")
+        provider = get_provider(sandbox if sandbox is not None else known.sandbox if known else "local", held.home)
+        space = _workspace(held, id, known, workspace, attachment)
+        where = {"workspace": space.location, "attachment": space.attachment}
         if known is None:
-            known = _create(held, id, harness=harness, sandbox=sandbox, workspace=str(place.path), **settings)
-        _check_same(known, harness, sandbox, place)
+            known = _create(held, id, harness=chosen.id, sandbox=provider.name, **where, **settings)
+        _check_same(known, {"harness": chosen.id, "sandbox": provider.name, **where})
         live = _open.get((held.path, id))
         if live is not None and not _is_current(live, held, known):
             private_loop().run(live._core.forsake() if live.store is held else live._core.let_go())
             live = None
         if live is None:
-            core = SessionCore(known, held, provider, chosen, place, permissions)
+            core = SessionCore(known, held, provider, chosen, space, permissions)
             live = _open[held.path, id] = Session(core)
             private_loop().run(live._core.adopt())
         live._core.asking.policy = permissions
@@ -94,13 +100,18 @@ def open_session(
         return live
 
 
-def _place(store: Store, id: str, known: SessionRecord | None, given: str | Path | None) -> LocalWorkspace:
-    managed = LocalWorkspace.place(store.home, id, None)
+def _workspace(
+    store: Store, id: str, known: SessionRecord | None, given: str | Path | None, attachment: str | None
+) -> Workspace:
+    if known is None:
+        return place(store.home, id, given, attachment)
     if given is not None:
-        return LocalWorkspace.place(store.home, id, given)
-    if known is None or known.workspace == str(managed.path):
-        return managed
-    return LocalWorkspace.place(store.home, id, known.workspace)
+        alike = str(given).startswith(SCHEME) == known.workspace.startswith(SCHEME)
+        return place(store.home, id, given, attachment or (known.attachment if alike else None))
+    space = remembered(store.home, id, known.workspace, known.attachment)
+    if attachment not in {None, space.attachment}:
+        raise _conflict(known, "attachment", attachment)
+    return space
 
 
 def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
@@ -115,14 +126,19 @@ def _create(store: Store, id: str, **options: Any) -> SessionRecord:
     return record
 
 
-def _check_same(known: SessionRecord, harness: str, sandbox: str, place: LocalWorkspace) -> None:
-    wanted = {"harness": harness, "sandbox": sandbox, "workspace": str(place.path)}
+def _check_same(known: SessionRecord, wanted: Mapping[str, str]) -> None:
     for name, value in wanted.items():
         if getattr(known, name) != value:
-            raise SessionConflict(
-                f"session {known.id!r} exists with {name}={getattr(known, name)!r}, not {value!r}. Open it as it is, "
-                f"use another id, or move it with switch() once your release has it."
-            )
+            raise _conflict(known, name, value)
+
+
+def _conflict(known: SessionRecord, name: str, value: str | None) -> SessionConflict:
+    moved = f"open_session({known.id!r}).switch({name}={value!r})"
+    remedy = f"move it with {moved}" if name in {"harness", "sandbox"} else "its workspace cannot be moved"
+    return SessionConflict(
+        f"session {known.id!r} exists with {name}={getattr(known, name)!r}, not {value!r}. Open it without {name}=, "
+        f"use another id, or: {remedy}."
+    )
 
 
 def _change(session: Session, changed: dict[str, str | None]) -> None:

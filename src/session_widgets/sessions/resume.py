@@ -35,14 +35,21 @@ class Resumed:
 class Ladder:
     """Starts an agent process and gives it the session's memory."""
 
-    def __init__(self, record: SessionRecord, journal: Journal, start_pump: StartPump) -> None:
+    def __init__(self, record: SessionRecord, cwd: str, journal: Journal, start_pump: StartPump) -> None:
         self._record = record
+        self._cwd = cwd
         self._journal = journal
         self._start_pump = start_pump
         self._replayed: list[Json] = []
 
-    async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord]) -> Resumed:
-        """Start a process and climb down the ladder; `turns` are the session's completed ones."""
+    async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: Json | None) -> Resumed:
+        """Start a process and climb down the ladder.
+
+        Args:
+            endpoint: the runner.
+            turns: the session's completed ones.
+            before: the `agent_started` note of the agent that had the session last, if any had.
+        """
         peer = Peer()
         name = f"{self._record.id[:40]}-{uuid4().hex[:12]}"
         agent = Agent(AcpConnection(endpoint, name, self._record.harness, on_post_failed=peer.fail), peer)
@@ -50,7 +57,7 @@ class Ladder:
             result = await self._initialize(agent)
             agent.info = result.get("agentInfo") or {}
             agent.capabilities = result.get("agentCapabilities") or {}
-            return await self._remember(agent, turns)
+            return await self._remember(agent, turns, before or {})
         except BaseException:
             await asyncio.shield(agent.connection.close())
             raise
@@ -65,12 +72,14 @@ class Ladder:
         """Keep an update that may belong to a replay."""
         self._replayed.append((message.get("params") or {}).get("update") or {})
 
-    async def _remember(self, agent: Agent, turns: Sequence[TurnRecord]) -> Resumed:
+    async def _remember(self, agent: Agent, turns: Sequence[TurnRecord], before: Json) -> Resumed:
         earlier = self._record.agent_session_id
-        place = {"cwd": self._record.workspace, "mcpServers": []}
-        if turns and earlier and await self._is_listed(agent, earlier):
+        place = {"cwd": self._cwd, "mcpServers": []}
+        own = before.get("harness") == self._record.harness  # another harness's memory is not this one's
+        if turns and earlier and own and await self._is_listed(agent, earlier):
             agent.session_id = earlier
-            for tier in ("resume", "load"):
+            moved = before.get("cwd", self._cwd) != self._cwd
+            for tier in ("load",) if moved else ("resume", "load"):  # only a load shows what it found in a new place
                 if agent.offers(tier) and await self._restore(agent, tier, place, turns):
                     return Resumed(agent, "resume" if tier == "resume" else "load")
         result = await call(self._journal, agent, "session/new", place)
@@ -86,9 +95,8 @@ class Ladder:
             return True
         cursor = None
         while True:
-            params = {"cwd": self._record.workspace} | ({"cursor": cursor} if cursor else {})
             try:
-                page = await call(self._journal, agent, "session/list", params)
+                page = await call(self._journal, agent, "session/list", {"cursor": cursor} if cursor else {})
             except AgentFailed:
                 return False
             if any(session.get("sessionId") == session_id for session in page.get("sessions") or ()):

@@ -41,7 +41,7 @@ class Session:
         self._panel: Any = None  # drawn again, it is a second view of the same model
         self.aio = AsyncSession(core)
         self.files = Files(self.aio.files)
-        self._watched_files = Files(AsyncFiles(core.machine.watched_sandbox))
+        self._watched_files = Files(AsyncFiles(core.machine.watched_files))
 
     @property
     def id(self) -> str:
@@ -71,7 +71,22 @@ class Session:
     @property
     def workspace(self) -> Path:
         """The workspace's absolute path inside the sandbox."""
-        return Path(self._core.record.workspace)
+        return Path(self._core.machine.root)
+
+    @property
+    def location(self) -> str:
+        """Where the workspace is kept: a directory of this machine, or "s3://bucket/prefix/session"."""
+        return self._core.workspace.location
+
+    @property
+    def attachment(self) -> str:
+        """How the sandbox comes by it: `directory`, `sync`, `fuse:s3fs`, `fuse:weed` or `fuse:geesefs`."""
+        return self._core.workspace.attachment
+
+    @property
+    def activity(self) -> str | None:
+        """What is being done right now besides the agent's own work, such as restoring files; None otherwise."""
+        return self._core.activity
 
     @property
     def model(self) -> str | None:
@@ -174,13 +189,38 @@ class Session:
         """Take the session up again, with everything that happened meanwhile."""
         private_loop().run(self.aio.attach())
 
-    def park(self) -> None:
+    def park(self, *, force: bool = False) -> None:
         """Stop the sandbox and everything in it; keep workspace and transcript. The next prompt starts it again.
+
+        Args:
+            force: park although the workspace is not proven to be safe.
 
         Raises:
             SessionBusy: a turn is running.
+            NotDurable: the workspace is not safe in its bucket, and why; nothing was stopped.
         """
-        private_loop().run(self.aio.park())
+        private_loop().run(self.aio.park(force=force))
+
+    def switch(self, *, harness: str | None = None, sandbox: str | None = None, force: bool = False) -> None:
+        """Go on with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
+
+        The old sandbox is removed. The agent's memory comes back as `Turn.tier` says.
+
+        Args:
+            harness: as for `open_session`; None keeps it.
+            sandbox: as for `open_session`; None keeps it.
+            force: switch although the workspace is not proven to be safe.
+
+        Raises:
+            SessionBusy: a turn is running.
+            NotDurable: the workspace is not safe in its bucket, and why; nothing was changed.
+            BadValue: there is no such harness or sandbox.
+        """
+        private_loop().run(self.aio.switch(harness=harness, sandbox=sandbox, force=force))
+
+    def take_over(self) -> None:
+        """Become the one writer of a workspace in a bucket, whoever was it: after that their turns fail."""
+        private_loop().run(self.aio.take_over())
 
     def delete(self) -> None:
         """Remove the session for good: sandbox, transcript, and its workspace unless you gave it. There is no undo."""

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from session_widgets.manifest import Manifest
 from session_widgets.model import FileChange
+
+if TYPE_CHECKING:
+    from session_widgets.workspaces.objects import Objects
 
 Look = Callable[[], Manifest]
 """Looks at the workspace from inside the sandbox, or on this machine where none runs."""
@@ -28,12 +31,19 @@ class Workspace(Protocol):
             "fuse:geesefs".
         path: directory of this machine that sandboxes work on.
         managed: whether it was made for the session, and goes with it.
+        objects: its place in a bucket, if it has one.
     """
 
-    location: str
-    attachment: str
-    path: Path
-    managed: bool
+    @property
+    def location(self) -> str: ...  # noqa: D102 - see the class
+    @property
+    def attachment(self) -> str: ...  # noqa: D102
+    @property
+    def path(self) -> Path: ...  # noqa: D102
+    @property
+    def managed(self) -> bool: ...  # noqa: D102
+    @property
+    def objects(self) -> Objects | None: ...  # noqa: D102
 
     def attach(self, progress: Progress) -> bool:
         """Make `path` hold what `location` holds, and this installation its one writer. Cheap when it does already.
@@ -52,6 +62,12 @@ class Workspace(Protocol):
 
     def detach(self) -> None:
         """Let go: unmount, wait for the mounter's end, give the lease back; what is not persisted stays in `path`."""
+
+    def take_over(self) -> None:
+        """Make this installation the one writer, whoever was it."""
+
+    def scan(self) -> Manifest:
+        """Look at `path` from this machine."""
 
     def remove(self) -> None:
         """Detach, and remove what belongs to the session, here and at `location`; proven empty afterwards."""

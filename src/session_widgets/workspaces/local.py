@@ -1,23 +1,28 @@
-"""A directory of this machine."""
+"""A directory of this machine, and nothing else: it is as durable as the disk it is on."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from session_widgets.errors import BadValue
+from session_widgets.errors import BadValue, NotDurable
+from session_widgets.manifest import Manifest, scan
 from session_widgets.model import FileChange
+from session_widgets.workspaces.contract import Look, Progress
+from session_widgets.workspaces.directory import Directory, Occupied
 
 
 @dataclass(frozen=True, slots=True)
 class LocalWorkspace:
-    """A directory of this machine; `managed` ones are made and removed with their session."""
+    """See `contract.Workspace`; `managed` directories are made and removed with their session."""
 
     path: Path
     managed: bool
+    attachment = "directory"
+    objects = None
 
     @classmethod
     def place(cls, home: Path, session_id: str, given: str | Path | None) -> LocalWorkspace:
@@ -29,31 +34,53 @@ class LocalWorkspace:
             raise BadValue(f"workspace must be an existing directory; got {str(given)!r:.200}. Make it first.")
         return cls(path.resolve(), managed=False)
 
-    def make(self) -> None:
-        """Make a managed directory, readable by its owner alone."""
-        if self.managed:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    @property
+    def location(self) -> str:
+        """The directory itself."""
+        return str(self.path)
 
-    def persist(self, changes: Iterable[FileChange]) -> None:
-        """Force changed files and their directories to disk; raises OSError if the disk refuses."""
-        folders = set()
-        for change in changes:
-            target = self.path / change.path
-            folders.add(target.parent)
-            if change.change != "deleted" and target.is_file() and not target.is_symlink():
-                _fsync(target)
-        for folder in folders:
-            if folder.is_dir():
-                _fsync(folder)
+    def attach(self, progress: Progress) -> bool:
+        """Make a managed directory, readable by its owner alone, if it is not there (any more)."""
+        if self.path.is_dir() or not self.managed:
+            return False
+        self.path.mkdir(parents=True, mode=0o700)
+        return True
+
+    def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
+        """Force changed files and their directories to disk."""
+        folders = {change.path.rpartition("/")[0] for change in changed}
+        try:
+            with Directory(self.path) as directory:
+                for change in changed:
+                    if change.change != "deleted":
+                        _fsync(directory, change.path)
+                for folder in folders:
+                    _fsync(directory, folder)
+        except OSError as error:
+            raise NotDurable(f"{self.path} cannot be forced to disk: {error.strerror}.", reason="disk") from error
+
+    def detach(self) -> None:
+        """Nothing is held."""
 
     def remove(self) -> None:
         """Remove a managed directory; one that the user gave stays."""
         if self.managed and self.path.exists():
             shutil.rmtree(self.path)
 
+    def take_over(self) -> None:
+        """A directory has no lease."""
 
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    def scan(self) -> Manifest:
+        """Look at the directory from this machine."""
+        return scan(self.path)
+
+
+def _fsync(directory: Directory, path: str) -> None:
+    """Force one entry to disk; what is gone or no file any more has nothing to force."""
+    try:
+        handle = directory.descriptor(path)
+    except (FileNotFoundError, Occupied):
+        return
     try:
         os.fsync(handle)
     finally:

@@ -1,0 +1,32 @@
+"""`POST /v1/fs/manifest`: everything that the workspace holds, as the sandbox sees it, with hashes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from session_widgets.manifest import Entry, scan
+from session_widgets.runner.jail import Jail
+
+
+class Manifests:
+    """Remembers the latest look, so that only what changed is read again."""
+
+    def __init__(self, jail: Jail) -> None:
+        self._jail = jail
+        self._known: Mapping[str, Entry] = {}
+
+    def look(self, _: Request) -> Response:
+        """Look at the whole workspace."""
+        with self._jail.locate("") as place:
+            directory = place.open_directory()
+            try:
+                manifest = scan(directory, self._known)
+            finally:
+                os.close(directory)
+        self._known = manifest.entries
+        return Response(orjson.dumps(manifest.to_json()), media_type="application/json")

@@ -1,0 +1,105 @@
+"""The durability barrier: what the sandbox holds is compared with what the bucket shows to this machine.
+
+No file system call is trusted alone: a mount may acknowledge what it has not stored, and a sandbox may look at another
+directory than everybody thinks. One implementation, above all attachments.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from session_widgets.errors import NotDurable, WorkspaceError
+from session_widgets.manifest import Entry, Manifest
+from session_widgets.workspaces.bucket import Listing, ObjectInfo
+from session_widgets.workspaces.contract import Look
+
+PATIENCE_SECONDS = 60.0
+PAUSE_SECONDS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+SHOWN = 5
+
+Same = Callable[[Entry, ObjectInfo], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A path that is not the same on both sides."""
+
+    path: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path!r:.120} ({self.what})"
+
+
+def prove(
+    look: Look,
+    flush: Callable[[Manifest], None],
+    listing: Callable[[], Listing],
+    same: Same,
+    patience: float = PATIENCE_SECONDS,
+) -> Manifest:
+    """Flush and compare until both sides are equal; return what was proven.
+
+    Args:
+        look: the sandbox's side.
+        flush: brings everything of a manifest to the bucket; a `WorkspaceError` of it is final.
+        listing: the bucket's side, listed by this machine.
+        same: whether an object is what an entry says, given that both are files.
+        patience: seconds after which a difference is final.
+
+    Raises:
+        NotDurable: it could not be proven; `reason` says why.
+    """
+    deadline = time.monotonic() + patience
+    attempt = 0
+    while True:
+        try:
+            manifest = look()
+            _check_whole(manifest)
+            flush(manifest)
+            found = differences(manifest, listing(), same)
+        except NotDurable:
+            raise
+        except WorkspaceError as error:
+            raise NotDurable(str(error), reason=error.reason) from error
+        if not found:
+            return manifest
+        if time.monotonic() > deadline:
+            raise NotDurable(
+                f"after {patience:g} s the bucket does not show what the sandbox holds: {some(found)}. The files are "
+                "still in the workspace; send again when the store has caught up, or park() to try again.",
+                reason="differs",
+            )
+        time.sleep(PAUSE_SECONDS[min(attempt, len(PAUSE_SECONDS) - 1)])
+        attempt += 1
+
+
+def differences(manifest: Manifest, listing: Listing, same: Same) -> list[Difference]:
+    """Return the paths on which both sides differ, sorted."""
+    found = []
+    for path, entry in manifest.entries.items():
+        info = listing.objects.get(path)
+        if info is None:
+            found.append(Difference(path, "not in the bucket"))
+        elif (entry.kind == "directory") != (info.kind == "directory"):
+            found.append(Difference(path, "a directory on one side only"))
+        elif entry.kind != "directory" and not same(entry, info):
+            found.append(Difference(path, "another content in the bucket"))
+    extra = listing.objects.keys() - manifest.entries.keys()
+    found += [Difference(path, "in the bucket alone") for path in extra]
+    return sorted(found, key=lambda one: one.path)
+
+
+def some(differences: list[Difference]) -> str:
+    """Name the first few."""
+    more = f" and {len(differences) - SHOWN:,} more" if len(differences) > SHOWN else ""
+    return ", ".join(map(str, differences[:SHOWN])) + more
+
+
+def _check_whole(manifest: Manifest) -> None:
+    if manifest.truncated:
+        raise NotDurable("the workspace holds more files than are looked at (1,000,000).", reason="name")
+    if unreadable := [entry.path for entry in manifest.entries.values() if entry.kind == "file" and not entry.md5]:
+        raise NotDurable(f"{len(unreadable)} files cannot be read, the first {unreadable[0]!r:.120}.", reason="disk")

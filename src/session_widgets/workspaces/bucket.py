@@ -1,0 +1,301 @@
+"""The objects of one session: one file is one key below `prefix`, and nothing beside it is ever touched.
+
+Keys that cannot be the path of a file (an empty name, "." or "..", NUL, a file that is also a folder) are left alone:
+they are listed apart, never fetched, and removed only with the whole prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, Any, Literal
+
+from session_widgets.errors import NotFound, WorkspaceError
+from session_widgets.manifest import CACHES
+from session_widgets.workspaces.connect import explain
+
+BATCH = 1000
+SINGLE_PUT = 512 << 20
+"""Larger files go up in parts; their ETag is then no MD5."""
+WIPE_ROUNDS = 5
+TORN = frozenset({"BadDigest", "InvalidDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"})
+
+
+class Changed(Exception):
+    """The object is not what the condition said."""
+
+
+class Torn(Exception):
+    """What was sent is not what was announced: the file changed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object; of a directory marker the path has no slash at its end."""
+
+    path: str
+    kind: Literal["file", "directory"]
+    size: int
+    etag: str
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of a session by path, and the keys that are no paths."""
+
+    objects: dict[str, ObjectInfo] = field(default_factory=dict)
+    strange: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of one folder; `token` asks for the next, None ends."""
+
+    folders: tuple[str, ...]
+    files: tuple[ObjectInfo, ...]
+    token: str | None
+
+
+class Prefix:
+    """The objects below one prefix of a bucket. Thread-safe; every failure is a `WorkspaceError`.
+
+    Args:
+        client: boto3's S3 client.
+        prefix: ends in "/".
+    """
+
+    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
+        self.client = client
+        self.bucket = bucket
+        self.prefix = prefix
+
+    def listing(self) -> Listing:
+        """Return everything, in pages of 1,000; markers of folders that hold something are left out."""
+        found: dict[str, ObjectInfo] = {}
+        strange: list[str] = []
+        token: dict[str, str] = {}
+        while True:
+            with self._explained():
+                page = self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, **token)
+            for row in page.get("Contents", ()):
+                self._sort_in(row, found, strange)
+            if not page.get("IsTruncated"):
+                break
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+        return _untangled(found, strange)
+
+    def page(self, folder: str = "", *, token: str | None = None, limit: int = BATCH) -> Page:
+        """Return one page of a folder (a path, "" for the top): what lies directly in it."""
+        start = f"{self.prefix}{folder}/" if folder else self.prefix
+        more = {"ContinuationToken": token} if token else {}
+        with self._explained():
+            answer = self.client.list_objects_v2(
+                Bucket=self.bucket, Prefix=start, Delimiter="/", MaxKeys=min(limit, BATCH), **more
+            )
+        folders = (row["Prefix"][len(self.prefix) : -1] for row in answer.get("CommonPrefixes", ()))
+        found: dict[str, ObjectInfo] = {}
+        for row in answer.get("Contents", ()):
+            if row["Key"] != start:
+                self._sort_in(row, found, [])
+        files = tuple(info for info in found.values() if info.kind == "file")
+        here = {info.path for info in found.values() if info.kind == "directory"}
+        here |= {path for path in folders if _is_path(path)}
+        return Page(tuple(sorted(here)), files, answer.get("NextContinuationToken"))
+
+    def head(self, path: str) -> ObjectInfo | None:
+        """Return one object, None if there is none of exactly this name."""
+        with self._explained():
+            try:
+                row = self.client.head_object(Bucket=self.bucket, Key=self.prefix + path)
+            except self.client.exceptions.ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+        return ObjectInfo(path, "file", row["ContentLength"], row["ETag"].strip('"'), row["LastModified"])
+
+    def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of an object: `length` from `offset`, fewer at its end."""
+        if length == 0:
+            return b""
+        ranged = {} if not offset and length is None else {"Range": _range(offset, length)}
+        with self._explained():
+            try:
+                answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path, **ranged)
+            except self.client.exceptions.ClientError as error:
+                if _status(error) == 416:
+                    return b""
+                raise
+            data: bytes = answer["Body"].read()
+            return data
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[tuple[IO[bytes], ObjectInfo, dict[str, str]]]:
+        """Open an object: its stream, what it is, and the metadata it carries."""
+        with self._explained():
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
+            info = ObjectInfo(path, "file", answer["ContentLength"], answer["ETag"].strip('"'), answer["LastModified"])
+            with answer["Body"] as body:
+                yield body, info, answer.get("Metadata") or {}
+
+    def put(
+        self,
+        path: str,
+        body: bytes | IO[bytes],
+        size: int,
+        *,
+        metadata: dict[str, str],
+        md5: str = "",
+        if_match: str | None,
+    ) -> str:
+        """Store an object and return its ETag.
+
+        Args:
+            path: ends in "/" for the marker of a directory.
+            body: bytes, or a file open for reading.
+            size: number of bytes.
+            metadata: kept with it.
+            md5: hexadecimal; the store refuses a body that does not have it.
+            if_match: the ETag that the object must have, "" that there must be none, None whatever is there.
+
+        Raises:
+            Changed: the object is another one than `if_match` says.
+        """
+        condition = {} if if_match is None else {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"}
+        place = {"Bucket": self.bucket, "Key": self.prefix + path}
+        with self._explained():
+            try:
+                if size > SINGLE_PUT:
+                    self.client.upload_fileobj(body, **place, ExtraArgs={"Metadata": metadata})
+                    return str(self.client.head_object(**place)["ETag"]).strip('"')
+                checked = {"ContentMD5": _base64(md5)} if md5 else {}
+                answer = self.client.put_object(**place, Body=body, Metadata=metadata, **checked, **condition)
+            except self.client.exceptions.ClientError as error:
+                if _status(error) in {409, 412}:
+                    raise Changed(path) from error
+                if error.response.get("Error", {}).get("Code") in TORN:
+                    raise Torn(path) from error
+                raise
+        return str(answer["ETag"]).strip('"')
+
+    def delete(self, path: str, *, if_match: str | None = None) -> None:
+        """Delete exactly this object; fine if there is none. Raises `Changed` if it is not `if_match`."""
+        condition = {} if if_match is None else {"IfMatch": if_match}
+        with self._explained():
+            try:
+                self.client.delete_object(Bucket=self.bucket, Key=self.prefix + path, **condition)
+            except self.client.exceptions.ClientError as error:
+                if _status(error) == 412:
+                    raise Changed(path) from error
+                if _status(error) != 404:
+                    raise
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object inside the store, with its metadata."""
+        origin = {"Bucket": self.bucket, "Key": self.prefix + source}
+        with self._explained():
+            self.client.copy(origin, self.bucket, self.prefix + target)
+
+    def delete_folder(self, folder: str) -> None:
+        """Delete everything below a folder, and its marker; "" is everything. Raises unless it is empty afterwards."""
+        start = f"{self.prefix}{folder}/" if folder else self.prefix
+        for _ in range(WIPE_ROUNDS):
+            keys = list(self._keys(start))
+            if not keys:
+                return
+            for first in range(0, len(keys), BATCH):
+                self._delete_batch(keys[first : first + BATCH])
+        raise WorkspaceError(
+            f"s3://{self.bucket}/{start} still holds objects after {WIPE_ROUNDS} rounds of deleting: somebody writes "
+            "there. Stop the writer and delete again.",
+            reason="differs",
+        )
+
+    def abort_uploads(self) -> None:
+        """Drop what killed uploads have left behind."""
+        with self._explained():
+            page = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix)
+            for upload in page.get("Uploads", ()):
+                self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+    def _keys(self, start: str) -> Iterator[str]:
+        with self._explained():
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start):
+                yield from (row["Key"] for row in page.get("Contents", ()))
+
+    def _delete_batch(self, keys: Sequence[str]) -> None:
+        wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        with self._explained():
+            errors = self.client.delete_objects(Bucket=self.bucket, Delete=wanted).get("Errors") or ()
+        if errors:
+            first = errors[0]
+            raise WorkspaceError(
+                f"the object store refused to delete {len(errors)} of {len(keys)} objects, the first "
+                f"{first.get('Key')!r:.200}: {first.get('Code')} {first.get('Message')!s:.200}. Nothing else was lost; "
+                "delete again when it is allowed.",
+                reason="refused",
+            )
+
+    def _sort_in(self, row: Any, found: dict[str, ObjectInfo], strange: list[str]) -> None:
+        path = row["Key"][len(self.prefix) :]
+        kind: Literal["file", "directory"] = "directory" if path.endswith("/") else "file"
+        path = path.removesuffix("/")
+        if not path:
+            return  # the marker of the session itself
+        if not _is_path(path):
+            strange.append(path)
+        elif not CACHES.intersection(path.split("/")):
+            found[path] = ObjectInfo(path, kind, row["Size"], row["ETag"].strip('"'), row["LastModified"])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            if _status(error) == 404 and error.response.get("Error", {}).get("Code") not in {"NoSuchBucket"}:
+                raise NotFound(f"no such file in s3://{self.bucket}/{self.prefix}") from error
+            raise explain(error, self.bucket) from error
+        except BotoCoreError as error:
+            raise explain(error, self.bucket) from error
+
+
+def _untangled(found: dict[str, ObjectInfo], strange: Iterable[str]) -> Listing:
+    """Leave out markers of folders that hold something, and what lies below a key that is a file."""
+    parents: set[str] = set()
+    for path in found:
+        while path := path.rpartition("/")[0]:
+            if path in parents:
+                break
+            parents.add(path)
+    files = {path for path, info in found.items() if info.kind == "file"}
+    both = files & parents
+    objects, tangled = {}, list(strange)
+    for path, info in found.items():
+        if both and any(path.startswith(f"{one}/") for one in both):
+            tangled.append(path)
+        elif info.kind == "file" or path not in parents:
+            objects[path] = info
+    return Listing(objects, tuple(tangled))
+
+
+def _is_path(path: str) -> bool:
+    return "\0" not in path and "\\" not in path and not {"", ".", ".."}.intersection(path.split("/"))
+
+
+def _range(offset: int, length: int | None) -> str:
+    return f"bytes={offset}-{'' if length is None else offset + length - 1}"
+
+
+def _status(error: Any) -> int | None:
+    status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+def _base64(md5: str) -> str:
+    from base64 import b64encode
+
+    return b64encode(bytes.fromhex(md5)).decode()

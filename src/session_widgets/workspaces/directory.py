@@ -1,0 +1,141 @@
+"""Changing a directory that hostile programs change too: no write ever goes through a link."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Protocol
+from uuid import uuid4
+
+from session_widgets.tree import TEMPORARY
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+CHUNK = 1 << 20
+
+
+class Readable(Protocol):
+    """What bytes come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+
+
+class Occupied(Exception):
+    """Something is in the way that must not be replaced: a folder that holds files, or a file where one is needed."""
+
+
+class Directory:
+    """A directory of this machine, held open."""
+
+    def __init__(self, root: Path) -> None:
+        self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.fd)
+
+    def __enter__(self) -> Directory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, path: str, body: Readable, mode: int, mtime: float | None) -> None:
+        """Put a file in place, atomically, making its parents."""
+        with self._parent(path, make=True) as (parent, name):
+            partial = f"{TEMPORARY}{uuid4().hex}"
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=parent)
+            try:
+                with os.fdopen(handle, "wb") as target:
+                    while piece := body.read(CHUNK):
+                        target.write(piece)
+                    target.flush()
+                    os.fchmod(target.fileno(), mode & 0o777)
+                    if mtime is not None:
+                        os.utime(target.fileno(), (mtime, mtime))
+                _replace(partial, name, parent)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(partial, dir_fd=parent)
+                raise
+
+    def link(self, path: str, target: bytes) -> None:
+        """Put a symbolic link in place, making its parents."""
+        with self._parent(path, make=True) as (parent, name):
+            partial = f"{TEMPORARY}{uuid4().hex}"
+            os.symlink(target, os.fsencode(partial), dir_fd=parent)
+            try:
+                _replace(partial, name, parent)
+            except BaseException:
+                os.unlink(partial, dir_fd=parent)
+                raise
+
+    def make(self, path: str) -> None:
+        """Make a directory and its parents."""
+        with self._parent(f"{path}/.", make=True):
+            return
+
+    def remove(self, path: str) -> None:
+        """Remove a file, a link, or an empty directory; fine if it is gone."""
+        try:
+            with self._parent(path) as (parent, name):
+                if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                    os.rmdir(name, dir_fd=parent)
+                else:
+                    os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Occupied(path) from error
+
+    def stat(self, path: str) -> os.stat_result:
+        """Look at an entry itself."""
+        with self._parent(path) as (parent, name):
+            return os.stat(name, dir_fd=parent, follow_symlinks=False)
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open a file for reading."""
+        return os.fdopen(self.descriptor(path), "rb")
+
+    def descriptor(self, path: str) -> int:
+        """Open an entry for reading, "" for the directory itself; the caller closes it."""
+        with self._parent(path) as (parent, name):
+            return os.open(name or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
+
+    def read_link(self, path: str) -> bytes:
+        """Return where a link points."""
+        with self._parent(path) as (parent, name):
+            return os.readlink(os.fsencode(name), dir_fd=parent)
+
+    @contextmanager
+    def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        *folders, name = path.split("/")
+        directory = os.dup(self.fd)
+        try:
+            for folder in folders:
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(folder, 0o755, dir_fd=directory)
+                try:
+                    below = os.open(folder, _FOLDER, dir_fd=directory)
+                except NotADirectoryError as error:
+                    raise Occupied(path) from error
+                os.close(directory)
+                directory = below
+            yield directory, name
+        finally:
+            os.close(directory)
+
+
+def _replace(partial: str, name: str, parent: int) -> None:
+    try:
+        os.rename(partial, name, src_dir_fd=parent, dst_dir_fd=parent)
+    except IsADirectoryError:
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except OSError as error:
+            raise Occupied(name) from error
+        os.rename(partial, name, src_dir_fd=parent, dst_dir_fd=parent)

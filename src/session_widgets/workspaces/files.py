@@ -1,0 +1,184 @@
+"""The files of a session straight from its bucket: no sandbox has to live for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from session_widgets.errors import BadPath, LimitExceeded, NotFound, WorkspaceTaken
+from session_widgets.model import FileInfo
+from session_widgets.workspaces.bucket import ObjectInfo
+from session_widgets.workspaces.objects import Objects
+
+MAX_READ = 256 << 20
+CHUNK = 1 << 20
+PLAIN = {"mode": "33188"}
+
+
+class ObjectFiles:
+    """What `RunnerClient` does for a living sandbox; a link shows as the text of its target."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    async def stat(self, path: str) -> FileInfo:
+        """Return one entry."""
+        return await asyncio.to_thread(self._stat, path)
+
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of a file; fewer than `length` at its end. At most `MAX_READ` at once."""
+        if length is None:
+            size = (await self.stat(path)).size - offset
+            if size > MAX_READ:
+                raise LimitExceeded(
+                    f"{path!r} has {size:,} bytes; one read gives {MAX_READ:,} at most. Pass length= or use download()."
+                )
+        return await asyncio.to_thread(self._read, path, offset, length)
+
+    async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None:
+        """Replace or make a file."""
+        body = data if isinstance(data, bytes) else b"".join([piece async for piece in data])
+        await asyncio.to_thread(self._write, path, body)
+
+    async def upload(self, local: Path, path: str) -> None:
+        """Copy a file of this machine into the workspace."""
+        await asyncio.to_thread(self._upload, local, path)
+
+    async def download(self, path: str, local: Path) -> None:
+        """Copy a file to this machine, in pieces; `local` appears only when it is whole."""
+        await asyncio.to_thread(self._download, path, local)
+
+    async def mkdir(self, path: str) -> None:
+        """Make a folder; one that exists is left alone."""
+        await asyncio.to_thread(self._mkdir, path)
+
+    async def move(self, source: str, target: str) -> None:
+        """Rename a file or folder; `BadPath` if the target exists."""
+        await asyncio.to_thread(self._move, source, target)
+
+    async def delete(self, path: str, *, recursive: bool = False) -> None:
+        """Remove exactly this file, or this folder: one that is not empty only if `recursive`."""
+        await asyncio.to_thread(self._delete, path, recursive)
+
+    def _list(self, path: str, recursive: bool) -> list[FileInfo]:
+        found = self._below(path) if recursive else self._directly_in(path)
+        if path and not found and not self._is_folder(path):
+            raise BadPath(f"{path!r} is a file, not a folder.") if self._head(path) else NotFound(f"no folder {path!r}")
+        if recursive:
+            return sorted(found, key=lambda info: info.path)
+        return sorted(found, key=lambda info: (info.type != "directory", info.name))
+
+    def _below(self, path: str) -> list[FileInfo]:
+        start = f"{path}/" if path else ""
+        infos = [_file(i) for i in self._objects.prefix.listing().objects.values() if i.path.startswith(start)]
+        folders = {
+            folder for info in infos for folder in _parents(info.path) if folder.startswith(start) and folder != path
+        }
+        known = {info.path for info in infos}
+        return infos + [_folder(folder) for folder in folders - known]
+
+    def _directly_in(self, path: str) -> list[FileInfo]:
+        found: list[FileInfo] = []
+        token = None
+        while True:
+            page = self._objects.prefix.page(path, token=token)
+            found += [_folder(folder) for folder in page.folders]
+            found += [_file(info) for info in page.files]
+            token = page.token
+            if token is None:
+                return found
+
+    def _stat(self, path: str) -> FileInfo:
+        info = self._head(path) if path else None
+        if info is not None:
+            return _file(info)
+        if not path or self._is_folder(path):
+            return _folder(path)
+        raise NotFound(f"no such file: {path!r}")
+
+    def _head(self, path: str) -> ObjectInfo | None:
+        return self._objects.prefix.head(path)
+
+    def _is_folder(self, path: str) -> bool:
+        page = self._objects.prefix.page(path, limit=1)
+        return bool(page.files or page.folders or page.token) or self._head(f"{path}/") is not None
+
+    def _read(self, path: str, offset: int, length: int | None) -> bytes:
+        return self._objects.prefix.get(path, offset, length)
+
+    def _write(self, path: str, data: bytes) -> None:
+        self._check_writer()
+        self._objects.prefix.put(path, data, len(data), metadata=PLAIN, if_match=None)
+
+    def _upload(self, local: Path, path: str) -> None:
+        self._check_writer()
+        with local.open("rb") as body:
+            size = local.stat().st_size
+            self._objects.prefix.put(path, body, size, metadata=PLAIN, if_match=None)
+
+    def _download(self, path: str, local: Path) -> None:
+        partial = local.with_name(f".{local.name}.partial")
+        try:
+            with self._objects.prefix.reading(path) as (body, _, _), partial.open("wb") as target:
+                while piece := body.read(CHUNK):
+                    target.write(piece)
+            partial.replace(local)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _mkdir(self, path: str) -> None:
+        self._check_writer()
+        if self._head(path) is not None:
+            raise BadPath(f"{path!r} is a file.")
+        if not self._is_folder(path):
+            self._objects.prefix.put(f"{path}/", b"", 0, metadata={"mode": "16877"}, if_match=None)
+
+    def _move(self, source: str, target: str) -> None:
+        self._check_writer()
+        if self._head(target) is not None or self._is_folder(target):
+            raise BadPath(f"{target!r} exists already.")
+        prefix = self._objects.prefix
+        sources = [source] if self._head(source) else [i.path for i in self._below(source) if i.type == "file"]
+        if not sources:
+            raise NotFound(f"no such file: {source!r}")
+        for path in sources:
+            prefix.copy(path, target + path[len(source) :])
+        for path in sources:
+            prefix.delete(path)
+
+    def _delete(self, path: str, recursive: bool) -> None:
+        self._check_writer()
+        prefix = self._objects.prefix
+        if prefix.head(path) is not None:
+            prefix.delete(path)
+            return
+        if not self._is_folder(path):
+            raise NotFound(f"no such file: {path!r}")
+        page = prefix.page(path, limit=2)
+        if (page.files or page.folders) and not recursive:
+            raise BadPath(f"{path!r} is not empty. Pass recursive=True to remove it with all it holds.")
+        prefix.delete_folder(path)
+
+    def _check_writer(self) -> None:
+        """Refuse to write under the hands of another installation."""
+        held = self._objects.lease.read()
+        if held is not None and not self._objects.lease.is_mine(held):
+            raise WorkspaceTaken(f"{self._objects.location} is worked on by {held.holder}; write when it is parked.")
+
+    async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]:
+        """Return the entries of a folder: folders first, then by name; by path when `recursive`."""
+        return await asyncio.to_thread(self._list, path, recursive)
+
+
+def _file(info: ObjectInfo) -> FileInfo:
+    return FileInfo(info.path, info.path.rpartition("/")[2], info.kind, info.size, info.modified)
+
+
+def _folder(path: str) -> FileInfo:
+    return FileInfo(path, path.rpartition("/")[2], "directory", 0, None)
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]

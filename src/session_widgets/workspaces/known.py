@@ -1,0 +1,33 @@
+"""What both sides were last known to have in common: without it nobody can tell an edit from a deletion."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from session_widgets.daemon import read_json, write_private
+from session_widgets.manifest import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An entry as it was when both sides had it, and the ETag of its object."""
+
+    entry: Entry
+    etag: str
+
+
+def signature(entry: Entry | None) -> tuple[str, str, int] | None:
+    """Return what makes two entries the same to a person: kind, content, and whether it can be run."""
+    return None if entry is None else (entry.kind, entry.md5, entry.mode if entry.kind == "file" else 0)
+
+
+def load(file: Path) -> dict[str, Known]:
+    """Read what `save` wrote; nothing is known where there is nothing."""
+    rows = (read_json(file) or {}).get("known", ())
+    return {row[0]: Known(Entry(*row[:-1]), row[-1]) for row in rows}
+
+
+def save(file: Path, known: dict[str, Known]) -> None:
+    """Write it down, atomically."""
+    write_private(file, {"known": [[*astuple(one.entry), one.etag] for one in known.values()]})

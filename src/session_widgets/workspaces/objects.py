@@ -1,0 +1,92 @@
+"""What every workspace in a bucket has in common: its place, its lease, and the connection, made on first use."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from uuid import uuid4
+
+from session_widgets.errors import BadValue
+from session_widgets.workspaces.bucket import Prefix
+from session_widgets.workspaces.connect import Connection, connect
+from session_widgets.workspaces.contract import Progress
+from session_widgets.workspaces.lease import Lease
+
+SCHEME = "s3://"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_SEGMENT = re.compile(r"[A-Za-z0-9!_.*'()=+@ -]{1,255}")
+
+
+@dataclass(frozen=True)
+class Objects:
+    """A session's place in a bucket: "s3://bucket/prefix/session".
+
+    Attributes:
+        home: the data directory of this installation.
+        folder: the prefix that holds the sessions, without "/" at its ends; may be empty.
+    """
+
+    home: Path
+    session_id: str
+    bucket: str
+    folder: str
+
+    @classmethod
+    def place(cls, home: Path, session_id: str, url: str) -> Objects:
+        """Read "s3://bucket/prefix", the folder in which the session gets its own."""
+        bucket, _, folder = url.removeprefix(SCHEME).partition("/")
+        folder = folder.strip("/")
+        good = _BUCKET.fullmatch(bucket) and all(_is_segment(part) for part in folder.split("/") if folder)
+        if not url.startswith(SCHEME) or not good:
+            raise BadValue(
+                f"a workspace in a bucket reads 's3://bucket/prefix', such as 's3://lab/sessions'; got {url!r:.200}."
+            )
+        return cls(home, session_id, bucket, folder)
+
+    @property
+    def location(self) -> str:
+        """Where the session's files are: "s3://bucket/prefix/session"."""
+        return f"{SCHEME}{self.bucket}/{self._folder}{self.session_id}"
+
+    @property
+    def _folder(self) -> str:
+        return f"{self.folder}/" if self.folder else ""
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The way to the bucket."""
+        return connect(self.bucket, self.home)
+
+    def reach(self, progress: Progress) -> None:
+        """Make sure of the store: the embedded one is started if it does not run."""
+        if self.connection.embedded is not None:
+            self.connection.embedded.start(progress)
+
+    @cached_property
+    def prefix(self) -> Prefix:
+        """The session's own objects."""
+        return Prefix(self.connection.client, self.bucket, f"{self._folder}{self.session_id}/")
+
+    @cached_property
+    def lease(self) -> Lease:
+        """The right to write them."""
+        siblings = Prefix(self.connection.client, self.bucket, self._folder)
+        return Lease(siblings, self.session_id, installation(self.home))
+
+
+def installation(home: Path) -> str:
+    """Return the name of this data directory, chosen when it is first needed."""
+    file = home / "installation"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with file.open("x") as new:
+            new.write(uuid4().hex)
+    except FileExistsError:
+        pass
+    return file.read_text().strip()
+
+
+def _is_segment(part: str) -> bool:
+    return part not in {"", ".", ".."} and bool(_SEGMENT.fullmatch(part))

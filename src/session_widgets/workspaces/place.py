@@ -1,0 +1,49 @@
+"""Which workspace a session has, from what the user said or from what the store remembers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from session_widgets.errors import BadValue
+from session_widgets.workspaces.contract import Workspace
+from session_widgets.workspaces.local import LocalWorkspace
+from session_widgets.workspaces.objects import SCHEME, Objects
+from session_widgets.workspaces.sync import SyncWorkspace
+
+DRIVERS = ("s3fs", "weed", "geesefs")
+ATTACHMENTS = ("sync", *(f"fuse:{driver}" for driver in DRIVERS))
+
+
+def place(home: Path, session_id: str, given: str | Path | None, attachment: str | None = None) -> Workspace:
+    """Return the workspace of a session; nothing is made, mounted or asked for yet.
+
+    Args:
+        home: the data directory of this installation.
+        session_id: checked already.
+        given: an existing directory, "s3://bucket/prefix", or None for a directory of the session's own.
+        attachment: of a bucket: "sync" (the default), "fuse:s3fs", "fuse:weed" or "fuse:geesefs".
+
+    Raises:
+        BadValue: one of them is not possible.
+    """
+    in_bucket = isinstance(given, str) and given.startswith(SCHEME)
+    known = ATTACHMENTS if in_bucket else ("directory",)
+    if attachment is not None and attachment not in known:
+        where = "a workspace in a bucket" if in_bucket else "a directory"
+        raise BadValue(f"attachment of {where} must be one of {', '.join(map(repr, known))}; got {attachment!r:.80}.")
+    if not in_bucket:
+        return LocalWorkspace.place(home, session_id, given)
+    objects = Objects.place(home, session_id, str(given))
+    if attachment is None or attachment == "sync":
+        return SyncWorkspace(objects)
+    from session_widgets.workspaces.mounted import MountedWorkspace
+
+    return MountedWorkspace(objects, attachment.removeprefix("fuse:"))
+
+
+def remembered(home: Path, session_id: str, location: str, attachment: str) -> Workspace:
+    """Return the workspace that the store remembers for a session."""
+    if location.startswith(SCHEME):
+        return place(home, session_id, location.removesuffix(session_id), attachment)
+    managed = LocalWorkspace.place(home, session_id, None)
+    return managed if location == managed.location else LocalWorkspace.place(home, session_id, location)
