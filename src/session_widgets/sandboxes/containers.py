@@ -1,0 +1,303 @@
+"""The containers of one installation: made, started, stopped, found, removed. Everything here blocks.
+
+`home/<id>/` is one container's record. Its own files are the kernel's alone; `run/` holds the runner's configuration
+and is bound read-only, `state/` holds the journals and is bound writable. The agent can therefore write nothing that
+the kernel trusts, and the journals outlive the container.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import orjson
+
+from session_widgets.daemon import locked, read_json, write_private
+from session_widgets.errors import SandboxError, SandboxGone
+from session_widgets.model import SandboxRef
+from session_widgets.sandboxes.contract import SandboxInfo, SandboxSpec
+from session_widgets.sandboxes.docker_engine import engine
+from session_widgets.sandboxes.images import Progress, ensure_image
+from session_widgets.sandboxes.ownership import Account, container_account, hand_over
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+PROVIDER = "docker"
+ROOT = "/workspace"
+RUN = "/run/session-widgets"
+STATE = "/var/lib/session-widgets"
+PORT = 2468
+START_SECONDS = 30
+STOP_SECONDS = 5
+LOG_LINES = 20
+FACTS = ("session", "owner", "created")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one container may use."""
+
+    memory: int = 4 << 30
+    cpus: float = 2
+    processes: int = 512
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where the runner of a container answers."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+class Containers:
+    """Keeps its records in `home`, and labels every container with the id that it finds there."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def image(self, progress: Progress, cancelled: Event) -> str:
+        """Return the image for a new container, made if it is missing."""
+        self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
+        with engine() as docker:
+            return ensure_image(docker, self._home / "image.lock", progress, cancelled)
+
+    def make(self, id: str, spec: SandboxSpec, image: str) -> None:
+        """Record and create a container; it does not run yet."""
+        from docker.types import LogConfig
+
+        place = self._home / id
+        place.mkdir(parents=True, mode=0o700)
+        created = datetime.now(UTC).isoformat()
+        with engine() as docker:
+            about = docker.info()
+            account = container_account(rootless="name=rootless" in about.get("SecurityOptions", ()))
+            made = {
+                "session": spec.session_id,
+                "owner": spec.owner,
+                "created": created,
+                "workspace": spec.workspace,
+                "image": image,
+                "account": [account.uid, account.gid, account.inside],
+                "config": {
+                    "root": ROOT,
+                    "state": STATE,
+                    "host": "0.0.0.0",  # noqa: S104 - of the container; published on loopback alone
+                    "port": PORT,
+                    "idle_seconds": spec.idle_seconds,
+                    "agents": spec.agents,
+                },
+            }
+            write_private(place / "sandbox.json", made)
+            (place / "run").mkdir(mode=0o711)
+            (place / "state").mkdir(mode=0o700)
+            hand_over(place / "state", account)
+            Path(spec.workspace).mkdir(parents=True, exist_ok=True)
+            hand_over(Path(spec.workspace), account)
+            docker.containers.create(
+                image,
+                name=_name(id),
+                hostname="sandbox",
+                user=account.inside,
+                environment=dict(spec.env),
+                labels=self._labels(id, spec, created),
+                volumes={
+                    spec.workspace: {"bind": ROOT, "mode": "rw"},
+                    str(place / "run"): {"bind": RUN, "mode": "ro"},
+                    str(place / "state"): {"bind": STATE, "mode": "rw"},
+                },
+                ports={f"{PORT}/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]  # None: any free one
+                mem_limit=LIMITS.memory,
+                memswap_limit=LIMITS.memory,
+                nano_cpus=int(min(LIMITS.cpus, about["NCPU"]) * 1e9),
+                pids_limit=LIMITS.processes,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                log_config=LogConfig(type="json-file", config={"max-size": "1m", "max-file": "2"}),
+            )
+
+    def start_if_stopped(self, id: str) -> Running:
+        """Return where the runner answers, after starting the container if it does not run."""
+        with self._locked(id) as place, engine() as docker:
+            made = read_json(place / "sandbox.json")
+            container = _find(docker, id)
+            if made is None or container is None:
+                raise SandboxGone(f"the container of sandbox 'docker:{id}' no longer exists.")
+            if container.status == "paused":
+                container.unpause()
+            elif container.status != "running":
+                self._start(place, container, made)
+            config = read_json(place / "run" / "config.json")
+            port = _host_port(container)
+            if config is None or port is None:
+                raise SandboxError(f"the records of sandbox 'docker:{id}' are incomplete; park it and try again.")
+            return Running(f"http://127.0.0.1:{port}", config["token"])
+
+    def stop(self, id: str) -> None:
+        """TERM lets the runner end in order; KILL follows."""
+        if not (self._home / id).exists():
+            return
+        with self._locked(id), engine() as docker:
+            if container := _find(docker, id):
+                container.stop(timeout=STOP_SECONDS)
+
+    def remove(self, id: str) -> bool:
+        """Remove the container, and the record once it is gone; False if there was no container."""
+        place = self._home / id
+        with engine() as docker:
+            if not place.exists():
+                return _remove(docker, id)
+            with self._locked(id):  # or somebody could start it half removed
+                removed = _remove(docker, id)
+                (place / "sandbox.json").unlink(missing_ok=True)
+                shutil.rmtree(place, ignore_errors=True)
+                return removed
+
+    def list(self) -> list[SandboxInfo]:
+        """Return what is recorded, and containers of this installation without a record."""
+        with engine() as docker:
+            found = docker.containers.list(
+                all=True, ignore_removed=True, filters={"label": f"session_widgets.home={self._id()}"}
+            )
+        containers = {container.labels["session_widgets.id"]: container for container in found}
+        infos = []
+        for file in sorted(self._home.glob("*/sandbox.json")):
+            container = containers.pop(file.parent.name, None)
+            if made := read_json(file):
+                running = container is not None and container.status == "running"
+                infos.append(_info(file.parent.name, made["session"], made["owner"], made["created"], running))
+        for id, container in sorted(containers.items()):
+            session, owner, created = (container.labels[f"session_widgets.{fact}"] for fact in FACTS)
+            infos.append(_info(id, session, owner, created, container.status == "running"))
+        return infos
+
+    def _id(self) -> str:
+        """Return what tells this installation's containers from those of others on the same engine."""
+        self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
+        file = self._home / "installation"
+        if not file.exists():
+            partial = self._home / f"installation.{uuid4().hex}"
+            partial.write_text(uuid4().hex)
+            with suppress(FileExistsError):
+                os.link(partial, file)
+            partial.unlink()
+        return file.read_text()
+
+    def _labels(self, id: str, spec: SandboxSpec, created: str) -> dict[str, str]:
+        facts = {"home": self._id(), "id": id, "session": spec.session_id, "owner": spec.owner, "created": created}
+        return {"session_widgets": "1"} | {f"session_widgets.{name}": fact for name, fact in facts.items()}
+
+    @contextmanager
+    def _locked(self, id: str) -> Iterator[Path]:
+        """Let one process at a time start or stop this container."""
+        place = self._home / id
+        try:
+            with locked(place):
+                yield place
+        except FileNotFoundError as error:
+            if place.exists():
+                raise
+            raise SandboxGone(f"sandbox 'docker:{id}' no longer exists on this machine.") from error
+
+    def _start(self, place: Path, container: Container, made: dict[str, Any]) -> None:
+        account = Account(*made["account"])
+        Path(made["workspace"]).mkdir(parents=True, exist_ok=True)
+        hand_over(Path(made["workspace"]), account)
+        nonce = secrets.token_hex(16)
+        config = place / "run" / "config.json"
+        write_private(config, made["config"] | {"token": secrets.token_urlsafe(32), "nonce": nonce})
+        hand_over(config, account)
+        container.start()
+        _wait_ready(container, place / "state" / "ready.json", nonce)
+        container.reload()
+
+
+def _wait_ready(container: Container, ready: Path, nonce: str) -> None:
+    """Wait until the runner that was started with `nonce` says that it listens."""
+    deadline = time.monotonic() + START_SECONDS
+    look = 0.0
+    while _nonce(ready) != nonce:
+        if (now := time.monotonic()) > look:
+            container.reload()
+            look = now + 0.25
+            if container.status in {"exited", "dead"} or now > deadline:
+                log = container.logs(tail=LOG_LINES).decode(errors="replace").strip()
+                raise SandboxError(
+                    f"the runner in container {container.name} did not answer within {START_SECONDS} s (it is "
+                    f"{container.status}). Its log ends:\n{log}"
+                )
+        time.sleep(0.005)
+
+
+def _name(id: str) -> str:
+    return f"session-widgets-{id}"
+
+
+def _find(docker: DockerClient, id: str) -> Container | None:
+    from docker.errors import NotFound
+
+    try:
+        return docker.containers.get(_name(id))
+    except NotFound:
+        return None
+
+
+def _remove(docker: DockerClient, id: str) -> bool:
+    from docker.errors import NotFound
+
+    container = _find(docker, id)
+    if container is None:
+        return False
+    try:
+        container.remove(force=True, v=True)
+    except NotFound:
+        return False
+    return True
+
+
+def _host_port(container: Container) -> int | None:
+    published = container.ports.get(f"{PORT}/tcp")
+    return int(published[0]["HostPort"]) if published else None
+
+
+def _nonce(ready: Path) -> str | None:
+    """Read a file that the agent may have made: no link, no pipe, nothing large."""
+    try:
+        handle = os.open(ready, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        return str(orjson.loads(os.read(handle, 4096))["nonce"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    finally:
+        os.close(handle)
+
+
+def _info(id: str, session: str, owner: str, created: str, running: bool) -> SandboxInfo:
+    return SandboxInfo(
+        ref=SandboxRef(PROVIDER, id),
+        session_id=session,
+        owner=owner,
+        running=running,
+        created_at=datetime.fromisoformat(created),
+        expires_at=None,
+    )

@@ -1,0 +1,103 @@
+"""The Docker engine of this machine: found, spoken to, and its errors in our words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from session_widgets.errors import MissingDependency, SandboxError, SandboxGone, SandboxQuota, TransportError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+TIMEOUT = 60
+
+
+def check_sdk() -> None:
+    """Raise `MissingDependency` where the package `docker` is not installed; nothing is imported yet."""
+    if find_spec("docker") is None:
+        raise MissingDependency("sandbox='docker' needs the package 'docker': pip install 'session-widgets[docker]'")
+
+
+@contextmanager
+def engine() -> Iterator[DockerClient]:
+    """Speak to the engine; nothing that the SDK raises gets out.
+
+    Raises:
+        MissingDependency: the package `docker` is not installed.
+        SandboxError: Docker is not installed, does not run, may not be used, or refused; the message says which.
+        SandboxGone: what was asked for does not exist.
+        SandboxQuota: a disk is full.
+        TransportError: the connection broke.
+    """
+    check_sdk()
+    import docker
+    from docker.errors import APIError, DockerException, NotFound
+    from requests.exceptions import RequestException  # noqa: TID251 - what the SDK speaks with
+    from urllib3.exceptions import HTTPError
+
+    path = _socket_path()
+    _check(path)
+    try:
+        client = docker.DockerClient(base_url=f"unix://{path}", timeout=TIMEOUT)
+        try:
+            yield client
+        finally:
+            client.close()
+    except NotFound as error:
+        raise SandboxGone(f"Docker has no such thing any more: {error.explanation or error}") from error
+    except APIError as error:
+        said = str(error.explanation or error)
+        if "no space left on device" in said:
+            raise SandboxQuota(f"the disk that Docker uses is full: {said}") from error
+        raise SandboxError(f"Docker refused: {said}") from error
+    except (DockerException, RequestException, HTTPError) as error:
+        raise TransportError(f"the connection to Docker broke: {type(error).__name__}: {error}") from error
+
+
+def _socket_path() -> str:
+    from docker.context import ContextAPI
+
+    url = os.environ.get("DOCKER_HOST") or ContextAPI.kwargs_from_context().get("base_url") or ""
+    kind, _, path = url.partition("://")
+    if not url:
+        return "/var/run/docker.sock"
+    if kind not in {"unix", "http+unix"}:
+        raise SandboxError(
+            f"Docker is set to another machine ({kind}://...), and a workspace can only be bound on this one. Unset "
+            "DOCKER_HOST, or choose a context of this machine: docker context use default"
+        )
+    return "/" + path.lstrip("/")
+
+
+def _check(path: str) -> None:
+    """Raise the error that says what to do, if nobody answers at the socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(path)
+        except PermissionError as error:
+            raise SandboxError(
+                f"this user may not use Docker (no permission for {path}): add yourself to the group 'docker' with "
+                "'sudo usermod -aG docker $USER' and log in again."
+            ) from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if shutil.which("dockerd") or shutil.which("docker"):
+                raise _not_running(path) from error
+            raise SandboxError(
+                f"Docker is not installed (no {path}, no 'docker' on PATH): https://docs.docker.com/engine/install"
+            ) from error
+        except OSError as error:
+            raise _not_running(path) from error
+
+
+def _not_running(path: str) -> SandboxError:
+    return SandboxError(
+        f"Docker is installed, but its daemon does not run (nobody answers at {path}): 'sudo systemctl start docker', "
+        "or start Docker Desktop."
+    )

@@ -1,0 +1,77 @@
+"""Whose the files are that a container works on: the kernel's user, or `agent` where the kernel is root."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from session_widgets.errors import BadValue
+
+AGENT = 1000
+"""User and group id of `agent` in the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Owner of the files on this machine, and what that is inside, as `docker run --user` takes it."""
+
+    uid: int
+    gid: int
+    inside: str
+
+
+def container_account(*, rootless: bool = False) -> Account:
+    """Return the account of new containers; a rootless engine shows its own user as root inside."""
+    uid, gid = os.getuid(), os.getgid()
+    if rootless:
+        return Account(uid, gid, "0:0")
+    if uid == 0:
+        uid = gid = AGENT
+    return Account(uid, gid, f"{uid}:{gid}")
+
+
+def hand_over(path: Path, account: Account) -> None:
+    """Give a file, or a directory with all that is in it, to the account; links are changed, never followed.
+
+    Only root can give, and only what has another owner is touched.
+
+    Raises:
+        BadValue: the account cannot write there, or the directory holds more than a workspace.
+    """
+    if os.geteuid() == 0 and account.uid != 0:
+        _check(path)
+        _give(path, account)
+        for _, folders, files, directory in os.fwalk(path, follow_symlinks=False):
+            for name in (*folders, *files):
+                _give(name, account, directory)
+    if not _can_write(path, account):
+        raise BadValue(
+            f"the sandbox runs as user {account.uid} and cannot write to {path}. Give it the directory "
+            f"(chown -R {account.uid}:{account.gid} {path}), or choose another workspace."
+        )
+
+
+def _check(path: Path) -> None:
+    """Refuse a directory whose new owner would break this machine or this program."""
+    real = path.resolve()
+    for precious in (Path.home().resolve(), Path(sys.base_prefix).resolve()):
+        if real in {precious, *precious.parents}:
+            raise BadValue(f"{path} cannot be a docker workspace: it holds {precious}. Choose a directory of its own.")
+
+
+def _give(path: str | Path, account: Account, directory: int | None = None) -> None:
+    with suppress(OSError):  # it vanished, or the file system has one owner for all: then `_can_write` decides
+        info = os.stat(path, dir_fd=directory, follow_symlinks=False)
+        if (info.st_uid, info.st_gid) != (account.uid, account.gid):
+            os.chown(path, account.uid, account.gid, dir_fd=directory, follow_symlinks=False)
+
+
+def _can_write(path: Path, account: Account) -> bool:
+    if account.uid == os.geteuid():
+        return os.access(path, os.W_OK)
+    info = path.stat()
+    shift = 6 if info.st_uid == account.uid else 3 if info.st_gid == account.gid else 0
+    return bool(info.st_mode >> shift & 0o2)
