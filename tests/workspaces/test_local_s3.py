@@ -1,4 +1,4 @@
-"""The embedded object store: found again, killed, moved to other ports, shared by kernels, and telling nobody its keys."""
+"""The embedded object store: found again, killed, moved to other ports, shared by kernels, with its keys kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,8 +16,10 @@ from botocore.exceptions import ClientError
 
 from session_widgets.errors import BadValue, MissingDependency
 from session_widgets.workspaces import local_s3 as module
+from session_widgets.workspaces.clients import client_of
 from session_widgets.workspaces.connect import connect
 from session_widgets.workspaces.local_s3 import LocalS3, find, local_s3
+from support import until
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(120)]
 
@@ -103,26 +106,27 @@ def test_several_buckets_share_one_process(store):
     assert find(store.home, "unknown") is None
 
 
+def _puts(client: Any) -> bool:
+    try:
+        return bool(client.put_object(Bucket="lab", Key="one/a", Body=b"x"))
+    except ClientError:
+        return False
+
+
 def test_an_identity_reaches_its_own_prefix_alone_and_is_gone_when_withdrawn(store):
     store.client().put_object(Bucket="lab", Key="two/secret", Body=b"x")
     keys = store.issue("one", [f"{verb}:lab/one/*" for verb in ("Read", "Write", "List", "Tagging")])
     assert store.issue("one", []) == keys
-    from session_widgets.workspaces.clients import client_of
-    from support import until
-
     mine = client_of(store.endpoint, keys)
 
-    def works() -> bool:
-        try:
-            return bool(mine.put_object(Bucket="lab", Key="one/a", Body=b"x"))
-        except ClientError:
-            return False
-
-    until(works)
+    until(lambda: _puts(mine))
     with pytest.raises(ClientError, match="AccessDenied"):
         mine.get_object(Bucket="lab", Key="two/secret")
     store.withdraw("one")
-    until(lambda: not works())
+    until(lambda: not _puts(mine))
+    again = client_of(store.endpoint, store.issue("one", ["Write:lab/one/*"]))
+    until(lambda: _puts(again))
+    assert not _puts(mine)
 
 
 def test_a_name_that_no_bucket_has_is_refused(home):

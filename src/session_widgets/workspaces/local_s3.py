@@ -148,16 +148,12 @@ class LocalS3:
             actions: SeaweedFS's words, such as "Read:bucket/prefix/*".
         """
         with locked(self.place):
-            found = self._find(name)
-            if found is None:
-                found = self._write(name, actions)
-        return found
+            return self._find(name) or self._write(name, actions)
 
     def withdraw(self, name: str) -> None:
-        """Make the keys of an identity void."""
+        """Make the keys of an identity void. A running store keeps the identity, but not what it may do."""
         with locked(self.place):
-            kept = [identity for identity in self._all() if identity["name"] != name]
-            self._save(kept)
+            self._save([one | {"actions": []} if one["name"] == name else one for one in self._all()])
 
     def _launch(self) -> None:
         if self._find(ADMIN) is None:
@@ -253,6 +249,9 @@ class LocalS3:
     def _choose_ports(self, *, anew: bool) -> dict[str, int]:
         """Return the ports of the last time, or others if one of them is taken."""
         ports = self._ports()
+        deadline = time.monotonic() + STOP_SECONDS
+        while not all(map(_is_free, ports.values())) and time.monotonic() < deadline:
+            time.sleep(0.05)  # a program that was just killed holds them until its last thread is gone
         if anew or not ports or not all(map(_is_free, ports.values())):
             candidates = random.sample(PORTS, 200)
             ports = dict(zip(_PARTS, filter(_is_free, candidates), strict=False))
@@ -267,7 +266,7 @@ class LocalS3:
 
     def _find(self, name: str) -> Credentials | None:
         for identity in self._all():
-            if identity["name"] == name:
+            if identity["name"] == name and identity["actions"]:
                 (keys,) = identity["credentials"]
                 return Credentials(keys["accessKey"], keys["secretKey"])
         return None
@@ -275,7 +274,8 @@ class LocalS3:
     def _write(self, name: str, actions: Sequence[str]) -> Credentials:
         made = Credentials(secrets.token_hex(10).upper(), secrets.token_urlsafe(30))
         keys = {"accessKey": made.access_key, "secretKey": made.secret_key}
-        self._save([*self._all(), {"name": name, "credentials": [keys], "actions": list(actions)}])
+        others = [identity for identity in self._all() if identity["name"] != name]
+        self._save([*others, {"name": name, "credentials": [keys], "actions": list(actions)}])
         return made
 
     def _save(self, identities: list[dict[str, Any]]) -> None:
