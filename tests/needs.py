@@ -8,13 +8,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from session_widgets.errors import SandboxError
 from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sandboxes.images import build_context, tag_of
+from session_widgets.sandboxes.images import build_context, has_image, tag_of
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / ".cache" / "kernels"
@@ -55,16 +54,11 @@ def seaweedfs() -> bool:
 
 def docker() -> bool:
     """Whether Docker answers, with the image of the sandboxes or with what it is built from."""
-    from docker.errors import ImageNotFound
-
     try:
         with engine() as client:
-            for name in (tag_of(build_context()), "debian:bookworm-slim"):
-                with suppress(ImageNotFound):
-                    return bool(client.images.get(name))
+            return has_image(client, tag_of(build_context())) or has_image(client, "debian:bookworm-slim")
     except SandboxError:
         return False
-    return False
 
 
 NEEDS = {

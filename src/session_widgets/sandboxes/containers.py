@@ -80,7 +80,7 @@ class Containers:
 
     def make(self, id: str, spec: SandboxSpec, image: str) -> None:
         """Record and create a container; it does not run yet."""
-        from docker.types import LogConfig
+        from docker.types import LogConfig, Mount
 
         place = self._home / id
         place.mkdir(parents=True, mode=0o700)
@@ -108,8 +108,7 @@ class Containers:
             (place / "run").mkdir(mode=0o711)
             (place / "state").mkdir(mode=0o700)
             hand_over(place / "state", account)
-            Path(spec.workspace).mkdir(parents=True, exist_ok=True)
-            hand_over(Path(spec.workspace), account)
+            _hand_over_workspace(Path(spec.workspace), account)
             docker.containers.create(
                 image,
                 name=_name(id),
@@ -117,11 +116,11 @@ class Containers:
                 user=account.inside,
                 environment=dict(spec.env),
                 labels=self._labels(id, spec, created),
-                volumes={
-                    spec.workspace: {"bind": ROOT, "mode": "rw"},
-                    str(place / "run"): {"bind": RUN, "mode": "ro"},
-                    str(place / "state"): {"bind": STATE, "mode": "rw"},
-                },
+                mounts=[
+                    Mount(ROOT, spec.workspace, type="bind"),
+                    Mount(RUN, str(place / "run"), type="bind", read_only=True),
+                    Mount(STATE, str(place / "state"), type="bind"),
+                ],
                 ports={f"{PORT}/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]  # None: any free one
                 mem_limit=LIMITS.memory,
                 memswap_limit=LIMITS.memory,
@@ -136,7 +135,7 @@ class Containers:
         """Return where the runner answers, after starting the container if it does not run."""
         with self._locked(id) as place, engine() as docker:
             made = read_json(place / "sandbox.json")
-            container = _find(docker, id)
+            container = self._find(docker, id)
             if made is None or container is None:
                 raise SandboxGone(f"the container of sandbox 'docker:{id}' no longer exists.")
             if container.status == "paused":
@@ -154,7 +153,7 @@ class Containers:
         if not (self._home / id).exists():
             return
         with self._locked(id), engine() as docker:
-            if container := _find(docker, id):
+            if container := self._find(docker, id):
                 container.stop(timeout=STOP_SECONDS)
 
     def remove(self, id: str) -> bool:
@@ -162,9 +161,9 @@ class Containers:
         place = self._home / id
         with engine() as docker:
             if not place.exists():
-                return _remove(docker, id)
+                return self._remove(docker, id)
             with self._locked(id):  # or somebody could start it half removed
-                removed = _remove(docker, id)
+                removed = self._remove(docker, id)
                 (place / "sandbox.json").unlink(missing_ok=True)
                 shutil.rmtree(place, ignore_errors=True)
                 return removed
@@ -186,6 +185,27 @@ class Containers:
             session, owner, created = (container.labels[f"session_widgets.{fact}"] for fact in FACTS)
             infos.append(_info(id, session, owner, created, container.status == "running"))
         return infos
+
+    def _find(self, docker: DockerClient, id: str) -> Container | None:
+        from docker.errors import NotFound
+
+        try:
+            container = docker.containers.get(_name(id))
+        except NotFound:
+            return None
+        return container if container.labels.get("session_widgets.home") == self._id() else None
+
+    def _remove(self, docker: DockerClient, id: str) -> bool:
+        from docker.errors import NotFound
+
+        container = self._find(docker, id)
+        if container is None:
+            return False
+        try:
+            container.remove(force=True, v=True)
+        except NotFound:
+            return False
+        return True
 
     def _id(self) -> str:
         """Return what tells this installation's containers from those of others on the same engine."""
@@ -217,8 +237,7 @@ class Containers:
 
     def _start(self, place: Path, container: Container, made: dict[str, Any]) -> None:
         account = Account(*made["account"])
-        Path(made["workspace"]).mkdir(parents=True, exist_ok=True)
-        hand_over(Path(made["workspace"]), account)
+        _hand_over_workspace(Path(made["workspace"]), account)
         nonce = secrets.token_hex(16)
         config = place / "run" / "config.json"
         write_private(config, made["config"] | {"token": secrets.token_urlsafe(32), "nonce": nonce})
@@ -245,30 +264,16 @@ def _wait_ready(container: Container, ready: Path, nonce: str) -> None:
         time.sleep(0.005)
 
 
+def _hand_over_workspace(path: Path, account: Account) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        hand_over(path, account)
+    except OSError as error:
+        raise SandboxError(f"the workspace {path} cannot be used: {error.strerror or error}") from error
+
+
 def _name(id: str) -> str:
     return f"session-widgets-{id}"
-
-
-def _find(docker: DockerClient, id: str) -> Container | None:
-    from docker.errors import NotFound
-
-    try:
-        return docker.containers.get(_name(id))
-    except NotFound:
-        return None
-
-
-def _remove(docker: DockerClient, id: str) -> bool:
-    from docker.errors import NotFound
-
-    container = _find(docker, id)
-    if container is None:
-        return False
-    try:
-        container.remove(force=True, v=True)
-    except NotFound:
-        return False
-    return True
 
 
 def _host_port(container: Container) -> int | None:

@@ -35,7 +35,7 @@ TAIL_LINES = 25
 _PACKAGE = Path(__file__).resolve().parent.parent
 _INSIDE = ("errors.py", "model.py", "text.py", "version.py", "tree.py", "manifest.py", "runner", "harnesses")
 _ARGUMENTS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY")
-_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
+_STEP = re.compile(r"Step (\d+)/(\d+) : (?:RUN : ([^;]+);)?", re.DOTALL)
 _NOISE = re.compile(r"\x1b\[[0-9;]*m|\(Reading database.*?installed\.\)", re.DOTALL)
 
 Progress = Callable[[str], None]
@@ -49,20 +49,30 @@ def ensure_image(docker: DockerClient, lock: Path, progress: Progress, cancelled
     Raises:
         SandboxError: it can be neither found nor made; the message ends with what was said last.
     """
-    from docker.errors import ImageNotFound
-
     wanted = os.environ.get("SESSION_WIDGETS_IMAGE")
     content = {} if wanted else build_context()
     name = wanted or tag_of(content)
+    if has_image(docker, name):
+        return name
     with _alone(lock, progress, cancelled):
-        try:
-            docker.images.get(name)
-        except ImageNotFound:
-            if wanted:
-                _pull(docker, name, progress, cancelled)
-            else:
-                build(docker, name, content, {}, progress, cancelled)
+        if has_image(docker, name):
+            return name
+        if wanted:
+            _pull(docker, name, progress, cancelled)
+        else:
+            build(docker, name, content, {}, progress, cancelled)
     return name
+
+
+def has_image(docker: DockerClient, name: str) -> bool:
+    """Whether an image is on this machine."""
+    from docker.errors import ImageNotFound
+
+    try:
+        docker.images.get(name)
+    except ImageNotFound:
+        return False
+    return True
 
 
 def build(
@@ -81,6 +91,7 @@ def build(
         rm=True,
         forcerm=True,
         decode=True,
+        timeout=None,
         network_mode="host",
         buildargs=_build_arguments() | dict(arguments),
         labels={LABEL: "1"},
@@ -89,8 +100,8 @@ def build(
     for line in _until(lines, cancelled):
         text = _NOISE.sub("", line.get("stream") or "").strip()
         if step := _STEP.match(text):
-            number, count, instruction = step.groups()
-            progress(f"Building the sandbox image, step {number} of {count}: {' '.join(instruction.split())[:60]}")
+            number, count, what = step.groups()
+            progress(f"Building the sandbox image, step {number} of {count}{': ' + what if what else ''}")
         if text:
             tail.extend(text.splitlines())
         if "error" in line:
