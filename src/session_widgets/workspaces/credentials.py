@@ -1,9 +1,24 @@
-"""Keys of an object store."""
+"""Keys of an object store, and the narrowest ones that a store can give for a session."""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from session_widgets.workspaces.connect import Connection
+
+ROLE = "SESSION_WIDGETS_S3_ROLE"
+"""Names the role that is assumed for a session's keys, with a policy that confines them to its prefix."""
+LIFETIMES = (12 * 3600, 3600)
+"""Asked for in this order: a role allows one hour unless its owner raised it."""
+_VERBS = ("Read", "Write", "List", "Tagging")
+_OBJECTS = ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +27,97 @@ class Credentials:
 
     Attributes:
         expires: when they end; None if they do not.
+        lifetime: how long they lasted when they were made.
     """
 
     access_key: str
     secret_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
     expires: datetime | None = None
+    lifetime: timedelta | None = None
+
+    @property
+    def renew_at(self) -> datetime | None:
+        """When to get others: with an hour left, or half of their time if they last no longer than two."""
+        if self.expires is None:
+            return None
+        hour = timedelta(hours=1)
+        return self.expires - (min(hour, self.lifetime / 2) if self.lifetime else hour)
+
+
+def scoped(connection: Connection, bucket: str, prefix: str) -> Credentials | None:
+    """Return keys that reach the objects below one prefix and no others; None if the store can give none.
+
+    The embedded store makes an identity per prefix. Elsewhere the role that SESSION_WIDGETS_S3_ROLE names is assumed.
+
+    Args:
+        connection: where the bucket is.
+        bucket: its name.
+        prefix: without "/" at its ends.
+
+    Raises:
+        WorkspaceError: the role was refused.
+    """
+    if not prefix or re.search(r"[*?$]", prefix):
+        return None  # it would mean more than itself in a policy
+    if connection.embedded is not None:
+        return connection.embedded.issue(f"{bucket}/{prefix}", [f"{verb}:{bucket}/{prefix}/*" for verb in _VERBS])
+    role = os.environ.get(ROLE)
+    return _assume(connection, role, bucket, prefix) if role and connection.session else None
+
+
+def retire(connection: Connection, bucket: str, prefix: str) -> None:
+    """Make void what `scoped` gave, where the store can; keys of a role end by themselves."""
+    if connection.embedded is not None:
+        connection.embedded.withdraw(f"{bucket}/{prefix}")
+
+
+def _assume(connection: Connection, role: str, bucket: str, prefix: str) -> Credentials:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from session_widgets.workspaces.explain import explain
+
+    assert connection.session is not None
+    name = re.sub(r"[^\w+=,.@-]", "-", prefix.rpartition("/")[2], flags=re.ASCII)[:64].ljust(2, "-")
+    asked = {"RoleArn": role, "RoleSessionName": name, "Policy": _policy(_partition(role), bucket, prefix)}
+    try:
+        sts = connection.session.client("sts", region_name=connection.region)
+        try:
+            answer = sts.assume_role(**asked, DurationSeconds=LIFETIMES[0])
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "ValidationError":
+                raise
+            answer = sts.assume_role(**asked, DurationSeconds=LIFETIMES[1])
+    except (BotoCoreError, ClientError) as error:
+        raise explain(error, bucket) from error
+    return _from_sts(answer["Credentials"])
+
+
+def _from_sts(given: Any) -> Credentials:
+    expires = given["Expiration"]
+    return Credentials(
+        given["AccessKeyId"],
+        given["SecretAccessKey"],
+        given["SessionToken"],
+        expires,
+        expires - datetime.now(UTC),
+    )
+
+
+def _partition(role: str) -> str:
+    """Return "aws" or what stands in its place in the name of the role: "aws-cn", "aws-us-gov"."""
+    return role.split(":")[1] if role.count(":") > 1 else "aws"
+
+
+def _policy(partition: str, bucket: str, prefix: str) -> str:
+    place = f"arn:{partition}:s3:::{bucket}"
+    statements = [
+        {"Effect": "Allow", "Action": [f"s3:{verb}" for verb in _OBJECTS], "Resource": f"{place}/{prefix}/*"},
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": place,
+            "Condition": {"StringLike": {"s3:prefix": f"{prefix}/*"}},
+        },
+    ]
+    return orjson.dumps({"Version": "2012-10-17", "Statement": statements}).decode()

@@ -1,0 +1,252 @@
+"""The `fuse` attachments: the session's prefix, mounted on this machine. What a sandbox closes is in the bucket."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from session_widgets.errors import NotDurable, NotFound, WorkspaceError
+from session_widgets.manifest import Entry, Manifest, md5, scan
+from session_widgets.model import FileChange
+from session_widgets.workspaces.barrier import prove
+from session_widgets.workspaces.bucket import Changed, ObjectInfo
+from session_widgets.workspaces.contract import Look, Progress
+from session_widgets.workspaces.credentials import ROLE, retire, scoped
+from session_widgets.workspaces.directory import Directory, Occupied
+from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
+from session_widgets.workspaces.mounts.drivers import Target
+from session_widgets.workspaces.objects import Objects
+
+FILER = "SESSION_WIDGETS_WEED_FILER"
+"""Host and port of SeaweedFS's filer, for `weed mount` on a store that is not the embedded one."""
+AGENT = 1000
+"""User and group in containers, where the kernel is root."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_SYNC = {errno.EINVAL, errno.ENOSYS}
+_CHUNK = 1 << 20
+_log = logging.getLogger(__name__)
+
+
+class MountedWorkspace:
+    """See `contract.Workspace`.
+
+    Attributes:
+        abilities: what the mount was found to do; None before it was made.
+        warning: what of the mounter's keys a user should know; "" if they reach this session's objects alone.
+    """
+
+    managed = True
+
+    def __init__(self, objects: Objects, driver: str) -> None:
+        self.objects = objects
+        self.attachment = f"fuse:{driver}"
+        self.location = objects.location
+        self.abilities: Abilities | None = None
+        self.warning = ""
+        self._driver = DRIVERS[driver]
+        self._mount = Mount(objects.home, objects.session_id, self._driver)
+        self._proven: Mapping[str, Entry] = {}
+        self._contents: dict[str, str] = {}
+
+    @property
+    def path(self) -> Path:
+        """The mount point."""
+        return self._mount.point
+
+    def attach(self, progress: Progress) -> bool:
+        """Take the lease, and mount if nothing is mounted, what is mounted is dead, or its keys are about to end."""
+        self.objects.reach(progress)
+        self.objects.lease.acquire()
+        own = self._target()
+        if self._mount.is_current(own):
+            self.abilities = self._mount.abilities()
+            return False
+        progress(f"mounting {self.location} with {self._driver.name}")
+        self._make_marker()
+        self._say_whose_keys(self._mount.mount(*self._narrower(own), own))
+        self._proven = {}
+        self.abilities = self._probe()
+        self._mount.remember(self.abilities)
+        return True
+
+    def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
+        """Force what changed through the mount, and prove that the bucket shows it."""
+        self._check_alive()
+        device = self.path.stat().st_dev
+
+        def looked() -> Manifest:
+            return self._comparable(_from(look(), device))
+
+        manifest = prove(looked, lambda _: self._flush(changed), self.objects.prefix.listing, self._same)
+        self.objects.lease.check()
+        self._proven = manifest.entries
+        if manifest.strange:
+            raise NotDurable(
+                f"everything is saved but {len(manifest.strange)} entries that no bucket can keep (a backslash in the "
+                f"name, not UTF-8, or neither file nor link), the first {manifest.strange[0]!r:.120}. Rename them.",
+                reason="name",
+            )
+
+    def detach(self) -> None:
+        """Unmount, wait until the mounter has ended, and give the lease back."""
+        self._mount.unmount()
+        self.objects.lease.release()
+
+    def remove(self) -> None:
+        """Unmount, and only then remove the session's objects."""
+        self.objects.lease.acquire()
+        self._mount.remove()
+        self.objects.prefix.delete_folder("")
+        retire(self.objects.connection, self.objects.bucket, self._prefix)
+        self.objects.lease.remove()
+
+    def take_over(self) -> None:
+        """Become the one writer, whoever was it."""
+        self.objects.lease.acquire(forced=True)
+
+    def scan(self) -> Manifest:
+        """Look at the mount from this machine."""
+        self._check_alive()
+        return scan(self.path, self._proven)
+
+    # Mounting
+
+    @property
+    def _prefix(self) -> str:
+        return self.objects.prefix.prefix.rstrip("/")
+
+    def _target(self) -> Target:
+        """What to mount, with the keys that reach the bucket."""
+        connection = self.objects.connection
+        embedded = connection.embedded
+        owner = (AGENT, AGENT) if os.getuid() == 0 else (os.getuid(), os.getgid())
+        return Target(
+            endpoint=connection.endpoint,
+            region=connection.region,
+            bucket=self.objects.bucket,
+            prefix=self._prefix,
+            keys=connection.credentials() if self._driver.needs_keys else None,
+            filer=embedded.filer if embedded else os.environ.get(FILER),
+            owner=owner,
+        )
+
+    def _narrower(self, own: Target) -> list[Target]:
+        if own.keys is None:
+            return []
+        keys = scoped(self.objects.connection, self.objects.bucket, self._prefix)
+        return [replace(own, keys=keys, confined=True)] if keys else []
+
+    def _say_whose_keys(self, mounted: Target) -> None:
+        if mounted.confined:
+            self.warning = ""
+            return
+        if mounted.keys is None:
+            self.warning = "SeaweedFS's filer asks for no keys: whoever reaches its port reaches every object"
+        elif self.objects.connection.embedded is not None:
+            self.warning = f"this {self._driver.name} cannot work with keys of one prefix; it uses those of the bucket"
+        else:
+            self.warning = f"{self._driver.name} uses your own keys, not some for this session alone; see {ROLE}"
+        _log.warning("%s: %s", self.location, self.warning)
+
+    def _make_marker(self) -> None:
+        """Make the prefix exist: mounters refuse one that holds nothing."""
+        try:
+            self.objects.prefix.put("", b"", 0, metadata={"mode": str(stat.S_IFDIR | 0o700)}, if_match="")
+        except Changed:
+            return
+
+    def _probe(self) -> Abilities:
+        try:
+            return probe(self.path)
+        except OSError as error:
+            raise WorkspaceError(
+                f"{self.location} is mounted on {self.path}, but nothing can be written there: {error.strerror}. "
+                f"The mounter's log ends:\n{self._mount.log()}",
+                reason="mount",
+            ) from error
+
+    def _check_alive(self) -> None:
+        health = self._mount.health()
+        if health != "alive":
+            raise NotDurable(
+                f"{self.path} should show {self.location}, and "
+                + ("is not mounted" if health == "absent" else "its mounter no longer answers")
+                + ". The next turn mounts it again; what was written since is lost.",
+                reason="mount",
+            )
+
+    # Proving
+
+    def _comparable(self, manifest: Manifest) -> Manifest:
+        """Leave out empty directories where the bucket does not list them."""
+        if self._driver.lists_directories:
+            return manifest
+        kept = {path: entry for path, entry in manifest.entries.items() if entry.kind != "directory"}
+        return replace(manifest, entries=kept)
+
+    def _flush(self, changed: Sequence[FileChange]) -> None:
+        folders = {change.path.rpartition("/")[0] for change in changed}
+        written = [change.path for change in changed if change.change != "deleted"]
+        try:
+            with Directory(self.path) as directory:
+                for path in (*written, *folders):
+                    _fsync(directory, path)
+        except OSError as error:
+            raise NotDurable(
+                f"{self._driver.name} could not store what was written: {error.strerror}. Its log ends:\n"
+                f"{self._mount.log()}",
+                reason="disk" if error.errno in _FULL else "mount",
+            ) from error
+
+    def _same(self, entry: Entry, info: ObjectInfo) -> bool:
+        """Compare content: by the ETag if that is an MD5, else by reading the object once."""
+        if entry.kind == "link" and not self._driver.lists_links:
+            return True
+        if info.size != entry.size:
+            return False
+        return info.etag == entry.md5 or self._content(info) == entry.md5
+
+    def _content(self, info: ObjectInfo) -> str:
+        known = f"{info.etag} {info.path}"
+        if info.etag and known in self._contents:
+            return self._contents[known]
+        digest = md5()
+        try:
+            with self.objects.prefix.reading(info.path) as (body, now, _):
+                while piece := body.read(_CHUNK):
+                    digest.update(piece)
+        except NotFound:
+            return ""
+        self._contents[f"{now.etag} {info.path}"] = digest.hexdigest()
+        return digest.hexdigest()
+
+
+def _from(manifest: Manifest, device: int) -> Manifest:
+    """Return a manifest that was taken on the mount, and on no other."""
+    if manifest.device != device:
+        raise NotDurable(
+            "the sandbox does not look at what is mounted: it was started before the last mount. Park the session and "
+            "send again; what was written in it since is lost.",
+            reason="mount",
+        )
+    return manifest
+
+
+def _fsync(directory: Directory, path: str) -> None:
+    """Force one entry through the mount; what is gone or no file any more has nothing to force."""
+    try:
+        handle = directory.descriptor(path)
+    except (FileNotFoundError, Occupied):
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(handle)

@@ -1,0 +1,58 @@
+"""What the kernel says about a mount point, and whether the file system on it answers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+from typing import Literal
+
+Health = Literal["absent", "alive", "dead"]
+ANSWER_SECONDS = 5.0
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def is_mounted(point: Path) -> bool:
+    """Whether something is mounted on exactly this directory."""
+    wanted = os.path.realpath(point.parent) + "/" + point.name
+    return any(_path(line) == wanted for line in _MOUNTS.read_text(errors="surrogateescape").splitlines())
+
+
+def health(point: Path, seconds: float = ANSWER_SECONDS) -> Health:
+    """Look a mount point up, and ask the file system on it for an answer within `seconds`."""
+    if not is_mounted(point):
+        return "absent"
+    answered: list[bool] = []
+    asking = threading.Thread(target=lambda: answered.append(_answers(point)), daemon=True)
+    asking.start()  # a system call to a mounter that hangs can be waited for, but not interrupted
+    asking.join(seconds)
+    return "alive" if answered == [True] else "dead"
+
+
+def unmount(point: Path, *, lazily: bool = False) -> str:
+    """Unmount; return "" or the words of what refused. `lazily` takes a dead one away from under its users."""
+    if os.geteuid() == 0:
+        command = ["umount", "--no-canonicalize", *(["--lazy"] if lazily else []), "--", str(point)]
+    else:
+        command = [shutil.which("fusermount3") or "fusermount", "-uz" if lazily else "-u", "--", str(point)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=60)
+    return "" if done.returncode == 0 or not is_mounted(point) else (done.stderr.strip() or f"code {done.returncode}")
+
+
+def _path(line: str) -> str:
+    """The mount point in a line; the kernel writes blanks and backslashes in octal."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), line.split(" ", 5)[4])
+
+
+def _answers(point: Path) -> bool:
+    try:
+        os.statvfs(point)
+        with os.scandir(point) as entries:
+            next(entries, None)
+    except OSError as error:
+        return error.errno == errno.EACCES
+    return True
