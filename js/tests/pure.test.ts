@@ -76,6 +76,17 @@ test("the tree marks what is new and what changed, and a closed folder carries t
   assert.deepEqual(marks(), [["src", undefined], ["src/b", undefined], ["src/d", "new"], ["a", undefined], ["c", "new"]]);
 });
 
+test("a file that the bucket dates otherwise than the sandbox is no news", () => {
+  const tree = new Tree();
+  tree.update(new Map([listing("", file("a"), file("b"))]));
+  tree.awake = false;
+  const dated = (path: string, size: number, modified: number | null) => ({ ...file(path, size), modified });
+  tree.update(new Map([listing("", dated("a", 1, 99), dated("b", 2, null))]));
+  assert.deepEqual([...tree.marks.keys()], ["b"]);
+  tree.update(new Map([listing("", dated("a", 1, 100), dated("b", 2, null))]));
+  assert.deepEqual([...tree.marks.keys()], ["b", "a"]);
+});
+
 test("the tree says what it cannot show", () => {
   const tree = new Tree();
   assert.deepEqual(tree.rows(), [{ level: 1, path: "", words: "Loading…" }]);

@@ -62,6 +62,9 @@ class Scripted:
     def __init__(self, root: Path, *, id: str = "scripted", title: str | None = None) -> None:
         self.id, self.title, self.harness, self.sandbox = id, title or id, "demo", "local"
         self.files = self._watched_files = LocalFiles(root)
+        self.workspace = root
+        self.attachment = "directory"
+        self.activity: str | None = None
         self.events: list[Event] = []
         self.prompts: list[str] = []
         self.answers: list[tuple[str, str]] = []
@@ -71,12 +74,27 @@ class Scripted:
         self.pending: list[Any] = []
         self._page = Page()
         self._watchers: list[Callable[[list[Event]], None]] = []
+        self._activity_watchers: list[Callable[[], None]] = []
         self.note("session_opened", harness="demo", sandbox="local", workspace=str(root), title=title)
 
     def subscribe(self, callback: Callable[[list[Event]], None], after: int = 0) -> Callable[[], None]:
         self._watchers.append(callback)
         callback(self.events[after:])
         return lambda: self._watchers.remove(callback)
+
+    def _watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self._activity_watchers.append(callback)
+        return lambda: self._activity_watchers.remove(callback)
+
+    def work(self, activity: str | None) -> None:
+        self.activity = activity
+        for watcher in list(self._activity_watchers):
+            watcher()
+
+    def live(self, workspace: str, attachment: str) -> None:
+        """Move to another place."""
+        self.attachment = attachment
+        self.note("session_changed", workspace=workspace, attachment=attachment)
 
     def start(self, prompt: str, *, idempotency_key: str | None = None) -> SimpleNamespace:
         self.prompts.append(prompt)

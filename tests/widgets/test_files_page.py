@@ -69,6 +69,19 @@ def test_a_parked_sandbox_is_started_only_when_asked(page, session, tmp_path):
     bench.widget.close()
 
 
+def test_files_of_a_parked_session_come_from_its_bucket(page, session, tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    session.live("s3://lab/x", "sync")
+    session.note("sandbox_started", ref="docker:1")
+    bench = Bench(page, FileBrowser(session))
+    bench.sees("a.txt")
+    assert "Read from the bucket" not in bench.words()
+    session.status = "parked"
+    session.note("sandbox_stopped", ref="docker:1", why="parked")
+    bench.sees("Read from the bucket; no sandbox is running.")
+    bench.widget.close()
+
+
 def test_the_harness_s_own_state_comes_last_and_is_no_news(files, session, tmp_path):
     session.begin("hello")
     (tmp_path / ".harness" / "demo").mkdir(parents=True)

@@ -178,6 +178,28 @@ def test_a_session_at_rest_is_not_woken_by_being_looked_at(session, tmp_path: Pa
     widget.close()
 
 
+def test_a_bucket_is_listed_while_the_session_is_at_rest(session, tmp_path: Path):
+    (tmp_path / "notes.md").write_text("x")
+    (tmp_path / ".session-widgets").mkdir()
+    session.status, session.attachment = "parked", "sync"
+    widget = FileBrowser(session)
+    asker = Asker(widget)
+    asker.post({"kind": "hello", "view": "v"})
+
+    def told() -> list[str]:
+        items = [
+            item for message in asker.messages for item in (*message.get("items", ()), *message.get("listings", ()))
+        ]
+        return [entry["name"] for item in items if item["type"] == "listing" for entry in item["entries"]][:2]
+
+    until(lambda: told() == ["notes.md", ".session-widgets"], what="the listing, plumbing last")
+    session.status = "detached"
+    session.files.list = lambda path="": pytest.fail("looked")
+    session.end()
+    until(lambda: not widget._workspace._dirty.is_set())
+    widget.close()
+
+
 def test_a_file_is_read_in_chunks_of_at_most_four_megabytes(asker, tmp_path: Path):
     data = os.urandom(MAX_CHUNK + 1000)
     (tmp_path / "big").write_bytes(data)

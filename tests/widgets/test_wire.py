@@ -112,7 +112,40 @@ def test_a_turn_and_its_session(session):
     fold = Fold(session.id)
     for event in session.events:
         fold.feed(event)
-    view = turn_view(fold.turn(1))
+    view = turn_view(fold.turn(1), ("/w", "directory"))
     assert (view["status"], view["stop_reason"], view["files"]) == ("completed", "end_turn", files)
     assert (view["usage"]["input"], view["usage"]["output"], view["usage"]["cost"]) == (7, 2, None)
-    assert session_view(fold.session())["harness"] == "demo"
+    session = session_view(fold.session(), "/w")
+    assert (session["harness"], session["root"], session["attachment"]) == ("demo", "/w", "directory")
+
+
+def test_what_became_of_a_turn_s_files(session):
+    session.begin("hello")
+    session.note("turn_saving", attachment="sync")
+    fold = Fold(session.id)
+    for event in session.events:
+        fold.feed(event)
+    view = turn_view(fold.turn(1), ("s3://b/p", "sync"))
+    assert (view["saving"], view["durable_at"], view["durability_error"]) == (True, None, None)
+    assert (view["workspace"], view["attachment"]) == ("s3://b/p", "sync")
+    session.end(durable_at="2026-11-21T12:00:00+00:00", durability_error="disk: \ud83d" + "x" * 10_000)
+    fold.feed(session.events[-1])
+    view = turn_view(fold.turn(1), ("s3://\ud83d", "sync"))
+    assert (view["saving"], view["durable_at"]) == (False, 1795262400000)
+    assert len(view["durability_error"]) == 8000
+    json.dumps(view, ensure_ascii=False).encode()
+
+
+def test_a_sandbox_is_awake_until_it_is_parked_or_gone(session):
+    def awake() -> bool:
+        fold = Fold(session.id)
+        for event in session.events:
+            fold.feed(event)
+        return session_view(fold.session(), "/w")["awake"]
+
+    assert not awake()
+    for why in ("parked", "gone"):
+        session.note("sandbox_started", ref="local:1")
+        assert awake()
+        session.note("sandbox_stopped", ref="local:1", why=why)
+        assert not awake()

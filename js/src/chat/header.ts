@@ -1,6 +1,8 @@
 // Who works here, and what they are doing now.
 import { html, nothing, type TemplateResult } from "lit-html";
 import type { Client } from "../lib/client.ts";
+import { homeWords, isFolder, sandboxWords } from "../lib/home.ts";
+import { icon } from "../lib/icons.ts";
 import type { Session } from "../lib/protocol.ts";
 import { type Status, statusOf } from "../lib/status.ts";
 import { clock, count, line } from "../lib/text.ts";
@@ -13,13 +15,30 @@ export function header(client: Client): TemplateResult {
       ${session ? where(session) : nothing}
     </div>
     ${context(client)}
-    ${state(client, linkStatus(client) ?? statusOf(client.transcript, client.session))}
+    ${state(client, linkStatus(client) ?? statusOf(client.transcript, client.session, client.activity))}
   </header>`;
 }
 
 function where(session: Session): TemplateResult {
-  const parts = [session.harness, session.sandbox, session.model, session.mode].filter(Boolean);
-  return html`<span class="sw-where" title="Harness, sandbox, model, mode">${parts.map((part) => html`<span>${line(String(part), 40)}</span>`)}</span>`;
+  const named = (name: string, value: string | null) =>
+    value ? html`<span class="sw-named" title="${name}: ${line(value, 200)}">${line(value, 40)}</span>` : nothing;
+  const sandbox = sandboxWords(session);
+  return html`<span class="sw-where">
+    ${named("Harness", session.harness)}${named("Model", session.model)}${named("Mode", session.mode)}
+  </span>
+  <span class="sw-badges">
+    <span class="sw-badge sw-sandbox" role="img" title=${sandbox.title} aria-label=${sandbox.title}>
+      ${icon(session.sandbox === "local" ? "laptop" : "box")}<span>${sandbox.words}<span class="sw-extra">${sandbox.extra}</span></span>
+    </span>
+    ${session.workspace ? home(session) : nothing}
+  </span>`;
+}
+
+function home(session: Session): TemplateResult {
+  const title = `Workspace: ${line(session.workspace, 1000)}`;
+  return html`<span class="sw-badge sw-home" role="img" title=${title} aria-label=${title}>
+    ${icon(isFolder(session) ? "folder" : "cloud")}<span>${homeWords(session)}</span>
+  </span>`;
 }
 
 /** How full the agent's context is, where it says so. */

@@ -3,18 +3,25 @@ import { html, nothing, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { repeat } from "lit-html/directives/repeat.js";
 import { copyButton } from "../lib/dom.ts";
+import { homeWords, type Kept, keptOf, memoryOf } from "../lib/home.ts";
 import { fileIcon, icon, type IconName, spinner } from "../lib/icons.ts";
 import type { Entry, Step, Turn } from "../lib/protocol.ts";
-import { basename, count, duration, line, plural, visible } from "../lib/text.ts";
+import { basename, count, duration, line, moment, plural, visible } from "../lib/text.ts";
 import type { Section } from "../lib/transcript.ts";
 import { prose, rest, tail } from "./parts.ts";
 import { tool } from "./tool.ts";
 import type { Ui } from "./ui.ts";
 
-export function section(ui: Ui, section: Section): TemplateResult {
+/** `later` is the turn that saved what this one could not; `last` says that no turn follows. */
+export function section(ui: Ui, section: Section, later: Turn | undefined, last: boolean): TemplateResult {
+  const [first, ...others] = section.steps;
+  const steps = first?.kind === "user" ? others : section.steps;
+  const memory = section.turn && memoryOf(section.turn);
   return html`<section class="sw-turn" aria-label="Turn ${section.index}">
-    ${repeat(section.steps, (step) => step.index, (step) => guard([step, ui.rev], () => row(ui, step)))}
-    ${section.turn ? footer(ui, section.turn) : nothing}
+    ${first?.kind === "user" ? guard([first, ui.rev], () => row(ui, first)) : nothing}
+    ${memory ? html`<div class="sw-memory" data-tier=${section.turn?.tier}>${icon("memory")}${memory}</div>` : nothing}
+    ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => row(ui, step)))}
+    ${section.turn ? footer(ui, section.turn, later, last) : nothing}
   </section>`;
 }
 
@@ -109,18 +116,41 @@ const REASONS: Record<string, string> = {
   max_turn_requests: "Reached the request limit",
 };
 
-function footer(ui: Ui, turn: Turn): TemplateResult | typeof nothing {
+function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolean): TemplateResult | typeof nothing {
   if (turn.status === "running") return nothing;
   const words = turn.status === "failed" ? "Failed" : (REASONS[turn.stop_reason ?? ""] ?? (turn.status === "cancelled" ? "Stopped" : "Done"));
   const sign: IconName = turn.status === "failed" ? "cross" : turn.status === "cancelled" ? "stopped" : "check";
+  const kept = keptOf(turn, later, moment);
+  const key = `${turn.turn} kept`;
+  const byDefault = kept?.state === "lost" && last;
   return html`<footer class="sw-foot" data-status=${turn.status}>
     <span class="sw-foot-words">${icon(sign)}${words}</span>
     ${turn.ended ? html`<span>${duration(turn.ended - turn.started)}</span>` : nothing}
     ${tokens(turn)}
-    ${turn.durability_error ? html`<span class="sw-bad" title=${line(turn.durability_error)}>${icon("alert")}not saved</span>` : nothing}
+    ${kept ? keptButton(kept, ui.isOpen(key, byDefault), () => ui.toggle(key, byDefault)) : nothing}
     ${turn.files.length ? html`<span class="sw-chips">${turn.files.slice(0, 8).map((file) => chip(ui, file.path, file.change))}
       ${turn.files.length > 8 ? html`<span>and ${plural(turn.files.length - 8, "more file", "more files")}</span>` : nothing}</span>` : nothing}
+    ${kept && ui.isOpen(key, byDefault) ? html`<div class="sw-kept-detail" data-state=${kept.state} dir="auto">${visible(kept.detail)}</div>` : nothing}
   </footer>`;
+}
+
+const KEPT: Record<Kept["state"], IconName> = { disk: "disk", saved: "saved", later: "saved", lost: "unsaved" };
+
+function keptButton({ state, words, detail }: Kept, open: boolean, toggle: () => void): TemplateResult {
+  return html`<button type="button" class="sw-kept" data-state=${state} aria-expanded=${String(open)} title=${line(detail, 600)} @click=${toggle}>
+    ${icon(KEPT[state])}<span class=${state === "disk" ? "sw-hidden" : ""}>${words}</span>
+  </button>`;
+}
+
+/** What takes time in a turn that runs, where the transcript says nothing of it. */
+export function activity(turn: Turn, words: string | null): TemplateResult | typeof nothing {
+  if (turn.saving) {
+    const folder = turn.attachment === "directory";
+    return html`<div class="sw-activity sw-saving" aria-live="off">
+      ${icon(folder ? "disk" : "cloud")}<span>${words ? line(words, 200) : folder ? "Saving" : `Saving to ${homeWords(turn)}`}…</span>
+    </div>`;
+  }
+  return words ? html`<div class="sw-activity" aria-live="off"><span class="sw-shimmer">${line(words, 200)}…</span></div>` : nothing;
 }
 
 function tokens({ usage }: Turn): TemplateResult | typeof nothing {

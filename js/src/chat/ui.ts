@@ -81,7 +81,7 @@ export class Ui {
 
   /** A path as the workspace has it. */
   relative(path: string): string {
-    const root = this.client.session?.workspace.replace(/\/$/, "");
+    const root = this.client.session?.root.replace(/\/$/, "");
     return root && path.startsWith(`${root}/`) ? path.slice(root.length + 1) : path;
   }
 

@@ -4,12 +4,13 @@ import { guard } from "lit-html/directives/guard.js";
 import { repeat } from "lit-html/directives/repeat.js";
 import type { Client } from "../lib/client.ts";
 import { framed } from "../lib/dom.ts";
+import { savedLater } from "../lib/home.ts";
 import { icon } from "../lib/icons.ts";
 import { plural } from "../lib/text.ts";
 import type { Composer } from "./composer.ts";
 import { header } from "./header.ts";
 import { permissions } from "./permission.ts";
-import { outgoing, section } from "./rows.ts";
+import { activity, outgoing, section } from "./rows.ts";
 import { Ui } from "./ui.ts";
 
 const NEAR = 32;
@@ -141,7 +142,12 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
       ${transcript.earlier
         ? html`<button type="button" class="sw-more sw-earlier" ?disabled=${loading} @click=${showEarlier}>${loading ? "Loading…" : "Show earlier messages"}</button>`
         : nothing}
-      ${repeat(transcript.sections, (one) => one.index, (one) => guard([one, ui.rev], () => section(ui, one)))}
+      ${repeat(transcript.sections, (one) => one.index, (one) => {
+        const later = one.turn && savedLater(transcript.sections, one.turn);
+        const last = one === transcript.last;
+        return guard([one, ui.rev, later?.turn, last], () => section(ui, one, later, last));
+      })}
+      ${transcript.running?.turn && !transcript.pending.length ? activity(transcript.running.turn, client.activity) : nothing}
       ${composer.outgoing ? outgoing(composer.outgoing.text, client.busy) : nothing}`;
   }
 

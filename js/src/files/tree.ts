@@ -1,8 +1,8 @@
 // The tree as rows to draw, and what changed since a person last saw it. Pure.
 import type { FileEntry, Listing } from "../lib/protocol.ts";
 
-/** Where harnesses keep their own state: shown, and never news. */
-const PLUMBING = ".harness";
+/** Where harnesses and session-widgets keep their own state: shown, and never news. */
+const PLUMBING = [".harness", ".session-widgets"];
 
 const AT_REST = "The sandbox is parked. Refresh to start it and see the files.";
 
@@ -24,23 +24,27 @@ export interface Note {
 export type Row = TreeRow | Note;
 
 export function isPlumbing(path: string): boolean {
-  return path === PLUMBING || path.startsWith(`${PLUMBING}/`);
+  return PLUMBING.some((name) => path === name || path.startsWith(`${name}/`));
 }
 
 export class Tree {
   open = new Set<string>();
-  /** Whether the sandbox sleeps: then nobody looks at the files unless asked. */
+  /** Whether the sandbox sleeps on a directory: then nobody looks at the files unless asked. */
   atRest = false;
+  /** Whether a sandbox lists the files; a bucket knows other times of them. */
+  awake = true;
   marks = new Map<string, Mark>();
   private listings = new Map<string, Listing>();
+  private listedAwake = new Map<string, boolean>();
 
   /** Take the newest listings; entries that came or changed since the last time are marked. */
   update(listings: ReadonlyMap<string, Listing>): void {
     for (const [path, listing] of listings) {
       const before = this.listings.get(path);
       if (before === listing) continue;
-      if (before && !before.error) this.compare(before, listing);
+      if (before && !before.error) this.compare(before, listing, this.listedAwake.get(path) === this.awake);
       this.listings.set(path, listing);
+      this.listedAwake.set(path, this.awake);
     }
   }
 
@@ -90,13 +94,13 @@ export class Tree {
     return inside ? "changed" : undefined;
   }
 
-  private compare(before: Listing, after: Listing): void {
+  private compare(before: Listing, after: Listing, sameClock: boolean): void {
     const old = new Map(before.entries.map((entry) => [entry.path, entry]));
     for (const entry of after.entries) {
       if (isPlumbing(entry.path)) continue;
       const was = old.get(entry.path);
       if (!was) this.marks.set(entry.path, "new");
-      else if (entry.type !== "directory" && (was.modified !== entry.modified || was.size !== entry.size)) {
+      else if (entry.type !== "directory" && ((sameClock && was.modified !== entry.modified) || was.size !== entry.size)) {
         if (this.marks.get(entry.path) !== "new") this.marks.set(entry.path, "changed");
       }
       old.delete(entry.path);

@@ -4,6 +4,7 @@ import { repeat } from "lit-html/directives/repeat.js";
 import type { Client } from "../lib/client.ts";
 import { framed } from "../lib/dom.ts";
 import { fileIcon, icon, spinner } from "../lib/icons.ts";
+import { isFolder } from "../lib/home.ts";
 import type { Listing } from "../lib/protocol.ts";
 import { basename, bytes, line } from "../lib/text.ts";
 import { Preview } from "./preview.ts";
@@ -148,8 +149,9 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
   }
 
   function draw(): void {
+    tree.awake = client.session?.awake ?? true;
+    tree.atRest = client.session?.status === "parked" && isFolder(client.session);
     tree.update(client.listings);
-    tree.atRest = client.session?.status === "parked";
     const path = selected();
     const entry = tree.entry(path);
     void preview.show(path, entry ? `${entry.modified} ${entry.size}` : "");
@@ -166,6 +168,9 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
             <button type="button" class="sw-ghost" title="Refresh" aria-label="Refresh" @click=${refresh}>${icon("refresh")}</button>
           </span>
         </header>
+        ${client.session && !client.session.awake && !isFolder(client.session) && tree.has("")
+          ? html`<div class="sw-strip sw-dim">${icon("cloud")}<span>Read from the bucket; no sandbox is running.</span></div>`
+          : nothing}
         ${working ? html`<div class="sw-strip" role="status">${spinner()}${working}</div>` : nothing}
         ${complaint ? html`<div class="sw-strip sw-bad" role="alert">${icon("alert")}<span>${line(complaint, 600)}</span>
             <button type="button" class="sw-ghost" aria-label="Dismiss" @click=${dismiss}>${icon("cross")}</button></div>` : nothing}

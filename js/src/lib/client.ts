@@ -16,6 +16,8 @@ export class Client {
   /** The kernel took a message and has said nothing for a while: it runs a cell. */
   busy = false;
   session: Session | undefined;
+  /** What takes time now, apart from the transcript. */
+  activity: string | null = null;
   transcript = new Transcript();
   listings = new Map<string, Listing>();
   /** Kernel time minus page time, in milliseconds. */
@@ -90,6 +92,7 @@ export class Client {
     this.n = snapshot.n;
     this.skew = snapshot.now - Date.now();
     this.session = snapshot.session;
+    this.activity = snapshot.activity;
     this.transcript.replace(snapshot.page);
     for (const listing of snapshot.listings) this.listings.set(listing.path, listing);
     this.acknowledge();
@@ -106,6 +109,7 @@ export class Client {
     this.skew = batch.now - Date.now();
     for (const item of batch.items) {
       if (item.type === "session") this.session = item.session;
+      else if (item.type === "activity") this.activity = item.text;
       else if (item.type === "listing") this.listings.set(item.path, item);
       else this.transcript.apply(item);
     }

@@ -86,7 +86,12 @@ export interface Turn {
   files: FileChange[];
   tier: string | null;
   error: string | null;
+  saving: boolean;
+  durable_at: number | null;
   durability_error: string | null;
+  /** Where its files went, or are to go. */
+  workspace: string;
+  attachment: string;
 }
 
 export interface Session {
@@ -95,9 +100,13 @@ export interface Session {
   harness: string;
   sandbox: string;
   workspace: string;
+  attachment: string;
+  /** Where the agent sees the workspace. */
+  root: string;
   model: string | null;
   mode: string | null;
   status: string;
+  awake: boolean;
   turns: number;
 }
 
@@ -106,7 +115,7 @@ export interface FileEntry {
   name: string;
   type: "file" | "directory" | "symlink" | "other";
   size: number;
-  modified: number;
+  modified: number | null;
 }
 
 export interface Listing {
@@ -122,6 +131,7 @@ export type Item =
   | { type: "append"; turn: number; index: number; text: string; length: number; tail?: string; at: number }
   | { type: "turn"; turn: Turn }
   | { type: "session"; session: Session }
+  | { type: "activity"; text: string | null }
   | Listing;
 
 export interface Page {
@@ -144,6 +154,7 @@ export interface Snapshot {
   n: number;
   now: number;
   session: Session;
+  activity: string | null;
   page: Page;
   listings: Listing[];
 }

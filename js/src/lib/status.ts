@@ -21,9 +21,11 @@ const DOING: Record<string, string> = {
   fetch: "Fetching",
 };
 
-export function statusOf(transcript: Transcript, session?: Session): Status {
+/** `activity`: what the session does apart from its turn. */
+export function statusOf(transcript: Transcript, session?: Session, activity: string | null = null): Status {
   const section = transcript.last;
   const turn = section?.turn;
+  if (turn?.status !== "running" && activity) return { tone: "active", words: line(activity, 80) };
   if (turn?.status !== "running" && session?.status === "parked") return { tone: "stopped", words: "Parked" };
   if (!section || !turn) return { tone: "idle", words: "Ready" };
   if (turn.status === "failed") return { tone: "failed", words: "Failed" };
@@ -31,7 +33,7 @@ export function statusOf(transcript: Transcript, session?: Session): Status {
   if (turn.status !== "running") return { tone: "idle", words: "Ready" };
   const waiting = transcript.pending.length;
   if (waiting) return { tone: "waiting", words: "Waiting for your permission", since: turn.started };
-  return { tone: "active", words: doing(section.steps), since: turn.started };
+  return { tone: "active", words: turn.saving ? "Saving" : doing(section.steps), since: turn.started };
 }
 
 function doing(steps: Step[]): string {

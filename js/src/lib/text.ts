@@ -42,6 +42,13 @@ export function clock(millis: number): string {
   return hours ? `${hours}:${parts.join(":")}` : parts.join(":").replace(/^0/, "");
 }
 
+/** A time of day, with the date where it is not today's. */
+export function moment(millis: number): string {
+  const date = new Date(millis);
+  const today = date.toDateString() === new Date().toDateString();
+  return today ? date.toLocaleTimeString() : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+}
+
 export function count(value: number): string {
   if (value < 1000) return String(value);
   if (value < 999_500) return `${(value / 1000).toFixed(value < 9950 ? 1 : 0)}k`;

@@ -134,7 +134,7 @@ class FileView(TypedDict):
 
 
 class TurnView(TypedDict):
-    """One turn without its steps."""
+    """One turn without its steps; `workspace` and `attachment` are where its files went, or are to go."""
 
     turn: int
     status: str
@@ -145,31 +145,42 @@ class TurnView(TypedDict):
     files: list[FileView]
     tier: str | None
     error: str | None
+    saving: bool
+    durable_at: int | None
     durability_error: str | None
+    workspace: str
+    attachment: str
 
 
 class SessionView(TypedDict):
-    """What the header shows."""
+    """What the header shows.
+
+    `workspace` is where the files are kept, `attachment` how they get there, `root` where the agent sees them.
+    `awake` says whether a sandbox is in use, as far as the transcript knows.
+    """
 
     id: str
     title: str | None
     harness: str
     sandbox: str
     workspace: str
+    attachment: str
+    root: str
     model: str | None
     mode: str | None
     status: str
+    awake: bool
     turns: int
 
 
 class EntryInfo(TypedDict):
-    """One entry of a folder."""
+    """One entry of a folder; `modified` is None where nobody knows."""
 
     path: str
     name: str
     type: str
     size: int
-    modified: int
+    modified: int | None
 
 
 class StepItem(TypedDict):
@@ -205,6 +216,13 @@ class SessionItem(TypedDict):
     session: SessionView
 
 
+class ActivityItem(TypedDict):
+    """What takes time now, in a few words, apart from the transcript; None for nothing."""
+
+    type: Literal["activity"]
+    text: str | None
+
+
 class ListingItem(TypedDict):
     """A folder as it is now; `more` entries are left out. `error` says why it could not be read."""
 
@@ -215,7 +233,7 @@ class ListingItem(TypedDict):
     error: str | None
 
 
-Item = StepItem | AppendItem | TurnItem | SessionItem | ListingItem
+Item = StepItem | AppendItem | TurnItem | SessionItem | ActivityItem | ListingItem
 
 
 class Batch(TypedDict):
@@ -247,6 +265,7 @@ class Snapshot(TypedDict):
     n: int
     now: int
     session: SessionView
+    activity: str | None
     page: Page
     listings: list[ListingItem]
 

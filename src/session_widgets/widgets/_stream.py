@@ -21,10 +21,12 @@ from session_widgets.widgets._protocol import (
     Item,
     ListingItem,
     Page,
+    SessionView,
     Snapshot,
     StepView,
+    TurnView,
 )
-from session_widgets.widgets._wire import millis, safe, session_view, step_view, tail, turn_view
+from session_widgets.widgets._wire import Home, home_of, millis, safe, session_view, step_view, tail, turn_view
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session
@@ -38,6 +40,8 @@ full window slows the stream down and never stops it."""
 _BEHIND_STEPS = 400
 _BEHIND_BATCHES = 4
 """Changes since the last flush beyond which a new snapshot costs less than the changes."""
+
+_TELLS_HOME = ("turn_started", "turn_saving", "turn_ended")
 
 
 class Stream:
@@ -71,7 +75,9 @@ class Stream:
         self._counts: dict[int, int] = {}
         self._steps: dict[tuple[int, int], list[str] | None] = {}
         self._turns: set[int] = set()
+        self._homes: dict[int, Home] = {}
         self._session_changed = False
+        self._activity_changed = False
         self._items: list[Item] = []
         self._listings: dict[str, ListingItem] = {}
         self._joined = False
@@ -79,7 +85,7 @@ class Stream:
         self._n = 0
         self._acked = 0
         self._key_at = 0.0
-        self._unsubscribe: Callable[[], None] | None = None
+        self._unsubscribe: list[Callable[[], None]] = []
 
     def open(self) -> None:
         """Start to follow the session; later calls do nothing."""
@@ -88,16 +94,18 @@ class Stream:
                 return
             self._open = True
         threading.Thread(target=self._run, name=f"widget-{self._session.id}", daemon=True).start()
-        self._unsubscribe = self._session.subscribe(self._on_events, after=0)
+        self._unsubscribe.append(self._session.subscribe(self._on_events, after=0))
+        if (watch_activity := getattr(self._session, "_watch_activity", None)) is not None:
+            self._unsubscribe.append(watch_activity(self._on_activity))
 
     def close(self) -> None:
         """Stop; the pages keep what they have."""
         with self._lock:
             self._open = False
-            unsubscribe, self._unsubscribe = self._unsubscribe, None
+            ends, self._unsubscribe = self._unsubscribe, []
         self._wake.set()
-        if unsubscribe is not None:
-            unsubscribe()
+        for end in ends:
+            end()
 
     def hello(self, view: str) -> None:
         """Answer a new page, or one that missed a batch, with the state as it is."""
@@ -140,7 +148,7 @@ class Stream:
                     break
                 views.append(view)
                 if step.turn not in turns:
-                    turns[step.turn] = turn_view(self._fold.turn(step.turn))
+                    turns[step.turn] = self._turn_view(step.turn)
                     size += _size(turns[step.turn])
             return {"turns": list(reversed(turns.values())), "steps": views[::-1], "earlier": earlier}
 
@@ -160,10 +168,19 @@ class Stream:
         with self._lock:
             return bool(self._counts) and self._fold.turn(max(self._counts)).status == "running"
 
-    def _unknown(self) -> SessionRecord:
-        """The session as its object knows it, until the first event says more."""
+    def _session_view(self) -> SessionView:
         session, now = self._session, datetime.now(UTC)
-        return SessionRecord(session.id, session.harness, session.sandbox, "", now, now, title=session.title)
+        record = self._fold.session() or SessionRecord(  # as its object knows it, until the first event says more
+            session.id, session.harness, session.sandbox, "", now, now, title=session.title
+        )
+        return session_view(record, str(session.workspace))
+
+    def _turn_view(self, index: int) -> TurnView:
+        return turn_view(self._fold.turn(index), self._homes.get(index, ("", "directory")))
+
+    def _activity(self) -> str | None:
+        text = self._session.activity
+        return safe(text)[:300] if text else None
 
     def _backwards(self, before: tuple[int, int] | None) -> Iterator[Step]:
         for turn in sorted(self._counts, reverse=True):
@@ -181,6 +198,11 @@ class Stream:
             self._watch(events)
         self._wake.set()
 
+    def _on_activity(self) -> None:
+        with self._lock:
+            self._activity_changed = True
+        self._wake.set()
+
     def _feed(self, event: Event) -> None:
         for change in self._fold.feed(event):
             key = (change.turn, change.index)
@@ -193,6 +215,8 @@ class Stream:
                 pieces.append(change.append)
         if event.direction == "note":
             self._session_changed = True
+        if event.kind in _TELLS_HOME and event.turn is not None and (session := self._fold.session()) is not None:
+            self._homes[event.turn] = home_of(session)
         if (
             self._transcript
             and event.turn is not None
@@ -222,7 +246,7 @@ class Stream:
 
     def _flush(self) -> None:
         """Send what changed. The caller holds the lock, so that no page sees batches out of order."""
-        if not (self._steps or self._turns or self._items or self._session_changed):
+        if not (self._steps or self._turns or self._items or self._session_changed or self._activity_changed):
             return
         batches = [] if not self._joined or len(self._steps) > _BEHIND_STEPS else list(_batches(self._drain()))
         if not 0 < len(batches) <= _BEHIND_BATCHES:
@@ -241,13 +265,15 @@ class Stream:
         self._steps.clear()
         self._turns.clear()
         self._items.clear()
-        self._session_changed = False
+        self._session_changed = self._activity_changed = False
 
     def _drain(self) -> list[Item]:
         items: list[Item] = []
         if self._session_changed:
-            items.append({"type": "session", "session": session_view(self._fold.session() or self._unknown())})
-        items.extend({"type": "turn", "turn": turn_view(self._fold.turn(turn))} for turn in sorted(self._turns))
+            items.append({"type": "session", "session": self._session_view()})
+        if self._activity_changed:
+            items.append({"type": "activity", "text": self._activity()})
+        items.extend({"type": "turn", "turn": self._turn_view(turn)} for turn in sorted(self._turns))
         for (turn, index), pieces in self._steps.items():
             step = self._fold.step(turn, index)
             if pieces is None:
@@ -266,7 +292,8 @@ class Stream:
             "reset": reset,
             "n": self._n,
             "now": _now(),
-            "session": session_view(self._fold.session() or self._unknown()),
+            "session": self._session_view(),
+            "activity": self._activity(),
             "page": self.page(),
             "listings": list(self._listings.values()),
         }

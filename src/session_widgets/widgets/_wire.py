@@ -24,6 +24,7 @@ from session_widgets.widgets._protocol import (
 _INPUT_CLIP = 4 * 1024
 _TAIL = 800
 _PATHS = 20
+Home = tuple[str, str]
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
@@ -88,8 +89,8 @@ def tail(text: str) -> str:
     return safe(text[-_TAIL:])
 
 
-def turn_view(turn: TurnRecord) -> TurnView:
-    """Return `turn` for the page."""
+def turn_view(turn: TurnRecord, home: Home) -> TurnView:
+    """Return `turn` for the page; `home` is where its files went, or are to go."""
     usage = turn.usage
     return {
         "turn": turn.index,
@@ -109,21 +110,33 @@ def turn_view(turn: TurnRecord) -> TurnView:
         "files": [{"path": safe(f.path), "change": f.change, "size": f.size} for f in turn.files[:200]],
         "tier": turn.tier,
         "error": safe(turn.error)[:8000] if turn.error else None,
-        "durability_error": turn.durability_error,
+        "saving": turn.saving,
+        "durable_at": millis(turn.durable_at) if turn.durable_at else None,
+        "durability_error": safe(turn.durability_error)[:8000] if turn.durability_error else None,
+        "workspace": safe(home[0])[:2000],
+        "attachment": safe(home[1])[:100],
     }
 
 
-def session_view(session: SessionRecord) -> SessionView:
-    """Return `session` for the page."""
+def home_of(session: SessionRecord) -> Home:
+    """Return where the files of `session` are kept, and how they get there."""
+    return session.workspace, session.attachment
+
+
+def session_view(session: SessionRecord, root: str) -> SessionView:
+    """Return `session` for the page; the agent sees the workspace at `root`."""
     return {
         "id": session.id,
         "title": safe(session.title)[:500] if session.title else None,
         "harness": session.harness,
         "sandbox": session.sandbox,
-        "workspace": session.workspace,
+        "workspace": safe(session.workspace)[:2000],
+        "attachment": safe(session.attachment)[:100],
+        "root": safe(root)[:2000],
         "model": session.model,
         "mode": session.mode,
         "status": session.status,
+        "awake": session.sandbox_ref is not None and session.status != "parked",
         "turns": session.turns,
     }
 

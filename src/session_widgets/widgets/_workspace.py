@@ -23,8 +23,7 @@ _MAX_ENTRIES = 1000
 _MAX_FOLDERS = 40
 _MAX_UPLOAD = 512 * 1024 * 1024
 _REFRESH_PAUSE = 0.5
-_AT_REST = ("detached", "parked", "deleted")
-_PLUMBING = ".harness"
+_PLUMBING = (".harness", ".session-widgets")
 _TOUCHING = frozenset({"tool_call", "tool_call_update", "turn_ended", "permission_decision"})
 
 
@@ -99,7 +98,7 @@ class Workspace:
             time.sleep(_REFRESH_PAUSE)
 
     def _look(self, path: str) -> None:
-        if self._session.status in _AT_REST:
+        if self._is_out_of_sight():
             return
         item = self.listing(path, self._session._watched_files)  # to look must not start a parked sandbox again
         with self._lock:
@@ -110,14 +109,20 @@ class Workspace:
                 del self._folders[path]
         self._push(item)
 
+    def _is_out_of_sight(self) -> bool:
+        """Whether nobody can list the workspace: a bucket answers where no sandbox runs, a directory is left alone."""
+        status = self._session.status
+        in_bucket = self._session.attachment != "directory"
+        return status in ("detached", "deleted") or (status == "parked" and not in_bucket)
+
     def listing(self, path: str, files: Files) -> ListingItem:
-        """List one folder: folders first, then by name, harness state last; a failure is part of the answer."""
+        """List one folder: folders first, then by name, plumbing last; a failure is part of the answer."""
         try:
             found = files.list(path)
         except (SessionWidgetsError, OSError) as error:
             return {"type": "listing", "path": path, "entries": [], "more": 0, "error": str(error)[:500]}
         found = sorted(
-            found, key=lambda info: (info.path == _PLUMBING, info.type != "directory", info.name.casefold(), info.name)
+            found, key=lambda info: (info.path in _PLUMBING, info.type != "directory", info.name.casefold(), info.name)
         )
         entries = [_entry(info) for info in found[:_MAX_ENTRIES]]
         return {
@@ -194,5 +199,5 @@ def _entry(info: FileInfo) -> EntryInfo:
         "name": safe(info.name),
         "type": info.type,
         "size": info.size,
-        "modified": millis(info.modified),
+        "modified": millis(info.modified) if info.modified else None,
     }

@@ -1,0 +1,93 @@
+// Where the files of a session are kept, and what became of those of a turn, in words. Pure.
+import type { Session, Turn } from "./protocol.ts";
+import { line } from "./text.ts";
+import type { Section } from "./transcript.ts";
+
+/** Keep in step with `Reason` in src/session_widgets/errors.py. */
+const REASONS = new Map([
+  ["unreachable", "the store does not answer"],
+  ["refused", "the store refuses the credentials"],
+  ["missing", "there is no such bucket"],
+  ["expired", "the credentials have expired"],
+  ["clock", "the clocks differ"],
+  ["conflict", "changed on both sides"],
+  ["taken", "another writer holds it"],
+  ["changing", "the files did not come to rest"],
+  ["differs", "the store shows something else"],
+  ["name", "a name that the store cannot hold"],
+  ["mount", "the mount failed"],
+  ["disk", "the disk is full"],
+  ["tool", "a program is missing"],
+  ["interrupted", "it was stopped"],
+]);
+
+type Home = Pick<Turn, "workspace" | "attachment">;
+
+export interface Kept {
+  state: "disk" | "saved" | "later" | "lost";
+  words: string;
+  /** In full: when and where, or why not. */
+  detail: string;
+}
+
+/** A reason and what follows it; a text that begins with none is all detail. */
+export function reasonOf(error: string): { words: string | undefined; detail: string } {
+  const [, code = "", rest = ""] = /^([a-z]+):\s*([^]*)$/.exec(error) ?? [];
+  const words = REASONS.get(code);
+  return { words, detail: words ? rest : error };
+}
+
+export function isFolder(home: Home): boolean {
+  return home.attachment === "directory";
+}
+
+/** "s3 · sync", "s3 · s3fs", "folder". */
+export function homeWords(home: Home): string {
+  if (isFolder(home)) return "folder";
+  const scheme = /^([a-z][a-z0-9]*):/.exec(home.workspace)?.[1] ?? "remote";
+  return line(`${scheme} · ${home.attachment.replace(/^fuse:/, "")}`, 40);
+}
+
+/** What became of the files of a turn that has ended; undefined where nobody knows. */
+export function keptOf(turn: Turn, later: Turn | undefined, when: (millis: number) => string): Kept | undefined {
+  const where = line(turn.workspace, 500);
+  if (turn.durable_at !== null) {
+    return isFolder(turn)
+      ? { state: "disk", words: "On disk", detail: `On disk since ${when(turn.durable_at)}, in ${where}` }
+      : { state: "saved", words: "Saved", detail: `Saved at ${when(turn.durable_at)} to ${where} (${homeWords(turn)})` };
+  }
+  if (turn.durability_error === null || turn.status === "running") return undefined;
+  const { words, detail } = reasonOf(turn.durability_error);
+  if (later) return { state: "later", words: `Saved later, with turn ${later.turn}`, detail: `When this turn ended: ${detail}` };
+  return { state: "lost", words: words ? `Not saved: ${words}` : "Not saved", detail };
+}
+
+/** The first later turn that proved the same workspace safe, and with it what this turn left open. */
+export function savedLater(sections: Section[], turn: Turn): Turn | undefined {
+  if (turn.durable_at !== null || turn.durability_error === null) return undefined;
+  return sections.find(({ turn: other }) =>
+    other && other.turn > turn.turn && other.durable_at !== null && other.workspace === turn.workspace,
+  )?.turn;
+}
+
+/** How a sandbox is called, and what that means. */
+export function sandboxWords(session: Session): { words: string; extra: string; title: string } {
+  const local = session.sandbox === "local";
+  return {
+    words: line(session.sandbox, 40),
+    extra: local ? ", not isolated" : "",
+    title: local ? "Sandbox: local. The agent runs on this machine as you, and can reach whatever you can" : `Sandbox: ${line(session.sandbox, 100)}`,
+  };
+}
+
+const MEMORY = new Map([
+  ["resume", "The agent went on with its own memory"],
+  ["load", "The agent loaded its own memory"],
+  ["replay", "Memory replayed from the transcript"],
+  ["fresh", "The agent remembers nothing of the earlier turns"],
+]);
+
+/** How the agent got its memory back, where it had to. */
+export function memoryOf(turn: Turn): string | undefined {
+  return turn.turn > 1 ? MEMORY.get(turn.tier ?? "") : undefined;
+}
