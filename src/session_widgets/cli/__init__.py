@@ -1,11 +1,9 @@
-"""`session-widgets` on the command line: run, sessions, doctor."""
+"""`session-widgets` on the command line: run, sessions, s3, doctor."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -16,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from session_widgets.errors import SessionWidgetsError
+from session_widgets.cli.errors import errors_told
+from session_widgets.cli.s3 import s3
 from session_widgets.model import PermissionMode
 from session_widgets.text import one_line, printable
 from session_widgets.version import __version__
@@ -27,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(s3, name="s3")
 LISTED = ("session_id", "title", "harness", "sandbox", "status", "turns", "updated_at")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -69,7 +69,7 @@ def run(
     from session_widgets.sessions import open_session
 
     console = _console()
-    with _errors_told():
+    with errors_told():
         opened = open_session(
             session or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}",
             harness=harness,
@@ -92,7 +92,7 @@ def sessions(as_json: AsJson = False) -> None:
     """List the sessions of the store, the latest first."""
     from session_widgets.store import store
 
-    with _errors_told():
+    with errors_told():
         found = store().sql("select * from v_sessions order by updated_at desc")
         rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
     if as_json:
@@ -134,15 +134,3 @@ def _cell(value: object) -> str:
 
 def _console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
-
-
-@contextmanager
-def _errors_told() -> Iterator[None]:
-    """Turn our errors, and a second interrupt, into a line on standard error and an exit code."""
-    try:
-        yield
-    except SessionWidgetsError as error:
-        typer.echo(f"session-widgets: {printable(str(error))}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
