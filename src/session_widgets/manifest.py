@@ -53,13 +53,13 @@ class Manifest:
     """What one look has seen.
 
     Attributes:
-        device: number of the file system, which tells whether a mount is what is looked at.
+        root: device and inode of the directory: whether both sides look at the same one.
         entries: by path.
         strange: paths that no object key can carry (not UTF-8, a backslash), and what is neither file nor link.
         truncated: there is more than `MAX_ENTRIES`.
     """
 
-    device: int
+    root: tuple[int, int]
     entries: Mapping[str, Entry] = field(default_factory=dict)
     strange: tuple[str, ...] = ()
     truncated: bool = False
@@ -67,13 +67,13 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """Return it for the wire."""
         rows = [[e.path, e.kind, e.size, e.mode, e.mtime_ns, e.md5, e.stamp] for e in self.entries.values()]
-        return {"device": self.device, "entries": rows, "strange": self.strange, "truncated": self.truncated}
+        return {"root": self.root, "entries": rows, "strange": self.strange, "truncated": self.truncated}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Manifest:
         """Read what `to_json` made."""
         entries = {row[0]: Entry(*row) for row in value["entries"]}
-        return cls(value["device"], entries, tuple(value["strange"]), value["truncated"])
+        return cls(tuple(value["root"]), entries, tuple(value["strange"]), value["truncated"])
 
 
 def scan(root: Path | int, known: Mapping[str, Entry] | None = None) -> Manifest:
@@ -109,7 +109,8 @@ def _scan(root: int, known: Mapping[str, Entry]) -> Manifest:
             strange.append(found.path)
         elif found.path not in parents:
             entries[found.path] = _entry(found.path, "directory", found.info, 0, "")
-    return Manifest(os.fstat(root).st_dev, entries, tuple(strange), walk.truncated)
+    info = os.fstat(root)
+    return Manifest((info.st_dev, info.st_ino), entries, tuple(strange), walk.truncated)
 
 
 def _file(root: int, path: str, info: os.stat_result, known: Entry | None) -> Entry:

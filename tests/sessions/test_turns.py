@@ -310,8 +310,10 @@ def test_unknown_keyword_is_a_type_error():
 
 def test_conflict_names_the_way_out(open_session, tmp_path):
     open_session(id="c1")
-    with pytest.raises(SessionConflict, match=r"switch\(\)"):
+    with pytest.raises(SessionConflict, match="its workspace cannot be moved"):
         open_session(id="c1", workspace=tmp_path)
+    with pytest.raises(SessionConflict, match=r"move it with open_session\('c1'\)\.switch\(sandbox='docker'\)"):
+        open_session(id="c1", sandbox="docker")
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ class Machine:
         """
         async with self._lock:
             self._core.check_usable()
-            if refresh or self.sandbox is None:
+            if refresh or self.sandbox is None or self._has_lost_its_directory:
                 await self._attach_workspace()
             if self.sandbox is not None:
                 try:
@@ -84,6 +84,10 @@ class Machine:
                     await self.drop_sandbox()
             self.sandbox = await self._attach_or_create()
             return self.sandbox, await self.sandbox.runner.connections()
+
+    @property
+    def _has_lost_its_directory(self) -> bool:
+        return self._core.workspace.objects is None and not self._core.workspace.path.is_dir()
 
     async def _attach_workspace(self) -> None:
         anew = await self._storing.run(self._core.workspace.attach, self._core.tell)

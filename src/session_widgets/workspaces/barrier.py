@@ -6,9 +6,11 @@ directory than everybody thinks. One implementation, above all attachments.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from session_widgets.errors import NotDurable, WorkspaceError
 from session_widgets.manifest import Entry, Manifest
@@ -38,6 +40,7 @@ def prove(
     flush: Callable[[Manifest], None],
     listing: Callable[[], Listing],
     same: Same,
+    root: Path,
     patience: float = PATIENCE_SECONDS,
 ) -> Manifest:
     """Flush and compare until both sides are equal; return what was proven.
@@ -47,6 +50,7 @@ def prove(
         flush: brings everything of a manifest to the bucket; a `WorkspaceError` of it is final.
         listing: the bucket's side, listed by this machine.
         same: whether an object is what an entry says, given that both are files.
+        root: the directory that the sandbox shall work on.
         patience: seconds after which a difference is final.
 
     Raises:
@@ -57,6 +61,7 @@ def prove(
     while True:
         try:
             manifest = look()
+            _check_root(manifest, root)
             _check_whole(manifest)
             flush(manifest)
             found = differences(manifest, listing(), same)
@@ -74,6 +79,16 @@ def prove(
             )
         time.sleep(PAUSE_SECONDS[min(attempt, len(PAUSE_SECONDS) - 1)])
         attempt += 1
+
+
+def tell_strange(manifest: Manifest) -> None:
+    """Raise if something could not be saved for its name or kind; all the rest was."""
+    if manifest.strange:
+        raise NotDurable(
+            f"everything is saved but {len(manifest.strange)} entries that no bucket can keep (a backslash in the name, "
+            f"not UTF-8, or neither file nor link), the first {manifest.strange[0]!r:.120}. Rename or remove them.",
+            reason="name",
+        )
 
 
 def differences(manifest: Manifest, listing: Listing, same: Same) -> list[Difference]:
@@ -96,6 +111,20 @@ def some(differences: list[Difference]) -> str:
     """Name the first few."""
     more = f" and {len(differences) - SHOWN:,} more" if len(differences) > SHOWN else ""
     return ", ".join(map(str, differences[:SHOWN])) + more
+
+
+def _check_root(manifest: Manifest, root: Path) -> None:
+    """Refuse another directory's manifest: all that it lacks would be taken for deleted."""
+    try:
+        info = root.stat()
+    except OSError as error:
+        raise NotDurable(f"{root} cannot be looked at: {error.strerror}. Send again.", reason="mount") from error
+    if sys.platform == "linux" and (info.st_dev, info.st_ino) != manifest.root:
+        raise NotDurable(
+            f"the sandbox works on another directory than {root}: it was replaced or unmounted while it ran. What the "
+            "sandbox wrote since then is in neither place. Park the session and send again.",
+            reason="mount",
+        )
 
 
 def _check_whole(manifest: Manifest) -> None:

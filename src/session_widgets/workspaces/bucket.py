@@ -282,6 +282,12 @@ def _untangled(found: dict[str, ObjectInfo], strange: Iterable[str]) -> Listing:
     return Listing(objects, tuple(tangled))
 
 
+def parents(path: str) -> list[str]:
+    """Return the folders above a path, the outermost first."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+
+
 def _is_path(path: str) -> bool:
     return "\0" not in path and "\\" not in path and not {"", ".", ".."}.intersection(path.split("/"))
 

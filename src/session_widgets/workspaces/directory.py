@@ -79,7 +79,7 @@ class Directory:
             return
 
     def remove(self, path: str) -> None:
-        """Remove a file, a link, or an empty directory; fine if it is gone."""
+        """Remove a file, a link, or an empty directory, and the folders above that it leaves empty."""
         try:
             with self._parent(path) as (parent, name):
                 if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
@@ -90,6 +90,10 @@ class Directory:
             return
         except OSError as error:
             raise Occupied(path) from error
+        with suppress(OSError):
+            while path := path.rpartition("/")[0]:
+                with self._parent(path) as (parent, name):
+                    os.rmdir(name, dir_fd=parent)
 
     def stat(self, path: str) -> os.stat_result:
         """Look at an entry itself."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from session_widgets.errors import BadPath, LimitExceeded, NotFound, WorkspaceTaken
 from session_widgets.model import FileInfo
-from session_widgets.workspaces.bucket import ObjectInfo
+from session_widgets.workspaces.bucket import ObjectInfo, parents
 from session_widgets.workspaces.objects import Objects
 
 MAX_READ = 256 << 20
@@ -73,7 +73,7 @@ class ObjectFiles:
         start = f"{path}/" if path else ""
         infos = [_file(i) for i in self._objects.prefix.listing().objects.values() if i.path.startswith(start)]
         folders = {
-            folder for info in infos for folder in _parents(info.path) if folder.startswith(start) and folder != path
+            folder for info in infos for folder in parents(info.path) if folder.startswith(start) and folder != path
         }
         known = {info.path for info in infos}
         return infos + [_folder(folder) for folder in folders - known]
@@ -163,7 +163,7 @@ class ObjectFiles:
     def _check_writer(self) -> None:
         """Refuse to write under the hands of another installation."""
         held = self._objects.lease.read()
-        if held is not None and not self._objects.lease.is_mine(held):
+        if held is not None and self._objects.lease.is_others(held):
             raise WorkspaceTaken(f"{self._objects.location} is worked on by {held.holder}; write when it is parked.")
 
     async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]:
@@ -177,8 +177,3 @@ def _file(info: ObjectInfo) -> FileInfo:
 
 def _folder(path: str) -> FileInfo:
     return FileInfo(path, path.rpartition("/")[2], "directory", 0, None)
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[: end + 1]) for end in range(len(parts))]

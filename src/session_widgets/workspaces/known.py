@@ -31,3 +31,12 @@ def load(file: Path) -> dict[str, Known]:
 def save(file: Path, known: dict[str, Known]) -> None:
     """Write it down, atomically."""
     write_private(file, {"known": [[*astuple(one.entry), one.etag] for one in known.values()]})
+
+
+def version(file: Path) -> tuple[int, int] | None:
+    """Return what changes whenever somebody saves."""
+    try:
+        info = file.stat()
+    except FileNotFoundError:
+        return None
+    return info.st_mtime_ns, info.st_ino

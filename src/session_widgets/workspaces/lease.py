@@ -2,7 +2,8 @@
 
 The writer is an installation on a machine, not a process: kernels that share a store share the sandbox and the
 directory too. There is no expiry that a wrong clock could shorten. Who holds it is told, and may be pushed out by
-`take_over()` alone; the number in the lease grows each time, so that who was pushed out notices before it writes.
+`take_over()` alone. The number in the lease grows with every change of hands, also over releases, so that who was
+pushed out in mid-turn notices at the barrier.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the lease object says, and the ETag it says it under."""
+    """What the lease object says, and the ETag it says it under; `free` when it was given back."""
 
     token: int
     installation: str
     host: str
     user: str
     since: str
+    free: bool
     etag: str
 
     @property
@@ -55,81 +57,71 @@ class Lease:
         self._token: int | None = None
 
     def read(self) -> Held | None:
-        """Return who holds it, None if nobody does."""
+        """Return what it says, None if nobody ever had it."""
         try:
             with self._siblings.reading(self._path) as (body, info, _):
                 value: dict[str, Any] = orjson.loads(body.read())
         except NotFound:
             return None
         installation, host, user, since = (str(value.get(name)) for name in ("installation", "host", "user", "since"))
-        return Held(int(value.get("token", 0)), installation, host, user, since, info.etag)
+        return Held(int(value.get("token", 0)), installation, host, user, since, bool(value.get("free")), info.etag)
 
-    def is_mine(self, held: Held) -> bool:
-        """Whether this installation holds it."""
-        return (held.installation, held.host) == self._me
+    def is_others(self, held: Held | None) -> bool:
+        """Whether another installation holds it."""
+        return held is not None and not held.free and (held.installation, held.host) != self._me
 
-    def acquire(self) -> None:
-        """Take it if nobody has it; raise `WorkspaceTaken` if another installation has."""
+    def acquire(self, *, forced: bool = False) -> None:
+        """Take it, unless this installation has it; raise `WorkspaceTaken` if another one has, unless `forced`."""
         for _ in range(ATTEMPTS):
             held = self.read()
-            if held is not None:
-                self._check_mine(held)
+            if held is not None and not held.free and not self.is_others(held):
                 self._token = held.token
                 return
-            if self._write(1, ""):
-                return
-        raise WorkspaceTaken(f"the lease of session {self._session!r} changes hands all the time. Try again.")
-
-    def take_over(self) -> None:
-        """Take it from whoever has it."""
-        for _ in range(ATTEMPTS):
-            held = self.read()
-            if held is not None and self.is_mine(held):
-                self._token = held.token
-                return
-            if self._write(1 if held is None else held.token + 1, "" if held is None else held.etag):
+            if self.is_others(held) and not forced:
+                raise self._taken(held)
+            if self._write(held):
                 return
         raise WorkspaceTaken(f"the lease of session {self._session!r} changes hands all the time. Try again.")
 
     def check(self) -> None:
-        """Raise `WorkspaceTaken` unless this installation still has it, under the number it acquired."""
+        """Raise `WorkspaceTaken` unless it did not change hands since `acquire`."""
         held = self.read()
-        if held is None:
+        if self.is_others(held):
+            raise self._taken(held)
+        if held is None or held.free or held.token != self._token:
             raise WorkspaceTaken(
-                f"the lease of session {self._session!r} was removed by somebody. Look at the files, then send again."
-            )
-        self._check_mine(held)
-        if held.token != self._token:
-            raise WorkspaceTaken(
-                f"session {self._session!r} was worked on elsewhere in between (lease {held.token}, ours was "
-                f"{self._token}). Look at the files, then send again."
+                f"session {self._session!r} was worked on by somebody else meanwhile. Look at the files, send again."
             )
 
     def release(self) -> None:
         """Give it back; nothing happens if another has it."""
         held = self.read()
-        if held is not None and self.is_mine(held):
-            try:
-                self._siblings.delete(self._path, if_match=held.etag)
-            except Changed:
-                return
+        if held is not None and not held.free and not self.is_others(held):
+            self._write(held, free=True)
         self._token = None
 
-    def _write(self, token: int, if_match: str) -> bool:
+    def remove(self) -> None:
+        """Remove the lease object itself: the session is no more."""
+        self._siblings.delete(self._path)
+        self._token = None
+
+    def _write(self, before: Held | None, *, free: bool = False) -> bool:
+        """Replace what it says, if it still says what it said `before`; a new holder gets a new number."""
         installation, host = self._me
+        token = (before.token if before else 0) + (0 if free else 1)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         value = {"token": token, "installation": installation, "host": host, "user": getpass.getuser(), "since": since}
-        body = orjson.dumps(value)
+        body = orjson.dumps(value | {"free": free})
         try:
-            self._siblings.put(self._path, body, len(body), metadata={}, if_match=if_match)
+            self._siblings.put(self._path, body, len(body), metadata={}, if_match=before.etag if before else "")
         except Changed:
             return False
         self._token = token
         return True
 
-    def _check_mine(self, held: Held) -> None:
-        if not self.is_mine(held):
-            raise WorkspaceTaken(
-                f"session {self._session!r} is worked on by {held.holder}. Park it there first; if that is not "
-                "possible any more, call session.take_over(), which makes this the only writer."
-            )
+    def _taken(self, held: Held | None) -> WorkspaceTaken:
+        assert held is not None, "somebody has it"
+        return WorkspaceTaken(
+            f"session {self._session!r} is worked on by {held.holder}. Park it there first; if that cannot be done any "
+            "more, call session.take_over(), which makes this the only writer."
+        )

@@ -13,7 +13,7 @@ from pathlib import Path
 from session_widgets.errors import NotDurable, NotFound, WorkspaceError
 from session_widgets.manifest import Entry, Manifest, md5, scan
 from session_widgets.model import FileChange
-from session_widgets.workspaces.barrier import prove
+from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.contract import Look, Progress
 from session_widgets.workspaces.credentials import ROLE, retire, scoped
@@ -77,20 +77,13 @@ class MountedWorkspace:
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
         """Force what changed through the mount, and prove that the bucket shows it."""
         self._check_alive()
-        device = self.path.stat().st_dev
-
-        def looked() -> Manifest:
-            return self._comparable(_from(look(), device))
-
-        manifest = prove(looked, lambda _: self._flush(changed), self.objects.prefix.listing, self._same)
+        prefix = self.objects.prefix
+        manifest = prove(
+            lambda: self._comparable(look()), lambda _: self._flush(changed), prefix.listing, self._same, self.path
+        )
         self.objects.lease.check()
         self._proven = manifest.entries
-        if manifest.strange:
-            raise NotDurable(
-                f"everything is saved but {len(manifest.strange)} entries that no bucket can keep (a backslash in the "
-                f"name, not UTF-8, or neither file nor link), the first {manifest.strange[0]!r:.120}. Rename them.",
-                reason="name",
-            )
+        tell_strange(manifest)
 
     def detach(self) -> None:
         """Unmount, wait until the mounter has ended, and give the lease back."""
@@ -224,17 +217,6 @@ class MountedWorkspace:
             return ""
         self._contents[f"{now.etag} {info.path}"] = digest.hexdigest()
         return digest.hexdigest()
-
-
-def _from(manifest: Manifest, device: int) -> Manifest:
-    """Return a manifest that was taken on the mount, and on no other."""
-    if manifest.device != device:
-        raise NotDurable(
-            "the sandbox does not look at what is mounted: it was started before the last mount. Park the session and "
-            "send again; what was written in it since is lost.",
-            reason="mount",
-        )
-    return manifest
 
 
 def _fsync(directory: Directory, path: str) -> None:

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import IO, TypeVar
 
-from session_widgets.errors import NotDurable, NotFound, WorkspaceConflict, WorkspaceError
+from session_widgets.errors import NotFound, WorkspaceConflict, WorkspaceError
 from session_widgets.manifest import Entry, EntryKind, Manifest, md5, scan, stamp
 from session_widgets.model import FileChange
 from session_widgets.workspaces import known
-from session_widgets.workspaces.barrier import prove
-from session_widgets.workspaces.bucket import Changed, ObjectInfo, Torn
+from session_widgets.workspaces.barrier import prove, tell_strange
+from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
 from session_widgets.workspaces.contract import Look, Progress
 from session_widgets.workspaces.directory import Directory, Occupied
 from session_widgets.workspaces.known import Known, signature
@@ -46,43 +46,36 @@ class SyncWorkspace:
         self.path = objects.home / "workspaces" / objects.session_id
         self._record = objects.home / "workspaces" / f"{objects.session_id}.known.json"
         self._known: dict[str, Known] | None = None
-        self._leased = False
+        self._read: tuple[int, int] | None = None
+        self._swept = False
         self._progress: Progress = lambda _: None
 
     def attach(self, progress: Progress) -> bool:
         """Take the lease and bring the directory up to date."""
         self._progress = progress
         self.objects.reach(progress)
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._leased:
-            self.objects.lease.check()
-        else:
-            self.objects.lease.acquire()
+        self.objects.lease.acquire()
+        self._reload()
+        anew = self._make()
+        if not self._swept:
             self.objects.prefix.abort_uploads()
-            self._leased = True
+            self._swept = True
         try:
             self._pull(progress)
         except OSError as error:
             raise WorkspaceError(
                 f"{self.path} cannot be brought up to date: {error.strerror}.", reason="disk"
             ) from error
-        return False
+        return anew
 
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
         """Send what is new, and prove that all of it arrived."""
-        manifest = prove(look, self._push, self.objects.prefix.listing, self._same)
-        self.objects.lease.check()
-        if manifest.strange:
-            raise NotDurable(
-                f"everything is saved but {len(manifest.strange)} entries that no bucket can keep (a backslash in the "
-                f"name, not UTF-8, or neither file nor link), the first {manifest.strange[0]!r:.120}. Rename them.",
-                reason="name",
-            )
+        self._reload()
+        tell_strange(prove(look, self._push, self._listing, self._same, self.path))
 
     def detach(self) -> None:
         """Give the lease back; the directory stays, for the next time."""
         self.objects.lease.release()
-        self._leased = False
 
     def remove(self) -> None:
         """Remove the session's objects and the directory."""
@@ -92,16 +85,24 @@ class SyncWorkspace:
             shutil.rmtree(self.path)
         self._record.unlink(missing_ok=True)
         self._known = None
-        self.detach()
+        self.objects.lease.remove()
 
     def take_over(self) -> None:
         """Become the one writer, whoever was it."""
-        self.objects.lease.take_over()
-        self._leased = True
+        self.objects.lease.acquire(forced=True)
 
     def scan(self) -> Manifest:
         """Look at the directory from this machine."""
         return scan(self.path, {path: one.entry for path, one in self._common().items()})
+
+    def _make(self) -> bool:
+        """Make the directory if it is not there; what it held is then not taken for deleted, but fetched again."""
+        if self.path.is_dir():
+            return False
+        self.path.mkdir(parents=True, mode=0o700)
+        self._record.unlink(missing_ok=True)
+        self._known = None
+        return True
 
     # From the bucket
 
@@ -166,15 +167,26 @@ class SyncWorkspace:
 
     # To the bucket
 
+    def _listing(self) -> Listing:
+        """List the bucket; what it shows counts only if nobody else wrote there meanwhile."""
+        listing = self.objects.prefix.listing()
+        self.objects.lease.check()
+        return listing
+
     def _push(self, manifest: Manifest) -> None:
         common = self._common()
         changed = [e for e in manifest.entries.values() if signature(e) != signature(_entry(common.get(e.path)))]
         removed = [path for path in common if path not in manifest.entries]
         if not changed and not removed:
             return
+        self.objects.lease.check()
+        in_the_way = _in_the_way(removed, [entry.path for entry in changed])
+        met = _in_parallel(self._drop, in_the_way)
         with Directory(self.path) as directory:
-            met = _counted(lambda entry: self._send(directory, entry), changed, self._progress, "Saving", self.location)
-        met += _in_parallel(self._drop, removed)
+            met += _counted(
+                lambda entry: self._send(directory, entry), changed, self._progress, "Saving", self.location
+            )
+        met += _in_parallel(self._drop, [path for path in removed if path not in in_the_way])
         self._save()
         if any(met):
             self._pull(lambda _: None)  # adopts what is the same, keeps both of what is not, and says so
@@ -188,21 +200,21 @@ class SyncWorkspace:
                 return True
             before = None
         try:
-            with _body(directory, entry) as body:
-                etag = self.objects.prefix.put(
-                    key,
-                    body,
-                    entry.size,
-                    metadata=_metadata(entry),
-                    md5=entry.md5,
-                    if_match=before.etag if before else "",
-                )
+            etag = self._put(directory, key, entry, before.etag if before else "")
         except (Torn, FileNotFoundError, Occupied, OSError):
             return False  # it changed under our hands: the next look sees it
         except Changed:
-            return True
+            if before is not None or self.objects.prefix.head(key) is not None:
+                return True
+            etag = self._put(directory, key, entry, None)  # SeaweedFS takes a folder that was here for an object
         self._common()[entry.path] = Known(entry, etag)
         return False
+
+    def _put(self, directory: Directory, key: str, entry: Entry, if_match: str | None) -> str:
+        with _body(directory, entry) as body:
+            return self.objects.prefix.put(
+                key, body, entry.size, metadata=_metadata(entry), md5=entry.md5, if_match=if_match
+            )
 
     def _drop(self, path: str) -> bool:
         before = self._common()[path]
@@ -219,11 +231,17 @@ class SyncWorkspace:
 
     def _common(self) -> dict[str, Known]:
         if self._known is None:
-            self._known = known.load(self._record)
+            self._known, self._read = known.load(self._record), known.version(self._record)
         return self._known
+
+    def _reload(self) -> None:
+        """Forget what is remembered if another kernel of this installation wrote since."""
+        if self._known is not None and self._read != known.version(self._record):
+            self._known = None
 
     def _save(self) -> None:
         known.save(self._record, self._common())
+        self._read = known.version(self._record)
 
 
 def _counted(work: Callable[[T], R], items: Sequence[T], progress: Progress, verb: str, where: str) -> list[R]:
@@ -262,6 +280,16 @@ def _in_parallel(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     if first is not None:
         raise first
     return results
+
+
+def _in_the_way(removed: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Return what has to go before the new can come: files that became folders, and folders that became files.
+
+    Everything else goes last, so that what was renamed is at no moment in neither place.
+    """
+    come = set(new)
+    above = {parent for path in new for parent in parents(path)}
+    return [path for path in removed if path in above or not come.isdisjoint(parents(path))]
 
 
 def _place(directory: Directory, path: str, body: IO[bytes], metadata: Mapping[str, str]) -> str:
