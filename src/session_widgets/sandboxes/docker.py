@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
 from uuid import uuid4
 
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
@@ -17,7 +16,7 @@ from session_widgets.sandboxes.contract import Announce, SandboxInfo, SandboxSpe
 from session_widgets.sandboxes.docker_engine import check_sdk
 from session_widgets.sandboxes.runner_client import RunnerClient
 
-T = TypeVar("T")
+HEALTH_SECONDS = 10
 
 
 class DockerSandbox:
@@ -86,8 +85,9 @@ class DockerProvider:
         """Reconnect to the container, or start it again with its files and journals."""
         sandbox = await self._connect(ref)
         try:
-            await sandbox.runner.health()
-        except TransportError:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await sandbox.runner.health()
+        except (TransportError, TimeoutError):
             await sandbox.aclose()
             await self.park(ref)
             sandbox = await self._connect(ref)
