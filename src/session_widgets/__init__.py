@@ -12,7 +12,7 @@ from session_widgets.version import __version__
 
 if TYPE_CHECKING:
     from session_widgets.model import Event, ExecResult, FileChange, FileInfo, Step, Usage
-    from session_widgets.sessions import PermissionRequest, Session, Transcript, Turn, open_session
+    from session_widgets.sessions import PermissionRequest, Session, Transcript, Turn, local_s3, open_session
     from session_widgets.store import Store
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 
@@ -27,6 +27,7 @@ _HOMES = {
     "Session": "sessions",
     "Transcript": "sessions",
     "Turn": "sessions",
+    "local_s3": "sessions",
     "open_session": "sessions",
     "Store": "store",
     "Chat": "widgets",
@@ -51,6 +52,7 @@ __all__ = [
     "Usage",
     "__version__",
     "errors",
+    "local_s3",
     "open_session",
     "sessions",
     "store",

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from session_widgets.sessions.embedded import local_s3
     from session_widgets.sessions.opening import open_session
     from session_widgets.sessions.permissions import PermissionRequest
     from session_widgets.sessions.session import Session
@@ -17,10 +18,11 @@ _HOMES = {
     "Session": "session",
     "Transcript": "transcript",
     "Turn": "turn",
+    "local_s3": "embedded",
     "open_session": "opening",
 }
 
-__all__ = ["PermissionRequest", "Session", "Transcript", "Turn", "open_session"]
+__all__ = ["PermissionRequest", "Session", "Transcript", "Turn", "local_s3", "open_session"]
 
 
 def __getattr__(name: str) -> Any:
