@@ -76,7 +76,7 @@ async def test_limits_are_set_and_rights_are_dropped(subject):
         host = inspect(sandbox.ref)["HostConfig"]
         assert (host["Memory"], host["MemorySwap"], host["PidsLimit"]) == (4 << 30, 4 << 30, 512)
         assert 0 < host["NanoCpus"] <= 2_000_000_000
-        assert [host[name] for name in ("Privileged", "Devices", "CapAdd")] == [False, [], None]
+        assert not any(host[name] for name in ("Privileged", "Devices", "CapAdd"))
         assert host["RestartPolicy"]["Name"] in {"", "no"}
         assert host["LogConfig"]["Config"] == {"max-size": "1m", "max-file": "2"}
         status = dict(line.split(":\t") for line in (await sandbox.exec("cat /proc/self/status")).out.splitlines())
