@@ -56,7 +56,7 @@ def _answered(error: Any, bucket: str) -> WorkspaceError:
     """The store answered, with a refusal."""
     details = error.response.get("Error", {})
     meta = error.response.get("ResponseMetadata", {})
-    code, words = str(details.get("Code", "")), one_line(str(details.get("Message", "")))
+    code, words = str(details.get("Code", "")), one_line(str(details.get("Message", ""))).rstrip(".")
     status = meta.get("HTTPStatusCode", 0)
     reason = _CODES.get(code) or _STATUSES.get(status) or "unreachable"
     if any(sign in words.lower() for sign in _FULL):
@@ -65,7 +65,8 @@ def _answered(error: Any, bucket: str) -> WorkspaceError:
     if reason == "refused" and skew is not None and abs(skew) > SKEW_SECONDS:
         reason = "clock"
     came = f"{error.operation_name} in bucket '{bucket}' was answered {status or 'with an error'} {code}".rstrip()
-    return WorkspaceError(f"{came}{f' ({words})' if words else ''}. {_remedy(reason, bucket, skew)}", reason=reason)
+    remedy = _FAILED if reason == "unreachable" else _remedy(reason, bucket, skew)
+    return WorkspaceError(f"{came}{f' ({words})' if words else ''}. {remedy}", reason=reason)
 
 
 def _unanswered(error: BaseException, bucket: str) -> WorkspaceError:
@@ -79,7 +80,7 @@ def _unanswered(error: BaseException, bucket: str) -> WorkspaceError:
         reason = "name"
     else:
         reason = "unreachable"
-    words = one_line(str(error), 300)
+    words = one_line(str(error), 300).rstrip(".")
     return WorkspaceError(f"bucket '{bucket}': {words}. {_remedy(reason, bucket, None)}", reason=reason)
 
 
@@ -90,6 +91,7 @@ def _remedy(reason: Reason, bucket: str, skew: float | None) -> str:
     return _REMEDIES[reason].format(bucket=bucket)
 
 
+_FAILED = "The store runs, but fails: look at its log and at its disk, and try again."
 _REMEDIES: dict[Reason, str] = {
     "unreachable": "Is the object store running, and does AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL name it?",
     "refused": f"Expected keys that may read and write the bucket: check {_KEYS}.",

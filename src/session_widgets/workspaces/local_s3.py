@@ -6,6 +6,7 @@ import os
 import random
 import re
 import secrets
+import shutil
 import signal
 import socket
 import time
@@ -31,6 +32,9 @@ GRPC = 10_000
 PORTS = range(12_000, 22_000)
 """Both are below those that the system gives to outgoing connections."""
 VOLUME_MB = 256
+FULL_SHARE = 0.01
+"""Of its disk; with less, SeaweedFS writes no more."""
+FULL_BYTES = 16 << 20
 ADMIN = "session-widgets"
 PROBE = ".session-widgets-probe"
 _PARTS = ("master", "volume", "filer", "s3")
@@ -118,7 +122,16 @@ class LocalS3:
 
     def client(self, attempts: int = ATTEMPTS) -> Any:
         """Return a new S3 client of boto3 for it, with the keys that may do everything."""
-        return client_of(self.endpoint, self.credentials, attempts=attempts)
+        client = client_of(self.endpoint, self.credentials, attempts=attempts)
+        client.meta.events.register("after-call.s3", self._name_full_disk)
+        return client
+
+    def _name_full_disk(self, parsed: dict[str, Any], **_: Any) -> None:
+        """Put into an answer what SeaweedFS calls an internal error when its disk is full."""
+        if parsed.get("ResponseMetadata", {}).get("HTTPStatusCode") == 500 and "Error" in parsed:
+            disk = shutil.disk_usage(self.place)
+            if disk.free < max(disk.total * FULL_SHARE, FULL_BYTES):
+                parsed["Error"]["Message"] = f"no space left on the disk of {self.place}"
 
     def start(self, progress: Progress = silent) -> None:
         """Start it if it does not run, wait until it takes files, and make the bucket."""
