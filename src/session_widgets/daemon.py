@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import signal
@@ -131,3 +132,6 @@ def _reap() -> None:
     for pid, process in list(_CHILDREN.items()):
         if process.poll() is not None:
             del _CHILDREN[pid]
+
+
+atexit.register(_reap)

@@ -11,12 +11,15 @@ from typing import Any
 
 from session_widgets.model import Json
 from session_widgets.sessions.permissions import Decision, PermissionRequest
-from session_widgets.text import printable
+from session_widgets.text import one_line, printable
 
 NO_STDIN = (
     "nobody could be asked: no click arrives while this cell runs, and it has no input of its own. "
     "Open the session with another permissions=, for example a function that decides"
 )
+
+
+TICKER_WIDTH = 100
 
 
 @dataclass(slots=True)
@@ -76,6 +79,28 @@ def describe(request: PermissionRequest) -> str:
     if command:
         lines.append(f"  $ {command}")
     return printable("\n".join(lines))
+
+
+class Ticker:
+    """Shows what is being done while a call blocks, in one line that is written over and wiped in the end.
+
+    It speaks to people alone: in a notebook below the cell, in a terminal on standard error.
+    """
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def show(self, activity: str | None) -> None:
+        """Write `activity`, None wipes it; nothing happens where nobody looks."""
+        text = one_line(activity or "", TICKER_WIDTH)
+        out = sys.stdout if _kernel() is not None else sys.stderr
+        if text == self._shown or threading.current_thread() is not threading.main_thread():
+            return
+        if _kernel() is None and not (out is not None and out.isatty()):
+            return
+        out.write(f"\r{text.ljust(len(self._shown))}" + ("" if text else "\r"))
+        out.flush()
+        self._shown = text
 
 
 def _letters(request: PermissionRequest) -> dict[str, tuple[str, str]]:

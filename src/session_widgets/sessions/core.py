@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ class SessionCore:
         self.detached = False
         self.turn: Turn | None = None
         self.activity: str | None = None
+        self._activity_watchers: list[Callable[[], None]] = []
         self.machine = Machine(self, provider, harness)
         self._driver: Driver | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -224,7 +225,12 @@ class SessionCore:
         async with self._start_lock:
             await self._come_to_rest("parking", force=force)
             await self.machine.stop("parked")
-            await self.machine.release_workspace()
+            try:
+                await self.machine.release_workspace()
+            except WorkspaceError:
+                if not force:
+                    raise
+            self.tell(None)
 
     async def switch(self, harness: str | None, sandbox: str | None, *, force: bool = False) -> None:
         """Remove the sandbox and go on with another harness or in another one."""
@@ -239,6 +245,7 @@ class SessionCore:
             await self.machine.stop("switched")
             await self.journal.commit([note("session_changed", changed)])
             self.machine.provider, self.machine.harness = provider, new_harness
+            self.tell(None)
 
     async def take_over(self) -> None:
         """Become the one writer of the workspace."""
@@ -317,10 +324,17 @@ class SessionCore:
         """Show what is being done, None when it is over; from any thread."""
         private_loop().loop.call_soon_threadsafe(self._show, activity)
 
+    def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` whenever `activity` changes, on the private loop; returns what ends it."""
+        self._activity_watchers.append(callback)
+        return lambda: self._activity_watchers.remove(callback)
+
     def _show(self, activity: str | None) -> None:
         if activity != self.activity:
             self.activity = activity
             self._changed()
+            for watcher in tuple(self._activity_watchers):
+                watcher()
 
     def _changed(self) -> None:
         if self.turn is not None:

@@ -18,6 +18,7 @@ from session_widgets.sessions.permissions import Policy, check_policy
 from session_widgets.sessions.session import Session
 from session_widgets.store import Store
 from session_widgets.store import store as default_store
+from session_widgets.store.location import data_directory
 from session_widgets.workspaces import SCHEME, Workspace, place, remembered
 
 SETTINGS = ("model", "mode", "effort", "title")
@@ -104,11 +105,11 @@ def _workspace(
     store: Store, id: str, known: SessionRecord | None, given: str | Path | None, attachment: str | None
 ) -> Workspace:
     if known is None:
-        return place(store.home, id, given, attachment)
+        return place(store.home, id, given, attachment, data=data_directory())
     if given is not None:
         alike = str(given).startswith(SCHEME) == known.workspace.startswith(SCHEME)
-        return place(store.home, id, given, attachment or (known.attachment if alike else None))
-    space = remembered(store.home, id, known.workspace, known.attachment)
+        return place(store.home, id, given, attachment or (known.attachment if alike else None), data=data_directory())
+    space = remembered(store.home, id, known.workspace, known.attachment, data=data_directory())
     if attachment not in {None, space.attachment}:
         raise _conflict(known, "attachment", attachment)
     return space

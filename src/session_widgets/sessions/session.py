@@ -10,7 +10,7 @@ from typing import Any
 from session_widgets.model import Event, ExecResult, Json
 from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
-from session_widgets.sessions.cell import Page
+from session_widgets.sessions.cell import Page, Ticker
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles, Files
 from session_widgets.sessions.loop import private_loop
@@ -157,9 +157,11 @@ class Session:
         """
         arrived: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
         unsubscribe = self.subscribe(arrived.put, after=self._core.journal.cursor)
+        ticker = Ticker()
         try:
             turn = self.start(prompt)
             while True:
+                ticker.show(self._core.activity)
                 seen, over = turn.news_count, turn.ended
                 while not arrived.empty():
                     yield from (event for event in arrived.get() if event.turn == turn.index)
@@ -270,6 +272,9 @@ class Session:
             loop.loop.call_soon_threadsafe(journal.unwatch, callback)
 
         return unsubscribe
+
+    def _watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return self._core.watch_activity(callback)
 
     @property
     def _page(self) -> Page:

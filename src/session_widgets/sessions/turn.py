@@ -14,6 +14,7 @@ from session_widgets.context import Context
 from session_widgets.errors import SessionError
 from session_widgets.fold import Fold
 from session_widgets.model import Draft, Event, FileChange, Json, Step, Tier, TurnRecord, Usage
+from session_widgets.sessions.cell import Ticker
 from session_widgets.sessions.loop import pulsing
 
 if TYPE_CHECKING:
@@ -139,10 +140,12 @@ class Turn:
             SessionError: the session was detached meanwhile.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        ticker = Ticker()
         while not self._ended.is_set():
             seen = self.news_count
             if self.status == "detached":
                 raise self._detached()
+            ticker.show(self._core.activity)
             self._core.asking.answer_here()
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(
@@ -150,6 +153,7 @@ class Turn:
                     "Wait again with turn.wait(), or stop it with session.cancel()."
                 )
             self.wait_news(None if deadline is None else deadline - time.monotonic(), seen)
+        ticker.show(None)
         return self
 
     @property

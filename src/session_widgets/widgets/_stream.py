@@ -95,8 +95,7 @@ class Stream:
             self._open = True
         threading.Thread(target=self._run, name=f"widget-{self._session.id}", daemon=True).start()
         self._unsubscribe.append(self._session.subscribe(self._on_events, after=0))
-        if (watch_activity := getattr(self._session, "_watch_activity", None)) is not None:
-            self._unsubscribe.append(watch_activity(self._on_activity))
+        self._unsubscribe.append(self._session._watch_activity(self._on_activity))
 
     def close(self) -> None:
         """Stop; the pages keep what they have."""

@@ -85,8 +85,8 @@ def tell_strange(manifest: Manifest) -> None:
     """Raise if something could not be saved for its name or kind; all the rest was."""
     if manifest.strange:
         raise NotDurable(
-            f"everything is saved but {len(manifest.strange)} entries that no bucket can keep (a backslash in the name, "
-            f"not UTF-8, or neither file nor link), the first {manifest.strange[0]!r:.120}. Rename or remove them.",
+            f"all is saved but {len(manifest.strange)} entries that no bucket can keep (a backslash in the name, not "
+            f"UTF-8, or neither file nor link), the first {manifest.strange[0]!r:.120}. Rename or remove them.",
             reason="name",
         )
 

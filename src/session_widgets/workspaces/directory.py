@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from session_widgets.tree import TEMPORARY
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 CHUNK = 1 << 20
+NO_FSYNC = {errno.EINVAL, errno.ENOSYS}
+"""What a file system answers that has no such call."""
 
 
 class Readable(Protocol):
@@ -108,6 +111,24 @@ class Directory:
         """Open an entry for reading, "" for the directory itself; the caller closes it."""
         with self._parent(path) as (parent, name):
             return os.open(name or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
+
+    def fsync(self, path: str) -> None:
+        """Force one entry to where it is kept; what is gone, or a link, has nothing to force. Raises OSError."""
+        try:
+            handle = self.descriptor(path)
+        except (FileNotFoundError, Occupied):
+            return
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # it is a link, which its folder keeps
+                return
+            raise
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in NO_FSYNC:
+                raise
+        finally:
+            os.close(handle)
 
     def read_link(self, path: str) -> bytes:
         """Return where a link points."""

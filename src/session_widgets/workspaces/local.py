@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from session_widgets.errors import BadValue, NotDurable
 from session_widgets.manifest import Manifest, scan
 from session_widgets.model import FileChange
 from session_widgets.workspaces.contract import Look, Progress
-from session_widgets.workspaces.directory import Directory, Occupied
+from session_widgets.workspaces.directory import Directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,9 @@ class LocalWorkspace:
             with Directory(self.path) as directory:
                 for change in changed:
                     if change.change != "deleted":
-                        _fsync(directory, change.path)
+                        directory.fsync(change.path)
                 for folder in folders:
-                    _fsync(directory, folder)
+                    directory.fsync(folder)
         except OSError as error:
             raise NotDurable(f"{self.path} cannot be forced to disk: {error.strerror}.", reason="disk") from error
 
@@ -73,15 +72,3 @@ class LocalWorkspace:
     def scan(self) -> Manifest:
         """Look at the directory from this machine."""
         return scan(self.path)
-
-
-def _fsync(directory: Directory, path: str) -> None:
-    """Force one entry to disk; what is gone or no file any more has nothing to force."""
-    try:
-        handle = directory.descriptor(path)
-    except (FileNotFoundError, Occupied):
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -199,7 +199,7 @@ class LocalS3:
             "-volume.preStopSeconds=0",
             "-filer",
             f"-filer.port={ports['filer']}",
-            "-filer.allowedOrigins=http://127.0.0.1",
+            "-filer.disableHttp",  # S3 and `weed mount` speak gRPC to it; web pages shall not speak to it at all
             f"-filer.localSocket={self._socket('filer')}",
             "-s3",
             f"-s3.port={ports['s3']}",

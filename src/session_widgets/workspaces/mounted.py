@@ -17,7 +17,7 @@ from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.contract import Look, Progress
 from session_widgets.workspaces.credentials import ROLE, retire, scoped
-from session_widgets.workspaces.directory import Directory, Occupied
+from session_widgets.workspaces.directory import Directory
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
 from session_widgets.workspaces.mounts.drivers import Target
 from session_widgets.workspaces.objects import Objects
@@ -27,7 +27,6 @@ FILER = "SESSION_WIDGETS_WEED_FILER"
 AGENT = 1000
 """User and group in containers, where the kernel is root."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_NO_SYNC = {errno.EINVAL, errno.ENOSYS}
 _CHUNK = 1 << 20
 _log = logging.getLogger(__name__)
 
@@ -188,7 +187,7 @@ class MountedWorkspace:
         try:
             with Directory(self.path) as directory:
                 for path in (*written, *folders):
-                    _fsync(directory, path)
+                    directory.fsync(path)
         except OSError as error:
             raise NotDurable(
                 f"{self._driver.name} could not store what was written: {error.strerror}. Its log ends:\n"
@@ -217,18 +216,3 @@ class MountedWorkspace:
             return ""
         self._contents[f"{now.etag} {info.path}"] = digest.hexdigest()
         return digest.hexdigest()
-
-
-def _fsync(directory: Directory, path: str) -> None:
-    """Force one entry through the mount; what is gone or no file any more has nothing to force."""
-    try:
-        handle = directory.descriptor(path)
-    except (FileNotFoundError, Occupied):
-        return
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
-            raise
-    finally:
-        os.close(handle)

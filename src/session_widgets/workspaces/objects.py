@@ -24,17 +24,19 @@ class Objects:
     """A session's place in a bucket: "s3://bucket/prefix/session".
 
     Attributes:
-        home: the data directory of this installation.
+        home: the directory of this store's sessions.
+        data: the data directory of this installation, which may hold an embedded store.
         folder: the prefix that holds the sessions, without "/" at its ends; may be empty.
     """
 
     home: Path
+    data: Path
     session_id: str
     bucket: str
     folder: str
 
     @classmethod
-    def place(cls, home: Path, session_id: str, url: str) -> Objects:
+    def place(cls, home: Path, data: Path, session_id: str, url: str) -> Objects:
         """Read "s3://bucket/prefix", the folder in which the session gets its own."""
         bucket, _, folder = url.removeprefix(SCHEME).partition("/")
         folder = folder.strip("/")
@@ -43,7 +45,7 @@ class Objects:
             raise BadValue(
                 f"a workspace in a bucket reads 's3://bucket/prefix', such as 's3://lab/sessions'; got {url!r:.200}."
             )
-        return cls(home, session_id, bucket, folder)
+        return cls(home, data, session_id, bucket, folder)
 
     @property
     def location(self) -> str:
@@ -57,7 +59,7 @@ class Objects:
     @cached_property
     def connection(self) -> Connection:
         """The way to the bucket."""
-        return connect(self.bucket, self.home)
+        return connect(self.bucket, self.data)
 
     def reach(self, progress: Progress) -> None:
         """Make sure of the store: the embedded one is started if it does not run."""

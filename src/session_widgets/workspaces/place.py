@@ -14,14 +14,17 @@ DRIVERS = ("s3fs", "weed", "geesefs")
 ATTACHMENTS = ("sync", *(f"fuse:{driver}" for driver in DRIVERS))
 
 
-def place(home: Path, session_id: str, given: str | Path | None, attachment: str | None = None) -> Workspace:
+def place(
+    home: Path, session_id: str, given: str | Path | None, attachment: str | None = None, *, data: Path | None = None
+) -> Workspace:
     """Return the workspace of a session; nothing is made, mounted or asked for yet.
 
     Args:
-        home: the data directory of this installation.
+        home: the directory of this store's sessions.
         session_id: checked already.
         given: an existing directory, "s3://bucket/prefix", or None for a directory of the session's own.
         attachment: of a bucket: "sync" (the default), "fuse:s3fs", "fuse:weed" or "fuse:geesefs".
+        data: the data directory of this installation, where it is not `home`.
 
     Raises:
         BadValue: one of them is not possible.
@@ -33,7 +36,7 @@ def place(home: Path, session_id: str, given: str | Path | None, attachment: str
         raise BadValue(f"attachment of {where} must be one of {', '.join(map(repr, known))}; got {attachment!r:.80}.")
     if not in_bucket:
         return LocalWorkspace.place(home, session_id, given)
-    objects = Objects.place(home, session_id, str(given))
+    objects = Objects.place(home, data or home, session_id, str(given))
     if attachment is None or attachment == "sync":
         return SyncWorkspace(objects)
     from session_widgets.workspaces.mounted import MountedWorkspace
@@ -41,9 +44,9 @@ def place(home: Path, session_id: str, given: str | Path | None, attachment: str
     return MountedWorkspace(objects, attachment.removeprefix("fuse:"))
 
 
-def remembered(home: Path, session_id: str, location: str, attachment: str) -> Workspace:
+def remembered(home: Path, session_id: str, location: str, attachment: str, *, data: Path | None = None) -> Workspace:
     """Return the workspace that the store remembers for a session."""
     if location.startswith(SCHEME):
-        return place(home, session_id, location.removesuffix(session_id), attachment)
+        return place(home, session_id, location.removesuffix(session_id), attachment, data=data)
     managed = LocalWorkspace.place(home, session_id, None)
     return managed if location == managed.location else LocalWorkspace.place(home, session_id, location)

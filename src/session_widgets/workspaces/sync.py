@@ -78,14 +78,18 @@ class SyncWorkspace:
         self.objects.lease.release()
 
     def remove(self) -> None:
-        """Remove the session's objects and the directory."""
-        self.objects.lease.acquire()
-        self.objects.prefix.delete_folder("")
+        """Remove the session's objects and the directory; a bucket that is no more holds none."""
+        try:
+            self.objects.lease.acquire()
+            self.objects.prefix.delete_folder("")
+            self.objects.lease.remove()
+        except WorkspaceError as error:
+            if error.reason != "missing":
+                raise
         if self.path.exists():
             shutil.rmtree(self.path)
         self._record.unlink(missing_ok=True)
         self._known = None
-        self.objects.lease.remove()
 
     def take_over(self) -> None:
         """Become the one writer, whoever was it."""

@@ -1,0 +1,145 @@
+"""{local, docker} x {directory, sync, s3fs, weed} x {warm, parked, killed, switched}: files and memory survive.
+
+A cell is green only if the host, by calls of its own, finds in the bucket what was acknowledged, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import needs
+import session_widgets as sw
+from kernels import Kernel, exactly_once
+from matrix.bucket import Evidence, in_bucket, in_directory
+from session_widgets.daemon import Daemon
+from session_widgets.sessions import Session
+
+SANDBOXES = ("local", "docker")
+ATTACHMENTS = ("directory", "sync", "fuse:s3fs", "fuse:weed")
+EVENTS = ("warm", "parked", "killed", "switched")
+NEEDS = {"docker": ["docker"], "fuse:s3fs": ["fuse", "s3fs"], "fuse:weed": ["fuse"]}
+TIERS = {"warm": "warm", "parked": "resume", "killed": "resume", "switched": "load"}
+
+pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(180)]
+
+
+def cells() -> Iterator[object]:
+    for sandbox in SANDBOXES:
+        for attachment in ATTACHMENTS:
+            for event in EVENTS:
+                wanted = NEEDS.get(sandbox, []) + NEEDS.get(attachment, []) + (NEEDS["docker"] * (event == "switched"))
+                marks = [pytest.mark.needs(name) for name in dict.fromkeys(wanted)]
+                yield pytest.param(sandbox, attachment, event, marks=marks, id=f"{sandbox}-{attachment}-{event}")
+
+
+@pytest.fixture(scope="module")
+def table(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, str, str], str]]:
+    """The outcome of each cell, printed when all are done."""
+    found: dict[tuple[str, str, str], str] = {}
+    yield found
+    lines = ["", "durable sessions: how the agent's memory came back, where files and memory were proven"]
+    lines.append(f"{'':8} {'':10} " + " ".join(f"{event:12}" for event in EVENTS))
+    for sandbox in SANDBOXES:
+        for attachment in ATTACHMENTS:
+            row = " ".join(f"{found.get((sandbox, attachment, event), '-'):12}" for event in EVENTS)
+            lines.append(f"{sandbox:8} {attachment:10} {row}")
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    for line in lines:
+        reporter.write_line(line)
+
+
+@pytest.mark.parametrize(("sandbox", "attachment", "event"), list(cells()))
+def test_files_and_memory_survive(sandbox, attachment, event, lab, home, table):
+    options = {"harness": "demo", "sandbox": sandbox, "permissions": "allow_all"}
+    if attachment != "directory":
+        options |= {"workspace": lab, "attachment": attachment}
+    session = sw.open_session("cell", **options)
+    evidence = in_bucket(lab, "cell") if attachment != "directory" else in_directory(Path(session.location))
+    try:
+        token = secrets.token_hex(16)
+        first = session.send(
+            f"write deep/token.txt <<EOT\n{token}\nEOT\nrun chmod 755 deep/token.txt && ln -s token.txt deep/link"
+        )
+        check_durable(first, evidence, {"deep/token.txt": f"{token}\n".encode()})
+        session = happen(event, session, sandbox, options)
+        second = session.send(
+            "run cat deep/token.txt; test -x deep/token.txt && readlink deep/link\nwrite after.txt <<EOT\nsecond\nEOT"
+        )
+        assert second.status == "completed", second.error
+        said = str([step.content for step in second.steps if step.kind == "tool_call"])
+        assert token in said, "the agent does not find its file"
+        assert "token.txt" in said, "the link or the mode is lost"
+        check_durable(second, evidence, {"deep/token.txt": f"{token}\n".encode(), "after.txt": b"second\n"})
+        assert second.tier == TIERS[event]
+        memory = session.send("remember")
+        assert "write deep/token.txt" in memory.text, "the agent does not remember the first turn"
+        exactly_once(session.events())
+        assert not any(value == b"" for name, value in evidence().items() if "token" in name), "degraded to 0 bytes"
+        table[sandbox, attachment, event] = f"ok ({second.tier})"
+    finally:
+        table.setdefault((sandbox, attachment, event), "FAILED")
+        session.delete()
+        sw.store().close()
+    assert evidence() == {}, "delete() left something behind"
+
+
+def check_durable(turn: sw.Turn, evidence: Evidence, files: dict[str, bytes]) -> None:
+    assert turn.status == "completed", turn.error
+    assert turn.durability_error is None
+    assert turn.durable_at is not None
+    found = evidence()
+    assert {path: found.get(path) for path in files} == files
+
+
+def happen(event: str, session: Session, sandbox: str, options: dict[str, str]) -> Session:
+    if event == "parked":
+        session.park()
+        assert session.status == "parked"
+    elif event == "switched":
+        session.switch(sandbox="docker" if sandbox == "local" else "local")
+    elif event == "killed":
+        kill_all(session, options)
+        session = sw.open_session("cell", permissions="allow_all")
+        session.turns[-1].wait(60)
+    return session
+
+
+def kill_all(session: Session, options: dict[str, str]) -> None:
+    """SIGKILL a kernel in mid-turn, with the runner or container and the mounter under it."""
+    ref, home, mounted = session._core.record.sandbox_ref, session.store.home, session.attachment.startswith("fuse:")
+    session.detach()
+    sw.store().close()
+    kernel = Kernel("""
+s = sw.open_session("cell", permissions="allow_all")
+turn = s.start("run touch begun && sleep 60")
+while not (s._core.workspace.path / "begun").exists(): time.sleep(0.05)
+print(json.dumps("running"))
+time.sleep(60)
+""")
+    assert kernel.read() == "running"
+    kernel.kill()
+    provider, _, name = ref.partition(":")
+    if provider == "docker":
+        subprocess.run(["docker", "kill", f"session-widgets-{name}"], check=True, capture_output=True)
+    else:
+        record = json.loads((Path(home) / "sandboxes" / name / "process.json").read_text())
+        os.kill(record["pid"], signal.SIGKILL)
+    if mounted:
+        mounter = Daemon(Path(home) / "mounts" / "cell").process()
+        assert isinstance(mounter, psutil.Process), "the mounter has ended with the kernel"
+        mounter.kill()
+
+
+def test_the_matrix_refuses_to_pass_without_a_store():
+    """It reads its evidence from a real store: where none can be had, it is left out by name, never green."""
+    assert {mark.args for mark in pytestmark if mark.name == "needs"} == {("seaweedfs",)}
+    assert "seaweedfs" in needs.NEEDS

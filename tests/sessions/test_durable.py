@@ -1,0 +1,353 @@
+"""Sessions whose workspace is in a bucket, on good days and bad ones. The evidence is read from the bucket."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import session_widgets as sw
+from flaky_s3 import Fault, flaky, wait_for_request
+from kernels import Kernel, exactly_once
+from matrix.bucket import in_bucket
+from session_widgets.errors import BadPath, NotDurable, NotFound, SessionConflict, SessionGone, WorkspaceError
+from support import until
+
+pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(120)]
+
+WRITE = "write {0} <<EOT\ncontent of {0}\nEOT"
+
+
+@pytest.fixture
+def session(open_session, lab):
+    return open_session(workspace=lab)
+
+
+@pytest.fixture
+def bucket(lab):
+    return in_bucket(lab, "s1")
+
+
+@pytest.fixture
+def way(seaweed, lab, monkeypatch):
+    """A way to the store that can go wrong, for sessions opened from now on."""
+    with flaky(seaweed.endpoint) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
+        yield way
+
+
+def files_of(found):
+    return {path: data for path, data in found.items() if not path.startswith(".harness/")}
+
+
+def test_a_turn_is_durable_when_the_bucket_shows_its_files(session, bucket):
+    turn = session.send(WRITE.format("notes.md"))
+    assert turn.durable_at is not None
+    assert turn.durability_error is None
+    assert files_of(bucket()) == {"notes.md": b"content of notes.md\n"}
+    assert any(path.startswith(".harness/demo/") for path in bucket()), "the agent's memory is part of the workspace"
+    row = sw.store().sql("select durable_at, durability_error from v_turns where session_id = 's1'").fetchall()
+    assert row == [(turn.durable_at, None)]
+
+
+def test_files_are_read_written_and_deleted_with_no_sandbox_alive(session, bucket, tmp_path):
+    session.send("\n".join(WRITE.format(name) for name in ("a", "ab", "a.d/x", "a.d/y/z")))
+    session.park()
+    files = session.files
+    assert [info.path for info in files.list()] == [".harness", "a.d", "a", "ab"]
+    assert [info.path for info in files.list("a.d", recursive=True)] == ["a.d/x", "a.d/y", "a.d/y/z"]
+    assert files.read_text("a") == "content of a\n"
+    assert files.read_bytes("a", 8, 2) == b"of"
+    assert files.read_bytes("a", 1000, 10) == b""
+    assert files.stat("a").size == 13
+    assert files.stat("a.d").type == "directory"
+    for wrong in ("missing", "a/below", "a."):
+        with pytest.raises(NotFound):
+            files.read_bytes(wrong)
+    for wrong in ("../s1x/a", "/etc/passwd", "a/../../b", "x\0"):
+        with pytest.raises(BadPath):
+            files.read_bytes(wrong)
+    files.delete("a")
+    assert "ab" in bucket()
+    assert "a.d/x" in bucket()
+    with pytest.raises(BadPath, match="not empty"):
+        files.delete("a.d")
+    files.move("ab", "moved/ab")
+    files.write("new.txt", "by hand")
+    files.upload(__file__, "test.py")
+    assert files.download("new.txt", tmp_path).read_text() == "by hand"
+    assert shutil.which("unzip") is None or files.zip(tmp_path / "all.zip").exists()
+    files.delete("a.d", recursive=True)
+    assert set(files_of(bucket())) == {"moved/ab", "new.txt", "test.py"}
+    assert session.status == "parked", "looking at files woke the sandbox"
+    turn = session.send("run cat new.txt moved/ab; ls")
+    assert "by hand" in str(turn.steps)
+    assert turn.tier == "resume"
+    assert set(files_of(bucket())) == {"moved/ab", "new.txt", "test.py"}
+
+
+def test_a_session_is_resumed_by_its_id_alone_and_cannot_be_moved_by_mistake(session, lab, tmp_path):
+    session.send(WRITE.format("a"))
+    again = sw.open_session("s1")
+    assert again is session
+    assert (again.location, again.attachment) == (f"{lab}/s1", "sync")
+    with pytest.raises(SessionConflict, match="cannot be moved"):
+        sw.open_session("s1", workspace=tmp_path)
+    with pytest.raises(SessionConflict, match="cannot be moved"):
+        sw.open_session("s1", workspace=lab, attachment="fuse:weed")
+
+
+def test_another_machine_goes_on_with_files_and_memory_of_its_own_store(session, lab, tmp_path, monkeypatch):
+    """The files travel; the transcript is the other machine's own, so the agent there starts afresh, said aloud."""
+    session.send(WRITE.format("a"))
+    session.park()
+    monkeypatch.setenv("SESSION_WIDGETS_HOME", str(tmp_path / "elsewhere"))
+    kernel = Kernel(f"""
+s = sw.open_session("s1", workspace={lab!r}, permissions="allow_all")
+turn = s.send("run cat a && echo more > b")
+print(json.dumps([turn.status, turn.error, turn.tier, str(turn.steps).count("content of a")]))
+s.park()
+s.store.delete_session("s1")
+sw.store().close()
+""")
+    code, ((status, error, tier, count),) = kernel.end()
+    assert code == 0
+    assert (status, error, tier) == ("completed", None, "fresh")
+    assert count
+    monkeypatch.undo()
+
+
+def test_who_holds_the_session_is_told_and_can_be_pushed_out(session, lab, tmp_path, monkeypatch, bucket):
+    session.send(WRITE.format("a"))
+    other = sw.open_session(
+        "s1", workspace=lab, permissions="allow_all", store=tmp_path / "other" / "transcripts.duckdb"
+    )
+    turn = other.send(WRITE.format("b"))
+    assert turn.status == "failed"
+    assert "is worked on by" in turn.error
+    assert "take_over()" in turn.error
+    assert "b" not in bucket()
+    other.take_over()
+    assert other.send(WRITE.format("b")).durable_at
+    late = session.send(WRITE.format("late"))
+    assert "worked on by" in (late.error or late.durability_error)
+    assert set(files_of(bucket())) == {"a", "b"}
+    other.park()
+    assert session.send("run ls").status == "completed"
+    assert (session.workspace / "b").exists()
+    other._core.workspace.detach()
+    other.store.delete_session("s1")
+    other.store.close()
+
+
+def test_a_slow_store_is_shown_and_the_turn_ends_durable(way, open_session, lab):
+    session = open_session(workspace=lab)
+    session.send("say warm")
+    way.rule = lambda method, path: Fault(delay=1.5) if method == "PUT" and path.endswith("/a") else None
+    turn = session.send(WRITE.format("a"))
+    assert turn.durable_at is not None
+    assert [event.payload for event in session.events() if event.kind == "turn_saving"] == [{"attachment": "sync"}]
+
+
+def test_stop_works_while_the_store_does_not_answer(way, open_session, lab, bucket):
+    session = open_session(workspace=lab)
+    session.send("say warm")
+    way.rule = lambda method, path: Fault(delay=25) if method == "PUT" and path.endswith("/a") else None
+    way.seen.clear()
+    turn = session.start(WRITE.format("a"))
+    wait_for_request(way, "PUT", "/a")
+    began = datetime.now(UTC)
+    session.cancel()
+    assert datetime.now(UTC) - began < timedelta(seconds=5)
+    assert turn.status == "completed"
+    assert turn.durability_error.startswith("interrupted: ")
+    way.rule = lambda _m, _p: Fault(cut=True)
+    session.park(force=True)
+    way.rule = lambda _m, _p: None
+    assert session.send("say again").durable_at is not None
+    assert bucket()["a"] == b"content of a\n", "what was not saved then is saved now"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault(cut=True), "unreachable"),
+        (Fault(status=503, code="SlowDown"), "unreachable"),
+        (Fault(status=403, code="AccessDenied"), "refused"),
+        (Fault(status=400, code="ExpiredToken"), "expired"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_keeps_files_from_being_safe_is_named_and_the_next_turn_heals(
+    way, open_session, lab, bucket, fault, reason
+):
+    """It begins in mid-turn: the agent's work is done and kept here, and is not called durable."""
+    session = open_session(workspace=lab)
+    session.send("say warm")
+    began = threading.Event()
+
+    def rule(method, path):
+        return fault if began.is_set() else None
+
+    way.rule = rule
+    turn = session.start("write a <<EOT\ncontent of a\nEOT\nwait 1")
+    until(lambda: (session.workspace / "a").exists(), what="the file")
+    began.set()
+    turn.wait(110)
+    assert turn.status == "completed"
+    assert turn.durable_at is None
+    assert turn.durability_error.startswith(f"{reason}: ")
+    with pytest.raises(NotDurable, match="parking was not done"):
+        session.park()
+    failed = session.send("say too early")
+    assert (failed.status, failed.durable_at) == ("failed", None)
+    began.clear()
+    assert "a" not in bucket()
+    assert session.send("say again").durable_at is not None
+    assert bucket()["a"] == b"content of a\n"
+
+
+def test_a_clock_that_is_off_is_named(session, monkeypatch):
+    import botocore.auth
+
+    session.send("say warm")
+    real = botocore.auth.get_current_datetime
+    monkeypatch.setattr(
+        botocore.auth, "get_current_datetime", lambda *a, **k: real(*a, **k) - timedelta(minutes=20), raising=True
+    )
+    turn = session.send(WRITE.format("a"))
+    assert turn.status == "failed"
+    assert "clock" in turn.error
+    monkeypatch.undo()
+    assert session.send("say again").durable_at is not None
+
+
+def test_a_conflict_stops_the_turn_keeps_both_and_the_next_one_goes_on(session, bucket, lab):
+    session.send(WRITE.format("a"))
+    (session.workspace / "a").write_text("ours")
+    objects = session._core.workspace.objects
+    objects.prefix.put("a", b"theirs", 6, metadata={}, if_match=None)
+    turn = session.send("say first look")
+    assert turn.status == "failed"
+    assert "changed both here and in" in turn.error
+    assert session.send("say now").durable_at is not None
+    assert sorted(files_of(bucket()).values()) == [b"ours", b"theirs"]
+
+
+def test_a_kernel_killed_while_it_saves_loses_nothing(way, lab, open_session, bucket):
+    """The answer is stored, the upload hangs, the kernel dies: the next one saves, and the turn becomes durable."""
+    kernel = Kernel(f"""
+s = sw.open_session("s1", workspace={lab!r}, permissions="allow_all")
+s.send("say before")
+print(json.dumps("warm"))
+s.send("write a <<EOT\\ncontent of a\\nEOT")
+""")
+    assert kernel.read() == "warm"
+    way.seen.clear()
+    way.rule = lambda method, path: Fault(delay=60) if method == "PUT" and path.endswith("/a") else None
+    wait_for_request(way, "PUT", "/a")
+    kernel.kill()
+    way.rule = lambda _m, _p: None
+    session = open_session()
+    turn = session.turns[-1].wait(60)
+    assert turn.status == "completed"
+    assert turn.durable_at is not None
+    assert bucket()["a"] == b"content of a\n"
+    exactly_once(session.events())
+
+
+def test_a_runner_killed_in_mid_turn_leaves_its_files_safe(session, bucket):
+    session.send("say warm")
+    turn = session.start("write a <<EOT\ncontent of a\nEOT\nwait 30")
+    until(lambda: (session.workspace / "a").exists(), what="the file")
+    ref = session._core.record.sandbox_ref
+    record = json.loads((Path(session.store.home) / "sandboxes" / ref.split(":")[1] / "process.json").read_text())
+    os.kill(record["pid"], signal.SIGKILL)
+    turn.wait(60)
+    assert turn.status == "failed"
+    assert turn.durable_at is not None, turn.durability_error
+    assert bucket()["a"] == b"content of a\n"
+    assert session.send("remember").tier in {"resume", "load", "replay"}
+
+
+@pytest.mark.needs("docker")
+def test_a_container_removed_behind_our_back_is_made_again_with_its_files(open_session, lab, bucket):
+    session = open_session(sandbox="docker", workspace=lab)
+    session.send(WRITE.format("a"))
+    first = session._core.record.sandbox_ref
+    subprocess.run(["docker", "rm", "-f", f"session-widgets-{first.split(':')[1]}"], check=True, capture_output=True)
+    turn = session.send("run cat a")
+    assert turn.status == "completed", turn.error
+    assert "content of a" in str(turn.steps)
+    assert session._core.record.sandbox_ref != first
+    assert turn.durable_at is not None
+    assert "gone" in [event.payload.get("why") for event in session.events() if event.kind == "sandbox_stopped"]
+
+
+@pytest.mark.needs("docker")
+def test_no_key_of_the_store_is_inside_the_container(open_session, lab, seaweed):
+    session = open_session(sandbox="docker", workspace=lab)
+    turn = session.send(
+        "run env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; cat /run/session-widgets/*.json"
+    )
+    keys = seaweed.credentials
+    assert turn.durable_at is not None
+    everything = str([event.payload for event in session.events()])
+    assert keys.secret_key not in everything
+    assert keys.access_key not in everything
+    assert session.exec(f"grep -rl {keys.secret_key} /run /tmp /home /workspace /etc 2>/dev/null").out == ""
+
+
+def test_delete_while_a_turn_runs_leaves_nothing(session, bucket, lab):
+    session.send(WRITE.format("a"))
+    turn = session.start("write b <<EOT\nx\nEOT\nwait 30")
+    until(lambda: (session.workspace / "b").exists(), what="the file")
+    workspace = session.workspace
+    session.delete()
+    assert turn.ended
+    assert bucket() == {}
+    assert not workspace.exists()
+    with pytest.raises(SessionGone):
+        session.send("say no")
+
+
+def test_delete_waits_for_a_store_that_is_away_and_can_be_repeated(way, open_session, lab, bucket):
+    session = open_session(workspace=lab)
+    session.send(WRITE.format("a"))
+    way.rule = lambda _m, _p: Fault(cut=True)
+    with pytest.raises(WorkspaceError):
+        session.delete()
+    assert session.status != "deleted"
+    way.rule = lambda _m, _p: None
+    assert "a" in bucket()
+    session.delete()
+    assert bucket() == {}
+
+
+@pytest.mark.needs("tmpfs")
+def test_a_full_disk_is_named_and_nothing_is_called_durable(session, home, bucket):
+    session.send(WRITE.format("a"))
+    session.park()
+    folder = session._core.workspace.path
+    objects = session._core.workspace.objects
+    objects.prefix.put("big", b"x" * (2 << 20), 2 << 20, metadata={}, if_match=None)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=True)
+    try:
+        turn = session.send("say hello")
+        assert turn.status == "failed"
+        assert "No space left" in turn.error
+        session.park(force=True)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
+    assert session.send("run wc -c < big").durable_at is not None
+    assert len(bucket()["big"]) == 2 << 20
