@@ -15,7 +15,7 @@ import psutil
 from session_widgets.daemon import Daemon, locked, read_json, write_private
 from session_widgets.errors import WorkspaceError
 from session_widgets.workspaces.mounts.drivers import Driver, Target
-from session_widgets.workspaces.mounts.mountinfo import Health, health, is_mounted, unmount
+from session_widgets.workspaces.mounts.mountinfo import Health, health, is_mounted, reaches_store, unmount
 from session_widgets.workspaces.mounts.probe import Abilities
 
 MOUNT_SECONDS = 20
@@ -54,7 +54,7 @@ class Mount:
             and record.get("shows") == _shows(self.driver, target)
             and record.get("key") in (_CONFINED, _key(target))
             and self._daemon.process() is not None
-            and self.health() == "alive"
+            and reaches_store(self.point)
         )
 
     def remember(self, abilities: Abilities) -> None:
@@ -121,8 +121,8 @@ class Mount:
         deadline = time.monotonic() + MOUNT_SECONDS
         while True:
             running = self._daemon.process() is not None
-            if running and self.health() == "alive":
-                break
+            if running and reaches_store(self.point):
+                break  # s3fs mounts first, and then leaves if its keys are wrong
             if not running or time.monotonic() > deadline:
                 log = self._daemon.tail()
                 self._clear()

@@ -8,8 +8,12 @@ import re
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
+
+from session_widgets.tree import TEMPORARY
 
 Health = Literal["absent", "alive", "dead"]
 ANSWER_SECONDS = 5.0
@@ -26,11 +30,15 @@ def health(point: Path, seconds: float = ANSWER_SECONDS) -> Health:
     """Look a mount point up, and ask the file system on it for an answer within `seconds`."""
     if not is_mounted(point):
         return "absent"
-    answered: list[bool] = []
-    asking = threading.Thread(target=lambda: answered.append(_answers(point)), daemon=True)
-    asking.start()  # a system call to a mounter that hangs can be waited for, but not interrupted
-    asking.join(seconds)
-    return "alive" if answered == [True] else "dead"
+    return "alive" if _within(seconds, lambda: _answers(point)) else "dead"
+
+
+def reaches_store(point: Path, seconds: float = ANSWER_SECONDS) -> bool:
+    """Whether the file system knows that a name which nobody has is not there: only the object store can tell it."""
+    if not is_mounted(point):
+        return False
+    answered = _within(seconds, lambda: _lacks(point / f"{TEMPORARY}{uuid4().hex}"))
+    return answered and is_mounted(point)  # still: the directory below would have said the same
 
 
 def unmount(point: Path, *, lazily: bool = False) -> str:
@@ -41,6 +49,15 @@ def unmount(point: Path, *, lazily: bool = False) -> str:
         command = [shutil.which("fusermount3") or "fusermount", "-uz" if lazily else "-u", "--", str(point)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=60)
     return "" if done.returncode == 0 or not is_mounted(point) else (done.stderr.strip() or f"code {done.returncode}")
+
+
+def _within(seconds: float, ask: Callable[[], bool]) -> bool:
+    """Ask in a thread: a system call to a mounter that hangs can be left alone, but not interrupted."""
+    answers: list[bool] = []
+    asking = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answers == [True]
 
 
 def _path(line: str) -> str:
@@ -56,3 +73,11 @@ def _answers(point: Path) -> bool:
     except OSError as error:
         return error.errno == errno.EACCES
     return True
+
+
+def _lacks(file: Path) -> bool:
+    try:
+        os.lstat(file)
+    except OSError as error:
+        return error.errno == errno.ENOENT
+    return False
