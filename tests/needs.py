@@ -70,6 +70,10 @@ NEEDS = {
     "docker": Need(
         docker, "as root: .ci/services and .ci/base-image; else a daemon, and docker pull debian:bookworm-slim"
     ),
+    "dockerd": Need(
+        lambda: os.geteuid() == 0 and shutil.which("dockerd") and shutil.which("ip"),
+        "as root: apt-get install docker.io",
+    ),
     "node": Need(lambda: shutil.which("node") and shutil.which("npm"), "install Node.js 20 or newer, with npm"),
     "sandbox-agent": Need(SANDBOX_AGENT.exists, "npm ci --prefix tests/sandbox_agent"),
     "kernels": Need((KERNELS / "kernels" / "ipykernel-6.31").exists, "run .ci/kernels"),

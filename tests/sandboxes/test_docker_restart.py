@@ -1,0 +1,39 @@
+"""The daemon of Docker goes and comes back."""
+
+import signal
+
+import pytest
+
+from sandboxes.private_dockerd import private_dockerd
+from session_widgets.errors import SandboxError, TransportError
+from session_widgets.sandboxes import SandboxSpec, get_provider
+from session_widgets.sandboxes.images import build_context, tag_of
+
+pytestmark = [pytest.mark.needs("docker", "dockerd"), pytest.mark.timeout(300)]
+
+
+async def announce(ref):
+    """Nobody writes it down."""
+
+
+async def test_containers_come_back_with_their_files_after_the_daemon(tmp_path, monkeypatch):
+    with private_dockerd() as daemon:
+        daemon.take_image(tag_of(build_context()))
+        monkeypatch.setenv("DOCKER_HOST", daemon.url)
+        provider = get_provider("docker", tmp_path)
+        sandbox = await provider.create(SandboxSpec("s1", str(tmp_path / "workspace"), {}), announce)
+        await sandbox.write("note", b"kept")
+        await sandbox.exec("echo kept > ~/home-note")
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            daemon.end(number)
+            with pytest.raises((SandboxError, TransportError)):
+                await provider.attach(sandbox.ref)
+            with pytest.raises((SandboxError, TransportError)):
+                await provider.destroy(sandbox.ref)
+            daemon.start()
+            again = await provider.attach(sandbox.ref)
+            assert await again.read("note") == b"kept"
+            assert (await again.exec("cat ~/home-note")).out == "kept\n"
+            await again.aclose()
+        await sandbox.aclose()
+        assert await provider.destroy(sandbox.ref) is True
