@@ -323,6 +323,22 @@ def test_what_is_not_installed_is_named_with_its_remedy(home, target, monkeypatc
     assert not (home / "mounts").exists()
 
 
+@pytest.mark.needs("s3fs")
+def test_keys_of_one_prefix_are_tried_first_and_whose_they_are_is_said(seaweed, lab):
+    space, other_kernel = (place(seaweed.home, "keys", lab, "fuse:s3fs") for _ in range(2))
+    try:
+        assert space.attach(silent) is True
+        assert other_kernel.attach(silent) is False
+        (keys,) = [line.partition(":")[0] for line in (space.path.parent / "keys").read_text().splitlines()]
+        own = keys == seaweed.credentials.access_key  # s3fs 1.90 looks at the whole bucket before it mounts
+        assert own or keys == seaweed._find(f"lab/{space._prefix}").access_key
+        assert ("it uses those of the bucket" in space.warning) is own
+        assert space.warning == other_kernel.warning
+    finally:
+        space.remove()
+    assert seaweed._find(f"lab/{space._prefix}") is None
+
+
 def test_weed_without_a_filer_says_what_to_set(home, target):
     mount = Mount(home, "direct", DRIVERS["weed"])
     with pytest.raises(WorkspaceError, match="SESSION_WIDGETS_WEED_FILER"):

@@ -27,6 +27,7 @@ from session_widgets.workspaces.weed import weed
 START_SECONDS = 60
 STOP_SECONDS = 3
 """Enough to finish requests; its filer would wait 15 s for connections that never close. What is written is written."""
+KNOWN_SECONDS = 5
 GRPC = 10_000
 """Each part of SeaweedFS listens on its port and on the one this much higher."""
 PORTS = range(12_000, 22_000)
@@ -161,7 +162,11 @@ class LocalS3:
             actions: SeaweedFS's words, such as "Read:bucket/prefix/*".
         """
         with locked(self.place):
-            return self._find(name) or self._write(name, actions)
+            if found := self._find(name):
+                return found
+            made = self._write(name, actions)
+            self._wait_known(made)
+            return made
 
     def withdraw(self, name: str) -> None:
         """Make the keys of an identity void. A running store keeps the identity, but not what it may do."""
@@ -239,6 +244,18 @@ class LocalS3:
             time.sleep(0.05)
         return False
 
+    def _wait_known(self, keys: Credentials) -> None:
+        """Return when the running store has read its identities again: within milliseconds."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        client = client_of(self.endpoint, keys, attempts=1)
+        deadline = time.monotonic() + KNOWN_SECONDS
+        while self.running and time.monotonic() < deadline:
+            with suppress(BotoCoreError, ClientError):
+                client.list_buckets()
+                return
+            time.sleep(0.01)
+
     def _make_bucket(self, *, probe: bool) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -295,7 +312,7 @@ class LocalS3:
         write_private(self._identities, {"identities": identities})
         if process := self._daemon.process():
             with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGHUP)  # it reads them again within milliseconds
+                process.send_signal(signal.SIGHUP)
 
 
 def _is_free(port: int) -> bool:

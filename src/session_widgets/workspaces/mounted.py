@@ -62,12 +62,14 @@ class MountedWorkspace:
         self.objects.reach(progress)
         self.objects.lease.acquire()
         own = self._target()
-        if self._mount.is_current(own):
-            self.abilities = self._mount.abilities()
+        self.abilities = self._mount.abilities() if self._mount.is_current(own) else None
+        if self.abilities is not None:
+            self._say_whose_keys()
             return False
         progress(f"mounting {self.location} with {self._driver.name}")
         self._make_marker()
-        self._say_whose_keys(self._mount.mount(*self._narrower(own), own))
+        self._mount.mount(*self._narrower(own), own)
+        self._say_whose_keys()
         self._proven = {}
         self.abilities = self._probe()
         self._mount.remember(self.abilities)
@@ -133,17 +135,18 @@ class MountedWorkspace:
         keys = scoped(self.objects.connection, self.objects.bucket, self._prefix)
         return [replace(own, keys=keys, confined=True)] if keys else []
 
-    def _say_whose_keys(self, mounted: Target) -> None:
-        if mounted.confined:
+    def _say_whose_keys(self) -> None:
+        before = self.warning
+        if self._mount.is_confined():
             self.warning = ""
-            return
-        if mounted.keys is None:
+        elif not self._driver.needs_keys:
             self.warning = "SeaweedFS's filer asks for no keys: whoever reaches its port reaches every object"
         elif self.objects.connection.embedded is not None:
             self.warning = f"this {self._driver.name} cannot work with keys of one prefix; it uses those of the bucket"
         else:
             self.warning = f"{self._driver.name} uses your own keys, not some for this session alone; see {ROLE}"
-        _log.warning("%s: %s", self.location, self.warning)
+        if self.warning not in {"", before}:
+            _log.warning("%s: %s", self.location, self.warning)
 
     def _make_marker(self) -> None:
         """Make the prefix exist: mounters refuse one that holds nothing."""

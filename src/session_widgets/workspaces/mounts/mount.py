@@ -57,6 +57,10 @@ class Mount:
             and reaches_store(self.point)
         )
 
+    def is_confined(self) -> bool:
+        """Whether its keys reach this prefix alone."""
+        return (read_json(self._record) or {}).get("key") == _CONFINED
+
     def remember(self, abilities: Abilities) -> None:
         """Write down what the mount can do, for as long as it lives."""
         write_private(self._record, (read_json(self._record) or {}) | {"abilities": asdict(abilities)})
