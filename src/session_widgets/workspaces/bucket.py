@@ -17,6 +17,8 @@ from session_widgets.manifest import CACHES
 from session_widgets.workspaces.connect import explain
 
 BATCH = 1000
+SMALL = 1 << 20
+"""Smaller files are read before they are sent: for a stream, boto3 would ask first whether it may."""
 SINGLE_PUT = 512 << 20
 """Larger files go up in parts; their ETag is then no MD5."""
 WIPE_ROUNDS = 5
@@ -163,6 +165,8 @@ class Prefix:
         Raises:
             Changed: the object is another one than `if_match` says.
         """
+        if size <= SMALL and not isinstance(body, bytes):
+            body = body.read(size + 1)
         condition = {} if if_match is None else {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"}
         place = {"Bucket": self.bucket, "Key": self.prefix + path}
         with self._explained():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from session_widgets.workspaces.credentials import Credentials
@@ -28,11 +29,29 @@ def client_config(*, path_style: bool, attempts: int = ATTEMPTS) -> Any:
     )
 
 
+def session_of(**keys: str | None) -> Any:
+    """Return a boto3 session, by default of the AWS settings, that reads times fast: a listing is half times."""
+    import boto3
+    import botocore.session
+
+    core = botocore.session.get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    return boto3.Session(botocore_session=core, **keys)
+
+
+def _timestamp(value: Any) -> datetime:
+    """Read ISO 8601, as listings have it, and leave every other form to botocore."""
+    if isinstance(value, str) and value[:4].isdigit() and value.endswith("Z"):
+        return datetime.fromisoformat(value)
+    from botocore.utils import parse_timestamp
+
+    found: datetime = parse_timestamp(value)
+    return found
+
+
 def client_of(endpoint: str, keys: Credentials, *, region: str = DEFAULT_REGION, attempts: int = ATTEMPTS) -> Any:
     """Return an S3 client for a store at an address of its own, deaf to what the environment says about AWS."""
-    import boto3
-
-    session = boto3.Session(
+    session = session_of(
         aws_access_key_id=keys.access_key,
         aws_secret_access_key=keys.secret_key,
         aws_session_token=keys.session_token,

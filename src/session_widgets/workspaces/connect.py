@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from session_widgets.errors import WorkspaceError
-from session_widgets.workspaces.clients import DEFAULT_REGION, client_config
+from session_widgets.workspaces.clients import DEFAULT_REGION, client_config, session_of
 from session_widgets.workspaces.contract import Progress
 from session_widgets.workspaces.credentials import Credentials
 from session_widgets.workspaces.explain import explain
@@ -97,9 +97,7 @@ def _embedded(store: LocalS3) -> Connection:
 
 
 def _configured(bucket: str) -> Connection:
-    import boto3
-
-    session = boto3.Session()
+    session = session_of()
     keys = session.get_credentials()
     if keys is None:
         raise _no_keys(bucket)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from session_widgets.daemon import read_json, write_private
@@ -30,7 +30,12 @@ def load(file: Path) -> dict[str, Known]:
 
 def save(file: Path, known: dict[str, Known]) -> None:
     """Write it down, atomically."""
-    write_private(file, {"known": [[*astuple(one.entry), one.etag] for one in known.values()]})
+    rows = [
+        [e.path, e.kind, e.size, e.mode, e.mtime_ns, e.md5, e.stamp, one.etag]
+        for one in known.values()
+        for e in [one.entry]
+    ]
+    write_private(file, {"known": rows})
 
 
 def version(file: Path) -> tuple[int, int] | None:

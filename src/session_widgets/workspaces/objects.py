@@ -63,8 +63,9 @@ class Objects:
 
     def reach(self, progress: Progress) -> None:
         """Make sure of the store: the embedded one is started if it does not run."""
-        if self.connection.embedded is not None:
-            self.connection.embedded.start(progress)
+        embedded = self.connection.embedded
+        if embedded is not None and not embedded.running:
+            embedded.start(progress)
 
     @cached_property
     def prefix(self) -> Prefix:
