@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,12 +16,13 @@ REFUSED = b"""<?xml version="1.0"?><Error><Code>%s</Code><Message>injected</Mess
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens instead of, or before, the real answer."""
+    """What happens instead of, or before, the real answer; `headers` replace its own."""
 
     status: int | None = None
     code: str = "InternalError"
     delay: float = 0
     cut: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Rule = Callable[[str, str], Fault | None]
@@ -65,7 +66,7 @@ def flaky(backend: str) -> Iterator[Flaky]:
                 connection.endheaders(body or None)
                 answer = connection.getresponse()
                 data = answer.read()
-                self.respond(answer.status, dict(answer.getheaders()), data)
+                self.respond(answer.status, {**dict(answer.getheaders()), **fault.headers}, data)
             except OSError:
                 self.close_connection = True
             finally:

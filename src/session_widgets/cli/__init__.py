@@ -1,4 +1,4 @@
-"""`session-widgets` on the command line: run, sessions, s3, doctor."""
+"""`session-widgets` on the command line: run, sessions, workspace, sandboxes, s3, doctor."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rich.text import Text
 
 from session_widgets.cli.errors import errors_told
 from session_widgets.cli.s3 import s3
+from session_widgets.cli.sandboxes import sandboxes
+from session_widgets.cli.workspace import workspace as workspace_app
 from session_widgets.model import PermissionMode
 from session_widgets.text import one_line, printable
 from session_widgets.version import __version__
@@ -26,6 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(workspace_app, name="workspace")
+app.add_typer(sandboxes, name="sandboxes")
 app.add_typer(s3, name="s3")
 LISTED = ("session_id", "title", "harness", "sandbox", "status", "turns", "updated_at")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

@@ -6,12 +6,12 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
+from session_widgets.cli.checks import Check, program
+from session_widgets.cli.doctor_docker import docker_checks
+from session_widgets.cli.doctor_storage import mount_checks, store_checks
 from session_widgets.errors import SessionWidgetsError
 from session_widgets.store import store
 
@@ -27,27 +27,18 @@ LEAST_FREE_GB = 1.0
 NOT_NEEDED = "nothing in this release needs it yet"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; `remedy` is empty when all is well."""
-
-    name: str
-    ok: bool
-    found: str
-    remedy: str = ""
-
-
 def checks() -> Iterator[Check]:
-    """Look at one thing after the other; nothing is sent anywhere, and no key is read further than its name."""
+    """Look at one thing after the other. Nothing is sent anywhere but a request to each object store that is set up."""
     yield _python()
     yield Check("session-widgets", True, importlib.metadata.version("session-widgets"))
     yield _store()
     yield _disk()
     yield _lab()
-    yield _docker()
-    yield _fuse()
-    yield _program("Node.js", ("node",), "only to rebuild the front end: install Node.js 20 or newer, with npm")
-    yield _program(
+    yield from docker_checks()
+    yield from mount_checks()
+    yield from store_checks(store().home)
+    yield program("Node.js", ("node",), "only to rebuild the front end: install Node.js 20 or newer, with npm")
+    yield program(
         "browser",
         ("chromium", "chromium-browser", "google-chrome", "firefox"),
         "to see notebooks on this machine: install Chromium or Firefox",
@@ -89,42 +80,8 @@ def _lab() -> Check:
     return Check("JupyterLab", True, f"{lab}, ipykernel {importlib.metadata.version('ipykernel')}")
 
 
-def _docker() -> Check:
-    if not shutil.which("docker"):
-        return Check("Docker", False, "no docker on PATH", f"install Docker Engine; {NOT_NEEDED}")
-    version = _output(["docker", "version", "--format", "{{.Server.Version}}"])
-    if version is None:
-        return Check("Docker", False, "installed, but no daemon answers", f"systemctl start docker; {NOT_NEEDED}")
-    return Check("Docker", True, version)
-
-
-def _fuse() -> Check:
-    mounter = shutil.which("fusermount3") or shutil.which("fusermount")
-    if Path("/dev/fuse").exists() and mounter:
-        return Check("FUSE", True, mounter)
-    missing = "no fusermount3" if Path("/dev/fuse").exists() else "no /dev/fuse"
-    return Check("FUSE", False, missing, f"install fuse3; {NOT_NEEDED}")
-
-
-def _program(name: str, commands: tuple[str, ...], remedy: str) -> Check:
-    path = next(filter(None, map(shutil.which, commands)), None)
-    if path is None:
-        return Check(name, False, "not found", remedy)
-    return Check(name, True, f"{_output([path, '--version']) or 'does not say its version'} ({path})")
-
-
 def _key(key: str, use: str) -> Check:
     present = bool(os.environ.get(key))
     return Check(
         key, present, "present" if present else "absent", "" if present else f"export {key}=... for {use}; {NOT_NEEDED}"
     )
-
-
-def _output(command: list[str]) -> str | None:
-    """Return the first line that a program prints, or None if it fails or takes longer than 5 s."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = done.stdout.split("\n")
-    return lines[0].strip() if done.returncode == 0 and lines[0].strip() else None

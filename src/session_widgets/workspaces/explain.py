@@ -61,7 +61,7 @@ def _answered(error: Any, bucket: str) -> WorkspaceError:
     reason = _CODES.get(code) or _STATUSES.get(status) or "unreachable"
     if any(sign in words.lower() for sign in _FULL):
         reason = "disk"
-    skew = _skew(meta.get("HTTPHeaders", {}).get("date"))
+    skew = clock_skew(meta.get("HTTPHeaders", {}).get("date"))
     if reason == "refused" and skew is not None and abs(skew) > SKEW_SECONDS:
         reason = "clock"
     came = f"{error.operation_name} in bucket '{bucket}' was answered {status or 'with an error'} {code}".rstrip()
@@ -103,7 +103,7 @@ _REMEDIES: dict[Reason, str] = {
 }
 
 
-def _skew(date: str | None) -> float | None:
+def clock_skew(date: str | None) -> float | None:
     """Seconds by which this machine is ahead of the store, which said what time it is."""
     if date is None:
         return None

@@ -1,0 +1,39 @@
+"""What `doctor` says of Docker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from session_widgets.cli.checks import Check
+from session_widgets.errors import MissingDependency, SandboxError
+from session_widgets.sandboxes.docker_engine import engine
+from session_widgets.sandboxes.images import build_context, has_image, tag_of
+
+
+def docker_checks() -> Iterator[Check]:
+    """Ask the engine, and look for the image of the sandboxes."""
+    given = os.environ.get("SESSION_WIDGETS_IMAGE")
+    image = given or tag_of(build_context())
+    try:
+        with engine() as docker:
+            version, present = docker.version()["Version"], has_image(docker, image)
+    except (MissingDependency, SandboxError) as error:
+        cause, _, remedy = str(error).partition(": ")
+        yield Check("Docker", False, cause, remedy or cause)
+        return
+    yield Check("Docker", True, f"{version}; each container is limited, and its runner answers this machine alone")
+    if present:
+        yield Check("sandbox image", True, image)
+    elif given:
+        yield Check(
+            "sandbox image", False, f"{image} is not here yet", "the first session with sandbox='docker' pulls it"
+        )
+    else:
+        yield Check(
+            "sandbox image",
+            False,
+            f"{image} is not here yet",
+            "the first session with sandbox='docker' builds it, which takes minutes; or now: "
+            "python -m session_widgets.sandboxes.images",
+        )

@@ -1,0 +1,146 @@
+"""`session-widgets sandboxes`: what runs for the sessions of this installation, and what nobody refers to any more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from session_widgets.cli.asking import confirm, may_ask
+from session_widgets.cli.errors import errors_told
+from session_widgets.errors import SessionWidgetsError
+from session_widgets.text import one_line
+
+if TYPE_CHECKING:
+    from session_widgets.sandboxes import SandboxInfo
+    from session_widgets.store import Store
+
+sandboxes = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="List sandboxes, and end those that no session refers to."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The sandboxes of this installation: those that a session refers to, the others, and who could not be asked."""
+
+    wanted: list[SandboxInfo]
+    unwanted: list[SandboxInfo]
+    unusable: dict[str, str]
+
+
+@sandboxes.command(name="list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
+    """List the sandboxes of this installation, of all providers that are usable here."""
+    with errors_told():
+        survey = _survey()
+    if as_json:
+        rows = [_row(info, wanted=True) for info in survey.wanted] + [_row(i, wanted=False) for i in survey.unwanted]
+        typer.echo(json.dumps(rows, default=str, indent=2))
+    elif survey.wanted or survey.unwanted:
+        _draw(survey.wanted, survey.unwanted)
+    else:
+        typer.echo("No sandboxes.")
+    _tell_unusable(survey)
+
+
+@sandboxes.command()
+def sweep(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove the sandboxes that no session of the store refers to. Those of other installations are not touched."""
+    with errors_told():
+        survey = _survey()
+        _tell_unusable(survey)
+        if not survey.unwanted:
+            typer.echo("Nothing to sweep: a session refers to each sandbox.")
+            return
+        _draw((), survey.unwanted)
+        if dry_run:
+            return
+        may_ask(yes)
+        if not yes:
+            confirm(f"Remove these {len(survey.unwanted)}, with every process in them? Workspaces stay.")
+        removed = asyncio.run(_sweep({str(info.ref) for info in survey.unwanted}))
+    typer.echo(f"removed {', '.join(str(info.ref) for info in removed) or 'nothing'}")
+
+
+def _survey() -> Survey:
+    from session_widgets.store import store
+
+    found, unusable = asyncio.run(_find())
+    known = _referred(store())  # after looking: a sandbox is in the store before it exists
+    wanted = [info for info in found if str(info.ref) in known]
+    return Survey(wanted, [info for info in found if str(info.ref) not in known], unusable)
+
+
+async def _find() -> tuple[list[SandboxInfo], dict[str, str]]:
+    """Ask every provider; return what they have, and why some cannot say."""
+    from session_widgets.sandboxes import get_provider, provider_names
+    from session_widgets.store import store
+
+    found: list[SandboxInfo] = []
+    unusable = {}
+    for name in provider_names():
+        try:
+            provider = get_provider(name, store().home)
+            found += [info async for info in provider.list()]
+            await provider.aclose()
+        except SessionWidgetsError as error:
+            unusable[name] = str(error)
+    return found, unusable
+
+
+async def _sweep(shown: set[str]) -> list[SandboxInfo]:
+    """End the sandboxes that were shown, except those that a session has come to refer to meanwhile."""
+    from session_widgets.sandboxes import get_provider
+    from session_widgets.sandboxes.sweep import sweep
+    from session_widgets.store import store
+
+    removed = []
+    for name in sorted({ref.partition(":")[0] for ref in shown}):
+        provider = get_provider(name, store().home)
+        removed += await sweep(provider, lambda info: str(info.ref) not in shown or str(info.ref) in _referred(store()))
+        await provider.aclose()
+    return removed
+
+
+def _referred(store: Store) -> set[str]:
+    return {record.sandbox_ref for record in store.sessions() if record.sandbox_ref}
+
+
+def _row(info: SandboxInfo, *, wanted: bool) -> dict[str, object]:
+    return {
+        "ref": str(info.ref),
+        "session": info.session_id,
+        "running": info.running,
+        "created": info.created_at,
+        "owner": info.owner,
+        "wanted": wanted,
+    }
+
+
+def _draw(wanted: Iterable[SandboxInfo], unwanted: Iterable[SandboxInfo]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("ref", "session", "state", "created", "owner", ""):
+        table.add_column(heading, overflow="fold")
+    for infos, remark in ((wanted, ""), (unwanted, "no session refers to it")):
+        for info in infos:
+            state = "running" if info.running else "stopped"
+            created = f"{info.created_at.astimezone():%Y-%m-%d %H:%M}"
+            cells = (str(info.ref), info.session_id, state, created, info.owner, remark)
+            table.add_row(*(Text(one_line(cell, 128)) for cell in cells))
+    Console(highlight=False, markup=False, emoji=False).print(table)
+
+
+def _tell_unusable(survey: Survey) -> None:
+    for name, why in survey.unusable.items():
+        typer.echo(f"not asked: {name}, {one_line(why)}", err=True)

@@ -1,0 +1,168 @@
+"""`session-widgets sandboxes`: what is listed, and that a sweep ends nothing that a session or somebody else has."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+import session_widgets as sw
+from session_widgets.model import SandboxRef
+from session_widgets.sandboxes import SandboxSpec, get_provider
+from session_widgets.sandboxes.docker_engine import engine
+from session_widgets.sessions.loop import private_loop
+from support import destroy_sandboxes
+
+COMMAND = [str(Path(sys.executable).with_name("session-widgets")), "sandboxes"]
+NO_DOCKER = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+
+
+@pytest.fixture
+def cli(home, tmp_path):
+    """Run the command to its end; sessions and sandboxes are removed afterwards."""
+
+    def cli(*arguments, env=None):
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"COLUMNS": "200"} | (env or NO_DOCKER),
+        )
+
+    yield cli
+    for session in sw.store().sessions():
+        sw.open_session(session.id).delete()
+    destroy_sandboxes(home)
+    destroy_sandboxes(tmp_path / "elsewhere")
+
+
+def orphan(home, provider="local", session="forgotten") -> SandboxRef:
+    """Make a sandbox that no session of the store refers to."""
+
+    async def make():
+        async def announce(_: SandboxRef) -> None:
+            pass
+
+        spec = SandboxSpec(session, str(home / "workspaces" / "forgotten"), {}, owner="tester@here")
+        sandbox = await get_provider(provider, home).create(spec, announce)
+        await sandbox.aclose()
+        return sandbox.ref
+
+    return private_loop().run(make())
+
+
+def refs(home, provider="local") -> set[str]:
+    async def look():
+        return {str(info.ref) async for info in get_provider(provider, home).list()}
+
+    return private_loop().run(look())
+
+
+def test_list_tells_those_that_a_session_refers_to_from_the_others(cli, home):
+    assert cli("list").stdout == "No sandboxes.\n"
+    assert json.loads(cli("list", "--json").stdout) == []
+    session = sw.open_session("one")
+    session.exec("true")
+    session.park()
+    left = orphan(home, session="\x1b[31mred")
+    rows = {row["session"]: row for row in json.loads(cli("list", "--json").stdout)}
+    assert rows["one"] | {"created": None, "owner": None} == {
+        "ref": sw.store().session("one").sandbox_ref,
+        "session": "one",
+        "running": False,
+        "created": None,
+        "owner": None,
+        "wanted": True,
+    }
+    assert (rows["\x1b[31mred"]["ref"], rows["\x1b[31mred"]["running"]) == (str(left), True)
+    assert (rows["\x1b[31mred"]["owner"], rows["\x1b[31mred"]["wanted"]) == ("tester@here", False)
+
+    done = cli("list")
+    assert (done.returncode, "\x1b" in done.stdout) == (0, False)
+    _, kept, other = done.stdout.splitlines()
+    assert ("stopped" in kept, "no session" in kept) == (True, False)
+    assert ("␛[31mred" in other, "running" in other, "no session refers to it" in other) == (True, True, True)
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("not asked: docker, ")
+
+
+def test_sweep_ends_what_no_session_refers_to_and_nothing_else(cli, home, tmp_path):
+    sw.open_session("one").exec("true")
+    known = sw.store().session("one").sandbox_ref
+    left = str(orphan(home))
+    other = str(orphan(tmp_path / "elsewhere"))
+
+    tried = cli("sweep", "--dry-run")
+    assert (tried.returncode, left in tried.stdout, known in tried.stdout) == (0, True, False)
+    refused = cli("sweep")
+    assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
+    assert refs(home) == {known, left}
+
+    done = cli("sweep", "--yes")
+    assert (done.returncode, f"removed {left}" in done.stdout) == (0, True)
+    assert refs(home) == {known}
+    assert refs(tmp_path / "elsewhere") == {other}
+    assert sw.open_session("one").exec("echo alive").out == "alive\n"
+    assert cli("sweep", "--yes").stdout == "Nothing to sweep: a session refers to each sandbox.\n"
+
+
+def test_sweep_asks_in_a_terminal(cli, home):
+    left = str(orphan(home))
+    for answer, there in (("n", {left}), ("y", set())):
+        child = pexpect.spawn(
+            COMMAND[0], [*COMMAND[1:], "sweep"], encoding="utf-8", timeout=40, env=os.environ | NO_DOCKER
+        )
+        child.expect("Remove these 1, with every process in them")
+        child.sendline(answer)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert (child.exitstatus, refs(home)) == (1 if there else 0, there)
+
+
+def test_one_that_a_session_came_to_refer_to_while_it_was_asked_stays(cli, home):
+    left = orphan(home, session="one")
+    child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], "sweep"], encoding="utf-8", timeout=40, env=os.environ | NO_DOCKER)
+    child.expect("Remove these 1")
+    session = sw.open_session("one")
+    private_loop().run(session._core.journal.commit([_started(left)]))
+    child.sendline("y")
+    child.expect("removed nothing")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert refs(home) == {str(left)}
+
+
+def _started(ref):
+    from session_widgets.sessions.journal import note
+
+    return note("sandbox_started", {"ref": str(ref)})
+
+
+@pytest.mark.needs("docker")
+@pytest.mark.timeout(120)
+def test_containers_are_listed_and_swept_and_those_of_another_home_are_not(cli, home, tmp_path):
+    session = sw.open_session("one", sandbox="docker")
+    session.exec("true")
+    known = sw.store().session("one").sandbox_ref
+    left = orphan(home, "docker")
+    other = orphan(tmp_path / "elsewhere", "docker")
+    try:
+        rows = {row["ref"]: row for row in json.loads(cli("list", "--json", env=dict(os.environ)).stdout)}
+        assert {ref: row["wanted"] for ref, row in rows.items()} == {known: True, str(left): False}
+        done = cli("sweep", "--yes", env=dict(os.environ))
+        assert (done.returncode, f"removed {left}" in done.stdout) == (0, True)
+        assert refs(home, "docker") == {known}
+        with engine() as docker:
+            assert docker.containers.get(f"session-widgets-{other.id}").status == "running"
+        assert session.exec("echo alive").out == "alive\n"
+    finally:
+        private_loop().run(get_provider("docker", home).destroy(left))
+        private_loop().run(get_provider("docker", tmp_path / "elsewhere").destroy(other))
