@@ -2,10 +2,12 @@
 
 import os
 import socket
+import sys
+import threading
 
 import pytest
 
-from session_widgets.errors import SandboxError
+from session_widgets.errors import MissingDependency, SandboxError
 from session_widgets.sandboxes import get_provider
 from session_widgets.sandboxes.docker_engine import engine
 
@@ -30,6 +32,12 @@ def put_docker_on_path(tmp_path):
 def speak():
     with engine():
         pass
+
+
+def test_without_the_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "docker", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'session-widgets\[docker\]'"):
+        get_provider("docker", tmp_path)
 
 
 def test_not_installed(host):
@@ -75,8 +83,6 @@ def test_another_machine(url, monkeypatch):
 
 
 def test_a_daemon_that_hangs_up_is_a_broken_connection(host):
-    import threading
-
     with socket.socket(socket.AF_UNIX) as daemon:
         daemon.bind(str(host))
         daemon.listen()

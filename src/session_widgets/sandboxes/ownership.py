@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from session_widgets.errors import BadValue
 
 AGENT = 1000
@@ -36,7 +38,8 @@ def container_account(*, rootless: bool = False) -> Account:
 def hand_over(path: Path, account: Account) -> None:
     """Give a file, or a directory with all that is in it, to the account; links are changed, never followed.
 
-    Only root can give, and only what has another owner is touched.
+    Only root can give, and only what has another owner is touched. Of a FUSE mount the top alone is: who mounts says
+    whose the files are, and to ask for each may be a request to an object store.
 
     Raises:
         BadValue: the account cannot write there, or the directory holds more than a workspace.
@@ -44,9 +47,10 @@ def hand_over(path: Path, account: Account) -> None:
     if os.geteuid() == 0 and account.uid != 0:
         _check(path)
         _give(path, account)
-        for _, folders, files, directory in os.fwalk(path, follow_symlinks=False):
-            for name in (*folders, *files):
-                _give(name, account, directory)
+        if not _is_fuse(path):
+            for _, folders, files, directory in os.fwalk(path, follow_symlinks=False):
+                for name in (*folders, *files):
+                    _give(name, account, directory)
     if not _can_write(path, account):
         raise BadValue(
             f"the sandbox runs as user {account.uid} and cannot write to {path}. Give it the directory "
@@ -60,6 +64,13 @@ def _check(path: Path) -> None:
     for precious in (Path.home().resolve(), Path(sys.base_prefix).resolve()):
         if real in {precious, *precious.parents}:
             raise BadValue(f"{path} cannot be a docker workspace: it holds {precious}. Choose a directory of its own.")
+
+
+def _is_fuse(path: Path) -> bool:
+    real = str(path.resolve())
+    return any(
+        mount.mountpoint == real and mount.fstype.startswith("fuse") for mount in psutil.disk_partitions(all=True)
+    )
 
 
 def _give(path: str | Path, account: Account, directory: int | None = None) -> None:
