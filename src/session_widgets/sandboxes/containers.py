@@ -87,7 +87,7 @@ class Containers:
         created = datetime.now(UTC).isoformat()
         with engine() as docker:
             about = docker.info()
-            account = container_account(rootless="name=rootless" in about.get("SecurityOptions", ()))
+            account = container_account(rootless="name=rootless" in (about.get("SecurityOptions") or ()))
             made = {
                 "session": spec.session_id,
                 "owner": spec.owner,
