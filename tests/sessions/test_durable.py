@@ -287,6 +287,7 @@ def test_a_container_removed_behind_our_back_is_made_again_with_its_files(open_s
     assert turn.status == "completed", turn.error
     assert "content of a" in str(turn.steps)
     assert session._core.record.sandbox_ref != first
+    assert not list(Path(session.store.home, "containers").glob(first.split(":")[1])), "its record was left"
     assert turn.durable_at is not None
     assert "gone" in [event.payload.get("why") for event in session.events() if event.kind == "sandbox_stopped"]
 
@@ -351,3 +352,13 @@ def test_a_full_disk_is_named_and_nothing_is_called_durable(session, home, bucke
         folder.rmdir()
     assert session.send("run wc -c < big").durable_at is not None
     assert len(bucket()["big"]) == 2 << 20
+
+
+@pytest.mark.needs("docker")
+def test_files_that_come_from_the_bucket_belong_to_the_agent_in_the_container(open_session, lab, bucket):
+    session = open_session(sandbox="docker", workspace=lab)
+    session.send("say warm")
+    session._core.workspace.objects.prefix.put("deep/new", b"1", 1, metadata={}, if_match=None)
+    turn = session.send("run echo 2 >> deep/new && echo 3 > deep/beside && rm deep/beside")
+    assert turn.durable_at is not None, turn.durability_error
+    assert bucket()["deep/new"] == b"12\n"

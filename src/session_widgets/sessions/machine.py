@@ -102,6 +102,7 @@ class Machine:
             try:
                 sandbox = await self.provider.attach(ref)
             except SandboxGone:
+                await self.provider.destroy(ref)  # what is left of its records
                 await self._core.journal.commit([note("sandbox_stopped", {"ref": str(ref), "why": "gone"})])
             else:
                 if self._core.record.status == "parked":

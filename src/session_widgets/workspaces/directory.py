@@ -31,10 +31,12 @@ class Occupied(Exception):
 
 
 class Directory:
-    """A directory of this machine, held open."""
+    """A directory of this machine, held open. What is put into it belongs to whom it belongs to itself."""
 
     def __init__(self, root: Path) -> None:
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        info = os.fstat(self.fd)
+        self._owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 and info.st_uid != 0 else None
 
     def close(self) -> None:
         """Let go of it."""
@@ -56,6 +58,8 @@ class Directory:
                     while piece := body.read(CHUNK):
                         target.write(piece)
                     target.flush()
+                    if self._owner is not None:
+                        os.fchown(target.fileno(), *self._owner)
                     os.fchmod(target.fileno(), mode & 0o777)
                     if mtime is not None:
                         os.utime(target.fileno(), (mtime, mtime))
@@ -71,6 +75,8 @@ class Directory:
             partial = f"{TEMPORARY}{uuid4().hex}"
             os.symlink(target, os.fsencode(partial), dir_fd=parent)
             try:
+                if self._owner is not None:
+                    os.chown(partial, *self._owner, dir_fd=parent, follow_symlinks=False)
                 _replace(partial, name, parent)
             except BaseException:
                 os.unlink(partial, dir_fd=parent)
@@ -135,6 +141,12 @@ class Directory:
         with self._parent(path) as (parent, name):
             return os.readlink(os.fsencode(name), dir_fd=parent)
 
+    def _make_folder(self, name: str, directory: int) -> None:
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=directory)
+            if self._owner is not None:
+                os.chown(name, *self._owner, dir_fd=directory, follow_symlinks=False)
+
     @contextmanager
     def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
         *folders, name = path.split("/")
@@ -142,8 +154,7 @@ class Directory:
         try:
             for folder in folders:
                 if make:
-                    with suppress(FileExistsError):
-                        os.mkdir(folder, 0o755, dir_fd=directory)
+                    self._make_folder(folder, directory)
                 try:
                     below = os.open(folder, _FOLDER, dir_fd=directory)
                 except NotADirectoryError as error:
