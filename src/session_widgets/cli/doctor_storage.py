@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _configured(home: Path) -> Iterator[Check]:
         connection = connect(ANY, home)
         assert connection.session is not None, "only the embedded store has none"
         config = client_config(path_style=not connection.is_aws, attempts=1)
-        refused, clock = _ask(connection.session.client("s3", config=config))
+        refused, clock = _ask(partial(connection.session.client, "s3", config=config))
     except WorkspaceError as error:
         yield _no("object store", error)
         return
@@ -141,20 +142,20 @@ def _embedded(store: LocalS3) -> Iterator[Check]:
         yield Check(title, False, f"does not run; its files are in {store.place}", remedy)
     else:
         try:
-            refused, _ = _ask(store.client(attempts=1))
+            refused, _ = _ask(partial(store.client, attempts=1))
         except WorkspaceError as error:
             refused = error
         running = f"at {store.endpoint}, buckets {', '.join(store.buckets)}, files in {store.place}"
         yield Check(title, True, running) if refused is None else _no(title, refused)
 
 
-def _ask(client: Any) -> tuple[WorkspaceError | None, Check | None]:
+def _ask(make_client: Callable[[], Any]) -> tuple[WorkspaceError | None, Check | None]:
     """Send one request; return why it was refused, if it was, and how the clocks differ."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     refused = None
     try:
-        meta = client.list_buckets()["ResponseMetadata"]
+        meta = make_client().list_buckets()["ResponseMetadata"]
     except ClientError as error:
         meta = error.response.get("ResponseMetadata", {})
         if error.response.get("Error", {}).get("Code") != "AccessDenied":  # keys of one bucket may not list them all

@@ -71,7 +71,7 @@ def connect(bucket: str, home: Path, progress: Progress = silent) -> Connection:
 
     try:
         return _configured(bucket)
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:  # botocore's for an endpoint that is no URL
         raise explain(error, bucket) from error
 
 
