@@ -123,6 +123,9 @@ def test_ctrl_c_cancels_the_turn_and_leaves_the_session_usable(cli):
     [
         (["--harness", "nope"], "'demo'"),
         (["--sandbox", "nope"], "'local'"),
+        (["--workspace", "s3://No/x"], "reads 's3://bucket/prefix'"),
+        (["--workspace", "s3://lab/x", "--attachment", "fuse:nope"], "'fuse:s3fs'"),
+        (["--attachment", "sync"], "attachment of a directory"),
         (["--session", "a/b"], "session id must be"),
         (["--session", "\x1b[2J"], "session id must be"),
     ],
@@ -134,6 +137,14 @@ def test_bad_values_are_told_on_one_line_and_create_nothing(cli, arguments, said
     assert "Traceback" not in done.stderr
     assert "\x1b" not in done.stderr
     assert sw.store().sql("select count(*) from v_sessions").fetchall() == [(0,)]
+
+
+@pytest.mark.needs("seaweedfs")
+def test_a_bucket_that_is_missing_fails_the_turn_and_says_what_to_do(cli, lab):
+    done = cli("run", "say x", "--session", "one", "--workspace", "s3://absent-bucket/x")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "Make the bucket" in done.stdout
+    assert "turn 1 failed" in done.stdout
 
 
 def test_an_unknown_permission_is_a_usage_error(cli):

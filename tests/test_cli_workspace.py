@@ -17,6 +17,7 @@ from support import until
 from workspaces.making import contents
 
 COMMAND = [str(Path(sys.executable).with_name("session-widgets")), "workspace"]
+pytestmark = pytest.mark.timeout(120)
 PLACES = ("directory", pytest.param("bucket", marks=pytest.mark.needs("seaweedfs")))
 HOSTILE = "d/new\nline \x1b[31m\u202eäß"
 SHOWN = "d/new␊line ␛[31m⟨U+202E⟩äß"
