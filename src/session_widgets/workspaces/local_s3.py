@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -150,9 +150,8 @@ class LocalS3:
             return
         with locked(self.place):
             self._daemon.stop(STOP_SECONDS)
-            for port in self._ports().values():
-                for left in Path("/tmp").glob(f"seaweedfs-*-{port + GRPC}.sock"):  # noqa: S108 - SeaweedFS chose it
-                    left.unlink(missing_ok=True)
+            _become_free(self._ports().values())
+            self._remove_sockets()
 
     def issue(self, name: str, actions: Sequence[str]) -> Credentials:
         """Return the keys of an identity which may do these actions and nothing else; made on the first call.
@@ -205,20 +204,22 @@ class LocalS3:
             "-filer",
             f"-filer.port={ports['filer']}",
             "-filer.disableHttp",  # S3 and `weed mount` speak gRPC to it; web pages shall not speak to it at all
-            f"-filer.localSocket={self._socket('filer')}",
+            "-filer.localSocket=filer.sock",
             "-s3",
             f"-s3.port={ports['s3']}",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.allowedOrigins=http://127.0.0.1",
-            f"-s3.localSocket={self._socket('s3')}",
+            "-s3.localSocket=s3.sock",
             f"-s3.config={self._identities}",
         ]
 
-    def _socket(self, part: str) -> str:
-        """A socket in our own directory, unless its path is longer than Linux allows."""
-        path = str(self.place / f"{part}.sock")
-        return path if len(os.fsencode(path)) < 100 else ""
+    def _remove_sockets(self) -> None:
+        """Remove what it leaves where nobody asked for it."""
+        for port in self._ports().values():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port + GRPC}.sock"):  # noqa: S108 - SeaweedFS chose it
+                with suppress(OSError):
+                    left.unlink()
 
     def _environment(self) -> dict[str, str]:
         """Nothing of ours: AWS keys in it would be an administrator's, and settings in HOME are somebody else's."""
@@ -279,10 +280,9 @@ class LocalS3:
     def _choose_ports(self, *, anew: bool) -> dict[str, int]:
         """Return the ports of the last time, or others if one of them is taken."""
         ports = self._ports()
-        deadline = time.monotonic() + STOP_SECONDS
-        while not all(map(_is_free, ports.values())) and time.monotonic() < deadline:
-            time.sleep(0.05)  # a program that was just killed holds them until its last thread is gone
-        if anew or not ports or not all(map(_is_free, ports.values())):
+        free = _become_free(ports.values())
+        if anew or not ports or not free:
+            self._remove_sockets()
             candidates = random.sample(PORTS, 200)
             ports = dict(zip(_PARTS, filter(_is_free, candidates), strict=False))
             self._remember(ports=ports)
@@ -313,6 +313,17 @@ class LocalS3:
         if process := self._daemon.process():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGHUP)
+
+
+def _become_free(ports: Iterable[int]) -> bool:
+    """Whether they are free soon: a program that was just killed holds them until its last thread is gone."""
+    wanted = list(ports)
+    deadline = time.monotonic() + STOP_SECONDS
+    while not all(map(_is_free, wanted)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _is_free(port: int) -> bool:

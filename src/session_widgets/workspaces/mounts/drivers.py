@@ -134,7 +134,7 @@ def _weed(target: Target, place: Path, point: Path) -> Command:
         f"-filer.path=/buckets/{target.bucket}/{target.prefix}",
         f"-dir={point}",
         f"-cacheDir={place / 'cache'}",
-        f"-localSocket={place / 'socket'}" if len(os.fsencode(place)) < 90 else "-localSocket=",
+        "-localSocket=socket",  # in `place`, where it runs: a whole path may be longer than a socket's can be
         f"-map.uid={uid}:0",  # what S3 writes belongs to 0 there
         f"-map.gid={gid}:0",
         "-umask=000",
