@@ -7,9 +7,14 @@ import re
 import pytest
 
 import session_widgets as sw
+from session_widgets.workspaces.local_s3 import LocalS3
 from support import ROOT
 
-PAGES = ["README.md", "docs/getting-started.md"]
+PAGES = [
+    "README.md",
+    "docs/getting-started.md",
+    pytest.param("docs/workspaces.md", marks=pytest.mark.needs("seaweedfs")),
+]
 
 
 def python_blocks(page: str) -> list[str]:
@@ -17,11 +22,13 @@ def python_blocks(page: str) -> list[str]:
 
 
 @pytest.fixture
-def no_session_left():
-    """Close what an example that failed half-way left open."""
+def no_session_left(home):
+    """Close what an example left open."""
     yield
     for record in sw.store().sql("select session_id from v_sessions").fetchall():
         sw.open_session(record[0]).delete()
+    sw.store().close()
+    LocalS3(home).stop()
 
 
 # DuckDB's df() does it to each TIMESTAMPTZ column.
