@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import events, paint, prompt, start, store
+from benchmarks import events, paint, prompt, start, store, workspaces
 from benchmarks.figures import Figure, table
 
 SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
@@ -18,6 +18,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "paint": paint.measure,
     "start": start.measure,
     "store": store.measure,
+    "workspaces": workspaces.measure,
 }
 
 

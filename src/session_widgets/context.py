@@ -48,6 +48,8 @@ def apply_note(context: Context, event: Event) -> Context:
     if kind == "session_changed":
         facts = {name: as_text(note[name]) for name in _CHOICES if name in note}
         facts |= {name: text for name in _PLACE if (text := as_text(note.get(name)))}
+    elif kind == "workspace_attached":
+        facts = {"remark": as_text(note.get("remark")) or ""}
     elif kind == "sandbox_started":
         facts = {"sandbox_ref": as_text(note.get("ref"))}
         if context.session.status in {"new", "parked"}:

@@ -203,6 +203,7 @@ class SessionRecord:
     turns: int = 0
     status: str = "new"
     attachment: str = "directory"
+    remark: str = ""
 
 
 class Capability(Flag):

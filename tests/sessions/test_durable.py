@@ -306,6 +306,23 @@ def test_no_key_of_the_store_is_inside_the_container(open_session, lab, seaweed)
     assert session.exec(f"grep -rl {keys.secret_key} /run /tmp /home /workspace /etc 2>/dev/null").out == ""
 
 
+@pytest.mark.needs("fuse", "s3fs")
+def test_what_a_mount_can_do_is_recorded_and_shown(open_session, lab):
+    session = open_session(workspace=lab, attachment="fuse:s3fs")
+    session.send("say hello")
+    (told,) = [event.payload for event in session.events() if event.kind == "workspace_attached"]
+    assert "symlink" in told["remark"]
+    assert "not hard link" in told["remark"]
+    assert session.store.session("s1").remark == told["remark"]
+
+
+def test_a_key_with_a_control_character_does_not_keep_a_session_from_being_deleted(session, bucket):
+    session.send("run printf x > \"$(printf 'a\\033b')\"")
+    assert "a\x1bb" in bucket()
+    session.delete()
+    assert bucket() == {}
+
+
 def test_delete_while_a_turn_runs_leaves_nothing(session, bucket, lab):
     session.send(WRITE.format("a"))
     turn = session.start("write b <<EOT\nx\nEOT\nwait 30")

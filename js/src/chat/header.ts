@@ -35,7 +35,8 @@ function where(session: Session): TemplateResult {
 }
 
 function home(session: Session): TemplateResult {
-  const title = `Workspace: ${line(session.workspace, 1000)}`;
+  const remark = session.remark ? `\nMounted: ${line(session.remark, 1000)}` : "";
+  const title = `Workspace: ${line(session.workspace, 1000)}${remark}`;
   return html`<span class="sw-badge sw-home" role="img" title=${title} aria-label=${title}>
     ${icon(isFolder(session) ? "folder" : "cloud")}<span>${homeWords(session)}</span>
   </span>`;

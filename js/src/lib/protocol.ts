@@ -101,6 +101,7 @@ export interface Session {
   sandbox: string;
   workspace: string;
   attachment: string;
+  remark: string;
   /** Where the agent sees the workspace. */
   root: string;
   model: string | null;

@@ -57,7 +57,8 @@ def run(
         str | None, typer.Option(help="Directory to work in, or s3://bucket/prefix. Default: one of its own.")
     ] = None,
     attachment: Annotated[
-        str | None, typer.Option(help="Of a workspace in a bucket: sync (the default), fuse:s3fs, fuse:weed or fuse:geesefs.")
+        str | None,
+        typer.Option(help="Of a workspace in a bucket: sync (the default), fuse:s3fs, fuse:weed or fuse:geesefs."),
     ] = None,
     permissions: Annotated[
         PermissionMode,

@@ -98,8 +98,13 @@ class RunnerClient:
                 "offset": str(len(found)),
                 "limit": str(PAGE),
             }
-            page = orjson.loads((await self._call("GET", "/v1/fs/entries", params=params)).content)
+            answer = await self._call("GET", "/v1/fs/entries", params=params)
+            page = orjson.loads(answer.content)
             found += [self._info(entry) for entry in page]
+            if len(page) < PAGE and answer.headers.get("x-truncated") == "true":
+                raise LimitExceeded(
+                    f"{path or '.'!r} holds more than {len(found):,} entries. List its folders one by one."
+                )
             if len(page) < PAGE:
                 return found
 
@@ -192,6 +197,8 @@ class RunnerClient:
 
     def _info(self, entry: Mapping[str, Any]) -> FileInfo:
         kind: Literal["file", "directory", "symlink", "other"] = entry["entryType"]
+        if entry.get("symlink") or entry.get("special"):
+            kind = "symlink" if entry["symlink"] else "other"
         path = self._relative(entry["path"])
         return FileInfo(
             path=path,

@@ -95,6 +95,9 @@ class Machine:
             with suppress(SandboxGone):
                 await self.provider.park(SandboxRef.parse(ref))  # its runner stands in a directory that is no more
             await self.drop_sandbox()
+        if anew and (remark := self._core.workspace.remark):
+            payload = {"location": self._core.workspace.location, "attachment": self._core.workspace.attachment}
+            await self._core.journal.commit([note("workspace_attached", payload | {"remark": remark})])
 
     async def _attach_or_create(self) -> Sandbox:
         if self._core.record.sandbox_ref is not None:

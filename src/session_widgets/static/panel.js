@@ -35,7 +35,8 @@ var xt=class extends Error{constructor(t,i){super(i);this.type=t}type},pn=class{
       ${L(n.sandbox==="local"?"laptop":"box")}<span>${t.words}<span class="sw-extra">${t.extra}</span></span>
     </span>
     ${n.workspace?Ma(n):x}
-  </span>`}function Ma(n){let e=`Workspace: ${C(n.workspace,1e3)}`;return m`<span class="sw-badge sw-home" role="img" title=${e} aria-label=${e}>
+  </span>`}function Ma(n){let e=n.remark?`
+Mounted: ${C(n.remark,1e3)}`:"",t=`Workspace: ${C(n.workspace,1e3)}${e}`;return m`<span class="sw-badge sw-home" role="img" title=${t} aria-label=${t}>
     ${L(at(n)?"folder":"cloud")}<span>${Ht(n)}</span>
   </span>`}function Pa(n){let e=n.transcript.sections.findLast(r=>r.turn?.usage.context_size)?.turn?.usage;if(!e?.context_size||e.context_used===null)return x;let t=Math.min(1,e.context_used/e.context_size),i=`Context: ${Pe(e.context_used)} of ${Pe(e.context_size)} tokens`;return m`<span class="sw-context" role="img" title=${i} aria-label=${i} data-full=${t>.85}>
     <svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.5" /><circle cx="8" cy="8" r="5.5" pathLength="100" stroke-dasharray="${Math.max(2,t*100)} 100" /></svg>

@@ -155,7 +155,8 @@ class TurnView(TypedDict):
 class SessionView(TypedDict):
     """What the header shows.
 
-    `workspace` is where the files are kept, `attachment` how they get there, `root` where the agent sees them.
+    `workspace` is where the files are kept, `attachment` how they get there, `remark` what the mount can do, `root`
+    where the agent sees them.
     `awake` says whether a sandbox is in use, as far as the transcript knows.
     """
 
@@ -165,6 +166,7 @@ class SessionView(TypedDict):
     sandbox: str
     workspace: str
     attachment: str
+    remark: str
     root: str
     model: str | None
     mode: str | None

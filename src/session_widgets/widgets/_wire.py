@@ -132,6 +132,7 @@ def session_view(session: SessionRecord, root: str) -> SessionView:
         "sandbox": session.sandbox,
         "workspace": safe(session.workspace)[:2000],
         "attachment": safe(session.attachment)[:100],
+        "remark": safe(session.remark)[:1000],
         "root": safe(root)[:2000],
         "model": session.model,
         "mode": session.mode,

@@ -6,6 +6,7 @@ they are listed apart, never fetched, and removed only with the whole prefix.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ SMALL = 1 << 20
 SINGLE_PUT = 512 << 20
 """Larger files go up in parts; their ETag is then no MD5."""
 WIPE_ROUNDS = 5
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""What no XML can carry: such keys are not in a batch."""
 TORN = frozenset({"BadDigest", "InvalidDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"})
 
 
@@ -209,8 +212,12 @@ class Prefix:
             keys = list(self._keys(start))
             if not keys:
                 return
-            for first in range(0, len(keys), BATCH):
-                self._delete_batch(keys[first : first + BATCH])
+            plain = [key for key in keys if not CONTROL.search(key)]
+            for first in range(0, len(plain), BATCH):
+                self._delete_batch(plain[first : first + BATCH])
+            for key in keys:
+                if CONTROL.search(key):
+                    self.delete(key.removeprefix(self.prefix))
         raise WorkspaceError(
             f"s3://{self.bucket}/{start} still holds objects after {WIPE_ROUNDS} rounds of deleting: somebody writes "
             "there. Stop the writer and delete again.",

@@ -32,6 +32,7 @@ class Workspace(Protocol):
         path: directory of this machine that sandboxes work on.
         managed: whether it was made for the session, and goes with it.
         objects: its place in a bucket, if it has one.
+        remark: what else a user should know of it, such as what a mount was found to do; "" if nothing.
     """
 
     @property
@@ -44,6 +45,8 @@ class Workspace(Protocol):
     def managed(self) -> bool: ...  # noqa: D102
     @property
     def objects(self) -> Objects | None: ...  # noqa: D102
+    @property
+    def remark(self) -> str: ...  # noqa: D102
 
     def attach(self, progress: Progress) -> bool:
         """Make `path` hold what `location` holds, and this installation its one writer. Cheap when it does already.

@@ -108,11 +108,13 @@ class ObjectFiles:
         return self._objects.prefix.get(path, offset, length)
 
     def _write(self, path: str, data: bytes) -> None:
-        self._check_writer()
+        self._check_place(path)
+        if self._is_folder(path):
+            raise BadPath(f"{path!r} is a folder.")
         self._objects.prefix.put(path, data, len(data), metadata=PLAIN, if_match=None)
 
     def _upload(self, local: Path, path: str) -> None:
-        self._check_writer()
+        self._check_place(path)
         with local.open("rb") as body:
             size = local.stat().st_size
             self._objects.prefix.put(path, body, size, metadata=PLAIN, if_match=None)
@@ -128,14 +130,14 @@ class ObjectFiles:
             partial.unlink(missing_ok=True)
 
     def _mkdir(self, path: str) -> None:
-        self._check_writer()
+        self._check_place(path)
         if self._head(path) is not None:
             raise BadPath(f"{path!r} is a file.")
         if not self._is_folder(path):
             self._objects.prefix.put(f"{path}/", b"", 0, metadata={"mode": "16877"}, if_match=None)
 
     def _move(self, source: str, target: str) -> None:
-        self._check_writer()
+        self._check_place(target)
         if self._head(target) is not None or self._is_folder(target):
             raise BadPath(f"{target!r} exists already.")
         prefix = self._objects.prefix
@@ -159,6 +161,13 @@ class ObjectFiles:
         if (page.files or page.folders) and not recursive:
             raise BadPath(f"{path!r} is not empty. Pass recursive=True to remove it with all it holds.")
         prefix.delete_folder(path)
+
+    def _check_place(self, path: str) -> None:
+        """Refuse a path below a file: the bucket would take it, and no directory could hold both."""
+        self._check_writer()
+        for parent in parents(path):
+            if self._head(parent) is not None:
+                raise BadPath(f"{path!r} cannot be made: {parent!r} is a file.")
 
     def _check_writer(self) -> None:
         """Refuse to write under the hands of another installation."""

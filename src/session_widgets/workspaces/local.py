@@ -22,6 +22,7 @@ class LocalWorkspace:
     managed: bool
     attachment = "directory"
     objects = None
+    remark = ""
 
     @classmethod
     def place(cls, home: Path, session_id: str, given: str | Path | None) -> LocalWorkspace:

@@ -53,6 +53,12 @@ class MountedWorkspace:
         self._contents: dict[str, str] = {}
 
     @property
+    def remark(self) -> str:
+        """What the mount was found to do, and the warning."""
+        found = "" if self.abilities is None else self.abilities.describe()
+        return ". ".join(filter(None, (found, self.warning)))
+
+    @property
     def path(self) -> Path:
         """The mount point."""
         return self._mount.point

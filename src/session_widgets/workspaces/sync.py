@@ -39,6 +39,7 @@ class SyncWorkspace:
 
     attachment = "sync"
     managed = True
+    remark = ""
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
