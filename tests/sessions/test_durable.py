@@ -17,6 +17,7 @@ import session_widgets as sw
 from flaky_s3 import Fault, flaky, wait_for_request
 from kernels import Kernel, exactly_once
 from matrix.bucket import in_bucket
+from session_widgets.daemon import Daemon
 from session_widgets.errors import BadPath, NotDurable, NotFound, SessionConflict, SessionGone, WorkspaceError
 from support import until
 
@@ -379,3 +380,53 @@ def test_files_that_come_from_the_bucket_belong_to_the_agent_in_the_container(op
     turn = session.send("run echo 2 >> deep/new && echo 3 > deep/beside && rm deep/beside")
     assert turn.durable_at is not None, turn.durability_error
     assert bucket()["deep/new"] == b"12\n"
+
+
+@pytest.mark.needs("docker")
+def test_a_container_killed_in_mid_turn_leaves_its_files_safe(open_session, lab, bucket):
+    session = open_session(sandbox="docker", workspace=lab)
+    session.send("say warm")
+    turn = session.start("write a <<EOT\ncontent of a\nEOT\nwait 30")
+    until(lambda: (session._core.workspace.path / "a").exists(), what="the file")
+    name = f"session-widgets-{session._core.record.sandbox_ref.split(':')[1]}"
+    subprocess.run(["docker", "kill", name], check=True, capture_output=True)
+    turn.wait(60)
+    assert turn.status == "failed"
+    assert turn.durable_at is not None, turn.durability_error
+    assert bucket()["a"] == b"content of a\n"
+    assert session.send("run cat a").status == "completed"
+
+
+@pytest.mark.needs("fuse", "s3fs")
+def test_a_mounter_killed_in_mid_turn_fails_the_turn_and_is_mounted_again(open_session, lab, bucket):
+    session = open_session(workspace=lab, attachment="fuse:s3fs")
+    session.send(WRITE.format("a"))
+    turn = session.start("run touch begun\nwait 1\nwrite late <<EOT\nx\nEOT")
+    until(lambda: (session.workspace / "begun").exists(), what="the file")
+    Daemon(Path(session.store.home) / "mounts" / "s1").process().kill()
+    turn.wait(60)
+    assert turn.durable_at is None
+    assert turn.durability_error.startswith("mount: ")
+    again = session.send("run cat a && echo b > b")
+    assert again.durable_at is not None, again.error or again.durability_error
+    assert "content of a" in str(again.steps)
+    assert bucket()["b"] == b"b\n"
+
+
+def test_an_embedded_store_killed_in_mid_turn_is_started_again(open_session, home):
+    store = sw.local_s3("own")
+    try:
+        session = open_session(workspace="s3://own")
+        session.send(WRITE.format("a"))
+        turn = session.start("write b <<EOT\nx\nEOT\nwait 1")
+        Daemon(home / "s3").process().kill()
+        turn.wait(110)
+        assert turn.status == "completed"
+        assert turn.durable_at or turn.durability_error.startswith("unreachable: ")
+        assert session.send("say again").durable_at is not None
+        session.park()
+        assert session.files.read_text("a") == "content of a\n"
+        assert session.files.read_text("b") == "x\n"
+        session.delete()
+    finally:
+        store.stop()

@@ -84,11 +84,13 @@ class MountedWorkspace:
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
         """Force what changed through the mount, and prove that the bucket shows it."""
         self._check_alive()
-        prefix = self.objects.prefix
         manifest = prove(
-            lambda: self._comparable(look()), lambda _: self._flush(changed), prefix.listing, self._same, self.path
+            lambda: self._comparable(look()),
+            lambda _: self._flush(changed),
+            self.objects.listing,
+            self._same,
+            self.path,
         )
-        self.objects.lease.check()
         self._proven = manifest.entries
         tell_strange(manifest)
 

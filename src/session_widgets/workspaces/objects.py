@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from session_widgets.errors import BadValue
-from session_widgets.workspaces.bucket import Prefix
+from session_widgets.workspaces.bucket import Listing, Prefix
 from session_widgets.workspaces.connect import Connection, connect
 from session_widgets.workspaces.contract import Progress
 from session_widgets.workspaces.lease import Lease
@@ -71,6 +71,12 @@ class Objects:
     def prefix(self) -> Prefix:
         """The session's own objects."""
         return Prefix(self.connection.client, self.bucket, f"{self._folder}{self.session_id}/")
+
+    def listing(self) -> Listing:
+        """List them; what is seen counts only if nobody else wrote there meanwhile."""
+        listing = self.prefix.listing()
+        self.lease.check()
+        return listing
 
     @cached_property
     def lease(self) -> Lease:

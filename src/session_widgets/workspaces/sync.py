@@ -19,7 +19,7 @@ from session_widgets.manifest import Entry, EntryKind, Manifest, md5, scan, stam
 from session_widgets.model import FileChange
 from session_widgets.workspaces import known
 from session_widgets.workspaces.barrier import prove, tell_strange
-from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
+from session_widgets.workspaces.bucket import Changed, ObjectInfo, Torn, parents
 from session_widgets.workspaces.contract import Look, Progress
 from session_widgets.workspaces.directory import Directory, Occupied
 from session_widgets.workspaces.known import Known, signature
@@ -72,7 +72,7 @@ class SyncWorkspace:
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
         """Send what is new, and prove that all of it arrived."""
         self._reload()
-        tell_strange(prove(look, self._push, self._listing, self._same, self.path))
+        tell_strange(prove(look, self._push, self.objects.listing, self._same, self.path))
 
     def detach(self) -> None:
         """Give the lease back; the directory stays, for the next time."""
@@ -171,12 +171,6 @@ class SyncWorkspace:
         return f"{info.path!r} (the bucket's version is {beside!r} now)"
 
     # To the bucket
-
-    def _listing(self) -> Listing:
-        """List the bucket; what it shows counts only if nobody else wrote there meanwhile."""
-        listing = self.objects.prefix.listing()
-        self.objects.lease.check()
-        return listing
 
     def _push(self, manifest: Manifest) -> None:
         common = self._common()
