@@ -14,6 +14,7 @@ from session_widgets.errors import (
     AgentExited,
     NotDurable,
     NotFound,
+    SandboxError,
     SessionWidgetsError,
     TransportError,
     WorkspaceError,
@@ -186,6 +187,10 @@ class Driver:
         files: tuple[FileChange, ...] = ()
         try:
             files = await self._changed_files(sandbox)
+        except SandboxError as error:
+            if self._core.workspace.objects is None:  # nothing else says what has to be forced to disk
+                return (), None, readable(error)
+        try:
             await self._persist(files)
         except WorkspaceError as error:
             return files, None, f"{error.reason}: {error}"
