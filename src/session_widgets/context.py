@@ -51,11 +51,11 @@ def apply_note(context: Context, event: Event) -> Context:
     elif kind == "workspace_attached":
         facts = {"remark": as_text(note.get("remark")) or ""}
     elif kind == "sandbox_started":
-        facts = {"sandbox_ref": as_text(note.get("ref"))}
+        facts = {"sandbox_ref": as_text(note.get("ref")), "awake": True}
         if context.session.status in {"new", "parked"}:
             facts["status"] = "idle"
     elif kind == "sandbox_stopped":
-        facts = {"connection": None}
+        facts = {"connection": None, "awake": False}
         if as_text(note.get("why")) in {"deleted", "gone", "switched"}:
             facts["sandbox_ref"] = None
         elif note.get("why") == "parked":

@@ -184,7 +184,9 @@ class SessionRecord:
     Attributes:
         workspace: where the files are at home: "/a/directory" or "s3://bucket/prefix".
         attachment: how the sandbox reaches them: "directory", "sync" or "fuse:<mounter>".
+        remark: what a mount was found to do.
         sandbox_ref: with the agent fields, what is warm, if anything.
+        awake: whether the sandbox was started and not stopped since, as far as was noted.
     """
 
     id: str
@@ -198,6 +200,7 @@ class SessionRecord:
     mode: str | None = None
     effort: str | None = None
     sandbox_ref: str | None = None
+    awake: bool = False
     connection: str | None = None
     agent_session_id: str | None = None
     turns: int = 0

@@ -4,11 +4,13 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from session_widgets.errors import BadPath, BadValue, ExecTimeout, NotFound
+from session_widgets.errors import BadPath, BadValue, ExecTimeout, NotFound, SandboxNotRunning
 
 
 @pytest.fixture
@@ -177,3 +179,46 @@ s.delete()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, env=os.environ)
     assert (done.returncode, done.stdout.split()) == (0, ["interrupted", "cancelled", "usable"]), done.stderr
+
+
+@pytest.fixture
+def parking(monkeypatch):
+    """Park a session, and do something else when its sandbox has been let go but its end is not stored yet."""
+
+    def parking(session, look):
+        begun, go_on = threading.Event(), threading.Event()
+        provider = session._core.machine.provider
+        park = provider.park
+
+        async def slow(ref):
+            begun.set()
+            await asyncio.to_thread(go_on.wait)
+            return await park(ref)
+
+        monkeypatch.setattr(provider, "park", slow)
+        with ThreadPoolExecutor() as pool:
+            parked = pool.submit(session.park)
+            assert begun.wait(10)
+            looked = pool.submit(look)
+            assert not looked.done()
+            go_on.set()
+            parked.result()
+            return looked
+
+    return parking
+
+
+def test_to_look_while_it_is_being_parked_does_not_start_it_again(session, parking):
+    session.send("say hello")
+    looked = parking(session, session._watched_files.list)
+    assert isinstance(looked.exception(), SandboxNotRunning)
+    assert session.status == "parked"
+
+
+@pytest.mark.needs("seaweedfs")
+def test_files_in_a_bucket_are_read_from_there_as_soon_as_it_is_being_parked(open_session, lab, parking):
+    session = open_session(workspace=lab)
+    session.send("write a <<EOT\nx\nEOT")
+    looked = parking(session, session.files.list)
+    assert "a" in [info.path for info in looked.result()]
+    assert session.status == "parked"

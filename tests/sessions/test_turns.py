@@ -372,3 +372,13 @@ def test_bad_timeouts_and_stores_are_refused_before_anything_happens(open_sessio
     assert session.turns == []
     with pytest.raises(BadValue, match="store"):
         sw.open_session("x", store=5)
+
+
+def test_every_start_and_stop_of_the_sandbox_is_noted(open_session):
+    session = open_session()
+    for _ in range(2):
+        session.send("say hello")
+        session.park()
+    session.send("say again")
+    kinds = [event.kind for event in session.events() if event.kind in {"sandbox_started", "sandbox_stopped"}]
+    assert kinds == ["sandbox_started", "sandbox_stopped"] * 2 + ["sandbox_started"]

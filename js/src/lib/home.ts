@@ -12,7 +12,6 @@ const REASONS = new Map([
   ["clock", "the clocks differ"],
   ["conflict", "changed on both sides"],
   ["taken", "another writer holds it"],
-  ["changing", "the files did not come to rest"],
   ["differs", "the store shows something else"],
   ["name", "a name that the store cannot hold"],
   ["mount", "the mount failed"],

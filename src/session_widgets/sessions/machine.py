@@ -50,31 +50,35 @@ class Machine:
 
     async def files(self) -> FileAccess:
         """Return the way to the workspace's files: its sandbox, or its bucket if no sandbox is there."""
-        self._core.check_usable()
-        if (objects := self._core.workspace.objects) is not None and self._at_rest:
+        objects = self._core.workspace.objects
+        if objects is None:
+            return (await self.ready_sandbox()).runner
+        try:
+            return (await self.probe_sandbox(wake=False))[0].runner
+        except SandboxNotRunning:
             return ObjectFiles(objects)
-        return (await self.ready_sandbox()).runner
 
     async def watched_files(self) -> FileAccess:
         """Return what `files` does, but leave a parked session parked: to look is not to use."""
-        self._core.check_usable()
-        if self._core.workspace.objects is None and self._core.record.status == "parked":
-            raise SandboxNotRunning(f"session {self._core.record.id!r} is parked; its next prompt starts it again.")
+        if self._core.workspace.objects is None:
+            return (await self.probe_sandbox(wake=False))[0].runner
         return await self.files()
 
     @property
     def _at_rest(self) -> bool:
-        record = self._core.record
-        return self.sandbox is None and (record.sandbox_ref is None or record.status == "parked")
+        record, in_bucket = self._core.record, self._core.workspace.objects is not None
+        return self.sandbox is None and (record.status == "parked" or (in_bucket and record.sandbox_ref is None))
 
-    async def probe_sandbox(self, *, refresh: bool = False) -> tuple[Sandbox, list[str]]:
+    async def probe_sandbox(self, *, refresh: bool = False, wake: bool = True) -> tuple[Sandbox, list[str]]:
         """Return a sandbox whose runner answers, with the ids of the agent connections that live in it.
 
         Args:
             refresh: whether to bring the workspace up to date first, even if the sandbox is in use.
+            wake: whether a session at rest gets one; otherwise `SandboxNotRunning` is raised.
         """
-        async with self._lock:
+        async with self._lock:  # whoever stops the sandbox has it until the note of that is stored
             self._core.check_usable()
+            self._check_awake(wake)
             if refresh or self.sandbox is None or self._has_lost_its_directory:
                 await self._attach_workspace()
             if self.sandbox is not None:
@@ -82,8 +86,13 @@ class Machine:
                     return self.sandbox, await self.sandbox.runner.connections()
                 except TransportError:
                     await self.drop_sandbox()
+            self._check_awake(wake)
             self.sandbox = await self._attach_or_create()
             return self.sandbox, await self.sandbox.runner.connections()
+
+    def _check_awake(self, wake: bool) -> None:
+        if not wake and self._at_rest:
+            raise SandboxNotRunning(f"session {self._core.record.id!r} is parked; its next prompt starts it again.")
 
     @property
     def _has_lost_its_directory(self) -> bool:
@@ -108,7 +117,7 @@ class Machine:
                 await self.provider.destroy(ref)  # what is left of its records
                 await self._core.journal.commit([note("sandbox_stopped", {"ref": str(ref), "why": "gone"})])
             else:
-                if self._core.record.status == "parked":
+                if not self._core.record.awake:
                     await self._core.journal.commit([note("sandbox_started", {"ref": str(ref)})])
                 return sandbox
 

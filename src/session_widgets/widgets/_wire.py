@@ -137,7 +137,7 @@ def session_view(session: SessionRecord, root: str) -> SessionView:
         "model": session.model,
         "mode": session.mode,
         "status": session.status,
-        "awake": session.sandbox_ref is not None and session.status != "parked",
+        "awake": session.awake,
         "turns": session.turns,
     }
 
