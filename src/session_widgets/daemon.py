@@ -17,6 +17,7 @@ import orjson
 import psutil
 
 RECORD = "process.json"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}  # what this process started: ours to reap
 
@@ -49,7 +50,7 @@ class Daemon:
                 start_new_session=True,
             )
         _CHILDREN[process.pid] = process
-        started = psutil.Process(process.pid).create_time()
+        started = start_of(psutil.Process(process.pid))
         write_private(self.place / RECORD, {"pid": process.pid, "started": started})
         return process
 
@@ -60,7 +61,7 @@ class Daemon:
             return None
         try:
             process = psutil.Process(record["pid"])
-            same = process.create_time() == record["started"]
+            same = start_of(process) == record["started"]
         except psutil.NoSuchProcess:
             return None
         return process if same and is_running(process) else None
@@ -86,6 +87,15 @@ class Daemon:
             return self.log.read_text(errors="replace")[-characters:].strip()
         except FileNotFoundError:
             return ""
+
+
+def start_of(process: psutil.Process) -> str:
+    """Return what tells a process from a later one of the same pid, also after the clock was set: ticks since boot."""
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return f"{_BOOT.read_text().strip()} {fields[19]}"
+    except FileNotFoundError:  # not Linux, or it is gone
+        return str(process.create_time())
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -120,7 +130,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
 
 def write_private(file: Path, value: object) -> None:
     """Replace a JSON file that only its owner can read, atomically."""
-    partial = file.with_suffix(".partial")
+    partial = file.with_suffix(f".{os.getpid()}.partial")
     handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as target:
         target.write(orjson.dumps(value))

@@ -91,6 +91,12 @@ async def test_a_reused_pid_is_not_taken_for_the_runner(subject, tmp_path):
         await subject.provider.park(sandbox.ref)  # must not end this very process
 
 
+async def test_a_clock_that_is_set_does_not_make_the_runner_another_process(subject, monkeypatch):
+    async with subject.sandbox():
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1.0)  # which moves with the clock
+        assert [info.running async for info in subject.provider.list()] == [True]
+
+
 async def test_a_runner_that_cannot_start_says_why_and_leaves_nothing(subject, tmp_path):
     (tmp_path / "workspace").write_text("a file where the workspace should be")
     with pytest.raises(Exception, match="workspace"):
