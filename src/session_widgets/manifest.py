@@ -57,23 +57,32 @@ class Manifest:
         entries: by path.
         strange: paths that no object key can carry (not UTF-8, a backslash), and what is neither file nor link.
         truncated: there is more than `MAX_ENTRIES`.
+        unreadable: folders that may not be looked into: what they hold is not gone, but unknown.
     """
 
     root: tuple[int, int]
     entries: Mapping[str, Entry] = field(default_factory=dict)
     strange: tuple[str, ...] = ()
     truncated: bool = False
+    unreadable: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it for the wire."""
         rows = [[e.path, e.kind, e.size, e.mode, e.mtime_ns, e.md5, e.stamp] for e in self.entries.values()]
-        return {"root": self.root, "entries": rows, "strange": self.strange, "truncated": self.truncated}
+        return {
+            "root": self.root,
+            "entries": rows,
+            "strange": self.strange,
+            "truncated": self.truncated,
+            "unreadable": self.unreadable,
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Manifest:
         """Read what `to_json` made."""
         entries = {row[0]: Entry(*row) for row in value["entries"]}
-        return cls(tuple(value["root"]), entries, tuple(value["strange"]), value["truncated"])
+        unreadable = tuple(value.get("unreadable", ()))  # a container that was made earlier tells none
+        return cls(tuple(value["root"]), entries, tuple(value["strange"]), value["truncated"], unreadable)
 
 
 def scan(root: Path | int, known: Mapping[str, Entry] | None = None) -> Manifest:
@@ -98,8 +107,8 @@ def _scan(root: int, known: Mapping[str, Entry]) -> Manifest:
     parents = {found.path.rpartition("/")[0] for found in walk.found}
     for found in walk.found:
         mode = found.info.st_mode
-        if not _can_be_key(found.path):
-            strange.append(os.fsencode(found.path).decode(errors="replace"))
+        if not can_be_key(found.path):
+            strange.append(_shown(found.path))
         elif stat.S_ISREG(mode):
             entries[found.path] = _file(root, found.path, found.info, known.get(found.path))
         elif stat.S_ISLNK(mode):
@@ -110,7 +119,8 @@ def _scan(root: int, known: Mapping[str, Entry]) -> Manifest:
         elif found.path not in parents:
             entries[found.path] = _entry(found.path, "directory", found.info, 0, "")
     info = os.fstat(root)
-    return Manifest((info.st_dev, info.st_ino), entries, tuple(strange), walk.truncated)
+    unreadable = tuple(map(_shown, walk.unreadable))
+    return Manifest((info.st_dev, info.st_ino), entries, tuple(strange), walk.truncated, unreadable)
 
 
 def _file(root: int, path: str, info: os.stat_result, known: Entry | None) -> Entry:
@@ -174,7 +184,11 @@ def stamp(info: os.stat_result) -> str:
     return f"{info.st_size}.{info.st_mtime_ns}.{info.st_ctime_ns}.{info.st_ino}"
 
 
-def _can_be_key(path: str) -> bool:
+def _shown(path: str) -> str:
+    return os.fsencode(path).decode(errors="replace")
+
+
+def can_be_key(path: str) -> bool:
     """Whether an object store keeps this name: SeaweedFS takes a backslash for a slash, and keys are UTF-8."""
     if "\\" in path:
         return False

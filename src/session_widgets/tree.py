@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 TEMPORARY = ".session-widgets-upload-"
 MAX_DEPTH = 100
+_REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+"""What a folder answers that was removed, or replaced by a file or a link, since it was listed."""
 
 
 class Found(NamedTuple):
@@ -30,7 +33,7 @@ Order = Callable[[list[Found]], None]
 
 @dataclass(slots=True)
 class Walk:
-    """Collects entries; `truncated` says that a bound was hit."""
+    """Collects entries; `truncated` says that a bound was hit, `unreadable` which folders may not be looked into."""
 
     limit: int
     recursive: bool = True
@@ -38,6 +41,7 @@ class Walk:
     order: Order | None = None
     found: list[Found] = field(default_factory=list)
     truncated: bool = False
+    unreadable: list[str] = field(default_factory=list)
 
     def run(self, directory: int, prefix: str = "", depth: int = 0) -> None:
         """Collect what is below an open directory, depth first; what vanishes meanwhile is left out."""
@@ -58,7 +62,9 @@ class Walk:
             return
         try:
             fd = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-        except OSError:
+        except OSError as error:
+            if error.errno not in _REPLACED:
+                self.unreadable.append(entry.path)
             return
         try:
             self.run(fd, f"{entry.path}/", depth + 1)

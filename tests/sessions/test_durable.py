@@ -72,9 +72,11 @@ def test_files_are_read_written_and_deleted_with_no_sandbox_alive(session, bucke
     for wrong in ("missing", "a/below", "a."):
         with pytest.raises(NotFound):
             files.read_bytes(wrong)
-    for wrong in ("../s1x/a", "/etc/passwd", "a/../../b", "x\0"):
+    for wrong in ("../s1x/a", "/etc/passwd", "a/../../b", "x\0", "a.d\\x", "..\\s2\\a", "\udcff"):
         with pytest.raises(BadPath):
             files.read_bytes(wrong)
+        with pytest.raises(BadPath):
+            files.write(wrong, "x")
     files.delete("a")
     assert "ab" in bucket()
     assert "a.d/x" in bucket()
@@ -276,6 +278,18 @@ def test_a_runner_killed_in_mid_turn_leaves_its_files_safe(session, bucket):
     assert turn.durable_at is not None, turn.durability_error
     assert bucket()["a"] == b"content of a\n"
     assert session.send("remember").tier in {"resume", "load", "replay"}
+
+
+def test_a_directory_that_a_new_runner_made_again_is_not_taken_for_emptied(session, bucket):
+    session.send(WRITE.format("a"))
+    ref = session._core.record.sandbox_ref
+    record = json.loads((Path(session.store.home) / "sandboxes" / ref.split(":")[1] / "process.json").read_text())
+    os.kill(record["pid"], signal.SIGKILL)
+    shutil.rmtree(session.workspace)
+    assert "a" in {info.path for info in session.files.list()}
+    turn = session.send("say hello")
+    assert turn.durable_at is not None, turn.durability_error
+    assert bucket()["a"] == b"content of a\n"
 
 
 @pytest.mark.needs("docker")

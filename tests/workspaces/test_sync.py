@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import threading
+from contextlib import contextmanager
 
 import pytest
 
 from flaky_s3 import Fault, flaky, once
+from session_widgets.daemon import locked
 from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError, WorkspaceTaken
 from session_widgets.manifest import scan
+from session_widgets.workspaces import bucket as bucket_module
 from workspaces.making import attach, contents, persist, workspace
 
 pytestmark = pytest.mark.needs("seaweedfs")
@@ -419,3 +423,124 @@ def test_a_look_at_another_directory_proves_nothing_and_deletes_nothing(here, tm
         here.persist(lambda: scan(tmp_path / "other"), ())
     assert caught.value.reason == "mount"
     assert contents(here) == {"a": b"kept"}
+
+
+@contextmanager
+def as_somebody():
+    """Root may read everything: be nobody special for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(1000)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_taken_for_an_empty_one(here):
+    write(here, "closed/a", "kept")
+    persist(here)
+    for one in (here.path, here.path / "closed"):
+        if os.geteuid() == 0:
+            os.chown(one, 1000, 1000)
+    handle = os.open(here.path, os.O_RDONLY)
+    (here.path / "closed").chmod(0)
+
+    def look():
+        with as_somebody():
+            return scan(handle)
+
+    try:
+        with pytest.raises(NotDurable, match="'closed'") as caught:
+            here.persist(look, ())
+    finally:
+        (here.path / "closed").chmod(0o700)
+        os.close(handle)
+    assert caught.value.reason == "disk"
+    assert contents(here) == {"closed/a": b"kept"}
+
+
+def test_a_bucket_that_was_emptied_is_filled_again_and_takes_nothing_from_here(here):
+    write(here, "a", "kept")
+    persist(here)
+    client, bucket = here.objects.prefix.client, here.objects.bucket
+    for row in client.list_objects_v2(Bucket=bucket)["Contents"]:
+        client.delete_object(Bucket=bucket, Key=row["Key"])
+    attach(here)
+    persist(here)
+    assert contents(here) == {"a": b"kept"}
+
+
+def test_a_folder_removed_there_stays_here_if_it_holds_caches(here):
+    write(here, "app/node_modules/x.js")
+    persist(here)
+    assert contents(here) == {"app/": b""}
+    here.objects.prefix.delete_folder("app")
+    attach(here)
+    persist(here)
+    assert (here.path / "app/node_modules/x.js").exists()
+    assert contents(here) == {"app/": b""}
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"mode": "1e400", "mtime": "nan"}, {"mode": "-1", "mtime": "-inf"}, {"mode": "x"}]
+)
+def test_metadata_that_make_no_sense_are_left_out(here, metadata):
+    here.objects.prefix.put("a", b"x", 1, metadata=metadata, if_match="")
+    attach(here)
+    assert (here.path / "a").read_text() == "x"
+
+
+def test_what_a_killed_write_has_left_in_the_bucket_is_not_seen(here):
+    here.objects.prefix.put(".session-widgets-upload-1/half", b"x", 1, metadata={}, if_match="")
+    attach(here)
+    persist(here)
+    assert list(here.path.iterdir()) == []
+
+
+def test_a_file_that_goes_up_in_parts_is_compared_too(here, there, monkeypatch):
+    monkeypatch.setattr(bucket_module, "SINGLE_PUT", 6 << 20)
+    monkeypatch.setattr(bucket_module, "PART", 5 << 20)
+    write(here, "large", "a" * (11 << 20))
+    persist(here)
+    move(here, there)
+    assert (there.path / "large").read_text() == "a" * (11 << 20)
+    write(there, "large", "b" * (11 << 20))
+    persist(there)
+    there.detach()
+    attach(here)
+    assert (here.path / "large").read_text() == "b" * (11 << 20)
+    here.objects.prefix.put("large", b"foreign", 7, metadata={}, if_match=None)
+    write(here, "large", "c" * (11 << 20))
+    with pytest.raises(NotDurable) as caught:
+        persist(here)
+    assert caught.value.reason == "conflict"
+    assert b"foreign" in contents(here).values()
+
+
+def test_a_large_file_that_changes_while_it_is_sent_replaces_nothing(here, monkeypatch):
+    monkeypatch.setattr(bucket_module, "SINGLE_PUT", 6 << 20)
+    monkeypatch.setattr(bucket_module, "PART", 5 << 20)
+    prefix = here.objects.prefix
+    before = prefix.put("large", b"before", 6, metadata={}, if_match="")
+    file = write(here, "large", "a" * (11 << 20))
+    with file.open("rb") as body, pytest.raises(bucket_module.Torn):
+        prefix.put("large", body, 11 << 20, metadata={}, md5="0" * 32, if_match=before)
+    assert contents(here) == {"large": b"before"}
+    assert not prefix.client.list_multipart_uploads(Bucket=here.objects.bucket).get("Uploads")
+
+
+def test_kernels_that_end_the_same_turn_save_one_after_the_other(here, lab):
+    second = workspace(here.objects.home, lab)
+    attach(second)
+    write(here, "a", "x")
+    done = threading.Event()
+    saving = threading.Thread(target=lambda: (persist(second), done.set()))
+    with locked(here.objects.home / "sync" / "s1"):
+        saving.start()
+        assert not done.wait(0.5)
+        assert contents(here) == {}
+    saving.join()
+    persist(here)
+    assert contents(here) == {"a": b"x"}

@@ -79,13 +79,15 @@ class Machine:
         async with self._lock:  # whoever stops the sandbox has it until the note of that is stored
             self._core.check_usable()
             self._check_awake(wake)
-            if refresh or self.sandbox is None or self._has_lost_its_directory:
+            if fresh := refresh or self.sandbox is None or self._has_lost_its_directory:
                 await self._attach_workspace()
             if self.sandbox is not None:
                 try:
                     return self.sandbox, await self.sandbox.runner.connections()
                 except TransportError:
                     await self.drop_sandbox()
+            if not fresh:
+                await self._attach_workspace()  # a sandbox makes the directory that it lacks: all would seem deleted
             self._check_awake(wake)
             self.sandbox = await self._attach_or_create()
             return self.sandbox, await self.sandbox.runner.connections()

@@ -130,5 +130,10 @@ def _check_root(manifest: Manifest, root: Path) -> None:
 def _check_whole(manifest: Manifest) -> None:
     if manifest.truncated:
         raise NotDurable("the workspace holds more files than are looked at (1,000,000).", reason="name")
-    if unreadable := [entry.path for entry in manifest.entries.values() if entry.kind == "file" and not entry.md5]:
-        raise NotDurable(f"{len(unreadable)} files cannot be read, the first {unreadable[0]!r:.120}.", reason="disk")
+    files = [entry.path for entry in manifest.entries.values() if entry.kind == "file" and not entry.md5]
+    if unreadable := [*manifest.unreadable, *files]:
+        raise NotDurable(
+            f"{len(unreadable)} files or folders cannot be read, the first {unreadable[0]!r:.120}. Nothing was saved; "
+            "allow its owner to read it (chmod u+rwX).",
+            reason="disk",
+        )

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any, Literal
 
 from session_widgets.errors import NotFound, WorkspaceError
 from session_widgets.manifest import CACHES
+from session_widgets.manifest import md5 as digest_of
+from session_widgets.tree import TEMPORARY
 from session_widgets.workspaces.connect import explain
 
 BATCH = 1000
@@ -22,6 +24,7 @@ SMALL = 1 << 20
 """Smaller files are read before they are sent: for a stream, boto3 would ask first whether it may."""
 SINGLE_PUT = 512 << 20
 """Larger files go up in parts; their ETag is then no MD5."""
+PART = 64 << 20
 WIPE_ROUNDS = 5
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """What no XML can carry: such keys are not in a batch."""
@@ -162,11 +165,12 @@ class Prefix:
             body: bytes, or a file open for reading.
             size: number of bytes.
             metadata: kept with it.
-            md5: hexadecimal; the store refuses a body that does not have it.
+            md5: hexadecimal; a body that does not have it is refused.
             if_match: the ETag that the object must have, "" that there must be none, None whatever is there.
 
         Raises:
             Changed: the object is another one than `if_match` says.
+            Torn: the body has another MD5.
         """
         if size <= SMALL and not isinstance(body, bytes):
             body = body.read(size + 1)
@@ -174,18 +178,43 @@ class Prefix:
         place = {"Bucket": self.bucket, "Key": self.prefix + path}
         with self._explained():
             try:
-                if size > SINGLE_PUT:
-                    self.client.upload_fileobj(body, **place, ExtraArgs={"Metadata": metadata})
-                    return str(self.client.head_object(**place)["ETag"]).strip('"')
+                if not isinstance(body, bytes) and size > SINGLE_PUT:
+                    return self._put_in_parts(path, body, metadata, md5, if_match)
                 checked = {"ContentMD5": _base64(md5)} if md5 else {}
                 answer = self.client.put_object(**place, Body=body, Metadata=metadata, **checked, **condition)
             except self.client.exceptions.ClientError as error:
-                if _status(error) in {409, 412}:
+                if _status(error) in {409, 412} or (if_match and _code(error) == "NoSuchKey"):
                     raise Changed(path) from error
-                if error.response.get("Error", {}).get("Code") in TORN:
+                if _code(error) in TORN:
                     raise Torn(path) from error
                 raise
         return str(answer["ETag"]).strip('"')
+
+    def _put_in_parts(
+        self, path: str, body: IO[bytes], metadata: dict[str, str], md5: str, if_match: str | None
+    ) -> str:
+        """Nothing of it is seen before all of it is there; what is compared, the store is not asked to compare."""
+        place = {"Bucket": self.bucket, "Key": self.prefix + path}
+        upload = place | {"UploadId": self.client.create_multipart_upload(**place, Metadata=metadata)["UploadId"]}
+        try:
+            parts: list[dict[str, Any]] = []
+            digest = digest_of()
+            while piece := body.read(PART):
+                digest.update(piece)
+                number = len(parts) + 1
+                part = self.client.upload_part(**upload, PartNumber=number, Body=piece, ContentLength=len(piece))
+                parts.append({"PartNumber": number, "ETag": part["ETag"]})
+            if md5 and digest.hexdigest() != md5:
+                raise Torn(path)
+            there = None if if_match is None else self.head(path)
+            if if_match is not None and (there.etag if there else "") != if_match:
+                raise Changed(path)
+            done = self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        except BaseException:
+            with suppress(Exception):
+                self.client.abort_multipart_upload(**upload)
+            raise
+        return str(done["ETag"]).strip('"')
 
     def delete(self, path: str, *, if_match: str | None = None) -> None:
         """Delete exactly this object; fine if there is none. Raises `Changed` if it is not `if_match`."""
@@ -257,7 +286,7 @@ class Prefix:
             return  # the marker of the session itself
         if not _is_path(path):
             strange.append(path)
-        elif not CACHES.intersection(path.split("/")):
+        elif not _is_no_file_of_ours(path):
             found[path] = ObjectInfo(path, kind, row["Size"], row["ETag"].strip('"'), row["LastModified"])
 
     @contextmanager
@@ -267,7 +296,7 @@ class Prefix:
         try:
             yield
         except ClientError as error:
-            if _status(error) == 404 and error.response.get("Error", {}).get("Code") not in {"NoSuchBucket"}:
+            if _status(error) == 404 and _code(error) != "NoSuchBucket":
                 raise NotFound(f"no such file in s3://{self.bucket}/{self.prefix}") from error
             raise explain(error, self.bucket) from error
         except BotoCoreError as error:
@@ -303,6 +332,12 @@ def _is_path(path: str) -> bool:
     return "\0" not in path and "\\" not in path and not {"", ".", ".."}.intersection(path.split("/"))
 
 
+def _is_no_file_of_ours(path: str) -> bool:
+    """Whether no look at a directory would show it: a cache, or what a write or a probe that was killed has left."""
+    names = path.split("/")
+    return not CACHES.isdisjoint(names) or any(name.startswith(TEMPORARY) for name in names)
+
+
 def _range(offset: int, length: int | None) -> str:
     return f"bytes={offset}-{'' if length is None else offset + length - 1}"
 
@@ -310,6 +345,10 @@ def _range(offset: int, length: int | None) -> str:
 def _status(error: Any) -> int | None:
     status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code"))
 
 
 def _base64(md5: str) -> str:

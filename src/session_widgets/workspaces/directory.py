@@ -88,7 +88,11 @@ class Directory:
             return
 
     def remove(self, path: str) -> None:
-        """Remove a file, a link, or an empty directory, and the folders above that it leaves empty."""
+        """Remove a file, a link, or an empty directory, and the folders above that it leaves empty.
+
+        Raises:
+            Occupied: it is a directory that holds something.
+        """
         try:
             with self._parent(path) as (parent, name):
                 if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
@@ -98,7 +102,9 @@ class Directory:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise Occupied(path) from error
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise Occupied(path) from error
+            raise
         with suppress(OSError):
             while path := path.rpartition("/")[0]:
                 with self._parent(path) as (parent, name):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from session_widgets.errors import BadPath, LimitExceeded, NotFound, WorkspaceTaken
+from session_widgets.manifest import can_be_key
 from session_widgets.model import FileInfo
 from session_widgets.workspaces.bucket import ObjectInfo, parents
 from session_widgets.workspaces.objects import Objects
@@ -24,42 +25,43 @@ class ObjectFiles:
 
     async def stat(self, path: str) -> FileInfo:
         """Return one entry."""
-        return await asyncio.to_thread(self._stat, path)
+        return await asyncio.to_thread(self._stat, _named(path))
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of a file; fewer than `length` at its end. At most `MAX_READ` at once."""
-        if length is None:
+        if length is None or length > MAX_READ:
             size = (await self.stat(path)).size - offset
-            if size > MAX_READ:
+            if min(size, size if length is None else length) > MAX_READ:
                 raise LimitExceeded(
-                    f"{path!r} has {size:,} bytes; one read gives {MAX_READ:,} at most. Pass length= or use download()."
+                    f"{path!r} has {size:,} bytes; one read gives {MAX_READ:,} at most. Pass a smaller length=, or use "
+                    "download()."
                 )
-        return await asyncio.to_thread(self._read, path, offset, length)
+        return await asyncio.to_thread(self._read, _named(path), offset, length)
 
     async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None:
         """Replace or make a file."""
         body = data if isinstance(data, bytes) else b"".join([piece async for piece in data])
-        await asyncio.to_thread(self._write, path, body)
+        await asyncio.to_thread(self._write, _named(path), body)
 
     async def upload(self, local: Path, path: str) -> None:
         """Copy a file of this machine into the workspace."""
-        await asyncio.to_thread(self._upload, local, path)
+        await asyncio.to_thread(self._upload, local, _named(path))
 
     async def download(self, path: str, local: Path) -> None:
         """Copy a file to this machine, in pieces; `local` appears only when it is whole."""
-        await asyncio.to_thread(self._download, path, local)
+        await asyncio.to_thread(self._download, _named(path), local)
 
     async def mkdir(self, path: str) -> None:
         """Make a folder; one that exists is left alone."""
-        await asyncio.to_thread(self._mkdir, path)
+        await asyncio.to_thread(self._mkdir, _named(path))
 
     async def move(self, source: str, target: str) -> None:
         """Rename a file or folder; `BadPath` if the target exists."""
-        await asyncio.to_thread(self._move, source, target)
+        await asyncio.to_thread(self._move, _named(source), _named(target))
 
     async def delete(self, path: str, *, recursive: bool = False) -> None:
         """Remove exactly this file, or this folder: one that is not empty only if `recursive`."""
-        await asyncio.to_thread(self._delete, path, recursive)
+        await asyncio.to_thread(self._delete, _named(path), recursive)
 
     def _list(self, path: str, recursive: bool) -> list[FileInfo]:
         found = self._below(path) if recursive else self._directly_in(path)
@@ -177,7 +179,14 @@ class ObjectFiles:
 
     async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]:
         """Return the entries of a folder: folders first, then by name; by path when `recursive`."""
-        return await asyncio.to_thread(self._list, path, recursive)
+        return await asyncio.to_thread(self._list, _named(path), recursive)
+
+
+def _named(path: str) -> str:
+    """Return a path that a key can carry: SeaweedFS takes a backslash for a slash, and so for another file."""
+    if not can_be_key(path):
+        raise BadPath(f"{path!r:.120} cannot be in a bucket: it holds a backslash, is not UTF-8, or is too long.")
+    return path
 
 
 def _file(info: ObjectInfo) -> FileInfo:

@@ -70,17 +70,21 @@ class Lease:
         """Whether another installation holds it."""
         return held is not None and not held.free and (held.installation, held.host) != self._me
 
-    def acquire(self, *, forced: bool = False) -> None:
-        """Take it, unless this installation has it; raise `WorkspaceTaken` if another one has, unless `forced`."""
+    def acquire(self, *, forced: bool = False) -> bool:
+        """Take it, unless this installation has it; raise `WorkspaceTaken` if another one has, unless `forced`.
+
+        Returns:
+            Whether anybody ever had it: a bucket that was emptied or made anew knows of no lease either.
+        """
         for _ in range(ATTEMPTS):
             held = self.read()
             if held is not None and not held.free and not self.is_others(held):
                 self._token = held.token
-                return
+                return True
             if self.is_others(held) and not forced:
                 raise self._taken(held)
             if self._write(held):
-                return
+                return held is not None
         raise WorkspaceTaken(f"the lease of session {self._session!r} changes hands all the time. Try again.")
 
     def check(self) -> None:

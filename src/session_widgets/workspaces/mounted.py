@@ -101,11 +101,16 @@ class MountedWorkspace:
 
     def remove(self) -> None:
         """Unmount, and only then remove the session's objects."""
-        self.objects.lease.acquire()
-        self._mount.remove()
-        self.objects.prefix.delete_folder("")
-        retire(self.objects.connection, self.objects.bucket, self._prefix)
-        self.objects.lease.remove()
+        try:
+            self.objects.lease.acquire()
+            self._mount.remove()
+            self.objects.prefix.delete_folder("")
+            retire(self.objects.connection, self.objects.bucket, self._prefix)
+            self.objects.lease.remove()
+        except WorkspaceError as error:
+            if error.reason != "missing":  # a bucket that is no more holds nothing
+                raise
+            self._mount.remove()
 
     def take_over(self) -> None:
         """Become the one writer, whoever was it."""

@@ -10,10 +10,11 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import IO, TypeVar
 
+from session_widgets.daemon import locked
 from session_widgets.errors import NotFound, WorkspaceConflict, WorkspaceError
 from session_widgets.manifest import Entry, EntryKind, Manifest, md5, scan, stamp
 from session_widgets.model import FileChange
@@ -30,6 +31,8 @@ R = TypeVar("R")
 
 PARALLEL = 16
 MAX_LINK = 4096
+_GREATEST = 1 << 33
+"""Of a mode, and of a time in seconds."""
 TELL_FROM = 50
 """Fewer files than this are moved without a word."""
 
@@ -45,7 +48,8 @@ class SyncWorkspace:
         self.objects = objects
         self.location = objects.location
         self.path = objects.home / "workspaces" / objects.session_id
-        self._record = objects.home / "workspaces" / f"{objects.session_id}.known.json"
+        self._place = objects.home / "sync" / objects.session_id
+        self._record = self._place / "known.json"
         self._known: dict[str, Known] | None = None
         self._read: tuple[int, int] | None = None
         self._swept = False
@@ -55,24 +59,27 @@ class SyncWorkspace:
         """Take the lease and bring the directory up to date."""
         self._progress = progress
         self.objects.reach(progress)
-        self.objects.lease.acquire()
-        self._reload()
-        anew = self._make()
-        if not self._swept:
-            self.objects.prefix.abort_uploads()
-            self._swept = True
-        try:
-            self._pull(progress)
-        except OSError as error:
-            raise WorkspaceError(
-                f"{self.path} cannot be brought up to date: {error.strerror}.", reason="disk"
-            ) from error
+        self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._alone():
+            if not self.objects.lease.acquire():
+                self._forget()  # the bucket is a new one: what it lacks was not deleted
+            anew = self._make()
+            if not self._swept:
+                with suppress(WorkspaceError):  # keys that may not look for them do for all the rest
+                    self.objects.prefix.abort_uploads()
+                self._swept = True
+            try:
+                self._pull(progress)
+            except OSError as error:
+                raise WorkspaceError(
+                    f"{self.path} cannot be brought up to date: {error.strerror}.", reason="disk"
+                ) from error
         return anew
 
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
         """Send what is new, and prove that all of it arrived."""
-        self._reload()
-        tell_strange(prove(look, self._push, self.objects.listing, self._same, self.path))
+        with self._alone():
+            tell_strange(prove(look, self._push, self.objects.listing, self._same, self.path))
 
     def detach(self) -> None:
         """Give the lease back; the directory stays, for the next time."""
@@ -80,17 +87,19 @@ class SyncWorkspace:
 
     def remove(self) -> None:
         """Remove the session's objects and the directory; a bucket that is no more holds none."""
-        try:
-            self.objects.lease.acquire()
-            self.objects.prefix.delete_folder("")
-            self.objects.lease.remove()
-        except WorkspaceError as error:
-            if error.reason != "missing":
-                raise
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        self._record.unlink(missing_ok=True)
-        self._known = None
+        self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._alone():
+            try:
+                self.objects.lease.acquire()
+                self.objects.prefix.delete_folder("")
+                self.objects.lease.remove()
+            except WorkspaceError as error:
+                if error.reason != "missing":
+                    raise
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            shutil.rmtree(self._place)
+            self._known = None
 
     def take_over(self) -> None:
         """Become the one writer, whoever was it."""
@@ -105,14 +114,25 @@ class SyncWorkspace:
         if self.path.is_dir():
             return False
         self.path.mkdir(parents=True, mode=0o700)
+        self._forget()
+        return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one kernel at a time compare and carry: two that end the same turn would meet each other's half."""
+        with locked(self._place):
+            if self._known is not None and self._read != known.version(self._record):
+                self._known = None  # another kernel wrote since
+            yield
+
+    def _forget(self) -> None:
         self._record.unlink(missing_ok=True)
         self._known = None
-        return True
 
     # From the bucket
 
     def _pull(self, progress: Progress) -> None:
-        listing, local, common = self.objects.prefix.listing(), self.scan().entries, self._common()
+        common, listing, local = self._common(), self.objects.prefix.listing(), self.scan().entries
         fetched: list[ObjectInfo] = []
         gone: list[str] = []
         both: list[ObjectInfo] = []
@@ -130,7 +150,8 @@ class SyncWorkspace:
                 both.append(there)
         with Directory(self.path) as directory:
             for path in sorted(gone, reverse=True):
-                directory.remove(path)
+                with suppress(Occupied):  # a folder that holds caches stays, and counts as new
+                    directory.remove(path)
                 del common[path]
             in_the_way = _counted(
                 lambda info: self._fetch(directory, info), fetched, progress, "Restoring", self.location
@@ -167,7 +188,7 @@ class SyncWorkspace:
         beside = f"{info.path}.remote-{info.etag[:8]}"
         if self._fetch(directory, info, beside) is not None:
             raise WorkspaceError(f"{beside!r} is in the way of the bucket's version. Rename it.", reason="conflict")
-        self._common()[info.path] = Known(Entry(info.path, "file", info.size, 0, 0, info.etag), info.etag)
+        self._common()[info.path] = Known(Entry(info.path, info.kind, info.size, 0, 0, info.etag), info.etag)
         return f"{info.path!r} (the bucket's version is {beside!r} now)"
 
     # To the bucket
@@ -200,7 +221,7 @@ class SyncWorkspace:
             before = None
         try:
             etag = self._put(directory, key, entry, before.etag if before else "")
-        except (Torn, FileNotFoundError, Occupied, OSError):
+        except (Torn, Occupied, OSError):
             return False  # it changed under our hands: the next look sees it
         except Changed:
             if before is not None or self.objects.prefix.head(key) is not None:
@@ -232,11 +253,6 @@ class SyncWorkspace:
         if self._known is None:
             self._known, self._read = known.load(self._record), known.version(self._record)
         return self._known
-
-    def _reload(self) -> None:
-        """Forget what is remembered if another kernel of this installation wrote since."""
-        if self._known is not None and self._read != known.version(self._record):
-            self._known = None
 
     def _save(self) -> None:
         known.save(self._record, self._common())
@@ -340,10 +356,12 @@ class _Hashing:
 
 
 def _number(text: str | None) -> float | None:
+    """Read what anybody may have written into the bucket."""
     try:
-        return None if text is None else float(text)
+        number = float(text or "")
     except ValueError:
         return None
+    return number if 0 <= number <= _GREATEST else None
 
 
 def _entry(one: Known | None) -> Entry | None:
