@@ -544,3 +544,17 @@ def test_kernels_that_end_the_same_turn_save_one_after_the_other(here, lab):
     saving.join()
     persist(here)
     assert contents(here) == {"a": b"x"}
+
+
+def test_a_session_within_another_one_is_refused_from_both_sides(tmp_path, lab, here):
+    write(here, "a")
+    persist(here)
+    inside = workspace(tmp_path / "inside", f"{lab}/s1", "s2")
+    with pytest.raises(WorkspaceTaken, match="another prefix"):
+        attach(inside)
+    attach(workspace(tmp_path / "deep", f"{lab}/folder/sessions", "s3"))
+    with pytest.raises(WorkspaceTaken, match="another prefix"):
+        attach(workspace(tmp_path / "around", f"{lab}/folder", "sessions"))
+    attach(here)
+    persist(here)
+    assert contents(here) == {"a": b"x"}

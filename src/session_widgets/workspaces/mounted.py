@@ -66,7 +66,7 @@ class MountedWorkspace:
     def attach(self, progress: Progress) -> bool:
         """Take the lease, and mount if nothing is mounted, what is mounted is dead, or its keys are about to end."""
         self.objects.reach(progress)
-        self.objects.lease.acquire()
+        self.objects.acquire()
         own = self._target()
         self.abilities = self._mount.abilities() if self._mount.is_current(own) else None
         if self.abilities is not None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
-from session_widgets.errors import BadValue
+from session_widgets.errors import BadValue, WorkspaceTaken
 from session_widgets.workspaces.bucket import Listing, Prefix
 from session_widgets.workspaces.connect import Connection, connect
 from session_widgets.workspaces.contract import Progress
-from session_widgets.workspaces.lease import Lease
+from session_widgets.workspaces.lease import FOLDER, Lease
 
 SCHEME = "s3://"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -72,6 +74,30 @@ class Objects:
         """The session's own objects."""
         return Prefix(self.connection.client, self.bucket, f"{self._folder}{self.session_id}/")
 
+    def acquire(self) -> bool:
+        """Take the lease; return whether anybody ever had it.
+
+        Raises:
+            WorkspaceTaken: another installation has it, or the place lies within another session's or around one: each
+                would take the other's files for its own.
+        """
+        known = self.lease.acquire()
+        if not known and (other := self._overlapping()):
+            self.lease.remove()
+            raise WorkspaceTaken(f"{self.location} and the session {other} would share objects. Use another prefix.")
+        return known
+
+    def _overlapping(self) -> str | None:
+        """Return a session whose objects lie around these, or among them."""
+        if self.prefix.page(FOLDER, limit=1).files:
+            return f"below {self.location}"
+        above = ""
+        for name in filter(None, self.folder.split("/")):
+            if Prefix(self.connection.client, self.bucket, above).head(f"{FOLDER}/{name}.json"):
+                return f"{SCHEME}{self.bucket}/{above}{name}"
+            above += f"{name}/"
+        return None
+
     def listing(self) -> Listing:
         """List them; what is seen counts only if nobody else wrote there meanwhile."""
         listing = self.prefix.listing()
@@ -88,12 +114,13 @@ class Objects:
 def installation(home: Path) -> str:
     """Return the name of this data directory, chosen when it is first needed."""
     file = home / "installation"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        with file.open("x") as new:
-            new.write(uuid4().hex)
-    except FileExistsError:
-        pass
+    if not file.exists():
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = home / f"installation.{uuid4().hex}"
+        partial.write_text(uuid4().hex)
+        with suppress(FileExistsError):
+            os.link(partial, file)  # whole, and the first one's: several kernels may begin at once
+        partial.unlink()
     return file.read_text().strip()
 
 

@@ -61,7 +61,7 @@ class SyncWorkspace:
         self.objects.reach(progress)
         self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._alone():
-            if not self.objects.lease.acquire():
+            if not self.objects.acquire():
                 self._forget()  # the bucket is a new one: what it lacks was not deleted
             anew = self._make()
             if not self._swept:
