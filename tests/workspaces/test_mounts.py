@@ -211,6 +211,19 @@ def test_a_sandbox_that_looks_elsewhere_proves_nothing(opened):
     space.detach()
 
 
+def test_links_that_a_mounter_does_not_keep_are_told(opened):
+    space = opened("weed")
+    space.attach(silent)
+    space._driver = replace(space._driver, keeps_links=False)  # as geesefs
+    (space.path / "file").write_text("kept")
+    space.persist(space.scan, [FileChange("file", "created")])
+    (space.path / "link").symlink_to("file")
+    with pytest.raises(NotDurable, match=r"1 symbolic links.*'link'") as caught:
+        space.persist(space.scan, [FileChange("link", "created")])
+    assert caught.value.reason == "name"
+    space.detach()
+
+
 def test_an_object_without_md5_is_read_and_compared(opened):
     space = opened("weed")
     space.attach(silent)

@@ -342,6 +342,26 @@ def test_an_answer_that_is_lost_is_not_taken_for_a_foreign_edit(faulty, here, se
     assert contents(here) == {"a": b"kept"}
 
 
+def test_a_store_that_answers_404_to_a_condition_says_that_the_object_is_gone(faulty, here):
+    """Amazon's does; SeaweedFS answers 412."""
+    space, way = faulty
+    write(space, "a", "first")
+    persist(space)
+    here.objects.prefix.delete("a")
+    write(space, "a", "second")
+
+    def gone_at_first(method, path):
+        if method == "PUT" and path.endswith("/a"):
+            way.rule = lambda _m, _p: None
+            return Fault(status=404, code="NoSuchKey")
+        return None
+
+    way.rule = gone_at_first
+    persist(space)
+    assert contents(here) == {"a": b"second"}
+    assert [method for method, path in way.seen if path.endswith("/a")].count("PUT") == 3
+
+
 def test_credentials_that_expire_are_named(faulty):
     space, way = faulty
     write(space, "a")

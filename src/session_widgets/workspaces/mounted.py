@@ -93,6 +93,13 @@ class MountedWorkspace:
         )
         self._proven = manifest.entries
         tell_strange(manifest)
+        links = [entry.path for entry in manifest.entries.values() if entry.kind == "link"]
+        if links and not self._driver.keeps_links:
+            raise NotDurable(
+                f"all is saved but {len(links)} symbolic links, which {self._driver.name} does not keep, the first "
+                f"{links[0]!r:.120}. Replace them by files, or choose another attachment.",
+                reason="name",
+            )
 
     def detach(self) -> None:
         """Unmount, wait until the mounter has ended, and give the lease back."""

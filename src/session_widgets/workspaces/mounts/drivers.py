@@ -60,6 +60,7 @@ class Driver:
         needs_keys: whether it speaks S3, with keys; else it speaks to SeaweedFS's filer, which asks for none.
         lists_directories: whether S3 lists its empty directories.
         lists_links: whether S3 shows where its symbolic links point.
+        keeps_links: whether they are there again at the next mount.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Driver:
     needs_keys: bool = True
     lists_directories: bool = True
     lists_links: bool = True
+    keeps_links: bool = True
 
 
 def others_allowed() -> bool:
@@ -201,5 +203,6 @@ DRIVERS = {
         _on_path("geesefs", "take a release of github.com/yandex-cloud/geesefs, or choose 'fuse:s3fs' or 'sync'"),
         _geesefs,
         lists_links=False,
+        keeps_links=False,
     ),
 }
