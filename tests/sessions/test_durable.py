@@ -159,6 +159,16 @@ def test_a_slow_store_is_shown_and_the_turn_ends_durable(way, open_session, lab)
     assert [event.payload for event in session.events() if event.kind == "turn_saving"] == [{"attachment": "sync"}]
 
 
+def test_the_files_of_a_cancelled_turn_are_safe_too(session, bucket):
+    session.send("say warm")
+    turn = session.start(WRITE.format("a") + "\nwait 30")
+    until(lambda: (session.workspace / "a").exists(), what="the file")
+    session.cancel()
+    assert turn.status == "cancelled"
+    assert turn.durable_at is not None, turn.durability_error
+    assert bucket()["a"] == b"content of a\n"
+
+
 def test_stop_works_while_the_store_does_not_answer(way, open_session, lab, bucket):
     session = open_session(workspace=lab)
     session.send("say warm")

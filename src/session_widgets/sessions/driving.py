@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 OWNER_POLL_SECONDS = 0.3
 QUIET_SECONDS = 0.5
 """What takes longer than this is told to the user."""
+GRACE_SECONDS = 2
+"""How long the files of a turn that was stopped may still take to be safe."""
 CANCEL_SECONDS = 10
 """How long an agent may take to honour `session/cancel` before its process is stopped."""
 
@@ -199,7 +201,7 @@ class Driver:
         return files, datetime.now(UTC).isoformat(), None
 
     async def _persist(self, files: Sequence[FileChange]) -> None:
-        """Run the barrier; say so if it takes time, and give up waiting if the turn is cancelled meanwhile."""
+        """Run the barrier; say so if it takes time, and wait little longer if the turn was cancelled."""
         core = self._core
         saving, stopped = core.spawn(core.machine.persist(files)), core.spawn(self._stopped.wait())
         try:
@@ -208,6 +210,8 @@ class Driver:
                 saving_note = note("turn_saving", {"attachment": core.workspace.attachment}, turn=self._turn.index)
                 await core.journal.commit([saving_note])
                 await asyncio.wait({saving, stopped}, return_when="FIRST_COMPLETED")
+            if stopped.done():
+                await asyncio.wait({saving}, timeout=GRACE_SECONDS)
             if not saving.done():
                 saving.cancel()
                 raise NotDurable("the turn was stopped before its files were proven to be safe.", reason="interrupted")
