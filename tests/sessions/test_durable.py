@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -274,6 +275,28 @@ s.send("write a <<EOT\\ncontent of a\\nEOT")
     assert turn.durable_at is not None
     assert bucket()["a"] == b"content of a\n"
     exactly_once(session.events())
+
+
+LEAVE = """
+import session_widgets as sw, sys
+sw.open_session("s1", workspace=sys.argv[1], permissions="allow_all").start("write a <<EOT\\ncontent of a\\nEOT")
+sys.stdin.read()
+"""
+
+
+def test_a_program_that_ends_while_the_store_hangs_does_not_wait_for_it(way, lab, open_session, bucket, home):
+    way.rule = lambda method, path: Fault(delay=100) if method == "PUT" and path.endswith("/a") else None
+    command = [sys.executable, "-c", LEAVE, lab]
+    env = os.environ | {"AWS_ENDPOINT_URL_S3": way.endpoint, "SESSION_WIDGETS_HOME": str(home)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=env) as program:
+        wait_for_request(way, "PUT", "/a")
+        program.stdin.close()
+        assert program.wait(20) == 0
+    way.rule = lambda _m, _p: None
+    session = open_session()
+    until(lambda: session.turns[0].status == "completed", what="the end of the turn")
+    assert session.turns[0].durable_at is not None
+    assert bucket()["a"] == b"content of a\n"
 
 
 def test_a_runner_killed_in_mid_turn_leaves_its_files_safe(session, bucket):

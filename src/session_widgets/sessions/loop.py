@@ -98,7 +98,7 @@ class OneAtATime:
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._lock:
-            return await asyncio.to_thread(function, *args, **kwargs)
+            return await in_thread(function, *args, **kwargs)
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:
@@ -108,7 +108,7 @@ def _look_at(task: asyncio.Task[Any]) -> None:
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function of the user in a thread of its own: it may take for ever, and the pool has other work."""
+    """Run a function in a thread of its own that keeps neither the pool nor the interpreter: it may take for ever."""
     loop, outcome = asyncio.get_running_loop(), Future[T]()
 
     def run() -> None:
@@ -117,7 +117,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         except BaseException as error:  # handed to whoever awaits
             outcome.set_exception(error)
 
-    threading.Thread(target=run, name="session-widgets policy", daemon=True).start()
+    threading.Thread(target=run, name="session-widgets call", daemon=True).start()
     return await asyncio.wrap_future(outcome, loop=loop)
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 import stat
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import BytesIO
+from threading import Thread
 from typing import IO, TypeVar
 
 from session_widgets.daemon import locked
@@ -276,25 +277,36 @@ def _counted(work: Callable[[T], R], items: Sequence[T], progress: Progress, ver
 
 
 def _in_parallel(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Do `work` to every item. One that is refused does not keep the others; what concerns all of them stops them."""
-    if not items:
-        return []
-    with ThreadPoolExecutor(min(PARALLEL, len(items))) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        first: WorkspaceError | None = None
-        results: list[R] = []
-        for future in futures:
+    """Do `work` to every item. One that is refused does not keep the others; what concerns all of them stops them.
+
+    The threads are none that the interpreter waits for when it ends: what is not done then is done the next time.
+    """
+    waiting, results, errors = deque(items), list[R](), list[Exception]()
+
+    def take() -> None:
+        while (item := _next(waiting)) is not None:
             try:
-                results.append(future.result())
-            except CancelledError:
-                continue
-            except WorkspaceError as error:
-                first = first or error
-                if error.reason != "refused":
-                    pool.shutdown(wait=False, cancel_futures=True)
-    if first is not None:
-        raise first
+                results.append(work(item))
+            except Exception as error:
+                errors.append(error)
+                if not isinstance(error, WorkspaceError) or error.reason != "refused":
+                    waiting.clear()
+
+    threads = [Thread(target=take, daemon=True) for _ in range(min(PARALLEL, len(items)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
     return results
+
+
+def _next(waiting: deque[T]) -> T | None:
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
 
 
 def _in_the_way(removed: Sequence[str], new: Sequence[str]) -> list[str]:
