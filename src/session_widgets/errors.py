@@ -150,6 +150,7 @@ Reason = Literal[
     "clock",
     "conflict",
     "taken",
+    "changing",
     "differs",
     "name",
     "mount",
@@ -158,9 +159,9 @@ Reason = Literal[
     "interrupted",
 ]
 """Why a workspace is not safe: the object store does not answer · refuses the credentials · has no such bucket · the
-credentials have expired · the clocks differ · both sides changed a file · another writer holds the lease · the bucket
-does not show what the sandbox holds · a name that no object key can carry · the mount failed · a disk is full · a
-program that is needed is not installed · the user stopped it."""
+credentials have expired · the clocks differ · both sides changed a file · another writer holds the lease · files are
+written all the time · the bucket does not show what the sandbox holds · a name that no object key can carry · the mount
+failed · a disk is full · a program that is needed is not installed · the user stopped it."""
 
 
 class WorkspaceError(SessionWidgetsError):

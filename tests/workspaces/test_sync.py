@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -578,3 +579,38 @@ def test_a_session_within_another_one_is_refused_from_both_sides(tmp_path, lab, 
     attach(here)
     persist(here)
     assert contents(here) == {"a": b"x"}
+
+
+def test_a_file_that_is_written_all_the_time_is_named_soon_and_the_rest_is_safe(here):
+    write(here, "a", "kept")
+    write(here, "server.log", "")
+    lines = iter(range(10_000))
+
+    def look():
+        found = here.scan()
+        with (here.path / "server.log").open("a") as log:
+            log.write(f"line {next(lines)}\n")
+        return found
+
+    began = time.monotonic()
+    with pytest.raises(NotDurable, match=r"written all the time: 'server\.log'") as caught:
+        here.persist(look, ())
+    assert caught.value.reason == "changing"
+    assert time.monotonic() - began < 30
+    assert contents(here)["a"] == b"kept"
+
+
+def test_a_file_here_and_a_folder_there_keep_both(here, there):
+    write(here, "a", "1")
+    persist(here)
+    move(here, there)
+    (there.path / "a").unlink()
+    write(there, "a/b", "theirs")
+    persist(there)
+    there.detach()
+    write(here, "a", "ours")
+    with pytest.raises(WorkspaceConflict):
+        attach(here)
+    attach(here)
+    persist(here)
+    assert sorted(contents(here).values()) == [b"ours", b"theirs"]

@@ -12,6 +12,7 @@ const REASONS = new Map([
   ["clock", "the clocks differ"],
   ["conflict", "changed on both sides"],
   ["taken", "another writer holds it"],
+  ["changing", "files are written all the time"],
   ["differs", "the store shows something else"],
   ["name", "a name that the store cannot hold"],
   ["mount", "the mount failed"],
@@ -64,6 +65,7 @@ export function keptOf(turn: Turn, later: Turn | undefined, when: (millis: numbe
 /** The first later turn that proved the same workspace safe, and with it what this turn left open. */
 export function savedLater(sections: Section[], turn: Turn): Turn | undefined {
   if (turn.durable_at !== null || turn.durability_error === null) return undefined;
+  if (turn.attachment.startsWith("fuse:") || turn.durability_error.startsWith("mount:")) return undefined; // it may be lost
   return sections.find(({ turn: other }) =>
     other && other.turn > turn.turn && other.durable_at !== null && other.workspace === turn.workspace,
   )?.turn;

@@ -27,6 +27,8 @@ from session_widgets.sandboxes.paths import check_path
 TIMEOUT = httpx.Timeout(30, connect=5)
 CHUNK = 1 << 20
 PAGE = 5_000
+MANIFEST_SECONDS = 120
+"""Enough to hash some 50 GB; a runner that hangs keeps nobody longer."""
 
 
 class RunnerClient:
@@ -182,7 +184,7 @@ class RunnerClient:
 
     async def manifest(self) -> Manifest:
         """Return everything that the workspace holds, with hashes; what did not change is not read again."""
-        answer = await self._call("POST", "/v1/fs/manifest", wait=600)
+        answer = await self._call("POST", "/v1/fs/manifest", wait=MANIFEST_SECONDS)
         return Manifest.from_json(orjson.loads(answer.content))
 
     def _absolute(self, path: str) -> str:

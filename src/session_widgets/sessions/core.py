@@ -224,7 +224,10 @@ class SessionCore:
         """Stop the sandbox and keep the workspace; the next prompt starts it again."""
         async with self._start_lock:
             await self._come_to_rest("parking", force=force)
+            used = self.workspace.objects is not None and self.record.awake
             await self.machine.stop("parked")
+            if used and not force:
+                await self.machine.persist(())  # what was written while it was being stopped
             try:
                 await self.machine.release_workspace()
             except WorkspaceError:

@@ -184,7 +184,7 @@ class Driver:
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
         """Return what the turn changed, when it was proven to be safe, or why it was not."""
         sandbox = self._core.machine.sandbox
-        if sandbox is None:
+        if sandbox is None and (self._call is None or self._core.workspace.objects is None):
             return (), None, None
         files: tuple[FileChange, ...] = ()
         try:
@@ -219,7 +219,9 @@ class Driver:
         finally:
             stopped.cancel()
 
-    async def _changed_files(self, sandbox: Sandbox) -> tuple[FileChange, ...]:
+    async def _changed_files(self, sandbox: Sandbox | None) -> tuple[FileChange, ...]:
+        if sandbox is None:
+            return ()
         with suppress(NotFound, TransportError):  # without a runner there is nothing to compare with
             return await sandbox.runner.changes(self._snapshot)
         return ()

@@ -7,12 +7,12 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from session_widgets.daemon import start_of
 from session_widgets.model import Json
 
 
@@ -22,7 +22,7 @@ def owner() -> Mapping[str, Any]:
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "process": _name(),
-        "started": _started(psutil.Process()),
+        "started": start_of(psutil.Process()),
     }
 
 
@@ -39,13 +39,9 @@ def is_alive(owner: Json | None) -> bool:
         return True
     try:
         process = psutil.Process(int(owner["pid"]))
-        return process.status() != psutil.STATUS_ZOMBIE and _started(process) == owner.get("started")
+        return process.status() != psutil.STATUS_ZOMBIE and start_of(process) == owner.get("started")
     except (psutil.Error, KeyError, ValueError):
         return False
-
-
-def _started(process: psutil.Process) -> str:
-    return datetime.fromtimestamp(process.create_time(), UTC).isoformat()
 
 
 def _name() -> str:

@@ -19,6 +19,8 @@ from session_widgets.workspaces.contract import Look
 
 PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+BUSY_LOOKS = 5
+"""After so many looks, about a second, a file that is another one each time is not waited for any longer."""
 SHOWN = 5
 
 Same = Callable[[Entry, ObjectInfo], bool]
@@ -58,7 +60,9 @@ def prove(
     """
     deadline = time.monotonic() + patience
     attempt = 0
+    manifest: Manifest | None = None
     while True:
+        before = manifest
         try:
             manifest = look()
             _check_root(manifest, root)
@@ -71,6 +75,12 @@ def prove(
             raise NotDurable(str(error), reason=error.reason) from error
         if not found:
             return manifest
+        if attempt >= BUSY_LOOKS and (busy := _still_changing(found, before, manifest)):
+            raise NotDurable(
+                f"all is saved but what is written all the time: {some(busy)}. End what writes there, or let it write "
+                "elsewhere, and send again.",
+                reason="changing",
+            )
         if time.monotonic() > deadline:
             raise NotDurable(
                 f"after {patience:g} s the bucket does not show what the sandbox holds: {some(found)}. The files are "
@@ -79,6 +89,13 @@ def prove(
             )
         time.sleep(PAUSE_SECONDS[min(attempt, len(PAUSE_SECONDS) - 1)])
         attempt += 1
+
+
+def _still_changing(found: list[Difference], before: Manifest | None, now: Manifest) -> list[Difference]:
+    """Return the differences if each is of a file that changed between two looks: waiting will not help."""
+    earlier = before.entries if before else {}
+    rests = [one for one in found if earlier.get(one.path) == now.entries.get(one.path)]
+    return [] if rests else found
 
 
 def tell_strange(manifest: Manifest) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from session_widgets.errors import BadPath, LimitExceeded, NotFound, WorkspaceTaken
 from session_widgets.manifest import can_be_key
 from session_widgets.model import FileInfo
 from session_widgets.workspaces.bucket import ObjectInfo, parents
+from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.objects import Objects
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_READ = 256 << 20
 CHUNK = 1 << 20
@@ -25,7 +30,7 @@ class ObjectFiles:
 
     async def stat(self, path: str) -> FileInfo:
         """Return one entry."""
-        return await asyncio.to_thread(self._stat, _named(path))
+        return await self._do(self._stat, _named(path))
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of a file; fewer than `length` at its end. At most `MAX_READ` at once."""
@@ -36,32 +41,32 @@ class ObjectFiles:
                     f"{path!r} has {size:,} bytes; one read gives {MAX_READ:,} at most. Pass a smaller length=, or use "
                     "download()."
                 )
-        return await asyncio.to_thread(self._read, _named(path), offset, length)
+        return await self._do(self._read, _named(path), offset, length)
 
     async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None:
         """Replace or make a file."""
         body = data if isinstance(data, bytes) else b"".join([piece async for piece in data])
-        await asyncio.to_thread(self._write, _named(path), body)
+        await self._do(self._write, _named(path), body)
 
     async def upload(self, local: Path, path: str) -> None:
         """Copy a file of this machine into the workspace."""
-        await asyncio.to_thread(self._upload, local, _named(path))
+        await self._do(self._upload, local, _named(path))
 
     async def download(self, path: str, local: Path) -> None:
         """Copy a file to this machine, in pieces; `local` appears only when it is whole."""
-        await asyncio.to_thread(self._download, _named(path), local)
+        await self._do(self._download, _named(path), local)
 
     async def mkdir(self, path: str) -> None:
         """Make a folder; one that exists is left alone."""
-        await asyncio.to_thread(self._mkdir, _named(path))
+        await self._do(self._mkdir, _named(path))
 
     async def move(self, source: str, target: str) -> None:
         """Rename a file or folder; `BadPath` if the target exists."""
-        await asyncio.to_thread(self._move, _named(source), _named(target))
+        await self._do(self._move, _named(source), _named(target))
 
     async def delete(self, path: str, *, recursive: bool = False) -> None:
         """Remove exactly this file, or this folder: one that is not empty only if `recursive`."""
-        await asyncio.to_thread(self._delete, _named(path), recursive)
+        await self._do(self._delete, _named(path), recursive)
 
     def _list(self, path: str, recursive: bool) -> list[FileInfo]:
         found = self._below(path) if recursive else self._directly_in(path)
@@ -90,6 +95,11 @@ class ObjectFiles:
             token = page.token
             if token is None:
                 return found
+
+    async def _do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do it in a thread, with the store running."""
+        await asyncio.to_thread(self._objects.reach, silent)
+        return await asyncio.to_thread(work, *args, **kwargs)
 
     def _stat(self, path: str) -> FileInfo:
         info = self._head(path) if path else None
@@ -179,7 +189,7 @@ class ObjectFiles:
 
     async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]:
         """Return the entries of a folder: folders first, then by name; by path when `recursive`."""
-        return await asyncio.to_thread(self._list, _named(path), recursive)
+        return await self._do(self._list, _named(path), recursive)
 
 
 def _named(path: str) -> str:

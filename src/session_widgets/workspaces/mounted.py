@@ -18,6 +18,7 @@ from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.contract import Look, Progress
 from session_widgets.workspaces.credentials import ROLE, retire, scoped
 from session_widgets.workspaces.directory import Directory
+from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
 from session_widgets.workspaces.mounts.drivers import Target
 from session_widgets.workspaces.objects import Objects
@@ -103,11 +104,13 @@ class MountedWorkspace:
 
     def detach(self) -> None:
         """Unmount, wait until the mounter has ended, and give the lease back."""
+        self.objects.reach(silent)
         self._mount.unmount()
         self.objects.lease.release()
 
     def remove(self) -> None:
         """Unmount, and only then remove the session's objects."""
+        self.objects.reach(silent)
         try:
             self.objects.lease.acquire()
             self._mount.remove()
@@ -121,6 +124,7 @@ class MountedWorkspace:
 
     def take_over(self) -> None:
         """Become the one writer, whoever was it."""
+        self.objects.reach(silent)
         self.objects.lease.acquire(forced=True)
 
     def scan(self) -> Manifest:

@@ -25,6 +25,7 @@ from session_widgets.workspaces.bucket import Changed, ObjectInfo, Torn, parents
 from session_widgets.workspaces.contract import Look, Progress
 from session_widgets.workspaces.directory import Directory, Occupied
 from session_widgets.workspaces.known import Known, signature
+from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.objects import Objects
 
 T = TypeVar("T")
@@ -84,10 +85,12 @@ class SyncWorkspace:
 
     def detach(self) -> None:
         """Give the lease back; the directory stays, for the next time."""
+        self.objects.reach(silent)
         self.objects.lease.release()
 
     def remove(self) -> None:
         """Remove the session's objects and the directory; a bucket that is no more holds none."""
+        self.objects.reach(silent)
         self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._alone():
             try:
@@ -104,6 +107,7 @@ class SyncWorkspace:
 
     def take_over(self) -> None:
         """Become the one writer, whoever was it."""
+        self.objects.reach(silent)
         self.objects.lease.acquire(forced=True)
 
     def scan(self) -> Manifest:
@@ -186,9 +190,11 @@ class SyncWorkspace:
 
     def _keep_both(self, directory: Directory, info: ObjectInfo) -> str:
         """Put the bucket's version beside ours, and let ours replace it there the next time."""
-        beside = f"{info.path}.remote-{info.etag[:8]}"
-        if self._fetch(directory, info, beside) is not None:
-            raise WorkspaceError(f"{beside!r} is in the way of the bucket's version. Rename it.", reason="conflict")
+        mark = f".remote-{info.etag[:8]}"
+        places = [f"{place}{mark}{info.path[len(place) :]}" for place in [info.path, *parents(info.path)]]
+        beside = next((place for place in places if self._fetch(directory, info, place) is None), None)
+        if beside is None:
+            raise WorkspaceError(f"{places[0]!r} is in the way of the bucket's version. Rename it.", reason="conflict")
         self._common()[info.path] = Known(Entry(info.path, info.kind, info.size, 0, 0, info.etag), info.etag)
         return f"{info.path!r} (the bucket's version is {beside!r} now)"
 
