@@ -201,6 +201,7 @@ class SessionRecord:
     effort: str | None = None
     sandbox_ref: str | None = None
     awake: bool = False
+    launch: str | None = None
     connection: str | None = None
     agent_session_id: str | None = None
     turns: int = 0

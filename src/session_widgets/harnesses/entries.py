@@ -1,4 +1,4 @@
-"""The harnesses of this release: claude, codex, opencode, pi, and the demo agent. Facts, each tried with the real program."""
+"""The harnesses of this release. Facts, each tried with the real program."""
 
 from __future__ import annotations
 
@@ -135,19 +135,14 @@ HARNESSES = (
         passes=("OPENAI_BASE_URL",),
         install="install_harness('opencode')",
         version="1.18.33",
-        natives={
-            "linux-x64": "opencode-linux-x64-baseline",
-            "linux-arm64": "opencode-linux-arm64",
-            "darwin-x64": "opencode-darwin-x64-baseline",
-            "darwin-arm64": "opencode-darwin-arm64",
-        },
+        natives={"linux-x64": "opencode-linux-x64-baseline"},
         installs=True,
         settings=_opencode,
     ),
     Harness(
         id="pi",
         title="Pi",
-        description="A small coding agent for many model providers, through its ACP adapter. It asks for no permission.",
+        description="A small agent for many model providers, through its ACP adapter. It never asks for permission.",
         command=("{node}", "{modules}/pi-acp/dist/index.js"),
         env={
             "PI_CODING_AGENT_DIR": "{state}/agent",

@@ -13,7 +13,7 @@ STATE_FOLDER = ".harness"
 HARNESS_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Settings = Callable[[Mapping[str, str], str | None], Mapping[str, str]]
-"""Takes the harness's environment and the wanted model; returns the text of settings files, by path in its state folder."""
+"""Takes what the harness is given of the environment, and the wanted model; returns settings files by path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Harness:
     def __post_init__(self) -> None:
         if isinstance(self.command, str) or not self.command or not all(isinstance(w, str) for w in self.command):
             raise BadValue(
-                f"command must be a list of words, program first, such as ['my-agent', 'acp']; got {self.command!r:.120}."
+                f"command must be a list of words, program first: ['my-agent', 'acp']; got {self.command!r:.120}."
             )
         object.__setattr__(self, "command", tuple(self.command))
         if not self.id:

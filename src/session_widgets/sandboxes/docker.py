@@ -51,6 +51,9 @@ class DockerProvider:
     capabilities = Capability.ISOLATED | Capability.EXTEND
     root = ROOT
     python = "/opt/session-widgets/bin/python"
+    node = "/opt/node/bin/node"
+    path = "/opt/harnesses/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin"
+    harnesses = "/opt/harness"
 
     def __init__(self, home: Path) -> None:
         check_sdk()

@@ -63,6 +63,9 @@ class LocalProvider:
     capabilities = Capability.EXTEND
     root = None
     python = sys.executable
+    node = None
+    path = None
+    harnesses = None
 
     def __init__(self, home: Path) -> None:
         self._root = home / "sandboxes"

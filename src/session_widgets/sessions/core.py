@@ -11,7 +11,7 @@ from session_widgets.context import Context
 from session_widgets.errors import NotDurable, SessionBusy, SessionError, SessionGone, WorkspaceError
 from session_widgets.fold import Fold
 from session_widgets.harnesses import catalog
-from session_widgets.harnesses.catalog import Harness
+from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, ExecResult, Json, SessionRecord, TurnRecord
 from session_widgets.sandboxes import SandboxProvider, get_provider
 from session_widgets.sessions.asking import Asking

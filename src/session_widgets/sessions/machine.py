@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from session_widgets.acp import AcpConnection, Peer
 from session_widgets.errors import SandboxGone, SandboxNotRunning, TransportError
-from session_widgets.harnesses.catalog import Harness
+from session_widgets.harnesses.harness import Harness
 from session_widgets.manifest import Manifest
 from session_widgets.model import Draft, FileChange, SandboxRef, Tier
 from session_widgets.sandboxes import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.files import FileAccess
 from session_widgets.sessions.journal import note
+from session_widgets.sessions.launching import Launch, prepare
 from session_widgets.sessions.loop import OneAtATime
 from session_widgets.sessions.owner import user
 from session_widgets.sessions.pump import Pump
 from session_widgets.sessions.resume import Ladder, Resumed, apply_settings
+from session_widgets.store.location import data_directory
 from session_widgets.workspaces import ObjectFiles
 
 if TYPE_CHECKING:
@@ -81,6 +84,8 @@ class Machine:
             self._check_awake(wake)
             if refresh or self.sandbox is None or self._has_lost_its_directory:
                 await self._attach_workspace()
+            if refresh:
+                await self._renew_sandbox()
             if self.sandbox is not None:
                 try:
                     return self.sandbox, await self.sandbox.runner.connections()
@@ -98,6 +103,19 @@ class Machine:
     def _has_lost_its_directory(self) -> bool:
         return self._core.workspace.objects is None and not self._core.workspace.path.is_dir()
 
+    async def _launch(self) -> Launch:
+        return await asyncio.to_thread(prepare, self.harness, self.provider, data_directory(), self.root)
+
+    async def _renew_sandbox(self) -> None:
+        """Remove a sandbox that was given something else than the harness needs now, such as another key."""
+        record = self._core.record
+        if record.sandbox_ref is None or record.launch in {None, (await self._launch()).mark}:
+            return
+        await self._drop_agent()
+        await self.drop_sandbox()
+        await self.provider.destroy(SandboxRef.parse(record.sandbox_ref))
+        await self._core.journal.commit([note("sandbox_stopped", {"ref": record.sandbox_ref, "why": "changed"})])
+
     async def _attach_workspace(self) -> None:
         anew = await self._storing.run(self._core.workspace.attach, self._core.tell)
         if anew and (ref := self._core.record.sandbox_ref) is not None:
@@ -109,6 +127,7 @@ class Machine:
             await self._core.journal.commit([note("workspace_attached", payload | {"remark": remark})])
 
     async def _attach_or_create(self) -> Sandbox:
+        launch = await self._launch()
         if self._core.record.sandbox_ref is not None:
             ref = SandboxRef.parse(self._core.record.sandbox_ref)
             try:
@@ -122,13 +141,14 @@ class Machine:
                 return sandbox
 
         async def announce(ref: SandboxRef) -> None:
-            await self._core.journal.commit([note("sandbox_started", {"ref": str(ref)})])
+            await self._core.journal.commit([note("sandbox_started", {"ref": str(ref), "launch": launch.mark})])
 
         spec = SandboxSpec(
             self._core.record.id,
             str(self._core.workspace.path),
-            {self.harness.id: self.harness.command(self.root, python=self.provider.python)},
+            {self.harness.id: launch.entry},
             owner=user(),
+            mounts=launch.mounts,
             progress=self._core.tell,
         )
         return await self.provider.create(spec, announce)
@@ -165,6 +185,8 @@ class Machine:
 
     async def ready_agent(self, sandbox: Sandbox, live: Sequence[str]) -> Resumed:
         """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
+        if self.harness.restart_after_cancel and await self._was_cut_off():
+            await self._end_agent()
         agent = self.agent
         if agent is None or agent.dead is not None or agent.id not in live:
             await self._drop_agent()
@@ -174,7 +196,30 @@ class Machine:
         await apply_settings(agent, self._core.record, self._core.journal)
         return Resumed(agent, "warm")
 
+    async def _was_cut_off(self) -> bool:
+        """Whether the latest turn that has ended was not answered to its end."""
+        turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
+        ended = [turn for turn in turns if turn.ended_at is not None]
+        return bool(ended) and ended[-1].status != "completed"
+
+    async def _end_agent(self) -> None:
+        """End the agent's process; the next one gets its memory by the ladder."""
+        agent = self.agent
+        await self._drop_agent()
+        if agent is not None:
+            await agent.connection.close()
+
+    async def _write_settings(self, sandbox: Sandbox) -> None:
+        """Put the harness's settings where it looks for them: in its own folder of this workspace, never the user's."""
+        if self.harness.settings is None:
+            return
+        folder = self.harness.state_folder("")
+        given = self.harness.passed(os.environ)
+        for name, text in self.harness.settings(given, self._core.record.model).items():
+            await sandbox.write(f"{folder}/{name}".lstrip("/"), text.encode())
+
     async def _start_agent(self, sandbox: Sandbox) -> Resumed:
+        await self._write_settings(sandbox)
         turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
         before = await asyncio.to_thread(self._core.store.last_note, self._core.record.id, "agent_started")
         start_pump = self._start_pump

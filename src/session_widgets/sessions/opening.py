@@ -9,6 +9,7 @@ from typing import Any
 
 from session_widgets.errors import BadValue, SessionConflict
 from session_widgets.harnesses import catalog
+from session_widgets.harnesses.harness import Harness
 from session_widgets.model import SessionRecord, check_session_id
 from session_widgets.sandboxes import get_provider
 from session_widgets.sessions.core import SessionCore
@@ -30,7 +31,7 @@ _opening = threading.Lock()
 def open_session(
     id: str,
     *,
-    harness: str | None = None,
+    harness: str | Harness | None = None,
     sandbox: str | None = None,
     workspace: str | Path | None = None,
     attachment: str | None = None,
@@ -48,7 +49,7 @@ def open_session(
 
     Args:
         id: 1 to 128 characters of A-Z, a-z, 0-9, "_" and "-".
-        harness: the agent program, "demo" by default.
+        harness: the agent program: "demo" (the default), "claude", "codex", "opencode", "pi", or a `Harness`.
         sandbox: where it runs: "local" (the default) is this machine and isolates nothing, "docker" is a container.
         workspace: an existing directory, or "s3://bucket/prefix", below which the session gets a folder of its own; by
             default a directory is made and kept for the session.
