@@ -15,8 +15,24 @@ GROUP = "session_widgets.harnesses"
 @cache
 def _known() -> dict[str, Harness]:
     """All of them by id; what comes with session-widgets is not replaced by others."""
-    others = (point.load() for point in entry_points(group=GROUP))
-    return {harness.id: harness for harness in (*others, *HARNESSES)}
+    return {harness.id: harness for harness in (*_others()[0], *HARNESSES)}
+
+
+@cache
+def _others() -> tuple[list[Harness], dict[str, str]]:
+    """Return what other packages offer, and why the rest of it cannot be had: a broken package spoils no other."""
+    found, broken = [], {}
+    for point in entry_points(group=GROUP):
+        try:
+            harness = point.load()
+        except Exception as error:  # whatever somebody's module raises when it is imported
+            broken[point.name] = f"{type(error).__name__}: {error}"
+            continue
+        if isinstance(harness, Harness):
+            found.append(harness)
+        else:
+            broken[point.name] = f"expected a Harness, got {harness!r:.80}"
+    return found, broken
 
 
 def names() -> list[str]:
@@ -36,6 +52,8 @@ def get(name: str | Harness) -> Harness:
     harness = _known().get(name) if isinstance(name, str) else None
     if harness:
         return harness
+    if isinstance(name, str) and (why := _others()[1].get(name)):
+        raise BadValue(f"the harness {name!r:.80} of another package cannot be loaded: {why:.300}")
     raise BadValue(
         f"there is no harness {name!r:.80}. Choose one of {', '.join(map(repr, names()))}, or pass any program that "
         "speaks ACP: Harness(command=['my-agent', 'acp'])."

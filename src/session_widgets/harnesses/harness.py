@@ -54,6 +54,7 @@ class Harness:
         natives: package with the program itself, by platform; `{native}` stands for it.
         installs: whether `install_harness` gets it.
         settings: makes its settings files.
+        resumes: how a new process of it gets its memory back, as was tried: "resume", "load", or "" if nobody knows.
         restart_after_cancel: whether its process has to be replaced after a cancelled or failed prompt.
 
     Example:
@@ -74,6 +75,7 @@ class Harness:
     natives: Mapping[str, str] = field(default_factory=dict)
     installs: bool = False
     settings: Settings | None = None
+    resumes: str = ""
     restart_after_cancel: bool = False
 
     def __post_init__(self) -> None:

@@ -13,7 +13,9 @@ import orjson
 
 from session_widgets.errors import HarnessNotReady
 from session_widgets.harnesses.harness import Harness, Place
-from session_widgets.harnesses.installing import Installation, need_node, this_platform
+from session_widgets.harnesses.installing import Installation, this_platform
+from session_widgets.harnesses.node import need_node
+from session_widgets.model import Capability
 from session_widgets.sandboxes import SandboxProvider
 
 
@@ -43,6 +45,8 @@ def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) 
         HarnessNotReady: it is not installed, was installed for another platform, or none of its keys is set.
         MissingDependency: it needs Node.js, and this machine has none that is new enough.
     """
+    if Capability.FOREIGN in provider.capabilities:
+        return Launch({}, {})
     if harness.keys and not any(os.environ.get(key) for key in harness.keys):
         raise HarnessNotReady(
             f"{harness.title} needs a key: set os.environ[{harness.keys[0]!r}]"
