@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
 from session_widgets.text import html_table, one_line, text_table
+
+if TYPE_CHECKING:
+    from session_widgets.harnesses.installing import Installation
 
 _COLUMNS = ("harness", "title", "version", "installed", "key", "Node.js", "memory comes back by", "what is missing")
 _YES = {True: "yes", False: "no"}
@@ -94,23 +98,29 @@ def install_harness(*names: str) -> HarnessList:
         MissingDependency: there is no Node.js 20 or newer to do it: pip install 'session-widgets[node]'.
         HarnessNotReady: it could not be installed; the message says why, and nothing of it is left.
     """
-    from session_widgets.harnesses.installing import Installation
     from session_widgets.sessions.cell import Ticker
-    from session_widgets.store.location import data_directory
 
     if not names:
         raise BadValue("name the harnesses to install: install_harness('claude').")
+    ticker = Ticker()
+    try:
+        for installation in installations(names):
+            installation.install(ticker.show)
+    finally:
+        ticker.show(None)
+    return HarnessList(_look(catalog.get(name)) for name in names)
+
+
+def installations(names: Iterable[str]) -> list[Installation]:
+    """Return the places of harnesses that session-widgets installs; `BadValue` for any other."""
+    from session_widgets.harnesses.installing import Installation
+    from session_widgets.store.location import data_directory
+
     chosen = [catalog.get(name) for name in names]
     for harness in chosen:
         if not harness.installs:
             raise BadValue(f"session-widgets does not install {harness.id!r}: {harness.install or 'it is yours'}.")
-    ticker = Ticker()
-    try:
-        for harness in chosen:
-            Installation(harness, data_directory()).install(ticker.show)
-    finally:
-        ticker.show(None)
-    return HarnessList(map(_look, chosen))
+    return [Installation(harness, data_directory()) for harness in chosen]
 
 
 def _look(harness: Harness) -> HarnessInfo:
