@@ -7,10 +7,12 @@ import inspect
 import math
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
+
+from pydantic import ValidationError
 
 from session_widgets.errors import BadValue, MissingDependency
 from session_widgets.model import Json
@@ -77,7 +79,7 @@ class HostTool:
         try:
             values: dict[str, Any] = self._metadata.validate_arguments(dict(given))
         except ValueError as error:
-            raise BadValue(str(error)) from None
+            raise BadValue(f"{self.name} was given wrong arguments: {_wrong(error)}") from None
         return values
 
     def _result(self, value: Any) -> dict[str, Any]:
@@ -152,6 +154,19 @@ def capped(result: dict[str, Any]) -> dict[str, Any]:
         room -= min(size, room)
     content = content or [{"type": "text", "text": "(nothing was returned)"}]
     return {"content": content, "isError": bool(result.get("isError"))}
+
+
+def check_tools(value: object) -> tuple[HostTool, ...]:
+    """Return functions as tools; raise `BadValue` for what is none."""
+    if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
+        raise BadValue(f"tools must be a list of functions; got {value!r:.80}.")
+    return tuple(HostTool(function) for function in value)
+
+
+def _wrong(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
 
 
 def _checked_name(function: Callable[..., Any], name: str | None) -> str:

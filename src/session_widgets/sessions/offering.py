@@ -78,8 +78,12 @@ class Offering:
                 await self._offer(python)
             return [*([self._server] if self.tools else []), *self.servers]
 
-    async def offer_again(self) -> None:
-        """Tell the sandbox in use, if any, of a tool that was changed."""
+    async def add(self, tools: Sequence[HostTool], servers: Sequence[Json] | None = None) -> None:
+        """Offer more tools, and other servers if any are given. Agents hear of them with the next prompt."""
+        self.servers = self.servers if servers is None else servers
+        self.tools.update({tool.name: tool for tool in tools})
+        if not tools:
+            return
         async with self._lock:
             if self._channel is not None:
                 with suppress(SessionWidgetsError):  # the next prompt does it again, and says what is wrong
