@@ -220,6 +220,8 @@ class Capability(Flag):
     FUSE = auto()
     BUCKET = auto()
     PORTS = auto()
+    FOREIGN = auto()
+    """It is a server of somebody else: harnesses and keys are its own, and only our agents in it are ours to end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,9 @@ class SandboxProvider(Protocol):
     path: str | None
     harnesses: str | None
 
+    def check(self, harness: str, location: str) -> None:
+        """Raise `BadValue` if it cannot run this harness, or on a workspace that is kept there."""
+
     async def create(self, spec: SandboxSpec, announce: Announce) -> Sandbox:
         """Make a sandbox and return it with a healthy runner.
 

@@ -59,6 +59,9 @@ class DockerProvider:
         check_sdk()
         self._containers = Containers(home / "containers")
 
+    def check(self, harness: str, location: str) -> None:
+        """It runs any harness, on any workspace."""
+
     async def create(self, spec: SandboxSpec, announce: Announce) -> DockerSandbox:
         """Make a container that sees `spec.workspace` as `/workspace`; the image comes first if it is missing."""
         ref = SandboxRef(self.name, uuid4().hex[:12])

@@ -70,6 +70,9 @@ class LocalProvider:
     def __init__(self, home: Path) -> None:
         self._root = home / "sandboxes"
 
+    def check(self, harness: str, location: str) -> None:
+        """It runs any harness, on any workspace."""
+
     async def create(self, spec: SandboxSpec, announce: Announce) -> LocalSandbox:
         """Start a runner on `spec.workspace`."""
         ref = SandboxRef(self.name, uuid4().hex[:12])

@@ -240,6 +240,7 @@ class SessionCore:
         provider = get_provider(sandbox or self.record.sandbox, self.store.home)
         if not changed:
             return
+        provider.check(new_harness.id, self.workspace.location)
         async with self._start_lock:
             await self._come_to_rest("switching", force=force)
             await self.machine.stop("switched")

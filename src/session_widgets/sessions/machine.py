@@ -12,7 +12,7 @@ from session_widgets.acp import AcpConnection, Peer
 from session_widgets.errors import SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.harnesses.harness import Harness
 from session_widgets.manifest import Manifest
-from session_widgets.model import Draft, FileChange, SandboxRef, Tier
+from session_widgets.model import Capability, Draft, FileChange, SandboxRef, Tier
 from session_widgets.sandboxes import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.files import FileAccess
@@ -211,7 +211,7 @@ class Machine:
 
     async def _write_settings(self, sandbox: Sandbox) -> None:
         """Put the harness's settings where it looks for them: in its own folder of this workspace, never the user's."""
-        if self.harness.settings is None:
+        if self.harness.settings is None or Capability.FOREIGN in self.provider.capabilities:
             return
         folder = self.harness.state_folder("")
         given = self.harness.passed(os.environ)
@@ -302,6 +302,8 @@ class Machine:
     async def stop(self, why: Literal["parked", "switched", "deleted"]) -> None:
         """Stop the sandbox with everything that runs in it; keep it only if the session is `parked`."""
         async with self._lock:
+            if Capability.FOREIGN in self.provider.capabilities:
+                await self._end_agent()  # nobody else will: its server goes on
             await self._drop_agent()
             await self.drop_sandbox()
             if self._core.record.sandbox_ref is None:

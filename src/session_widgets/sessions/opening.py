@@ -41,6 +41,7 @@ def open_session(
     permissions: Policy = "ask",
     title: str | None = None,
     store: Store | str | Path | None = None,
+    token: str | None = None,
 ) -> Session:
     """Create a session, or resume the one of this id with its files, its transcript and its running turn.
 
@@ -50,7 +51,8 @@ def open_session(
     Args:
         id: 1 to 128 characters of A-Z, a-z, 0-9, "_" and "-".
         harness: the agent program: "demo" (the default), "claude", "codex", "opencode", "pi", or a `Harness`.
-        sandbox: where it runs: "local" (the default) is this machine and isolates nothing, "docker" is a container.
+        sandbox: where it runs: "local" (the default) is this machine and isolates nothing, "docker" is a container,
+            "sandbox-agent" a server of that program, "sandbox-agent:http://127.0.0.1:2468" one that is there already.
         workspace: an existing directory, or "s3://bucket/prefix", below which the session gets a folder of its own; by
             default a directory is made and kept for the session.
         attachment: how a sandbox comes by a workspace in a bucket: "sync" (the default) keeps a directory in step with
@@ -62,6 +64,8 @@ def open_session(
             `PermissionRequest` and returns an option id, or None to ask.
         title: shown instead of the id.
         store: a `Store` or the path of its file; by default the one that `store()` opens.
+        token: opens the sandbox-agent that `sandbox` names; kept in a file beside the store, readable by its owner
+            alone. Without it: what was given before, else the variable SANDBOX_AGENT_TOKEN.
 
     Raises:
         BadValue: an argument is not possible; nothing was created.
@@ -79,12 +83,17 @@ def open_session(
             raise BadValue(f"{name} must be text or None; got {value!r:.80}.")
     if store is not None and not isinstance(store, Store | str | Path):
         raise BadValue(f"store must be a Store, the path of its file, or None; got {store!r:.80}.")
+    if token is not None and (not isinstance(token, str) or not token.strip()):
+        raise BadValue("token must be text or None.")
     held = store if isinstance(store, Store) else default_store(store)
     with _opening:
         known = held.session(id)
         chosen = catalog.get(harness if harness is not None else known.harness if known else "demo")
-        provider = get_provider(sandbox if sandbox is not None else known.sandbox if known else "local", held.home)
+        provider = get_provider(
+            sandbox if sandbox is not None else known.sandbox if known else "local", held.home, token
+        )
         space = _workspace(held, id, known, workspace, attachment)
+        provider.check(chosen.id, space.location)
         where = {"workspace": space.location, "attachment": space.attachment}
         if known is None:
             known = _create(held, id, harness=chosen.id, sandbox=provider.name, **where, **settings)
