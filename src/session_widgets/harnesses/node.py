@@ -21,7 +21,7 @@ INSTALL_SECONDS = 900
 LOOK_SECONDS = 1.0
 OPTIONS = (
     "--ignore-scripts", "--include=optional", "--global=false", "--loglevel=error", "--no-audit", "--no-fund",
-    "--no-update-notifier", "--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000",
+    "--no-update-notifier", "--fetch-retries=2", "--fetch-retry-factor=2", "--fetch-retry-mintimeout=1000",
 )  # fmt: skip
 MIRROR = (
     "Where a proxy or a mirror leads there, ~/.npmrc has to name it: npm config set proxy, npm config set registry."
