@@ -59,7 +59,8 @@ def _opencode(env: Mapping[str, str], model: str | None) -> dict[str, str]:
 
 
 def _pi(env: Mapping[str, str], model: str | None) -> dict[str, str]:
-    settings: dict[str, object] = {"quietStartup": True, "defaultProjectTrust": "trusted"}
+    """Its adapter ends the turn when the program tries again by itself, and tells the outcome in a later one."""
+    settings: dict[str, object] = {"quietStartup": True, "defaultProjectTrust": "trusted", "retry": {"enabled": False}}
     provider, _, name = (model or "").rpartition("/")
     files = {}
     if base := env.get("OPENAI_BASE_URL"):
@@ -96,13 +97,13 @@ HARNESSES = (
             "PATH": "{path}",
         },
         keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
-        passes=("ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL"),
+        passes=("ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL", "CLAUDE_CODE_MAX_RETRIES"),
         install="install_harness('claude')",
         version="0.23.1",
         resumes="resume",
         node=20,
         installs=True,
-        restart_after_cancel=True,
+        restart_after_cancel=True,  # it would answer each later prompt one turn late
     ),
     Harness(
         id="codex",
@@ -118,6 +119,7 @@ HARNESSES = (
         natives={f"{system}-{cpu}": f"@zed-industries/codex-acp-{system}-{cpu}" for system, cpu in PLATFORMS},
         installs=True,
         settings=_codex,
+        restart_after_cancel=True,  # a cancelled command goes on running in it
     ),
     Harness(
         id="opencode",
