@@ -8,17 +8,27 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from session_widgets.context import Context
-from session_widgets.errors import NotDurable, SessionBusy, SessionError, SessionGone, WorkspaceError
+from session_widgets.errors import (
+    AgentFailed,
+    BadValue,
+    NotDurable,
+    SessionBusy,
+    SessionError,
+    SessionGone,
+    WorkspaceError,
+)
 from session_widgets.fold import Fold
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, ExecResult, Json, SessionRecord, TurnRecord
+from session_widgets.offers import Offers, Setting
 from session_widgets.sandboxes import SandboxProvider, get_provider
 from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.driving import Driver
 from session_widgets.sessions.journal import KERNEL, Journal, next_number, note
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.machine import Machine
+from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import owner
 from session_widgets.sessions.permissions import Policy
 from session_widgets.sessions.turn import Turn
@@ -54,8 +64,10 @@ class SessionCore:
         self._start_lock = asyncio.Lock()
         self._facts = Fold(record.id, Context(session=record))
         self.running: int | None = None
+        self.offers = Offers.of(store.setting_events(record.id) if record.agent_session_id else ())
         self.journal = Journal(store, record.id, store.last_seq(record.id), self._on_events)
         self.asking = Asking(self.journal, policy, self.spawn, self._changed)
+        self.offering = Offering(record.id, self.journal, self.spawn, lambda: self.running)
 
     # What others may ask at any time
 
@@ -293,6 +305,35 @@ class SessionCore:
         """Store new values of title, model, mode or effort; the agent hears of them with the next prompt."""
         await self.journal.commit([note("session_changed", settings)])
 
+    async def choose(self, name: Setting, value: str) -> None:
+        """Store a new model, mode or effort, and set it at once where the agent can take it."""
+        async with self._start_lock:
+            self.check_usable()
+            self._check_choice(name, value)
+            before = getattr(self.record, name)
+            if value != before:
+                await self.change({name: value})
+            if self.turn is not None and not self.turn.ended and name != "mode":
+                return  # with the next prompt
+            try:
+                await self.machine.set(name, value)
+            except (BadValue, AgentFailed):
+                await self.change({name: before})
+                raise
+
+    def _check_choice(self, name: Setting, value: object) -> None:
+        if not isinstance(value, str) or not value.strip():
+            raise BadValue(f"{name} must be text; got {value!r:.80}.")
+        by_file = name == "model" and self.machine.harness.settings is not None  # it may name what is not offered
+        if self.offers.started and not by_file:
+            self.offers.check(name, value)
+
+    def _follow_mode(self) -> None:
+        """Want the mode that the agent has gone to by itself, such as out of planning: else it would be set back."""
+        mode = self.offers.current("mode")
+        if self._driver is not None and mode and self.record.mode not in {None, mode}:
+            self.spawn(self.change({"mode": mode}))
+
     # Housekeeping
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -306,6 +347,8 @@ class SessionCore:
         for event in events:
             if event.direction == "note":
                 self._on_note(event)
+            if self.offers.feed(event) and event.direction == "in" and event.turn is not None:
+                self._follow_mode()
         if self.turn is not None:
             self.turn.feed(events)
 

@@ -32,6 +32,22 @@ class Launch:
         return hashlib.sha256(orjson.dumps(self.entry, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What keeps a harness from starting: it is not installed, or one of these keys has to be set."""
+
+    install: bool = False
+    keys: tuple[str, ...] = ()
+
+
+def lack(harness: Harness, provider: SandboxProvider, home: Path) -> Lack:
+    """Return what a harness lacks, by a look that costs next to nothing."""
+    if Capability.FOREIGN in provider.capabilities:
+        return Lack()
+    install = harness.installs and Installation(harness, home).modules is None
+    return Lack(install, () if any(os.environ.get(key) for key in harness.keys) else tuple(harness.keys))
+
+
 def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) -> Launch:
     """Return how to start a harness.
 
@@ -47,7 +63,7 @@ def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) 
     """
     if Capability.FOREIGN in provider.capabilities:
         return Launch({}, {})
-    if harness.keys and not any(os.environ.get(key) for key in harness.keys):
+    if lack(harness, provider, home).keys:
         raise HarnessNotReady(
             f"{harness.title} needs a key: set os.environ[{harness.keys[0]!r}]"
             + (f" (or {', '.join(harness.keys[1:])})" if harness.keys[1:] else "")

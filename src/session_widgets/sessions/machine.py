@@ -6,27 +6,33 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from session_widgets.acp import AcpConnection, Peer
-from session_widgets.errors import SandboxGone, SandboxNotRunning, TransportError
+from session_widgets.envelopes import update_of
+from session_widgets.errors import AgentExited, SandboxError, SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.harnesses.harness import Harness
 from session_widgets.manifest import Manifest
-from session_widgets.model import Capability, Draft, FileChange, SandboxRef, Tier
+from session_widgets.model import Capability, Draft, FileChange, SandboxRef, Step, Tier, TurnRecord
+from session_widgets.offers import Setting
 from session_widgets.sandboxes import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.files import FileAccess
+from session_widgets.sessions.handover import history_block
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.launching import Launch, prepare
 from session_widgets.sessions.loop import OneAtATime
 from session_widgets.sessions.owner import user
 from session_widgets.sessions.pump import Pump
-from session_widgets.sessions.resume import Ladder, Resumed, apply_settings
+from session_widgets.sessions.resume import Ladder, Resumed, apply_setting, apply_settings
 from session_widgets.store.location import data_directory
 from session_widgets.workspaces import ObjectFiles
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
+
+SET_SECONDS = 10
 
 
 class Machine:
@@ -185,13 +191,19 @@ class Machine:
 
     async def ready_agent(self, sandbox: Sandbox, live: Sequence[str]) -> Resumed:
         """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
-        if self.harness.restart_after_cancel and await self._was_cut_off():
+        cut_off = self.harness.restart_after_cancel and await self._was_cut_off()
+        if cut_off and self._core.record.connection in live and await self.rejoin(sandbox):
             await self._end_agent()
+            live = [name for name in live if name != self._core.record.connection]
         agent = self.agent
         if agent is None or agent.dead is not None or agent.id not in live:
             await self._drop_agent()
             agent = await self.rejoin(sandbox) if self._core.record.connection in live else None
         if agent is None:
+            return await self._start_agent(sandbox)
+        if self._needs_other_file(agent) or await self._needs_other_tools(agent, sandbox):
+            self.agent = agent
+            await self._end_agent()
             return await self._start_agent(sandbox)
         await apply_settings(agent, self._core.record, self._core.journal)
         return Resumed(agent, "warm")
@@ -204,10 +216,38 @@ class Machine:
 
     async def _end_agent(self) -> None:
         """End the agent's process; the next one gets its memory by the ladder."""
-        agent = self.agent
-        await self._drop_agent()
+        agent = await self._leave_agent()
         if agent is not None:
             await agent.connection.close()
+
+    async def leave_cancelled(self) -> None:
+        """After a cancelled turn, end the agent's process with what it still runs, if it has to be replaced anyway."""
+        if self.harness.restart_after_cancel:
+            await self._end_agent()
+
+    async def set(self, name: Setting, value: str) -> None:
+        """Set model, mode or effort if the agent lives; one that does not hears of it when it starts."""
+        agent = self.agent
+        if agent is None or agent.dead is not None:
+            return
+        if name == "model" and self._needs_other_file(agent):
+            return  # it is started anew with the next prompt
+        with suppress(TimeoutError, AgentExited, SandboxError):  # it is asked again with the next prompt
+            async with asyncio.timeout(SET_SECONDS):
+                await apply_setting(agent, name, value, self._core.journal)
+
+    def _needs_other_file(self, agent: Agent) -> bool:
+        """Whether the wanted model can be given by the settings file alone, which a running process does not read."""
+        model = self._core.record.model
+        if self.harness.settings is None or model is None or model == agent.model:
+            return False
+        return agent.settings.current("model") != model and not agent.settings.offers("model", model)
+
+    async def _needs_other_tools(self, agent: Agent, sandbox: Sandbox) -> bool:
+        """Offer the tools; whether they are others than the agent was told of. None here: it keeps its own."""
+        offering = self._core.offering
+        await offering.serve(sandbox, self.provider.python)
+        return offering.mark is not None and offering.mark != agent.offered
 
     async def _write_settings(self, sandbox: Sandbox) -> None:
         """Put the harness's settings where it looks for them: in its own folder of this workspace, never the user's."""
@@ -223,10 +263,16 @@ class Machine:
         turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
         before = await asyncio.to_thread(self._core.store.last_note, self._core.record.id, "agent_started")
         start_pump = self._start_pump
-        ladder = Ladder(self._core.record, self.root, self._core.journal, lambda agent: start_pump(agent, ladder))
-        done = [turn for turn in turns if turn.status == "completed"]
-        resumed = await ladder.start(await sandbox.endpoint(), done, before)
+        offered, servers = self._core.offering.mark, await self._core.offering.serve(sandbox, self.provider.python)
+        ladder = Ladder(
+            self._core.record, self.root, self._core.journal, lambda agent: start_pump(agent, ladder), servers
+        )
+        asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
+        past = partial(history_block, asked, self._steps_of)
+        resumed = await ladder.start(await sandbox.endpoint(), asked, before, past)
         agent = resumed.agent
+        agent.model = self._core.record.model if self.harness.settings is not None else None
+        agent.offered = offered
         try:
             await apply_settings(agent, self._core.record, self._core.journal)
             await self._core.journal.commit([_started(agent, resumed.tier, self.harness.id, self.root)])
@@ -235,6 +281,9 @@ class Machine:
             raise
         self.agent = agent
         return resumed
+
+    def _steps_of(self, turn: TurnRecord) -> list[Step]:
+        return self._core.store.steps(self._core.record.id, turn.index)
 
     async def rejoin(self, sandbox: Sandbox) -> Agent | None:
         """Connect to the recorded agent process, from the last envelope that is stored, unless this kernel is."""
@@ -252,8 +301,11 @@ class Machine:
         agent = Agent(connection, peer)
         agent.session_id = started["agent_session_id"]
         agent.info, agent.capabilities = started.get("agent_info") or {}, started.get("capabilities") or {}
-        agent.config, agent.modes = started.get("config") or (), started.get("modes") or {}
+        agent.settings, agent.model = self._core.offers.copy(), started.get("model")
+        agent.offered = started.get("offered")
         self.agent = agent
+        with suppress(SandboxError):  # the turn goes on all the same; its calls say that nobody answers
+            await self._core.offering.serve(sandbox, self.provider.python)
         self._start_pump(agent, None)
         return agent
 
@@ -262,6 +314,7 @@ class Machine:
             self._core.asking.take(agent, message, self._core.running)
 
         def on_update(message: dict[str, Any]) -> None:
+            agent.settings.take_update(update_of(message))
             if ladder is not None and self.agent is not agent:
                 ladder.take_update(message)
 
@@ -287,17 +340,23 @@ class Machine:
     async def drop_sandbox(self) -> None:
         """Forget a sandbox whose runner does not answer."""
         sandbox, self.sandbox = self.sandbox, None
+        await self._core.offering.stop()
         if sandbox is not None:
             await sandbox.aclose()
 
     async def _drop_agent(self) -> None:
+        agent = await self._leave_agent()
+        if agent is not None:
+            await agent.connection.detach()
+
+    async def _leave_agent(self) -> Agent | None:
+        """Stop listening to the agent, if any, and return it."""
         agent, self.agent = self.agent, None
         pump, self._pump = self._pump, None
         if pump is not None:
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
-        if agent is not None:
-            await agent.connection.detach()
+        return agent
 
     async def stop(self, why: Literal["parked", "switched", "deleted"]) -> None:
         """Stop the sandbox with everything that runs in it; keep it only if the session is `parked`."""
@@ -338,7 +397,10 @@ def _started(agent: Agent, tier: Tier, harness: str, cwd: str) -> Draft:
         "cwd": cwd,
         "agent_info": agent.info,
         "capabilities": agent.capabilities,
-        "config": list(agent.config),
-        "modes": agent.modes,
+        "config": list(agent.settings.config),
+        "modes": agent.settings.modes,
+        "models": agent.settings.models,
+        "model": agent.model,
+        "offered": agent.offered,
     }
     return note("agent_started", payload)
