@@ -58,6 +58,7 @@ async function answer(request) {
   if (step.finish) reply.finishReason = step.finish;
   if (step.write) reply.toolCalls = [write(tools, ...step.write)];
   if (step.run) reply.toolCalls = [run(tools, step.run)];
+  if (step.call) reply.toolCalls = [say(...step.call)];
   if (!reply.toolCalls && !reply.content) reply.content = "done";
   return reply;
 }

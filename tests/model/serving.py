@@ -26,8 +26,8 @@ def script(*steps: dict[str, Any], note: str = "") -> str:
     """A prompt which tells the model what to answer: one step at once, and one after each tool result.
 
     Args:
-        steps: each with `text`, `write` (path and content), `run` (a command), `recall` (name the tokens it was told
-            of), `sleep` (milliseconds), `finish` (a reason), or `error` and `status`.
+        steps: each with `text`, `write` (path and content), `run` (a command), `call` (name and arguments of a tool),
+            `recall` (name the tokens it was told of), `sleep` (milliseconds), `finish` (a reason), or `error` and `status`.
         note: words before it, such as "TOKEN-1".
     """
     return f"{note} SCRIPT<<{json.dumps(steps)}>>END".strip()
