@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from session_widgets.errors import BadValue, SessionConflict
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
-from session_widgets.model import SessionRecord, check_session_id
+from session_widgets.model import Json, SessionRecord, check_session_id
 from session_widgets.sandboxes import get_provider
 from session_widgets.sessions.core import SessionCore
+from session_widgets.sessions.host_tool import HostTool, check_tools
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.loop import private_loop
+from session_widgets.sessions.mcp_servers import check_servers
 from session_widgets.sessions.permissions import Policy, check_policy
 from session_widgets.sessions.session import Session
 from session_widgets.store import Store
@@ -42,6 +44,8 @@ def open_session(
     title: str | None = None,
     store: Store | str | Path | None = None,
     token: str | None = None,
+    tools: Sequence[Callable[..., Any]] = (),
+    mcp_servers: Sequence[Json] | None = None,
 ) -> Session:
     """Create a session, or resume the one of this id with its files, its transcript and its running turn.
 
@@ -66,6 +70,9 @@ def open_session(
         store: a `Store` or the path of its file; by default the one that `store()` opens.
         token: opens the sandbox-agent that `sandbox` names; kept in a file beside the store, readable by its owner
             alone. Without it: what was given before, else the variable SANDBOX_AGENT_TOKEN.
+        tools: functions of this notebook that the agent may call; see `Session.tool`.
+        mcp_servers: the agent's MCP servers, as ACP has them: `{"name", "command", "args", "env"}`. They are started in
+            the sandbox. They are not stored: a session that is opened in another process is given them again.
 
     Raises:
         BadValue: an argument is not possible; nothing was created.
@@ -85,6 +92,8 @@ def open_session(
         raise BadValue(f"store must be a Store, the path of its file, or None; got {store!r:.80}.")
     if token is not None and (not isinstance(token, str) or not token.strip()):
         raise BadValue("token must be text or None.")
+    offered = check_tools(tools)
+    servers = None if mcp_servers is None else check_servers(mcp_servers)
     held = store if isinstance(store, Store) else default_store(store)
     with _opening:
         known = held.session(id)
@@ -105,10 +114,17 @@ def open_session(
         if live is None:
             core = SessionCore(known, held, provider, chosen, space, permissions)
             live = _open[held.path, id] = Session(core)
+            _offer(live, offered, servers)
             private_loop().run(live._core.adopt())
+        else:
+            _offer(live, offered, servers)
         live._core.asking.policy = permissions
         _change(live, {name: value for name, value in settings.items() if value not in {None, getattr(known, name)}})
         return live
+
+
+def _offer(session: Session, tools: Sequence[HostTool], servers: Sequence[Json] | None) -> None:
+    private_loop().run(session._core.offering.add(tools, servers))
 
 
 def _workspace(
