@@ -19,7 +19,7 @@ from session_widgets.sandboxes import Sandbox
 from session_widgets.sandboxes.tool_channel import ToolChannel
 from session_widgets.sessions.host_tool import ERROR_CHARACTERS, HostTool
 from session_widgets.sessions.journal import Journal, note
-from session_widgets.sessions.mcp_servers import NOTEBOOK
+from session_widgets.sessions.mcp_servers import NOTEBOOK, storable
 from session_widgets.sessions.resume import readable
 
 LOG = logging.getLogger("session_widgets")
@@ -57,10 +57,11 @@ class Offering:
 
     @property
     def mark(self) -> str | None:
-        """What changes with all this; None if nothing is offered. An agent knows what it was started with."""
+        """What changes with all this but secret values; None if nothing is offered. It is stored with each agent."""
         if not self.tools and not self.servers:
             return None
-        what = [[tool.described for _, tool in sorted(self.tools.items())], list(self.servers)]
+        servers = storable({"mcpServers": self.servers})["mcpServers"]
+        what = [[tool.described for _, tool in sorted(self.tools.items())], list(servers)]
         return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     async def serve(self, sandbox: Sandbox, python: str) -> list[Json]:
@@ -112,8 +113,11 @@ class Offering:
         if self._listener is None:
             ready = asyncio.Event()
             self._listener = self._spawn(self._listen(self._channel, ready))
-            async with asyncio.timeout(READY_SECONDS):
-                await ready.wait()
+            try:
+                async with asyncio.timeout(READY_SECONDS):
+                    await ready.wait()
+            except TimeoutError:
+                raise TransportError("the sandbox's runner does not hand out the calls of tools") from None
 
     async def stop(self) -> None:
         """Take no more calls; those under way are given up."""
