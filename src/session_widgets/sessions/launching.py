@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,8 @@ def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) 
     modules, mounts = _modules(harness, provider, home)
     node = provider.node or (need_node(harness.node, harness.title) if harness.node else None)
     path = provider.path or os.environ.get("PATH", os.defpath)
+    if node is not None and provider.path is None and node != shutil.which("node"):
+        path = f"{Path(node).parent}{os.pathsep}{path}"  # scripts of the harness look for `node` there
     place = Place(provider.python, node, modules, path, this_platform())
     return Launch(harness.entry(root, place, os.environ), mounts)
 
