@@ -12,6 +12,7 @@ from harnesses.driver import Conversation, DemoProcess
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness, Place
+from session_widgets.sandboxes.images import build_context
 from session_widgets.version import __version__
 
 PLACE = Place("/opt/python", "/opt/node", "/opt/harness/x/node_modules", "/opt/bin:/bin", "linux-x64")
@@ -157,6 +158,12 @@ def test_a_broken_package_is_told_and_spoils_no_other(others):
 def test_unknown_name_lists_what_exists(name):
     with pytest.raises(BadValue, match=r"there is no harness .*'demo', 'claude', .*Harness\(command="):
         catalog.get(name)
+
+
+def test_the_sandbox_image_holds_the_demo_alone_so_that_another_catalog_makes_no_other_image():
+    inside = [name for name in build_context() if name.startswith("session_widgets/harnesses/")]
+    assert len(inside) > 5
+    assert [name for name in inside if "/demo/" not in name] == ["session_widgets/harnesses/__init__.py"]
 
 
 def test_an_unknown_name_is_not_repeated_at_length():
