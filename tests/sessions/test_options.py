@@ -5,7 +5,9 @@ import pytest
 import session_widgets as sw
 from session_widgets.errors import BadValue
 from session_widgets.harnesses.demo.settings import Settings
+from session_widgets.harnesses.installing import Installation
 from session_widgets.offers import Offers
+from session_widgets.sessions.launching import Lack
 from session_widgets.sessions.loop import private_loop
 from support import until
 
@@ -108,6 +110,13 @@ def test_another_harness_forgets_what_the_first_offered():
     assert (offers.started, offers.choices("mode")) == (False, ())
 
 
+@pytest.mark.parametrize(("before", "after", "kept"), [("demo", "codex", None), ("codex", "opencode", "m")])
+def test_ids_of_one_harness_are_not_forced_on_another(open_session, before, after, kept):
+    session = open_session(harness=before, mode="x", effort="y", model="m")
+    session.switch(harness=after)
+    assert (session.mode, session.effort, session.model) == (None, None, kept)
+
+
 def test_the_same_from_an_event_loop(open_session):
     session = open_session()
     session.send("say hi")
@@ -139,6 +148,22 @@ def test_a_mode_that_the_agent_leaves_by_itself_is_not_forced_on_it_again(open_s
     until(lambda: session.mode == "plan", what="the session's own wish")
     session.pending[0].reject()
     turn.wait(20)
+
+
+def test_what_keeps_a_harness_from_starting_is_known_before_it_is_tried(open_session, monkeypatch, tmp_path):
+    monkeypatch.setenv("SESSION_WIDGETS_HARNESSES", str(tmp_path))
+    for key in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"):
+        monkeypatch.delenv(key, raising=False)
+    session = open_session(harness="claude")
+    assert session._lack == Lack(True, session._harness.keys)
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "dummy")
+    assert session._lack == Lack(True)
+    assert "is not installed" in session.send("hi").error
+    (Installation(session._harness, tmp_path).path / "node_modules").mkdir(parents=True)
+    assert session._lack == Lack()
+    session._install()
+    assert session.activity is None
+    assert open_session("s2")._lack == Lack()
 
 
 # What agents say, read

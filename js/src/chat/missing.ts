@@ -57,7 +57,7 @@ export class Missing {
 
 /** The name of what is missing and the way to set it; its value is nobody's business here. */
 function key(title: string, [first = "", ...others]: Lack["keys"]): TemplateResult {
-  const code = `import os, getpass\nos.environ["${first}"] = getpass.getpass("${first}: ")`;
+  const code = `import os, getpass\nos.environ["${first}"] = getpass.getpass()`;
   const names = others.map((name, i) => html`${i ? ", " : ""}<code>${line(name, 80)}</code>`);
   return html`<div class="sw-missing-part">
     ${icon("key")}

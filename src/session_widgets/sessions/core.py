@@ -247,8 +247,13 @@ class SessionCore:
     async def switch(self, harness: str | None, sandbox: str | None, *, force: bool = False) -> None:
         """Remove the sandbox and go on with another harness or in another one."""
         wanted = {"harness": harness, "sandbox": sandbox}
-        changed = {name: value for name, value in wanted.items() if value not in {None, getattr(self.record, name)}}
+        changed: dict[str, str | None] = {
+            name: value for name, value in wanted.items() if value not in {None, getattr(self.record, name)}
+        }
         new_harness = catalog.get(harness or self.record.harness)
+        if "harness" in changed:  # each has ids of its own; models that settings files name may be known to both
+            both = self.machine.harness.settings is not None and new_harness.settings is not None
+            changed |= dict.fromkeys(("mode", "effort") if both else ("mode", "effort", "model"))
         provider = get_provider(sandbox or self.record.sandbox, self.store.home)
         if not changed:
             return

@@ -248,7 +248,8 @@ class Session:
     def switch(self, *, harness: str | None = None, sandbox: str | None = None, force: bool = False) -> None:
         """Go on with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
 
-        The old sandbox is removed. The agent's memory comes back as `Turn.tier` says.
+        The old sandbox is removed. The agent's memory comes back as `Turn.tier` says. Mode and effort of the old
+        harness are dropped, and its model, unless both take a model by their settings.
 
         Args:
             harness: as for `open_session`; None keeps it.

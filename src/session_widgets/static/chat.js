@@ -12,7 +12,7 @@ var ct=class extends Error{constructor(t,i){super(i);this.type=t}type},Yt=class{
       <button type="button" class="sw-button" data-testid="install" ?disabled=${this.installing||this.client.link!=="live"}
         @click=${()=>this.run()}>${this.error?"Try again":`Install${t?` ${t}`:""}`}</button>
     </div>`}async run(){if(!this.installing){this.installing=!0,this.error=void 0,this.client.changed();try{await this.client.rpc.call("install",{},0),this.done()}catch(e){this.error=e.message}this.installing=!1,this.client.changed()}}};function ca(n,[e="",...t]){let i=`import os, getpass
-os.environ["${e}"] = getpass.getpass("${e}: ")`,s=t.map((r,o)=>f`${o?", ":""}<code>${_(r,80)}</code>`);return f`<div class="sw-missing-part">
+os.environ["${e}"] = getpass.getpass()`,s=t.map((r,o)=>f`${o?", ":""}<code>${_(r,80)}</code>`);return f`<div class="sw-missing-part">
     ${M("key")}
     <div><strong>${n} needs a key: <code>${_(e,80)}</code></strong>
       <p>Run this in a cell, then send again. The key is handed to the sandbox and stored nowhere else.${t.length?f` ${s} will do as well.`:x}</p>

@@ -60,7 +60,7 @@ class Conversation:
     def _choose(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         setters = {"mode": self._session.set_mode, "model": self._session.set_model, "effort": self._session.set_effort}
         name, value = args.get("name"), args.get("value")
-        if name not in setters or not isinstance(value, str):
+        if not isinstance(name, str) or name not in setters or not isinstance(value, str):
             raise BadValue(f"there is no setting {name!r:.40} for {value!r:.80}")
         setters[name](value)
         return Answer()
