@@ -114,6 +114,18 @@ def test_an_agent_that_leaves_gives_its_call_up(runner):
         assert next(calls) == ("over", {"over": asked["call"]})
 
 
+def test_calls_under_way_are_bounded(runner):
+    offered = offer(runner, "many", ADD)
+    with listening(runner, "many") as calls:
+        waiting = [in_background(call, offered, a=number)[0] for number in range(32)]
+        assert {next(calls)[0] for _ in waiting} == {"call"}
+        refused = call(offered, a=32)
+        assert (refused.status_code, "32 calls" in refused.json()["detail"]) == (409, True)
+    for thread in waiting:
+        thread.join(10)
+    assert call(offered, a=33).status_code == 200
+
+
 def test_a_notebook_that_never_answers_is_not_waited_for(runner):
     offered = offer(runner, "silent", ADD, seconds=0.001)
     with listening(runner, "silent"):

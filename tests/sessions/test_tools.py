@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 import session_widgets as sw
+from sandbox_agent import server as real
 from session_widgets.errors import BadValue, SandboxError
+from session_widgets.harnesses.harness import Harness
 from session_widgets.sessions import host_tool
 from session_widgets.sessions.host_tool import HostTool
 from session_widgets.sessions.loop import private_loop
@@ -281,6 +283,24 @@ def test_a_kernel_that_comes_later_registers_its_tools_again(home, open_session)
     assert turn.tier == "warm", "the same tools as the process was started with"
 
 
+def test_a_turn_whose_kernel_died_calls_the_next_one(open_session):
+    program = (
+        "import os, time\nimport session_widgets as sw\n"
+        "def add(a: int, b: int = 2) -> int:\n    return 0\n"
+        "session = sw.open_session('s1', permissions='allow_all', tools=[add])\n"
+        "session.start('say begun\\nwait 4\\ntool add {\"a\": 40}')\n"
+        "while not any(event.kind == 'agent_message_chunk' for event in session.events()): time.sleep(0.05)\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], timeout=50, check=True)
+    session = open_session(tools=[add])
+    turn = session.turns[-1]
+    until(lambda: turn.ended, seconds=40, what="the end of the turn")
+    assert [step.status for step in turn.steps if step.title == "Call add"] == ["completed"]
+    (recorded,) = notes(session)
+    assert (recorded.turn, recorded.payload["ok"]) == (1, True)
+
+
 def test_a_parked_session_has_its_tools_again(open_session):
     session = open_session(tools=[add])
     assert answers(session.send('tool add {"a": 1}')) == [("completed", "3")]
@@ -309,6 +329,19 @@ def test_a_sandbox_that_cannot_bring_calls_is_refused_in_words(open_session, mon
 def test_a_container_reaches_the_notebook(open_session):
     session = open_session(sandbox="docker", tools=[add])
     assert answers(session.send('tool add {"a": 40}')) == [("completed", "42")]
+
+
+@pytest.mark.needs("sandbox-agent")
+def test_a_sandbox_agent_server_takes_the_users_servers_and_no_functions(open_session, monkeypatch):
+    real.binary().chmod(0o755)
+    monkeypatch.setenv("SESSION_WIDGETS_SANDBOX_AGENT", str(real.binary()))
+    demo = Harness(id="pi", command=("{python}", "-P", "-m", "session_widgets.harnesses.demo"))
+    where = {"harness": demo, "sandbox": "sandbox-agent"}
+    turn = open_session("one", tools=[add], **where).send("say hello")
+    assert turn.status == "failed"
+    assert "takes no tools=" in turn.error
+    turn = open_session("two", mcp_servers=[echo_server(SECRET)], **where).send("tool show")
+    assert answers(turn) == [("completed", "it is set to 30 characters")]
 
 
 # Secrets, and servers of the user's own
@@ -363,6 +396,14 @@ def test_a_type_that_the_agent_does_not_take(open_session):
     turn = session.send("say hello")
     assert turn.status == "failed"
     assert "takes none of type 'http'" in turn.error
+
+
+def test_a_server_that_does_not_start_fails_its_call_alone(open_session):
+    broken = [{"name": "gone", "command": "/no/such/program"}]
+    turn = open_session(mcp_servers=broken).send("tool show\nsay after it")
+    ((status, text),) = answers(turn)
+    assert (status, "gone does not start" in text) == ("failed", True)
+    assert turn.text == "after it"
 
 
 def echo_server(secret):

@@ -12,8 +12,6 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
-from pydantic import ValidationError
-
 from session_widgets.errors import BadValue, MissingDependency
 from session_widgets.model import Json
 
@@ -164,6 +162,8 @@ def check_tools(value: object) -> tuple[HostTool, ...]:
 
 
 def _wrong(error: ValueError) -> str:
+    from pydantic import ValidationError
+
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
