@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -155,10 +157,28 @@ def test_check_of_a_real_one_gets_an_answer_and_shows_no_key(cli, model):
 
 
 @pytest.mark.needs("harnesses")
-def test_check_of_a_real_one_without_its_model_says_where_it_stopped(cli):
+def test_check_of_a_key_that_is_refused_says_so_and_does_not_show_it(cli):
     key = "planted-key-0123456789"
-    done = cli("check", "codex", OPENAI_API_KEY=key, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.dumps({"error": {"message": f"Incorrect API key provided: {key}", "code": "invalid_api_key"}})
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        done = cli("check", "codex", OPENAI_API_KEY=key, OPENAI_BASE_URL=address)
+        server.shutdown()
     assert done.returncode == 1
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["yes   program", "yes   ACP", "yes   session"]
     assert "session-widgets: codex did not get an answer: " in done.stderr
+    assert "Incorrect API key provided: [redacted]" in done.stderr
     assert key not in done.stdout + done.stderr
