@@ -46,6 +46,9 @@ def sandbox_agent(
         launcher = launchers / f"{name}-acp"
         launcher.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         launcher.chmod(0o755)
+        program = launchers.parent / name  # asked for, never run
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

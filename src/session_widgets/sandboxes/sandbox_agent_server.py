@@ -103,14 +103,19 @@ def stop(place: Path) -> None:
 
 def write_launchers(data: Path, agents: Mapping[str, Mapping[str, Any]]) -> None:
     """Put a script for each agent where the server looks for installed ones. Keys are in its environment, not here."""
-    folder = data / "sandbox-agent" / "bin" / "agent_processes"
+    programs = data / "sandbox-agent" / "bin"
+    folder = programs / "agent_processes"
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     for name, entry in agents.items():
-        lines = ["#!/bin/sh", "unset XDG_DATA_HOME"]
+        lines = ["unset XDG_DATA_HOME"]
         lines += [f"export {own}={shlex.quote(entry['env'][own])}" for own in OURS if own in entry["env"]]
-        launcher = folder / f"{name}-acp"
-        launcher.write_text("\n".join([*lines, f'exec {shlex.join(entry["command"])} "$@"', ""]))
-        launcher.chmod(0o700)
+        _write_script(folder / f"{name}-acp", *lines, f'exec {shlex.join(entry["command"])} "$@"')
+        _write_script(programs / name, f"echo only {name}-acp is run >&2; exit 1")  # it has to be there, no more
+
+
+def _write_script(file: Path, *lines: str) -> None:
+    file.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    file.chmod(0o700)
 
 
 def _answers(url: str, headers: Mapping[str, str]) -> bool:
