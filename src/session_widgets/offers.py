@@ -13,6 +13,8 @@ from session_widgets.model import Event, Json
 Setting = Literal["mode", "model", "effort"]
 SETTINGS: tuple[Setting, ...] = ("mode", "model", "effort")
 _CATEGORIES = {"mode": "mode", "model": "model", "effort": "thought_level"}
+_LEVELS = frozenset(("off", "none", "minimal", "low", "medium", "high", "xhigh", "max"))
+"""Agents that offer nothing but these as modes mean how hard the model thinks."""
 _ANSWERS = ("session/set_config_option", "session/new", "session/load", "session/resume")
 
 
@@ -121,7 +123,9 @@ class Offers:
         option = self._option(name)
         if option is not None:
             return as_text(option.get("currentValue"))
-        return as_text({"mode": self.modes, "model": self.models}.get(name, {}).get(f"current{name.capitalize()}Id"))
+        kind = self._kind(name)
+        said = {"mode": self.modes, "model": self.models}.get(kind, {})
+        return as_text(said.get(f"current{kind.capitalize()}Id"))
 
     def choices(self, name: Setting) -> tuple[Choice, ...]:
         """Return what there is to choose, in the agent's order; nothing where it offers no choice."""
@@ -156,7 +160,15 @@ class Offers:
         option = self._option(name)
         if option is not None:
             return "session/set_config_option", {"configId": option.get("id"), "value": value}
-        return f"session/set_{name}", {f"{name}Id": value}
+        kind = self._kind(name)
+        return f"session/set_{kind}", {f"{kind}Id": value}
+
+    def _kind(self, name: Setting) -> str:
+        """Return under which name of the older way an agent has a setting; none of that name: it has it not."""
+        levels = _ids(_named(self.modes.get("availableModes"), "id"))
+        if name == "model" or not levels or not _LEVELS.issuperset(levels):
+            return name
+        return "mode" if name == "effort" else ""
 
     def _option(self, name: Setting) -> Json | None:
         return next((option for option in self.config if _is(option, name)), None)
@@ -165,9 +177,10 @@ class Offers:
         option = self._option(name)
         if option is not None:
             return list(_values(option))
-        if name == "mode":
+        kind = self._kind(name)
+        if kind == "mode":
             return list(_named(self.modes.get("availableModes"), "id"))
-        return list(_named(self.models.get("availableModels"), "modelId")) if name == "model" else []
+        return list(_named(self.models.get("availableModels"), "modelId")) if kind == "model" else []
 
 
 def _is(option: Json, name: Setting) -> bool:

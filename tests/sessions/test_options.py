@@ -210,6 +210,17 @@ def test_agents_without_options_have_modes_and_models():
         offers.request("effort", "high")
 
 
+def test_modes_that_are_levels_of_thinking_are_an_effort():
+    offers = Offers((), {"currentModeId": "off", "availableModes": [{"id": "off"}, {"id": "high"}]})
+    assert (offers.choices("mode"), offers.current("mode")) == ((), None)
+    assert [(choice.id, choice.current) for choice in offers.choices("effort")] == [("off", True), ("high", False)]
+    assert offers.request("effort", "high") == ("session/set_mode", {"modeId": "high"})
+    offers.take_update({"sessionUpdate": "current_mode_update", "currentModeId": "high"})
+    assert offers.current("effort") == "high"
+    with pytest.raises(BadValue, match="no setting for mode"):
+        offers.request("mode", "high")
+
+
 def test_both_ways_of_saying_the_mode_stay_one():
     offers = Offers.of([started()])
     offers.take_update({"sessionUpdate": "current_mode_update", "currentModeId": "plan"})

@@ -329,8 +329,7 @@ class SessionCore:
     def _check_choice(self, name: Setting, value: object) -> None:
         if not isinstance(value, str) or not value.strip():
             raise BadValue(f"{name} must be text; got {value!r:.80}.")
-        by_file = name == "model" and self.machine.harness.settings is not None  # it may name what is not offered
-        if self.offers.started and not by_file:
+        if self.offers.started and not (name == "model" and self.machine.writes_settings):
             self.offers.check(name, value)
 
     def _follow_mode(self) -> None:

@@ -53,6 +53,11 @@ class Machine:
         """Where the sandbox sees the workspace."""
         return self.provider.root or str(self._core.workspace.path)
 
+    @property
+    def writes_settings(self) -> bool:
+        """Whether the harness has settings files that we write: they may name models which it does not offer."""
+        return self.harness.settings is not None and Capability.FOREIGN not in self.provider.capabilities
+
     async def ready_sandbox(self) -> Sandbox:
         """Return a sandbox whose runner answers: the one in use, the recorded one, or, if that is gone, a new one."""
         return (await self.probe_sandbox())[0]
@@ -239,7 +244,7 @@ class Machine:
     def _needs_other_file(self, agent: Agent) -> bool:
         """Whether the wanted model can be given by the settings file alone, which a running process does not read."""
         model = self._core.record.model
-        if self.harness.settings is None or model is None or model == agent.model:
+        if not self.writes_settings or model is None or model == agent.model:
             return False
         return agent.settings.current("model") != model and not agent.settings.offers("model", model)
 
@@ -251,7 +256,7 @@ class Machine:
 
     async def _write_settings(self, sandbox: Sandbox) -> None:
         """Put the harness's settings where it looks for them: in its own folder of this workspace, never the user's."""
-        if self.harness.settings is None or Capability.FOREIGN in self.provider.capabilities:
+        if self.harness.settings is None or not self.writes_settings:
             return
         folder = self.harness.state_folder("")
         given = self.harness.passed(os.environ)
@@ -271,7 +276,7 @@ class Machine:
         past = partial(history_block, asked, self._steps_of)
         resumed = await ladder.start(await sandbox.endpoint(), asked, before, past)
         agent = resumed.agent
-        agent.model = self._core.record.model if self.harness.settings is not None else None
+        agent.model = self._core.record.model if self.writes_settings else None
         agent.offered = offered
         try:
             await apply_settings(agent, self._core.record, self._core.journal)
