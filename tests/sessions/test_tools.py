@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 import session_widgets as sw
+from model.serving import script
 from sandbox_agent import server as real
 from session_widgets.errors import BadValue, SandboxError
 from session_widgets.harnesses.harness import Harness
@@ -423,14 +424,26 @@ def echo_server(secret):
     return {"name": "own", "command": sys.executable, "args": ["-c", program], "env": env}
 
 
+def test_a_harness_that_takes_no_servers_is_refused_in_words(home, open_session):
+    for offered in ({"tools": [add]}, {"mcp_servers": [echo_server(SECRET)]}):
+        with pytest.raises(BadValue, match="uses no MCP servers"):
+            sw.open_session("pi", harness="pi", **offered)
+    assert sw.store().session("pi") is None
+    with pytest.raises(BadValue, match="uses no MCP servers"):
+        open_session("pi", harness="pi").tool(add)
+
+
 @pytest.mark.needs("harnesses", "model")
 @pytest.mark.timeout(120)
-def test_claude_calls_a_function_of_the_notebook(open_session, model):
-    from model.serving import script
-
-    session = open_session(harness="claude", tools=[add])
-    turn = session.send(script({"call": ["mcp__notebook__add", {"a": 40}]}, {"text": "done"}))
+@pytest.mark.parametrize(
+    ("harness", "name", "model_name", "asks"),
+    [("claude", "mcp__notebook__add", None, True), ("opencode", "notebook_add", "mock-model", False)],
+)
+def test_real_harnesses_call_a_function_of_the_notebook(open_session, model, harness, name, model_name, asks):
+    session = open_session(harness=harness, tools=[add], model=model_name)
+    turn = session.send(script({"call": [name, {"a": 40}]}, {"text": "done"}))
     assert (turn.status, turn.error) == ("completed", None)
     assert [note.payload["arguments"] for note in notes(session)] == [{"a": 40}]
+    assert any(event.kind == "permission_decision" for event in session.events()) is asks
     assert "42" in model.heard
     assert turn.text.endswith("done")

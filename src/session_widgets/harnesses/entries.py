@@ -166,5 +166,6 @@ HARNESSES = (
         node=20,
         installs=True,
         settings=_pi,
+        servers=False,
     ),
 )

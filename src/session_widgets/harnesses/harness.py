@@ -56,6 +56,7 @@ class Harness:
         settings: makes its settings files.
         resumes: how a new process of it gets its memory back, as was tried: "resume", "load", or "" if nobody knows.
         restart_after_cancel: whether its process has to be replaced after a cancelled or failed prompt.
+        servers: whether it uses the MCP servers of a session; the notebook's tools are one.
 
     Example:
         >>> Harness(command=("my-agent", "acp")).id
@@ -77,6 +78,7 @@ class Harness:
     settings: Settings | None = None
     resumes: str = ""
     restart_after_cancel: bool = False
+    servers: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.command, str) or not self.command or not all(isinstance(w, str) for w in self.command):

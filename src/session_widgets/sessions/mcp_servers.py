@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from session_widgets.errors import BadValue
+from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Json
 
 NOTEBOOK = "notebook"
@@ -54,6 +55,15 @@ def _is_pair(pair: object) -> bool:
         and set(pair) == {"name", "value"}
         and all(isinstance(part, str) for part in pair.values())
     )
+
+
+def check_harness(harness: Harness) -> None:
+    """Raise `BadValue` for a harness that takes no MCP servers, and says nothing of those that it is given."""
+    if not harness.servers:
+        raise BadValue(
+            f"{harness.title} {harness.version} uses no MCP servers, so neither tools= nor mcp_servers= reach it. "
+            "Use another harness, or let it run a program of yours in the workspace."
+        )
 
 
 def check_supported(servers: Sequence[Json], capabilities: Json) -> None:

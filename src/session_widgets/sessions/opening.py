@@ -16,7 +16,7 @@ from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.host_tool import HostTool, check_tools
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.loop import private_loop
-from session_widgets.sessions.mcp_servers import check_servers
+from session_widgets.sessions.mcp_servers import check_harness, check_servers
 from session_widgets.sessions.permissions import Policy, check_policy
 from session_widgets.sessions.session import Session
 from session_widgets.store import Store
@@ -98,6 +98,8 @@ def open_session(
     with _opening:
         known = held.session(id)
         chosen = catalog.get(harness if harness is not None else known.harness if known else "demo")
+        if offered or servers:
+            check_harness(chosen)
         provider = get_provider(
             sandbox if sandbox is not None else known.sandbox if known else "local", held.home, token
         )

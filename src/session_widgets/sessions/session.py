@@ -20,6 +20,7 @@ from session_widgets.sessions.host_tool import SECONDS as TOOL_SECONDS
 from session_widgets.sessions.host_tool import HostTool
 from session_widgets.sessions.launching import Lack, lack
 from session_widgets.sessions.loop import private_loop
+from session_widgets.sessions.mcp_servers import check_harness
 from session_widgets.sessions.permissions import PermissionRequest
 from session_widgets.sessions.prompt import check_timeout
 from session_widgets.sessions.transcript import Transcript
@@ -315,7 +316,7 @@ class Session:
             The function itself.
 
         Raises:
-            BadValue: it cannot be a tool.
+            BadValue: it cannot be a tool, or the harness takes none.
             MissingDependency: the package `mcp` is not installed.
 
         Example:
@@ -326,6 +327,7 @@ class Session:
         """
         if function is None:
             return lambda given: self.tool(given, name=name, timeout=timeout)
+        check_harness(self._core.machine.harness)
         private_loop().run(self._core.offering.add([HostTool(function, name, timeout)]))
         return function
 
