@@ -104,7 +104,7 @@ def test_a_harness_that_crashes_in_a_tool_call(start):
     harness = next(p for p in below(runner_pid(session)) if "codex-acp" in p.name())
     os.kill(harness.pid, signal.SIGKILL)
     assert turn.wait(30).status == "failed"
-    assert "exited" in turn.error
+    assert "ended by signal 9" in turn.error
     assert [step.status for step in turn.steps if step.kind == "tool_call"] == ["failed"]
     turn = session.send(script({"recall": True}))
     assert (turn.tier, turn.text) == (TIERS["codex"], "I know TOKEN-before")
