@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import docker
+import psutil
 import pytest
 
 import needs
+from session_widgets.sandboxes.docker_engine import engine
 
 HERE = Path(__file__).parent
 KEYS = {"ANTHROPIC_API_KEY": "sk-ant-dummy", "OPENAI_API_KEY": "sk-dummy"}
@@ -84,11 +86,10 @@ def serving(folder: Path, host: str | None = None) -> Iterator[Model]:
 
 def bridge_address() -> str:
     """Where containers reach this host."""
-    client = docker.from_env()
-    try:
-        return str(client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
-    finally:
-        client.close()
+    with engine() as client:
+        options = client.networks.get("bridge").attrs["Options"]
+    addresses = psutil.net_if_addrs()[options["com.docker.network.bridge.name"]]
+    return next(address.address for address in addresses if address.family == socket.AF_INET)
 
 
 def _use(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
