@@ -244,3 +244,16 @@ def test_a_wrong_token_is_told(start, theirs):
 def test_a_token_without_a_server(start):
     with pytest.raises(BadValue, match="takes no token"):
         start(DEMO, token="x")
+
+
+def test_an_agent_that_died_while_nobody_was_attached(start, home):
+    session = start(DEMO)
+    assert session.send("say one").text == "one"
+    session.detach()
+    for child in server_of(session, home).children():
+        child.kill()
+        child.wait()
+    session.attach()
+    turn = session.send("say two")
+    assert (turn.error, turn.text) == (None, "two")
+    assert turn.tier != "warm"

@@ -14,11 +14,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import orjson
 
 from session_widgets.daemon import read_json, write_private
-from session_widgets.errors import BadPath, ExecTimeout, LimitExceeded, NotFound, SandboxError
+from session_widgets.errors import BadPath, ExecTimeout, LimitExceeded, NotFound, SandboxError, TransportError
 from session_widgets.manifest import Manifest, scan
 from session_widgets.model import Endpoint, ExecResult, FileChange, FileInfo
 from session_widgets.sandboxes.paths import check_path
@@ -28,6 +30,8 @@ from session_widgets.tree import TEMPORARY
 
 LONGEST_PAUSE = 0.2  # seconds
 DRAINED_WITHIN = 2.0  # seconds
+QUIET = 0.15  # seconds
+LONGEST_END = 64 << 10  # bytes
 INSIDE = """
 if [ -n "$2" ]; then exec <"$2"; rm -f -- "$2"; else exec </dev/null; fi
 /bin/sh -c "$1"; code=$?
@@ -55,6 +59,38 @@ class SandboxAgentClient(RunnerClient):
     def __init__(self, endpoint: Endpoint, workspace: str, memory: Path) -> None:
         super().__init__(endpoint, workspace)
         self._memory = memory
+        self._alive: set[str] = set()
+
+    async def connections(self) -> list[str]:
+        """Return the ids of the live agent connections; the server names dead ones, too.
+
+        An id is looked at once: from then on whoever reads its messages is told of its end.
+        """
+        listed = await super().connections()
+        unknown = [id for id in listed if id not in self._alive]
+        lives = await asyncio.gather(*(self._lives(id) for id in unknown))
+        self._alive |= {id for id, alive in zip(unknown, lives, strict=True) if alive}
+        return [id for id in listed if id in self._alive]
+
+    async def _lives(self, id: str) -> bool:
+        """Whether the last of an agent's messages, which the server repeats, is another than that of its end."""
+        held = b""
+        timeout = httpx.Timeout(5, read=QUIET)
+        headers = {"accept": "text/event-stream"}
+        try:
+            async with self._http.stream(
+                "GET", f"/v1/acp/{quote(id, safe='')}", headers=headers, timeout=timeout
+            ) as answer:
+                async for piece in answer.aiter_raw():
+                    held = held[-LONGEST_END:] + piece
+        except httpx.ReadTimeout:
+            pass
+        except httpx.HTTPError as error:
+            raise TransportError(f"the connection to sandbox-agent broke: {error!r:.200}") from error
+        with suppress(orjson.JSONDecodeError, AttributeError):
+            last = held.rstrip().rpartition(b"data:")[2]
+            return bool(orjson.loads(last).get("method") != "_adapter/agent_exited")
+        return True
 
     # Processes
 
