@@ -32,6 +32,8 @@ def _codex(env: Mapping[str, str], model: str | None) -> dict[str, str]:
             'env_key = "OPENAI_API_KEY"',
         ]
     lines += ["[analytics]", "enabled = false"]
+    lines += ["[features]", "shell_snapshot = false"]  # it writes the environment, with the key, into its state
+    lines += ["[shell_environment_policy]", 'exclude = ["OPENAI_API_KEY", "CODEX_API_KEY"]']
     return {"config.toml": "\n".join(lines) + "\n"}
 
 
