@@ -29,7 +29,8 @@ def script(*steps: dict[str, Any], note: str = "") -> str:
 
     Args:
         steps: each with `text`, `write` (path and content), `run` (a command), `call` (name and arguments of a tool),
-            `recall` (name the tokens it was told of), `sleep` (milliseconds), `finish` (a reason), or `error` and `status`.
+            `recall` (name the tokens it was told of), `sleep` (milliseconds), `finish` (a reason), or `error` and
+            `status`.
         note: words before it, such as "TOKEN-1".
     """
     return f"{note} SCRIPT<<{json.dumps(steps)}>>END".strip()

@@ -17,7 +17,7 @@ def allow_once(request):
 @pytest.fixture
 def start(home, model, monkeypatch, tmp_path):
     """`start("codex", id="s1", **options)` opens a session whose harness asks the scripted model."""
-    monkeypatch.setenv("HOME", str(tmp_path))  # their shells are login shells: nothing of the developer's own takes part
+    monkeypatch.setenv("HOME", str(tmp_path))  # their shells are login shells, which read a profile
     opened = []
 
     def start(harness, id="s1", **options):

@@ -27,7 +27,10 @@ LONG["code"] = "context_length_exceeded"
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("claude", [(BAD, "no sense"), (REFUSED, "401"), (LONG, "too long"), (BROKEN, "fell over"), (BUSY, "slow down")]),
+        (
+            "claude",
+            [(BAD, "no sense"), (REFUSED, "401"), (LONG, "too long"), (BROKEN, "fell over"), (BUSY, "slow down")],
+        ),
         ("codex", [(BAD, "no sense"), (REFUSED, "401"), (LONG, "too long"), (BUSY, "429")]),
         ("opencode", [(BAD, "no sense"), (REFUSED, "not known"), (LONG, "too long")]),
     ],

@@ -38,7 +38,9 @@ def test_a_container_runs_it_and_it_remembers_after_a_park(name, home, bridged_m
 def test_each_turn_is_durable_and_its_memory_comes_back_from_the_bucket(name, start, lab):
     """Parked, and with the directory of this machine gone: the bucket alone has it."""
     session = start(name, workspace=lab, attachment="sync")
-    turn = session.send(script({"text": "I write", "write": ["a.txt", "hello"]}, {"text": "written"}, note="TOKEN-first"))
+    turn = session.send(
+        script({"text": "I write", "write": ["a.txt", "hello"]}, {"text": "written"}, note="TOKEN-first")
+    )
     assert (turn.status, turn.durability_error) == ("completed", None), turn.error
     assert turn.durable_at is not None
     evidence = in_bucket(lab, "s1")

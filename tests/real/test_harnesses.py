@@ -54,7 +54,8 @@ def test_a_session_lives_through_park_and_a_killed_runner(name, start, model, ho
     assert asked == (("selected", "function:allow_once") if name in ASKING else None)
     usage = turn.usage
     assert all(
-        count is None or count >= 0 for count in (usage.input_tokens, usage.output_tokens, usage.context_used, usage.cost)
+        count is None or count >= 0
+        for count in (usage.input_tokens, usage.output_tokens, usage.context_used, usage.cost)
     )
 
     turn = session.send(script({"recall": True}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -54,5 +55,5 @@ def test_five_handovers_grow_in_line_with_the_turns(start):
     told = handed_over(session)
     assert [len(history["turns"]) for history in told] == [1, 2, 3, 4, 5]
     sizes = [len(json.dumps(history)) for history in told]
-    steps = [after - before for before, after in zip(sizes, sizes[1:])]
+    steps = [after - before for before, after in itertools.pairwise(sizes)]
     assert max(steps) < 1.2 * min(steps), sizes

@@ -55,9 +55,7 @@ class Ladder:
         self._servers = servers
         self._replayed: list[Json] = []
 
-    async def start(
-        self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: Json | None, past: Past
-    ) -> Resumed:
+    async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: Json | None, past: Past) -> Resumed:
         """Start a process and climb down the ladder.
 
         Args:
