@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 import session_widgets as sw
+from matrix.bucket import in_bucket
 from model.serving import script
 from sandbox_agent import server as real
 from session_widgets.daemon import Daemon, read_json
@@ -223,6 +224,18 @@ def test_the_demo_under_a_name_that_it_knows(start):
     turn = session.send("write a.txt <<EOT\nhello\nEOT\nrun cat a.txt")
     assert (turn.error, turn.status) == (None, "completed")
     assert [(file.path, file.change) for file in turn.files] == [("a.txt", "created")]
+
+
+@pytest.mark.needs("seaweedfs")
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+def test_a_workspace_in_a_bucket(whose, start, theirs, lab):
+    session = start(DEMO, workspace=lab, **(theirs(DEMO) if whose == "theirs" else {}))
+    turn = session.send("write a.txt <<EOT\nhello\nEOT")
+    assert (turn.error, turn.durability_error) == (None, None)
+    assert turn.durable_at is not None
+    assert in_bucket(lab, "s1")()["a.txt"] == b"hello\n"
+    session.switch(harness="demo", sandbox="local")
+    assert session.send("run cat a.txt").durability_error is None
 
 
 def test_a_refused_harness_creates_no_session(start, home):

@@ -63,7 +63,7 @@ def start(place: Path, made: Mapping[str, Any]) -> None:
     stop(place)
     program = find_program()
     agents: Mapping[str, Mapping[str, Any]] = made["agents"]
-    port, token, mark = str(_free_port()), secrets.token_urlsafe(32), secrets.token_hex(16)
+    port, token, mark = str(_free_port()), secrets.token_hex(32), secrets.token_hex(16)
     data = place / "data"
     write_launchers(data, agents)
     environment = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith("LC_")}
