@@ -64,7 +64,7 @@ def start(home):
 
 @pytest.fixture
 def theirs(home, tmp_path):
-    """`theirs(name)`: a server that somebody else runs, with a harness of theirs; returns options for a session."""
+    """`theirs(harness)` runs a server of somebody else, and returns options for a session; `theirs.stop()` kills it."""
     running = []
 
     def run(harness):
@@ -80,9 +80,13 @@ def theirs(home, tmp_path):
         token = endpoint.headers["Authorization"].removeprefix("Bearer ")
         return {"sandbox": f"sandbox-agent:{endpoint.url}", "token": token}
 
+    def stop():
+        while running:
+            running.pop().__exit__(None, None, None)
+
+    run.stop = stop
     yield run
-    for context in running:
-        context.__exit__(None, None, None)
+    stop()
 
 
 def place_of(session, home):
@@ -270,3 +274,19 @@ def test_an_agent_that_died_while_nobody_was_attached(start, home):
     turn = session.send("say two")
     assert (turn.error, turn.text) == (None, "two")
     assert turn.tier != "warm"
+
+
+def test_a_server_of_somebody_else_that_is_gone(start, theirs):
+    session = start(DEMO, **theirs(DEMO))
+    assert session.send("say one").text == "one"
+    running = session.start("say begun\nwait 30")
+    until(lambda: "begun" in running.text or running.ended, what="its answer")
+    assert not running.ended
+    theirs.stop()
+    assert running.wait(30).status == "failed"
+    assert running.error
+    turn = session.send("say two")
+    assert turn.status == "failed"
+    assert "does not answer at http://127.0.0.1" in turn.error
+    session.park()
+    session.delete()
