@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import psutil
 from benchmarks import places
 from benchmarks.figures import Figure, Reference
 from session_widgets.harnesses.catalog import get
+from session_widgets.harnesses.harness import Place
 from session_widgets.model import SandboxRef
 from session_widgets.sandboxes import SandboxSpec
 from session_widgets.sandboxes.local import LocalProvider
@@ -60,7 +62,9 @@ def _runner() -> tuple[float, float]:
 
     async def start(place: Path) -> tuple[float, float]:
         provider = LocalProvider(place)
-        spec = SandboxSpec("benchmark", str(place / "workspace"), {"demo": get("demo").command(str(place))})
+        spec = SandboxSpec(
+            "benchmark", str(place / "workspace"), {"demo": get("demo").entry(str(place), Place(sys.executable))}
+        )
         began = time.perf_counter()
         sandbox = await provider.create(spec, announce)
         health = await sandbox.runner.health()

@@ -15,14 +15,17 @@ import pytest
 
 import guard
 import needs
+from session_widgets.harnesses.installing import FOLDER
 
-pytest_plugins = ["seaweed"]
+pytest_plugins = ["model.serving", "seaweed"]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): leave out where one is missing; names stand in tests/needs.py")
     guard.refuse_network()
+    if needs.HARNESSES.is_dir():
+        os.environ.setdefault(FOLDER, str(needs.HARNESSES))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -13,12 +13,17 @@ from pathlib import Path
 from threading import Event
 
 from session_widgets.errors import SandboxError
+from session_widgets.harnesses.entries import HARNESSES as KNOWN
+from session_widgets.harnesses.installing import Installation
 from session_widgets.sandboxes.docker_engine import engine
 from session_widgets.sandboxes.images import ensure_image
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / ".cache" / "kernels"
 """Set JUPYTER_PATH to it and the kernels "ipykernel-6.31", "ipykernel-7.3" and "ipykernel-7.4" are known."""
+HARNESSES = ROOT / ".cache" / "harnesses"
+"""Where the tests find real harnesses, unless SESSION_WIDGETS_HARNESSES names another directory."""
+MODEL = ROOT / "tests" / "model" / "node_modules"
 SANDBOX_AGENT = ROOT / "tests" / "sandbox_agent" / "node_modules"
 
 
@@ -53,6 +58,11 @@ def seaweedfs() -> bool:
     return bool(shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"))
 
 
+def harnesses() -> bool:
+    """Whether every harness that can be installed is."""
+    return all(Installation(harness, ROOT / ".cache").modules for harness in KNOWN if harness.installs)
+
+
 def docker() -> bool:
     """Whether Docker answers and the image of the sandboxes is there; it is made if need be, which takes minutes."""
     (ROOT / ".cache").mkdir(exist_ok=True)
@@ -76,6 +86,11 @@ NEEDS = {
     ),
     "node": Need(lambda: shutil.which("node") and shutil.which("npm"), "install Node.js 20 or newer, with npm"),
     "sandbox-agent": Need(SANDBOX_AGENT.exists, "npm ci --prefix tests/sandbox_agent"),
+    "harnesses": Need(
+        harnesses,
+        "SESSION_WIDGETS_HARNESSES=.cache/harnesses .venv/bin/session-widgets harness install claude codex opencode pi",
+    ),
+    "model": Need(lambda: shutil.which("node") and MODEL.exists(), "npm ci --prefix tests/model"),
     "kernels": Need((KERNELS / "kernels" / "ipykernel-6.31").exists, "run .ci/kernels"),
     "fuse": Need(fuse, "as root: apt-get install fuse3, and the device /dev/fuse"),
     "root": Need(lambda: os.geteuid() == 0, "run as root"),

@@ -16,6 +16,8 @@ import pytest
 from flaky_s3 import Fault, flaky
 from session_widgets.cli.doctor_docker import docker_checks
 from session_widgets.cli.doctor_storage import MEASURED, store_checks
+from session_widgets.harnesses import catalog
+from session_widgets.harnesses.installing import Installation
 from session_widgets.workspaces.local_s3 import LocalS3
 from session_widgets.workspaces.mounted import MountedWorkspace
 from session_widgets.workspaces.place import place
@@ -53,6 +55,20 @@ def test_it_says_what_is_there_and_never_a_key(doctor):
     assert not checks["FUSE"]["ok"]
     assert not checks["mounts by s3fs"]["ok"]
     assert "hard link" in checks["mounts by s3fs"]["found"]
+
+
+def test_it_says_which_harnesses_are_installed_and_with_which_node(doctor, tmp_path):
+    folder = tmp_path / "harnesses"
+    codex = catalog.get("codex")
+    empty = doctor(SESSION_WIDGETS_HARNESSES=str(folder), PATH="/nowhere")
+    assert (empty["Node.js"]["ok"], "session-widgets[node]" in empty["Node.js"]["remedy"]) == (False, True)
+    assert (empty["Codex"]["ok"], empty["Codex"]["remedy"]) == (False, "session-widgets harness install codex")
+    assert "codex, opencode, pi" in empty["OPENAI_API_KEY"]["remedy"]
+    place = folder / Installation(codex, tmp_path).path.name
+    (place / "node_modules").mkdir(parents=True)
+    full = doctor(SESSION_WIDGETS_HARNESSES=str(folder))
+    assert (full["Codex"]["ok"], full["Codex"]["found"]) == (True, f"{codex.version} in {place}")
+    assert not full["Pi"]["ok"]
 
 
 def test_it_tells_people_the_same(home):

@@ -502,3 +502,17 @@ def test_feeding_costs_the_same_however_long_the_text_is(s: Script) -> None:
     late = min(seconds(2000) for _ in range(3))
     assert late < early * 5
     assert len(s.steps[0].text or "") == 112_000 * 100
+
+
+def test_a_turn_without_a_word_is_said_to_be_one(s: Script):
+    s.answer(result={"stopReason": "end_turn"})
+    s.end()
+    (notice,) = s.steps
+    assert notice.kind == "notice"
+    assert "without saying or doing anything" in (notice.text or "")
+
+
+@pytest.mark.parametrize("status", ["cancelled", "failed"])
+def test_an_end_with_a_reason_of_its_own_needs_no_such_remark(s: Script, status: str):
+    s.end(status)
+    assert s.steps == []

@@ -19,9 +19,9 @@ BUNDLES = {"chat", "files", "panel"}
 BUNDLE_BYTES = 250_000
 FILE_LINES = 600
 PUBLIC = {
-    "Chat", "Event", "ExecResult", "FileBrowser", "FileChange", "FileInfo", "PermissionRequest", "Session",
-    "SessionPanel", "Step", "Store", "Transcript", "Turn", "Usage", "__version__", "errors", "local_s3",
-    "open_session", "sessions", "store",
+    "Chat", "Event", "ExecResult", "FileBrowser", "FileChange", "FileInfo", "Harness", "PermissionRequest",
+    "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn", "Usage", "__version__", "errors", "harnesses",
+    "install_harness", "local_s3", "open_session", "sessions", "store",
 }  # fmt: skip
 
 

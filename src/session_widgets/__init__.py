@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from session_widgets import errors
 from session_widgets.sessions import display  # before sessions(), which takes the name of the subpackage
+from session_widgets.sessions.catalogue import harnesses  # takes the name of a subpackage too
 from session_widgets.store import sessions, store
 from session_widgets.version import __version__
 
 if TYPE_CHECKING:
+    from session_widgets.harnesses.harness import Harness
     from session_widgets.model import Event, ExecResult, FileChange, FileInfo, Step, Usage
     from session_widgets.sessions import PermissionRequest, Session, Transcript, Turn, local_s3, open_session
+    from session_widgets.sessions.catalogue import install_harness
     from session_widgets.store import Store
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 
@@ -21,12 +24,14 @@ _HOMES = {
     "ExecResult": "model",
     "FileChange": "model",
     "FileInfo": "model",
+    "Harness": "harnesses.harness",
     "Step": "model",
     "Usage": "model",
     "PermissionRequest": "sessions",
     "Session": "sessions",
     "Transcript": "sessions",
     "Turn": "sessions",
+    "install_harness": "sessions.catalogue",
     "local_s3": "sessions",
     "open_session": "sessions",
     "Store": "store",
@@ -42,6 +47,7 @@ __all__ = [
     "FileBrowser",
     "FileChange",
     "FileInfo",
+    "Harness",
     "PermissionRequest",
     "Session",
     "SessionPanel",
@@ -52,6 +58,8 @@ __all__ = [
     "Usage",
     "__version__",
     "errors",
+    "harnesses",
+    "install_harness",
     "local_s3",
     "open_session",
     "sessions",

@@ -51,12 +51,12 @@ def apply_note(context: Context, event: Event) -> Context:
     elif kind == "workspace_attached":
         facts = {"remark": as_text(note.get("remark")) or ""}
     elif kind == "sandbox_started":
-        facts = {"sandbox_ref": as_text(note.get("ref")), "awake": True}
+        facts = {"sandbox_ref": as_text(note.get("ref")), "awake": True, "launch": as_text(note.get("launch"))}
         if context.session.status in {"new", "parked"}:
             facts["status"] = "idle"
     elif kind == "sandbox_stopped":
         facts = {"connection": None, "awake": False}
-        if as_text(note.get("why")) in {"deleted", "gone", "switched"}:
+        if as_text(note.get("why")) in {"deleted", "gone", "switched", "changed"}:
             facts["sandbox_ref"] = None
         elif note.get("why") == "parked":
             facts["status"] = "parked"

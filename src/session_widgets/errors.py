@@ -11,6 +11,7 @@ SessionWidgetsError
 │   └── SessionGone                   the session was deleted
 ├── AgentError
 │   ├── AgentExited                   the agent process ended; holds its exit code and stderr tail
+│   ├── HarnessNotReady               it is not installed, or its key is missing; the message says what to do
 │   ├── AgentFailed                   the agent answered with a JSON-RPC error
 │   └── ProtocolError                 an envelope, stream or number that ACP does not allow
 ├── SandboxError
@@ -83,6 +84,10 @@ class AgentExited(AgentError):
         super().__init__(message)
         self.code = code
         self.stderr = stderr
+
+
+class HarnessNotReady(AgentError):
+    """The harness cannot be started: it is not installed, or its key is missing."""
 
 
 class AgentFailed(AgentError):

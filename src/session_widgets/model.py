@@ -201,6 +201,7 @@ class SessionRecord:
     effort: str | None = None
     sandbox_ref: str | None = None
     awake: bool = False
+    launch: str | None = None
     connection: str | None = None
     agent_session_id: str | None = None
     turns: int = 0
@@ -219,6 +220,8 @@ class Capability(Flag):
     FUSE = auto()
     BUCKET = auto()
     PORTS = auto()
+    FOREIGN = auto()
+    """It is a server of somebody else: harnesses and keys are its own, and only our agents in it are ours to end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from html import escape
 
 _UNSAFE = re.compile(
     "\r\n?"  # a lone carriage return would overwrite the line
@@ -25,6 +27,22 @@ def one_line(text: str, width: int = 200) -> str:
     """Return `text` printable, on one line, and cut to `width` characters."""
     line = " ".join(printable(text[: width * 8]).split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of printable cells below their headings, in columns as wide as they need."""
+    table = [columns, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the same as HTML."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _draw(match: re.Match[str]) -> str:

@@ -34,6 +34,7 @@ from session_widgets.model import (
 )
 
 TEXT_KINDS: Mapping[str, StepKind] = {"agent_message_chunk": "message", "agent_thought_chunk": "thought"}
+SILENT = "The agent ended its turn without saying or doing anything: some do so when their model fails or refuses."
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "unfinished"})
 
 _USAGE_NAMES = {
@@ -303,6 +304,8 @@ class TurnFold:
         self._close_steps(event)
         if self._record.error and not any(step.kind == "error" for step in self.steps):
             self._say(event, "error", self._record.error)
+        if self._record.status == "completed" and all(step.kind == "user" for step in self.steps):
+            self._say(event, "notice", SILENT)
 
     def _close_steps(self, event: Event) -> None:
         """Say what became of everything that was still open; nothing is called completed that was not."""

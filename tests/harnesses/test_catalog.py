@@ -1,54 +1,172 @@
-"""What can be started, and how the error helps."""
+"""What can be started, with what of the notebook, and how the error helps."""
 
 from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 
 from harnesses.driver import Conversation, DemoProcess
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
+from session_widgets.harnesses.harness import Harness, Place
+from session_widgets.sandboxes.images import build_context
+from session_widgets.version import __version__
+
+PLACE = Place("/opt/python", "/opt/node", "/opt/harness/x/node_modules", "/opt/bin:/bin", "linux-x64")
+REAL = ["claude", "codex", "opencode", "pi"]
+NOTEBOOK = {
+    "ANTHROPIC_API_KEY": "key-1",
+    "OPENAI_API_KEY": "key-2",
+    "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
+    "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
+    "AWS_SECRET_ACCESS_KEY": "planted-secret",
+    "DATABASE_PASSWORD": "planted-secret",
+    "HOME": "/home/planted",
+    "PATH": "/planted/bin",
+    "LD_PRELOAD": "/planted.so",
+}
 
 
-def test_demo_is_what_exists():
-    assert catalog.names() == ["demo"]
-    assert catalog.get("demo").id == "demo"
+@pytest.fixture
+def others(monkeypatch):
+    """Have other packages offer harnesses."""
+
+    def others(**values):
+        points = [EntryPoint(name, value, catalog.GROUP) for name, value in values.items()]
+        monkeypatch.setattr(catalog, "entry_points", lambda group: points)
+        _forget()
+
+    yield others
+    monkeypatch.undo()
+    _forget()
 
 
-def test_command_is_plain_json_for_the_runner():
-    entry = catalog.get("demo").command("/workspace/", python="/opt/python")
+def _forget():
+    catalog._known.cache_clear()
+    catalog._others.cache_clear()
+
+
+def test_these_exist():
+    assert catalog.names() == ["demo", *REAL]
+    assert [catalog.get(name).id for name in catalog.names()] == catalog.names()
+    assert catalog.get("demo").installs is False
+
+
+def test_the_entry_is_plain_json_for_the_runner():
+    entry = catalog.get("demo").entry("/workspace/", PLACE)
     assert json.loads(json.dumps(entry)) == {
         "command": ["/opt/python", "-P", "-m", "session_widgets.harnesses.demo"],
         "env": {"DEMO_STATE_DIR": "/workspace/.harness/demo"},
-        "version": "0.1.0",
+        "version": __version__,
     }
-    assert catalog.get("demo").command("/w")["command"][0] == sys.executable
 
 
-def test_command_starts_the_agent_and_workspace_files_are_no_modules(tmp_path):
+def test_the_entry_starts_the_agent_and_workspace_files_are_no_modules(tmp_path):
     (tmp_path / "asyncio.py").write_text("raise SystemExit('a file of the workspace was imported')")
-    entry = catalog.get("demo").command(str(tmp_path))
+    entry = catalog.get("demo").entry(str(tmp_path), Place(sys.executable))
     agent = DemoProcess(entry["command"], env=entry["env"], cwd=tmp_path)
     session = Conversation(agent, tmp_path)
     assert agent.close() == 0
     assert (tmp_path / ".harness" / "demo" / f"{session.id}.jsonl").is_file()
 
 
-@pytest.mark.parametrize("name", ["claude", "codex", "opencode", "pi"])
-def test_known_but_not_in_this_release(name):
-    with pytest.raises(BadValue, match=rf"'{name}' is not in this release.*'demo' \(comes with session-widgets\)"):
-        catalog.get(name)
+@pytest.mark.parametrize("name", REAL)
+def test_a_harness_is_given_its_keys_its_own_settings_and_nothing_else_of_the_notebook(name):
+    harness = catalog.get(name)
+    entry = harness.entry("/workspace", PLACE, NOTEBOOK)
+    given = {key for key in entry["env"] if entry["env"][key] == NOTEBOOK.get(key)}
+    assert given == NOTEBOOK.keys() & {*harness.keys, *harness.passes}
+    assert given & {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"}
+    assert set(entry["env"]) == {*harness.env, *given}
+    assert "planted" not in json.dumps(entry)
+    assert "{" not in json.dumps([entry["command"], list(entry["env"].values())])
+    assert entry["env"]["PATH"].endswith("/opt/bin:/bin")
+    folders = [value for value in entry["env"].values() if "/.harness/" in value]
+    assert folders
+    assert all(value.startswith(f"/workspace/.harness/{name}") for value in folders)
+    assert entry["command"][0].startswith("/opt/")
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_no_key_stands_in_the_settings_files_nor_in_the_command(name):
+    harness = catalog.get(name)
+    given = harness.passed({key: f"secret-of-{key}" for key in harness.keys} | {"OPENAI_BASE_URL": "http://u/v1"})
+    files = harness.settings(given, "some-model") if harness.settings else {}
+    assert "secret-of" not in json.dumps(dict(files))
+    assert "secret-of" not in json.dumps(harness.entry("/w", PLACE, given)["command"])
+    assert all(not path.startswith("/") and ".." not in path for path in files)
+
+
+def test_the_gateway_is_only_set_where_the_notebook_names_one():
+    for name in ("codex", "opencode", "pi"):
+        settings = catalog.get(name).settings
+        assert "http" not in json.dumps(dict(settings({}, None)))
+        assert "http://gate/v1" in json.dumps(dict(settings({"OPENAI_BASE_URL": "http://gate/v1"}, "gpt-x")))
+
+
+@pytest.mark.parametrize(
+    ("command", "id"),
+    [(["my-agent", "acp"], "my-agent"), (("/opt/my/agent.sh",), "agent.sh"), (["a"], "a")],
+)
+def test_any_program_can_be_one_and_its_id_is_its_name(command, id):
+    harness = Harness(command=command)
+    assert (harness.id, harness.title, harness.keys, harness.installs) == (id, id, (), False)
+    assert catalog.get(harness) is harness
+    entry = harness.entry("/w", PLACE, NOTEBOOK)
+    assert (entry["command"], entry["env"]) == (list(command), {})
+    assert Harness(command=command, id="mine").state_folder("/w") == "/w/.harness/mine"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"command": "my-agent acp"},
+        {"command": []},
+        {"command": ["my-agent", 3]},
+        {"command": ["/opt/my agent"]},
+        {"command": ["/opt/agent/"]},
+        {"command": ["a"], "id": "../up"},
+        {"command": ["a"], "id": ".hidden"},
+        {"command": ["a"], "id": "x" * 65},
+    ],
+)
+def test_what_cannot_be_a_harness_is_refused(options):
+    with pytest.raises(BadValue, match=r"must be a list of words|needs an id of"):
+        Harness(**options)
+
+
+def test_another_package_may_offer_one_but_not_replace_ours(others):
+    others(mine="harnesses.offered:MINE", demo="harnesses.offered:FALSE_DEMO")
+    assert catalog.names() == ["demo", *REAL, "mine"]
+    assert catalog.get("mine").command == ("mine", "acp")
+    assert catalog.get("demo").version == __version__
+
+
+def test_a_broken_package_is_told_and_spoils_no_other(others):
+    others(broken="harnesses.no_such_module:X", wrong="harnesses.offered:NO_HARNESS", mine="harnesses.offered:MINE")
+    assert catalog.names() == ["demo", *REAL, "mine"]
+    with pytest.raises(BadValue, match="'broken' of another package cannot be loaded: ModuleNotFoundError"):
+        catalog.get("broken")
+    with pytest.raises(BadValue, match="'wrong' of another package cannot be loaded: expected a Harness, got 'text'"):
+        catalog.get("wrong")
 
 
 @pytest.mark.parametrize("name", ["nope", "", "DEMO", "../demo", None, 3])
 def test_unknown_name_lists_what_exists(name):
-    with pytest.raises(BadValue, match=r"there is no harness .*'demo' \(comes with session-widgets\)"):
+    with pytest.raises(BadValue, match=r"there is no harness .*'demo', 'claude', .*Harness\(command="):
         catalog.get(name)
+
+
+def test_the_sandbox_image_holds_the_demo_alone_so_that_another_catalog_makes_no_other_image():
+    inside = [name for name in build_context() if name.startswith("session_widgets/harnesses/")]
+    assert len(inside) > 5
+    assert [name for name in inside if "/demo/" not in name] == ["session_widgets/harnesses/__init__.py"]
 
 
 def test_an_unknown_name_is_not_repeated_at_length():
     with pytest.raises(BadValue) as caught:
         catalog.get("x" * 10_000)
-    assert len(str(caught.value)) < 200
+    assert len(str(caught.value)) < 300

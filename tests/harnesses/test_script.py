@@ -14,6 +14,7 @@ from session_widgets.harnesses.demo.script import (
     Say,
     Stream,
     Think,
+    Tool,
     Unknown,
     Wait,
     Write,
@@ -24,7 +25,7 @@ from session_widgets.harnesses.demo.script import (
 def test_every_command():
     script = (
         "say hello  there\nthink hm\nplan a; b;; c ;\nwrite a b.txt <<EOT\nx\n  y\nEOT\nread a b.txt\nrun echo 'a; b'\n"
-        "wait 0.5\nstream 12\nremember\nfail oh no\ncrash 3"
+        'wait 0.5\ntool add {"a": [1]}\ntool look\nstream 12\nremember\nfail oh no\ncrash 3'
     )
     assert parse(script) == [
         Say("hello  there"),
@@ -34,6 +35,8 @@ def test_every_command():
         Read("a b.txt"),
         Run("echo 'a; b'"),
         Wait(0.5),
+        Tool("add", {"a": [1]}),
+        Tool("look", {}),
         Stream(12),
         Remember(),
         Fail("oh no"),

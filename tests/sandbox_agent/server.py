@@ -29,12 +29,16 @@ def binary() -> Path:
 
 
 @contextmanager
-def sandbox_agent(home: Path, agents: Mapping[str, Sequence[str]]) -> Iterator[Endpoint]:
+def sandbox_agent(
+    home: Path, agents: Mapping[str, Sequence[str]], env: Mapping[str, str] | None = None, before: Sequence[str] = ()
+) -> Iterator[Endpoint]:
     """Run the server on a free port until the block ends; then kill its whole process group.
 
     Args:
         home: an empty directory for everything it writes.
         agents: command for each agent; only names that it knows by heart work (claude, codex, pi, mock, ...).
+        env: added to the server's environment, which its agents get.
+        before: words in front of its command.
     """
     launchers = home / "data" / "sandbox-agent" / "bin" / "agent_processes"
     launchers.mkdir(parents=True)
@@ -42,6 +46,9 @@ def sandbox_agent(home: Path, agents: Mapping[str, Sequence[str]]) -> Iterator[E
         launcher = launchers / f"{name}-acp"
         launcher.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         launcher.chmod(0o755)
+        program = launchers.parent / name  # asked for, never run
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -55,10 +62,22 @@ def sandbox_agent(home: Path, agents: Mapping[str, Sequence[str]]) -> Iterator[E
         "XDG_CONFIG_HOME": str(home / "config"),
         "XDG_CACHE_HOME": str(home / "cache"),
         "SANDBOX_AGENT_REQUIRE_PREINSTALL": "1",
+        **(env or {}),
     }
     with (home / "server.log").open("wb") as log:
         server = subprocess.Popen(  # the token in argv is how this server takes it; it guards one test's loopback port
-            [program, "server", "--host", "127.0.0.1", "--port", str(port), "--token", token, "--no-telemetry"],
+            [
+                *before,
+                program,
+                "server",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--token",
+                token,
+                "--no-telemetry",
+            ],
             env=environment,
             cwd=home,
             stdin=subprocess.DEVNULL,

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from session_widgets.model import TurnRecord
-from session_widgets.sessions.agent import Agent, history_block, replayed_prompts
+from session_widgets.sessions.agent import Agent, replayed_prompts
 from session_widgets.sessions.resume import _matches
 
 
@@ -56,18 +56,6 @@ def turn(number, prompt, answer="", now=None):
 
     blocks = ({"type": "text", "text": prompt},)
     return TurnRecord("s", number, "completed", blocks, datetime.now(UTC), text=answer)
-
-
-def test_history_keeps_the_newest_whole_turns():
-    turns = [turn(number, f"prompt {number} " + "x" * 30_000, f"answer {number}") for number in range(1, 8)]
-    block = history_block(turns, embedded=True)
-    text = block["resource"]["text"]
-    assert "prompt 7" in text
-    assert "answer 7" in text
-    assert "prompt 4" not in text
-    assert len(text) < 110_000
-    assert history_block([], embedded=True) is None
-    assert history_block(turns[:1], embedded=False)["type"] == "text"
 
 
 def chunk(kind, text, message_id=None):

@@ -290,7 +290,6 @@ def test_bad_ids_create_nothing(open_session, id):
     ("options", "says"),
     [
         ({"harness": "nope"}, "demo"),
-        ({"harness": "claude"}, "not in this release"),
         ({"sandbox": "nope"}, "local"),
         ({"permissions": "perhaps"}, "allow_reads"),
         ({"workspace": "/does/not/exist"}, "existing directory"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,8 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from session_widgets.errors import NotFound
+from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, FileInfo, PermissionOption
 from session_widgets.sessions.cell import Page
+from session_widgets.sessions.launching import Lack
 
 OPTIONS = [
     {"optionId": "once", "name": "Allow", "kind": "allow_once"},
@@ -73,6 +76,10 @@ class Scripted:
         self.status = "idle"
         self.pending: list[Any] = []
         self._page = Page()
+        self._harness = Harness(("demo",), title="Demo", version="1.2.3")
+        self._lack = Lack()
+        self.installs: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
+        self.chosen: list[tuple[str, str]] = []
         self._watchers: list[Callable[[list[Event]], None]] = []
         self._activity_watchers: list[Callable[[], None]] = []
         self.note("session_opened", harness="demo", sandbox="local", workspace=str(root), title=title)
@@ -99,6 +106,41 @@ class Scripted:
     def start(self, prompt: str, *, idempotency_key: str | None = None) -> SimpleNamespace:
         self.prompts.append(prompt)
         return SimpleNamespace(index=self.begin(prompt))
+
+    def set_mode(self, id: str) -> None:
+        self._set("mode", id)
+
+    def set_model(self, id: str) -> None:
+        self._set("model", id)
+
+    def set_effort(self, id: str) -> None:
+        self._set("effort", id)
+
+    def _set(self, name: str, value: str) -> None:
+        self.chosen.append((name, value))
+        self.note("session_changed", **{name: value})
+
+    def _install(self) -> None:
+        """Tell each text of `installs` until "" ends it well or an error ends it badly."""
+        while step := self.installs.get(timeout=20):
+            if isinstance(step, Exception):
+                self.work(None)
+                raise step
+            self.work(step)
+        self._lack = Lack(keys=self._lack.keys)
+        self.work(None)
+
+    def offer(self, **settings: list[str]) -> None:
+        """Start an agent that offers these ids, the first of each its current one."""
+        categories = {"effort": "thought_level"}
+        config = [
+            {
+                "type": "select", "id": name, "category": categories.get(name, name), "currentValue": ids[0],
+                "options": [{"value": id, "name": id.title(), "description": f"About {id}"} for id in ids],
+            }
+            for name, ids in settings.items()
+        ]  # fmt: skip
+        self.note("agent_started", config=config, connection="", agent_session_id="a")
 
     def cancel(self) -> None:
         self.cancelled += 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from session_widgets.sessions.launching import Lack
 from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 from session_widgets.widgets._base import SessionWidget
 from session_widgets.widgets._protocol import MAX_CHUNK
@@ -258,3 +259,21 @@ def test_whether_clicks_arrive_during_cells_is_noted(asker, session):
     thread.start()
     thread.join()
     assert session._page.heard_apart is False
+
+
+def test_only_settings_can_be_chosen(asker, session):
+    for args in ({}, {"name": "title", "value": "x"}, {"name": "mode"}, {"name": ["mode"], "value": "x"}):
+        assert "no setting" in asker.refusal("choose", **args)
+    assert session.chosen == []
+    asker.value("choose", name="effort", value="high")
+    assert session.chosen == [("effort", "high")]
+
+
+def test_what_a_harness_lacks_is_looked_at_again_when_a_page_pings(asker, session):
+    asker.post({"kind": "hello", "view": "v"})
+    missing = [m["session"]["missing"] for m in asker.messages if m["kind"] == "snapshot"]
+    assert set(missing) == {None}
+    session._lack = Lack(keys=("SOME_KEY",))
+    asker.post({"kind": "ping", "view": "v"})
+    items = until(lambda: [i for m in asker.messages if m["kind"] == "batch" for i in m["items"]])
+    assert items[-1]["session"]["missing"] == {"install": False, "keys": ["SOME_KEY"]}

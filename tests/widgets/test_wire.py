@@ -10,9 +10,12 @@ import pytest
 from session_widgets.errors import BadValue
 from session_widgets.fold import Fold
 from session_widgets.model import Step
+from session_widgets.offers import Offers
 from session_widgets.widgets._protocol import CLIP
-from session_widgets.widgets._wire import session_view, step_image, step_text, step_view, turn_view
+from session_widgets.widgets._wire import session_view, settings_view, step_image, step_text, step_view, turn_view
 from widgets.scripted import Scripted, diff, text
+
+DEMO = {"title": "Demo", "version": "1"}
 
 
 def last(session: Scripted) -> Step:
@@ -115,7 +118,7 @@ def test_a_turn_and_its_session(session):
     view = turn_view(fold.turn(1), ("/w", "directory"))
     assert (view["status"], view["stop_reason"], view["files"]) == ("completed", "end_turn", files)
     assert (view["usage"]["input"], view["usage"]["output"], view["usage"]["cost"]) == (7, 2, None)
-    session = session_view(fold.session(), "/w")
+    session = session_view(fold.session(), "/w", DEMO, None)
     assert (session["harness"], session["root"], session["attachment"]) == ("demo", "/w", "directory")
 
 
@@ -141,7 +144,7 @@ def test_a_sandbox_is_awake_until_it_is_parked_or_gone(session):
         fold = Fold(session.id)
         for event in session.events:
             fold.feed(event)
-        return session_view(fold.session(), "/w")["awake"]
+        return session_view(fold.session(), "/w", DEMO, None)["awake"]
 
     assert not awake()
     for why in ("parked", "gone"):
@@ -149,3 +152,19 @@ def test_a_sandbox_is_awake_until_it_is_parked_or_gone(session):
         assert awake()
         session.note("sandbox_stopped", ref="local:1", why=why)
         assert not awake()
+
+
+def test_what_an_agent_offers_is_bounded_and_can_come_back_as_it_was():
+    hostile = [{"value": "a\ud800", "name": "x"}, {"value": "b" * 301}, {"value": "ok", "name": "\ud800" * 500}]
+    many = [{"value": str(number)} for number in range(1000)]
+    offers = Offers(
+        [
+            {"id": "m", "category": "model", "currentValue": "ok", "options": hostile},
+            {"id": "e", "category": "thought_level", "currentValue": 7, "options": many},
+        ]
+    )
+    model, effort = settings_view(offers)
+    assert (model["name"], model["current"], [choice["id"] for choice in model["choices"]]) == ("model", "ok", ["ok"])
+    assert len(model["choices"][0]["name"]) == 200
+    assert (effort["current"], len(effort["choices"])) == (None, 300)
+    json.dumps([model, effort], ensure_ascii=False).encode()

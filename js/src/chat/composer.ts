@@ -4,6 +4,8 @@ import { live } from "lit-html/directives/live.js";
 import type { Client } from "../lib/client.ts";
 import { icon } from "../lib/icons.ts";
 import { line, visible } from "../lib/text.ts";
+import { Missing } from "./missing.ts";
+import { Pickers } from "./pickers.ts";
 
 export class Composer {
   /** A prompt on its way, and the turn that came of it. */
@@ -13,9 +15,13 @@ export class Composer {
   private error: string | undefined;
   private stopping = false;
   private wasRunning = false;
+  private pickers: Pickers;
+  private missing: Missing;
 
   constructor(private client: Client) {
     this.text = recall(this.key) ?? "";
+    this.pickers = new Pickers(client, (error) => this.complain(error));
+    this.missing = new Missing(client, () => this.offerAgain());
   }
 
   /** Follow the transcript: a prompt that arrived is no longer outgoing, a queued one goes when its turn comes. */
@@ -43,6 +49,7 @@ export class Composer {
     const running = this.client.transcript.running !== undefined;
     const ready = this.client.link === "live";
     return html`<div class="sw-composer">
+      ${this.missing.view()}
       ${this.queue.map((text, i) => this.queued(text, i))}
       ${this.error ? html`<div class="sw-complaint" role="alert">${icon("alert")}<span>${visible(this.error)}</span></div>` : nothing}
       <div class="sw-box">
@@ -56,9 +63,12 @@ export class Composer {
               aria-label=${running ? "Queue" : "Send"} data-testid="send" ?disabled=${!this.text.trim() || !ready || this.outgoing}
               @click=${this.submit}>${icon("send")}</button>`}
       </div>
-      <div class="sw-hint" aria-hidden="true">${running
-        ? this.stopping ? "Stopping…" : html`<kbd>Esc</kbd> stops · <kbd>Enter</kbd> queues`
-        : html`<kbd>Enter</kbd> sends · <kbd>Shift</kbd> <kbd>Enter</kbd> breaks the line`}</div>
+      <div class="sw-bar">
+        ${this.pickers.view()}
+        <div class="sw-hint" aria-hidden="true">${running
+          ? this.stopping ? "Stopping…" : html`<kbd>Esc</kbd> stops · <kbd>Enter</kbd> queues`
+          : html`<kbd>Enter</kbd> sends · <kbd>Shift</kbd> <kbd>Enter</kbd> breaks the line`}</div>
+      </div>
     </div>`;
   }
 
@@ -116,6 +126,13 @@ export class Composer {
     if (!this.queue.length) return;
     this.write([...this.queue, this.text].filter(Boolean).join("\n\n"));
     this.queue = [];
+  }
+
+  /** Put the prompt that failed for want of the harness where it can be sent again. */
+  private offerAgain(): void {
+    const last = this.client.transcript.last;
+    const prompt = last?.turn?.status === "failed" ? last.steps.find((step) => step.kind === "user")?.body : undefined;
+    if (prompt && !this.text.trim() && prompt.text.length === prompt.length) this.write(prompt.text);
   }
 
   private async send(text: string): Promise<void> {

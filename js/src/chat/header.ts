@@ -20,17 +20,21 @@ export function header(client: Client): TemplateResult {
 }
 
 function where(session: Session): TemplateResult {
-  const named = (name: string, value: string | null) =>
-    value ? html`<span class="sw-named" title="${name}: ${line(value, 200)}">${line(value, 40)}</span>` : nothing;
   const sandbox = sandboxWords(session);
-  return html`<span class="sw-where">
-    ${named("Harness", session.harness)}${named("Model", session.model)}${named("Mode", session.mode)}
-  </span>
-  <span class="sw-badges">
+  return html`<span class="sw-badges">
+    ${agent(session)}
     <span class="sw-badge sw-sandbox" role="img" title=${sandbox.title} aria-label=${sandbox.title}>
       ${icon(session.sandbox === "local" ? "laptop" : "box")}<span>${sandbox.words}<span class="sw-extra">${sandbox.extra}</span></span>
     </span>
     ${session.workspace ? home(session) : nothing}
+  </span>`;
+}
+
+function agent({ agent: { title, version }, harness }: Session): TemplateResult {
+  const words = `Harness: ${line(title, 100)}${version ? ` ${line(version, 60)}` : ""}`;
+  const more = line(harness, 100) === line(title, 100) ? "" : ` (${line(harness, 100)})`;
+  return html`<span class="sw-badge sw-agent" role="img" title="${words}${more}" aria-label=${words}>
+    ${icon("agent")}<span>${line(title, 40)}${version ? html`<span class="sw-extra sw-version"> ${line(version, 20)}</span>` : nothing}</span>
   </span>`;
 }
 

@@ -1,6 +1,6 @@
 // The page's end of one widget: takes batches in order, asks again on a gap, notices a kernel that is gone.
 // It belongs to the model and outlives every view of it; views subscribe.
-import type { FromKernel, Listing, Model, Session, Snapshot, ToKernel } from "./protocol.ts";
+import type { FromKernel, Listing, Model, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
 import { Rpc } from "./rpc.ts";
 import { Transcript } from "./transcript.ts";
 
@@ -16,6 +16,8 @@ export class Client {
   /** The kernel took a message and has said nothing for a while: it runs a cell. */
   busy = false;
   session: Session | undefined;
+  /** What the agent offers; null while it was never started. */
+  settings: Setting[] | null = null;
   /** What takes time now, apart from the transcript. */
   activity: string | null = null;
   transcript = new Transcript();
@@ -92,6 +94,7 @@ export class Client {
     this.n = snapshot.n;
     this.skew = snapshot.now - Date.now();
     this.session = snapshot.session;
+    this.settings = snapshot.settings;
     this.activity = snapshot.activity;
     this.transcript.replace(snapshot.page);
     for (const listing of snapshot.listings) this.listings.set(listing.path, listing);
@@ -109,6 +112,7 @@ export class Client {
     this.skew = batch.now - Date.now();
     for (const item of batch.items) {
       if (item.type === "session") this.session = item.session;
+      else if (item.type === "settings") this.settings = item.settings;
       else if (item.type === "activity") this.activity = item.text;
       else if (item.type === "listing") this.listings.set(item.path, item);
       else this.transcript.apply(item);

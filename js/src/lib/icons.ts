@@ -41,6 +41,8 @@ const SHAPES = {
   laptop: svg`<rect x="3" y="3" width="10" height="7.2" rx="1.2"/><path d="M1.6 12.8h12.8"/>`,
   memory: svg`<path d="M2.6 8a5.4 5.4 0 1 0 1.7-3.9M2.5 2.6v2.9h2.9M8 5.2V8l2 1.3"/>`,
   unplug: svg`<path d="M2 14l2.3-2.3M14 2l-2.3 2.3M5.8 6.3l4 4-1.5 1.4a2.8 2.8 0 0 1-4-4zM10.2 9.7l-4-4 1.5-1.4a2.8 2.8 0 0 1 4 4z"/>`,
+  agent: svg`<rect x="2.6" y="5" width="10.8" height="8" rx="2"/><path d="M8 5V2.6M5.9 8.4v1M10.1 8.4v1M1 8.2v2M15 8.2v2"/>`,
+  key: svg`<circle cx="5.2" cy="10.8" r="3"/><path d="M7.4 8.6l5.8-5.8M11 5l2 2M9.2 6.8l1.3 1.3"/>`,
   todo: svg`<circle cx="8" cy="8" r="5.5" stroke-dasharray="2.2 1.8"/>`,
   doing: svg`<circle cx="8" cy="8" r="5.5"/><path d="M8 5v6a3 3 0 0 0 0-6z" fill="currentColor"/>`,
   done: svg`<circle cx="8" cy="8" r="5.5"/><path d="M5.5 8.2l1.8 1.7 3.3-3.5"/>`,

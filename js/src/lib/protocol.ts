@@ -94,6 +94,27 @@ export interface Turn {
   attachment: string;
 }
 
+export interface Missing {
+  install: boolean;
+  /** Names of variables, one of which has to hold a key. */
+  keys: string[];
+}
+
+export type SettingName = "mode" | "model" | "effort";
+
+export interface Choice {
+  id: string;
+  name: string;
+  description: string;
+}
+
+/** What the agent lets people choose, and what it uses now. */
+export interface Setting {
+  name: SettingName;
+  current: string | null;
+  choices: Choice[];
+}
+
 export interface Session {
   id: string;
   title: string | null;
@@ -104,8 +125,13 @@ export interface Session {
   remark: string;
   /** Where the agent sees the workspace. */
   root: string;
+  /** What was asked for; null leaves the agent its own. */
   model: string | null;
   mode: string | null;
+  effort: string | null;
+  agent: { title: string; version: string };
+  /** What keeps the harness from starting; null for one that can. */
+  missing: Missing | null;
   status: string;
   awake: boolean;
   turns: number;
@@ -132,6 +158,7 @@ export type Item =
   | { type: "append"; turn: number; index: number; text: string; length: number; tail?: string; at: number }
   | { type: "turn"; turn: Turn }
   | { type: "session"; session: Session }
+  | { type: "settings"; settings: Setting[] | null }
   | { type: "activity"; text: string | null }
   | Listing;
 
@@ -155,6 +182,7 @@ export interface Snapshot {
   n: number;
   now: number;
   session: Session;
+  settings: Setting[] | null;
   activity: string | null;
   page: Page;
   listings: Listing[];

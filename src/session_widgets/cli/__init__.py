@@ -1,4 +1,4 @@
-"""`session-widgets` on the command line: run, sessions, workspace, sandboxes, s3, doctor."""
+"""`session-widgets` on the command line: run, sessions, workspace, harness, sandboxes, s3, doctor."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from session_widgets.cli.errors import errors_told
+from session_widgets.cli.harness import harness as harness_app
 from session_widgets.cli.s3 import s3
 from session_widgets.cli.sandboxes import sandboxes
 from session_widgets.cli.workspace import workspace as workspace_app
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(workspace_app, name="workspace")
+app.add_typer(harness_app, name="harness")
 app.add_typer(sandboxes, name="sandboxes")
 app.add_typer(s3, name="s3")
 LISTED = ("session_id", "title", "harness", "sandbox", "status", "turns", "updated_at")

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 
 from session_widgets.cli.checks import Check, program
 from session_widgets.cli.doctor_docker import docker_checks
+from session_widgets.cli.doctor_harnesses import harness_checks
 from session_widgets.cli.doctor_storage import mount_checks, store_checks
 from session_widgets.errors import SessionWidgetsError
+from session_widgets.harnesses.entries import HARNESSES
 from session_widgets.store import store
+from session_widgets.store.location import data_directory
 
 KEYS = {
     "ANTHROPIC_API_KEY": "models of Anthropic",
@@ -37,7 +40,7 @@ def checks() -> Iterator[Check]:
     yield from docker_checks()
     yield from mount_checks()
     yield from store_checks(store().home)
-    yield program("Node.js", ("node",), "only to rebuild the front end: install Node.js 20 or newer, with npm")
+    yield from harness_checks(data_directory())
     yield program(
         "browser",
         ("chromium", "chromium-browser", "google-chrome", "firefox"),
@@ -82,6 +85,8 @@ def _lab() -> Check:
 
 def _key(key: str, use: str) -> Check:
     present = bool(os.environ.get(key))
+    needed = ", ".join(harness.id for harness in HARNESSES if key in harness.keys)
+    who = f"one of the keys that are good for {needed}" if needed else NOT_NEEDED
     return Check(
-        key, present, "present" if present else "absent", "" if present else f"export {key}=... for {use}; {NOT_NEEDED}"
+        key, present, "present" if present else "absent", "" if present else f"export {key}=... for {use}; {who}"
     )

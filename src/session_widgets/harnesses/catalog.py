@@ -1,97 +1,60 @@
-"""The harnesses of this release, as data."""
+"""Find a harness by name: those of this release, and third-party ones by entry point `session_widgets.harnesses`."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from importlib.metadata import entry_points
 
 from session_widgets.errors import BadValue
-from session_widgets.version import __version__
+from session_widgets.harnesses.entries import HARNESSES
+from session_widgets.harnesses.harness import Harness
 
-STATE_FOLDER = ".harness"
-LATER = ("claude", "codex", "opencode", "pi")
-
-
-@dataclass(frozen=True, slots=True)
-class Harness:
-    """An agent program that speaks ACP over stdio.
-
-    Attributes:
-        id: the name given to `open_session(harness=...)`.
-        title: the name shown to people.
-        description: one sentence.
-        argv: the command; `{python}` stands for the sandbox's interpreter.
-        env: variables of the agent process; `{state}` stands for `state_folder(workspace)`.
-        install: how to get it.
-        version: of the program, recorded with each session.
-    """
-
-    id: str
-    title: str
-    description: str
-    argv: tuple[str, ...]
-    install: str
-    version: str
-    env: Mapping[str, str] = field(default_factory=dict)
-
-    def state_folder(self, workspace: str) -> str:
-        """Return where the harness keeps its own sessions: part of the workspace, so that they move with it."""
-        return f"{workspace.rstrip('/')}/{STATE_FOLDER}/{self.id}"
-
-    def command(self, workspace: str, *, python: str = sys.executable) -> dict[str, Any]:
-        """Return this harness's entry in the runner's configuration.
-
-        Args:
-            workspace: absolute POSIX path of the workspace inside the sandbox.
-            python: interpreter inside the sandbox; by default the running one.
-
-        Returns:
-            `{"command": [...], "env": {...}, "version": "..."}`; no shell takes part.
-
-        Example:
-            >>> get("demo").command("/workspace", python="python3")["env"]
-            {'DEMO_STATE_DIR': '/workspace/.harness/demo'}
-        """
-        places = {"{python}": python, "{state}": self.state_folder(workspace)}
-        return {
-            "command": [places.get(word, word) for word in self.argv],
-            "env": {name: places.get(value, value) for name, value in self.env.items()},
-            "version": self.version,
-        }
+GROUP = "session_widgets.harnesses"
 
 
-_HARNESSES = {
-    harness.id: harness
-    for harness in (
-        Harness(
-            id="demo",
-            title="Demo",
-            description="A real ACP agent without a model: it follows a small script, or looks around and takes notes.",
-            argv=("{python}", "-P", "-m", "session_widgets.harnesses.demo"),  # -P: workspace files are no modules
-            env={"DEMO_STATE_DIR": "{state}"},
-            install="comes with session-widgets",
-            version=__version__,
-        ),
-    )
-}
+@cache
+def _known() -> dict[str, Harness]:
+    """All of them by id; what comes with session-widgets is not replaced by others."""
+    return {harness.id: harness for harness in (*_others()[0], *HARNESSES)}
+
+
+@cache
+def _others() -> tuple[list[Harness], dict[str, str]]:
+    """Return what other packages offer, and why the rest of it cannot be had: a broken package spoils no other."""
+    found, broken = [], {}
+    for point in entry_points(group=GROUP):
+        try:
+            harness = point.load()
+        except Exception as error:  # whatever somebody's module raises when it is imported
+            broken[point.name] = f"{type(error).__name__}: {error}"
+            continue
+        if isinstance(harness, Harness):
+            found.append(harness)
+        else:
+            broken[point.name] = f"expected a Harness, got {harness!r:.80}"
+    return found, broken
 
 
 def names() -> list[str]:
-    """Return the ids of the harnesses that can be started."""
-    return list(_HARNESSES)
+    """Return the ids of the harnesses that can be named, this release's own first."""
+    own = [harness.id for harness in HARNESSES]
+    return own + sorted(set(_known()) - set(own))
 
 
-def get(name: str) -> Harness:
-    """Return a harness by id.
+def get(name: str | Harness) -> Harness:
+    """Return a harness by id, or the one that is given.
 
     Raises:
-        BadValue: there is none; the message lists what exists and how to get it.
+        BadValue: there is none; the message lists what exists.
     """
-    harness = _HARNESSES.get(name) if isinstance(name, str) else None
+    if isinstance(name, Harness):
+        return name
+    harness = _known().get(name) if isinstance(name, str) else None
     if harness:
         return harness
-    what = f"harness {name!r} is not in this release" if name in LATER else f"there is no harness {name!r:.80}"
-    choices = "; ".join(f"{each.id!r} ({each.install})" for each in _HARNESSES.values())
-    raise BadValue(f"{what}. Choose one of: {choices}.")
+    if isinstance(name, str) and (why := _others()[1].get(name)):
+        raise BadValue(f"the harness {name!r:.80} of another package cannot be loaded: {why:.300}")
+    raise BadValue(
+        f"there is no harness {name!r:.80}. Choose one of {', '.join(map(repr, names()))}, or pass any program that "
+        "speaks ACP: Harness(command=['my-agent', 'acp'])."
+    )

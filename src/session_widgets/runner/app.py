@@ -31,9 +31,11 @@ from session_widgets.runner.problems import (
 )
 from session_widgets.runner.process_routes import ProcessRoutes
 from session_widgets.runner.processes import Processes
+from session_widgets.runner.tool_boards import Boards
+from session_widgets.runner.tool_routes import ToolRoutes
 from session_widgets.version import __version__
 
-FEATURES = ["async-post", "journal", "ack", "snapshots", "watch"]
+FEATURES = ["async-post", "journal", "ack", "snapshots", "watch", "tools"]
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -46,12 +48,14 @@ class Runner:
         self._started = time.monotonic()
         self.connections = Connections(config, children)
         self.processes = Processes(config, children)
+        boards = Boards()
         routes: list[BaseRoute] = [
             Route("/", self.about, methods=["GET"]),
             Route("/v1/health", self.health, methods=["GET"]),
             *AcpRoutes(config, self.connections).routes,
             *FsRoutes(config).routes,
             *ProcessRoutes(self.processes).routes,
+            *ToolRoutes(config, boards).routes,
         ]
         handlers = {
             Problem: answer_problem,
@@ -59,7 +63,7 @@ class Runner:
             ClientDisconnect: answer_nobody,
             Exception: answer_bug,
         }
-        self.gate = Gate(Starlette(routes=routes, exception_handlers=handlers), config)
+        self.gate = Gate(Starlette(routes=routes, exception_handlers=handlers), config, boards)
 
     async def about(self, _: Request) -> Response:
         """Say what this is."""
@@ -92,8 +96,9 @@ class Runner:
 class Gate:
     """Lets in who has the token, and counts who is in."""
 
-    def __init__(self, app: ASGIApp, config: Config) -> None:
+    def __init__(self, app: ASGIApp, config: Config, boards: Boards) -> None:
         self._app = app
+        self._boards = boards
         self._token = config.token.encode()
         self._limit = config.limits.max_requests
         self._inside = 0
@@ -142,7 +147,10 @@ class Gate:
             token = parse_qs(scope["query_string"]).get(b"access_token", [b""])[0]
         elif scheme.lower() != b"bearer":
             token = b""
-        return hmac.compare_digest(token.strip(), self._token)
+        token = token.strip()
+        if hmac.compare_digest(token, self._token):
+            return True
+        return self._boards.admits(scope.get("method", ""), scope["path"], token)
 
 
 def _from_here(headers: dict[bytes, bytes]) -> bool:

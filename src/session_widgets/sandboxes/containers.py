@@ -120,6 +120,7 @@ class Containers:
                     Mount(ROOT, spec.workspace, type="bind"),
                     Mount(RUN, str(place / "run"), type="bind", read_only=True),
                     Mount(STATE, str(place / "state"), type="bind"),
+                    *(Mount(inside, host, type="bind", read_only=True) for host, inside in spec.mounts.items()),
                 ],
                 ports={f"{PORT}/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]  # None: any free one
                 mem_limit=LIMITS.memory,

@@ -23,6 +23,7 @@ class SandboxSpec:
         agents: launch entries for the runner's configuration, by harness name.
         owner: who made it (an installation id); becomes a label.
         idle_seconds: without any activity for this long, the sandbox parks itself.
+        mounts: directories of this host that the sandbox may read, by the path that it sees them at.
         progress: told what is being done, in a few words, whenever it takes time; called from any thread.
     """
 
@@ -32,6 +33,7 @@ class SandboxSpec:
     owner: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     idle_seconds: int = 1800
+    mounts: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 
@@ -95,12 +97,21 @@ class SandboxProvider(Protocol):
     Attributes:
         root: where every sandbox of it sees its workspace; None: at its own path.
         python: the interpreter inside, for harnesses that come with session-widgets.
+        node: Node.js inside; None: this machine's.
+        path: PATH inside; None: this machine's.
+        harnesses: where it sees an installed harness; None: at the host's own path.
     """
 
     name: str
     capabilities: Capability
     root: str | None
     python: str
+    node: str | None
+    path: str | None
+    harnesses: str | None
+
+    def check(self, harness: str, location: str) -> None:
+        """Raise `BadValue` if it cannot run this harness, or on a workspace that is kept there."""
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> Sandbox:
         """Make a sandbox and return it with a healthy runner.

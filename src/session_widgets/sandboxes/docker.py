@@ -51,10 +51,16 @@ class DockerProvider:
     capabilities = Capability.ISOLATED | Capability.EXTEND
     root = ROOT
     python = "/opt/session-widgets/bin/python"
+    node = "/opt/node/bin/node"
+    path = "/opt/harnesses/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin"
+    harnesses = "/opt/harness"
 
     def __init__(self, home: Path) -> None:
         check_sdk()
         self._containers = Containers(home / "containers")
+
+    def check(self, harness: str, location: str) -> None:
+        """It runs any harness, on any workspace."""
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> DockerSandbox:
         """Make a container that sees `spec.workspace` as `/workspace`; the image comes first if it is missing."""

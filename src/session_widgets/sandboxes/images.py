@@ -33,7 +33,9 @@ LABEL = "session_widgets.image"
 TAIL_LINES = 25
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_INSIDE = ("errors.py", "model.py", "text.py", "version.py", "tree.py", "manifest.py", "runner", "harnesses")
+_INSIDE = ("errors.py", "model.py", "text.py", "version.py", "tree.py", "manifest.py", "runner")
+_AGENT = ("harnesses/__init__.py", "harnesses/demo")
+"""The agent that needs no installation; the catalog stays outside, so that another one makes no other image."""
 _ARGUMENTS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY")
 _STEP = re.compile(r"Step (\d+)/(\d+) : (?:RUN : ([^;]+);)?", re.DOTALL)
 _NOISE = re.compile(r"\x1b\[[0-9;]*m|\(Reading database.*?installed\.\)", re.DOTALL)
@@ -116,7 +118,7 @@ def build_context() -> dict[str, bytes]:
     bundle = os.environ.get("SESSION_WIDGETS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
     files["extra-ca.crt"] = _certificates(bundle) if bundle else b""
     files["session_widgets/__init__.py"] = b'"""The part of session-widgets that runs in a sandbox."""\n'
-    for name in _INSIDE:
+    for name in (*_INSIDE, *_AGENT):
         start = _PACKAGE / name
         for file in sorted(start.rglob("*.py")) if start.is_dir() else [start]:
             files[f"session_widgets/{file.relative_to(_PACKAGE).as_posix()}"] = file.read_bytes()

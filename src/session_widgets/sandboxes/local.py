@@ -63,9 +63,15 @@ class LocalProvider:
     capabilities = Capability.EXTEND
     root = None
     python = sys.executable
+    node = None
+    path = None
+    harnesses = None
 
     def __init__(self, home: Path) -> None:
         self._root = home / "sandboxes"
+
+    def check(self, harness: str, location: str) -> None:
+        """It runs any harness, on any workspace."""
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> LocalSandbox:
         """Start a runner on `spec.workspace`."""

@@ -17,16 +17,27 @@ def provider_names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def get_provider(name: str, home: Path) -> SandboxProvider:
+def get_provider(name: str, home: Path, token: str | None = None) -> SandboxProvider:
     """Return a new provider that keeps its records under `home`.
 
+    Args:
+        name: of the provider, or "provider:address" for one that offers `at(home, address, token)`.
+        home: the data directory.
+        token: opens what is at the address.
+
     Raises:
-        BadValue: no installed provider has this name.
+        BadValue: no installed provider has this name, or it takes no address or token.
         MissingDependency: its package is not installed.
     """
+    kind, colon, address = name.partition(":") if isinstance(name, str) else (name, "", "")
     for point in entry_points(group=GROUP):
-        if point.name == name:
-            return cast("SandboxProvider", point.load()(home))
+        if point.name == kind:
+            provider = point.load()
+            if colon and hasattr(provider, "at"):
+                return cast("SandboxProvider", provider.at(home, address, token))
+            if colon or token is not None:
+                raise BadValue(f"sandbox={name!r:.80}: {kind!r} takes no {'address' if colon else 'token'} here.")
+            return cast("SandboxProvider", provider(home))
     names = ", ".join(repr(known) for known in provider_names())
     raise BadValue(
         f"sandbox must be one of {names}; got {name!r:.80}. Other providers come as packages with an entry point "

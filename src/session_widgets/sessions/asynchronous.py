@@ -97,6 +97,18 @@ class AsyncSession:
         """See `Session.steer`."""
         return await private_loop().aio(self._core.steer(check_prompt(prompt)))
 
+    async def set_model(self, id: str) -> None:
+        """See `Session.set_model`."""
+        await private_loop().aio(self._core.choose("model", id))
+
+    async def set_mode(self, id: str) -> None:
+        """See `Session.set_mode`."""
+        await private_loop().aio(self._core.choose("mode", id))
+
+    async def set_effort(self, id: str) -> None:
+        """See `Session.set_effort`."""
+        await private_loop().aio(self._core.choose("effort", id))
+
     async def detach(self) -> None:
         """See `Session.detach`."""
         await private_loop().aio(self._core.detach())

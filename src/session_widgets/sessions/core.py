@@ -8,17 +8,27 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from session_widgets.context import Context
-from session_widgets.errors import NotDurable, SessionBusy, SessionError, SessionGone, WorkspaceError
+from session_widgets.errors import (
+    AgentFailed,
+    BadValue,
+    NotDurable,
+    SessionBusy,
+    SessionError,
+    SessionGone,
+    WorkspaceError,
+)
 from session_widgets.fold import Fold
 from session_widgets.harnesses import catalog
-from session_widgets.harnesses.catalog import Harness
+from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, ExecResult, Json, SessionRecord, TurnRecord
+from session_widgets.offers import Offers, Setting
 from session_widgets.sandboxes import SandboxProvider, get_provider
 from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.driving import Driver
 from session_widgets.sessions.journal import KERNEL, Journal, next_number, note
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.machine import Machine
+from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import owner
 from session_widgets.sessions.permissions import Policy
 from session_widgets.sessions.turn import Turn
@@ -54,8 +64,10 @@ class SessionCore:
         self._start_lock = asyncio.Lock()
         self._facts = Fold(record.id, Context(session=record))
         self.running: int | None = None
+        self.offers = Offers.of(store.setting_events(record.id) if record.agent_session_id else ())
         self.journal = Journal(store, record.id, store.last_seq(record.id), self._on_events)
         self.asking = Asking(self.journal, policy, self.spawn, self._changed)
+        self.offering = Offering(record.id, self.journal, self.spawn, lambda: self.running)
 
     # What others may ask at any time
 
@@ -238,11 +250,17 @@ class SessionCore:
     async def switch(self, harness: str | None, sandbox: str | None, *, force: bool = False) -> None:
         """Remove the sandbox and go on with another harness or in another one."""
         wanted = {"harness": harness, "sandbox": sandbox}
-        changed = {name: value for name, value in wanted.items() if value not in {None, getattr(self.record, name)}}
+        changed: dict[str, str | None] = {
+            name: value for name, value in wanted.items() if value not in {None, getattr(self.record, name)}
+        }
         new_harness = catalog.get(harness or self.record.harness)
+        if "harness" in changed:  # each has ids of its own; models that settings files name may be known to both
+            both = self.machine.harness.settings is not None and new_harness.settings is not None
+            changed |= dict.fromkeys(("mode", "effort") if both else ("mode", "effort", "model"))
         provider = get_provider(sandbox or self.record.sandbox, self.store.home)
         if not changed:
             return
+        provider.check(new_harness.id, self.workspace.location)
         async with self._start_lock:
             await self._come_to_rest("switching", force=force)
             await self.machine.stop("switched")
@@ -295,6 +313,34 @@ class SessionCore:
         """Store new values of title, model, mode or effort; the agent hears of them with the next prompt."""
         await self.journal.commit([note("session_changed", settings)])
 
+    async def choose(self, name: Setting, value: str) -> None:
+        """Store a new model, mode or effort, and set it at once where the agent can take it."""
+        async with self._start_lock:
+            self.check_usable()
+            self._check_choice(name, value)
+            before = getattr(self.record, name)
+            if value != before:
+                await self.change({name: value})
+            if self.turn is not None and not self.turn.ended and name != "mode":
+                return  # with the next prompt
+            try:
+                await self.machine.set(name, value)
+            except (BadValue, AgentFailed):
+                await self.change({name: before})
+                raise
+
+    def _check_choice(self, name: Setting, value: object) -> None:
+        if not isinstance(value, str) or not value.strip():
+            raise BadValue(f"{name} must be text; got {value!r:.80}.")
+        if self.offers.started and not (name == "model" and self.machine.writes_settings):
+            self.offers.check(name, value)
+
+    def _follow_mode(self) -> None:
+        """Want the mode that the agent has gone to by itself, such as out of planning: else it would be set back."""
+        mode = self.offers.current("mode")
+        if self._driver is not None and mode and self.record.mode not in {None, mode}:
+            self.spawn(self.change({"mode": mode}))
+
     # Housekeeping
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -308,6 +354,8 @@ class SessionCore:
         for event in events:
             if event.direction == "note":
                 self._on_note(event)
+            if self.offers.feed(event) and event.direction == "in" and event.turn is not None:
+                self._follow_mode()
         if self.turn is not None:
             self.turn.feed(events)
 

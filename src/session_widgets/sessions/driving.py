@@ -79,6 +79,7 @@ class Driver:
         self._cancelled = True
         self._stopped.set()
         await self._core.asking.cancel_all()
+        self._core.offering.cancel_calls()
         if self._call is not None and self._agent is not None and not self._ending:
             await self._cancel_prompt(self._agent)
         await self.abandon()
@@ -161,6 +162,8 @@ class Driver:
     async def _finish(self, status: str, stop_reason: str | None, error: str | None) -> None:
         core, index = self._core, self._turn.index
         self._ending = True
+        if self._cancelled:
+            await core.machine.leave_cancelled()
         files, durable_at, durability_error = await self._changes()
         payload = {
             "status": status,

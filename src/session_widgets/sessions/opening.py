@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from session_widgets.errors import BadValue, SessionConflict
 from session_widgets.harnesses import catalog
-from session_widgets.model import SessionRecord, check_session_id
+from session_widgets.harnesses.harness import Harness
+from session_widgets.model import Json, SessionRecord, check_session_id
 from session_widgets.sandboxes import get_provider
 from session_widgets.sessions.core import SessionCore
+from session_widgets.sessions.host_tool import HostTool, check_tools
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.loop import private_loop
+from session_widgets.sessions.mcp_servers import check_harness, check_servers
 from session_widgets.sessions.permissions import Policy, check_policy
 from session_widgets.sessions.session import Session
 from session_widgets.store import Store
@@ -30,7 +33,7 @@ _opening = threading.Lock()
 def open_session(
     id: str,
     *,
-    harness: str | None = None,
+    harness: str | Harness | None = None,
     sandbox: str | None = None,
     workspace: str | Path | None = None,
     attachment: str | None = None,
@@ -40,6 +43,9 @@ def open_session(
     permissions: Policy = "ask",
     title: str | None = None,
     store: Store | str | Path | None = None,
+    token: str | None = None,
+    tools: Sequence[Callable[..., Any]] = (),
+    mcp_servers: Sequence[Json] | None = None,
 ) -> Session:
     """Create a session, or resume the one of this id with its files, its transcript and its running turn.
 
@@ -48,8 +54,9 @@ def open_session(
 
     Args:
         id: 1 to 128 characters of A-Z, a-z, 0-9, "_" and "-".
-        harness: the agent program, "demo" by default.
-        sandbox: where it runs: "local" (the default) is this machine and isolates nothing, "docker" is a container.
+        harness: the agent program: "demo" (the default), "claude", "codex", "opencode", "pi", or a `Harness`.
+        sandbox: where it runs: "local" (the default) is this machine and isolates nothing, "docker" is a container,
+            "sandbox-agent" a server of that program, "sandbox-agent:http://127.0.0.1:2468" one that is there already.
         workspace: an existing directory, or "s3://bucket/prefix", below which the session gets a folder of its own; by
             default a directory is made and kept for the session.
         attachment: how a sandbox comes by a workspace in a bucket: "sync" (the default) keeps a directory in step with
@@ -61,6 +68,11 @@ def open_session(
             `PermissionRequest` and returns an option id, or None to ask.
         title: shown instead of the id.
         store: a `Store` or the path of its file; by default the one that `store()` opens.
+        token: opens the sandbox-agent that `sandbox` names; kept in a file beside the store, readable by its owner
+            alone. Without it: what was given before, else the variable SANDBOX_AGENT_TOKEN.
+        tools: functions of this notebook that the agent may call; see `Session.tool`.
+        mcp_servers: the agent's MCP servers, as ACP has them: `{"name", "command", "args", "env"}`. They are started in
+            the sandbox. They are not stored: a session that is opened in another process is given them again.
 
     Raises:
         BadValue: an argument is not possible; nothing was created.
@@ -78,12 +90,21 @@ def open_session(
             raise BadValue(f"{name} must be text or None; got {value!r:.80}.")
     if store is not None and not isinstance(store, Store | str | Path):
         raise BadValue(f"store must be a Store, the path of its file, or None; got {store!r:.80}.")
+    if token is not None and (not isinstance(token, str) or not token.strip()):
+        raise BadValue("token must be text or None.")
+    offered = check_tools(tools)
+    servers = None if mcp_servers is None else check_servers(mcp_servers)
     held = store if isinstance(store, Store) else default_store(store)
     with _opening:
         known = held.session(id)
         chosen = catalog.get(harness if harness is not None else known.harness if known else "demo")
-        provider = get_provider(sandbox if sandbox is not None else known.sandbox if known else "local", held.home)
+        if offered or servers:
+            check_harness(chosen)
+        provider = get_provider(
+            sandbox if sandbox is not None else known.sandbox if known else "local", held.home, token
+        )
         space = _workspace(held, id, known, workspace, attachment)
+        provider.check(chosen.id, space.location)
         where = {"workspace": space.location, "attachment": space.attachment}
         if known is None:
             known = _create(held, id, harness=chosen.id, sandbox=provider.name, **where, **settings)
@@ -95,10 +116,17 @@ def open_session(
         if live is None:
             core = SessionCore(known, held, provider, chosen, space, permissions)
             live = _open[held.path, id] = Session(core)
+            _offer(live, offered, servers)
             private_loop().run(live._core.adopt())
+        else:
+            _offer(live, offered, servers)
         live._core.asking.policy = permissions
         _change(live, {name: value for name, value in settings.items() if value not in {None, getattr(known, name)}})
         return live
+
+
+def _offer(session: Session, tools: Sequence[HostTool], servers: Sequence[Json] | None) -> None:
+    private_loop().run(session._core.offering.add(tools, servers))
 
 
 def _workspace(

@@ -13,14 +13,19 @@ from session_widgets.acp import AcpConnection, Call, Peer
 from session_widgets.acp.messages import initialize_params
 from session_widgets.errors import AgentError, AgentFailed, SessionWidgetsError
 from session_widgets.model import Endpoint, Json, SessionRecord, Tier, TurnRecord
-from session_widgets.sessions.agent import Agent, history_block, prompt_text, replayed_prompts
+from session_widgets.offers import Setting
+from session_widgets.sessions.agent import Agent, replayed_prompts
+from session_widgets.sessions.handover import prompt_text
 from session_widgets.sessions.journal import Journal, draft
+from session_widgets.sessions.mcp_servers import check_supported, storable
 from session_widgets.version import __version__
 
 LOG = logging.getLogger("session_widgets")
 SETUP_SECONDS = 120
 
 StartPump = Callable[[Agent], None]
+Past = Callable[[bool], dict[str, Any] | None]
+"""Takes whether the agent reads embedded resources; returns the history for one that remembers nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +40,29 @@ class Resumed:
 class Ladder:
     """Starts an agent process and gives it the session's memory."""
 
-    def __init__(self, record: SessionRecord, cwd: str, journal: Journal, start_pump: StartPump) -> None:
+    def __init__(
+        self,
+        record: SessionRecord,
+        cwd: str,
+        journal: Journal,
+        start_pump: StartPump,
+        servers: Sequence[Json] = (),
+    ) -> None:
         self._record = record
         self._cwd = cwd
         self._journal = journal
         self._start_pump = start_pump
+        self._servers = servers
         self._replayed: list[Json] = []
 
-    async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: Json | None) -> Resumed:
+    async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: Json | None, past: Past) -> Resumed:
         """Start a process and climb down the ladder.
 
         Args:
             endpoint: the runner.
-            turns: the session's completed ones.
+            turns: those that an agent was asked and that have ended.
             before: the `agent_started` note of the agent that had the session last, if any had.
+            past: makes the history of `turns`.
         """
         peer = Peer()
         name = f"{self._record.id[:40]}-{uuid4().hex[:12]}"
@@ -57,7 +71,7 @@ class Ladder:
             result = await self._initialize(agent)
             agent.info = result.get("agentInfo") or {}
             agent.capabilities = result.get("agentCapabilities") or {}
-            return await self._remember(agent, turns, before or {})
+            return await self._remember(agent, turns, before or {}, past)
         except BaseException:
             await asyncio.shield(agent.connection.close())
             raise
@@ -72,9 +86,10 @@ class Ladder:
         """Keep an update that may belong to a replay."""
         self._replayed.append((message.get("params") or {}).get("update") or {})
 
-    async def _remember(self, agent: Agent, turns: Sequence[TurnRecord], before: Json) -> Resumed:
+    async def _remember(self, agent: Agent, turns: Sequence[TurnRecord], before: Json, past: Past) -> Resumed:
         earlier = self._record.agent_session_id
-        place = {"cwd": self._cwd, "mcpServers": []}
+        check_supported(self._servers, agent.capabilities)
+        place = {"cwd": self._cwd, "mcpServers": list(self._servers)}
         own = before.get("harness") == self._record.harness  # another harness's memory is not this one's
         if turns and earlier and own and await self._is_listed(agent, earlier):
             agent.session_id = earlier
@@ -86,7 +101,7 @@ class Ladder:
         agent.session_id = str(result.get("sessionId") or "")
         agent.take_setup(result)
         embedded = bool((agent.capabilities.get("promptCapabilities") or {}).get("embeddedContext"))
-        history = history_block(turns, embedded=embedded)
+        history = await asyncio.to_thread(past, embedded)
         return Resumed(agent, "replay" if history else "fresh", history)
 
     async def _is_listed(self, agent: Agent, session_id: str) -> bool:
@@ -114,7 +129,8 @@ class Ladder:
                 raise
             LOG.warning("session/%s failed, trying the next tier: %s", tier, error)
             return False
-        if tier == "load" and not _matches(self._replayed, turns):
+        done = [turn for turn in turns if turn.status == "completed"]
+        if tier == "load" and not _matches(self._replayed, done):
             LOG.warning("session/load of %s replayed another conversation than the store holds", agent.session_id)
             return False
         agent.take_setup(result)
@@ -129,11 +145,25 @@ def _matches(replayed: Sequence[Json], turns: Sequence[TurnRecord]) -> bool:
 
 async def apply_settings(agent: Agent, record: SessionRecord, journal: Journal) -> None:
     """Set model, mode and effort as the session wants them; no tier keeps them reliably."""
-    for name in ("model", "mode", "effort"):
-        value = getattr(record, name)
-        if value is not None and (wanted := agent.setting(name, value)):
-            method, params = wanted
-            agent.take_setup(await call(journal, agent, method, params))
+    wanted: tuple[Setting, ...] = ("model", "mode", "effort")  # a model may have its own efforts
+    for name in wanted:
+        if (value := getattr(record, name)) is not None:
+            await apply_setting(agent, name, value, journal)
+
+
+async def apply_setting(agent: Agent, name: Setting, value: str, journal: Journal) -> None:
+    """Set one of them unless it is set already.
+
+    Raises:
+        BadValue: the agent does not offer it.
+    """
+    if name == "model" and agent.model == value and not agent.settings.offers(name, value):
+        return  # its settings file names it
+    if (wanted := agent.settings.request(name, value)) is not None:
+        method, params = wanted
+        answered = await call(journal, agent, method, {"sessionId": agent.session_id, **params})
+        agent.settings.take_set(method, params)
+        agent.take_setup(answered)
 
 
 async def call(journal: Journal, agent: Agent, method: str, params: Json) -> dict[str, Any]:
@@ -144,7 +174,8 @@ async def call(journal: Journal, agent: Agent, method: str, params: Json) -> dic
 async def post(journal: Journal, agent: Agent, method: str, params: Json) -> Call:
     """Store a request and send it."""
     made = agent.peer.request(method, params)
-    await journal.commit([draft("out", "request", made.envelope, None, method=method)])
+    stored = {**made.envelope, "params": storable(params)}
+    await journal.commit([draft("out", "request", stored, None, method=method)])
     await agent.connection.post(made.envelope)
     return made
 

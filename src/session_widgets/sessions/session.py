@@ -7,18 +7,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from session_widgets.harnesses.harness import Harness
+from session_widgets.harnesses.installing import Installation
 from session_widgets.model import Event, ExecResult, Json
+from session_widgets.offers import SETTINGS, Choice
 from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
 from session_widgets.sessions.cell import Page, Ticker
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles, Files
+from session_widgets.sessions.host_tool import SECONDS as TOOL_SECONDS
+from session_widgets.sessions.host_tool import HostTool
+from session_widgets.sessions.launching import Lack, lack
 from session_widgets.sessions.loop import private_loop
+from session_widgets.sessions.mcp_servers import check_harness
 from session_widgets.sessions.permissions import PermissionRequest
 from session_widgets.sessions.prompt import check_timeout
 from session_widgets.sessions.transcript import Transcript
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
+from session_widgets.store.location import data_directory
 
 Prompt = str | Sequence[Json]
 
@@ -104,6 +112,20 @@ class Session:
         return self._core.record.effort
 
     @property
+    def options(self) -> Mapping[str, tuple[Choice, ...]]:
+        """What the agent lets you choose, by "mode", "model" and "effort", in its own ids.
+
+        A category that it does not offer is left out. Empty until the agent was started for the first time, with the
+        first prompt: looking starts nothing. `Choice.current` is what the agent uses, even if it chose that itself.
+
+        Example:
+            >>> [choice.id for choice in session.options["mode"]]
+            ['ask', 'accept_edits', 'full_access', 'plan']
+        """
+        offers = self._core.offers
+        return {name: choices for name in SETTINGS if (choices := offers.choices(name))}
+
+    @property
     def store(self) -> Store:
         """The store that holds the transcript."""
         return self._core.store
@@ -183,6 +205,27 @@ class Session:
         """Stop the running turn, if any, and start another."""
         return private_loop().run(self.aio.steer(prompt))
 
+    def set_model(self, id: str) -> None:
+        """Choose the model; see `options` for what there is.
+
+        It is kept for every later start of the agent. A running turn goes on with the old one.
+
+        Raises:
+            BadValue: the agent does not offer it; the message lists what it does. An agent that was never started
+                cannot tell: then the first turn fails with that message. Harnesses that take a model by their
+                settings take any.
+            AgentFailed: the agent refused it; nothing was changed.
+        """
+        private_loop().run(self.aio.set_model(id))
+
+    def set_mode(self, id: str) -> None:
+        """Choose the agent's mode, in the middle of a turn too; see `set_model`."""
+        private_loop().run(self.aio.set_mode(id))
+
+    def set_effort(self, id: str) -> None:
+        """Choose the reasoning effort; see `set_model`."""
+        private_loop().run(self.aio.set_effort(id))
+
     def detach(self) -> None:
         """Let go of the session: its turn goes on in the sandbox, unwatched, until `attach()`."""
         private_loop().run(self.aio.detach())
@@ -206,7 +249,8 @@ class Session:
     def switch(self, *, harness: str | None = None, sandbox: str | None = None, force: bool = False) -> None:
         """Go on with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
 
-        The old sandbox is removed. The agent's memory comes back as `Turn.tier` says.
+        The old sandbox is removed. The agent's memory comes back as `Turn.tier` says. Mode and effort of the old
+        harness are dropped, and its model, unless both take a model by their settings.
 
         Args:
             harness: as for `open_session`; None keeps it.
@@ -254,6 +298,39 @@ class Session:
         """
         return private_loop().run(self.aio.exec(command, cwd=cwd, env=env, stdin=stdin, timeout=timeout))
 
+    def tool(
+        self, function: Callable[..., Any] | None = None, *, name: str | None = None, timeout: float = TOOL_SECONDS
+    ) -> Callable[..., Any]:
+        """Let the agent call a function of this notebook, here, with the notebook's rights. Also as a decorator.
+
+        Its name, docstring and annotated parameters are what the agent is told. A plain function runs in a thread, an
+        `async` one on a loop of its own. What it returns or raises is the answer. Each call is a `host_tool` event.
+        A tool of the same name is replaced.
+
+        Args:
+            function: what to call.
+            name: by default the function's.
+            timeout: seconds that a call may take.
+
+        Returns:
+            The function itself.
+
+        Raises:
+            BadValue: it cannot be a tool, or the harness takes none.
+            MissingDependency: the package `mcp` is not installed.
+
+        Example:
+            >>> @session.tool
+            ... def price(ticker: str) -> float:
+            ...     "The latest price of a share."
+            ...     return prices[ticker]
+        """
+        if function is None:
+            return lambda given: self.tool(given, name=name, timeout=timeout)
+        check_harness(self._core.machine.harness)
+        private_loop().run(self._core.offering.add([HostTool(function, name, timeout)]))
+        return function
+
     def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """Return stored events with `seq` greater than `after`, at most `limit`."""
         return self.store.events(self.id, after, limit)
@@ -272,6 +349,22 @@ class Session:
             loop.loop.call_soon_threadsafe(journal.unwatch, callback)
 
         return unsubscribe
+
+    @property
+    def _harness(self) -> Harness:
+        return self._core.machine.harness
+
+    @property
+    def _lack(self) -> Lack:
+        machine = self._core.machine
+        return lack(machine.harness, machine.provider, data_directory())
+
+    def _install(self) -> None:
+        """Install the harness, telling how far it is."""
+        try:
+            Installation(self._core.machine.harness, data_directory()).install(self._core.tell)
+        finally:
+            self._core.tell(None)
 
     def _watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
         return self._core.watch_activity(callback)

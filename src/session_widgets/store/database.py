@@ -140,6 +140,12 @@ class Store:
         with self._file.looking() as connection:
             return queries.last_note(connection, session_id, kind)
 
+    def setting_events(self, session_id: str) -> list[Event]:
+        """Return what the latest agent said about its settings, for `Offers`."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return queries.setting_events(connection, session_id)
+
     def last_source_seq(self, session_id: str, source: str) -> int:
         """Return the highest `source_seq` that the session holds of a source, 0 if none."""
         check_session_id(session_id)

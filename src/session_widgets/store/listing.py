@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from session_widgets.model import SessionRecord
-from session_widgets.text import one_line
+from session_widgets.text import html_table, one_line, text_table
 
 _COLUMNS = ("session", "title", "status", "turns", "harness", "sandbox", "updated")
 
@@ -14,20 +12,10 @@ class SessionList(list[SessionRecord]):
     """Sessions, newest first."""
 
     def __repr__(self) -> str:
-        if not self:
-            return "no sessions yet"
-        table = [_COLUMNS, *map(_cells, self)]
-        widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
-        return "\n".join(line.rstrip() for line in lines)
+        return text_table(_COLUMNS, [_cells(record) for record in self]) if self else "no sessions yet"
 
     def _repr_html_(self) -> str:
-        if not self:
-            return "<p>no sessions yet</p>"
-        head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-        rows = ("".join(f"<td>{escape(cell)}</td>" for cell in _cells(record)) for record in self)
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(_COLUMNS, [_cells(record) for record in self]) if self else "<p>no sessions yet</p>"
 
 
 def _cells(record: SessionRecord) -> tuple[str, ...]:

@@ -111,6 +111,24 @@ def last_note(connection: Connection, session_id: str, kind: str) -> Json | None
     return parse(found[0][0]) if found else None
 
 
+def setting_events(connection: Connection, session_id: str) -> list[Event]:
+    """Return what the latest agent said about its settings, and what it was asked to set, in order."""
+    result = connection.execute(
+        """select seq, turn, epoch_us(ts), direction, method, kind, payload from store.events e
+           where session_id = ? and seq >= (
+               select coalesce(max(seq), 0) from store.events
+               where session_id = e.session_id and kind = 'agent_started' and direction = 'note')
+           and (kind in ('agent_started', 'session_changed', 'current_mode_update', 'config_option_update')
+                or method in ('session/set_mode', 'session/set_model', 'session/set_config_option'))
+           order by seq""",
+        [session_id],
+    )
+    return [
+        Event(session_id, seq, turn_, EPOCH + us * MICROSECOND, direction, method, kind, parse(payload))
+        for seq, turn_, us, direction, method, kind, payload in result.fetchall()
+    ]
+
+
 def every_event(connection: Connection, session_id: str, after: int = 0) -> Iterator[list[Event]]:
     """Yield all events after a seq in lists of bounded length."""
     while batch := events(connection, session_id, after, AT_ONCE):

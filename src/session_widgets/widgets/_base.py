@@ -14,7 +14,7 @@ from IPython.display import HTML, display, update_display
 
 from session_widgets.model import Event
 from session_widgets.widgets._conversation import Conversation
-from session_widgets.widgets._rpc import Buffers, Operation, Rpc
+from session_widgets.widgets._rpc import Buffers, Operation, Rpc, pool
 from session_widgets.widgets._static_html import static_html
 from session_widgets.widgets._stream import Stream
 from session_widgets.widgets._workspace import Workspace
@@ -76,6 +76,8 @@ class SessionWidget(anywidget.AnyWidget):
                 self._stream.hello(str(content.get("view")))
             case "ack":
                 self._stream.ack(int(content.get("n", 0)))
+            case "ping":
+                pool().submit(self._stream.look_again)
             case "rpc":
                 self._rpc.call(content, buffers)
             case "cancel":

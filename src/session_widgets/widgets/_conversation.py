@@ -30,6 +30,8 @@ class Conversation:
             "start": self._start,
             "cancel": self._cancel,
             "answer": self._answer,
+            "choose": self._choose,
+            "install": self._install,
             "page": self._page,
             "text": self._text,
             "image": self._image,
@@ -54,6 +56,19 @@ class Conversation:
         if request is None:
             return Answer({"taken": False})
         return Answer({"taken": request.choose(str(args.get("option")))})
+
+    def _choose(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        setters = {"mode": self._session.set_mode, "model": self._session.set_model, "effort": self._session.set_effort}
+        name, value = args.get("name"), args.get("value")
+        if not isinstance(name, str) or name not in setters or not isinstance(value, str):
+            raise BadValue(f"there is no setting {name!r:.40} for {value!r:.80}")
+        setters[name](value)
+        return Answer()
+
+    def _install(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        self._session._install()
+        self._stream.look_again()
+        return Answer()
 
     def _page(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         return Answer(self._stream.page((int(args["turn"]), int(args["index"]))))

@@ -152,11 +152,26 @@ class TurnView(TypedDict):
     attachment: str
 
 
+class AgentView(TypedDict):
+    """The agent program: its name for people, and its version, empty where nobody knows."""
+
+    title: str
+    version: str
+
+
+class MissingView(TypedDict):
+    """What keeps the harness from starting: it is not installed, or none of these variables holds a key."""
+
+    install: bool
+    keys: list[str]
+
+
 class SessionView(TypedDict):
     """What the header shows.
 
     `workspace` is where the files are kept, `attachment` how they get there, `remark` what the mount can do, `root`
     where the agent sees them.
+    `model`, `mode` and `effort` are what was asked for. `missing` is None for a harness that can start.
     `awake` says whether a sandbox is in use, as far as the transcript knows.
     """
 
@@ -170,9 +185,28 @@ class SessionView(TypedDict):
     root: str
     model: str | None
     mode: str | None
+    effort: str | None
+    agent: AgentView
+    missing: MissingView | None
     status: str
     awake: bool
     turns: int
+
+
+class ChoiceView(TypedDict):
+    """One thing that the agent offers, in its own words."""
+
+    id: str
+    name: str
+    description: str
+
+
+class SettingView(TypedDict):
+    """What the agent lets people choose of a mode, a model or an effort, and what it uses now."""
+
+    name: str
+    current: str | None
+    choices: list[ChoiceView]
 
 
 class EntryInfo(TypedDict):
@@ -218,6 +252,13 @@ class SessionItem(TypedDict):
     session: SessionView
 
 
+class SettingsItem(TypedDict):
+    """What the agent offers now; None while it was never started."""
+
+    type: Literal["settings"]
+    settings: list[SettingView] | None
+
+
 class ActivityItem(TypedDict):
     """What takes time now, in a few words, apart from the transcript; None for nothing."""
 
@@ -235,7 +276,7 @@ class ListingItem(TypedDict):
     error: str | None
 
 
-Item = StepItem | AppendItem | TurnItem | SessionItem | ActivityItem | ListingItem
+Item = StepItem | AppendItem | TurnItem | SessionItem | SettingsItem | ActivityItem | ListingItem
 
 
 class Batch(TypedDict):
@@ -267,6 +308,7 @@ class Snapshot(TypedDict):
     n: int
     now: int
     session: SessionView
+    settings: list[SettingView] | None
     activity: str | None
     page: Page
     listings: list[ListingItem]

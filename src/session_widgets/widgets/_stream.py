@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from session_widgets.fold import Fold
 from session_widgets.model import Event, SessionRecord, Step
+from session_widgets.offers import Offers
+from session_widgets.widgets._harness import agent_view, missing_view
 from session_widgets.widgets._protocol import (
     CLIP,
     MAX_BYTES,
@@ -20,13 +22,24 @@ from session_widgets.widgets._protocol import (
     Batch,
     Item,
     ListingItem,
+    MissingView,
     Page,
     SessionView,
     Snapshot,
     StepView,
     TurnView,
 )
-from session_widgets.widgets._wire import Home, home_of, millis, safe, session_view, step_view, tail, turn_view
+from session_widgets.widgets._wire import (
+    Home,
+    home_of,
+    millis,
+    safe,
+    session_view,
+    settings_view,
+    step_view,
+    tail,
+    turn_view,
+)
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session
@@ -70,6 +83,8 @@ class Stream:
         self._watch = watch
         self._transcript = transcript
         self._fold = Fold(session.id)
+        self._offers = Offers()
+        self._missing: MissingView | None = None
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._counts: dict[int, int] = {}
@@ -77,6 +92,7 @@ class Stream:
         self._turns: set[int] = set()
         self._homes: dict[int, Home] = {}
         self._session_changed = False
+        self._settings_changed = False
         self._activity_changed = False
         self._items: list[Item] = []
         self._listings: dict[str, ListingItem] = {}
@@ -93,6 +109,7 @@ class Stream:
             if self._open:
                 return
             self._open = True
+        self.look_again()
         threading.Thread(target=self._run, name=f"widget-{self._session.id}", daemon=True).start()
         self._unsubscribe.append(self._session.subscribe(self._on_events, after=0))
         self._unsubscribe.append(self._session._watch_activity(self._on_activity))
@@ -172,7 +189,7 @@ class Stream:
         record = self._fold.session() or SessionRecord(  # as its object knows it, until the first event says more
             session.id, session.harness, session.sandbox, "", now, now, title=session.title
         )
-        return session_view(record, str(session.workspace))
+        return session_view(record, str(session.workspace), agent_view(session), self._missing)
 
     def _turn_view(self, index: int) -> TurnView:
         return turn_view(self._fold.turn(index), self._homes.get(index, ("", "directory")))
@@ -193,6 +210,8 @@ class Stream:
         with self._lock:
             for event in events:
                 self._feed(event)
+        if any(event.kind in _TELLS_HOME for event in events):
+            self.look_again()
         if self._watch is not None:
             self._watch(events)
         self._wake.set()
@@ -200,7 +219,16 @@ class Stream:
     def _on_activity(self) -> None:
         with self._lock:
             self._activity_changed = True
+        self.look_again()
         self._wake.set()
+
+    def look_again(self) -> None:
+        """Find out whether the harness can start now: what it lacks comes by other ways than events."""
+        missing = missing_view(self._session)
+        with self._lock:
+            if missing != self._missing:
+                self._missing, self._session_changed = missing, True
+                self._wake.set()
 
     def _feed(self, event: Event) -> None:
         for change in self._fold.feed(event):
@@ -214,6 +242,8 @@ class Stream:
                 pieces.append(change.append)
         if event.direction == "note":
             self._session_changed = True
+        if self._offers.feed(event):
+            self._settings_changed = True
         if event.kind in _TELLS_HOME and event.turn is not None and (session := self._fold.session()) is not None:
             self._homes[event.turn] = home_of(session)
         if (
@@ -245,7 +275,7 @@ class Stream:
 
     def _flush(self) -> None:
         """Send what changed. The caller holds the lock, so that no page sees batches out of order."""
-        if not (self._steps or self._turns or self._items or self._session_changed or self._activity_changed):
+        if not (self._steps or self._turns or self._items or self._facts_changed):
             return
         batches = [] if not self._joined or len(self._steps) > _BEHIND_STEPS else list(_batches(self._drain()))
         if not 0 < len(batches) <= _BEHIND_BATCHES:
@@ -260,16 +290,22 @@ class Stream:
         if self._n - self._acked > _WINDOW and time.monotonic() - self._key_at > 3:
             self._send_snapshot(None)
 
+    @property
+    def _facts_changed(self) -> bool:
+        return self._session_changed or self._settings_changed or self._activity_changed
+
     def _clear(self) -> None:
         self._steps.clear()
         self._turns.clear()
         self._items.clear()
-        self._session_changed = self._activity_changed = False
+        self._session_changed = self._settings_changed = self._activity_changed = False
 
     def _drain(self) -> list[Item]:
         items: list[Item] = []
         if self._session_changed:
             items.append({"type": "session", "session": self._session_view()})
+        if self._settings_changed:
+            items.append({"type": "settings", "settings": settings_view(self._offers)})
         if self._activity_changed:
             items.append({"type": "activity", "text": self._activity()})
         items.extend({"type": "turn", "turn": self._turn_view(turn)} for turn in sorted(self._turns))
@@ -292,6 +328,7 @@ class Stream:
             "n": self._n,
             "now": _now(),
             "session": self._session_view(),
+            "settings": settings_view(self._offers),
             "activity": self._activity(),
             "page": self.page(),
             "listings": list(self._listings.values()),

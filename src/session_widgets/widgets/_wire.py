@@ -10,11 +10,15 @@ from typing import Any
 
 from session_widgets.errors import BadValue
 from session_widgets.model import PermissionState, SessionRecord, Step, TurnRecord
+from session_widgets.offers import SETTINGS, Offers
 from session_widgets.widgets._protocol import (
     CLIP,
+    AgentView,
     Block,
+    MissingView,
     PermissionView,
     SessionView,
+    SettingView,
     StepView,
     Text,
     ToolView,
@@ -24,6 +28,7 @@ from session_widgets.widgets._protocol import (
 _INPUT_CLIP = 4 * 1024
 _TAIL = 800
 _PATHS = 20
+_CHOICES = 300
 Home = tuple[str, str]
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
@@ -123,7 +128,26 @@ def home_of(session: SessionRecord) -> Home:
     return session.workspace, session.attachment
 
 
-def session_view(session: SessionRecord, root: str) -> SessionView:
+def settings_view(offers: Offers) -> list[SettingView] | None:
+    """Return what an agent offers for the page; a category without a choice is left out."""
+    if not offers.started:
+        return None
+    return [
+        {
+            "name": name,
+            "current": None if (current := offers.current(name)) is None else safe(current)[:300],
+            "choices": [
+                {"id": choice.id, "name": safe(choice.name)[:200], "description": safe(choice.description)[:300]}
+                for choice in choices[:_CHOICES]
+                if choice.id == safe(choice.id)[:300]  # what cannot come back as it was cannot be chosen
+            ],
+        }
+        for name in SETTINGS
+        if (choices := offers.choices(name))
+    ]
+
+
+def session_view(session: SessionRecord, root: str, agent: AgentView, missing: MissingView | None) -> SessionView:
     """Return `session` for the page; the agent sees the workspace at `root`."""
     return {
         "id": session.id,
@@ -136,6 +160,9 @@ def session_view(session: SessionRecord, root: str) -> SessionView:
         "root": safe(root)[:2000],
         "model": session.model,
         "mode": session.mode,
+        "effort": session.effort,
+        "agent": {"title": safe(agent["title"])[:100], "version": safe(agent["version"])[:60]},
+        "missing": missing,
         "status": session.status,
         "awake": session.awake,
         "turns": session.turns,

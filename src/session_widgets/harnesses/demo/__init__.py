@@ -9,6 +9,7 @@ A prompt is a script, one command a line:
     read PATH             read a file
     run COMMAND           run COMMAND with `sh -c` in the workspace; asks permission, streams the output
     wait SECONDS          pause
+    tool NAME {JSON}      call a tool of the session's MCP servers; asks permission
     stream N              answer N chunks, flat out
     remember              tell how many turns came before, and the first prompt
     fail MESSAGE          end the turn with a JSON-RPC error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,8 @@ from session_widgets.harnesses.demo.turn import Session, Turn
 from session_widgets.harnesses.demo.wire import StdioTransport
 from session_widgets.model import check_session_id
 from session_widgets.version import __version__
+
+Servers = Sequence[BaseModel] | None
 
 
 class DemoAgent:
@@ -55,23 +58,25 @@ class DemoAgent:
             "authMethods": [],
         }
 
-    async def new_session(self, cwd: str, **_: Any) -> dict[str, Any]:
+    async def new_session(self, cwd: str, mcp_servers: Servers = None, **_: Any) -> dict[str, Any]:
         """Start a session in the directory `cwd`."""
         root = _directory(cwd)
         session_id = uuid.uuid4().hex
-        self._sessions[session_id] = Session(session_id, root, Memory.create(self._folder(cwd), session_id, cwd))
+        self._sessions[session_id] = Session(
+            session_id, root, Memory.create(self._folder(cwd), session_id, cwd), _servers(mcp_servers)
+        )
         return {"sessionId": session_id, **Settings().state()}
 
-    async def load_session(self, cwd: str, session_id: str, **_: Any) -> dict[str, Any]:
+    async def load_session(self, cwd: str, session_id: str, mcp_servers: Servers = None, **_: Any) -> dict[str, Any]:
         """Reopen a session and replay it."""
-        session = self._reopen(cwd, session_id)
+        session = self._reopen(cwd, session_id, mcp_servers)
         for update in session.memory.replay():
             await self._notify(session_id, update)
         return session.memory.settings.state()
 
-    async def resume_session(self, cwd: str, session_id: str, **_: Any) -> dict[str, Any]:
+    async def resume_session(self, cwd: str, session_id: str, mcp_servers: Servers = None, **_: Any) -> dict[str, Any]:
         """Reopen a session in silence."""
-        return self._reopen(cwd, session_id).memory.settings.state()
+        return self._reopen(cwd, session_id, mcp_servers).memory.settings.state()
 
     async def list_sessions(self, cwd: str | None = None, **_: Any) -> dict[str, Any]:
         """List the sessions on disk, all on one page."""
@@ -145,13 +150,13 @@ class DemoAgent:
             raise RequestError.resource_not_found(session_id)
         return session
 
-    def _reopen(self, cwd: str, session_id: str) -> Session:
+    def _reopen(self, cwd: str, session_id: str, servers: Servers) -> Session:
         if running := self._sessions.get(session_id):
             _refuse_while_running(running)
         root, path = _directory(cwd), self._file(cwd, session_id)
         if not path.is_file():
             raise RequestError.resource_not_found(session_id)
-        session = self._sessions[session_id] = Session(session_id, root, Memory(path))
+        session = self._sessions[session_id] = Session(session_id, root, Memory(path), _servers(servers))
         return session
 
     def _folder(self, cwd: str) -> Path:
@@ -162,6 +167,10 @@ class DemoAgent:
             return self._folder(cwd) / f"{check_session_id(session_id)}.jsonl"
         except BadValue as error:
             raise RequestError.invalid_params({"details": str(error)}) from None
+
+
+def _servers(given: Servers) -> list[dict[str, Any]]:
+    return [server.model_dump(mode="json", by_alias=True, exclude_none=True) for server in given or ()]
 
 
 def _directory(cwd: str) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,14 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """Call a tool of an MCP server."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """Answer `count` chunks."""
 
@@ -92,7 +102,7 @@ class Unknown:
     text: str
 
 
-Command = Say | Think | Plan | Write | Read | Run | Wait | Stream | Remember | Fail | Crash | Unknown
+Command = Say | Think | Plan | Write | Read | Run | Wait | Tool | Stream | Remember | Fail | Crash | Unknown
 
 _HEREDOC = re.compile(r"(?P<path>\S.*?)\s*<<\s*(?P<quote>['\"]?)(?P<end>\w+)(?P=quote)\s*")
 
@@ -140,6 +150,8 @@ def _simple(word: str, rest: str) -> Command | None:
             return Run(rest)
         case "wait":
             return _wait(rest)
+        case "tool":
+            return _tool(rest)
         case "stream" if rest.isascii() and rest.isdigit() and len(rest) < 10:
             return Stream(int(rest))
         case "fail" if rest:
@@ -147,6 +159,15 @@ def _simple(word: str, rest: str) -> Command | None:
         case "crash" if rest.isascii() and rest.isdigit() and len(rest) < 4 and int(rest) < 256:
             return Crash(int(rest))
     return None
+
+
+def _tool(rest: str) -> Tool | None:
+    name, _, text = rest.partition(" ")
+    try:
+        arguments = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError):
+        return None
+    return Tool(name, arguments) if name and isinstance(arguments, dict) else None
 
 
 def _wait(rest: str) -> Wait | None:

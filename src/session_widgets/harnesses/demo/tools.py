@@ -7,9 +7,10 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from session_widgets.errors import BadPath
+from session_widgets.harnesses.demo.mcp import call_tool
 from session_widgets.harnesses.demo.shell import Shell
 from session_widgets.harnesses.demo.toolcall import diff_content, text_content
 
@@ -110,6 +111,18 @@ async def wait(turn: Turn, seconds: float) -> None:
             await asyncio.sleep(min(left, _TICK))
             await call.progress(text_content(f"{min(time.monotonic() - start, seconds):.0f} of {seconds:g} s"))
         await call.finish("completed")
+
+
+async def call(turn: Turn, name: str, arguments: dict[str, Any]) -> None:
+    """Call a tool of the session's MCP servers."""
+    async with turn.tool("other", f"Call {name}", arguments) as call:
+        await call.open()
+        await call.permit(free_modes=("full_access",))
+        await call.begin()
+        result = await call_tool(turn.session.servers, str(turn.cwd), name, arguments)
+        text = "".join(str(block.get("text", f"[{block.get('type')}]")) for block in result.get("content") or ())
+        status: Literal["completed", "failed"] = "failed" if result.get("isError") else "completed"
+        await call.finish(status, content=text_content(text), raw_output=result)
 
 
 def _replace(target: Path, data: bytes) -> None:

@@ -30,6 +30,7 @@ from session_widgets.harnesses.demo.script import (
     Say,
     Stream,
     Think,
+    Tool,
     Unknown,
     Wait,
     Write,
@@ -48,11 +49,12 @@ class TurnCancelled(Exception):
 
 @dataclass
 class Session:
-    """An open session; `standing_answers` are the user's "always" by kind of tool."""
+    """An open session; `servers` are its MCP servers, `standing_answers` the user's "always" by kind of tool."""
 
     id: str
     cwd: Path
     memory: Memory
+    servers: Sequence[dict[str, Any]] = ()
     standing_answers: dict[str, Answer] = field(default_factory=dict)
     running: asyncio.Task[str] | None = None
 
@@ -195,6 +197,8 @@ class Turn:
                 await tools.run(self, shell_command)
             case Wait(seconds):
                 await tools.wait(self, seconds)
+            case Tool(name, arguments):
+                await tools.call(self, name, dict(arguments))
             case Stream(count):
                 await self._stream(count)
             case Remember():

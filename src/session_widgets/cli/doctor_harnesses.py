@@ -1,0 +1,28 @@
+"""What `doctor` says of harnesses, and of the Node.js that most of them come by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from session_widgets.cli.checks import Check, output
+from session_widgets.harnesses.entries import HARNESSES
+from session_widgets.harnesses.installing import Installation
+from session_widgets.harnesses.node import NODE_FOR_NPM, find_node
+
+
+def harness_checks(home: Path) -> Iterator[Check]:
+    """Say which are installed, in which version; nothing is started but `node --version`."""
+    node = find_node(NODE_FOR_NPM)
+    if node is None:
+        remedy = "to install harnesses and to run some of them: pip install 'session-widgets[node]'"
+        yield Check("Node.js", False, f"none of version {NODE_FOR_NPM} or newer", remedy)
+    else:
+        yield Check("Node.js", True, f"{output([node, '--version'])} ({node})")
+    for harness in HARNESSES:
+        if harness.installs:
+            installation = Installation(harness, home)
+            there = installation.modules is not None
+            found = f"{harness.version} in {installation.path}" if there else f"{harness.version} is not installed"
+            remedy = "" if there else f"session-widgets harness install {harness.id}"
+            yield Check(harness.title, there, found, remedy)

@@ -1,0 +1,171 @@
+"""Installing harnesses: npm packages of exact versions, by locks that come with us; nothing global, no root.
+
+Each lands in a folder named after its lock, so that another version is another folder and what runs is never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from session_widgets.daemon import locked
+from session_widgets.errors import BadValue, HarnessNotReady
+from session_widgets.harnesses.harness import Harness
+from session_widgets.harnesses.node import npm_ci
+
+FOLDER = "SESSION_WIDGETS_HARNESSES"
+"""A directory for installed harnesses, in place of `harnesses` in the data directory: several users may share it."""
+LOCKS: Traversable = files("session_widgets.harnesses").joinpath("locks")
+PARTIAL = ".partial-"
+_CPUS = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+
+Progress = Callable[[str], None]
+
+
+def this_platform() -> str:
+    """Return this machine as npm packages name it, such as "linux-x64"."""
+    return f"{sys.platform}-{_CPUS.get(platform.machine().lower(), platform.machine().lower())}"
+
+
+class Installation:
+    """A harness in a directory of installed ones.
+
+    Args:
+        home: the data directory.
+    """
+
+    def __init__(self, harness: Harness, home: Path) -> None:
+        self.harness = harness
+        self._home = home
+        self._lock = LOCKS.joinpath(harness.id)
+        if not self._lock.joinpath("package-lock.json").is_file():
+            raise BadValue(f"session-widgets does not know how to install {harness.id!r}. {harness.install}".rstrip())
+        root = Path(os.environ.get(FOLDER) or home / "harnesses").expanduser().absolute()
+        self.path = root / f"{harness.id}-{harness.version}-{self._mark()}"
+
+    @property
+    def modules(self) -> Path | None:
+        """Its `node_modules`; None unless it is installed whole."""
+        return self.path / "node_modules" if (self.path / "node_modules").is_dir() else None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes on disk; None unless it is installed."""
+        return None if self.modules is None else _size(self.modules)
+
+    def install(self, progress: Progress) -> None:
+        """Install it unless it is; checksums are npm's, of the lock.
+
+        Raises:
+            MissingDependency: there is no Node.js that is new enough.
+            HarnessNotReady: it could not be installed; the message says why. What was there before is untouched.
+        """
+        if self.modules is not None:
+            return
+        if self.harness.natives and this_platform() not in self.harness.natives:
+            known = ", ".join(self.harness.natives)
+            raise HarnessNotReady(f"{self.harness.title} exists for {known}; this machine is {this_platform()}.")
+        root = self.path.parent
+        try:
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            root.mkdir(parents=True, exist_ok=True, mode=0o755)
+            progress("waiting for another process that installs a harness")
+            with locked(root):
+                if self.modules is None:
+                    self._make(progress)
+        except OSError as error:
+            raise HarnessNotReady(
+                f"{self.harness.title} could not be installed below {root}: {error.strerror or error}. {FOLDER} names "
+                "another directory."
+            ) from error
+
+    def remove(self) -> bool:
+        """Remove it, and what older releases installed of it; False if nothing was there."""
+        root = self.path.parent
+        mine = re.compile(rf"{re.escape(self.harness.id)}-\d[^/]*-[0-9a-f]{{8}}")
+        found = [folder for folder in root.glob(f"{self.harness.id}-*") if mine.fullmatch(folder.name)]
+        if not found:
+            return False
+        with locked(root):
+            for folder in found:
+                doomed = Path(tempfile.mkdtemp(dir=root, prefix=PARTIAL))
+                folder.rename(doomed / folder.name)
+                shutil.rmtree(doomed)
+        return True
+
+    def _make(self, progress: Progress) -> None:
+        """Install beside, then move into place: it is there whole or not at all."""
+        what = f"{self.harness.title} {self.harness.version}"
+        root = self.path.parent
+        for left in root.glob(f"{PARTIAL}*"):  # of a process that was killed: the lock is ours
+            shutil.rmtree(left, ignore_errors=True)
+        place = Path(tempfile.mkdtemp(dir=root, prefix=PARTIAL))
+        try:
+            manifest, lock = self._wanted()
+            place.joinpath("package.json").write_bytes(orjson.dumps(manifest))
+            place.joinpath("package-lock.json").write_bytes(orjson.dumps(lock))
+            progress(f"installing {what}")
+            npm_ci(place, self.harness.node, what, lambda: progress(f"installing {what}: {_size(place) / 1e6:.0f} MB"))
+            for program in self._programs(place):
+                program.chmod(0o755)
+            self._check(place, what)
+            place.chmod(0o755)
+            place.rename(self.path)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _wanted(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return package.json and lock for this platform, whose program npm may not leave out as optional."""
+        manifest, lock = (orjson.loads(self._read(name)) for name in ("package.json", "package-lock.json"))
+        packages = lock["packages"]
+        offered = manifest.get("optionalDependencies", {}).keys() & set(self.harness.natives.values())
+        for native in offered:
+            version = manifest["optionalDependencies"].pop(native)
+            if native == self.harness.natives.get(this_platform()):
+                manifest.setdefault("dependencies", {})[native] = version
+                packages[f"node_modules/{native}"].pop("optional", None)
+            else:
+                del packages[f"node_modules/{native}"]
+        packages[""] = {name: manifest[name] for name in ("dependencies", "optionalDependencies") if name in manifest}
+        return manifest, lock
+
+    def _check(self, place: Path, what: str) -> None:
+        native = self.harness.natives.get(this_platform(), "")
+        for word in self.harness.command:
+            wanted = word.replace("{modules}", str(place / "node_modules")).replace("{native}", native)
+            if wanted != word and not Path(wanted).is_file():
+                raise HarnessNotReady(f"{what} could not be installed: npm left out {Path(wanted).relative_to(place)}.")
+
+    def _programs(self, place: Path) -> list[Path]:
+        """Return the programs themselves, which npm without scripts may leave without the right to run."""
+        return [file for native in self.harness.natives.values() for file in place.glob(f"node_modules/{native}/bin/*")]
+
+    def _read(self, name: str) -> bytes:
+        return self._lock.joinpath(name).read_bytes()
+
+    def _mark(self) -> str:
+        return hashlib.sha256(self._read("package-lock.json")).hexdigest()[:8]
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes below a folder that may be changing."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118 - tens of thousands, each second
+            except FileNotFoundError:
+                continue
+    return total

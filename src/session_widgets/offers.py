@@ -1,0 +1,204 @@
+"""What an agent lets people choose: mode, model and effort, in its own ids. Pure; what it says may be anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from session_widgets.envelopes import as_object, as_objects, as_text, update_of
+from session_widgets.errors import BadValue
+from session_widgets.model import Event, Json
+
+Setting = Literal["mode", "model", "effort"]
+SETTINGS: tuple[Setting, ...] = ("mode", "model", "effort")
+_CATEGORIES = {"mode": "mode", "model": "model", "effort": "thought_level"}
+_LEVELS = frozenset(("off", "none", "minimal", "low", "medium", "high", "xhigh", "max"))
+"""Agents that offer nothing but these as modes mean how hard the model thinks."""
+_ANSWERS = ("session/set_config_option", "session/new", "session/load", "session/resume")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing that an agent offers.
+
+    Attributes:
+        id: what `set_mode`, `set_model` or `set_effort` takes.
+        name: as the agent calls it.
+        description: a sentence about it, or nothing.
+        current: whether it is what the agent uses now.
+    """
+
+    id: str
+    name: str
+    description: str
+    current: bool
+
+
+class Offers:
+    """What one agent offers, kept up to date by what it says.
+
+    Agents say it twice, as `configOptions` and, older, as `modes` and `models`: the newer way wins where it is there.
+
+    Args:
+        config: ACP's `configOptions`.
+        modes: ACP's `modes`.
+        models: the `models` of agents without `configOptions`.
+
+    Attributes:
+        started: whether the session's agent was ever started, so that it could tell.
+    """
+
+    def __init__(self, config: object = (), modes: object = None, models: object = None) -> None:
+        self.config: tuple[Json, ...] = as_objects(config)
+        self.modes: Json = as_object(modes)
+        self.models: Json = as_object(models)
+        self.started = bool(self.config or self.modes or self.models)
+        self._asked: dict[str, tuple[str, Json]] = {}
+
+    def copy(self) -> Offers:
+        """Return the same, to be kept up to date on its own."""
+        return Offers(self.config, self.modes, self.models)
+
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> Offers:
+        """Return what an agent offers according to a session's events."""
+        offers = cls()
+        for event in events:
+            offers.feed(event)
+        return offers
+
+    def feed(self, event: Event) -> bool:
+        """Take an event of the session; False if it tells nothing of this."""
+        said = event.payload
+        if event.direction == "note":
+            starts = event.kind == "agent_started"
+            if starts or (event.kind == "session_changed" and said.get("harness")):
+                self.config, self.modes = as_objects(said.get("config")), as_object(said.get("modes"))
+                self.models = as_object(said.get("models"))
+                self.started = starts
+                return True
+        elif event.direction == "out" and event.method in {"session/set_mode", "session/set_model"}:
+            self._asked[str(said.get("id"))] = (event.method, as_object(said.get("params")))
+        elif event.kind in {"current_mode_update", "config_option_update"}:
+            return self.take_update(update_of(said))
+        elif event.kind == "response" and event.method in _ANSWERS:
+            return self.take(as_object(said.get("result")))
+        elif event.kind == "response" and (asked := self._asked.pop(str(said.get("id")), None)):
+            return self.take_set(*asked)
+        return False
+
+    def take(self, told: Json) -> bool:
+        """Take the answer to a set-up request, or an update with new options."""
+        config, modes, models = (told.get(name) for name in ("configOptions", "modes", "models"))
+        self.config = as_objects(config) or self.config
+        self.modes = as_object(modes) or self.modes
+        self.models = as_object(models) or self.models
+        if config and not modes and (mode := self.current("mode")) is not None and self.modes:
+            self.modes = {**self.modes, "currentModeId": mode}
+        return bool(config or modes or models)
+
+    def take_update(self, update: Json) -> bool:
+        """Take what the agent changed by itself, or says again after it was asked."""
+        if update.get("sessionUpdate") == "current_mode_update":
+            return self.take_set("session/set_mode", {"modeId": update.get("currentModeId")})
+        return update.get("sessionUpdate") == "config_option_update" and self.take(update)
+
+    def take_set(self, method: str, params: Json) -> bool:
+        """Take note of a request of `request` that the agent has agreed to."""
+        if method == "session/set_mode" and (mode := as_text(params.get("modeId"))):
+            self.modes = {**self.modes, "currentModeId": mode}
+            self.config = tuple(
+                {**option, "currentValue": mode} if _is(option, "mode") and mode in _ids(_values(option)) else option
+                for option in self.config
+            )
+            return True
+        if method == "session/set_model" and (model := as_text(params.get("modelId"))):
+            self.models = {**self.models, "currentModelId": model}
+            return True
+        return False
+
+    def current(self, name: Setting) -> str | None:
+        """Return what the agent uses; None where it does not say."""
+        option = self._option(name)
+        if option is not None:
+            return as_text(option.get("currentValue"))
+        kind = self._kind(name)
+        said = {"mode": self.modes, "model": self.models}.get(kind, {})
+        return as_text(said.get(f"current{kind.capitalize()}Id"))
+
+    def choices(self, name: Setting) -> tuple[Choice, ...]:
+        """Return what there is to choose, in the agent's order; nothing where it offers no choice."""
+        current = self.current(name)
+        found: dict[str, Choice] = {}
+        for id_, said in self._offered(name):
+            label, about = as_text(said.get("name")) or id_, as_text(said.get("description")) or ""
+            found.setdefault(id_, Choice(id_, label, about, id_ == current))
+        return tuple(found.values())
+
+    def offers(self, name: Setting, value: str) -> bool:
+        """Whether the agent offers `value`."""
+        return value in _ids(self._offered(name))
+
+    def check(self, name: Setting, value: str) -> None:
+        """Raise `BadValue` unless the agent offers `value`."""
+        known = _ids(self._offered(name))
+        if not known:
+            raise BadValue(f"this agent has no setting for {name}; leave it out. Got {value!r:.80}.")
+        if value not in known:
+            raise BadValue(f"{name} must be one of {', '.join(map(repr, known))} for this agent; got {value!r:.80}.")
+
+    def request(self, name: Setting, value: str) -> tuple[str, dict[str, Any]] | None:
+        """Return method and parameters, without the session's id, that set it; None if it is set already.
+
+        Raises:
+            BadValue: the agent has no such setting, or not this value.
+        """
+        if self.current(name) == value:
+            return None
+        self.check(name, value)
+        option = self._option(name)
+        if option is not None:
+            return "session/set_config_option", {"configId": option.get("id"), "value": value}
+        kind = self._kind(name)
+        return f"session/set_{kind}", {f"{kind}Id": value}
+
+    def _kind(self, name: Setting) -> str:
+        """Return under which name of the older way an agent has a setting; none of that name: it has it not."""
+        levels = _ids(_named(self.modes.get("availableModes"), "id"))
+        if name == "model" or not levels or not _LEVELS.issuperset(levels):
+            return name
+        return "mode" if name == "effort" else ""
+
+    def _option(self, name: Setting) -> Json | None:
+        return next((option for option in self.config if _is(option, name)), None)
+
+    def _offered(self, name: Setting) -> list[tuple[str, Json]]:
+        option = self._option(name)
+        if option is not None:
+            return list(_values(option))
+        kind = self._kind(name)
+        if kind == "mode":
+            return list(_named(self.modes.get("availableModes"), "id"))
+        return list(_named(self.models.get("availableModels"), "modelId")) if kind == "model" else []
+
+
+def _is(option: Json, name: Setting) -> bool:
+    return option.get("category") == _CATEGORIES[name] and isinstance(option.get("options"), list | tuple)
+
+
+def _values(option: Json) -> Iterator[tuple[str, Json]]:
+    """Yield the values of a select option; groups are flattened."""
+    for choice in as_objects(option.get("options")):
+        group = choice.get("options")
+        yield from _named(group if isinstance(group, list) else [choice], "value")
+
+
+def _named(said: object, key: str) -> Iterator[tuple[str, Json]]:
+    for choice in as_objects(said):
+        if id_ := as_text(choice.get(key)):
+            yield id_, choice
+
+
+def _ids(offered: Iterator[tuple[str, Json]] | list[tuple[str, Json]]) -> list[str]:
+    return [id_ for id_, _ in offered]

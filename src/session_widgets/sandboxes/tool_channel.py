@@ -1,0 +1,77 @@
+"""The notebook's end of the tools that it offers to agents, over the runner's HTTP API (docs/architecture.md)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import httpx
+import orjson
+
+from session_widgets.errors import SandboxError, TransportError
+from session_widgets.model import Endpoint, Json
+
+TIMEOUT = httpx.Timeout(30, connect=5)
+SILENCE = httpx.Timeout(30, connect=5, read=40)  # heartbeats come every 15 s
+
+
+class ToolChannel:
+    """Offers the tools of one session, hears of calls, and answers them."""
+
+    def __init__(self, endpoint: Endpoint, session_id: str) -> None:
+        self._path = f"/v1/tools/{session_id}"
+        self._http = httpx.AsyncClient(
+            base_url=endpoint.url, headers=dict(endpoint.headers), timeout=TIMEOUT, trust_env=False
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def offer(self, tools: Sequence[Json]) -> tuple[str, str]:
+        """Replace the tools; returns where an agent's tool server finds them, and the token that lets it in.
+
+        Raises:
+            TransportError: the runner does not answer.
+            SandboxError: it refuses.
+        """
+        answer = await self._send("PUT", self._path, {"tools": list(tools)})
+        body = orjson.loads(answer.content)
+        return body["url"], body["token"]
+
+    async def calls(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Yield `("call", {call, name, arguments})`, and `("over", {over})` once nobody waits for that one any more.
+
+        The first is `("ready", {})`. Ends with the stream; `TransportError` if it broke.
+        """
+        kind = ""
+        try:
+            async with self._http.stream("GET", f"{self._path}/calls", timeout=SILENCE) as answer:
+                if answer.is_error:
+                    raise SandboxError(f"the runner answered {answer.status_code} to the request for calls of tools")
+                async for line in answer.aiter_lines():
+                    name, _, value = line.partition(": ")
+                    if name == "event":
+                        kind = value
+                    elif name == "data":
+                        yield kind, orjson.loads(value)
+        except httpx.HTTPError as error:
+            raise _broken(error) from error
+
+    async def answer(self, call: str, result: Json) -> None:
+        """Send the result of a call; one that nobody waits for any more is dropped."""
+        await self._send("POST", f"{self._path}/calls/{call}/result", result, allow=409)
+
+    async def _send(self, method: str, path: str, body: Json, allow: int = 0) -> httpx.Response:
+        headers = {"content-type": "application/json"}
+        try:
+            answer = await self._http.request(method, path, content=orjson.dumps(body), headers=headers)
+        except httpx.HTTPError as error:
+            raise _broken(error) from error
+        if answer.is_error and answer.status_code != allow:
+            raise SandboxError(f"the runner answered {answer.status_code} to {method} {path}: {answer.text:.200}")
+        return answer
+
+
+def _broken(error: httpx.HTTPError) -> TransportError:
+    return TransportError(f"the connection to the sandbox's runner broke: {type(error).__name__} {error}".rstrip(" :"))

@@ -1,0 +1,155 @@
+"""The harnesses as users meet them: what there is, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from session_widgets.errors import BadValue
+from session_widgets.harnesses import catalog
+from session_widgets.harnesses.harness import Harness
+from session_widgets.text import html_table, one_line, text_table
+
+if TYPE_CHECKING:
+    from session_widgets.harnesses.installing import Installation
+
+_COLUMNS = ("harness", "title", "version", "installed", "key", "Node.js", "memory comes back by", "what is missing")
+_YES = {True: "yes", False: "no"}
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessInfo:
+    """One harness, and what this machine has of what it needs.
+
+    Attributes:
+        id: its name in `open_session`.
+        title: the name shown to people.
+        description: one sentence.
+        version: the one that is pinned.
+        installed: whether it is installed here.
+        install: how to get it.
+        keys: variables that may hold its key, and whether each is set. Empty: it needs none.
+        node: oldest Node.js that it runs on, 0 if it needs none.
+        has_node: whether there is one here.
+        resumes: how a new process of it gets its memory back: "resume", "load", or "" if nobody knows.
+    """
+
+    id: str
+    title: str
+    description: str
+    version: str
+    installed: bool
+    install: str
+    keys: Mapping[str, bool]
+    node: int
+    has_node: bool
+    resumes: str
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What to do before it can be started, in words; empty if nothing."""
+        todo = [] if self.installed else [self.install]
+        if not self.has_node:
+            todo.append("pip install 'session-widgets[node]'")
+        if self.keys and not any(self.keys.values()):
+            todo.append(f"set {' or '.join(self.keys)}")
+        return tuple(todo)
+
+
+class HarnessList(list[HarnessInfo]):
+    """Harnesses; a notebook draws them as a table."""
+
+    def __repr__(self) -> str:
+        return text_table(_COLUMNS, [_cells(info) for info in self])
+
+    def _repr_html_(self) -> str:
+        return html_table(_COLUMNS, [_cells(info) for info in self])
+
+
+def harnesses() -> HarnessList:
+    """Return the harnesses that `open_session` knows by name, with what this machine lacks for each.
+
+    Models, modes and efforts are each program's own: a session tells them once its agent has started.
+
+    Example:
+        >>> [harness.id for harness in harnesses() if not harness.missing]  # doctest: +SKIP
+        ['demo', 'claude']
+    """
+    return HarnessList(_look(catalog.get(name)) for name in catalog.names())
+
+
+def install_harness(*names: str) -> HarnessList:
+    """Install harnesses for this user; those that are installed stay as they are.
+
+    npm fetches the exact packages that this release was tried with, checks them against the checksums that come with
+    it, and runs nothing of them. Nothing is installed globally, and no rights are needed. In a notebook one line says
+    how far it is.
+
+    Args:
+        names: "claude", "codex", "opencode", "pi", or others of `harnesses()`.
+
+    Returns:
+        Them, with what they still lack.
+
+    Raises:
+        BadValue: there is none of that name, or it is not installed by session-widgets.
+        MissingDependency: there is no Node.js 20 or newer to do it: pip install 'session-widgets[node]'.
+        HarnessNotReady: it could not be installed; the message says why, and nothing of it is left.
+    """
+    from session_widgets.sessions.cell import Ticker
+
+    if not names:
+        raise BadValue("name the harnesses to install: install_harness('claude').")
+    ticker = Ticker()
+    try:
+        for installation in installations(names):
+            installation.install(ticker.show)
+    finally:
+        ticker.show(None)
+    return HarnessList(_look(catalog.get(name)) for name in names)
+
+
+def installations(names: Iterable[str]) -> list[Installation]:
+    """Return the places of harnesses that session-widgets installs; `BadValue` for any other."""
+    from session_widgets.harnesses.installing import Installation
+    from session_widgets.store.location import data_directory
+
+    chosen = [catalog.get(name) for name in names]
+    for harness in chosen:
+        if not harness.installs:
+            raise BadValue(f"session-widgets does not install {harness.id!r}: {harness.install or 'it is yours'}.")
+    return [Installation(harness, data_directory()) for harness in chosen]
+
+
+def _look(harness: Harness) -> HarnessInfo:
+    from session_widgets.harnesses.installing import Installation
+    from session_widgets.harnesses.node import find_node
+    from session_widgets.store.location import data_directory
+
+    return HarnessInfo(
+        harness.id,
+        harness.title,
+        harness.description,
+        harness.version,
+        not harness.installs or Installation(harness, data_directory()).modules is not None,
+        harness.install,
+        {key: bool(os.environ.get(key)) for key in harness.keys},
+        harness.node,
+        not harness.node or find_node(harness.node) is not None,
+        harness.resumes,
+    )
+
+
+def _cells(info: HarnessInfo) -> tuple[str, ...]:
+    keys = ", ".join(key for key, is_set in info.keys.items() if is_set)
+    node = f"{info.node}: {_YES[info.has_node]}" if info.node else "not needed"
+    facts = (
+        info.id,
+        info.title,
+        info.version,
+        _YES[info.installed],
+        keys or ("none set" if info.keys else "not needed"),
+    )
+    return tuple(one_line(fact, 120) for fact in (*facts, node, info.resumes, "; ".join(info.missing)))

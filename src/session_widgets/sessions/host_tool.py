@@ -1,0 +1,193 @@
+"""A Python function of the notebook as a tool that agents can call: its description, and one call of it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import re
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any
+
+from session_widgets.errors import BadValue, MissingDependency
+from session_widgets.model import Json
+
+SECONDS = 60
+MAX_RUNNING = 32
+"""Functions at work at once, in this process; one that never ends counts for ever."""
+RESULT_CHARACTERS = 100_000
+ERROR_CHARACTERS = 2_000
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FIXED = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+
+
+class HostTool:
+    """A function, described from its signature and its docstring.
+
+    Args:
+        function: plain or `async`; each call has a thread of its own.
+        name: by default the function's.
+        timeout: seconds that a call may take.
+
+    Raises:
+        BadValue: it cannot be a tool.
+        MissingDependency: the package `mcp` is not installed.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None, timeout: float = SECONDS) -> None:
+        self.name = _checked_name(function, name)
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+            raise BadValue(f"timeout must be a number of seconds above 0; got {timeout!r:.80}.")
+        self.timeout = timeout
+        self._function = function
+        self._metadata, self._schema = _described(function, self.name)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The tool as MCP and the runner want to hear of it."""
+        about = inspect.getdoc(self._function) or f"The function {self.name} of the notebook."
+        return {"name": self.name, "description": about, "inputSchema": self._schema, "timeoutSeconds": self.timeout}
+
+    async def call(self, arguments: Json) -> dict[str, Any]:
+        """Return MCP's result. Cancelling the call stops the waiting, and an async function itself.
+
+        Raises:
+            TimeoutError: it took too long; a plain function goes on in its thread, unheard.
+            Exception: what the function raised, or what is wrong with the arguments.
+        """
+        if len(_running) >= MAX_RUNNING:
+            raise RuntimeError(f"{MAX_RUNNING} calls are under way in the notebook; wait for one to end")
+        running = Run(self._function, self._arguments, arguments, self._result)
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await asyncio.wrap_future(running.outcome)
+        except TimeoutError:
+            if running.outcome.cancelled():
+                raise TimeoutError(f"{self.name} took longer than {self.timeout:g} s") from None
+            raise  # the function's own
+        finally:
+            running.cancel()
+
+    def _arguments(self, given: Json) -> dict[str, Any]:
+        if unknown := sorted(set(given) - set(self._schema.get("properties") or {})):
+            raise BadValue(f"{self.name} takes no argument {unknown[0]!r:.80}.")
+        try:
+            values: dict[str, Any] = self._metadata.validate_arguments(dict(given))
+        except ValueError as error:
+            raise BadValue(f"{self.name} was given wrong arguments: {_wrong(error)}") from None
+        return values
+
+    def _result(self, value: Any) -> dict[str, Any]:
+        return capped(self._metadata.convert_result(value).model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+class Run:
+    """A function at work in a thread of its own, with what goes in and comes out: it may block, or never end."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        enter: Callable[[Json], dict[str, Any]],
+        arguments: Json,
+        leave: Callable[[Any], dict[str, Any]],
+    ) -> None:
+        self.outcome: Future[dict[str, Any]] = Future()
+        self._function = function
+        self._enter = enter
+        self._arguments = arguments
+        self._leave = leave
+        self._task: tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]] | None = None
+        _running.add(self)
+        threading.Thread(target=self._run, name="session-widgets tool", daemon=True).start()
+
+    def cancel(self) -> None:
+        """Wait no more; an async function is cancelled, a plain one cannot be."""
+        self.outcome.cancel()
+        if self._task is not None:
+            loop, task = self._task
+            with suppress(RuntimeError):  # its loop is closed: it has ended
+                loop.call_soon_threadsafe(task.cancel)
+
+    def _run(self) -> None:
+        with suppress(InvalidStateError):  # nobody waits any more
+            try:
+                result = self._function(**self._enter(self._arguments))
+                if inspect.isawaitable(result):
+                    result = asyncio.run(self._await(result))
+                self.outcome.set_result(self._leave(result))
+            except InvalidStateError:
+                raise
+            except BaseException as error:  # whatever it is, it must end neither this thread's loop nor another
+                tellable = isinstance(error, Exception) and not isinstance(error, StopIteration)
+                self.outcome.set_exception(error if tellable else RuntimeError(f"{type(error).__name__}: {error}"))
+            finally:
+                _running.discard(self)
+
+    async def _await(self, result: Any) -> Any:
+        task = asyncio.ensure_future(result)
+        self._task = (asyncio.get_running_loop(), task)
+        if self.outcome.cancelled():
+            task.cancel()
+        return await task
+
+
+_running: set[Run] = set()
+
+
+def capped(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result that is not too much for an agent, and says so where it was cut."""
+    room, content = RESULT_CHARACTERS, []
+    for block in result.get("content") or ():
+        size = len(block["text"] if block.get("type") == "text" else block.get("data") or "")
+        if size <= room:
+            content.append(block)
+        elif block.get("type") == "text":
+            content.append({**block, "text": f"{block['text'][:room]}\n[cut: {size - room} more characters]"})
+        else:
+            content.append({"type": "text", "text": f"[left out: {block.get('type')} of {size} characters]"})
+            size = 0
+        room -= min(size, room)
+    content = content or [{"type": "text", "text": "(nothing was returned)"}]
+    return {"content": content, "isError": bool(result.get("isError"))}
+
+
+def check_tools(value: object) -> tuple[HostTool, ...]:
+    """Return functions as tools; raise `BadValue` for what is none."""
+    if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
+        raise BadValue(f"tools must be a list of functions; got {value!r:.80}.")
+    return tuple(HostTool(function) for function in value)
+
+
+def _wrong(error: ValueError) -> str:
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+
+
+def _checked_name(function: Callable[..., Any], name: str | None) -> str:
+    if not callable(function) or isinstance(function, type):
+        raise BadValue(f"a tool must be a function; got {function!r:.80}.")
+    name = name if name is not None else getattr(function, "__name__", "")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise BadValue(f"a tool needs a name of A-Z, a-z, 0-9, '_' and '-', at most 64; got {name!r:.80}. Pass name=.")
+    return name
+
+
+def _described(function: Callable[..., Any], name: str) -> tuple[Any, dict[str, Any]]:
+    try:
+        from mcp.server.mcpserver.tools import Tool
+    except ImportError as error:
+        raise MissingDependency("tools need the package 'mcp': pip install 'session-widgets[tools]'") from error
+    try:
+        fixed = [one.name for one in inspect.signature(function).parameters.values() if one.kind in _FIXED]
+        if fixed:
+            raise ValueError(f"agents pass arguments by name, and {fixed[0]!r} cannot be passed so")
+        tool = Tool.from_function(function, name=name, structured_output=False)
+    except Exception as error:  # the library raises what its parts raise
+        raise BadValue(f"{name} cannot be a tool: {error}") from error
+    return tool.fn_metadata, tool.parameters

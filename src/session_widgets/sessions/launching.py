@@ -1,0 +1,96 @@
+"""How a session's harness is started in its sandbox: what it needs is there, or the error says what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from session_widgets.errors import HarnessNotReady
+from session_widgets.harnesses.harness import Harness, Place
+from session_widgets.harnesses.installing import Installation, this_platform
+from session_widgets.harnesses.node import need_node
+from session_widgets.model import Capability
+from session_widgets.sandboxes import SandboxProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A harness's entry in the runner's configuration, and the directories of this host that it needs."""
+
+    entry: Mapping[str, Any]
+    mounts: Mapping[str, str]
+
+    @property
+    def mark(self) -> str:
+        """What changes with the entry, such as when another key is set: a running sandbox keeps what it was given."""
+        return hashlib.sha256(orjson.dumps(self.entry, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What keeps a harness from starting: it is not installed, or one of these keys has to be set."""
+
+    install: bool = False
+    keys: tuple[str, ...] = ()
+
+
+def lack(harness: Harness, provider: SandboxProvider, home: Path) -> Lack:
+    """Return what a harness lacks, by a look that costs next to nothing."""
+    if Capability.FOREIGN in provider.capabilities:
+        return Lack()
+    install = harness.installs and Installation(harness, home).modules is None
+    return Lack(install, () if any(os.environ.get(key) for key in harness.keys) else tuple(harness.keys))
+
+
+def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) -> Launch:
+    """Return how to start a harness.
+
+    Args:
+        harness: which.
+        provider: makes the sandbox.
+        home: the data directory, which installed harnesses are in.
+        root: the workspace inside the sandbox.
+
+    Raises:
+        HarnessNotReady: it is not installed, was installed for another platform, or none of its keys is set.
+        MissingDependency: it needs Node.js, and this machine has none that is new enough.
+    """
+    if Capability.FOREIGN in provider.capabilities:
+        return Launch({}, {})
+    if lack(harness, provider, home).keys:
+        raise HarnessNotReady(
+            f"{harness.title} needs a key: set os.environ[{harness.keys[0]!r}]"
+            + (f" (or {', '.join(harness.keys[1:])})" if harness.keys[1:] else "")
+            + " and send again. It is handed to the sandbox, and stored nowhere else."
+        )
+    modules, mounts = _modules(harness, provider, home)
+    node = provider.node or (need_node(harness.node, harness.title) if harness.node else None)
+    path = provider.path or os.environ.get("PATH", os.defpath)
+    if node is not None and provider.path is None and node != shutil.which("node"):
+        path = f"{Path(node).parent}{os.pathsep}{path}"  # scripts of the harness look for `node` there
+    place = Place(provider.python, node, modules, path, this_platform())
+    return Launch(harness.entry(root, place, os.environ), mounts)
+
+
+def _modules(harness: Harness, provider: SandboxProvider, home: Path) -> tuple[str | None, Mapping[str, str]]:
+    if not harness.installs:
+        return None, {}
+    installation = Installation(harness, home)
+    if installation.modules is None:
+        raise HarnessNotReady(
+            f"{harness.title} {harness.version} is not installed. Install it: "
+            f"session_widgets.install_harness({harness.id!r}), or session-widgets harness install {harness.id}"
+        )
+    if provider.harnesses is None:
+        return str(installation.modules), {}
+    if not this_platform().startswith("linux-"):
+        raise HarnessNotReady(f"{harness.title} is installed for {this_platform()}, and containers run Linux.")
+    inside = f"{provider.harnesses}/{harness.id}"
+    return f"{inside}/node_modules", {str(installation.path): inside}

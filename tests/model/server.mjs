@@ -1,0 +1,79 @@
+// A model that does what the prompt says: SCRIPT<<[step, ...]>>END in the user's words, one step after each tool result.
+// Speaks Anthropic Messages, OpenAI Responses and Chat Completions by aimock. Arguments: port, journal, addresses.
+import fs from "node:fs";
+import { LLMock } from "@copilotkit/aimock";
+
+const [port, journal, ...hosts] = process.argv.slice(2);
+
+const textOf = (content) =>
+  typeof content === "string" ? content : (content ?? []).map((part) => part.text ?? "").join("");
+
+const say = (name, args) => ({ name, arguments: JSON.stringify(args) });
+
+function write(tools, path, text) {
+  if (tools.includes("Write")) return say("Write", { file_path: path, content: text });
+  if (tools.includes("todowrite")) return say("write", { filePath: path, content: text }); // OpenCode
+  if (tools.includes("write")) return say("write", { path, content: text });
+  return run(tools, `printf '%s' '${text}' > '${path}'`);
+}
+
+function run(tools, command) {
+  if (tools.includes("exec_command")) return say("exec_command", { cmd: command });
+  if (tools.includes("shell_command")) return say("shell_command", { command });
+  if (tools.includes("Bash")) return say("Bash", { command, description: "as the script says" });
+  return say("bash", { command, description: "as the script says" });
+}
+
+function scriptOf(messages) {
+  for (let at = messages.length - 1; at >= 0; at--) {
+    if (messages[at].role !== "user") continue;
+    for (const [, found] of [...textOf(messages[at].content).matchAll(/SCRIPT<<(.*?)>>END/gs)].reverse()) {
+      try {
+        return [at, JSON.parse(found)];
+      } catch {
+        // quoted in what is told of earlier turns
+      }
+    }
+  }
+  return [-1, []];
+}
+
+function known(messages) {
+  const words = messages.filter((message) => message.role !== "system").map((message) => textOf(message.content));
+  return [...new Set([...words.join("\n").matchAll(/TOKEN-[a-z0-9]+/g)].map(([token]) => token))].join(" ") || "nothing";
+}
+
+async function answer(request) {
+  const tools = (request.tools ?? []).map((tool) => tool.function?.name ?? tool.name);
+  const messages = request.messages ?? [];
+  const told = messages.map((message) => [message.role, textOf(message.content)]);
+  fs.appendFileSync(journal, JSON.stringify({ model: request.model, tools, messages: told }) + "\n");
+  if (!tools.length) return { content: "A title" };
+  const [at, script] = scriptOf(messages);
+  if (at < 0) return { content: "no script" };
+  const step = script[Math.min(messages.slice(at + 1).filter(({ role }) => role === "tool").length, script.length - 1)];
+  if (step.sleep) await new Promise((wake) => setTimeout(wake, step.sleep));
+  if (step.error) return { error: { message: step.error, type: step.type ?? "api_error", code: step.code }, status: step.status };
+  const reply = { content: step.recall ? `I know ${known(messages)}` : (step.text ?? "") };
+  if (step.finish) reply.finishReason = step.finish;
+  if (step.write) reply.toolCalls = [write(tools, ...step.write)];
+  if (step.run) reply.toolCalls = [run(tools, step.run)];
+  if (step.call) reply.toolCalls = [say(...step.call)];
+  if (!reply.toolCalls && !reply.content) reply.content = "done";
+  return reply;
+}
+
+const models = [];
+let chosen = Number(port);
+for (const host of hosts) {
+  const model = new LLMock({ port: chosen, host, logLevel: "silent", chunkSize: 12 });
+  model.addFixture({ match: { predicate: (request) => Array.isArray(request.messages) }, response: answer });
+  await model.start();
+  chosen = Number(new URL(model.url).port);
+  models.push(model);
+}
+console.log(chosen);
+process.on("SIGTERM", async () => {
+  for (const model of models) await model.stop();
+  process.exit(0);
+});

@@ -1,0 +1,127 @@
+"""A scripted model on this machine, for real harnesses: what it is to do stands in the prompt."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import needs
+from session_widgets.sandboxes.docker_engine import engine
+
+HERE = Path(__file__).parent
+KEYS = {"ANTHROPIC_API_KEY": "sk-ant-dummy", "OPENAI_API_KEY": "sk-dummy"}
+"""No model of any vendor takes these."""
+
+
+def script(*steps: dict[str, Any], note: str = "") -> str:
+    """A prompt which tells the model what to answer: one step at once, and one after each tool result.
+
+    Args:
+        steps: each with `text`, `write` (path and content), `run` (a command), `call` (name and arguments of a tool),
+            `recall` (name the tokens it was told of), `sleep` (milliseconds), `finish` (a reason), or `error` and
+            `status`.
+        note: words before it, such as "TOKEN-1".
+    """
+    return f"{note} SCRIPT<<{json.dumps(steps)}>>END".strip()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A running one: `received` is what harnesses asked it, oldest first."""
+
+    url: str
+    journal: Path
+
+    @property
+    def received(self) -> list[dict[str, Any]]:
+        """Requests of conversations: not the side requests, which offer no tools."""
+        text = self.journal.read_text() if self.journal.exists() else ""
+        asked = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [request for request in asked if request["tools"]]
+
+    @property
+    def heard(self) -> str:
+        """What the latest request told it: roles and words."""
+        return "\n".join(f"{role}: {words}" for role, words in self.received[-1]["messages"] if role != "system")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a notebook has to set so that harnesses ask this model."""
+        return {"ANTHROPIC_BASE_URL": self.url, "OPENAI_BASE_URL": f"{self.url}/v1", **KEYS}
+
+
+@contextmanager
+def serving(folder: Path, host: str | None = None) -> Iterator[Model]:
+    """Serve until the block ends, on loopback and, if it is given, on the address `host` with the same port."""
+    journal = folder / "model.ndjson"
+    hosts = ["127.0.0.1", *([host] if host else [])]
+    process = subprocess.Popen(
+        ["node", HERE / "server.mjs", "0", journal, *hosts],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        assert port, f"the model ended with code {process.wait()}"
+        yield Model(f"http://{hosts[-1]}:{port}", journal)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def bridge_address() -> str:
+    """Where containers reach this host."""
+    with engine() as client:
+        options = client.networks.get("bridge").attrs["Options"]
+    addresses = psutil.net_if_addrs()[options["com.docker.network.bridge.name"]]
+    return next(address.address for address in addresses if address.family == socket.AF_INET)
+
+
+def _use(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
+    for name, value in model.environment.items():
+        monkeypatch.setenv(name, value)
+    return model
+
+
+@pytest.fixture(scope="module")
+def _model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    if why := needs.missing("model"):
+        pytest.skip(why)
+    with serving(tmp_path_factory.mktemp("model")) as model:
+        yield model
+
+
+@pytest.fixture
+def model(_model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """The model, with the settings and dummy keys that lead to it."""
+    return _use(_model, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def _bridged_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    if why := needs.missing("model") or needs.missing("docker"):
+        pytest.skip(why)
+    with serving(tmp_path_factory.mktemp("model"), bridge_address()) as model:
+        yield model
+
+
+@pytest.fixture
+def bridged_model(_bridged_model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """The model at an address that containers of this host reach."""
+    return _use(_bridged_model, monkeypatch)

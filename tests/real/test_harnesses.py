@@ -1,0 +1,148 @@
+"""The real Claude Code, Codex, OpenCode and Pi in sessions on this machine; the model alone is scripted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import psutil
+import pytest
+
+from kernels import runner_pid
+from model.serving import script
+from support import until
+
+NAMES = ("claude", "codex", "opencode", "pi")
+ASKING = ("claude", "codex", "opencode")
+TIERS = {"claude": "resume", "codex": "resume", "opencode": "resume", "pi": "load"}
+
+pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
+
+each = pytest.mark.parametrize("name", NAMES)
+
+
+def below(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def begin_command(session, command="touch begun; sleep 60", **options):
+    """Start a turn that hangs in a shell command, and return once that runs."""
+    turn = session.start(script({"text": "going", "run": command}, {"text": "it ran"}, **options))
+    until(lambda: (session.workspace / "begun").exists() or turn.ended, seconds=30, what="the command")
+    assert not turn.ended, turn
+    return turn
+
+
+@each
+def test_a_session_lives_through_park_and_a_killed_runner(name, start, model, home):
+    session = start(name)
+    turn = session.send(
+        script({"text": "I write", "write": ["a.txt", "hello"]}, {"text": "written"}, note="TOKEN-first")
+    )
+    assert (turn.status, turn.stop_reason, turn.error) == ("completed", "end_turn", None)
+    assert (turn.tier, turn.text) == ("fresh", "I write\n\nwritten")
+    assert (session.workspace / "a.txt").read_text() == "hello"
+    assert [(file.path, file.change) for file in turn.files] == [("a.txt", "created")]
+    (tool,) = [step for step in turn.steps if step.kind == "tool_call"]
+    assert tool.status == "completed"
+    asked = tool.permission and (tool.permission.outcome, tool.permission.decided_by)
+    assert asked == (("selected", "function:allow_once") if name in ASKING else None)
+    usage = turn.usage
+    assert all(
+        count is None or count >= 0
+        for count in (usage.input_tokens, usage.output_tokens, usage.context_used, usage.cost)
+    )
+
+    turn = session.send(script({"recall": True}))
+    assert (turn.tier, turn.text) == ("warm", "I know TOKEN-first")
+
+    processes = below(runner_pid(session))
+    assert processes
+    session.park()
+    assert alive(processes) == []
+    turn = session.send(script({"recall": True}))
+    assert (turn.tier, turn.text) == (TIERS[name], "I know TOKEN-first")
+    assert model.heard.count("TOKEN-first") == 2, "once in the prompt, once in the first answer of the script"
+
+    runner, processes = runner_pid(session), below(runner_pid(session))
+    cut = begin_command(session, note="TOKEN-second")
+    processes += below(runner)
+    os.kill(runner, signal.SIGKILL)
+    assert cut.wait(30).status == "failed"
+    assert cut.error
+    until(lambda: not alive(processes), what="the end of what the runner started")
+    turn = session.send(script({"recall": True}))
+    assert (turn.tier, turn.text) == (TIERS[name], "I know TOKEN-first TOKEN-second")
+    seqs = [event.seq for event in session.events()]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+    processes = below(runner_pid(session))
+    session.delete()
+    assert alive(processes) == []
+
+
+@each
+def test_cancelling_closes_what_was_open_and_the_next_prompt_gets_its_own_answer(name, start, home):
+    session = start(name)
+    turn = begin_command(session)
+    running = until(lambda: [p for p in below(runner_pid(session)) if p.name() == "sleep"], what="the command")
+    assert session.cancel()
+    assert (turn.status, turn.stop_reason) == ("cancelled", "cancelled")
+    (tool,) = [step for step in turn.steps if step.kind == "tool_call"]
+    assert tool.status in ({"completed"} if name == "opencode" else {"cancelled", "failed"}), "OpenCode's own word"
+    until(lambda: not alive(running), what="the end of the command")
+    for words in ("the next", "the one after"):
+        turn = session.send(script({"text": words}))
+        assert (turn.status, turn.text) == ("completed", words)
+        assert not [step for step in turn.steps if step.kind == "error"]
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_what_is_rejected_does_not_happen(name, start):
+    """Claude goes on with the model, OpenCode ends the turn, Codex cancels it: all of that is told."""
+    session = start(name, permissions="deny")
+    turn = session.send(script({"text": "I try", "run": "touch denied"}, {"text": "so be it"}))
+    assert not (session.workspace / "denied").exists()
+    assert turn.status == ("cancelled" if name == "codex" else "completed")
+    (tool,) = [step for step in turn.steps if step.kind == "tool_call"]
+    assert tool.status in {"failed", "cancelled"}
+    assert tool.permission.decided_by == "policy:deny"
+    turn = session.send(script({"text": "and on"}))
+    assert (turn.status, turn.text) == ("completed", "and on")
+
+
+def test_two_sessions_of_one_harness_do_not_mix(start):
+    first, second = start("codex", "first"), start("codex", "second")
+    turns = [
+        session.start(script({"text": f"{session.id} writes", "write": ["mine.txt", session.id]}, {"recall": True},
+                             note=f"TOKEN-{session.id}"))
+        for session in (first, second)
+    ]  # fmt: skip
+    for session, turn in zip((first, second), turns, strict=True):
+        turn.wait(30)
+        assert turn.text == f"{session.id} writes\n\nI know TOKEN-{session.id}"
+        assert (session.workspace / "mine.txt").read_text() == session.id
+
+
+@each
+def test_no_secret_of_the_notebook_gets_where_it_does_not_belong(name, start, monkeypatch):
+    """Not into a harness that does not need it; and its key not into the workspace, which may be in a bucket."""
+    monkeypatch.setenv("SOME_SECRET", "do-not-leak")
+    for key in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(key, "sk-this-is-a-secret-key-of-a-user-000000")
+    session = start(name)
+    turn = session.send(script({"text": "looking", "run": "env | grep -v KEY > seen.txt"}, {"text": "seen"}))
+    assert (turn.status, turn.text) == ("completed", "looking\n\nseen")
+    assert "PATH=" in (session.workspace / "seen.txt").read_text()
+    for process in below(runner_pid(session)):
+        assert "do-not-leak" not in process.environ().values()
+        assert "secret-key" not in " ".join(process.cmdline())
+    assert not any("secret-key" in json.dumps(event.payload) for event in session.events())
+    files = [path for path in session.workspace.rglob("*") if path.is_file()]
+    assert files
+    assert [path for path in files if b"secret-key" in path.read_bytes() or b"do-not-leak" in path.read_bytes()] == []

@@ -1,0 +1,85 @@
+"""What an agent is told of turns that it does not remember: bounded, structured, and marked."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from session_widgets.model import FileChange, Step, TurnRecord
+from session_widgets.sessions.handover import HISTORY_CHARACTERS, history_block
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def turn(index: int, prompt: str, answer: str = "", **fields: object) -> TurnRecord:
+    return TurnRecord(
+        "s", index, fields.pop("status", "completed"), ({"type": "text", "text": prompt},), NOW, text=answer, **fields
+    )
+
+
+def tool(index: int, title: str | None, status: str = "completed", **fields: object) -> Step:
+    return Step("s", 1, index, "tool_call", 1, 1, NOW, NOW, status, title=title, **fields)
+
+
+def told(turns: list[TurnRecord], steps: tuple[Step, ...] = ()) -> dict:
+    block = history_block(turns, lambda turn: steps if turn.index == 1 else (), embedded=True)
+    assert block["resource"]["uri"] == "session-widgets:history"
+    return json.loads(block["resource"]["text"])
+
+
+def test_the_newest_whole_turns_are_kept_and_the_rest_is_counted():
+    turns = [turn(number, f"prompt {number} " + "x" * 15_000, f"answer {number}") for number in range(1, 11)]
+    history = told(turns)
+    assert [entry["answer"] for entry in history["turns"]] == [f"answer {number}" for number in range(5, 11)]
+    assert history["earlier turns left out"] == 4
+    assert len(json.dumps(history)) < HISTORY_CHARACTERS * 1.1
+
+
+def test_one_turn_alone_is_bounded():
+    steps = tuple(tool(number, "t" * 5_000, raw_output="o" * 5_000) for number in range(500))
+    files = tuple(FileChange(f"{number}/" + "f" * 5_000, "created", 1) for number in range(500))
+    history = told([turn(1, "p" * 500_000, "a" * 500_000, files=files)], steps)
+    (entry,) = history["turns"]
+    assert len(json.dumps(history)) < HISTORY_CHARACTERS
+    assert "characters left out" in entry["prompt"]
+    assert len(entry["tools"]) == 40
+    assert entry["earlier tools left out"] == 460
+
+
+def test_tool_calls_are_named_with_capped_results():
+    shown = {"type": "content", "content": {"type": "text", "text": "r" * 1_000}}
+    diff = {"type": "diff", "path": "/w/a.txt", "oldText": "secret", "newText": "secret too"}
+    steps = (
+        tool(1, "Run tests", "failed", content=[shown]),
+        tool(2, "Edit a.txt", content=[diff]),
+        tool(3, None, tool_kind="execute", raw_output={"exit": 0}),
+    )
+    (entry,) = told([turn(1, "go", "done", files=(FileChange("a.txt", "modified", 3),))], steps)["turns"]
+    assert entry["tools"] == [
+        {"title": "Run tests", "status": "failed", "result": "r" * 399 + "…"},
+        {"title": "Edit a.txt", "status": "completed", "result": "changed /w/a.txt"},
+        {"title": "execute", "status": "completed", "result": '{"exit":0}'},
+    ]
+    assert entry["files"] == ["modified a.txt"]
+
+
+def test_how_a_turn_ended_is_told_unless_it_ended_well():
+    first, second = told([turn(1, "a", "b"), turn(2, "c", "d", status="cancelled")])["turns"]
+    assert "ended" not in first
+    assert second["ended"] == "cancelled"
+
+
+def test_what_is_no_text_stands_by_its_name():
+    image = TurnRecord("s", 1, "completed", ({"type": "image", "mimeType": "image/png", "data": "A" * 4_000},), NOW)
+    assert told([image])["turns"][0]["prompt"] == "[image/png, 3 kB]"
+
+
+def test_an_agent_without_embedded_resources_gets_marked_text():
+    text = history_block([turn(1, "hello", "hi")], lambda turn: (), embedded=False)["text"]
+    first, *rest, last = text.splitlines()
+    assert (first, last) == ("<session-widgets:history>", "</session-widgets:history>")
+    assert json.loads("\n".join(rest))["turns"] == [{"prompt": "hello", "answer": "hi"}]
+
+
+def test_nothing_is_told_of_no_turns():
+    assert history_block([], lambda turn: (), embedded=True) is None
