@@ -40,3 +40,17 @@ def contents(space: Workspace) -> dict[str, bytes]:
             body = client.get_object(Bucket=bucket, Key=row["Key"])["Body"].read()
             found[row["Key"][len(start) :]] = body
     return found
+
+
+def write(space: Workspace, path: str, text: str = "x") -> Path:
+    """Write a file of the directory."""
+    file = space.path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def move(space: Workspace, other: Workspace) -> None:
+    """Give the session from one machine to another."""
+    space.detach()
+    attach(other)

@@ -14,13 +14,6 @@ from workspaces.making import attach, contents, persist, workspace
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(400)]
 
 
-@pytest.fixture
-def here(tmp_path, lab):
-    space = workspace(tmp_path / "here", lab)
-    attach(space)
-    return space
-
-
 async def test_2500_keys_are_listed_paged_and_wiped(here):
     prefix = here.objects.prefix
     with ThreadPoolExecutor(16) as pool:

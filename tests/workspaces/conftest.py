@@ -1,0 +1,20 @@
+"""One session, on two machines."""
+
+from __future__ import annotations
+
+import pytest
+
+from workspaces.making import attach, workspace
+
+
+@pytest.fixture
+def here(tmp_path, lab):
+    space = workspace(tmp_path / "here", lab)
+    attach(space)
+    return space
+
+
+@pytest.fixture
+def there(tmp_path, lab):
+    """The same session on another machine."""
+    return workspace(tmp_path / "there", lab)

@@ -1,0 +1,360 @@
+"""A directory and a bucket when things go wrong: what is unsure is never taken for deleted, and is named."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from flaky_s3 import Fault, flaky, once
+from session_widgets.daemon import locked
+from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError, WorkspaceTaken
+from session_widgets.manifest import scan
+from session_widgets.workspaces import bucket as bucket_module
+from workspaces.making import attach, contents, move, persist, workspace, write
+
+pytestmark = pytest.mark.needs("seaweedfs")
+
+
+@pytest.fixture
+def faulty(here, lab, monkeypatch, seaweed):
+    """The session of `here` by another kernel, whose way to the store can be made to go wrong."""
+    with flaky(seaweed.endpoint) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
+        space = workspace(here.objects.home, lab)
+        attach(space)
+        yield space, way
+
+
+def test_a_passing_503_is_borne(faulty, here):
+    space, way = faulty
+    write(space, "a", "kept")
+    way.rule = once(Fault(status=503, code="SlowDown"), lambda m, _: m == "PUT")
+    persist(space)
+    assert contents(here) == {"a": b"kept"}
+
+
+def test_a_store_that_is_down_is_named_and_the_next_try_saves(faulty, here):
+    space, way = faulty
+    write(space, "a", "kept")
+    way.rule = lambda _m, _p: Fault(cut=True)
+    with pytest.raises(NotDurable, match="Is the object store running") as caught:
+        persist(space)
+    assert caught.value.reason == "unreachable"
+    assert contents(here) == {}
+    way.rule = lambda _m, _p: None
+    persist(space)
+    assert contents(here) == {"a": b"kept"}
+
+
+def test_one_refused_key_does_not_keep_the_others(faulty, here):
+    space, way = faulty
+    for name in ("a", "refused", "z"):
+        write(space, name, name)
+    way.rule = lambda m, p: Fault(status=403, code="AccessDenied") if m == "PUT" and p.endswith("refused") else None
+    with pytest.raises(NotDurable) as caught:
+        persist(space)
+    assert caught.value.reason == "refused"
+    assert contents(here) == {"a": b"a", "z": b"z"}
+    way.rule = lambda _m, _p: None
+    persist(space)
+    assert len(contents(here)) == 3
+
+
+def test_an_answer_that_is_lost_is_not_taken_for_a_foreign_edit(faulty, here, seaweed):
+    """The object is stored, the answer never arrives: the repeated PUT meets its own object."""
+    space, way = faulty
+    write(space, "a", "kept")
+    real = here.objects.prefix
+
+    def stored_but_unanswered(method, path):
+        if method == "PUT" and path.endswith("/a"):
+            way.rule = lambda _m, _p: None
+            real.put("a", b"kept", 4, metadata={}, if_match=None)
+            return Fault(cut=True)
+        return None
+
+    way.rule = stored_but_unanswered
+    try:
+        persist(space)
+    except NotDurable as error:
+        assert error.reason == "conflict", "nothing else may come of it"  # noqa: PT017
+        pytest.fail("its own object was taken for somebody else's")
+    assert contents(here) == {"a": b"kept"}
+
+
+def test_a_store_that_answers_404_to_a_condition_says_that_the_object_is_gone(faulty, here):
+    """Amazon's does; SeaweedFS answers 412."""
+    space, way = faulty
+    write(space, "a", "first")
+    persist(space)
+    here.objects.prefix.delete("a")
+    write(space, "a", "second")
+
+    def gone_at_first(method, path):
+        if method == "PUT" and path.endswith("/a"):
+            way.rule = lambda _m, _p: None
+            return Fault(status=404, code="NoSuchKey")
+        return None
+
+    way.rule = gone_at_first
+    persist(space)
+    assert contents(here) == {"a": b"second"}
+    assert [method for method, path in way.seen if path.endswith("/a")].count("PUT") == 3
+
+
+def test_credentials_that_expire_are_named(faulty):
+    space, way = faulty
+    write(space, "a")
+    way.rule = lambda _m, _p: Fault(status=400, code="ExpiredToken")
+    with pytest.raises(NotDurable) as caught:
+        persist(space)
+    assert caught.value.reason == "expired"
+
+
+def test_refused_deletions_are_told_and_nothing_is_called_empty(faulty, here, monkeypatch):
+    space, _ = faulty
+    write(space, "a")
+    persist(space)
+    prefix = space.objects.prefix
+    denied = {"Errors": [{"Key": "a", "Code": "AccessDenied", "Message": "no"}]}
+    monkeypatch.setattr(prefix.client, "delete_objects", lambda **_: denied)
+    with pytest.raises(WorkspaceError, match="refused to delete 1 of 1 objects"):
+        space.remove()
+    assert contents(here) == {"a": b"x"}
+    assert (space.path / "a").exists()
+
+
+def test_a_missing_bucket_and_wrong_keys_are_two_errors(tmp_path, lab, monkeypatch):
+    with pytest.raises(WorkspaceError) as caught:
+        attach(workspace(tmp_path / "m", "s3://no-such-bucket/x"))
+    assert caught.value.reason == "missing"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(WorkspaceError) as caught:
+        attach(workspace(tmp_path / "k", lab))
+    assert caught.value.reason == "refused"
+    assert "wrong" not in str(caught.value)
+
+
+def test_one_installation_writes(here, there):
+    with pytest.raises(WorkspaceTaken, match="take_over"):
+        attach(there)
+    there.take_over()
+    attach(there)
+    write(here, "late", "x")
+    with pytest.raises(NotDurable) as caught:
+        persist(here)
+    assert caught.value.reason == "taken"
+    assert contents(there) == {}
+    with pytest.raises(WorkspaceTaken):
+        attach(here)
+    write(there, "a", "kept")
+    persist(there)
+    assert contents(there)["a"] == b"kept"
+
+
+def test_whoever_lost_the_lease_in_between_notices(here, there):
+    there.take_over()
+    there.detach()
+    again = workspace(here.objects.home, f"s3://{here.objects.bucket}/{here.objects.folder}")
+    again.attach(lambda _: None)
+    write(here, "late", "x")
+    with pytest.raises(NotDurable) as caught:
+        persist(here)
+    assert caught.value.reason == "taken"
+    assert contents(there) == {}
+
+
+def test_a_directory_that_was_removed_is_fetched_again_not_taken_for_deleted(here):
+    write(here, "a", "kept")
+    persist(here)
+    shutil.rmtree(here.path)
+    assert here.attach(lambda _: None) is True
+    persist(here)
+    assert (here.path / "a").read_text() == "kept"
+    assert contents(here) == {"a": b"kept"}
+
+
+def test_a_look_at_another_directory_proves_nothing_and_deletes_nothing(here, tmp_path):
+    """A sandbox that still stands in a directory that was replaced sees no file any more."""
+    write(here, "a", "kept")
+    persist(here)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(NotDurable, match="another directory") as caught:
+        here.persist(lambda: scan(tmp_path / "other"), ())
+    assert caught.value.reason == "mount"
+    assert contents(here) == {"a": b"kept"}
+
+
+@contextmanager
+def as_somebody():
+    """Root may read everything: be nobody special for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(1000)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_taken_for_an_empty_one(here):
+    write(here, "closed/a", "kept")
+    persist(here)
+    for one in (here.path, here.path / "closed"):
+        if os.geteuid() == 0:
+            os.chown(one, 1000, 1000)
+    handle = os.open(here.path, os.O_RDONLY)
+    (here.path / "closed").chmod(0)
+
+    def look():
+        with as_somebody():
+            return scan(handle)
+
+    try:
+        with pytest.raises(NotDurable, match="'closed'") as caught:
+            here.persist(look, ())
+    finally:
+        (here.path / "closed").chmod(0o700)
+        os.close(handle)
+    assert caught.value.reason == "disk"
+    assert contents(here) == {"closed/a": b"kept"}
+
+
+def test_a_bucket_that_was_emptied_is_filled_again_and_takes_nothing_from_here(here):
+    write(here, "a", "kept")
+    persist(here)
+    client, bucket = here.objects.prefix.client, here.objects.bucket
+    for row in client.list_objects_v2(Bucket=bucket)["Contents"]:
+        client.delete_object(Bucket=bucket, Key=row["Key"])
+    attach(here)
+    persist(here)
+    assert contents(here) == {"a": b"kept"}
+
+
+def test_a_folder_removed_there_stays_here_if_it_holds_caches(here):
+    write(here, "app/node_modules/x.js")
+    persist(here)
+    assert contents(here) == {"app/": b""}
+    here.objects.prefix.delete_folder("app")
+    attach(here)
+    persist(here)
+    assert (here.path / "app/node_modules/x.js").exists()
+    assert contents(here) == {"app/": b""}
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"mode": "1e400", "mtime": "nan"}, {"mode": "-1", "mtime": "-inf"}, {"mode": "x"}]
+)
+def test_metadata_that_make_no_sense_are_left_out(here, metadata):
+    here.objects.prefix.put("a", b"x", 1, metadata=metadata, if_match="")
+    attach(here)
+    assert (here.path / "a").read_text() == "x"
+
+
+def test_what_a_killed_write_has_left_in_the_bucket_is_not_seen(here):
+    here.objects.prefix.put(".session-widgets-upload-1/half", b"x", 1, metadata={}, if_match="")
+    attach(here)
+    persist(here)
+    assert list(here.path.iterdir()) == []
+
+
+def test_a_file_that_goes_up_in_parts_is_compared_too(here, there, monkeypatch):
+    monkeypatch.setattr(bucket_module, "SINGLE_PUT", 6 << 20)
+    monkeypatch.setattr(bucket_module, "PART", 5 << 20)
+    write(here, "large", "a" * (11 << 20))
+    persist(here)
+    move(here, there)
+    assert (there.path / "large").read_text() == "a" * (11 << 20)
+    write(there, "large", "b" * (11 << 20))
+    persist(there)
+    there.detach()
+    attach(here)
+    assert (here.path / "large").read_text() == "b" * (11 << 20)
+    here.objects.prefix.put("large", b"foreign", 7, metadata={}, if_match=None)
+    write(here, "large", "c" * (11 << 20))
+    with pytest.raises(NotDurable) as caught:
+        persist(here)
+    assert caught.value.reason == "conflict"
+    assert b"foreign" in contents(here).values()
+
+
+def test_a_large_file_that_changes_while_it_is_sent_replaces_nothing(here, monkeypatch):
+    monkeypatch.setattr(bucket_module, "SINGLE_PUT", 6 << 20)
+    monkeypatch.setattr(bucket_module, "PART", 5 << 20)
+    prefix = here.objects.prefix
+    before = prefix.put("large", b"before", 6, metadata={}, if_match="")
+    file = write(here, "large", "a" * (11 << 20))
+    with file.open("rb") as body, pytest.raises(bucket_module.Torn):
+        prefix.put("large", body, 11 << 20, metadata={}, md5="0" * 32, if_match=before)
+    assert contents(here) == {"large": b"before"}
+    assert not prefix.client.list_multipart_uploads(Bucket=here.objects.bucket).get("Uploads")
+
+
+def test_kernels_that_end_the_same_turn_save_one_after_the_other(here, lab):
+    second = workspace(here.objects.home, lab)
+    attach(second)
+    write(here, "a", "x")
+    done = threading.Event()
+    saving = threading.Thread(target=lambda: (persist(second), done.set()))
+    with locked(here.objects.home / "sync" / "s1"):
+        saving.start()
+        assert not done.wait(0.5)
+        assert contents(here) == {}
+    saving.join()
+    persist(here)
+    assert contents(here) == {"a": b"x"}
+
+
+def test_a_session_within_another_one_is_refused_from_both_sides(tmp_path, lab, here):
+    write(here, "a")
+    persist(here)
+    inside = workspace(tmp_path / "inside", f"{lab}/s1", "s2")
+    with pytest.raises(WorkspaceTaken, match="another prefix"):
+        attach(inside)
+    attach(workspace(tmp_path / "deep", f"{lab}/folder/sessions", "s3"))
+    with pytest.raises(WorkspaceTaken, match="another prefix"):
+        attach(workspace(tmp_path / "around", f"{lab}/folder", "sessions"))
+    attach(here)
+    persist(here)
+    assert contents(here) == {"a": b"x"}
+
+
+def test_a_file_that_is_written_all_the_time_is_named_soon_and_the_rest_is_safe(here):
+    write(here, "a", "kept")
+    write(here, "server.log", "")
+    lines = iter(range(10_000))
+
+    def look():
+        found = here.scan()
+        with (here.path / "server.log").open("a") as log:
+            log.write(f"line {next(lines)}\n")
+        return found
+
+    began = time.monotonic()
+    with pytest.raises(NotDurable, match=r"written all the time: 'server\.log'") as caught:
+        here.persist(look, ())
+    assert caught.value.reason == "changing"
+    assert time.monotonic() - began < 30
+    assert contents(here)["a"] == b"kept"
+
+
+def test_a_file_here_and_a_folder_there_keep_both(here, there):
+    write(here, "a", "1")
+    persist(here)
+    move(here, there)
+    (there.path / "a").unlink()
+    write(there, "a/b", "theirs")
+    persist(there)
+    there.detach()
+    write(here, "a", "ours")
+    with pytest.raises(WorkspaceConflict):
+        attach(here)
+    attach(here)
+    persist(here)
+    assert sorted(contents(here).values()) == [b"ours", b"theirs"]
