@@ -32,7 +32,7 @@ LONG["code"] = "context_length_exceeded"
             [(BAD, "no sense"), (REFUSED, "401"), (LONG, "too long"), (BROKEN, "fell over"), (BUSY, "slow down")],
         ),
         ("codex", [(BAD, "no sense"), (REFUSED, "401"), (LONG, "too long"), (BUSY, "429")]),
-        ("opencode", [(BAD, "no sense"), (REFUSED, "not known"), (LONG, "too long")]),
+        ("opencode", [(BAD, "no sense"), (REFUSED, "not known")]),  # what is too long it makes shorter, and goes on
     ],
     ids=["claude", "codex", "opencode"],
 )

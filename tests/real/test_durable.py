@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,5 +48,7 @@ def test_each_turn_is_durable_and_its_memory_comes_back_from_the_bucket(name, st
     assert evidence()["a.txt"] == b"hello"
     assert [path for path in evidence() if path.startswith(".harness/")]
     session.park()
+    shutil.rmtree(session.workspace)
     turn = session.send(script({"recall": True}))
+    assert (session.workspace / "a.txt").read_text() == "hello"
     assert (turn.tier, turn.text, turn.durability_error) == (TIERS[name], "I know TOKEN-first", None), turn.error
