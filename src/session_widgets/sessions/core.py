@@ -161,7 +161,13 @@ class SessionCore:
         elif self.turn.ended:  # its end could not be stored: the next start does
             return
         self.running = record.index
-        self.turn.feed(await asyncio.to_thread(self.store.events, self.record.id, turn=record.index))
+        turn = self.turn
+        turn.hold()  # events that arrive while the past is read must not be taken before it
+        past: list[Event] = []
+        try:
+            past = await asyncio.to_thread(self.store.events, self.record.id, turn=record.index)
+        finally:
+            turn.release(past)
         self._drive(self.turn, record, adopted=True)
 
     async def current_turn(self) -> int | None:

@@ -38,6 +38,7 @@ class Turn:
         self._fold: Fold | None = None if record.ended_at else Fold(record.session_id, context)
         self._lock = threading.Lock()
         self._last_seq = 0
+        self._held: list[Event] | None = None
         self._ended = threading.Event()
         self.unsaved_end: Draft | None = None
         self._news = threading.Condition()
@@ -190,8 +191,21 @@ class Turn:
             self._waiters.append((loop, future))
         await pulsing(future)
 
+    def hold(self) -> None:
+        """Keep what is fed until `release`: what came before it is still being read."""
+        self._held = []
+
+    def release(self, past: Iterable[Event]) -> None:
+        """Take in what came before, then what was fed meanwhile."""
+        held, self._held = self._held or (), None
+        self.feed(past)
+        self.feed(held)
+
     def feed(self, events: Iterable[Event]) -> None:
         """Take committed events in; called by the session alone."""
+        if self._held is not None:
+            self._held.extend(events)
+            return
         fold = self._fold
         if fold is None:
             return
