@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,6 +79,15 @@ def need_node(least: int, what: str) -> str:
 
 def node_version(node: str) -> int:
     """Return the major version of a Node.js, 0 if it does not say."""
+    try:
+        return _version_of(node, Path(node).stat().st_mtime_ns)
+    except OSError:
+        return 0
+
+
+@cache
+def _version_of(node: str, changed: int) -> int:
+    """Ask it once: each prompt of a harness that needs it looks whether it is still there."""
     try:
         said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
