@@ -466,6 +466,7 @@ def test_an_embedded_store_killed_in_mid_turn_is_started_again(open_session, hom
         session = open_session(workspace="s3://own")
         session.send(WRITE.format("a"))
         turn = session.start("write b <<EOT\nx\nEOT\nwait 1")
+        until(lambda: (session.workspace / "b").exists(), what="the file")
         Daemon(home / "s3").process().kill()
         turn.wait(110)
         assert turn.status == "completed"
