@@ -64,7 +64,7 @@ def test_a_session_lives_through_park_and_a_killed_runner(name, start, model, ho
     processes = below(runner_pid(session))
     assert processes
     session.park()
-    assert alive(processes) == []
+    until(lambda: not alive(processes), what="the end of its processes")
     turn = session.send(script({"recall": True}))
     assert (turn.tier, turn.text) == (TIERS[name], "I know TOKEN-first")
     assert model.heard.count("TOKEN-first") == 2, "once in the prompt, once in the first answer of the script"
@@ -83,7 +83,7 @@ def test_a_session_lives_through_park_and_a_killed_runner(name, start, model, ho
 
     processes = below(runner_pid(session))
     session.delete()
-    assert alive(processes) == []
+    until(lambda: not alive(processes), what="the end of its processes")
 
 
 @each
