@@ -11,6 +11,7 @@ import pytest
 
 from kernels import runner_pid
 from model.serving import script
+from session_widgets.daemon import is_running
 from support import until
 
 NAMES = ("claude", "codex", "opencode", "pi")
@@ -27,7 +28,7 @@ def below(pid: int) -> list[psutil.Process]:
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in processes if is_running(process)]
 
 
 def begin_command(session, command="touch begun; sleep 60", **options):
