@@ -33,6 +33,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         needs.prepare({name for item in session.items for mark in item.iter_markers("needs") for name in mark.args})
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Large tests first: they make the collector run, and would be blamed for what other tests have left to it."""
+    items.sort(key=lambda item: "test_large" not in item.nodeid)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for name in mark.args:
