@@ -34,7 +34,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Large tests first: they make the collector run, and would be blamed for what other tests have left to it."""
+    """Large tests first: at the end of a whole run they have failed, for a cause that is not known yet."""
     items.sort(key=lambda item: "test_large" not in item.nodeid)
 
 

@@ -11,11 +11,7 @@ from session_widgets.manifest import md5
 from session_widgets.workspaces.files import ObjectFiles
 from workspaces.making import attach, contents, persist, workspace
 
-pytestmark = [
-    pytest.mark.needs("seaweedfs"),
-    pytest.mark.timeout(400),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # garbage of other tests
-]
+pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(400)]
 
 
 async def test_2500_keys_are_listed_paged_and_wiped(here):
