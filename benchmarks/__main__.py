@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import events, paint, prompt, start, store, workspaces
+from benchmarks import events, paint, prompt, sandboxes, start, store, workspaces
 from benchmarks.figures import Figure, table
 
 SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
@@ -19,6 +19,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "start": start.measure,
     "store": store.measure,
     "workspaces": workspaces.measure,
+    "sandboxes": sandboxes.measure,
 }
 
 

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import session_widgets as sw
 from benchmarks.figures import Figure, Reference
 from session_widgets.workspaces.contract import Workspace
 from session_widgets.workspaces.local_s3 import LocalS3, local_s3
@@ -33,8 +32,6 @@ def measure(runs: int) -> list[Figure]:
             figures += _many_files(store, files, runs if files < 20_000 else 1)
         figures += _bulk(store)
         figures.append(_listing(store))
-    for sandbox in ("local", *(("docker",) if shutil.which("dockerd") else ())):
-        figures += _sessions(sandbox, runs)
     return figures
 
 
@@ -63,15 +60,15 @@ def _many_files(store: LocalS3, files: int, runs: int) -> list[Figure]:
     barrier = []
     with _workspace(store, name) as space:
         _fill(space.path, files)
-        out = _timed(lambda: space.persist(space.scan, ()))
+        out = timed(lambda: space.persist(space.scan, ()))
         for run in range(runs):
             for number in range(min(TOUCHED, files)):
                 _file(space.path, number).write_text(f"touched in run {run}")
-            barrier.append(1_000 * _timed(lambda: space.persist(space.scan, ())))
+            barrier.append(1_000 * timed(lambda: space.persist(space.scan, ())))
         peer_out, peer_in = _rclone(store, space.path, name)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
         again = place(Path(elsewhere), name, "s3://lab/bench", data=store.home)
-        into = _timed(lambda: again.attach(lambda _: None))
+        into = timed(lambda: again.attach(lambda _: None))
         again.detach()
     aim = 150 if files == 1_000 else None
     return [
@@ -85,11 +82,11 @@ def _bulk(store: LocalS3) -> list[Figure]:
     with _workspace(store, "bulk") as space:
         for number in range(BULK_MB // 128):
             (space.path / f"{number}.bin").write_bytes(os.urandom(128 << 20))
-        out = _timed(lambda: space.persist(space.scan, ()))
+        out = timed(lambda: space.persist(space.scan, ()))
         peer_out, peer_in = _rclone(store, space.path, "bulk")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
         again = place(Path(elsewhere), "bulk", "s3://lab/bench", data=store.home)
-        into = _timed(lambda: again.attach(lambda _: None))
+        into = timed(lambda: again.attach(lambda _: None))
         again.detach()
     return [
         Figure(f"{BULK_MB:,} MB in files of 128 MB, out", "s", [out], beside=peer_out),
@@ -108,29 +105,8 @@ def _listing(store: LocalS3) -> Figure:
     with tempfile.TemporaryDirectory() as home:
         prefix = place(Path(home), "keys", "s3://lab/bench", data=store.home).objects
         assert prefix is not None
-        seconds = _timed(prefix.prefix.listing)
+        seconds = timed(prefix.prefix.listing)
     return Figure(f"listing {MANY_KEYS:,} keys", "s", [seconds])
-
-
-def _sessions(sandbox: str, runs: int) -> list[Figure]:
-    """Create to the end of the first turn, and from parked to the end of the next one."""
-    first, again, park = [], [], []
-    for _ in range(runs):
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-            os.environ["SESSION_WIDGETS_HOME"] = home
-            store = sw.local_s3("lab")
-            session = sw.open_session("bench", sandbox=sandbox, workspace="s3://lab/bench", permissions="allow_all")
-            first.append(_timed(lambda s=session: s.send("say hello")))
-            park.append(_timed(session.park))
-            again.append(_timed(lambda s=session: s.send("say again")))
-            session.delete()
-            sw.store().close()
-            store.stop()
-    return [
-        Figure(f"{sandbox}: new session to the end of its first turn", "s", first, aim=3),
-        Figure(f"{sandbox}: park", "s", park),
-        Figure(f"{sandbox}: parked to the end of the next turn", "s", again, aim=2),
-    ]
 
 
 def _rclone(store: LocalS3, source: Path, name: str) -> tuple[Reference | None, Reference | None]:
@@ -145,7 +121,7 @@ def _rclone(store: LocalS3, source: Path, name: str) -> tuple[Reference | None, 
 
     def copy(origin: str, target: str) -> float:
         command = [program, "copy", "--config", os.devnull, origin, target]
-        return _timed(lambda: subprocess.run(command, env=env, check=True, capture_output=True))
+        return timed(lambda: subprocess.run(command, env=env, check=True, capture_output=True))
 
     with tempfile.TemporaryDirectory() as target:
         out = copy(str(source), f"s:lab/peer/{name}")
@@ -164,7 +140,8 @@ def _file(root: Path, number: int) -> Path:
     return root / f"d{number % 50}" / f"f{number}"
 
 
-def _timed(work: Callable[[], object]) -> float:
+def timed(work: Callable[[], object]) -> float:
+    """Return how many seconds it took."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

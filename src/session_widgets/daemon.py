@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import psutil
@@ -87,6 +88,19 @@ class Daemon:
             return self.log.read_text(errors="replace")[-characters:].strip()
         except FileNotFoundError:
             return ""
+
+
+def installation(home: Path) -> str:
+    """Return the name of a data directory, chosen when it is first needed: it tells what is ours from what is not."""
+    file = home / "installation"
+    if not file.exists():
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = home / f"installation.{uuid4().hex}"
+        partial.write_text(uuid4().hex)
+        with suppress(FileExistsError):
+            os.link(partial, file)  # whole, and the first one's: several kernels may begin at once
+        partial.unlink()
+    return file.read_text().strip()
 
 
 def start_of(process: psutil.Process) -> str:

@@ -1,8 +1,8 @@
 """What a directory holds, with the hash of every file: looked at in the sandbox and on this machine alike.
 
 Hashing reads; so a file whose identity (size, times, inode) is that of an earlier look keeps the hash it had then. One
-that was written within `RACY_NS` of the look is read again the next time: its times cannot tell a second write from
-the first (git's "racily clean").
+that was written just before the look is read again the next time: its times cannot tell a second write from the first
+(git's "racily clean"). How long that is depends on the file system; some keep whole seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ CACHES = frozenset({"node_modules", "__pycache__", ".venv"})
 """Folders that are made again rather than kept: they are in no manifest and in no bucket."""
 MAX_ENTRIES = 1_000_000
 RACY_NS = 50_000_000
+RACY_SECONDS_NS = 2_000_000_000
 _CHUNK = 1 << 20
 
 EntryKind = Literal["file", "link", "directory"]
@@ -132,7 +133,8 @@ def _file(root: int, path: str, info: os.stat_result, known: Entry | None) -> En
         size, digest = hash_file(root, path)
     except OSError:
         return _entry(path, "file", info, info.st_size, "")
-    settled = size == info.st_size and max(info.st_mtime_ns, info.st_ctime_ns) + RACY_NS < now
+    racy = RACY_NS if info.st_ctime_ns % 1_000_000_000 else RACY_SECONDS_NS
+    settled = size == info.st_size and max(info.st_mtime_ns, info.st_ctime_ns) + racy < now
     return Entry(path, "file", size, info.st_mode & 0o7777, info.st_mtime_ns, digest, same if settled else "")
 
 

@@ -128,7 +128,7 @@ def test_workspace_deleted_behind_our_back(open_session):
 def test_agent_killed_while_idle_and_in_mid_turn(open_session):
     session = open_session()
     session.send("say first")
-    agent = session._core.machine.agent
+    agent = session._core.agents.agent
     kill_demo_agent(session)
     until(lambda: agent.dead)
     assert session.send("remember").tier == "resume"

@@ -179,7 +179,7 @@ async def test_what_is_asked_after_the_cancel_is_cancelled_too(open_session):
     session = open_session(permissions="allow_all")
     turn = session.start("wait 20")
     until(lambda: any(step.kind == "tool_call" for step in turn.steps))
-    asking, agent = session._core.asking, session._core.machine.agent
+    asking, agent = session._core.asking, session._core.agents.agent
     params = {"toolCall": {"toolCallId": "t"}, "options": [{"optionId": "y", "name": "Yes", "kind": "allow_once"}]}
     late = {"jsonrpc": "2.0", "id": 99, "method": "session/request_permission", "params": params}
 

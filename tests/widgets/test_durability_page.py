@@ -50,7 +50,7 @@ def test_a_folder_is_quiet_and_says_more_when_asked(chat, session):
 
 
 def test_saved_lost_and_saved_later(chat, session):
-    session.live("s3://lab/x", "fuse:s3fs")
+    session.live("s3://lab/x", "sync")
     turn(session, durable_at=NOON)
     turn(session, durability_error="unreachable: no answer from 127.0.0.1")
     chat.sees("Not saved: the store does not answer")
@@ -66,6 +66,17 @@ def test_saved_lost_and_saved_later(chat, session):
     chat.sees("Saved later, with turn 3")
     assert "Not saved" not in chat.words()
     assert kept(chat, "saved").count() == 2
+    kept(chat, "saved").first.click()
+    chat.sees("to s3://lab/x (s3 · sync)")
+
+
+def test_what_a_mount_did_not_save_is_not_called_saved_later(chat, session):
+    """A mount that died took what it had not written with it, whatever a later turn proves."""
+    session.live("s3://lab/x", "fuse:s3fs")
+    turn(session, durability_error="unreachable: no answer from 127.0.0.1")
+    turn(session, durable_at=NOON)
+    chat.until(lambda: kept(chat, "saved").count() == 1)
+    assert "Not saved: the store does not answer" in chat.words()
     kept(chat, "saved").first.click()
     chat.sees("to s3://lab/x (s3 · s3fs)")
 

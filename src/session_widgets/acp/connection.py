@@ -23,7 +23,6 @@ from session_widgets.model import Endpoint, Json
 ACCEPTED_WITHIN = 30.0  # seconds
 CLOSED_WITHIN = 2.0  # seconds
 SANDBOX_AGENT_TAKES = 2 << 20  # bytes
-_KEEP_ALIVE = 4.0  # seconds; uvicorn hangs up after 5, and a request must not race it
 _DROP_POST_AFTER = 1.0  # seconds
 
 _log = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ class AcpConnection:
             headers=dict(endpoint.headers),
             verify=endpoint.url.startswith("https:"),  # making a TLS context costs 20 ms
             trust_env=not _is_loopback(endpoint.url),
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE),
+            limits=httpx.Limits(max_connections=None),
         )
         self._path = f"/v1/acp/{quote(server_id, safe='')}"
         self._agent = agent

@@ -17,6 +17,8 @@ from session_widgets.runner.config import Config
 from session_widgets.runner.guard import Guard
 
 TICK_SECONDS = 1.0
+KEEP_ALIVE_SECONDS = 60
+"""Longer than clients keep an idle connection (httpx: 5 s), or a request could meet a server that hangs up."""
 
 
 def main() -> int:
@@ -77,6 +79,7 @@ async def _run(config: Config, guard: Guard) -> None:
             lifespan="off",
             log_level="warning",
             access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=2,
         )
     )

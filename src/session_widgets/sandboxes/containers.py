@@ -12,24 +12,21 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import orjson
 
-from session_widgets.daemon import locked, read_json, write_private
-from session_widgets.errors import SandboxError, SandboxGone
-from session_widgets.model import SandboxRef
+from session_widgets.daemon import installation, read_json, write_private
+from session_widgets.errors import SandboxError
 from session_widgets.sandboxes.contract import SandboxInfo, SandboxSpec
 from session_widgets.sandboxes.docker_engine import engine
 from session_widgets.sandboxes.images import Progress, ensure_image
 from session_widgets.sandboxes.ownership import Account, container_account, hand_over
+from session_widgets.sandboxes.records import RECORD, alone, gone, info, made_of, recorded
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -104,7 +101,7 @@ class Containers:
                     "agents": spec.agents,
                 },
             }
-            write_private(place / "sandbox.json", made)
+            write_private(place / RECORD, made)
             (place / "run").mkdir(mode=0o711)
             (place / "state").mkdir(mode=0o700)
             hand_over(place / "state", account)
@@ -134,11 +131,12 @@ class Containers:
 
     def start_if_stopped(self, id: str) -> Running:
         """Return where the runner answers, after starting the container if it does not run."""
-        with self._locked(id) as place, engine() as docker:
-            made = read_json(place / "sandbox.json")
+        place = self._home / id
+        with alone(place, PROVIDER), engine() as docker:
+            made = made_of(place, PROVIDER)
             container = self._find(docker, id)
-            if made is None or container is None:
-                raise SandboxGone(f"the container of sandbox 'docker:{id}' no longer exists.")
+            if container is None:
+                raise gone(place, PROVIDER)
             if container.status == "paused":
                 container.unpause()
             elif container.status != "running":
@@ -151,9 +149,10 @@ class Containers:
 
     def stop(self, id: str) -> None:
         """TERM lets the runner end in order; KILL follows."""
-        if not (self._home / id).exists():
+        place = self._home / id
+        if not place.exists():
             return
-        with self._locked(id), engine() as docker:
+        with alone(place, PROVIDER), engine() as docker:
             if container := self._find(docker, id):
                 container.stop(timeout=STOP_SECONDS)
 
@@ -163,9 +162,9 @@ class Containers:
         with engine() as docker:
             if not place.exists():
                 return self._remove(docker, id)
-            with self._locked(id):  # or somebody could start it half removed
+            with alone(place, PROVIDER):  # or somebody could start it half removed
                 removed = self._remove(docker, id)
-                (place / "sandbox.json").unlink(missing_ok=True)
+                (place / RECORD).unlink(missing_ok=True)
                 shutil.rmtree(place, ignore_errors=True)
                 return removed
 
@@ -173,18 +172,19 @@ class Containers:
         """Return what is recorded, and containers of this installation without a record."""
         with engine() as docker:
             found = docker.containers.list(
-                all=True, ignore_removed=True, filters={"label": f"session_widgets.home={self._id()}"}
+                all=True,
+                ignore_removed=True,
+                filters={"label": f"session_widgets.home={installation(self._home)}"},
             )
         containers = {container.labels["session_widgets.id"]: container for container in found}
         infos = []
-        for file in sorted(self._home.glob("*/sandbox.json")):
-            container = containers.pop(file.parent.name, None)
-            if made := read_json(file):
-                running = container is not None and container.status == "running"
-                infos.append(_info(file.parent.name, made["session"], made["owner"], made["created"], running))
+        for place, made in recorded(self._home):
+            container = containers.pop(place.name, None)
+            running = container is not None and container.status == "running"
+            infos.append(info(PROVIDER, place.name, made, running=running))
         for id, container in sorted(containers.items()):
-            session, owner, created = (container.labels[f"session_widgets.{fact}"] for fact in FACTS)
-            infos.append(_info(id, session, owner, created, container.status == "running"))
+            labels = {fact: container.labels[f"session_widgets.{fact}"] for fact in FACTS}
+            infos.append(info(PROVIDER, id, labels, running=container.status == "running"))
         return infos
 
     def _find(self, docker: DockerClient, id: str) -> Container | None:
@@ -194,7 +194,7 @@ class Containers:
             container = docker.containers.get(_name(id))
         except NotFound:
             return None
-        return container if container.labels.get("session_widgets.home") == self._id() else None
+        return container if container.labels.get("session_widgets.home") == installation(self._home) else None
 
     def _remove(self, docker: DockerClient, id: str) -> bool:
         from docker.errors import NotFound
@@ -208,33 +208,15 @@ class Containers:
             return False
         return True
 
-    def _id(self) -> str:
-        """Return what tells this installation's containers from those of others on the same engine."""
-        self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
-        file = self._home / "installation"
-        if not file.exists():
-            partial = self._home / f"installation.{uuid4().hex}"
-            partial.write_text(uuid4().hex)
-            with suppress(FileExistsError):
-                os.link(partial, file)
-            partial.unlink()
-        return file.read_text()
-
     def _labels(self, id: str, spec: SandboxSpec, created: str) -> dict[str, str]:
-        facts = {"home": self._id(), "id": id, "session": spec.session_id, "owner": spec.owner, "created": created}
+        facts = {
+            "home": installation(self._home),
+            "id": id,
+            "session": spec.session_id,
+            "owner": spec.owner,
+            "created": created,
+        }
         return {"session_widgets": "1"} | {f"session_widgets.{name}": fact for name, fact in facts.items()}
-
-    @contextmanager
-    def _locked(self, id: str) -> Iterator[Path]:
-        """Let one process at a time start or stop this container."""
-        place = self._home / id
-        try:
-            with locked(place):
-                yield place
-        except FileNotFoundError as error:
-            if place.exists():
-                raise
-            raise SandboxGone(f"sandbox 'docker:{id}' no longer exists on this machine.") from error
 
     def _start(self, place: Path, container: Container, made: dict[str, Any]) -> None:
         account = Account(*made["account"])
@@ -296,14 +278,3 @@ def _nonce(ready: Path) -> str | None:
         return None
     finally:
         os.close(handle)
-
-
-def _info(id: str, session: str, owner: str, created: str, running: bool) -> SandboxInfo:
-    return SandboxInfo(
-        ref=SandboxRef(PROVIDER, id),
-        session_id=session,
-        owner=owner,
-        running=running,
-        created_at=datetime.fromisoformat(created),
-        expires_at=None,
-    )

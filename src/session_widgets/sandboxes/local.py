@@ -9,8 +9,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from uuid import uuid4
 
 import psutil
 
-from session_widgets.daemon import Daemon, locked, read_json, write_private
+from session_widgets.daemon import Daemon, read_json, write_private
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
 from session_widgets.model import Capability, Endpoint, SandboxRef
 from session_widgets.sandboxes.contract import Announce, SandboxInfo, SandboxSpec
+from session_widgets.sandboxes.records import RECORD, alone, info, made_of, recorded
 from session_widgets.sandboxes.runner_client import RunnerClient
 
 START_SECONDS = 20
@@ -93,7 +94,7 @@ class LocalProvider:
                 "agents": spec.agents,
             },
         }
-        write_private(place / "sandbox.json", made)
+        write_private(place / RECORD, made)
         try:
             return await self.attach(ref)
         except BaseException:
@@ -126,17 +127,9 @@ class LocalProvider:
 
     async def list(self, session_id: str | None = None) -> AsyncIterator[SandboxInfo]:
         """Yield the sandboxes recorded under this home."""
-        for file in sorted(self._root.glob("*/sandbox.json")):
-            made = read_json(file)
-            if made and session_id in {None, made["session"]}:
-                yield SandboxInfo(
-                    ref=SandboxRef(self.name, file.parent.name),
-                    session_id=made["session"],
-                    owner=made["owner"],
-                    running=Daemon(file.parent).process() is not None,
-                    created_at=datetime.fromisoformat(made["created"]),
-                    expires_at=None,
-                )
+        for place, made in recorded(self._root):
+            if session_id in {None, made["session"]}:
+                yield info(self.name, place.name, made, running=Daemon(place).process() is not None)
 
     async def aclose(self) -> None:
         """Hold nothing, release nothing."""
@@ -146,23 +139,10 @@ class LocalProvider:
             raise SandboxGone(f"{ref} is not a sandbox of the provider 'local'.")
         return self._root / ref.id
 
-    @contextmanager
-    def _locked(self, place: Path) -> Iterator[None]:
-        """Let one process at a time start or stop this sandbox."""
-        try:
-            with locked(place):
-                yield
-        except FileNotFoundError as error:
-            if place.exists():
-                raise
-            raise SandboxGone(f"sandbox 'local:{place.name}' no longer exists on this machine.") from error
-
     def _start_if_stopped(self, ref: SandboxRef) -> LocalSandbox:
         place = self._place(ref)
-        with self._locked(place):
-            made = read_json(place / "sandbox.json")
-            if made is None:
-                raise SandboxGone(f"sandbox {ref} no longer exists on this machine.")
+        with alone(place, self.name):
+            made = made_of(place, self.name)
             if Daemon(place).process() is None:
                 self._launch(place, made)
             config, ready = read_json(place / "config.json"), read_json(place / "state" / "ready.json")
@@ -190,7 +170,7 @@ class LocalProvider:
         place = self._place(ref)
         if not place.exists():
             return
-        with self._locked(place):
+        with alone(place, self.name):
             Daemon(place).stop(STOP_SECONDS)
             self._kill_leftovers(place)
             if remove:  # under the lock, or somebody could start it half removed

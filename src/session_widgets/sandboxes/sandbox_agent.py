@@ -11,8 +11,8 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,11 +21,12 @@ from uuid import uuid4
 
 import httpx
 
-from session_widgets.daemon import Daemon, locked, read_json, write_private
+from session_widgets.daemon import Daemon, read_json, write_private
 from session_widgets.errors import BadValue, NotFound, SandboxError, SandboxGone, TransportError
 from session_widgets.model import Capability, Endpoint, SandboxRef
 from session_widgets.sandboxes import sandbox_agent_server as server
 from session_widgets.sandboxes.contract import Announce, SandboxInfo, SandboxSpec
+from session_widgets.sandboxes.records import RECORD, alone, info, made_of, recorded
 from session_widgets.sandboxes.sandbox_agent_client import SandboxAgentClient
 from session_widgets.tree import TEMPORARY
 
@@ -123,7 +124,7 @@ class SandboxAgentProvider:
             "env": {} if self._url else dict(spec.env),
             "agents": {} if self._url else {name: dict(entry) for name, entry in spec.agents.items()},
         }
-        write_private(place / "sandbox.json", made)
+        write_private(place / RECORD, made)
         try:
             for name in spec.agents:
                 self.check(name, spec.workspace)
@@ -167,17 +168,10 @@ class SandboxAgentProvider:
 
     async def list(self, session_id: str | None = None) -> AsyncIterator[SandboxInfo]:
         """Yield the sandboxes recorded under this home; a server of somebody else counts as running."""
-        for file in sorted(self._root.glob("*/sandbox.json")):
-            made = read_json(file)
-            if made and session_id in {None, made["session"]}:
-                yield SandboxInfo(
-                    ref=SandboxRef(NAME, file.parent.name),
-                    session_id=made["session"],
-                    owner=made["owner"],
-                    running=made["url"] is not None or Daemon(file.parent).process() is not None,
-                    created_at=datetime.fromisoformat(made["created"]),
-                    expires_at=None,
-                )
+        for place, made in recorded(self._root):
+            if session_id in {None, made["session"]}:
+                running = made["url"] is not None or Daemon(place).process() is not None
+                yield info(NAME, place.name, made, running=running)
 
     async def aclose(self) -> None:
         """Hold nothing, release nothing."""
@@ -190,22 +184,10 @@ class SandboxAgentProvider:
     def _token_file(self, url: str) -> Path:
         return self._root / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.token"
 
-    @contextmanager
-    def _locked(self, place: Path) -> Iterator[None]:
-        try:
-            with locked(place):
-                yield
-        except FileNotFoundError as error:
-            if place.exists():
-                raise
-            raise SandboxGone(f"sandbox '{NAME}:{place.name}' no longer exists on this machine.") from error
-
     def _start_if_stopped(self, ref: SandboxRef) -> SandboxAgentSandbox:
         place = self._place(ref)
-        with self._locked(place):
-            made = read_json(place / "sandbox.json")
-            if made is None:
-                raise SandboxGone(f"sandbox {ref} no longer exists on this machine.")
+        with alone(place, NAME):
+            made = made_of(place, NAME)
             endpoint = self._ours(place, made) if made["url"] is None else self._theirs(made["url"])
             return SandboxAgentSandbox(ref, made["workspace"], endpoint, place / "snapshot.json")
 
@@ -226,7 +208,7 @@ class SandboxAgentProvider:
         place = self._place(ref)
         if not place.exists():
             return
-        with self._locked(place):
+        with alone(place, NAME):
             server.stop(place)
             if remove:  # under the lock, or somebody could start it half removed
                 shutil.rmtree(place, ignore_errors=True)

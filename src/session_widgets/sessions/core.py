@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -23,10 +23,11 @@ from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, ExecResult, Json, SessionRecord, TurnRecord
 from session_widgets.offers import Offers, Setting
 from session_widgets.sandboxes import SandboxProvider, get_provider
+from session_widgets.sessions.activity import Activity
+from session_widgets.sessions.agent_keeper import AgentKeeper
 from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.driving import Driver
 from session_widgets.sessions.journal import KERNEL, Journal, next_number, note
-from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.machine import Machine
 from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import owner
@@ -35,7 +36,7 @@ from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
 from session_widgets.workspaces import Workspace
 
-Activity = Literal["running", "waiting", "detached"]
+Doing = Literal["running", "waiting", "detached"]
 
 
 class SessionCore:
@@ -56,9 +57,10 @@ class SessionCore:
         self.deleted = False
         self.detached = False
         self.turn: Turn | None = None
-        self.activity: str | None = None
-        self._activity_watchers: list[Callable[[], None]] = []
+        self.activity = Activity()
+        self.activity.watch(self._changed)
         self.machine = Machine(self, provider, harness)
+        self.agents = AgentKeeper(self)
         self._driver: Driver | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._start_lock = asyncio.Lock()
@@ -80,7 +82,7 @@ class SessionCore:
             return self.turn_activity(self.turn)
         return "idle" if self.machine.sandbox is not None else self.record.status
 
-    def turn_activity(self, turn: Turn) -> Activity:
+    def turn_activity(self, turn: Turn) -> Doing:
         """Return what a turn that has not ended is doing, as far as this process knows."""
         if self.detached:
             return "detached"
@@ -251,7 +253,7 @@ class SessionCore:
             except WorkspaceError:
                 if not force:
                     raise
-            self.tell(None)
+            self.activity.tell(None)
 
     async def switch(self, harness: str | None, sandbox: str | None, *, force: bool = False) -> None:
         """Remove the sandbox and go on with another harness or in another one."""
@@ -272,7 +274,7 @@ class SessionCore:
             await self.machine.stop("switched")
             await self.journal.commit([note("session_changed", changed)])
             self.machine.provider, self.machine.harness = provider, new_harness
-            self.tell(None)
+            self.activity.tell(None)
 
     async def take_over(self) -> None:
         """Become the one writer of the workspace."""
@@ -330,7 +332,7 @@ class SessionCore:
             if self.turn is not None and not self.turn.ended and name != "mode":
                 return  # with the next prompt
             try:
-                await self.machine.set(name, value)
+                await self.agents.set(name, value)
             except (BadValue, AgentFailed):
                 await self.change({name: before})
                 raise
@@ -338,7 +340,7 @@ class SessionCore:
     def _check_choice(self, name: Setting, value: object) -> None:
         if not isinstance(value, str) or not value.strip():
             raise BadValue(f"{name} must be text; got {value!r:.80}.")
-        if self.offers.started and not (name == "model" and self.machine.writes_settings):
+        if self.offers.started and not (name == "model" and self.agents.writes_settings):
             self.offers.check(name, value)
 
     def _follow_mode(self) -> None:
@@ -376,22 +378,6 @@ class SessionCore:
                 self.spawn(self.adopt())
         elif event.kind == "turn_ended":
             self.running = None
-
-    def tell(self, activity: str | None) -> None:
-        """Show what is being done, None when it is over; from any thread."""
-        private_loop().loop.call_soon_threadsafe(self._show, activity)
-
-    def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` whenever `activity` changes, on the private loop; returns what ends it."""
-        self._activity_watchers.append(callback)
-        return lambda: self._activity_watchers.remove(callback)
-
-    def _show(self, activity: str | None) -> None:
-        if activity != self.activity:
-            self.activity = activity
-            self._changed()
-            for watcher in tuple(self._activity_watchers):
-                watcher()
 
     def _changed(self) -> None:
         if self.turn is not None:

@@ -24,6 +24,7 @@ from session_widgets.sandboxes import Sandbox
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.journal import draft, note
 from session_widgets.sessions.owner import is_alive
+from session_widgets.sessions.prompt import check_taken
 from session_widgets.sessions.resume import readable
 from session_widgets.sessions.turn import Turn
 
@@ -107,10 +108,11 @@ class Driver:
     async def _dispatch(self) -> dict[str, Any]:
         core, index = self._core, self._turn.index
         sandbox, live = await core.machine.probe_sandbox(refresh=True)
-        resumed = await core.machine.ready_agent(sandbox, live)
-        core.tell(None)
+        resumed = await core.agents.ready(sandbox, live)
+        core.activity.tell(None)
         agent = self._agent = resumed.agent
-        blocks = ([resumed.history] if resumed.history else []) + list(self._record.prompt)
+        check_taken(self._record.prompt, core.machine.harness.title, agent.capabilities)
+        blocks = ([agent.history] if agent.history else []) + list(self._record.prompt)
         call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
         tier = note("turn_tier", {"tier": resumed.tier}, turn=index, source=f"turn:{index}:tier")
         prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
@@ -123,6 +125,7 @@ class Driver:
     async def _send(self, agent: Agent, call: Call) -> dict[str, Any]:
         try:
             await agent.connection.post(call.envelope)
+            agent.history = None
         finally:
             self._posted.set()
         return await call.result or {}
@@ -138,7 +141,7 @@ class Driver:
             if not is_alive(self._record.owner):
                 return await self._dispatch()
             await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still getting the sandbox ready
-        agent = self._agent = await core.machine.rejoin(await core.machine.ready_sandbox())
+        agent = self._agent = await core.agents.rejoin(await core.machine.ready_sandbox())
         if agent is None:
             if (answer := _answer(events)) is not None:
                 return answer
@@ -163,7 +166,7 @@ class Driver:
         core, index = self._core, self._turn.index
         self._ending = True
         if self._cancelled:
-            await core.machine.leave_cancelled()
+            await core.agents.leave_cancelled()
         files, durable_at, durability_error = await self._changes()
         payload = {
             "status": status,
@@ -181,7 +184,7 @@ class Driver:
             self._turn.fail_unsaved(ended, text)
         else:
             self._turn.finish()
-        core.tell(None)
+        core.activity.tell(None)
         core.turn_over(index)
 
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:

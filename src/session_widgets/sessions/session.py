@@ -94,7 +94,7 @@ class Session:
     @property
     def activity(self) -> str | None:
         """What is being done right now besides the agent's own work, such as restoring files; None otherwise."""
-        return self._core.activity
+        return self._core.activity.words
 
     @property
     def model(self) -> str | None:
@@ -149,7 +149,8 @@ class Session:
         """Send a prompt and block until its turn ends. Interrupting the cell cancels the turn.
 
         Args:
-            prompt: text, or a list of ACP content blocks.
+            prompt: text, or a list of ACP content blocks, such as `{"type": "text", "text": "What is this?"}` and
+                `{"type": "image", "mimeType": "image/png", "data": "<base64>"}`.
             idempotency_key: sending again with the same key returns the turn of the first time.
             timeout: seconds to wait; None waits as long as it takes.
 
@@ -183,7 +184,7 @@ class Session:
         try:
             turn = self.start(prompt)
             while True:
-                ticker.show(self._core.activity)
+                ticker.show(self._core.activity.words)
                 seen, over = turn.news_count, turn.ended
                 while not arrived.empty():
                     yield from (event for event in arrived.get() if event.turn == turn.index)
@@ -362,12 +363,12 @@ class Session:
     def _install(self) -> None:
         """Install the harness, telling how far it is."""
         try:
-            Installation(self._core.machine.harness, data_directory()).install(self._core.tell)
+            Installation(self._core.machine.harness, data_directory()).install(self._core.activity.tell)
         finally:
-            self._core.tell(None)
+            self._core.activity.tell(None)
 
     def _watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
-        return self._core.watch_activity(callback)
+        return self._core.activity.watch(callback)
 
     @property
     def _page(self) -> Page:

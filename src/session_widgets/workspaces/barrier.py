@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from session_widgets.errors import NotDurable, WorkspaceError
-from session_widgets.manifest import Entry, Manifest
+from session_widgets.manifest import MAX_ENTRIES, Entry, Manifest
+from session_widgets.tree import MAX_DEPTH
 from session_widgets.workspaces.bucket import Listing, ObjectInfo
 from session_widgets.workspaces.contract import Look
 
@@ -146,7 +147,11 @@ def _check_root(manifest: Manifest, root: Path) -> None:
 
 def _check_whole(manifest: Manifest) -> None:
     if manifest.truncated:
-        raise NotDurable("the workspace holds more files than are looked at (1,000,000).", reason="name")
+        raise NotDurable(
+            f"the workspace holds more than {MAX_ENTRIES:,} files, or folders nested more than {MAX_DEPTH} deep, which "
+            "are not looked at, and so not saved. Move what need not last elsewhere, then send again.",
+            reason="name",
+        )
     files = [entry.path for entry in manifest.entries.values() if entry.kind == "file" and not entry.md5]
     if unreadable := [*manifest.unreadable, *files]:
         raise NotDurable(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from session_widgets.workspaces.credentials import Credentials
@@ -30,7 +31,7 @@ def client_config(*, path_style: bool, attempts: int = ATTEMPTS) -> Any:
 
 
 def session_of(**keys: str | None) -> Any:
-    """Return a boto3 session, by default of the AWS settings, that reads times fast: a listing is half times."""
+    """Return a boto3 session, by default of the AWS settings, that reads times fast: they are half of a listing."""
     import boto3
     import botocore.session
 
@@ -40,9 +41,11 @@ def session_of(**keys: str | None) -> Any:
 
 
 def _timestamp(value: Any) -> datetime:
-    """Read ISO 8601, as listings have it, and leave every other form to botocore."""
+    """Read ISO 8601, as listings have it, and HTTP's dates; every other form is left to botocore."""
     if isinstance(value, str) and value[:4].isdigit() and value.endswith("Z"):
         return datetime.fromisoformat(value)
+    if isinstance(value, str) and value.endswith(" GMT"):
+        return parsedate_to_datetime(value)
     from botocore.utils import parse_timestamp
 
     found: datetime = parse_timestamp(value)

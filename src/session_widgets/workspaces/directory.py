@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
@@ -24,6 +24,10 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes; none at the end."""
+
+
+Replaceable = Callable[[os.stat_result | None], bool]
+"""Whether what is in a place may go; None is nothing."""
 
 
 class Occupied(Exception):
@@ -48,8 +52,10 @@ class Directory:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def write(self, path: str, body: Readable, mode: int, mtime: float | None) -> None:
-        """Put a file in place, atomically, making its parents."""
+    def write(
+        self, path: str, body: Readable, mode: int, mtime: float | None, replaceable: Replaceable | None = None
+    ) -> None:
+        """Put a file in place, atomically, making its parents. Raises `Occupied`."""
         with self._parent(path, make=True) as (parent, name):
             partial = f"{TEMPORARY}{uuid4().hex}"
             handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=parent)
@@ -63,20 +69,22 @@ class Directory:
                     os.fchmod(target.fileno(), mode & 0o777)
                     if mtime is not None:
                         os.utime(target.fileno(), (mtime, mtime))
+                _check(name, parent, replaceable)
                 _replace(partial, name, parent)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(partial, dir_fd=parent)
                 raise
 
-    def link(self, path: str, target: bytes) -> None:
-        """Put a symbolic link in place, making its parents."""
+    def link(self, path: str, target: bytes, replaceable: Replaceable | None = None) -> None:
+        """Put a symbolic link in place, making its parents. Raises `Occupied`."""
         with self._parent(path, make=True) as (parent, name):
             partial = f"{TEMPORARY}{uuid4().hex}"
             os.symlink(target, os.fsencode(partial), dir_fd=parent)
             try:
                 if self._owner is not None:
                     os.chown(partial, *self._owner, dir_fd=parent, follow_symlinks=False)
+                _check(name, parent, replaceable)
                 _replace(partial, name, parent)
             except BaseException:
                 os.unlink(partial, dir_fd=parent)
@@ -87,14 +95,15 @@ class Directory:
         with self._parent(f"{path}/.", make=True):
             return
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str, replaceable: Replaceable | None = None) -> None:
         """Remove a file, a link, or an empty directory, and the folders above that it leaves empty.
 
         Raises:
-            Occupied: it is a directory that holds something.
+            Occupied: it is a directory that holds something, or not `replaceable`.
         """
         try:
             with self._parent(path) as (parent, name):
+                _check(name, parent, replaceable)
                 if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
                     os.rmdir(name, dir_fd=parent)
                 else:
@@ -170,6 +179,18 @@ class Directory:
             yield directory, name
         finally:
             os.close(directory)
+
+
+def _check(name: str, parent: int, replaceable: Replaceable | None) -> None:
+    """Look at what is to go at the last moment: programs work here too."""
+    if replaceable is None:
+        return
+    try:
+        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        info = None
+    if not replaceable(info):
+        raise Occupied(name)
 
 
 def _replace(partial: str, name: str, parent: int) -> None:

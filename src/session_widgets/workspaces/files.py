@@ -160,6 +160,9 @@ class ObjectFiles:
             prefix.copy(path, target + path[len(source) :])
         for path in sources:
             prefix.delete(path)
+        while left := [i.path for i in self._objects.prefix.listing().objects.values() if _is_marker_in(source, i)]:
+            for path in left:  # a folder that held others is empty once they are gone
+                prefix.delete(f"{path}/")
 
     def _delete(self, path: str, recursive: bool) -> None:
         self._check_writer()
@@ -190,6 +193,11 @@ class ObjectFiles:
     async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]:
         """Return the entries of a folder: folders first, then by name; by path when `recursive`."""
         return await self._do(self._list, _named(path), recursive)
+
+
+def _is_marker_in(folder: str, info: ObjectInfo) -> bool:
+    """Whether this stands for a folder that holds nothing: this one, or one below it."""
+    return info.kind == "directory" and (info.path == folder or info.path.startswith(f"{folder}/"))
 
 
 def _named(path: str) -> str:

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from session_widgets.workspaces.directory import Directory
 from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
 from session_widgets.workspaces.mounts.drivers import Target
+from session_widgets.workspaces.mounts.mountinfo import ANSWER_SECONDS
 from session_widgets.workspaces.objects import Objects
 
 FILER = "SESSION_WIDGETS_WEED_FILER"
@@ -67,9 +69,11 @@ class MountedWorkspace:
     def attach(self, progress: Progress) -> bool:
         """Take the lease, and mount if nothing is mounted, what is mounted is dead, or its keys are about to end."""
         self.objects.reach(progress)
+        asked = time.monotonic()
         self.objects.acquire()
+        patience = ANSWER_SECONDS + 3 * (time.monotonic() - asked)  # a mount is as slow as its store
         own = self._target()
-        self.abilities = self._mount.abilities() if self._mount.is_current(own) else None
+        self.abilities = self._mount.abilities() if self._mount.is_current(own, patience) else None
         if self.abilities is not None:
             self._say_whose_keys()
             return False

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from uuid import uuid4
 
+from session_widgets.daemon import installation
 from session_widgets.errors import BadValue, WorkspaceTaken
 from session_widgets.workspaces.bucket import Listing, Prefix
 from session_widgets.workspaces.connect import Connection, connect
@@ -109,19 +107,6 @@ class Objects:
         """The right to write them."""
         siblings = Prefix(self.connection.client, self.bucket, self._folder)
         return Lease(siblings, self.session_id, installation(self.home))
-
-
-def installation(home: Path) -> str:
-    """Return the name of this data directory, chosen when it is first needed."""
-    file = home / "installation"
-    if not file.exists():
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = home / f"installation.{uuid4().hex}"
-        partial.write_text(uuid4().hex)
-        with suppress(FileExistsError):
-            os.link(partial, file)  # whole, and the first one's: several kernels may begin at once
-        partial.unlink()
-    return file.read_text().strip()
 
 
 def _is_segment(part: str) -> bool:

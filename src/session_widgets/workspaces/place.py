@@ -49,4 +49,5 @@ def remembered(home: Path, session_id: str, location: str, attachment: str, *, d
     if location.startswith(SCHEME):
         return place(home, session_id, location.removesuffix(session_id), attachment, data=data)
     managed = LocalWorkspace.place(home, session_id, None)
-    return managed if location == managed.location else LocalWorkspace.place(home, session_id, location)
+    moved = managed.path.is_dir() and Path(location).parts[-2:] == managed.path.parts[-2:]  # with the store beside it
+    return managed if moved or location == managed.location else LocalWorkspace.place(home, session_id, location)

@@ -6,37 +6,27 @@ an edit is told from a deletion, and a change on both sides is a conflict, in wh
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from io import BytesIO
-from threading import Thread
-from typing import IO, TypeVar
+from dataclasses import replace
 
 from session_widgets.daemon import locked
 from session_widgets.errors import NotFound, WorkspaceConflict, WorkspaceError
-from session_widgets.manifest import Entry, EntryKind, Manifest, md5, scan, stamp
+from session_widgets.manifest import Entry, Manifest, scan
 from session_widgets.model import FileChange
 from session_widgets.workspaces import known
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, ObjectInfo, Torn, parents
 from session_widgets.workspaces.contract import Look, Progress
-from session_widgets.workspaces.directory import Directory, Occupied
+from session_widgets.workspaces.directory import Directory, Occupied, Replaceable
 from session_widgets.workspaces.known import Known, signature
 from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.objects import Objects
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-PARALLEL = 16
-MAX_LINK = 4096
-_GREATEST = 1 << 33
-"""Of a mode, and of a time in seconds."""
-TELL_FROM = 50
-"""Fewer files than this are moved without a word."""
+from session_widgets.workspaces.parallel import counted, in_parallel
+from session_widgets.workspaces.transfer import body_of, entry_of, metadata_of, receive
 
 
 class SyncWorkspace:
@@ -55,6 +45,7 @@ class SyncWorkspace:
         self._known: dict[str, Known] | None = None
         self._read: tuple[int, int] | None = None
         self._swept = False
+        self._learned = False
         self._progress: Progress = lambda _: None
 
     def attach(self, progress: Progress) -> bool:
@@ -81,7 +72,10 @@ class SyncWorkspace:
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
         """Send what is new, and prove that all of it arrived."""
         with self._alone():
-            tell_strange(prove(look, self._push, self.objects.listing, self._same, self.path))
+            manifest = prove(look, self._push, self.objects.listing, self._same, self.path)
+            if self._learned:
+                self._save()
+            tell_strange(manifest)
 
     def detach(self) -> None:
         """Give the lease back; the directory stays, for the next time."""
@@ -143,23 +137,28 @@ class SyncWorkspace:
         both: list[ObjectInfo] = []
         for path in listing.objects.keys() | common.keys():
             there, here, before = listing.objects.get(path), local.get(path), common.get(path)
-            if (there and there.etag) == (before and before.etag):
+            ours = signature(here) != signature(_entry(before))
+            if there and before and (before.is_still(there) or (ours and before.etag == there.etag)):
                 continue
-            if signature(here) == signature(_entry(before)) or (there and here is None):
+            if not ours or (there and here is None):
                 (gone.append(path) if there is None else fetched.append(there))
             elif there is None:
                 del common[path]  # removed there, changed here: what is here is new
             elif here is not None and there.etag == here.md5:
-                common[path] = Known(here, there.etag)
+                common[path] = Known(here, there.etag, there.modified.timestamp())
             else:
                 both.append(there)
         with Directory(self.path) as directory:
             for path in sorted(gone, reverse=True):
-                with suppress(Occupied):  # a folder that holds caches stays, and counts as new
-                    directory.remove(path)
+                with suppress(Occupied):  # what was written just now, and a folder that holds caches, stay and are new
+                    directory.remove(path, _as_seen(local.get(path)))
                 del common[path]
-            in_the_way = _counted(
-                lambda info: self._fetch(directory, info), fetched, progress, "Restoring", self.location
+            in_the_way = counted(
+                lambda info: self._fetch(directory, info, info.path, _as_seen(local.get(info.path))),
+                fetched,
+                progress,
+                "Restoring",
+                self.location,
             )
             kept = [self._keep_both(directory, info) for info in [*both, *filter(None, in_the_way)]]
         self._save()
@@ -169,9 +168,10 @@ class SyncWorkspace:
                 "the workspace now; look at them, then send again."
             )
 
-    def _fetch(self, directory: Directory, info: ObjectInfo, name: str | None = None) -> ObjectInfo | None:
-        """Put an object in its place; return it if something is in the way, or None."""
-        path = name or info.path
+    def _fetch(
+        self, directory: Directory, info: ObjectInfo, path: str, replaceable: Replaceable | None = None
+    ) -> ObjectInfo | None:
+        """Put an object in its place, or in another; return it if something is in the way, or None."""
         try:
             if info.kind == "directory":
                 directory.make(path)
@@ -179,13 +179,14 @@ class SyncWorkspace:
                 self._common()[path] = Known(entry, info.etag)
                 return None
             with self.objects.prefix.reading(info.path) as (body, now, metadata):
-                md5 = _place(directory, path, body, metadata)
+                md5 = receive(directory, path, body, metadata, replaceable)
         except Occupied:
             return info
         except NotFound:
             return None  # deleted since it was listed
-        if name is None:
-            self._common()[path] = Known(_entry_of(directory, path, md5), now.etag)
+        if path == info.path:
+            modified = info.modified.timestamp() if now.etag == info.etag else 0
+            self._common()[path] = Known(entry_of(directory, path, md5), now.etag, modified)
         return None
 
     def _keep_both(self, directory: Directory, info: ObjectInfo) -> str:
@@ -208,12 +209,10 @@ class SyncWorkspace:
             return
         self.objects.lease.check()
         in_the_way = _in_the_way(removed, [entry.path for entry in changed])
-        met = _in_parallel(self._drop, in_the_way)
+        met = in_parallel(self._drop, in_the_way)
         with Directory(self.path) as directory:
-            met += _counted(
-                lambda entry: self._send(directory, entry), changed, self._progress, "Saving", self.location
-            )
-        met += _in_parallel(self._drop, [path for path in removed if path not in in_the_way])
+            met += counted(lambda entry: self._send(directory, entry), changed, self._progress, "Saving", self.location)
+        met += in_parallel(self._drop, [path for path in removed if path not in in_the_way])
         self._save()
         if any(met):
             self._pull(lambda _: None)  # adopts what is the same, keeps both of what is not, and says so
@@ -238,9 +237,9 @@ class SyncWorkspace:
         return False
 
     def _put(self, directory: Directory, key: str, entry: Entry, if_match: str | None) -> str:
-        with _body(directory, entry) as body:
+        with body_of(directory, entry) as body:
             return self.objects.prefix.put(
-                key, body, entry.size, metadata=_metadata(entry), md5=entry.md5, if_match=if_match
+                key, body, entry.size, metadata=metadata_of(entry), md5=entry.md5, if_match=if_match
             )
 
     def _drop(self, path: str) -> bool:
@@ -254,7 +253,12 @@ class SyncWorkspace:
 
     def _same(self, entry: Entry, info: ObjectInfo) -> bool:
         before = self._common().get(entry.path)
-        return before is not None and before.etag == info.etag and signature(before.entry) == signature(entry)
+        if before is None or before.etag != info.etag or signature(before.entry) != signature(entry):
+            return False
+        if not before.modified:
+            self._common()[entry.path] = replace(before, modified=info.modified.timestamp())
+            self._learned = True
+        return True
 
     def _common(self) -> dict[str, Known]:
         if self._known is None:
@@ -263,56 +267,8 @@ class SyncWorkspace:
 
     def _save(self) -> None:
         known.save(self._record, self._common())
+        self._learned = False
         self._read = known.version(self._record)
-
-
-def _counted(work: Callable[[T], R], items: Sequence[T], progress: Progress, verb: str, where: str) -> list[R]:
-    """Do `work` to every item, several at a time, and tell how far it is if there are many."""
-    done = 0
-    step = max(1, len(items) // 50)
-
-    def counted(item: T) -> R:
-        nonlocal done
-        result = work(item)
-        done += 1
-        if len(items) >= TELL_FROM and done % step == 0:
-            progress(f"{verb} {done:,} of {len(items):,} files ({where})")
-        return result
-
-    return _in_parallel(counted, items)
-
-
-def _in_parallel(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Do `work` to every item. One that is refused does not keep the others; what concerns all of them stops them.
-
-    The threads are none that the interpreter waits for when it ends: what is not done then is done the next time.
-    """
-    waiting, results, errors = deque(items), list[R](), list[Exception]()
-
-    def take() -> None:
-        while (item := _next(waiting)) is not None:
-            try:
-                results.append(work(item))
-            except Exception as error:
-                errors.append(error)
-                if not isinstance(error, WorkspaceError) or error.reason != "refused":
-                    waiting.clear()
-
-    threads = [Thread(target=take, daemon=True) for _ in range(min(PARALLEL, len(items)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results
-
-
-def _next(waiting: deque[T]) -> T | None:
-    try:
-        return waiting.popleft()
-    except IndexError:
-        return None
 
 
 def _in_the_way(removed: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -325,61 +281,15 @@ def _in_the_way(removed: Sequence[str], new: Sequence[str]) -> list[str]:
     return [path for path in removed if path in above or not come.isdisjoint(parents(path))]
 
 
-def _place(directory: Directory, path: str, body: IO[bytes], metadata: Mapping[str, str]) -> str:
-    """Write what came from the bucket, as a file or as the link that it stands for; return its MD5."""
-    mode, mtime = _number(metadata.get("mode")), _number(metadata.get("mtime"))
-    if mode is not None and stat.S_ISLNK(int(mode)):
-        target = body.read(MAX_LINK)
-        directory.link(path, target)
-        return md5(target).hexdigest()
-    hashed = _Hashing(body)
-    directory.write(path, hashed, stat.S_IMODE(int(mode)) if mode else 0o644, mtime)
-    return hashed.digest.hexdigest()
+def _as_seen(here: Entry | None) -> Replaceable:
+    """Let go of what was looked at, not of what a program has written since."""
 
+    def replaceable(info: os.stat_result | None) -> bool:
+        if info is None or here is None:
+            return info is None
+        return stat.S_ISDIR(info.st_mode) or (info.st_size, info.st_mtime_ns) == (here.size, here.mtime_ns)
 
-def _entry_of(directory: Directory, path: str, md5: str) -> Entry:
-    info = directory.stat(path)
-    kind: EntryKind = "link" if stat.S_ISLNK(info.st_mode) else "file"
-    return Entry(
-        path, kind, info.st_size, info.st_mode & 0o7777, info.st_mtime_ns, md5, stamp(info) if kind == "file" else ""
-    )
-
-
-def _metadata(entry: Entry) -> dict[str, str]:
-    """Return mode and time as s3fs keeps them, so that both attachments read each other's files."""
-    kind = {"file": stat.S_IFREG, "link": stat.S_IFLNK, "directory": stat.S_IFDIR}[entry.kind]
-    return {"mode": str(kind | entry.mode), "mtime": str(entry.mtime_ns // 1_000_000_000)}
-
-
-@contextmanager
-def _body(directory: Directory, entry: Entry) -> Iterator[IO[bytes]]:
-    if entry.kind == "file":
-        with directory.open(entry.path) as file:
-            yield file
-    else:
-        yield BytesIO(directory.read_link(entry.path) if entry.kind == "link" else b"")
-
-
-class _Hashing:
-    """A stream that hashes what is read from it."""
-
-    def __init__(self, body: IO[bytes]) -> None:
-        self._body = body
-        self.digest = md5()
-
-    def read(self, size: int) -> bytes:
-        piece = self._body.read(size)
-        self.digest.update(piece)
-        return piece
-
-
-def _number(text: str | None) -> float | None:
-    """Read what anybody may have written into the bucket."""
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if 0 <= number <= _GREATEST else None
+    return replaceable
 
 
 def _entry(one: Known | None) -> Entry | None:

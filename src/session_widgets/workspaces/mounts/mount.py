@@ -44,8 +44,8 @@ class Mount:
         """Whether it is there, and answers."""
         return health(self.point)
 
-    def is_current(self, target: Target) -> bool:
-        """Whether it lives and shows `target`, with its keys or narrower ones, which last."""
+    def is_current(self, target: Target, seconds: float) -> bool:
+        """Whether it lives, answers within `seconds`, and shows `target` with its keys or narrower ones, which last."""
         record = read_json(self._record) or {}
         renew_at = record.get("renew_at")
         fresh = renew_at is None or datetime.fromisoformat(renew_at) > datetime.now(UTC)
@@ -54,7 +54,7 @@ class Mount:
             and record.get("shows") == _shows(self.driver, target)
             and record.get("key") in (_CONFINED, _key(target))
             and self._daemon.process() is not None
-            and reaches_store(self.point)
+            and reaches_store(self.point, seconds)
         )
 
     def is_confined(self) -> bool:

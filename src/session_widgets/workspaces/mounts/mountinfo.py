@@ -17,6 +17,7 @@ from session_widgets.tree import TEMPORARY
 
 Health = Literal["absent", "alive", "dead"]
 ANSWER_SECONDS = 5.0
+UNMOUNT_SECONDS = 60
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -47,7 +48,12 @@ def unmount(point: Path, *, lazily: bool = False) -> str:
         command = ["umount", "--no-canonicalize", *(["--lazy"] if lazily else []), "--", str(point)]
     else:
         command = [shutil.which("fusermount3") or "fusermount", "-uz" if lazily else "-u", "--", str(point)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=60)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=UNMOUNT_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} did not end within {UNMOUNT_SECONDS} s"
     return "" if done.returncode == 0 or not is_mounted(point) else (done.stderr.strip() or f"code {done.returncode}")
 
 

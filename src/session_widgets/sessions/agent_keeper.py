@@ -1,0 +1,235 @@
+"""The agent of one session, as this process holds it: started, found again, given what it needs, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from session_widgets.acp import AcpConnection, Peer
+from session_widgets.envelopes import update_of
+from session_widgets.errors import AgentExited, SandboxError
+from session_widgets.harnesses.harness import Harness
+from session_widgets.model import Capability, Draft, Step, Tier, TurnRecord
+from session_widgets.offers import Setting
+from session_widgets.sandboxes import Sandbox, SandboxProvider
+from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.handover import history_block
+from session_widgets.sessions.journal import note
+from session_widgets.sessions.pump import Pump
+from session_widgets.sessions.resume import Ladder, Resumed, apply_setting, apply_settings
+
+if TYPE_CHECKING:
+    from session_widgets.sessions.core import SessionCore
+
+SET_SECONDS = 10
+
+
+class AgentKeeper:
+    """Starts and ends the agent process of a session, and listens to it."""
+
+    def __init__(self, core: SessionCore) -> None:
+        self.agent: Agent | None = None
+        self._core = core
+        self._pump: asyncio.Task[None] | None = None
+
+    @property
+    def _harness(self) -> Harness:
+        return self._core.machine.harness
+
+    @property
+    def _provider(self) -> SandboxProvider:
+        return self._core.machine.provider
+
+    @property
+    def writes_settings(self) -> bool:
+        """Whether the harness has settings files that we write: they may name models which it does not offer."""
+        return self._harness.settings is not None and Capability.FOREIGN not in self._provider.capabilities
+
+    async def ready(self, sandbox: Sandbox, live: Sequence[str]) -> Resumed:
+        """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
+        cut_off = self._harness.restart_after_cancel and await self._was_cut_off()
+        if cut_off and self._core.record.connection in live and await self.rejoin(sandbox):
+            await self.end()
+            live = [name for name in live if name != self._core.record.connection]
+        agent = self.agent
+        if agent is None or agent.dead is not None or agent.id not in live:
+            await self.drop()
+            agent = await self.rejoin(sandbox) if self._core.record.connection in live else None
+        if agent is None:
+            return await self._start(sandbox)
+        if self._needs_other_file(agent) or await self._needs_other_tools(agent, sandbox):
+            self.agent = agent
+            await self.end()
+            return await self._start(sandbox)
+        await apply_settings(agent, self._core.record, self._core.journal)
+        return Resumed(agent, "replay" if agent.history else "warm")
+
+    async def _was_cut_off(self) -> bool:
+        """Whether the latest turn that has ended was not answered to its end."""
+        turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
+        ended = [turn for turn in turns if turn.ended_at is not None]
+        return bool(ended) and ended[-1].status != "completed"
+
+    async def end(self) -> None:
+        """End the agent's process; the next one gets the session's memory by the ladder."""
+        agent = await self._leave()
+        if agent is not None:
+            await agent.connection.close()
+
+    async def leave_cancelled(self) -> None:
+        """After a cancelled turn, end the agent's process with what it still runs, if it has to be replaced anyway."""
+        if self._harness.restart_after_cancel:
+            await self.end()
+
+    async def set(self, name: Setting, value: str) -> None:
+        """Set model, mode or effort if the agent lives; one that does not hears of it when it starts."""
+        agent = self.agent
+        if agent is None or agent.dead is not None:
+            return
+        if name == "model" and self._needs_other_file(agent):
+            return  # it is started anew with the next prompt
+        with suppress(TimeoutError, AgentExited, SandboxError):  # it is asked again with the next prompt
+            async with asyncio.timeout(SET_SECONDS):
+                await apply_setting(agent, name, value, self._core.journal)
+
+    def _needs_other_file(self, agent: Agent) -> bool:
+        """Whether the wanted model can be given by the settings file alone, which a running process does not read."""
+        model = self._core.record.model
+        if not self.writes_settings or model is None or model == agent.model:
+            return False
+        return agent.settings.current("model") != model and not agent.settings.offers("model", model)
+
+    async def _needs_other_tools(self, agent: Agent, sandbox: Sandbox) -> bool:
+        """Offer the tools; whether they are others than the agent was told of. None here: it keeps its own."""
+        offering = self._core.offering
+        await offering.serve(sandbox, self._provider.python)
+        return offering.mark is not None and offering.mark != agent.offered
+
+    async def _write_settings(self, sandbox: Sandbox) -> None:
+        """Put the harness's settings where it looks for them: in its own folder of this workspace, never the user's."""
+        if self._harness.settings is None or not self.writes_settings:
+            return
+        folder = self._harness.state_folder("")
+        given = self._harness.passed(os.environ)
+        for name, text in self._harness.settings(given, self._core.record.model).items():
+            await sandbox.write(f"{folder}/{name}".lstrip("/"), text.encode())
+
+    async def _start(self, sandbox: Sandbox) -> Resumed:
+        await self._write_settings(sandbox)
+        turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
+        before = await asyncio.to_thread(self._core.store.last_note, self._core.record.id, "agent_started")
+        start_pump = self._start_pump
+        offered, servers = self._core.offering.mark, await self._core.offering.serve(sandbox, self._provider.python)
+        ladder = Ladder(
+            self._core.record,
+            self._core.machine.root,
+            self._core.journal,
+            lambda agent: start_pump(agent, ladder),
+            servers,
+        )
+        asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
+        past = partial(history_block, asked, self._steps_of)
+        resumed = await ladder.start(await sandbox.endpoint(), asked, before, past)
+        agent = resumed.agent
+        agent.model = self._core.record.model if self.writes_settings else None
+        agent.offered = offered
+        try:
+            await apply_settings(agent, self._core.record, self._core.journal)
+            await self._core.journal.commit([_started(agent, resumed.tier, self._harness.id, self._core.machine.root)])
+        except BaseException:
+            await asyncio.shield(agent.connection.close())
+            raise
+        self.agent = agent
+        return resumed
+
+    def _steps_of(self, turn: TurnRecord) -> list[Step]:
+        return self._core.store.steps(self._core.record.id, turn.index)
+
+    async def rejoin(self, sandbox: Sandbox) -> Agent | None:
+        """Connect to the recorded agent process, from the last envelope that is stored, unless this kernel is."""
+        name = self._core.record.connection
+        if self.agent is not None and self.agent.id == name and self.agent.dead is None:
+            return self.agent
+        await self.drop()
+        started = await asyncio.to_thread(self._core.store.last_note, self._core.record.id, "agent_started")
+        if name is None or started is None or started.get("connection") != name:
+            return None
+        last = await asyncio.to_thread(self._core.store.last_source_seq, self._core.record.id, name)
+        peer = Peer()
+        endpoint = await sandbox.endpoint()
+        connection = AcpConnection(endpoint, name, self._core.record.harness, last, on_post_failed=peer.fail)
+        agent = Agent(connection, peer)
+        agent.session_id = started["agent_session_id"]
+        agent.info, agent.capabilities = started.get("agent_info") or {}, started.get("capabilities") or {}
+        agent.settings, agent.model = self._core.offers.copy(), started.get("model")
+        agent.offered = started.get("offered")
+        self.agent = agent
+        with suppress(SandboxError):  # the turn goes on all the same; its calls say that nobody answers
+            await self._core.offering.serve(sandbox, self._provider.python)
+        self._start_pump(agent, None)
+        return agent
+
+    def _start_pump(self, agent: Agent, ladder: Ladder | None) -> None:
+        def on_request(agent: Agent, message: dict[str, Any]) -> None:
+            self._core.asking.take(agent, message, self._core.running)
+
+        def on_update(message: dict[str, Any]) -> None:
+            agent.settings.take_update(update_of(message))
+            if ladder is not None and self.agent is not agent:
+                ladder.take_update(message)
+
+        async def turn() -> int | None:
+            return await self._core.current_turn() if self.agent is agent else None
+
+        pump = Pump(agent, self._core.journal, turn, on_request, on_update)
+        self._pump = self._core.spawn(self._run_pump(agent, pump))
+
+    async def _run_pump(self, agent: Agent, pump: Pump) -> None:
+        why, error = "exited", None
+        try:
+            await pump.run()
+        except Exception as failure:  # whatever ends the stream must end what waits for it
+            why, error = "lost", failure
+            agent.dead = failure
+            agent.peer.fail_all(failure)
+        stopped = note("agent_stopped", {"connection": agent.id, "why": why, "error": str(error) if error else None})
+        with suppress(Exception):  # the turn says what went wrong; a full disk may refuse this note as well
+            await self._core.journal.commit([stopped])
+        await agent.connection.detach()
+
+    async def drop(self) -> None:
+        """Stop listening to the agent; its process goes on."""
+        agent = await self._leave()
+        if agent is not None:
+            await agent.connection.detach()
+
+    async def _leave(self) -> Agent | None:
+        """Stop listening to the agent, if any, and return it."""
+        agent, self.agent = self.agent, None
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+        return agent
+
+
+def _started(agent: Agent, tier: Tier, harness: str, cwd: str) -> Draft:
+    payload = {
+        "connection": agent.id,
+        "agent_session_id": agent.session_id,
+        "tier": tier,
+        "harness": harness,
+        "cwd": cwd,
+        "agent_info": agent.info,
+        "capabilities": agent.capabilities,
+        "config": list(agent.settings.config),
+        "modes": agent.settings.modes,
+        "models": agent.settings.models,
+        "model": agent.model,
+        "offered": agent.offered,
+    }
+    return note("agent_started", payload)

@@ -1,0 +1,77 @@
+"""How an entry of a directory becomes an object, and an object an entry again."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from typing import IO
+
+from session_widgets.manifest import Entry, EntryKind, md5, stamp
+from session_widgets.workspaces.directory import Directory, Replaceable
+
+MAX_LINK = 4096
+_GREATEST = 1 << 33
+"""Of a mode, and of a time in seconds."""
+
+
+def receive(
+    directory: Directory, path: str, body: IO[bytes], metadata: Mapping[str, str], replaceable: Replaceable | None
+) -> str:
+    """Write what came from the bucket, as a file or as the link that it stands for; return its MD5."""
+    mode, mtime = _number(metadata.get("mode")), _number(metadata.get("mtime"))
+    if mode is not None and stat.S_ISLNK(int(mode)):
+        target = body.read(MAX_LINK)
+        directory.link(path, target, replaceable)
+        return md5(target).hexdigest()
+    hashed = _Hashing(body)
+    directory.write(path, hashed, stat.S_IMODE(int(mode)) if mode else 0o644, mtime, replaceable)
+    return hashed.digest.hexdigest()
+
+
+def entry_of(directory: Directory, path: str, md5: str) -> Entry:
+    """Look at what was just received."""
+    info = directory.stat(path)
+    kind: EntryKind = "link" if stat.S_ISLNK(info.st_mode) else "file"
+    return Entry(
+        path, kind, info.st_size, info.st_mode & 0o7777, info.st_mtime_ns, md5, stamp(info) if kind == "file" else ""
+    )
+
+
+def metadata_of(entry: Entry) -> dict[str, str]:
+    """Return mode and time as s3fs keeps them, so that both attachments read each other's files."""
+    kind = {"file": stat.S_IFREG, "link": stat.S_IFLNK, "directory": stat.S_IFDIR}[entry.kind]
+    return {"mode": str(kind | entry.mode), "mtime": str(entry.mtime_ns // 1_000_000_000)}
+
+
+@contextmanager
+def body_of(directory: Directory, entry: Entry) -> Iterator[IO[bytes]]:
+    """Open what goes into the object: content, or the target of a link."""
+    if entry.kind == "file":
+        with directory.open(entry.path) as file:
+            yield file
+    else:
+        yield BytesIO(directory.read_link(entry.path) if entry.kind == "link" else b"")
+
+
+class _Hashing:
+    """A stream that hashes what is read from it."""
+
+    def __init__(self, body: IO[bytes]) -> None:
+        self._body = body
+        self.digest = md5()
+
+    def read(self, size: int) -> bytes:
+        piece = self._body.read(size)
+        self.digest.update(piece)
+        return piece
+
+
+def _number(text: str | None) -> float | None:
+    """Read what anybody may have written into the bucket."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if 0 <= number <= _GREATEST else None
