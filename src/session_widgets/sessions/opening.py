@@ -108,6 +108,8 @@ def open_session(
         where = {"workspace": space.location, "attachment": space.attachment}
         if known is None:
             known = _create(held, id, harness=chosen.id, sandbox=provider.name, **where, **settings)
+        elif workspace is None and space.location != known.workspace:
+            known = _moved(held, known, space.location)
         _check_same(known, {"harness": chosen.id, "sandbox": provider.name, **where})
         live = _open.get((held.path, id))
         if live is not None and not _is_current(live, held, known):
@@ -152,6 +154,17 @@ def _create(store: Store, id: str, **options: Any) -> SessionRecord:
     store.append(id, [note("session_opened", options, source="session")])
     record = store.session(id)
     assert record is not None, "it was stored just now"
+    return record
+
+
+def _moved(store: Store, known: SessionRecord, location: str) -> SessionRecord:
+    """Note that the data directory was moved: a sandbox that is recorded stands at the old place."""
+    notes = [note("session_changed", {"workspace": location})]
+    if known.sandbox_ref is not None:
+        notes.append(note("sandbox_stopped", {"ref": known.sandbox_ref, "why": "gone"}))
+    store.append(known.id, notes)
+    record = store.session(known.id)
+    assert record is not None, "it is known"
     return record
 
 

@@ -9,6 +9,16 @@ import orjson
 from session_widgets.errors import BadValue
 from session_widgets.model import Json
 
+_FIELDS = {
+    "text": ("text",),
+    "image": ("data", "mimeType"),
+    "audio": ("data", "mimeType"),
+    "resource_link": ("name", "uri"),
+}
+"""What ACP wants of a content block, as text; `data` is base64."""
+_CAPABILITIES = {"image": "image", "audio": "audio", "resource": "embeddedContext"}
+"""What an agent has to offer before it may be sent such a block."""
+
 
 def check_prompt(prompt: object) -> list[Json]:
     """Return a prompt as ACP content blocks, or raise `BadValue`."""
@@ -17,11 +27,23 @@ def check_prompt(prompt: object) -> list[Json]:
             raise BadValue("the prompt is empty; write what the agent should do.")
         return _sendable([{"type": "text", "text": prompt}])
     if isinstance(prompt, Sequence) and prompt and all(isinstance(b, Mapping) and "type" in b for b in prompt):
-        return _sendable([dict(block) for block in prompt])
+        return _sendable([_block(block) for block in prompt])
     raise BadValue(
         "a prompt is text or a list of ACP content blocks such as [{'type': 'text', 'text': 'hello'}]; "
         f"got {prompt!r:.80}."
     )
+
+
+def check_taken(prompt: Sequence[Json], title: str, capabilities: Json) -> None:
+    """Raise `BadValue` if an agent that is called `title` cannot take a block of the prompt."""
+    takes = capabilities.get("promptCapabilities") or {}
+    for block in prompt:
+        kind = block["type"]
+        if kind in _CAPABILITIES and not takes.get(_CAPABILITIES[kind]):
+            raise BadValue(
+                f"{title} takes no {kind} in a prompt. Put it into the workspace, for example with "
+                "session.files.upload(), and name the file in the prompt."
+            )
 
 
 def check_timeout(timeout: object) -> float | None:
@@ -36,6 +58,14 @@ def check_key(key: object) -> str | None:
     if key is None or (isinstance(key, str) and key):
         return key
     raise BadValue(f"idempotency_key must be text that names this prompt, or None; got {key!r:.80}.")
+
+
+def _block(block: Mapping[str, object]) -> Json:
+    for name in _FIELDS.get(str(block["type"]), ()):
+        if not isinstance(block.get(name), str):
+            hint = ", in base64" if name == "data" else ""
+            raise BadValue(f"a block of type {block['type']!r} needs {name!r}, as text{hint}; got {block!r:.80}.")
+    return dict(block)
 
 
 def _sendable(blocks: list[Json]) -> list[Json]:

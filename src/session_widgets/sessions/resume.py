@@ -30,11 +30,10 @@ Past = Callable[[bool], dict[str, Any] | None]
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """An agent that is ready, how it got its memory, and the history to send with the next prompt, if any."""
+    """An agent that is ready, and how it got its memory."""
 
     agent: Agent
     tier: Tier
-    history: dict[str, Any] | None = None
 
 
 class Ladder:
@@ -101,8 +100,8 @@ class Ladder:
         agent.session_id = str(result.get("sessionId") or "")
         agent.take_setup(result)
         embedded = bool((agent.capabilities.get("promptCapabilities") or {}).get("embeddedContext"))
-        history = await asyncio.to_thread(past, embedded)
-        return Resumed(agent, "replay" if history else "fresh", history)
+        agent.history = await asyncio.to_thread(past, embedded)
+        return Resumed(agent, "replay" if agent.history else "fresh")
 
     async def _is_listed(self, agent: Agent, session_id: str) -> bool:
         """Whether the agent still knows the session; an agent that cannot list is asked by trying."""
@@ -124,7 +123,7 @@ class Ladder:
         self._replayed.clear()
         try:
             result = await call(self._journal, agent, f"session/{tier}", {"sessionId": agent.session_id, **place})
-        except (AgentError, TimeoutError) as error:
+        except AgentError as error:
             if agent.dead is not None:
                 raise
             LOG.warning("session/%s failed, trying the next tier: %s", tier, error)
@@ -181,9 +180,16 @@ async def post(journal: Journal, agent: Agent, method: str, params: Json) -> Cal
 
 
 async def answer(made: Call) -> dict[str, Any]:
-    """Wait for the answer to a request of the set-up."""
-    async with asyncio.timeout(SETUP_SECONDS):
-        return await made.result or {}
+    """Wait for the answer to a request of the set-up.
+
+    Raises:
+        AgentError: none came within SETUP_SECONDS.
+    """
+    try:
+        async with asyncio.timeout(SETUP_SECONDS):
+            return await made.result or {}
+    except TimeoutError as error:
+        raise AgentError(f"the agent did not answer {made.envelope['method']} within {SETUP_SECONDS} s.") from error
 
 
 def readable(error: BaseException) -> str:
