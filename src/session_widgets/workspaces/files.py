@@ -146,23 +146,39 @@ class ObjectFiles:
         if self._head(path) is not None:
             raise BadPath(f"{path!r} is a file.")
         if not self._is_folder(path):
-            self._objects.prefix.put(f"{path}/", b"", 0, metadata={"mode": "16877"}, if_match=None)
+            self._make(f"{path}/")
+
+    def _make(self, key: str) -> None:
+        self._objects.prefix.put(key, b"", 0, metadata={"mode": "16877"}, if_match=None)
 
     def _move(self, source: str, target: str) -> None:
         self._check_place(target)
         if self._head(target) is not None or self._is_folder(target):
             raise BadPath(f"{target!r} exists already.")
         prefix = self._objects.prefix
-        sources = [source] if self._head(source) else [i.path for i in self._below(source) if i.type == "file"]
+        if self._head(source) is not None:
+            prefix.copy(source, target)
+            prefix.delete(source)
+            return
+        sources = self._keys_in(source)
         if not sources:
             raise NotFound(f"no such file: {source!r}")
-        for path in sources:
-            prefix.copy(path, target + path[len(source) :])
-        for path in sources:
-            prefix.delete(path)
-        while left := [i.path for i in self._objects.prefix.listing().objects.values() if _is_marker_in(source, i)]:
-            for path in left:  # a folder that held others is empty once they are gone
-                prefix.delete(f"{path}/")
+        for key in sources:
+            if key.endswith("/"):
+                self._make(target + key[len(source) :])
+            else:
+                prefix.copy(key, target + key[len(source) :])
+        for key in sources:
+            prefix.delete(key)
+        while (empty := [key for key in self._keys_in(source) if key.endswith("/")]) and empty != sources:
+            for key in empty:  # folders that held something until now
+                prefix.delete(key)
+            sources = empty
+
+    def _keys_in(self, folder: str) -> list[str]:
+        """Return the keys of the files in a folder, and of the folders that hold nothing, itself included."""
+        below = (i for i in self._objects.prefix.listing().objects.values() if f"{i.path}/".startswith(f"{folder}/"))
+        return [f"{info.path}/" if info.kind == "directory" else info.path for info in below]
 
     def _delete(self, path: str, recursive: bool) -> None:
         self._check_writer()
@@ -193,11 +209,6 @@ class ObjectFiles:
     async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]:
         """Return the entries of a folder: folders first, then by name; by path when `recursive`."""
         return await self._do(self._list, _named(path), recursive)
-
-
-def _is_marker_in(folder: str, info: ObjectInfo) -> bool:
-    """Whether this stands for a folder that holds nothing: this one, or one below it."""
-    return info.kind == "directory" and (info.path == folder or info.path.startswith(f"{folder}/"))
 
 
 def _named(path: str) -> str:
