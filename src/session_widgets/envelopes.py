@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from session_widgets.model import Json
 
@@ -38,6 +39,33 @@ def as_time(value: object) -> datetime | None:
 def update_of(envelope: Json) -> Json:
     """Return the update that a `session/update` notification carries."""
     return as_object(as_object(envelope.get("params")).get("update"))
+
+
+def tool_fields(update: Json) -> dict[str, Any]:
+    """Return what an update says about a tool call, by the names of `Step`: an absent or null field says nothing."""
+    fields: dict[str, Any] = {}
+    for name, ours in (("title", "title"), ("kind", "tool_kind"), ("status", "status")):
+        if (text := as_text(update.get(name))) is not None:
+            fields[ours] = text
+    for name in ("content", "locations"):
+        if isinstance(update.get(name), list):
+            fields[name] = as_objects(update[name])
+    for name, ours in (("rawInput", "raw_input"), ("rawOutput", "raw_output")):
+        if update.get(name) is not None:
+            fields[ours] = update[name]
+    if fields.get("status") == "completed" and _exit_of(fields.get("raw_output")) != 0:
+        fields["status"] = "failed"
+    return fields
+
+
+def _exit_of(raw_output: object) -> object:
+    """Return the exit code of a command where OpenCode tells it: None for one that was stopped, 0 if none is told."""
+    return as_object(as_object(raw_output).get("metadata")).get("exit", 0)
+
+
+def printed_by(update: Json) -> str:
+    """Return what a command printed since the last update, as newer Codex adapters tell it."""
+    return as_text(as_object(as_object(update.get("_meta")).get("terminal_output_delta")).get("data")) or ""
 
 
 def permission_request_id(connection: str, rpc_id: object) -> str:

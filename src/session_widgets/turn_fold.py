@@ -15,8 +15,10 @@ from session_widgets.envelopes import (
     as_time,
     block_text,
     permission_request_id,
+    printed_by,
     quote,
     rpc_error_text,
+    tool_fields,
     update_of,
 )
 from session_widgets.model import (
@@ -70,12 +72,14 @@ class PermissionRecord:
 class GrowingStep:
     """A step under construction; its text is kept in pieces and joined when somebody looks."""
 
-    __slots__ = ("_frozen", "_latest", "_new", "_parts", "kind", "message_id")
+    __slots__ = ("_frozen", "_latest", "_new", "_parts", "_printed", "_screen", "kind", "message_id")
 
     def __init__(self, step: Step, message_id: str | None = None) -> None:
         self._frozen = step
         self._latest: Event | None = None
         self._parts: list[str] = []
+        self._printed: list[str] = []
+        self._screen: Json | None = None
         self._new: dict[str, Any] = {}
         self.kind = step.kind
         self.message_id = message_id
@@ -93,11 +97,22 @@ class GrowingStep:
         self._parts.append(text)
         self._latest = event
 
+    def print(self, event: Event, text: str) -> None:
+        """Add to what a command printed, which is told piece by piece; it stands behind the agent's own content."""
+        self._printed.append(text)
+        self._latest = event
+
     def snapshot(self) -> Step:
         """Return the step as it is now."""
         if self._parts:
             self._new["text"] = (self._frozen.text or "") + "".join(self._parts)
             self._parts = []
+        if self._printed or (self._screen and "content" in self._new):
+            content = self._new.get("content", self._frozen.content[: -1 if self._screen else None])
+            before = self._screen["content"]["text"] if self._screen else ""
+            text = {"type": "text", "text": before + "".join(self._printed)}
+            self._screen, self._printed = {"type": "content", "content": text}, []
+            self._new["content"] = (*content, self._screen)
         if self._latest is not None:
             self._new |= {"last_seq": self._latest.seq, "ended_at": self._latest.ts}
             self._latest = None
@@ -236,10 +251,12 @@ class TurnFold:
             self._tools[tool_call_id] = index
         else:
             self._changed(index)
-        fields = _tool_fields(update)
+        fields = tool_fields(update)
         if self._ended and fields.get("status") not in FINAL_STATUSES:
             fields.pop("status", None)
         self.steps[index].set(event, **fields)
+        if printed := printed_by(update):
+            self.steps[index].print(event, printed)
         return index
 
     def _planned(self, event: Event, entries: Sequence[Json]) -> None:
@@ -350,21 +367,6 @@ class TurnFold:
 
     def _changed(self, index: int) -> None:
         self._changes[index] = Change(self._record.index, index)
-
-
-def _tool_fields(update: Json) -> dict[str, Any]:
-    """Return what an update says about a tool call: an absent or null field says nothing."""
-    fields: dict[str, Any] = {}
-    for name, ours in (("title", "title"), ("kind", "tool_kind"), ("status", "status")):
-        if (text := as_text(update.get(name))) is not None:
-            fields[ours] = text
-    for name in ("content", "locations"):
-        if isinstance(update.get(name), list):
-            fields[name] = as_objects(update[name])
-    for name, ours in (("rawInput", "raw_input"), ("rawOutput", "raw_output")):
-        if update.get(name) is not None:
-            fields[ours] = update[name]
-    return fields
 
 
 def _without_text(blocks: Iterable[Json]) -> tuple[Json, ...]:
