@@ -155,6 +155,21 @@ def test_two_processes_install_once(registry, home, apart):
     assert said.count("installing Tiny 1.0.0\n") == 1
 
 
+def test_who_waits_says_for_whom_and_not_for_ever(registry, home, apart, monkeypatch):
+    registry.gate.clear()
+    first = apart()
+    until(lambda: registry.downloads, what="a download")
+    second = apart()
+    assert second.stdout.readline() == f"waiting for another installation of tiny, pid {first.pid}\n"
+    monkeypatch.setattr(installing, "INSTALL_SECONDS", 0)
+    with pytest.raises(HarnessNotReady, match=f"installation of tiny, pid {first.pid} was not over after 0 s"):
+        Installation(TINY, home).install(lambda _: None)
+    first.kill()
+    registry.gate.set()
+    assert second.wait(30) == 0, "the lock of a process that was killed is free"
+    assert Installation(TINY, home).modules
+
+
 def test_one_that_is_interrupted_leaves_nothing(registry, home, apart):
     registry.gate.clear()
     process = apart()

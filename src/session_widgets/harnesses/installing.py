@@ -5,6 +5,7 @@ Each lands in a folder named after its lock, so that another version is another 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -12,18 +13,21 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
+import psutil
 
 from session_widgets.daemon import locked
 from session_widgets.errors import BadValue, HarnessNotReady
 from session_widgets.harnesses.harness import Harness
-from session_widgets.harnesses.node import npm_ci
+from session_widgets.harnesses.node import INSTALL_SECONDS, LOOK_SECONDS, npm_ci
 
 FOLDER = "SESSION_WIDGETS_HARNESSES"
 """A directory for installed harnesses, in place of `harnesses` in the data directory: several users may share it."""
@@ -81,8 +85,7 @@ class Installation:
         try:
             self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
             root.mkdir(parents=True, exist_ok=True, mode=0o755)
-            progress("waiting for another process that installs a harness")
-            with locked(root):
+            with self._alone(progress):
                 if self.modules is None:
                     self._make(progress)
         except OSError as error:
@@ -104,6 +107,25 @@ class Installation:
                 folder.rename(doomed / folder.name)
                 shutil.rmtree(doomed)
         return True
+
+    @contextmanager
+    def _alone(self, progress: Progress) -> Iterator[None]:
+        """Let one process at a time install; say whom this one waits for, and wait no longer than it may take."""
+        deadline = time.monotonic() + INSTALL_SECONDS
+        with (self.path.parent / "lock").open("a+") as lock:
+            while not _take(lock):
+                whom = f"another installation{_holder(lock)}"
+                if time.monotonic() > deadline:
+                    raise HarnessNotReady(
+                        f"{self.harness.title} could not be installed: {whom} was not over after {INSTALL_SECONDS} s."
+                    )
+                progress(f"waiting for {whom}")
+                time.sleep(LOOK_SECONDS)
+            _sign(lock, f"{self.harness.id} {os.getpid()}")
+            try:
+                yield
+            finally:
+                _sign(lock, "")
 
     def _make(self, progress: Progress) -> None:
         """Install beside, then move into place: it is there whole or not at all."""
@@ -157,6 +179,29 @@ class Installation:
 
     def _mark(self) -> str:
         return hashlib.sha256(self._read("package-lock.json")).hexdigest()[:8]
+
+
+def _take(file: TextIO) -> bool:
+    """Take the lock unless another process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sign(file: TextIO, who: str) -> None:
+    """Say in the lock's file who has it."""
+    file.truncate(0)
+    file.write(who)
+    file.flush()
+
+
+def _holder(file: TextIO) -> str:
+    """Return who has the lock, as far as it says so: " of codex, pid 4711"."""
+    file.seek(0)
+    harness, _, pid = file.read(200).partition(" ")
+    return f" of {harness}, pid {pid}" if pid.isdigit() and psutil.pid_exists(int(pid)) else ""
 
 
 def _size(folder: Path) -> int:
