@@ -1,0 +1,53 @@
+"""What may stand in a prompt, and what becomes of one that the agent cannot take."""
+
+import shutil
+
+import pytest
+
+from session_widgets.errors import BadValue
+
+IMAGE = {"type": "image", "mimeType": "image/png", "data": "iVBORw0KGgo="}
+
+
+@pytest.mark.parametrize(
+    ("block", "lacks"),
+    [
+        ({"type": "text"}, "'text', as text"),
+        ({"type": "image", "mimeType": "image/png", "data": b"\x89PNG"}, "'data', as text, in base64"),
+        ({"type": "image", "data": "iVBORw0KGgo="}, "'mimeType'"),
+        ({"type": "audio"}, "'data'"),
+        ({"type": "resource_link", "name": "a.txt"}, "'uri'"),
+    ],
+)
+def test_a_block_that_lacks_something_is_refused_in_words(open_session, block, lacks):
+    session = open_session()
+    with pytest.raises(BadValue, match=f"a block of type '{block['type']}' needs {lacks}"):
+        session.send([{"type": "text", "text": "say hello"}, block])
+    assert session.turns == []
+
+
+@pytest.mark.parametrize("block", [IMAGE, {**IMAGE, "type": "audio", "mimeType": "audio/wav"}])
+def test_an_agent_that_cannot_take_it_is_not_sent_it(open_session, block):
+    session = open_session()
+    turn = session.send([{"type": "text", "text": "say hello"}, block])
+    assert turn.status == "failed"
+    assert f"Demo takes no {block['type']} in a prompt. Put it into the workspace" in turn.error
+    assert [event for event in session.events() if event.method == "session/prompt"] == []
+    assert session.send("say hello").text == "hello"
+
+
+def test_what_a_resource_says_reaches_an_agent_that_takes_it(open_session):
+    resource = {"uri": "file:///notes.txt", "mimeType": "text/plain", "text": "say from a resource"}
+    turn = open_session().send([{"type": "resource", "resource": resource}, {"type": "text", "text": "say hello"}])
+    assert (turn.status, turn.text) == ("completed", "hello")
+
+
+def test_what_an_agent_has_to_be_told_of_earlier_turns_waits_for_a_prompt_that_reaches_it(open_session):
+    session = open_session()
+    session.send("say the first words")
+    session.park()
+    shutil.rmtree(session.workspace / ".harness")
+    assert session.send([IMAGE]).status == "failed"
+    turn = session.send("remember")
+    assert (turn.tier, "say the first words" in turn.text) == ("replay", True)
+    assert session.send("remember").tier == "warm"
