@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -31,11 +32,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     if not session.config.option.collectonly:
         needs.prepare({name for item in session.items for mark in item.iter_markers("needs") for name in mark.args})
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Large tests first: at the end of a whole run they have failed, for a cause that is not known yet."""
-    items.sort(key=lambda item: "test_large" not in item.nodeid)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -71,6 +67,13 @@ def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     yield
     if left := census.left():
         pytest.fail("processes, mounts or containers were left:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """What a file of tests has left open is told at its end, not in whichever test the garbage is next collected in."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

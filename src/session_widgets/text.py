@@ -29,6 +29,12 @@ def one_line(text: str, width: int = 200) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return "1 file", "2,500 files", "3 entries"."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else many}"
+
+
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows of printable cells below their headings, in columns as wide as they need."""
     table = [columns, *rows]

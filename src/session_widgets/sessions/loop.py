@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import queue
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
@@ -32,15 +33,29 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` on the loop and block for its result; an interrupt cancels it."""
+        """Run `work` on the loop and block for its result; an interrupt cancels it.
+
+        The interrupt may come between any two instructions here: so this thread holds no lock that the loop waits for,
+        as it would in `Future.result()`.
+        """
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError("a blocking call on the private loop would wait for itself; use `.aio` there")
-        future = self.submit(work)
+        tasks, ended = list[asyncio.Task[T]](), queue.SimpleQueue[asyncio.Task[T]]()
+
+        def begin() -> None:
+            tasks.append(self.loop.create_task(work))
+            tasks[0].add_done_callback(ended.put)
+
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+
+        self.loop.call_soon_threadsafe(begin)
         try:
-            return future.result()
+            return ended.get().result()
         except BaseException:
-            future.cancel()
+            self.loop.call_soon_threadsafe(cancel)
             raise
 
     async def aio(self, work: Coroutine[Any, Any, T]) -> T:

@@ -114,6 +114,7 @@ class Machine:
     async def _attach_workspace(self) -> None:
         anew = await self._storing.run(self._core.workspace.attach, self._core.activity.tell)
         if anew and (ref := self._core.record.sandbox_ref) is not None:
+            await self._core.agents.drop()  # its end is none that anybody has to hear of
             with suppress(SandboxGone):
                 await self.provider.park(SandboxRef.parse(ref))  # its runner stands in a directory that is no more
             await self.drop_sandbox()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from session_widgets.errors import NotDurable, WorkspaceError
 from session_widgets.manifest import MAX_ENTRIES, Entry, Manifest
+from session_widgets.text import one_line, plural
 from session_widgets.tree import MAX_DEPTH
 from session_widgets.workspaces.bucket import Listing, ObjectInfo
 from session_widgets.workspaces.contract import Look
@@ -103,8 +104,9 @@ def tell_strange(manifest: Manifest) -> None:
     """Raise if something could not be saved for its name or kind; all the rest was."""
     if manifest.strange:
         raise NotDurable(
-            f"all is saved but {len(manifest.strange)} entries that no bucket can keep (a backslash in the name, not "
-            f"UTF-8, or neither file nor link), the first {manifest.strange[0]!r:.120}. Rename or remove them.",
+            f"all is saved but {plural(len(manifest.strange), 'entry')} that no bucket can keep (a backslash in the "
+            "name, not UTF-8, or neither file nor link), the first "
+            f"'{one_line(manifest.strange[0], 120)}'. Rename or remove what is named so.",
             reason="name",
         )
 
@@ -155,7 +157,7 @@ def _check_whole(manifest: Manifest) -> None:
     files = [entry.path for entry in manifest.entries.values() if entry.kind == "file" and not entry.md5]
     if unreadable := [*manifest.unreadable, *files]:
         raise NotDurable(
-            f"{len(unreadable)} files or folders cannot be read, the first {unreadable[0]!r:.120}. Nothing was saved; "
-            "allow its owner to read it (chmod u+rwX).",
+            f"{len(unreadable):,} of the files and folders cannot be read, the first {unreadable[0]!r:.120}. Nothing "
+            "was saved; allow its owner to read it (chmod u+rwX).",
             reason="disk",
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from session_widgets.errors import NotDurable, NotFound, WorkspaceError
 from session_widgets.manifest import Entry, Manifest, md5, scan
 from session_widgets.model import FileChange
+from session_widgets.text import plural
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.contract import Look, Progress
@@ -101,8 +102,8 @@ class MountedWorkspace:
         links = [entry.path for entry in manifest.entries.values() if entry.kind == "link"]
         if links and not self._driver.keeps_links:
             raise NotDurable(
-                f"all is saved but {len(links)} symbolic links, which {self._driver.name} does not keep, the first "
-                f"{links[0]!r:.120}. Replace them by files, or choose another attachment.",
+                f"all is saved but {plural(len(links), 'symbolic link')}, which {self._driver.name} does not keep, "
+                f"the first {links[0]!r:.120}. Replace them by files, or choose another attachment.",
                 reason="name",
             )
 

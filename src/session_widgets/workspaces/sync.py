@@ -17,6 +17,7 @@ from session_widgets.daemon import locked
 from session_widgets.errors import NotFound, WorkspaceConflict, WorkspaceError
 from session_widgets.manifest import Entry, Manifest, scan
 from session_widgets.model import FileChange
+from session_widgets.text import plural
 from session_widgets.workspaces import known
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, ObjectInfo, Torn, parents
@@ -164,8 +165,8 @@ class SyncWorkspace:
         self._save()
         if kept:
             raise WorkspaceConflict(
-                f"{len(kept)} files were changed both here and in {self.location}: {_some(kept)}. Both versions are in "
-                "the workspace now; look at them, then send again."
+                f"{plural(len(kept), 'file')} changed both here and in {self.location}: {_some(kept)}. Both versions "
+                "are in the workspace now; look at them, then send again."
             )
 
     def _fetch(

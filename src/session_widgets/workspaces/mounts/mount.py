@@ -14,6 +14,7 @@ import psutil
 
 from session_widgets.daemon import Daemon, locked, read_json, write_private
 from session_widgets.errors import WorkspaceError
+from session_widgets.text import plural
 from session_widgets.workspaces.mounts.drivers import Driver, Target
 from session_widgets.workspaces.mounts.mountinfo import Health, health, is_mounted, reaches_store, unmount
 from session_widgets.workspaces.mounts.probe import Abilities
@@ -173,8 +174,8 @@ class Mount:
         self.point.chmod(POINT_MODE)
         if left := [entry.name for entry in os.scandir(self.point)]:
             raise WorkspaceError(
-                f"{self.point} should be empty while nothing is mounted, and holds {len(left)} entries, the first "
-                f"{left[0]!r:.120}. They are in no bucket: move them elsewhere, then try again.",
+                f"{self.point} should be empty while nothing is mounted, and holds {plural(len(left), 'entry')}, "
+                f"the first {left[0]!r:.120}. They are in no bucket: move them elsewhere, then try again.",
                 reason="mount",
             )
 

@@ -1,0 +1,41 @@
+"""An interrupt at any instruction of a blocking call holds up nobody else."""
+
+import subprocess
+import sys
+
+INTERRUPTED = """
+import asyncio, random, signal, warnings
+from session_widgets.sessions.loop import private_loop
+from session_widgets.sessions.news import News
+
+warnings.simplefilter("ignore")  # a call that was interrupted before it began was never awaited
+news, loop = News(), private_loop()
+
+async def tell():
+    news.tell()
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+random.seed(5)
+count = 0
+for _ in range(4000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4), 0.5)
+        while True:
+            seen = news.count
+            loop.run(tell())
+            news.wait(seen, None)
+    except KeyboardInterrupt:
+        count += 1
+        signal.setitimer(signal.ITIMER_REAL, 0)
+assert loop.run(asyncio.sleep(0, "answers")) == "answers"
+assert count == 4000
+print("all is well")
+"""
+
+
+def test_thousands_of_interrupts_leave_the_private_loop_free():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=50)
+    assert done.stdout == "all is well\n", done.stderr[-2000:]
