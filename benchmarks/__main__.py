@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import events, paint, prompt, sandboxes, start, store, workspaces
+from benchmarks import events, harnesses, paint, prompt, sandboxes, start, store, workspaces
 from benchmarks.figures import Figure, table
 
 SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
@@ -20,6 +20,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "store": store.measure,
     "workspaces": workspaces.measure,
     "sandboxes": sandboxes.measure,
+    "harnesses": harnesses.measure,
 }
 
 
