@@ -16,7 +16,14 @@ from session_widgets.daemon import Daemon, locked, read_json, write_private
 from session_widgets.errors import WorkspaceError
 from session_widgets.text import plural
 from session_widgets.workspaces.mounts.drivers import Driver, Target
-from session_widgets.workspaces.mounts.mountinfo import Health, health, is_mounted, reaches_store, unmount
+from session_widgets.workspaces.mounts.mountinfo import (
+    ANSWER_SECONDS,
+    Health,
+    health,
+    is_mounted,
+    reaches_store,
+    unmount,
+)
 from session_widgets.workspaces.mounts.probe import Abilities
 
 MOUNT_SECONDS = 20
@@ -45,7 +52,7 @@ class Mount:
         """Whether it is there, and answers."""
         return health(self.point)
 
-    def is_current(self, target: Target, seconds: float) -> bool:
+    def is_current(self, target: Target, seconds: float = ANSWER_SECONDS) -> bool:
         """Whether it lives, answers within `seconds`, and shows `target` with its keys or narrower ones, which last."""
         record = read_json(self._record) or {}
         renew_at = record.get("renew_at")
