@@ -88,6 +88,15 @@ def test_a_file_becomes_a_folder_and_back(here, there):
     assert (here.path / "thing").read_text() == "file again"
 
 
+def test_a_folder_whose_last_file_goes_is_kept_as_an_empty_one(here, there):
+    write(here, "folder/inner/file")
+    persist(here)
+    (here.path / "folder/inner/file").unlink()
+    persist(here)
+    move(here, there)
+    assert (there.path / "folder/inner").is_dir()
+
+
 def test_only_what_changed_is_sent(here, lab, monkeypatch, seaweed):
     for number in range(20):
         write(here, f"{number}")

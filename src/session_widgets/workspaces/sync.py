@@ -78,6 +78,9 @@ class SyncWorkspace:
                 self._save()
             tell_strange(manifest)
 
+    def unblock(self, seconds: float) -> None:
+        """No program stands between the sandbox and the directory."""
+
     def detach(self) -> None:
         """Give the lease back; the directory stays, for the next time."""
         self.objects.reach(silent)
@@ -226,8 +229,11 @@ class SyncWorkspace:
             if self._drop(entry.path):
                 return True
             before = None
+        expected = before.etag if before else ""
+        if entry.kind == "directory":
+            expected = None  # SeaweedFS has it already: it makes each folder that a file is put into
         try:
-            etag = self._put(directory, key, entry, before.etag if before else "")
+            etag = self._put(directory, key, entry, expected)
         except (Torn, Occupied, OSError):
             return False  # it changed under our hands: the next look sees it
         except Changed:
