@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,8 @@ def script(*steps: dict[str, Any], note: str = "") -> str:
 
     Args:
         steps: each with `text`, `write` (path and content), `run` (a command), `call` (name and arguments of a tool),
-            `recall` (name the tokens it was told of), `sleep` (milliseconds), `finish` (a reason), or `error` and
-            `status`.
+            `recall` (name the tokens it was told of), `sleep` (milliseconds), `finish` (a reason), `cut` (how many
+            times it breaks off in the middle), or `error` and `status`.
         note: words before it, such as "TOKEN-1".
     """
     return f"{note} SCRIPT<<{json.dumps(steps)}>>END".strip()
@@ -56,18 +56,33 @@ class Model:
         return "\n".join(f"{role}: {words}" for role, words in self.received[-1]["messages"] if role != "system")
 
     @property
+    def images(self) -> list[str]:
+        """Those of all requests, in base64."""
+        file = self.journal.with_name(f"{self.journal.name}.images")
+        return file.read_text().split() if file.exists() else []
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a notebook has to set so that harnesses ask this model."""
         return {"ANTHROPIC_BASE_URL": self.url, "OPENAI_BASE_URL": f"{self.url}/v1", **KEYS}
 
 
 @contextmanager
-def serving(folder: Path, host: str | None = None) -> Iterator[Model]:
-    """Serve until the block ends, on loopback and, if it is given, on the address `host` with the same port."""
-    journal = folder / "model.ndjson"
+def serving(
+    folder: Path, host: str | None = None, prompts: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+) -> Iterator[Model]:
+    """Serve until the block ends.
+
+    Args:
+        folder: for what it keeps.
+        host: an address to serve on besides loopback, with the same port.
+        prompts: steps as of `script` for prompts in plain words, by the words that they begin with.
+    """
+    journal, plain = folder / "model.ndjson", folder / "prompts.json"
+    plain.write_text(json.dumps(prompts or {}))
     hosts = ["127.0.0.1", *([host] if host else [])]
     process = subprocess.Popen(
-        ["node", HERE / "server.mjs", "0", journal, *hosts],
+        ["node", HERE / "server.mjs", "0", journal, plain, *hosts],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
@@ -93,7 +108,8 @@ def bridge_address() -> str:
     return next(address.address for address in addresses if address.family == socket.AF_INET)
 
 
-def _use(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
+def use(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """Let the harnesses of this process, and of kernels that it starts, ask this model."""
     for name, value in model.environment.items():
         monkeypatch.setenv(name, value)
     return model
@@ -110,7 +126,7 @@ def _model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
 @pytest.fixture
 def model(_model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
     """The model, with the settings and dummy keys that lead to it."""
-    return _use(_model, monkeypatch)
+    return use(_model, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -124,4 +140,4 @@ def _bridged_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
 @pytest.fixture
 def bridged_model(_bridged_model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
     """The model at an address that containers of this host reach."""
-    return _use(_bridged_model, monkeypatch)
+    return use(_bridged_model, monkeypatch)
