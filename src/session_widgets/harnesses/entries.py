@@ -95,6 +95,7 @@ HARNESSES = (
         env={
             "CLAUDE_CONFIG_DIR": "{state}",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",  # its adapter shows none of what that brings
             "DISABLE_AUTOUPDATER": "1",
             "PATH": "{path}",
         },
