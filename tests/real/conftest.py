@@ -21,7 +21,12 @@ def start(home, model, monkeypatch, tmp_path):
     opened = []
 
     def start(harness, id="s1", **options):
-        options = {"sandbox": "local", "permissions": allow_once, "model": MODELS.get(harness), **options}
+        options = {
+            "sandbox": "local",
+            "permissions": allow_once,
+            "model": MODELS.get(getattr(harness, "id", harness)),
+            **options,
+        }
         session = sw.open_session(id, harness=harness, **options)
         opened.append(session)
         return session

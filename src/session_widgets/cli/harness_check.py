@@ -25,6 +25,7 @@ def self_test(name: str, model: str | None) -> Iterator[Check]:
 
     The session has a store and a workspace of its own in a temporary directory, which is removed.
     """
+    from session_widgets.harnesses import catalog
     from session_widgets.sessions import open_session
     from session_widgets.store import store
 
@@ -36,7 +37,7 @@ def self_test(name: str, model: str | None) -> Iterator[Check]:
             late = _wait(turn)
             if late:
                 session.cancel()
-            yield from _proofs(session.events(), turn, late)
+            yield from _proofs(session.events(), turn, late, catalog.get(name).version)
         except SessionWidgetsError as error:
             yield Check(FIRST, False, str(error))
         finally:
@@ -52,7 +53,7 @@ def _wait(turn: Turn) -> str:
     return ""
 
 
-def _proofs(events: list[Event], turn: Turn, late: str) -> Iterator[Check]:
+def _proofs(events: list[Event], turn: Turn, late: str, tried: str) -> Iterator[Check]:
     began = next(event.ts for event in events if event.kind == "turn_started")
     cause = late or turn.error or ""
 
@@ -65,8 +66,10 @@ def _proofs(events: list[Event], turn: Turn, late: str) -> Iterator[Check]:
         return
     said = hello.payload["result"]
     info = said.get("agentInfo") or {}
-    program = f"{info.get('title') or info.get('name') or 'it does not say its name'} {info.get('version') or ''}"
-    yield Check("program", True, f"{program.strip()}, {seconds(hello)}")
+    version = info.get("version") or ""
+    program = f"{info.get('title') or info.get('name') or 'it does not say its name'} {version}".strip()
+    other = f"; session-widgets was tried with {tried}" if tried and version and version != tried else ""
+    yield Check("program", True, f"{program}{other}, {seconds(hello)}")
     yield Check("ACP", True, f"version {said.get('protocolVersion')}")
     made = _answer(events, "session/new")
     if made is None:
