@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from session_widgets.errors import BadValue
+from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, ExecResult, Json
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles
@@ -121,7 +122,9 @@ class AsyncSession:
         """See `Session.park`."""
         await private_loop().aio(self._core.park(force=force))
 
-    async def switch(self, *, harness: str | None = None, sandbox: str | None = None, force: bool = False) -> None:
+    async def switch(
+        self, *, harness: str | Harness | None = None, sandbox: str | None = None, force: bool = False
+    ) -> None:
         """See `Session.switch`."""
         await private_loop().aio(self._core.switch(harness, sandbox, force=force))
 

@@ -255,13 +255,14 @@ class SessionCore:
                     raise
             self.activity.tell(None)
 
-    async def switch(self, harness: str | None, sandbox: str | None, *, force: bool = False) -> None:
+    async def switch(self, harness: str | Harness | None, sandbox: str | None, *, force: bool = False) -> None:
         """Remove the sandbox and go on with another harness or in another one."""
-        wanted = {"harness": harness, "sandbox": sandbox}
+        asked, current = harness or self.record.harness, self.machine.harness
+        new_harness = current if asked == current.id else catalog.get(asked)  # the user's own is not there
+        wanted = {"harness": new_harness.id, "sandbox": sandbox}
         changed: dict[str, str | None] = {
             name: value for name, value in wanted.items() if value not in {None, getattr(self.record, name)}
         }
-        new_harness = catalog.get(harness or self.record.harness)
         if "harness" in changed:  # each has ids of its own; models that settings files name may be known to both
             both = self.machine.harness.settings is not None and new_harness.settings is not None
             changed |= dict.fromkeys(("mode", "effort") if both else ("mode", "effort", "model"))

@@ -247,7 +247,7 @@ class Session:
         """
         private_loop().run(self.aio.park(force=force))
 
-    def switch(self, *, harness: str | None = None, sandbox: str | None = None, force: bool = False) -> None:
+    def switch(self, *, harness: str | Harness | None = None, sandbox: str | None = None, force: bool = False) -> None:
         """Go on with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
 
         The old sandbox is removed. The agent's memory comes back as `Turn.tier` says. Mode and effort of the old

@@ -229,7 +229,7 @@ class SyncWorkspace:
             if self._drop(entry.path):
                 return True
             before = None
-        expected = before.etag if before else ""
+        expected: str | None = before.etag if before else ""
         if entry.kind == "directory":
             expected = None  # SeaweedFS has it already: it makes each folder that a file is put into
         try:
