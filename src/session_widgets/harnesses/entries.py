@@ -12,6 +12,8 @@ OPENAI_DEFAULT_MODEL = "gpt-5.2-codex"
 PLATFORMS = (("linux", "x64"), ("linux", "arm64"), ("darwin", "x64"), ("darwin", "arm64"))
 GATEWAY = "gateway"
 """Name of the model provider that OPENAI_BASE_URL stands for, where it is set."""
+MODALITIES = {"input": ["text", "image"], "output": ["text"]}
+"""Of a model behind it, which nobody knows: without this an image in a prompt would be dropped without a word."""
 
 
 def _codex(env: Mapping[str, str], model: str | None) -> dict[str, str]:
@@ -52,7 +54,7 @@ def _opencode(env: Mapping[str, str], model: str | None) -> dict[str, str]:
                 "npm": "@ai-sdk/openai-compatible",
                 "name": GATEWAY,
                 "options": {"baseURL": base, "apiKey": "{env:OPENAI_API_KEY}"},
-                "models": {name: {"name": name, "tool_call": True}},
+                "models": {name: {"name": name, "tool_call": True, "attachment": True, "modalities": MODALITIES}},
             }
         }
     elif model:
@@ -67,7 +69,7 @@ def _pi(env: Mapping[str, str], model: str | None) -> dict[str, str]:
     files = {}
     if base := env.get("OPENAI_BASE_URL"):
         provider, name = GATEWAY, name or OPENAI_DEFAULT_MODEL
-        offered = {"id": name, "name": name, "reasoning": False, "input": ["text"], "contextWindow": 128_000}
+        offered = {"id": name, "name": name, "reasoning": False, "input": MODALITIES["input"], "contextWindow": 128_000}
         offered |= {"maxTokens": 8_192, "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}}
         served = {"baseUrl": base, "api": "openai-completions", "apiKey": "OPENAI_API_KEY", "models": [offered]}
         files["agent/models.json"] = json.dumps({"providers": {GATEWAY: served}}, indent=1)
@@ -147,6 +149,7 @@ HARNESSES = (
         natives={"linux-x64": "opencode-linux-x64-baseline"},
         installs=True,
         settings=_opencode,
+        portable=False,  # it loads, and then fails each prompt because the old path is not there
     ),
     Harness(
         id="pi",
@@ -169,6 +172,7 @@ HARNESSES = (
         node=20,
         installs=True,
         settings=_pi,
+        portable=False,  # its adapter makes an empty session at the old path
         servers=False,
     ),
 )

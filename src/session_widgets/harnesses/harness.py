@@ -56,6 +56,7 @@ class Harness:
         settings: makes its settings files.
         resumes: how a new process of it gets its memory back, as was tried: "resume", "load", or "" if nobody knows.
         restart_after_cancel: whether its process has to be replaced after a cancelled or failed prompt.
+        portable: whether it works with a memory that it loaded where the workspace has another path than before.
         servers: whether it uses the MCP servers of a session; the notebook's tools are one.
 
     Example:
@@ -78,6 +79,7 @@ class Harness:
     settings: Settings | None = None
     resumes: str = ""
     restart_after_cancel: bool = False
+    portable: bool = True
     servers: bool = True
 
     def __post_init__(self) -> None:

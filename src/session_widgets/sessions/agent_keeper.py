@@ -130,6 +130,7 @@ class AgentKeeper:
             self._core.journal,
             lambda agent: start_pump(agent, ladder),
             servers,
+            portable=self._harness.portable,
         )
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
         past = partial(history_block, asked, self._steps_of)

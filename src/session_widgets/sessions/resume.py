@@ -46,12 +46,15 @@ class Ladder:
         journal: Journal,
         start_pump: StartPump,
         servers: Sequence[Json] = (),
+        *,
+        portable: bool = True,
     ) -> None:
         self._record = record
         self._cwd = cwd
         self._journal = journal
         self._start_pump = start_pump
         self._servers = servers
+        self._portable = portable
         self._replayed: list[Json] = []
 
     async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: Json | None, past: Past) -> Resumed:
@@ -90,9 +93,10 @@ class Ladder:
         check_supported(self._servers, agent.capabilities)
         place = {"cwd": self._cwd, "mcpServers": list(self._servers)}
         own = before.get("harness") == self._record.harness  # another harness's memory is not this one's
-        if turns and earlier and own and await self._is_listed(agent, earlier):
+        moved = before.get("cwd", self._cwd) != self._cwd
+        usable = own and (self._portable or not moved)
+        if turns and earlier and usable and await self._is_listed(agent, earlier):
             agent.session_id = earlier
-            moved = before.get("cwd", self._cwd) != self._cwd
             for tier in ("load",) if moved else ("resume", "load"):  # only a load shows what it found in a new place
                 if agent.offers(tier) and await self._restore(agent, tier, place, turns):
                     return Resumed(agent, "resume" if tier == "resume" else "load")
@@ -128,12 +132,18 @@ class Ladder:
                 raise
             LOG.warning("session/%s failed, trying the next tier: %s", tier, error)
             return False
-        done = [turn for turn in turns if turn.status == "completed"]
+        done = [turn for turn in _of_one_session(turns) if turn.status == "completed"]
         if tier == "load" and not _matches(self._replayed, done):
             LOG.warning("session/load of %s replayed another conversation than the store holds", agent.session_id)
             return False
         agent.take_setup(result)
         return True
+
+
+def _of_one_session(turns: Sequence[TurnRecord]) -> Sequence[TurnRecord]:
+    """Return the turns since the agent's session began: of earlier ones it was told in a history, not in prompts."""
+    begun = [at for at, turn in enumerate(turns) if turn.tier in {"fresh", "replay"}]
+    return turns[begun[-1] :] if begun else turns
 
 
 def _matches(replayed: Sequence[Json], turns: Sequence[TurnRecord]) -> bool:
