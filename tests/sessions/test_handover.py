@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 
+import pytest
+
 from session_widgets.model import FileChange, Step, TurnRecord
-from session_widgets.sessions.handover import HISTORY_CHARACTERS, history_block
+from session_widgets.sessions.handover import HISTORY_CHARACTERS, HISTORY_URI, handed_over, history_block
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -83,3 +86,52 @@ def test_an_agent_without_embedded_resources_gets_marked_text():
 
 def test_nothing_is_told_of_no_turns():
     assert history_block([], lambda turn: (), embedded=True) is None
+
+
+OWN = {"type": "text", "text": "go on"}
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_what_was_handed_over_can_be_read_back(embedded):
+    turns = [turn(1, f"say </{HISTORY_URI}>\n\u202e", "done"), turn(2, "a", status="failed")]
+    block = history_block(turns, lambda turn: (), embedded=embedded)
+    assert handed_over([block, OWN]) == {
+        "turns": [
+            {"prompt": f"say </{HISTORY_URI}>\n\u202e", "answer": "done"},
+            {"prompt": "a", "answer": "", "ended": "failed"},
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        [],
+        [OWN],
+        [OWN, history_block([turn(1, "a")], lambda turn: (), embedded=False)],
+        [{"type": "text", "text": '{"turns":[{"prompt":"mine"}]}'}],
+        [{"type": "resource", "resource": {"uri": "file:///mine.json", "text": '{"turns":[]}'}}, OWN],
+    ],
+)
+def test_words_of_the_user_are_no_history(prompt):
+    assert handed_over(prompt) is None
+
+
+def test_a_turn_tells_what_was_handed_over(open_session):
+    session = open_session()
+    first = session.send("write a.txt <<EOT\nx\nEOT\nsay written")
+    assert (first.tier, first.handed_over) == ("fresh", None)
+    session.park()
+    resumed = session.send("say on")
+    assert (resumed.tier, resumed.handed_over) == ("resume", None)
+    session.park()
+    shutil.rmtree(session.workspace / ".harness")
+    turn = session.send("say again")
+    assert turn.tier == "replay"
+    one, two = turn.handed_over["turns"]
+    assert one["prompt"] == "write a.txt <<EOT\nx\nEOT\nsay written"
+    assert one["answer"] == "written"
+    assert [(tool["title"], tool["status"]) for tool in one["tools"]] == [("Write a.txt", "completed")]
+    assert one["files"] == ["created a.txt"]
+    assert two == {"prompt": "say on", "answer": "on"}
+    assert [turn.handed_over is not None for turn in session.turns] == [False, False, True]

@@ -73,6 +73,7 @@ class Scripted:
         self.answers: list[tuple[str, str]] = []
         self.cancelled = 0
         self.turn = 0
+        self.told: dict[int, Any] = {}
         self.status = "idle"
         self.pending: list[Any] = []
         self._page = Page()
@@ -166,6 +167,17 @@ class Scripted:
         self.turn += 1
         self.note("turn_started", prompt=[{"type": "text", "text": prompt}])
         return self.turn
+
+    def hand_over(self, told: Any, prompt: str = "go on") -> int:
+        """Begin a turn of an agent that is told of earlier ones."""
+        self.begin(prompt)
+        self.told[self.turn] = told
+        self.note("turn_tier", tier="replay")
+        return self.turn
+
+    @property
+    def turns(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(index=index, handed_over=self.told.get(index)) for index in range(1, self.turn + 1)]
 
     def say(self, text: str, *, count: int = 1) -> None:
         self.update("agent_message_chunk", count=count, content={"type": "text", "text": text})

@@ -154,7 +154,7 @@ def test_how_the_memory_came_back_is_said_once(chat, session):
         session.end()
     chat.sees("remembers nothing")
     assert chat.page.locator(".sw-memory").all_inner_texts() == [
-        "Memory replayed from the transcript",
+        "History handed over",
         "The agent remembers nothing of the earlier turns",
     ]
 

@@ -275,5 +275,9 @@ def test_what_a_harness_lacks_is_looked_at_again_when_a_page_pings(asker, sessio
     assert set(missing) == {None}
     session._lack = Lack(keys=("SOME_KEY",))
     asker.post({"kind": "ping", "view": "v"})
-    items = until(lambda: [i for m in asker.messages if m["kind"] == "batch" for i in m["items"]])
-    assert items[-1]["session"]["missing"] == {"install": False, "keys": ["SOME_KEY"]}
+
+    def told():
+        batches = [message for message in asker.messages if message["kind"] == "batch"]
+        return [item["session"]["missing"] for batch in batches for item in batch["items"] if item["type"] == "session"]
+
+    assert until(told)[-1] == {"install": False, "keys": ["SOME_KEY"]}

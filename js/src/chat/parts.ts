@@ -5,9 +5,9 @@ import { ansiRuns, stripAnsi } from "../lib/ansi.ts";
 import { diffRows, type Row, type Rows } from "../lib/diff.ts";
 import { copyButton } from "../lib/dom.ts";
 import { highlighted } from "../lib/highlight.ts";
-import { icon, spinner } from "../lib/icons.ts";
+import { fileIcon, icon, spinner } from "../lib/icons.ts";
 import type { Block, Step, Text } from "../lib/protocol.ts";
-import { bytes, count, line, plural, visible } from "../lib/text.ts";
+import { basename, bytes, count, line, plural, visible } from "../lib/text.ts";
 import type { Ui } from "./ui.ts";
 
 const MARKDOWN_LIMIT = 200_000;
@@ -115,4 +115,15 @@ export function picture(ui: Ui, step: Step, index: number, block: Extract<Block,
   return url
     ? html`<img class="sw-picture" src=${url} alt="Image made by the tool" />`
     : html`<div class="sw-dim sw-pad">${spinner()} Image, ${bytes(block.size)}</div>`;
+}
+
+const CHANGE: Record<string, string> = { created: "+", modified: "~", deleted: "−" };
+
+/** A file that a turn changed. */
+export function chip(ui: Ui, path: string, change: string): TemplateResult {
+  const content = html`${icon(fileIcon(path, "file"))}<bdi>${line(basename(path), 60)}</bdi><b data-change=${change}>${CHANGE[change] ?? ""}</b>`;
+  const title = `${line(path)} (${change})`;
+  return ui.openFile && change !== "deleted"
+    ? html`<button type="button" class="sw-chip" title=${title} @click=${() => ui.openFile?.(ui.relative(path))}>${content}</button>`
+    : html`<span class="sw-chip" title=${title}>${content}</span>`;
 }

@@ -3,12 +3,13 @@ import { html, nothing, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { repeat } from "lit-html/directives/repeat.js";
 import { copyButton } from "../lib/dom.ts";
-import { homeWords, type Kept, keptOf, memoryOf } from "../lib/home.ts";
-import { fileIcon, icon, type IconName, spinner } from "../lib/icons.ts";
+import { homeWords, type Kept, keptOf } from "../lib/home.ts";
+import { icon, type IconName, spinner } from "../lib/icons.ts";
 import type { Entry, Step, Turn } from "../lib/protocol.ts";
-import { basename, count, duration, line, moment, plural, visible } from "../lib/text.ts";
+import { count, duration, line, moment, plural, visible } from "../lib/text.ts";
 import type { Section } from "../lib/transcript.ts";
-import { prose, rest, tail } from "./parts.ts";
+import { memory } from "./handover.ts";
+import { chip, prose, rest, tail } from "./parts.ts";
 import { tool } from "./tool.ts";
 import type { Ui } from "./ui.ts";
 
@@ -16,10 +17,9 @@ import type { Ui } from "./ui.ts";
 export function section(ui: Ui, section: Section, later: Turn | undefined, last: boolean): TemplateResult {
   const [first, ...others] = section.steps;
   const steps = first?.kind === "user" ? others : section.steps;
-  const memory = section.turn && memoryOf(section.turn);
   return html`<section class="sw-turn" aria-label="Turn ${section.index}">
     ${first?.kind === "user" ? guard([first, ui.rev], () => row(ui, first)) : nothing}
-    ${memory ? html`<div class="sw-memory" data-tier=${section.turn?.tier}>${icon("memory")}${memory}</div>` : nothing}
+    ${section.turn ? memory(ui, section.turn) : nothing}
     ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => row(ui, step)))}
     ${section.turn ? footer(ui, section.turn, later, last) : nothing}
   </section>`;
@@ -160,16 +160,6 @@ function tokens({ usage }: Turn): TemplateResult | typeof nothing {
     : `${count(usage.input ?? 0)} in, ${count(usage.output ?? 0)} out`;
   const cost = usage.cost === null ? "" : ` · ${usage.cost.toFixed(usage.cost < 0.1 ? 4 : 2)} ${usage.currency ?? ""}`;
   return html`<span title="Tokens of this turn">${words}${cost}</span>`;
-}
-
-const CHANGE: Record<string, string> = { created: "+", modified: "~", deleted: "−" };
-
-function chip(ui: Ui, path: string, change: string): TemplateResult {
-  const content = html`${icon(fileIcon(path, "file"))}<bdi>${line(basename(path), 60)}</bdi><b data-change=${change}>${CHANGE[change] ?? ""}</b>`;
-  const title = `${line(path)} (${change})`;
-  return ui.openFile && change !== "deleted"
-    ? html`<button type="button" class="sw-chip" title=${title} @click=${() => ui.openFile?.(ui.relative(path))}>${content}</button>`
-    : html`<span class="sw-chip" title=${title}>${content}</span>`;
 }
 
 /** A prompt that the kernel has not taken yet. */

@@ -1,16 +1,19 @@
 // What a view of the chat remembers and never tells the kernel: what is folded, opened further, being answered.
 import type { Client } from "../lib/client.ts";
 import { Markdown } from "../lib/markdown.ts";
-import type { Step, Text } from "../lib/protocol.ts";
+import type { Handover, Step, Text } from "../lib/protocol.ts";
 
 let markdown: Markdown | undefined;
 
 export class Ui {
   /** Rises with every change here, so that rows know to draw again. */
   rev = 0;
+  /** A person has opened or closed something just now: what they look at is to stay where it is. */
+  unfolded = false;
   private folds = new Map<string, boolean>();
   private texts = new Map<string, Text>();
   private images = new Map<string, string>();
+  private handovers = new Map<number, Handover | Error>();
   private loading = new Set<string>();
   /** Answers on their way to the kernel: request to option. */
   readonly answering = new Map<string, string>();
@@ -35,6 +38,7 @@ export class Ui {
 
   toggle(key: string, byDefault: boolean): void {
     this.folds.set(key, !this.isOpen(key, byDefault));
+    this.unfolded = true;
     this.changed();
   }
 
@@ -73,6 +77,28 @@ export class Ui {
       }, () => this.loading.delete(key));
     }
     return this.images.get(key);
+  }
+
+  /** What the agent was told in a turn, or why that cannot be shown; undefined until the kernel has answered. */
+  handover(turn: number): Handover | Error | undefined {
+    const key = `${turn} told`;
+    if (!this.handovers.has(turn) && !this.loading.has(key)) {
+      this.loading.add(key);
+      const came = (told: Handover | Error) => {
+        this.loading.delete(key);
+        this.handovers.set(turn, told);
+        this.unfolded = true;
+        this.changed();
+      };
+      this.client.rpc.call<Handover>("handover", { turn }, 0).then(({ value }) => came(value), came);
+    }
+    return this.handovers.get(turn);
+  }
+
+  /** Ask once more for what could not be shown. */
+  askAgain(turn: number): void {
+    this.handovers.delete(turn);
+    this.changed();
   }
 
   dispose(): void {

@@ -62,6 +62,11 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     const reshaped = shape !== shapeOf(element);
     shape = shapeOf(element);
     if (following && reshaped) return scrollToEnd();
+    follow(element);
+  }
+
+  /** Follow the end if it is in view, and only then. */
+  function follow(element: HTMLElement): void {
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
     if (atEnd === following) return;
     following = atEnd;
@@ -106,6 +111,8 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     fitComposer();
     const element = scroller();
     if (!element) return;
+    if (ui.unfolded) follow(element);
+    ui.unfolded = false;
     if (following) scrollToEnd();
     else if (grip !== undefined && !loading) {
       element.scrollTop = element.scrollHeight - grip;
@@ -145,7 +152,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
       ${repeat(transcript.sections, (one) => one.index, (one) => {
         const later = one.turn && savedLater(transcript.sections, one.turn);
         const last = one === transcript.last;
-        return guard([one, ui.rev, later?.turn, last], () => section(ui, one, later, last));
+        return guard([one, ui.rev, later?.turn, last, client.busy], () => section(ui, one, later, last));
       })}
       ${transcript.running?.turn && !transcript.pending.length ? activity(transcript.running.turn, client.activity) : nothing}
       ${composer.outgoing ? outgoing(composer.outgoing.text, client.busy) : nothing}`;

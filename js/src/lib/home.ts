@@ -84,7 +84,7 @@ export function sandboxWords(session: Session): { words: string; extra: string; 
 const MEMORY = new Map([
   ["resume", "The agent went on with its own memory"],
   ["load", "The agent loaded its own memory"],
-  ["replay", "Memory replayed from the transcript"],
+  ["replay", "History handed over"],
   ["fresh", "The agent remembers nothing of the earlier turns"],
 ]);
 

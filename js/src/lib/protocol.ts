@@ -137,6 +137,30 @@ export interface Session {
   turns: number;
 }
 
+export interface ToldTool {
+  title: string;
+  status: string;
+  /** Its start; empty for none. */
+  result: string;
+}
+
+/** An earlier turn, as an agent was told of it. */
+export interface ToldTurn {
+  prompt: string;
+  answer: string;
+  /** How, unless it ended well. */
+  ended: string | null;
+  tools: ToldTool[];
+  earlier_tools: number;
+  files: FileChange[];
+}
+
+/** What an agent was told of earlier turns, oldest first; `earlier` ones were left out. Pulled by `handover`. */
+export interface Handover {
+  turns: ToldTurn[];
+  earlier: number;
+}
+
 export interface FileEntry {
   path: string;
   name: string;

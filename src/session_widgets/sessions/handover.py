@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from session_widgets.envelopes import as_object, as_text, block_text
 from session_widgets.model import Json, Step, TurnRecord
 
 HISTORY_URI = "session-widgets:history"
+_MARKED = re.compile(rf"<{HISTORY_URI}>\n(.*)\n</{HISTORY_URI}>", re.DOTALL)
 HISTORY_CHARACTERS = 100_000
 """Of all that is told together; the newest turns are kept."""
 TEXT_CHARACTERS = 20_000
@@ -48,6 +50,16 @@ def history_block(turns: Sequence[TurnRecord], steps_of: StepsOf, embedded: bool
     if embedded:
         return {"type": "resource", "resource": {"uri": HISTORY_URI, "mimeType": "application/json", "text": text}}
     return {"type": "text", "text": f"<{HISTORY_URI}>\n{text}\n</{HISTORY_URI}>"}
+
+
+def handed_over(prompt: Sequence[Json]) -> Json | None:
+    """Return what `history_block` put before the user's words in a prompt as it was sent; None if nothing."""
+    block = prompt[0] if prompt else {}
+    resource = as_object(block.get("resource"))
+    told = as_text(resource.get("text")) if resource.get("uri") == HISTORY_URI else None
+    if marked := _MARKED.fullmatch(as_text(block.get("text")) or ""):
+        told = marked[1]
+    return as_object(orjson.loads(told)) if told else None
 
 
 def prompt_text(blocks: Sequence[Json]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Generator, Iterable
@@ -11,11 +10,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from session_widgets.context import Context
+from session_widgets.envelopes import as_object, as_objects
 from session_widgets.errors import SessionError
 from session_widgets.fold import Fold
 from session_widgets.model import Draft, Event, FileChange, Json, Step, Tier, TurnRecord, Usage
 from session_widgets.sessions.cell import Ticker
-from session_widgets.sessions.loop import pulsing
+from session_widgets.sessions.handover import handed_over
+from session_widgets.sessions.news import News
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
@@ -39,18 +40,13 @@ class Turn:
         self._lock = threading.Lock()
         self._last_seq = 0
         self._held: list[Event] | None = None
-        self._ended = threading.Event()
         self.unsaved_end: Draft | None = None
-        self._news = threading.Condition()
-        self._news_count = 0
-        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
-        if record.ended_at:
-            self._ended.set()
+        self._news = News(over=record.ended_at is not None)
 
     @property
     def ended(self) -> bool:
         """Whether it is over, however it went."""
-        return self._ended.is_set()
+        return self._news.over
 
     @property
     def index(self) -> int:
@@ -60,7 +56,7 @@ class Turn:
     @property
     def status(self) -> Status:
         """`running`, `waiting` (for a permission), `detached`, `completed`, `cancelled` or `failed`."""
-        if self._ended.is_set():
+        if self._news.over:
             return self._record.status
         return self._core.turn_activity(self)
 
@@ -105,6 +101,21 @@ class Turn:
         return self._now().tier
 
     @property
+    def handed_over(self) -> Json | None:
+        """What the agent was told of earlier turns, with this turn's prompt; None if its `tier` is not "replay".
+
+        `turns` lists them, oldest first: `prompt`, `answer`, and where there are any `tools` (`title`, `status`,
+        `result`), `files`, and `ended`, if not well. What was left out is counted beside it.
+
+        Example:
+            >>> [told["prompt"] for told in turn.handed_over["turns"]]
+            ['Write a parser']
+        """
+        sent = self._core.store.sent_prompt(self._record.session_id, self.index) or {}
+        blocks = as_objects(as_object(sent.get("params")).get("prompt"))
+        return handed_over(blocks[: len(blocks) - len(self.prompt)])
+
+    @property
     def durable_at(self) -> datetime | None:
         """When the turn's files were proven to be on durable storage, UTC."""
         return self._record.durable_at
@@ -142,11 +153,11 @@ class Turn:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         ticker = Ticker()
-        while not self._ended.is_set():
+        while not self._news.over:
             seen = self.news_count
             if self.status == "detached":
                 raise self._detached()
-            ticker.show(self._core.activity)
+            ticker.show(self._core.activity.words)
             self._core.asking.answer_here()
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(
@@ -160,20 +171,18 @@ class Turn:
     @property
     def news_count(self) -> int:
         """How much news there has been. Read it before you look: what comes while you look is not missed."""
-        return self._news_count
+        return self._news.count
 
     def wait_news(self, timeout: float | None, seen: int | None = None) -> None:
         """Block until there is more news than `seen` (by default: than now) or the end, at most `timeout` seconds."""
-        with self._news:
-            seen = self._news_count if seen is None else seen
-            self._news.wait_for(lambda: self._ended.is_set() or self._news_count != seen, timeout)
+        self._news.wait(self._news.count if seen is None else seen, timeout)
 
     def __await__(self) -> Generator[Any, None, Turn]:
         """Wait for the end from any event loop; cancelling the wait leaves the turn running."""
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> Turn:
-        while not self._ended.is_set():
+        while not self._news.over:
             seen = self.news_count
             if self.status == "detached":
                 raise self._detached()
@@ -183,13 +192,7 @@ class Turn:
 
     async def news(self, seen: int) -> None:
         """Await more news than `seen`, or the end."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        with self._news:
-            if self._ended.is_set() or self._news_count != seen:
-                return
-            self._waiters.append((loop, future))
-        await pulsing(future)
+        await self._news.arrive(seen)
 
     def hold(self) -> None:
         """Keep what is fed until `release`: what came before it is still being read."""
@@ -219,8 +222,7 @@ class Turn:
     def finish(self, record: TurnRecord | None = None) -> None:
         """Take the stored end in, or the one that was fed, and wake everyone; called by the session alone."""
         self._record = record or self._now()
-        self._ended.set()
-        self.notify()
+        self._news.tell(over=True)
         self._fold = None
 
     def fail_unsaved(self, end: Draft, error: str) -> None:
@@ -230,17 +232,11 @@ class Turn:
 
     def notify(self) -> None:
         """Wake whoever waits for news."""
-        with self._news:
-            self._news_count += 1
-            waiters, self._waiters = self._waiters, []
-            self._news.notify_all()
-        for loop, future in waiters:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_wake, future)
+        self._news.tell()
 
     def _now(self) -> TurnRecord:
         fold = self._fold
-        if fold is None or self._ended.is_set():
+        if fold is None or self._news.over:
             return self._record
         with self._lock:
             return fold.turn(self.index) if self.index in fold.turns else self._record
@@ -256,8 +252,3 @@ class Turn:
         shown = repr(text if len(text) <= 80 else text[:79] + "…")
         end = f", error={self.error!r}" if self.error else ""
         return f"Turn({self.index}, {self.status}, stop_reason={self.stop_reason!r}, text={shown}{end})"
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

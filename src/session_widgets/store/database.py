@@ -140,6 +140,12 @@ class Store:
         with self._file.looking() as connection:
             return queries.last_note(connection, session_id, kind)
 
+    def sent_prompt(self, session_id: str, turn: int) -> Json | None:
+        """Return the `session/prompt` request of a turn as the agent got it, None if it was not sent."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return queries.sent_prompt(connection, session_id, turn)
+
     def setting_events(self, session_id: str) -> list[Event]:
         """Return what the latest agent said about its settings, for `Offers`."""
         check_session_id(session_id)

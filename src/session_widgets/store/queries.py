@@ -111,6 +111,14 @@ def last_note(connection: Connection, session_id: str, kind: str) -> Json | None
     return parse(found[0][0]) if found else None
 
 
+def sent_prompt(connection: Connection, session_id: str, turn: int) -> Json | None:
+    """Return the request by which a turn was handed to the agent."""
+    query = """select payload from store.events where session_id = ? and turn = ? and direction = 'out'
+               and method = 'session/prompt' order by seq limit 1"""
+    found = connection.execute(query, [session_id, turn]).fetchall()
+    return parse(found[0][0]) if found else None
+
+
 def setting_events(connection: Connection, session_id: str) -> list[Event]:
     """Return what the latest agent said about its settings, and what it was asked to set, in order."""
     result = connection.execute(

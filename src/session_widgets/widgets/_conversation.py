@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from session_widgets.errors import BadValue
 from session_widgets.widgets._rpc import Answer, Buffers, Operation
 from session_widgets.widgets._stream import Stream
-from session_widgets.widgets._wire import safe, step_image, step_text
+from session_widgets.widgets._wire import handover_view, safe, step_image, step_text
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session
@@ -35,6 +35,7 @@ class Conversation:
             "page": self._page,
             "text": self._text,
             "image": self._image,
+            "handover": self._handover,
         }
 
     def _start(self, args: Mapping[str, Any], _: Buffers) -> Answer:
@@ -81,3 +82,11 @@ class Conversation:
     def _image(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         step = self._stream.step(int(args["turn"]), int(args["index"]))
         return Answer(None, (step_image(step, int(args["block"])),))
+
+    def _handover(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        index = int(args["turn"])
+        turn = next((turn for turn in self._session.turns if turn.index == index), None)
+        told = turn.handed_over if turn else None
+        if told is None:
+            raise BadValue(f"nothing was handed over in turn {index}")
+        return Answer(handover_view(told))

@@ -296,6 +296,32 @@ class Page(TypedDict):
     earlier: bool
 
 
+class ToldToolView(TypedDict):
+    """A tool call, as an agent was told of it; `result` is its start, empty for none."""
+
+    title: str
+    status: str
+    result: str
+
+
+class ToldTurnView(TypedDict):
+    """An earlier turn, as an agent was told of it; `ended` says how unless it ended well."""
+
+    prompt: str
+    answer: str
+    ended: str | None
+    tools: list[ToldToolView]
+    earlier_tools: int
+    files: list[FileView]
+
+
+class HandoverView(TypedDict):
+    """What an agent was told of earlier turns, oldest first; `earlier` ones were left out. Pulled by `handover`."""
+
+    turns: list[ToldTurnView]
+    earlier: int
+
+
 class Snapshot(TypedDict):
     """The state after batch `n`. `view` names the page that asked; None is for every page that is not in step.
 

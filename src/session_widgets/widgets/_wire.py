@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from session_widgets.envelopes import as_objects, as_text
 from session_widgets.errors import BadValue
-from session_widgets.model import PermissionState, SessionRecord, Step, TurnRecord
+from session_widgets.model import Json, PermissionState, SessionRecord, Step, TurnRecord
 from session_widgets.offers import SETTINGS, Offers
 from session_widgets.widgets._protocol import (
     CLIP,
     AgentView,
     Block,
+    FileView,
+    HandoverView,
     MissingView,
     PermissionView,
     SessionView,
@@ -167,6 +170,41 @@ def session_view(session: SessionRecord, root: str, agent: AgentView, missing: M
         "awake": session.awake,
         "turns": session.turns,
     }
+
+
+def handover_view(told: Json) -> HandoverView:
+    """Return what an agent was told of earlier turns; its bounds are those of `handover`."""
+    return {
+        "turns": [
+            {
+                "prompt": _said(turn, "prompt"),
+                "answer": _said(turn, "answer"),
+                "ended": _said(turn, "ended") or None,
+                "tools": [
+                    {"title": _said(tool, "title"), "status": _said(tool, "status"), "result": _said(tool, "result")}
+                    for tool in as_objects(turn.get("tools"))
+                ],
+                "earlier_tools": _number(turn, "earlier tools left out"),
+                "files": [_told_file(str(file)) for file in turn.get("files") or ()],
+            }
+            for turn in as_objects(told.get("turns"))
+        ],
+        "earlier": _number(told, "earlier turns left out"),
+    }
+
+
+def _said(told: Json, name: str) -> str:
+    return safe(as_text(told.get(name)) or "")
+
+
+def _number(told: Json, name: str) -> int:
+    number = told.get(name)
+    return number if isinstance(number, int) else 0
+
+
+def _told_file(text: str) -> FileView:
+    change, _, path = text.partition(" ")
+    return {"path": safe(path), "change": change, "size": None}
 
 
 def step_text(step: Step, part: str) -> str:
