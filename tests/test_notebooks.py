@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 import session_widgets as sw
+from model import answers
+from model.serving import serving, use
+from session_widgets.harnesses.entries import HARNESSES
 from session_widgets.workspaces.local_s3 import LocalS3
 from support import ROOT
 
@@ -21,13 +27,20 @@ def run():
         path = ROOT / "notebooks" / f"{name}.ipynb"
         notebook = nbformat.read(path, as_version=4)
         client = NotebookClient(
-            notebook, timeout=50, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+            notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
         )
         client.execute()
         nbformat.validate(notebook)
         return {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
 
     return run
+
+
+def table(output):
+    """The rows of a dataframe that a cell shows."""
+    head, body = output.data["text/html"].split("<tbody>")
+    names = re.findall(r"<th>(.+?)</th>", head)
+    return [dict(zip(names, re.findall(r"<td>(.*?)</td>", row), strict=True)) for row in body.split("</tr>")[:-1]]
 
 
 def test_a_first_session(run):
@@ -43,19 +56,24 @@ def test_a_first_session(run):
 
 
 @pytest.fixture
-def no_store_left(home):
-    """Stop the object store of a notebook that failed half-way."""
+def no_session_left(home):
+    """End what a notebook that failed half-way has left."""
     yield
     for record in sw.sessions():
         sw.open_session(record.id).delete()
     sw.store().close()
+
+
+@pytest.fixture
+def no_store_left(home):
+    yield
     LocalS3(home).stop()
 
 
 @pytest.mark.needs("seaweedfs")
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("sandbox", [pytest.param("docker", marks=pytest.mark.needs("docker")), "local"])
-def test_durable_sessions(run, no_store_left, sandbox, monkeypatch):
+def test_durable_sessions(run, no_store_left, no_session_left, sandbox, monkeypatch):
     if sandbox == "local":
         monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")  # as where Docker does not answer
     outputs = run("02_durable_sessions")
@@ -71,7 +89,7 @@ def test_durable_sessions(run, no_store_left, sandbox, monkeypatch):
     assert "('completed',\n None,\n \"name: all is saved but 1" in outputs["refused"][0].data["text/plain"]
     assert outputs["park-refused"][0].text.startswith("name | parking was not done")
     assert outputs["mended"][0].data["text/plain"].endswith("None)")
-    assert outputs["conflict"][0].text.startswith("failed | 1 files were changed both here and in s3://lab/")
+    assert outputs["conflict"][0].text.startswith("failed | 1 file changed both here and in s3://lab/")
     kept = outputs["settle"][0].text
     assert "/notes.md | Changed in the sandbox.\n" in kept
     assert "| Changed in the bucket.\n" in kept
@@ -80,8 +98,75 @@ def test_durable_sessions(run, no_store_left, sandbox, monkeypatch):
     assert outputs["delete"][0].data["text/plain"] == "0"
 
 
+@pytest.fixture
+def no_key(monkeypatch, tmp_path):
+    """A user who has no key of any vendor, and no profile."""
+    for key in {key for harness in HARNESSES for key in harness.keys}:
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.needs("harnesses", "model")
+@pytest.mark.timeout(300)
+def test_across_harnesses(run, no_session_left, no_key, tmp_path, monkeypatch):
+    with serving(tmp_path, prompts=answers.HARNESSES) as model:
+        use(model, monkeypatch)
+        outputs = run("03_harnesses")
+        asked = model.received
+    assert "ANTHROPIC_API_KEY" in outputs["harnesses"][0].data["text/plain"]
+    assert [output.data["text/plain"] for output in outputs["choose"]] == ["('claude', 'codex')"]
+    assert re.findall(r"Claude Code|Codex", outputs["install"][0].data["text/html"]) == ["Claude Code", "Codex"]
+    assert "application/vnd.jupyter.widget-view+json" in outputs["panel"][0].data
+    assert outputs["turn"][0].text == "completed  ['fit.py']\nI write the function.\n\n`line` is in fit.py.\n"
+    assert "they rise" in outputs["tool"][0].text
+    assert any("4.21" in words for _, words in asked[3]["messages"]), "the model got what the function returned"
+    (call,) = table(outputs["calls"][0])
+    assert call == {"turn": "2", "name": "readings", "arguments": '{"sensor":"left"}', "ok": "true"}
+    assert outputs["options"][0].text.startswith("mode: [default], acceptEdits")
+    assert outputs["set"][0].data["text/plain"] == "('acceptEdits', 'haiku')"
+    assert ["haiku" in request["model"] for request in asked] == [False] * 4 + [True] * 3 + [False] * 2
+    decided = [(row["turn"], row["decided_by"]) for row in table(outputs["unasked"][1])]
+    assert decided == [("1", "function:allow"), ("2", "function:allow"), ("3", "NaN")]
+    assert outputs["park"][0].text == "resume | You have a fit, a drift, and notes.\n"
+    assert "`line` is in fit.py." in str(asked[6]["messages"]), "of its own memory"
+    assert outputs["switch"][0].text.startswith("codex replay ['test_fit.py']\n")
+    told = ast.literal_eval(outputs["handed-over"][0].data["text/plain"])["turns"]
+    assert [turn["prompt"].split()[1] for turn in told] == ["fit.py", "the", "notes.md:", "one"]
+    assert told[2]["files"] == ["created notes.md"]
+    assert "`line` is in fit.py." in str(asked[7]["messages"]), "Codex was told"
+    claude, codex = table(outputs["compare"][0])
+    assert [claude[name] for name in ("harness", "turns", "tool_calls", "asked")] == ["claude", "4", "3", "2"]
+    assert [codex[name] for name in ("harness", "turns", "tool_calls", "asked")] == ["codex", "1", "1", "1"]
+    assert sw.sessions() == []
+
+
+@pytest.mark.timeout(150)
+def test_across_harnesses_without_a_key(run, no_session_left, no_key):
+    outputs = run("03_harnesses")
+    assert "demo" in outputs["harnesses"][0].data["text/plain"]
+    said, chosen = outputs["choose"]
+    assert said.text.startswith("No key is set, so demo stands in. Set ANTHROPIC_API_KEY or OPENAI_API_KEY")
+    assert chosen.data["text/plain"] == "('demo', 'demo')"
+    assert outputs["install"] == []
+    assert outputs["turn"][0].text.startswith("completed  ['NOTES.md']\n")
+    assert table(outputs["calls"][0]) == []
+    assert "mode: [ask], accept_edits" in outputs["options"][0].text
+    assert outputs["set"][0].data["text/plain"] == "('accept_edits', 'demo-large')"
+    assert [row["decided_by"] for row in table(outputs["unasked"][1]) if row["kind"] == "edit"] == [
+        "function:allow",
+        "function:allow",
+        "NaN",
+    ]
+    assert outputs["park"][0].text.startswith("resume | ")
+    assert outputs["switch"][0].text.startswith("demo warm ['NOTES.md']\n")
+    assert outputs["handed-over"] == []
+    (demo,) = table(outputs["compare"][0])
+    assert (demo["harness"], demo["turns"], demo["asked"]) == ("demo", "5", "2")
+    assert sw.sessions() == []
+
+
 def test_each_notebook_is_run_here_and_holds_no_output():
-    assert [path.stem for path in NOTEBOOKS] == ["01_first_session", "02_durable_sessions"]
+    assert [path.stem for path in NOTEBOOKS] == ["01_first_session", "02_durable_sessions", "03_harnesses"]
     for path in NOTEBOOKS:
         cells = nbformat.read(path, as_version=4).cells
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), path.name
