@@ -135,6 +135,7 @@ HARNESSES = (
             "XDG_DATA_HOME": "{state}/data",
             "XDG_CONFIG_HOME": "{state}/config",
             "XDG_STATE_HOME": "{state}/state",
+            "XDG_CACHE_HOME": "{cache}",
             "OPENCODE_DISABLE_AUTOUPDATE": "1",
             "OPENCODE_DISABLE_MODELS_FETCH": "1",
             "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",

@@ -26,6 +26,7 @@ class Place:
         modules: the `node_modules` of the harness, None if it is not installed.
         path: PATH of the agent process.
         platform: kernel and processor as npm packages name them, such as "linux-x64".
+        cache: a directory that can be written and lost.
     """
 
     python: str
@@ -33,6 +34,7 @@ class Place:
     modules: str | None = None
     path: str = "/usr/local/bin:/usr/bin:/bin"
     platform: str = "linux-x64"
+    cache: str = "/tmp/cache"  # noqa: S108 - of a container, which nobody else is in
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Harness:
         description: one sentence.
         version: of the program, recorded with each session.
         install: how to get it, in words.
-        env: variables of the agent process; `{state}` stands for `state_folder(workspace)`, `{path}` for PATH.
+        env: variables of the agent process; `{state}` stands for `state_folder(workspace)`, `{path}` for PATH,
+            `{cache}` for a directory that can be lost.
         keys: names of variables of the notebook that hold its key; one of them must be set. Empty: it needs none.
         passes: names of other variables that it is given if the notebook has them.
         node: oldest Node.js that it runs on, 0 if it needs none.
@@ -117,6 +120,7 @@ class Harness:
             "{native}": self.natives.get(place.platform, ""),
             "{state}": self.state_folder(workspace),
             "{path}": place.path,
+            "{cache}": place.cache,
         }
         environment = {name: _filled(value, fill) for name, value in self.env.items()}
         return {

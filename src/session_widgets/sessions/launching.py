@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) 
     if node is not None and provider.path is None and node != shutil.which("node"):
         path = f"{Path(node).parent}{os.pathsep}{path}"  # scripts of the harness look for `node` there
     place = Place(provider.python, node, modules, path, this_platform())
+    if provider.path is None:  # this machine, whose user's own cache is none of ours
+        place = replace(place, cache=str(home / "cache"))
     return Launch(harness.entry(root, place, os.environ), mounts)
 
 
