@@ -1,0 +1,34 @@
+"""No network but loopback, and a home directory that nobody can write to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from real.test_harnesses import NAMES
+
+IN_NAMESPACES = 'mount -t tmpfs -o ro none "$HOME" && ! touch "$HOME/a" 2>&- && exec "$0" -m real.confined "$1"'
+
+
+@pytest.mark.needs("harnesses", "model", "tmpfs")
+@pytest.mark.timeout(180)
+def test_each_harness_works_without_a_network_and_with_a_home_that_is_read_only(home, tmp_path):
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+    done = subprocess.run(
+        ["unshare", "--net", "--mount", "sh", "-c", IN_NAMESPACES, sys.executable, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | {"HOME": str(nowhere)},
+    )
+    assert done.returncode == 0, done.stderr
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert outcomes == [[name, "completed", "I write\n\ndone", True, None] for name in NAMES]
