@@ -1,6 +1,6 @@
 // A model that does what the prompt says: SCRIPT<<[step, ...]>>END in the user's words, one step after each tool result.
-// Plain prompts are looked up by their first words. Speaks Anthropic Messages, OpenAI Responses and Chat Completions by
-// aimock. Arguments: port, journal, a file of {first words: [step, ...]}, addresses.
+// Plain prompts are looked up by their first words. Speaks Anthropic Messages, OpenAI Responses, Chat Completions and
+// Gemini by aimock. Arguments: port, journal, a file of {first words: [step, ...]}, addresses.
 import fs from "node:fs";
 import { LLMock } from "@copilotkit/aimock";
 
@@ -13,7 +13,8 @@ const textOf = (content) =>
 const say = (name, args) => ({ name, arguments: JSON.stringify(args) });
 
 function write(tools, path, text) {
-  if (tools.includes("Write")) return say("Write", { file_path: path, content: text });
+  const own = ["Write", "write_file"].find((name) => tools.includes(name)); // Claude; Gemini, Qwen
+  if (own) return say(own, { file_path: path, content: text });
   if (tools.includes("todowrite")) return say("write", { filePath: path, content: text }); // OpenCode
   if (tools.includes("write")) return say("write", { path, content: text });
   return run(tools, `printf '%s' '${text}' > '${path}'`);
@@ -22,8 +23,8 @@ function write(tools, path, text) {
 function run(tools, command) {
   if (tools.includes("exec_command")) return say("exec_command", { cmd: command });
   if (tools.includes("shell_command")) return say("shell_command", { command });
-  if (tools.includes("Bash")) return say("Bash", { command, description: "as the script says" });
-  return say("bash", { command, description: "as the script says" });
+  const shell = ["Bash", "run_shell_command"].find((name) => tools.includes(name)) ?? "bash"; // Claude; Gemini, Qwen
+  return say(shell, { command, description: "as the script says" });
 }
 
 function scriptOf(messages) {
@@ -104,6 +105,14 @@ function keepImages(request) {
   };
 }
 
+/** Name the tools of MCP servers as Codex does: in a namespace, which aimock does not know. */
+function useNamespaces(request, response) {
+  if (!request.url.endsWith("/responses")) return;
+  const { write } = response;
+  response.write = (chunk, ...rest) =>
+    write.call(response, `${chunk}`.replace(/"name":"(mcp__\w+?)__(\w+)"/g, '"namespace":"$1","name":"$2"'), ...rest);
+}
+
 const models = [];
 let chosen = Number(port);
 for (const host of hosts) {
@@ -112,6 +121,7 @@ for (const host of hosts) {
   model.addFixture({ match: { predicate: (request) => Array.isArray(request.messages) }, response: answer });
   await model.start();
   model.serverInstance.server.prependListener("request", keepImages);
+  model.serverInstance.server.prependListener("request", useNamespaces);
   chosen = Number(new URL(model.url).port);
   models.push(model);
 }

@@ -437,7 +437,11 @@ def test_a_harness_that_takes_no_servers_is_refused_in_words(home, open_session)
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("harness", "name", "model_name", "asks"),
-    [("claude", "mcp__notebook__add", None, True), ("opencode", "notebook_add", "mock-model", False)],
+    [
+        ("claude", "mcp__notebook__add", None, True),
+        ("codex", "mcp__notebook__add", None, True),
+        ("opencode", "notebook_add", "mock-model", False),
+    ],
 )
 def test_real_harnesses_call_a_function_of_the_notebook(open_session, model, harness, name, model_name, asks):
     session = open_session(harness=harness, tools=[add], model=model_name)
