@@ -36,6 +36,7 @@ def test_another_harness_goes_on_with_files_and_history(to, start, model):
     assert turn.prompt == ({"type": "text", "text": prompt},)
     assert [step.text for step in turn.steps if step.kind == "user"] == [prompt]
     (history,) = handed_over(session)
+    assert turn.handed_over == history
     (told,) = history["turns"]
     assert told["answer"] == "I write\n\nwritten"
     assert told["files"] == ["created a.txt"]

@@ -135,3 +135,10 @@ def test_a_turn_tells_what_was_handed_over(open_session):
     assert one["files"] == ["created a.txt"]
     assert two == {"prompt": "say on", "answer": "on"}
     assert [turn.handed_over is not None for turn in session.turns] == [False, False, True]
+
+
+def test_a_prompt_that_looks_like_history_was_not_handed_over(open_session):
+    mine = history_block([turn(1, "a", "b")], lambda turn: (), embedded=False)["text"]
+    sent = open_session().send(mine)
+    assert sent.prompt == ({"type": "text", "text": mine},)
+    assert sent.handed_over is None

@@ -113,6 +113,24 @@ def test_the_keyboard_opens_and_reads_it(chat, session):
     chat.until(lambda: box(chat).count() == 0)
 
 
+def test_what_is_opened_stays_where_it_is(chat, session):
+    """Also at the end of a transcript, which the page follows otherwise."""
+    handed_over(chat, session, TOLD)
+    session.begin("more")
+    session.say("line\n\n" * 5)
+    session.end()
+    chat.until(lambda: chat.page.locator(".sw-foot").count() == 3)
+    top = head(chat).bounding_box()["y"]
+    head(chat).click()
+    chat.until(lambda: box(chat).count() == 1)
+    expect(chat.page.get_by_role("button", name="Jump to latest")).to_be_visible()
+    assert abs(head(chat).bounding_box()["y"] - top) < 2
+    head(chat).click()
+    chat.until(lambda: box(chat).count() == 0)
+    expect(chat.page.get_by_role("button", name="Jump to latest")).to_have_count(0)
+    assert abs(head(chat).bounding_box()["y"] - top) < 2
+
+
 def test_what_was_told_is_text_and_nothing_else(chat, session):
     bad = {
         "prompt": HOSTILE,
