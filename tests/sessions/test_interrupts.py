@@ -20,7 +20,7 @@ def interrupt(*_):
 signal.signal(signal.SIGALRM, interrupt)
 random.seed(5)
 count = 0
-for _ in range(4000):
+for _ in range(1500):
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4), 0.5)
         while True:
@@ -31,11 +31,11 @@ for _ in range(4000):
         count += 1
         signal.setitimer(signal.ITIMER_REAL, 0)
 assert loop.run(asyncio.sleep(0, "answers")) == "answers"
-assert count == 4000
+assert count == 1500
 print("all is well")
 """
 
 
-def test_thousands_of_interrupts_leave_the_private_loop_free():
+def test_many_interrupts_leave_the_private_loop_free():
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=50)
     assert done.stdout == "all is well\n", done.stderr[-2000:]
