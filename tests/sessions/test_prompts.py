@@ -21,7 +21,7 @@ IMAGE = {"type": "image", "mimeType": "image/png", "data": "iVBORw0KGgo="}
 )
 def test_a_block_that_lacks_something_is_refused_in_words(open_session, block, lacks):
     session = open_session()
-    with pytest.raises(BadValue, match=f"a block of type '{block['type']}' needs {lacks}"):
+    with pytest.raises(BadValue, match=f"a block of type '{block['type']}' in a prompt needs {lacks}"):
         session.send([{"type": "text", "text": "say hello"}, block])
     assert session.turns == []
 

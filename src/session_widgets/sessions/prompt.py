@@ -64,7 +64,8 @@ def _block(block: Mapping[str, object]) -> Json:
     for name in _FIELDS.get(str(block["type"]), ()):
         if not isinstance(block.get(name), str):
             hint = ", in base64" if name == "data" else ""
-            raise BadValue(f"a prompt's block of type {block['type']!r} needs {name!r}, as text{hint}; got {block!r:.80}.")
+            needed = f"needs {name!r}, as text{hint}"
+            raise BadValue(f"a block of type {block['type']!r} in a prompt {needed}; got {block!r:.80}.")
     return dict(block)
 
 
