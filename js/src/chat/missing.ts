@@ -62,7 +62,7 @@ function key(title: string, [first = "", ...others]: Lack["keys"]): TemplateResu
   return html`<div class="sw-missing-part">
     ${icon("key")}
     <div><strong>${title} needs a key: <code>${line(first, 80)}</code></strong>
-      <p>Run this in a cell, then send again. The key is handed to the sandbox and stored nowhere else.${others.length ? html` ${names} will do as well.` : nothing}</p>
+      <p>Run this in a cell, then send again. The key goes to the sandbox in a file that only your user can read, and into no transcript.${others.length ? html` ${names} will do as well.` : nothing}</p>
       <div class="sw-missing-code"><pre tabindex="0" aria-label="Python that asks for the key">${visible(code)}</pre>${copyButton(() => code, "Copy")}</div>
     </div>
   </div>`;
