@@ -10,7 +10,7 @@ import pytest
 
 from kernels import runner_pid
 from model.serving import script
-from real.test_harnesses import TIERS, begin_command, below
+from real.test_harnesses import NAMES, TIERS, begin_command, below
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.installing import FOLDER, Installation
 
@@ -58,9 +58,18 @@ def test_pi_is_silent_about_errors_and_the_turn_says_so(start):
     assert session.send(script({"text": "all is well again"})).text == "all is well again"
 
 
-def test_a_refusal_of_the_model_is_its_stop_reason_or_its_words(start):
-    turn = start("codex").send(script({"text": "I must not", "finish": "content_filter"}))
-    assert (turn.status, turn.text) == ("completed", "I must not")
+@pytest.mark.parametrize(
+    ("name", "finish", "stop_reason"),
+    [("claude", "refusal", None), ("codex", "content_filter", "end_turn"), ("opencode", "content_filter", "refusal"),
+     ("pi", "content_filter", "end_turn")],
+)  # fmt: skip
+def test_a_refusal_of_the_model_is_an_error_its_stop_reason_or_its_words(name, finish, stop_reason, start):
+    session = start(name)
+    turn = session.send(script({"text": "I must not", "finish": finish}))
+    assert (turn.status, turn.stop_reason) == ("completed" if stop_reason else "failed", stop_reason)
+    assert turn.text == "I must not"
+    assert name != "claude" or "unable to respond to this request" in turn.error
+    assert session.send(script({"text": "but this"})).text == "but this"
 
 
 def test_a_key_that_is_missing_is_named_and_setting_it_is_enough(start, monkeypatch):
@@ -88,7 +97,7 @@ def test_a_program_that_went_missing_is_told_with_the_remedy(start, monkeypatch,
     monkeypatch.delenv(FOLDER)
 
 
-@pytest.mark.parametrize("name", ["claude", "codex", "opencode"])
+@pytest.mark.parametrize("name", NAMES)
 def test_state_that_was_lost_is_replayed_and_said(name, start, model):
     session = start(name)
     session.send(script({"text": "hi"}, note="TOKEN-kept"))
