@@ -18,13 +18,11 @@ import session_widgets as sw
 from flaky_s3 import Fault, flaky, wait_for_request
 from kernels import Kernel, exactly_once
 from matrix.bucket import in_bucket
-from session_widgets.daemon import Daemon
 from session_widgets.errors import BadPath, NotDurable, NotFound, SessionConflict, SessionGone, WorkspaceError
+from sessions.mid_turn import WRITE, Hold
 from support import until
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(120)]
-
-WRITE = "write {0} <<EOT\ncontent of {0}\nEOT"
 
 
 @pytest.fixture
@@ -200,7 +198,7 @@ def test_stop_works_while_the_store_does_not_answer(way, open_session, lab, buck
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_keeps_files_from_being_safe_is_named_and_the_next_turn_heals(
-    way, open_session, lab, bucket, fault, reason
+    way, open_session, lab, bucket, tmp_path, fault, reason
 ):
     """It begins in mid-turn: the agent's work is done and kept here, and is not called durable."""
     session = open_session(workspace=lab)
@@ -211,9 +209,11 @@ def test_what_keeps_files_from_being_safe_is_named_and_the_next_turn_heals(
         return fault if began.is_set() else None
 
     way.rule = rule
-    turn = session.start("write a <<EOT\ncontent of a\nEOT\nwait 1")
-    until(lambda: (session.workspace / "a").exists(), what="the file")
+    hold = Hold(tmp_path)
+    turn = session.start(f"{WRITE.format('a')}\n{hold.line}")
+    hold.reached(turn)
     began.set()
+    hold.let_go()
     turn.wait(110)
     assert turn.status == "completed"
     assert turn.durable_at is None
@@ -297,20 +297,6 @@ def test_a_program_that_ends_while_the_store_hangs_does_not_wait_for_it(way, lab
     until(lambda: session.turns[0].status == "completed", what="the end of the turn")
     assert session.turns[0].durable_at is not None
     assert bucket()["a"] == b"content of a\n"
-
-
-def test_a_runner_killed_in_mid_turn_leaves_its_files_safe(session, bucket):
-    session.send("say warm")
-    turn = session.start("write a <<EOT\ncontent of a\nEOT\nwait 30")
-    until(lambda: (session.workspace / "a").exists(), what="the file")
-    ref = session._core.record.sandbox_ref
-    record = json.loads((Path(session.store.home) / "sandboxes" / ref.split(":")[1] / "process.json").read_text())
-    os.kill(record["pid"], signal.SIGKILL)
-    turn.wait(60)
-    assert turn.status == "failed"
-    assert turn.durable_at is not None, turn.durability_error
-    assert bucket()["a"] == b"content of a\n"
-    assert session.send("remember").tier in {"resume", "load", "replay"}
 
 
 def test_a_directory_that_a_new_runner_made_again_is_not_taken_for_emptied(session, bucket):
@@ -427,54 +413,3 @@ def test_files_that_come_from_the_bucket_belong_to_the_agent_in_the_container(op
     turn = session.send("run echo 2 >> deep/new && echo 3 > deep/beside && rm deep/beside")
     assert turn.durable_at is not None, turn.durability_error
     assert bucket()["deep/new"] == b"12\n"
-
-
-@pytest.mark.needs("docker")
-def test_a_container_killed_in_mid_turn_leaves_its_files_safe(open_session, lab, bucket):
-    session = open_session(sandbox="docker", workspace=lab)
-    session.send("say warm")
-    turn = session.start("write a <<EOT\ncontent of a\nEOT\nwait 30")
-    until(lambda: (session._core.workspace.path / "a").exists(), what="the file")
-    name = f"session-widgets-{session._core.record.sandbox_ref.split(':')[1]}"
-    subprocess.run(["docker", "kill", name], check=True, capture_output=True)
-    turn.wait(60)
-    assert turn.status == "failed"
-    assert turn.durable_at is not None, turn.durability_error
-    assert bucket()["a"] == b"content of a\n"
-    assert session.send("run cat a").status == "completed"
-
-
-@pytest.mark.needs("fuse", "s3fs")
-def test_a_mounter_killed_in_mid_turn_fails_the_turn_and_is_mounted_again(open_session, lab, bucket):
-    session = open_session(workspace=lab, attachment="fuse:s3fs")
-    session.send(WRITE.format("a"))
-    turn = session.start("run touch begun\nwait 1\nwrite late <<EOT\nx\nEOT")
-    until(lambda: (session.workspace / "begun").exists(), what="the file")
-    Daemon(Path(session.store.home) / "mounts" / "s1").process().kill()
-    turn.wait(60)
-    assert turn.durable_at is None
-    assert turn.durability_error.startswith("mount: ")
-    again = session.send("run cat a && echo b > b")
-    assert again.durable_at is not None, again.error or again.durability_error
-    assert "content of a" in str(again.steps)
-    assert bucket()["b"] == b"b\n"
-
-
-def test_an_embedded_store_killed_in_mid_turn_is_started_again(open_session, home):
-    store = sw.local_s3("own")
-    try:
-        session = open_session(workspace="s3://own")
-        session.send(WRITE.format("a"))
-        turn = session.start("write b <<EOT\nx\nEOT\nwait 1")
-        until(lambda: (session.workspace / "b").exists(), what="the file")
-        Daemon(home / "s3").process().kill()
-        turn.wait(110)
-        assert turn.status == "completed"
-        assert turn.durable_at or turn.durability_error.startswith("unreachable: ")
-        assert session.send("say again").durable_at is not None
-        session.park()
-        assert session.files.read_text("a") == "content of a\n"
-        assert session.files.read_text("b") == "x\n"
-        session.delete()
-    finally:
-        store.stop()

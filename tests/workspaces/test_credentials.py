@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,52 +13,12 @@ from session_widgets.errors import WorkspaceError
 from session_widgets.workspaces.clients import client_of
 from session_widgets.workspaces.connect import connect
 from session_widgets.workspaces.credentials import Credentials, retire, scoped
-from session_widgets.workspaces.local_s3 import LocalS3
 from session_widgets.workspaces.mounts import DRIVERS, Mount
 from session_widgets.workspaces.mounts.drivers import Target
 from support import until
+from token_service import ROLE, StoreWithRoles
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(120)]
-
-ROLE = "arn:aws:iam::000000000000:role/sessions"
-IAM = {
-    "sts": {
-        "tokenDuration": "1h",
-        "maxSessionLength": "12h",
-        "issuer": "tests",
-        "signingKey": "dGVzdHMgc2lnbiB3aXRoIHRoaXM=",
-    },
-    "policy": {"defaultEffect": "Deny", "storeType": "memory"},
-    "policies": [
-        {
-            "name": "everything",
-            "document": {
-                "Version": "2012-10-17",
-                "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["*"]}],
-            },
-        }
-    ],
-    "roles": [
-        {
-            "roleName": "sessions",
-            "roleArn": ROLE,
-            "trustPolicy": {
-                "Version": "2012-10-17",
-                "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": ["sts:AssumeRole"]}],
-            },
-            "attachedPolicies": ["everything"],
-        }
-    ],
-}
-
-
-class StoreWithRoles(LocalS3):
-    """SeaweedFS with its token service, as an administrator sets it up: none of ours."""
-
-    def _argv(self, ports):
-        file = self.place / "iam.json"
-        file.write_text(json.dumps(IAM))
-        return [*super()._argv(ports), f"-s3.iam.config={file}"]
 
 
 @pytest.fixture(scope="module")
@@ -164,9 +123,7 @@ def test_short_lived_keys_are_renewed_at_half_of_their_time():
 
 @pytest.mark.needs("s3fs", "fuse")
 def test_s3fs_mounts_with_keys_that_have_a_token(configured, with_roles, home):
-    sts = configured.session.client("sts", region_name="us-east-1")
-    given = sts.assume_role(RoleArn=ROLE, RoleSessionName="test")["Credentials"]
-    keys = Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    keys = with_roles.assume_role()
     with_roles.client().put_object(Bucket="lab", Key="mounted/", Body=b"")
     owner = (os.getuid(), os.getgid())
     target = Target(configured.endpoint, "us-east-1", "lab", "mounted", keys, None, owner)

@@ -14,7 +14,6 @@ from session_widgets.errors import (
     AgentExited,
     NotDurable,
     NotFound,
-    SandboxError,
     SessionWidgetsError,
     TransportError,
     WorkspaceError,
@@ -38,6 +37,8 @@ GRACE_SECONDS = 2
 """How long the files of a turn that was stopped may still take to be safe."""
 CANCEL_SECONDS = 10
 """How long an agent may take to honour `session/cancel` before its process is stopped."""
+SILENCE_SECONDS = 5
+"""How long the mount it works on may then say nothing: who waits for that can neither answer nor be stopped."""
 
 
 class Driver:
@@ -57,6 +58,13 @@ class Driver:
 
     async def run(self, *, adopted: bool) -> None:
         """Bring the turn to its stored end."""
+        watching = self._core.spawn(self._core.machine.watch())
+        try:
+            await self._run(adopted=adopted)
+        finally:
+            watching.cancel()
+
+    async def _run(self, *, adopted: bool) -> None:
         status, error, stop_reason = "failed", None, None
         try:
             result = await (self._rejoin() if adopted else self._dispatch())
@@ -103,6 +111,7 @@ class Driver:
         if self.task is not None:
             _, late = await asyncio.wait([self.task], timeout=CANCEL_SECONDS)
             if late:
+                await self._core.machine.unblock(SILENCE_SECONDS)
                 await agent.connection.close()
 
     async def _dispatch(self) -> dict[str, Any]:
@@ -195,14 +204,14 @@ class Driver:
         files: tuple[FileChange, ...] = ()
         try:
             files = await self._changed_files(sandbox)
-        except SandboxError as error:
+        except SessionWidgetsError as error:
             if self._core.workspace.objects is None:  # nothing else says what has to be forced to disk
                 return (), None, readable(error)
         try:
             await self._persist(files)
         except WorkspaceError as error:
             return files, None, f"{error.reason}: {error}"
-        except (SessionWidgetsError, OSError) as error:
+        except Exception as error:  # whatever it was, the turn ends
             return files, None, readable(error)
         return files, datetime.now(UTC).isoformat(), None
 

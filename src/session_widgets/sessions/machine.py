@@ -15,13 +15,17 @@ from session_widgets.sandboxes import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets.sessions.files import FileAccess
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.launching import Launch, prepare
-from session_widgets.sessions.loop import OneAtATime
+from session_widgets.sessions.loop import OneAtATime, in_thread
 from session_widgets.sessions.owner import user
 from session_widgets.store.location import data_directory
 from session_widgets.workspaces import ObjectFiles
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
+
+WATCH_SECONDS = 10.0
+HANG_SECONDS = 120.0
+"""Long enough for a busy machine: what a mounter has not sent is lost with it."""
 
 
 class Machine:
@@ -123,6 +127,7 @@ class Machine:
             await self._core.journal.commit([note("workspace_attached", payload | {"remark": remark})])
 
     async def _attach_or_create(self) -> Sandbox:
+        await self._core.journal.catch_up()  # another kernel may have made one
         launch = await self._launch()
         if self._core.record.sandbox_ref is not None:
             ref = SandboxRef.parse(self._core.record.sandbox_ref)
@@ -166,6 +171,16 @@ class Machine:
             with suppress(TransportError):
                 return await self.sandbox.runner.manifest()
         return await asyncio.to_thread(self._core.workspace.scan)
+
+    async def watch(self) -> None:
+        """End a mounter that hangs, again and again: an agent that waits for it never ends its turn."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await self.unblock(HANG_SECONDS)
+
+    async def unblock(self, seconds: float) -> None:
+        """End a mounter that says nothing for `seconds`."""
+        await asyncio.shield(self._core.spawn(in_thread(self._core.workspace.unblock, seconds)))
 
     async def take_over(self) -> None:
         """Become the one writer of the workspace."""

@@ -299,7 +299,7 @@ class Prefix:
             if _status(error) == 404 and _code(error) != "NoSuchBucket":
                 raise NotFound(f"no such file in s3://{self.bucket}/{self.prefix}") from error
             raise explain(error, self.bucket) from error
-        except BotoCoreError as error:
+        except (BotoCoreError, RuntimeError) as error:  # the latter for keys that had ended when they were renewed
             raise explain(error, self.bucket) from error
 
 

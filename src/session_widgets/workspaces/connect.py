@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -11,7 +14,7 @@ from session_widgets.errors import WorkspaceError
 from session_widgets.workspaces.clients import DEFAULT_REGION, client_config, session_of
 from session_widgets.workspaces.contract import Progress
 from session_widgets.workspaces.credentials import Credentials
-from session_widgets.workspaces.explain import explain
+from session_widgets.workspaces.explain import TEMPORARY, VOID_KEYS, explain
 from session_widgets.workspaces.local_s3 import LocalS3, find, silent
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ class Connection:
         region: the region that requests are signed for.
         credentials_source: where the keys come from, in a few words.
         embedded: the store of this machine, if it is that.
+        session: whose settings it was made of, if it is not.
+        refused: set when the store no longer takes the keys.
     """
 
     client: Any = field(repr=False)
@@ -41,6 +46,7 @@ class Connection:
     credentials_source: str
     embedded: LocalS3 | None
     session: boto3.Session | None = field(repr=False, default=None)
+    refused: Event = field(repr=False, default_factory=Event)
 
     def credentials(self) -> Credentials:
         """Return the keys in use, those of now where they are refreshed."""
@@ -50,7 +56,9 @@ class Connection:
         if found is None:
             raise _no_keys(self.bucket)
         now = found.get_frozen_credentials()
-        return Credentials(now.access_key, now.secret_key, now.token, getattr(found, "_expiry_time", None))
+        expires = getattr(found, "_expiry_time", None)
+        left = expires - datetime.now(UTC) if expires else None
+        return Credentials(now.access_key, now.secret_key, now.token, expires, left)
 
 
 def connect(bucket: str, home: Path, progress: Progress = silent) -> Connection:
@@ -106,6 +114,8 @@ def _configured(bucket: str) -> Connection:
     is_aws = (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
     if not is_aws:
         client = session.client("s3", config=client_config(path_style=True))
+    refused = Event()
+    client.meta.events.register("after-call.s3", partial(_note_refusal, refused, keys.token is not None))
     return Connection(
         client=client,
         bucket=bucket,
@@ -115,4 +125,13 @@ def _configured(bucket: str) -> Connection:
         credentials_source=f"AWS settings ({keys.method})",
         embedded=None,
         session=session,
+        refused=refused,
     )
+
+
+def _note_refusal(refused: Event, temporary: bool, parsed: dict[str, Any], **_: Any) -> None:
+    """Take note of an answer which says that the keys are void; `temporary` ones have ended."""
+    error = parsed.get("Error", {})
+    if error.get("Code") in VOID_KEYS:
+        refused.set()
+        error[TEMPORARY] = temporary

@@ -1,6 +1,6 @@
 """What a workspace promises: a directory that sandboxes work on, and a place that outlives every machine.
 
-All methods block and may be called from any thread; none may be called twice at once.
+All methods block and may be called from any thread; none but `unblock` may be called while another runs.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ class Workspace(Protocol):
 
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
         """Bring everything to `location`, and return once that is proven; raise `NotDurable` if it cannot be."""
+
+    def unblock(self, seconds: float) -> None:
+        """End a mounter that says nothing for `seconds`: who waits for it then gets an error, and can be stopped."""
 
     def detach(self) -> None:
         """Let go: unmount, wait for the mounter's end, give the lease back; what is not persisted stays in `path`."""

@@ -28,9 +28,23 @@ _CODES: dict[str, Reason] = {
     "InvalidObjectName": "name",
     "XMinioInvalidObjectName": "name",
 }
+VOID_KEYS = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "TokenRefreshRequired",
+        "InvalidToken",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+    }
+)
+"""Codes that are about the keys, not about what they may do."""
+TEMPORARY = "SessionWidgetsTemporary"
+"""Put into an answer's error: whether the keys have a session token. SeaweedFS does not know those that have ended."""
 _STATUSES: dict[int, Reason] = {401: "refused", 403: "refused", 404: "missing", 412: "conflict", 507: "disk"}
 _FULL = ("no space left", "no free volumes", "no writable volumes", "not enough free space", "disk full")
 _LOGINS = {"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "LoginTokenLoadError"}
+_ENDED = "refreshed credentials are still expired"  # of a RuntimeError
 _NO_KEYS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "NoAuthTokenError"}
 _SETTINGS = {"ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError", "InvalidEndpointError"}
 
@@ -59,6 +73,8 @@ def _answered(error: Any, bucket: str) -> WorkspaceError:
     code, words = str(details.get("Code", "")), one_line(str(details.get("Message", ""))).rstrip(".")
     status = meta.get("HTTPStatusCode", 0)
     reason = _CODES.get(code) or _STATUSES.get(status) or "unreachable"
+    if code in {"InvalidAccessKeyId", "InvalidToken"} and details.get(TEMPORARY):
+        reason = "expired"
     if any(sign in words.lower() for sign in _FULL):
         reason = "disk"
     skew = clock_skew(meta.get("HTTPHeaders", {}).get("date"))
@@ -72,7 +88,7 @@ def _answered(error: Any, bucket: str) -> WorkspaceError:
 def _unanswered(error: BaseException, bucket: str) -> WorkspaceError:
     """No answer came, or nothing was sent."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & _LOGINS:
+    if names & _LOGINS or _ENDED in str(error):
         reason: Reason = "expired"
     elif names & (_NO_KEYS | _SETTINGS):
         reason = "refused"

@@ -59,6 +59,9 @@ class LocalWorkspace:
         except OSError as error:
             raise NotDurable(f"{self.path} cannot be forced to disk: {error.strerror}.", reason="disk") from error
 
+    def unblock(self, seconds: float) -> None:
+        """No program stands between."""
+
     def detach(self) -> None:
         """Nothing is held."""
 

@@ -107,6 +107,11 @@ class MountedWorkspace:
                 reason="name",
             )
 
+    def unblock(self, seconds: float) -> None:
+        """End a mounter that hangs."""
+        if self._mount.end_if_it_hangs(seconds):
+            _log.warning("%s: %s hung, and was ended. The next turn mounts anew", self.location, self._driver.name)
+
     def detach(self) -> None:
         """Unmount, wait until the mounter has ended, and give the lease back."""
         self.objects.reach(silent)
@@ -196,13 +201,18 @@ class MountedWorkspace:
 
     def _check_alive(self) -> None:
         health = self._mount.health()
-        if health != "alive":
-            raise NotDurable(
-                f"{self.path} should show {self.location}, and "
-                + ("is not mounted" if health == "absent" else "its mounter no longer answers")
-                + ". The next turn mounts it again; what was written since is lost.",
-                reason="mount",
-            )
+        if health == "alive":
+            return
+        what = "is not mounted" if health == "absent" else "its mounter no longer answers"
+        lost = f"{self.path} should show {self.location}, and {what}."
+        then = "The next turn mounts it again; what was written since is lost."
+        try:
+            self.objects.lease.read()
+        except WorkspaceError as error:  # what keeps this machine from the bucket keeps the mounter from it, too
+            raise NotDurable(f"{lost} {error} {then}", reason=error.reason) from error
+        if self._mount.have_keys_ended():
+            raise NotDurable(f"{lost} Its keys ended in the meantime. {then}", reason="expired")
+        raise NotDurable(f"{lost} {then}", reason="mount")
 
     # Proving
 

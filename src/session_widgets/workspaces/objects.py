@@ -62,10 +62,13 @@ class Objects:
         return connect(self.bucket, self.data)
 
     def reach(self, progress: Progress) -> None:
-        """Make sure of the store: the embedded one is started if it does not run."""
+        """Make sure of the store: an embedded one runs, and keys that were refused are looked up once more."""
         embedded = self.connection.embedded
         if embedded is not None and not embedded.running:
             embedded.start(progress)
+        if self.connection.refused.is_set():
+            self.__dict__.pop("connection", None)
+            self.prefix.client = self._siblings.client = self.connection.client
 
     @cached_property
     def prefix(self) -> Prefix:
@@ -105,8 +108,11 @@ class Objects:
     @cached_property
     def lease(self) -> Lease:
         """The right to write them."""
-        siblings = Prefix(self.connection.client, self.bucket, self._folder)
-        return Lease(siblings, self.session_id, installation(self.home))
+        return Lease(self._siblings, self.session_id, installation(self.home))
+
+    @cached_property
+    def _siblings(self) -> Prefix:
+        return Prefix(self.connection.client, self.bucket, self._folder)
 
 
 def _is_segment(part: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from session_widgets.workspaces.mounts.drivers import Driver, Target
 from session_widgets.workspaces.mounts.mountinfo import (
     ANSWER_SECONDS,
     Health,
+    hangs,
     health,
     is_mounted,
     reaches_store,
@@ -68,6 +70,20 @@ class Mount:
     def is_confined(self) -> bool:
         """Whether its keys reach this prefix alone."""
         return (read_json(self._record) or {}).get("key") == _CONFINED
+
+    def end_if_it_hangs(self, seconds: float) -> bool:
+        """Kill a mounter that says nothing for `seconds`; the system then fails whatever waits for it."""
+        mounter = self._daemon.process()
+        if mounter is None or not hangs(self.point, seconds):
+            return False
+        with suppress(psutil.NoSuchProcess):
+            mounter.kill()
+        return True
+
+    def have_keys_ended(self) -> bool:
+        """Whether the keys that it was made with are known to be void by now."""
+        expires = (read_json(self._record) or {}).get("expires")
+        return expires is not None and datetime.fromisoformat(expires) <= datetime.now(UTC)
 
     def remember(self, abilities: Abilities) -> None:
         """Write down what the mount can do, for as long as it lives."""
@@ -146,13 +162,14 @@ class Mount:
                 )
             time.sleep(0.02)
         self._own(target.owner)
-        renew_at = target.keys.renew_at if target.keys else None
+        renew_at, expires = (target.keys.renew_at, target.keys.expires) if target.keys else (None, None)
         write_private(
             self._record,
             {
                 "shows": _shows(self.driver, target),
                 "key": _key(target),
                 "renew_at": renew_at.isoformat() if renew_at else None,
+                "expires": expires.isoformat() if expires else None,
             },
         )
         return target

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -42,6 +43,11 @@ def reaches_store(point: Path, seconds: float = ANSWER_SECONDS) -> bool:
     return answered and is_mounted(point)  # still: the directory below would have said the same
 
 
+def hangs(point: Path, seconds: float) -> bool:
+    """Whether what is mounted says nothing within `seconds`: no store takes part in this, and an error is an answer."""
+    return is_mounted(point) and not _within(seconds, lambda: _says_anything(point))
+
+
 def unmount(point: Path, *, lazily: bool = False) -> str:
     """Unmount; return "" or the words of what refused. `lazily` takes a dead one away from under its users."""
     if os.geteuid() == 0:
@@ -69,6 +75,12 @@ def _within(seconds: float, ask: Callable[[], bool]) -> bool:
 def _path(line: str) -> str:
     """The mount point in a line; the kernel writes blanks and backslashes in octal."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), line.split(" ", 5)[4])
+
+
+def _says_anything(point: Path) -> bool:
+    with suppress(OSError):
+        os.statvfs(point)
+    return True
 
 
 def _answers(point: Path) -> bool:

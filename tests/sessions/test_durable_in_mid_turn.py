@@ -1,0 +1,278 @@
+"""Bad days in the middle of a turn that is at work. The evidence is in the bucket, and in what is left here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import session_widgets as sw
+from flaky_s3 import Fault, flaky
+from guard import Census
+from kernels import Kernel, exactly_once, runner_pid
+from matrix.bucket import in_bucket
+from sandboxes.private_dockerd import private_dockerd
+from session_widgets.daemon import Daemon, installation
+from session_widgets.sandboxes.images import build_context, tag_of
+from session_widgets.sessions import driving, machine
+from sessions.mid_turn import WRITE, Hold, untouched
+from support import until
+
+pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(180)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(home, monkeypatch):
+    """Of what runs for this test's sessions; they are deleted before this looks."""
+    yield
+    assert left_of(home, monkeypatch) == []
+
+
+@pytest.fixture(autouse=True)
+def nothing_else_is_touched(seaweed, lab):
+    with untouched(seaweed.client(), lab):
+        yield
+
+
+@pytest.fixture
+def bucket(lab):
+    return in_bucket(lab, "s1")
+
+
+def left_of(home, monkeypatch, seconds=10):
+    """Return what still runs, is mounted, or is a container of this test."""
+    with monkeypatch.context() as patch:
+        patch.setenv(Census.VARIABLE, "")
+        return Census(home).left(seconds)
+
+
+def mounter_of(session):
+    return Daemon(Path(session.store.home) / "mounts" / "s1").process()
+
+
+def test_a_runner_killed(open_session, lab, bucket, tmp_path):
+    session, hold = open_session(workspace=lab), Hold(tmp_path)
+    turn = session.start(f"{WRITE.format('a')}\n{hold.line}")
+    hold.reached(turn)
+    os.kill(runner_pid(session), signal.SIGKILL)
+    turn.wait(60)
+    assert turn.status == "failed"
+    assert turn.durable_at is not None, turn.durability_error
+    assert bucket()["a"] == b"content of a\n"
+    assert session.send("remember").tier in {"resume", "load", "replay"}
+
+
+@pytest.mark.needs("docker")
+def test_a_container_killed(open_session, lab, bucket):
+    session = open_session(sandbox="docker", workspace=lab)
+    hold = Hold(session._core.workspace.path, ".")
+    turn = session.start(f"{WRITE.format('a')}\n{hold.line}")
+    hold.reached(turn)
+    name = f"session-widgets-{session._core.record.sandbox_ref.split(':')[1]}"
+    subprocess.run(["docker", "kill", name], check=True, capture_output=True)
+    turn.wait(60)
+    assert turn.status == "failed"
+    assert turn.durable_at is not None, turn.durability_error
+    assert bucket()["a"] == b"content of a\n"
+    assert session.send("run cat a").status == "completed"
+
+
+@pytest.fixture
+def own_store(home):
+    """Stopped after all else: to delete a session starts it again."""
+    store = sw.local_s3("own")
+    yield store
+    store.stop()
+
+
+def test_an_embedded_store_killed_is_started_again(own_store, open_session, home, tmp_path):
+    session, hold = open_session(workspace=own_store.url), Hold(tmp_path)
+    session.send(WRITE.format("a"))
+    turn = session.start(f"{WRITE.format('b')}\n{hold.line}")
+    hold.reached(turn)
+    Daemon(home / "s3").process().kill()
+    hold.let_go()
+    turn.wait(110)
+    assert turn.status == "completed"
+    assert turn.durable_at or turn.durability_error.startswith("unreachable: ")
+    assert session.send("say again").durable_at is not None
+    session.park()
+    assert session.files.read_text("a") == "content of a\n"
+    assert session.files.read_text("b") == "content of b\n"
+
+
+@pytest.mark.needs("docker", "dockerd")
+def test_the_docker_daemon_killed_and_started_again(open_session, lab, bucket, monkeypatch):
+    with private_dockerd() as daemon:
+        daemon.take_image(tag_of(build_context()))
+        monkeypatch.setenv("DOCKER_HOST", daemon.url)
+        session = open_session(sandbox="docker", workspace=lab)
+        session.send(WRITE.format("a"))
+        hold = Hold(session._core.workspace.path, ".")
+        turn = session.start(f"{WRITE.format('b')}\n{hold.line}")
+        hold.reached(turn)
+        daemon.end(signal.SIGKILL)
+        turn.wait(60)
+        assert turn.status == "failed"
+        assert (session._core.workspace.path / "b").read_text() == "content of b\n"
+        without = session.send("say too early")
+        assert "its daemon does not run" in without.error
+        daemon.start()
+        again = session.send("remember\nrun cat b")
+        assert again.durable_at is not None, again.error or again.durability_error
+        assert again.tier == "resume"
+        assert "2 earlier turns" in again.text
+        assert {name: bucket()[name] for name in "ab"} == {"a": b"content of a\n", "b": b"content of b\n"}
+        exactly_once(session.events())
+        session.delete()
+        listed = ["docker", "--host", daemon.url, "ps", "--all", "--quiet"]
+        assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == ""
+
+
+HOLDER = """
+from pathlib import Path
+from session_widgets.sessions import machine
+prepare = machine.prepare
+def prepare_later(*args):
+    while not Path({start!r}).exists(): time.sleep(0.02)
+    return prepare(*args)
+machine.prepare = prepare_later
+s = sw.open_session("s1", workspace={lab!r}, permissions="allow_all")
+turn = s.start({prompt!r}, idempotency_key="k")
+print(json.dumps("begun"))
+while s._core._driver._call is None: time.sleep(0.02)
+print(json.dumps("at work"))
+turn.wait(60)
+print(json.dumps([turn.status, turn.text, turn.error, str(turn.durable_at), turn.durability_error]))
+"""
+
+
+def test_two_kernels_end_the_same_turn(open_session, seaweed, lab, home, bucket, tmp_path):
+    """The second takes it up while the first is still about to make the sandbox."""
+    hold, start = Hold(tmp_path), tmp_path / "start"
+    prompt = f"{hold.line}\n{WRITE.format('a')}\nsay over"
+    kernels = []
+    for _ in range(2):
+        kernels.append(Kernel(HOLDER.format(lab=lab, prompt=prompt, start=str(start))))
+        assert kernels[-1].read() == "begun"
+    start.touch()
+    assert [kernel.read() for kernel in kernels] == ["at work", "at work"]
+    hold.let_go()
+    (first, told), (second, same) = [kernel.end() for kernel in kernels]
+    assert (first, second) == (0, 0)
+    assert told == same
+    ((status, text, error, durable_at, durability_error),) = told
+    assert (status, text, error, durability_error) == ("completed", "over", None, None)
+    assert durable_at != "None"
+    session = open_session()
+    events = session.events()
+    exactly_once(events)
+    kinds = [event.kind for event in events]
+    assert [kinds.count(kind) for kind in ("turn_started", "turn_tier", "turn_ended")] == [1, 1, 1]
+    assert [event.method for event in events].count("session/prompt") == 2  # asked, answered
+    assert bucket()["a"] == b"content of a\n"
+    folder = lab.removeprefix(f"{seaweed.url}/")
+    lease = seaweed.client().get_object(Bucket=seaweed.bucket, Key=f"{folder}/.leases/s1.json")["Body"].read()
+    held = json.loads(lease)
+    assert (held["token"], held["free"], held["installation"]) == (1, False, installation(home))
+
+
+LEAVER = """
+s = sw.open_session("s1", sandbox="docker", workspace={lab!r}, permissions="allow_all")
+s.start({prompt!r}).wait(60)
+"""
+
+
+@pytest.mark.needs("docker")
+def test_a_kernel_killed_leaves_its_container_at_work(open_session, lab, home, bucket, monkeypatch):
+    hold = Hold(home / "workspaces" / "s1", ".")
+    kernel = Kernel(LEAVER.format(lab=lab, prompt=f"{hold.line}\n{WRITE.format('a')}\nsay over"))
+    until(lambda: (hold.here / "begun").exists(), seconds=60, what="the middle of the turn")
+    kernel.kill()
+    assert [line for line in left_of(home, monkeypatch, 0) if line.startswith("container ")], "the census is blind"
+    session = open_session()
+    turn = session.turns[-1]
+    assert turn.status == "running"
+    hold.reached(turn)
+    hold.let_go()
+    turn.wait(60)
+    assert (turn.status, turn.text, turn.durability_error) == ("completed", "over", None), turn.error
+    assert turn.durable_at is not None
+    assert bucket()["a"] == b"content of a\n"
+    exactly_once(session.events())
+    assert session.send("remember").tier == "warm"
+
+
+@pytest.mark.needs("fuse", "s3fs")
+def test_a_mounter_killed_fails_the_turn_and_is_mounted_again(open_session, lab, bucket, tmp_path):
+    session, hold = open_session(workspace=lab, attachment="fuse:s3fs"), Hold(tmp_path)
+    session.send(WRITE.format("a"))
+    turn = session.start(f"{hold.line}\n{WRITE.format('late')}")
+    hold.reached(turn)
+    mounter_of(session).kill()
+    hold.let_go()
+    turn.wait(60)
+    assert turn.durable_at is None
+    assert turn.durability_error.startswith("mount: ")
+    again = session.send("run cat a && echo b > b")
+    assert again.durable_at is not None, again.error or again.durability_error
+    assert "content of a" in str(again.steps)
+    assert bucket()["b"] == b"b\n"
+
+
+@pytest.mark.needs("fuse", "s3fs")
+@pytest.mark.parametrize("stopped", [False, True], ids=["waited for", "stopped"])
+def test_a_mounter_that_hangs(stopped, open_session, lab, home, bucket, tmp_path, monkeypatch):
+    """An agent that waits for it can neither go on nor be killed: the mounter has to go."""
+    if stopped:
+        monkeypatch.setattr(driving, "CANCEL_SECONDS", 1)
+        monkeypatch.setattr(driving, "SILENCE_SECONDS", 1)
+    else:
+        monkeypatch.setattr(machine, "WATCH_SECONDS", 0.2)
+        monkeypatch.setattr(machine, "HANG_SECONDS", 2)
+    session, hold = open_session(workspace=lab, attachment="fuse:s3fs"), Hold(tmp_path)
+    session.send(WRITE.format("a"))
+    turn = session.start(f"{hold.line}\n{WRITE.format('late')}")
+    hold.reached(turn)
+    assert [line for line in left_of(home, monkeypatch, 0) if line.startswith("mounted: ")], "the census is blind"
+    mounter = mounter_of(session)
+    mounter.suspend()
+    hold.let_go()
+    until(lambda: not (tmp_path / "go").exists(), what="the agent to go on")
+    if stopped:
+        session.cancel()
+    turn.wait(60)
+    assert turn.status == ("cancelled" if stopped else "failed")
+    assert turn.durable_at is None
+    assert turn.durability_error.startswith("mount: ")
+    assert "what was written since is lost" in turn.durability_error
+    again = session.send("run cat a && ls && echo b > b")
+    assert again.durable_at is not None, again.error or again.durability_error
+    assert "content of a" in str(again.steps)
+    assert "late" not in bucket()
+    assert bucket()["b"] == b"b\n"
+    assert mounter_of(session) not in {None, mounter}
+
+
+@pytest.mark.needs("fuse", "s3fs")
+def test_a_mounter_that_dies_with_its_store_is_not_blamed(open_session, seaweed, lab, bucket, tmp_path, monkeypatch):
+    with flaky(seaweed.endpoint) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
+        session, hold = open_session(workspace=lab, attachment="fuse:s3fs"), Hold(tmp_path)
+        turn = session.start(f"{WRITE.format('a')}\n{hold.line}")
+        hold.reached(turn)
+        way.rule = lambda _method, _path: Fault(cut=True)
+        mounter_of(session).kill()
+        hold.let_go()
+        turn.wait(60)
+        assert turn.durable_at is None
+        assert turn.durability_error.startswith("unreachable: ")
+        assert "what was written since is lost" in turn.durability_error
+        way.rule = lambda _method, _path: None
+        assert session.send("run cat a").durable_at is not None
+        assert bucket()["a"] == b"content of a\n"
+        session.delete()
