@@ -122,7 +122,7 @@ def test_across_harnesses(run, no_session_left, no_key, tmp_path, monkeypatch):
     assert any("4.21" in words for _, words in asked[3]["messages"]), "the model got what the function returned"
     (call,) = table(outputs["calls"][0])
     assert call == {"turn": "2", "name": "readings", "arguments": '{"sensor":"left"}', "ok": "true"}
-    assert outputs["options"][0].text.startswith("mode: [default], acceptEdits")
+    assert outputs["options"][0].text.startswith("mode: [default] acceptEdits")
     assert outputs["set"][0].data["text/plain"] == "('acceptEdits', 'haiku')"
     assert ["haiku" in request["model"] for request in asked] == [False] * 4 + [True] * 3 + [False] * 2
     decided = [(row["turn"], row["decided_by"]) for row in table(outputs["unasked"][1])]
@@ -145,12 +145,12 @@ def test_across_harnesses_without_a_key(run, no_session_left, no_key):
     outputs = run("03_harnesses")
     assert "demo" in outputs["harnesses"][0].data["text/plain"]
     said, chosen = outputs["choose"]
-    assert said.text.startswith("No key is set, so demo stands in. Set ANTHROPIC_API_KEY or OPENAI_API_KEY")
+    assert said.text.startswith("No key is set: demo stands in. Set ANTHROPIC_API_KEY or OPENAI_API_KEY")
     assert chosen.data["text/plain"] == "('demo', 'demo')"
     assert outputs["install"] == []
     assert outputs["turn"][0].text.startswith("completed  ['NOTES.md']\n")
     assert table(outputs["calls"][0]) == []
-    assert "mode: [ask], accept_edits" in outputs["options"][0].text
+    assert "mode: [ask] accept_edits" in outputs["options"][0].text
     assert outputs["set"][0].data["text/plain"] == "('accept_edits', 'demo-large')"
     assert [row["decided_by"] for row in table(outputs["unasked"][1]) if row["kind"] == "edit"] == [
         "function:allow",
