@@ -61,6 +61,7 @@ def test_a_runner_killed(open_session, lab, bucket, tmp_path):
     os.kill(runner_pid(session), signal.SIGKILL)
     turn.wait(60)
     assert turn.status == "failed"
+    assert "has stopped; the next prompt starts it again" in turn.error
     assert turn.durable_at is not None, turn.durability_error
     assert bucket()["a"] == b"content of a\n"
     assert session.send("remember").tier in {"resume", "load", "replay"}
@@ -76,6 +77,7 @@ def test_a_container_killed(open_session, lab, bucket):
     subprocess.run(["docker", "kill", name], check=True, capture_output=True)
     turn.wait(60)
     assert turn.status == "failed"
+    assert "has stopped; the next prompt starts it again" in turn.error
     assert turn.durable_at is not None, turn.durability_error
     assert bucket()["a"] == b"content of a\n"
     assert session.send("run cat a").status == "completed"
@@ -118,6 +120,8 @@ def test_the_docker_daemon_killed_and_started_again(open_session, lab, bucket, m
         daemon.end(signal.SIGKILL)
         turn.wait(60)
         assert turn.status == "failed"
+        assert "its daemon does not run" in turn.error
+        assert turn.durable_at is not None, turn.durability_error
         assert (session._core.workspace.path / "b").read_text() == "content of b\n"
         without = session.send("say too early")
         assert "its daemon does not run" in without.error

@@ -65,7 +65,7 @@ class Driver:
             watching.cancel()
 
     async def _run(self, *, adopted: bool) -> None:
-        status, error, stop_reason = "failed", None, None
+        status, stop_reason, failure = "failed", None, None
         try:
             result = await (self._rejoin() if adopted else self._dispatch())
             stop_reason = result.get("stopReason")
@@ -74,9 +74,9 @@ class Driver:
             if not self._cancelled:  # let go of, not stopped: another process or a later one brings it to its end
                 return
             status, stop_reason = "cancelled", "cancelled"
-        except Exception as failure:  # whatever happened becomes the turn's stored error
-            status, error = ("cancelled", None) if self._cancelled else ("failed", readable(failure))
-        await self._finish(status, stop_reason, error)
+        except Exception as error:  # whatever happened becomes the turn's stored error
+            status, failure = ("cancelled", None) if self._cancelled else ("failed", error)
+        await self._finish(status, stop_reason, failure)
 
     @property
     def answered(self) -> bool:
@@ -171,9 +171,10 @@ class Driver:
             self._posted.set()
         return await result or {}
 
-    async def _finish(self, status: str, stop_reason: str | None, error: str | None) -> None:
+    async def _finish(self, status: str, stop_reason: str | None, failure: Exception | None) -> None:
         core, index = self._core, self._turn.index
         self._ending = True
+        error = None if failure is None else await self._explained(failure)
         if self._cancelled:
             await core.agents.leave_cancelled()
         files, durable_at, durability_error = await self._changes()
@@ -195,6 +196,11 @@ class Driver:
             self._turn.finish()
         core.activity.tell(None)
         core.turn_over(index)
+
+    async def _explained(self, failure: Exception) -> str:
+        """Say also what became of a sandbox that fell silent."""
+        found = await self._core.machine.look_for_sandbox() if isinstance(failure, TransportError) else None
+        return f"{readable(failure)}. {found}" if found else readable(failure)
 
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
         """Return what the turn changed, when it was proven to be safe, or why it was not."""

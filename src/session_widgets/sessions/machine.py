@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from session_widgets.errors import SandboxGone, SandboxNotRunning, TransportError
+from session_widgets.errors import SandboxError, SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.harnesses.harness import Harness
 from session_widgets.manifest import Manifest
 from session_widgets.model import Capability, FileChange, SandboxRef
@@ -23,6 +23,7 @@ from session_widgets.workspaces import ObjectFiles
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
 
+LOOK_SECONDS = 5.0
 WATCH_SECONDS = 10.0
 HANG_SECONDS = 120.0
 """Long enough for a busy machine: what a mounter has not sent is lost with it."""
@@ -171,6 +172,19 @@ class Machine:
             with suppress(TransportError):
                 return await self.sandbox.runner.manifest()
         return await asyncio.to_thread(self._core.workspace.scan)
+
+    async def look_for_sandbox(self) -> str | None:
+        """Say why a sandbox does not answer, if that can be seen; asks for nothing but where it is."""
+        ref = self._core.record.sandbox_ref
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                found = [info async for info in self.provider.list(self._core.record.id) if str(info.ref) == ref]
+        except SandboxError as error:
+            return str(error)
+        except Exception:  # it took too long, or is a provider of somebody else: what is known is said already
+            return None
+        runs = any(info.running for info in found)
+        return None if runs else f"The sandbox {ref} has stopped; the next prompt starts it again."
 
     async def watch(self) -> None:
         """End a mounter that hangs, again and again: an agent that waits for it never ends its turn."""
