@@ -1,0 +1,7 @@
+"""The harnesses of this release. Facts, each tried with the real program."""
+
+from __future__ import annotations
+
+from session_widgets.harnesses.entries import claude, codex, demo, opencode, pi
+
+HARNESSES = tuple(entry.HARNESS for entry in (demo, claude, codex, opencode, pi))

@@ -1,0 +1,60 @@
+"""OpenCode, which speaks ACP itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from session_widgets.harnesses.entries.common import GATEWAY, MODALITIES, OPENAI_DEFAULT_MODEL
+from session_widgets.harnesses.harness import Harness
+
+
+def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
+    """Every edit and command is asked for: what is allowed is this session's policy, not the program's."""
+    settings: dict[str, object] = {
+        "autoupdate": False,
+        "share": "disabled",
+        "permission": {"edit": "ask", "bash": "ask", "webfetch": "ask"},
+    }
+    if base := env.get("OPENAI_BASE_URL"):
+        name = (model or OPENAI_DEFAULT_MODEL).rpartition("/")[2]
+        settings["model"] = settings["small_model"] = f"{GATEWAY}/{name}"
+        settings["provider"] = {
+            GATEWAY: {
+                "npm": "@ai-sdk/openai-compatible",
+                "name": GATEWAY,
+                "options": {"baseURL": base, "apiKey": "{env:OPENAI_API_KEY}"},
+                "models": {name: {"name": name, "tool_call": True, "attachment": True, "modalities": MODALITIES}},
+            }
+        }
+    elif model:
+        settings["model"] = model
+    return {"config/opencode/opencode.json": json.dumps(settings, indent=1)}
+
+
+HARNESS = Harness(
+    id="opencode",
+    title="OpenCode",
+    description="The open coding agent for many model providers; it speaks ACP itself.",
+    command=("{modules}/{native}/bin/opencode", "acp"),
+    env={
+        "XDG_DATA_HOME": "{state}/data",
+        "XDG_CONFIG_HOME": "{state}/config",
+        "XDG_STATE_HOME": "{state}/state",
+        "XDG_CACHE_HOME": "{cache}",
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+        "PATH": "{path}",
+    },
+    keys=("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"),
+    passes=("OPENAI_BASE_URL",),
+    install="install_harness('opencode')",
+    version="1.18.33",
+    resumes="resume",
+    natives={"linux-x64": "opencode-linux-x64-baseline"},
+    installs=True,
+    settings=settings,
+    portable=False,  # it loads, and then fails each prompt because the old path is not there
+)
