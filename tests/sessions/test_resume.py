@@ -1,9 +1,11 @@
 """The resume ladder, rung by rung."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from session_widgets.harnesses import catalog
 from session_widgets.model import TurnRecord
 from session_widgets.sessions.agent import Agent, replayed_prompts
 from session_widgets.sessions.resume import _matches
@@ -38,6 +40,18 @@ def test_load_is_used_and_verified_when_there_is_no_resume(open_session, monkeyp
     assert turn.tier == "load"
     assert "say first" in turn.text
     assert [step.text for step in session.transcript.steps if step.kind == "user"] == ["say first", "remember"]
+
+
+def test_a_load_is_verified_by_what_was_said_since_a_handover(open_session, monkeypatch):
+    monkeypatch.setattr(Agent, "offers", lambda self, name: name in {"load", "list"})
+    session = open_session()
+    session.send('say "first"')
+    session.switch(harness=replace(catalog.get("demo"), id="mine"))
+    assert session.send("say second").tier == "replay"
+    session.park()
+    turn = session.send("remember")
+    assert turn.tier == "load"
+    assert '2 earlier turns; the first prompt was: say "first"' in turn.text
 
 
 def test_load_of_another_conversation_is_not_trusted(open_session, monkeypatch):
