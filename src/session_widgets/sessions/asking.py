@@ -57,9 +57,13 @@ class Asking:
             elif permission_request_id(agent.id, event.payload.get("id")) not in decided:
                 self.take(agent, dict(event.payload), turn)
 
-    async def cancel_all(self) -> None:
-        """Answer every request of the turn with `cancelled`, as a cancelled turn must: open ones and those to come."""
+    def stop(self) -> None:
+        """Answer what the agent asks from now on with `cancelled`, as a cancelled turn must."""
         self._cancelling = True
+
+    async def cancel_all(self) -> None:
+        """Answer every request of the turn with `cancelled`: open ones and those to come."""
+        self.stop()
         for request, _, _ in tuple(self._open.values()):
             await self._answer(request, CANCELLED)
 

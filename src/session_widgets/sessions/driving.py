@@ -87,10 +87,14 @@ class Driver:
         """Stop the turn, whatever it is doing, and wait until its end is stored."""
         self._cancelled = True
         self._stopped.set()
+        self._core.asking.stop()
+        agent = self._agent if self._call is not None and not self._ending else None
+        if agent is not None:  # before it is told that nobody answers, or it may end the turn in order
+            await self._tell_of_cancel(agent)
         await self._core.asking.cancel_all()
         self._core.offering.cancel_calls()
-        if self._call is not None and self._agent is not None and not self._ending:
-            await self._cancel_prompt(self._agent)
+        if agent is not None:
+            await self._give_time_to_cancel(agent)
         await self.abandon()
 
     async def abandon(self) -> None:
@@ -102,12 +106,14 @@ class Driver:
             self.task.cancel()
         await asyncio.wait([self.task])
 
-    async def _cancel_prompt(self, agent: Agent) -> None:
+    async def _tell_of_cancel(self, agent: Agent) -> None:
         envelope = notification("session/cancel", {"sessionId": agent.session_id})
         await self._posted.wait()
         with suppress(SessionWidgetsError):
             await self._core.journal.commit([self._out(envelope, "notification", "session/cancel")])
             await agent.connection.post(envelope)
+
+    async def _give_time_to_cancel(self, agent: Agent) -> None:
         if self.task is not None:
             _, late = await asyncio.wait([self.task], timeout=CANCEL_SECONDS)
             if late:
