@@ -1,0 +1,238 @@
+"""{demo, claude, codex, opencode, pi} x {local, docker, sandbox-agent} x five events: files and memory survive.
+
+A cell is green only if the host finds in the directory and in the bucket what was written, the agent reads it back by a
+tool call, and what its model was told is what the tier claims. `docs/matrix.md` holds the outcome.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import guard
+import needs
+import session_widgets as sw
+from kernels import exactly_once
+from matrix.bucket import in_bucket, in_directory
+from matrix.journey import BEFORE, ELSEWHERE, HARNESSES, Journey
+from matrix.memory import history_of, memory_of
+from model.serving import bridge_address, serving
+from real.test_harnesses import alive
+from sandbox_agent import server as sandbox_agent
+from session_widgets.harnesses import catalog
+from session_widgets.model import Event
+from support import ROOT, until
+
+EVENTS = ("switch harness", "warm", "new process", "SIGKILL", "switch sandbox")
+"""In the order in which they happen to one session; after one that failed, the next begins another session."""
+PAGE = ROOT / "docs" / "matrix.md"
+SETUPS = {"session/resume": "resume", "session/load": "load", "session/new": "replay"}
+
+pytestmark = [pytest.mark.needs("harnesses", "model", "seaweedfs"), pytest.mark.timeout(240)]
+
+SANDBOXES = tuple(ELSEWHERE)
+CELLS = tuple(itertools.product(HARNESSES, SANDBOXES, EVENTS))
+Found = dict[tuple[str, str, str], str]
+
+
+@pytest.fixture(scope="module")
+def found() -> Found:
+    """The outcome of each cell that is green."""
+    return {}
+
+
+def pairs() -> Iterator[object]:
+    for harness, sandbox in itertools.product(HARNESSES, SANDBOXES):
+        marks = [] if sandbox == "local" else [pytest.mark.needs(sandbox)]
+        yield pytest.param((harness, sandbox), marks=marks, id=f"{harness}-{sandbox}")
+
+
+@pytest.fixture(scope="module", params=list(pairs()))
+def route(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    """A journey and a model of its own, which hears of nothing else."""
+    folder = tmp_path_factory.mktemp("journey")
+    host = None if needs.missing("docker") else bridge_address()
+    key = f"sk-planted-{secrets.token_hex(16)}"
+    with serving(folder, host) as model, pytest.MonkeyPatch.context() as environment:
+        settings = {
+            "HOME": str(folder),  # shells of agents read the profile there
+            "SESSION_WIDGETS_HOME": str(folder / "home"),
+            **model.environment,
+            **dict.fromkeys(("ANTHROPIC_API_KEY", "OPENAI_API_KEY"), key),
+        }
+        if not needs.missing("sandbox-agent"):
+            program = sandbox_agent.binary()
+            program.chmod(0o755)
+            settings["SESSION_WIDGETS_SANDBOX_AGENT"] = str(program)
+        journey = Journey(*request.param, model, settings)
+        yield journey
+        for name, value in settings.items():
+            environment.setenv(name, value)
+        journey.end()
+
+
+@pytest.fixture
+def journey(route: Journey, home: Path, lab: str, monkeypatch: pytest.MonkeyPatch) -> Journey:
+    """The journey, in the environment of its notebook."""
+    monkeypatch.delenv("IS_SANDBOX", raising=False)  # Claude Code takes it for leave to ask for nothing
+    for name, value in route.environment.items():
+        monkeypatch.setenv(name, value)
+    route.environment |= {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    route.bucket = lab
+    return route
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_files_and_memory_survive(journey: Journey, event: str, found: Found) -> None:
+    if event == "switch sandbox" and journey.elsewhere != "local" and (why := needs.missing(journey.elsewhere)):
+        pytest.skip(why)
+    try:
+        tier = go_through(journey, event)
+    except BaseException:
+        journey.end()
+        raise
+    whereabouts = {"switch harness": f", from {BEFORE[journey.harness]}", "switch sandbox": f", to {journey.elsewhere}"}
+    found[journey.harness, journey.sandbox, event] = tier + whereabouts.get(event, "")
+
+
+def go_through(journey: Journey, event: str) -> str:
+    """Let the event happen, and one prompt after it; return how the memory came back."""
+    if journey.session is None or event == "switch harness":
+        first = journey.begin(BEFORE[journey.harness] if event == "switch harness" else journey.harness)
+        assert (first.status, first.tier, first.durability_error) == ("completed", "fresh", None), first.error
+        assert memory_of(journey.heard(), journey.notes) == "nothing"
+    since, running = journey.session.events()[-1].seq, journey.processes()
+    assert running or journey.sandbox == "docker"
+    happen(journey, event)
+    turn = journey.say()
+    assert turn.status == "completed", turn.error
+    check_files(journey, turn)
+    check_tier(journey, turn, event, journey.session.events(after=since))
+    check_transcript(journey)
+    check_secrets(journey)
+    if event != "warm":
+        until(lambda: not alive(running), what="the end of what ran before")
+    return turn.tier
+
+
+def happen(journey: Journey, event: str) -> None:
+    if event == "switch harness":
+        journey.hand_over()
+    elif event == "new process":
+        journey.renew()
+    elif event == "SIGKILL":
+        cut = journey.kill()
+        assert cut.status == "failed"
+        assert cut.error
+    elif event == "switch sandbox":
+        journey.move()
+
+
+def check_files(journey: Journey, turn: sw.Turn) -> None:
+    """The file of before was read by a tool call, the new one was written, and both are safe."""
+    earlier, latest = list(journey.files)[-2:]
+    calls = [step for step in turn.steps if step.kind == "tool_call"]
+    assert [step.status for step in calls] == ["completed", "completed"]
+    shown = json.dumps([calls[0].content, calls[0].raw_output], default=dict)
+    assert journey.files[earlier].decode().strip() in shown, "the agent does not find its file"
+    assert [(file.path, file.change) for file in turn.files] == [(latest, "created")]
+    assert turn.durability_error is None
+    assert turn.durable_at is not None
+    for evidence in (in_directory(journey.place)(), in_bucket(*journey.session.location.rsplit("/", 1))()):
+        assert {path: evidence.get(path) for path in journey.files} == journey.files
+
+
+def check_tier(journey: Journey, turn: sw.Turn, event: str, events: Sequence[Event]) -> None:
+    """What the agent was asked, and what its model was told, is what the tier claims."""
+    native = catalog.get(journey.harness).resumes
+    wanted = {"warm": "warm", "switch harness": "replay", "new process": native, "SIGKILL": native}
+    assert turn.tier == wanted.get(event, turn.tier)
+    asked = [event.method for event in events if event.direction == "out" and event.method in SETUPS]
+    assert turn.tier == (SETUPS[asked[-1]] if asked else "warm")
+    told = journey.heard()
+    assert memory_of(told, journey.notes) == ("history" if turn.tier == "replay" else "conversation")
+    if turn.tier == "replay":
+        assert history_of(told) == journey.prompts[:-1]
+    if journey.harness == "demo":
+        assert f"\n{len(journey.notes) - 1} earlier turn" in turn.text
+        assert f"the first prompt was: {journey.prompts[0]}" in turn.text
+    else:
+        said, _, known = turn.text.partition("I know ")
+        assert said == "I read\n\nI write\n\n"
+        assert sorted(known.split()) == sorted(journey.notes)
+
+
+def check_transcript(journey: Journey) -> None:
+    """Dense, and nothing of it twice: no prompt, no tool call."""
+    exactly_once(journey.session.events())
+    steps = [step for turn in journey.session.turns for step in turn.steps]
+    assert [step.text for step in steps if step.kind == "user"] == journey.prompts
+    calls = [step.tool_call_id for step in steps if step.kind == "tool_call"]
+    first, others, cut = 1, 2 * (len(journey.files) - 1), len(journey.prompts) - len(journey.files)
+    assert len(calls) == len(set(calls)) == first + others + cut
+
+
+def check_secrets(journey: Journey) -> None:
+    """No key of the notebook, not even its end, in the transcript, in the workspace or in the bucket."""
+    planted = [journey.environment[name][-16:] for name in ("OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY")]
+    told = json.dumps([dict(event.payload) for event in journey.session.events()], default=str)
+    kept = in_directory(journey.place)() | in_bucket(*journey.session.location.rsplit("/", 1))()
+    for secret in planted:
+        assert secret not in told
+        assert [path for path, content in kept.items() if secret.encode() in content] == []
+
+
+def test_nothing_is_left_of_a_deleted_session(journey: Journey, found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    if journey.session is None:
+        journey.begin(journey.harness)
+    evidence, place, running = in_bucket(*journey.session.location.rsplit("/", 1)), journey.place, journey.processes()
+    monkeypatch.setenv(guard.Census.VARIABLE, "")  # the census sets it
+    try:
+        assert evidence()
+        journey.end()
+        assert evidence() == {}
+        assert not place.exists()
+        until(lambda: not alive(running), what="the end of its processes")
+        assert guard.Census(Path(journey.environment["SESSION_WIDGETS_HOME"])).left() == []
+    except BaseException:
+        for event in EVENTS:
+            found.pop((journey.harness, journey.sandbox, event), None)
+        raise
+
+
+def test_the_page_tells_what_was_found(found: Found) -> None:
+    if missing := [cell for cell in CELLS if cell not in found]:
+        pytest.skip(f"{len(missing)} of {len(CELLS)} cells are not green or were left out, such as {missing[0]}")
+    head = ("harness", "sandbox", *(f"`{event}`" for event in EVENTS))
+    rows = [
+        (f"`{harness}`", f"`{sandbox}`", *(found[harness, sandbox, event] for event in EVENTS))
+        for harness, sandbox in itertools.product(HARNESSES, SANDBOXES)
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+    start, table, end = re.split(r"(?<=<!-- table -->\n)(.*)(?=<!-- end of table -->)", PAGE.read_text(), flags=re.S)
+    written = "\n".join(lines) + "\n"
+    PAGE.write_text(start + written + end)
+    assert table == written, "docs/matrix.md told otherwise: it is written anew; look at the difference and commit it"
+
+
+def test_an_agent_that_forgot_or_was_told_twice_is_found_out() -> None:
+    """The judge of memory itself: each way of knowing, and what no way of knowing is."""
+    first, second = ("user", "TOKEN-1"), ("user", "TOKEN-2")
+    history = ("user", 'session-widgets:history {"turns": [{"prompt": "TOKEN-1"}]}')
+    answer = ("assistant", "I know TOKEN-1")
+    notes = ["TOKEN-1", "TOKEN-2"]
+    assert memory_of([second], notes[1:]) == "nothing"
+    assert memory_of([first, answer, second], notes) == "conversation"
+    assert memory_of([history, answer, second], notes) == "conversation"
+    assert memory_of([history, second], notes) == "history"
+    assert history_of([history, second]) == ["TOKEN-1"]
+    for wrong in ([second], [first, answer, history, second], [first, first, answer, second], [second, answer, first]):
+        with pytest.raises(AssertionError):
+            memory_of(wrong, notes)
