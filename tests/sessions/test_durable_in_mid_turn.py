@@ -107,34 +107,43 @@ def test_an_embedded_store_killed_is_started_again(own_store, open_session, home
     assert session.files.read_text("b") == "content of b\n"
 
 
+@pytest.fixture
+def dockerd(monkeypatch):
+    """A Docker daemon that may be killed: nobody else uses it."""
+    with private_dockerd() as dockerd:
+        dockerd.take_image(tag_of(build_context()))
+        monkeypatch.setenv("DOCKER_HOST", dockerd.url)
+        yield dockerd
+
+
 @pytest.mark.needs("docker", "dockerd")
-def test_the_docker_daemon_killed_and_started_again(open_session, lab, bucket, monkeypatch):
-    with private_dockerd() as daemon:
-        daemon.take_image(tag_of(build_context()))
-        monkeypatch.setenv("DOCKER_HOST", daemon.url)
-        session = open_session(sandbox="docker", workspace=lab)
-        session.send(WRITE.format("a"))
-        hold = Hold(session._core.workspace.path, ".")
-        turn = session.start(f"{WRITE.format('b')}\n{hold.line}")
-        hold.reached(turn)
-        daemon.end(signal.SIGKILL)
+def test_the_docker_daemon_killed_and_started_again(dockerd, open_session, lab, bucket):
+    session = open_session(sandbox="docker", workspace=lab)
+    session.send(WRITE.format("a"))
+    hold = Hold(session._core.workspace.path, ".")
+    turn = session.start(f"{WRITE.format('b')}\n{hold.line}")
+    hold.reached(turn)
+    dockerd.end(signal.SIGKILL)
+    try:
         turn.wait(60)
-        assert turn.status == "failed"
-        assert "its daemon does not run" in turn.error
-        assert turn.durable_at is not None, turn.durability_error
-        assert (session._core.workspace.path / "b").read_text() == "content of b\n"
-        without = session.send("say too early")
-        assert "its daemon does not run" in without.error
-        daemon.start()
-        again = session.send("remember\nrun cat b")
-        assert again.durable_at is not None, again.error or again.durability_error
-        assert again.tier == "resume"
-        assert "2 earlier turns" in again.text
-        assert {name: bucket()[name] for name in "ab"} == {"a": b"content of a\n", "b": b"content of b\n"}
-        exactly_once(session.events())
-        session.delete()
-        listed = ["docker", "--host", daemon.url, "ps", "--all", "--quiet"]
-        assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == ""
+        early = session.send("say too early")
+    finally:
+        dockerd.start()
+    assert turn.status == "failed"
+    assert "its daemon does not run" in turn.error
+    assert turn.durable_at is not None, turn.durability_error
+    assert (session._core.workspace.path / "b").read_text() == "content of b\n"
+    assert "its daemon does not run" in early.error
+    again = session.send("remember\nrun cat b")
+    assert again.durable_at is not None, again.error or again.durability_error
+    assert again.tier == "resume"
+    assert "2 earlier turns" in again.text
+    assert "content of b" in str(again.steps)
+    assert {name: bucket()[name] for name in "ab"} == {"a": b"content of a\n", "b": b"content of b\n"}
+    exactly_once(session.events())
+    session.delete()
+    listed = ["docker", "--host", dockerd.url, "ps", "--all", "--quiet"]
+    assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == ""
 
 
 HOLDER = """
@@ -262,21 +271,27 @@ def test_a_mounter_that_hangs(stopped, open_session, lab, home, bucket, tmp_path
     assert mounter_of(session) not in {None, mounter}
 
 
-@pytest.mark.needs("fuse", "s3fs")
-def test_a_mounter_that_dies_with_its_store_is_not_blamed(open_session, seaweed, lab, bucket, tmp_path, monkeypatch):
+@pytest.fixture
+def way(seaweed, lab, monkeypatch):
     with flaky(seaweed.endpoint) as way:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
-        session, hold = open_session(workspace=lab, attachment="fuse:s3fs"), Hold(tmp_path)
-        turn = session.start(f"{WRITE.format('a')}\n{hold.line}")
-        hold.reached(turn)
-        way.rule = lambda _method, _path: Fault(cut=True)
+        yield way
+
+
+@pytest.mark.needs("fuse", "s3fs")
+def test_a_mounter_that_dies_with_its_store_is_not_blamed(way, open_session, lab, bucket, tmp_path):
+    session, hold = open_session(workspace=lab, attachment="fuse:s3fs"), Hold(tmp_path)
+    turn = session.start(f"{WRITE.format('a')}\n{hold.line}")
+    hold.reached(turn)
+    way.rule = lambda _method, _path: Fault(cut=True)
+    try:
         mounter_of(session).kill()
         hold.let_go()
         turn.wait(60)
-        assert turn.durable_at is None
-        assert turn.durability_error.startswith("unreachable: ")
-        assert "what was written since is lost" in turn.durability_error
+    finally:
         way.rule = lambda _method, _path: None
-        assert session.send("run cat a").durable_at is not None
-        assert bucket()["a"] == b"content of a\n"
-        session.delete()
+    assert turn.durable_at is None
+    assert turn.durability_error.startswith("unreachable: ")
+    assert "what was written since is lost" in turn.durability_error
+    assert session.send("run cat a").durable_at is not None
+    assert bucket()["a"] == b"content of a\n"

@@ -45,8 +45,8 @@ def bucket(store):
 
 
 @pytest.fixture
-def configure(store, tmp_path, monkeypatch):
-    """Put keys where people have them: in the environment."""
+def configure(open_session, store, tmp_path, monkeypatch):
+    """Put keys where people have them: in the environment. Good ones are there when the session is deleted."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.endpoint)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -56,7 +56,12 @@ def configure(store, tmp_path, monkeypatch):
         for name, value in {**named, "SESSION_TOKEN": keys.session_token or ""}.items():
             monkeypatch.setenv(f"AWS_{name}", value)
 
-    return put
+    yield put
+    put(store.credentials)
+
+
+def soon():
+    return datetime.now(UTC) + timedelta(minutes=2)  # botocore asks again at each request in the last 10 minutes
 
 
 class KeyProcess:
@@ -81,13 +86,14 @@ class KeyProcess:
 
 
 @pytest.fixture
-def key_process(configure, tmp_path, monkeypatch):
+def key_process(open_session, store, configure, tmp_path, monkeypatch):
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     process, config = KeyProcess(tmp_path), tmp_path / "config"
     config.write_text(f"[default]\ncredential_process = {process.program}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    return process
+    yield process
+    process.give(store.credentials, soon())
 
 
 def wait_for_their_end(store, keys):
@@ -131,11 +137,6 @@ def test_work_is_kept_when_keys_end_and_new_ones_save_it(open_session, store, co
     assert again.durable_at is not None, again.error or again.durability_error
     assert "2 earlier turns" in again.text
     assert {name: bucket()[name] for name in "ab"} == {"a": b"content of a\n", "b": b"content of b\n"}
-    configure(store.credentials)
-
-
-def soon():
-    return datetime.now(UTC) + timedelta(minutes=2)  # botocore asks again at each request in the last 10 minutes
 
 
 def test_keys_that_are_renewed_in_mid_turn_are_used(open_session, store, key_process, bucket, tmp_path):
