@@ -107,20 +107,23 @@ class Journey:
         self.session.park()
         shutil.rmtree(self.place)
 
-    def kill(self) -> sw.Turn:
-        """SIGKILL what the agent runs in, in the middle of a tool call."""
-        note, hang = self._note(), "touch begun && sleep 300"
-        prompt = f"say {note}\nrun {hang}" if self._is_demo else script({"text": "going", "run": hang}, note=note)
-        self.prompts.append(prompt)
-        turn = self.session.start(prompt)
+    def hang(self) -> sw.Turn:
+        """Begin a prompt whose tool call does not end, and return once that runs."""
+        note, command = self._note(), "touch begun && sleep 300"
+        demo = f"say {note}\nrun {command}"
+        self.prompts.append(demo if self._is_demo else script({"text": "going", "run": command}, note=note))
+        turn = self.session.start(self.prompts[-1])
         until(lambda: (self.place / "begun").exists() or turn.ended, seconds=60, what="the command")
         assert not turn.ended, turn.error
+        return turn
+
+    def kill(self) -> None:
+        """SIGKILL what the agent runs in."""
         if self.sandbox == "docker":
             name = self.session._core.record.sandbox_ref.partition(":")[2]
             subprocess.run(["docker", "kill", f"session-widgets-{name}"], check=True, capture_output=True)
         else:
             os.kill(self._server.pid, signal.SIGKILL)
-        return turn.wait(60)
 
     def move(self) -> None:
         """Go on in another sandbox."""

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 import guard
@@ -108,9 +109,9 @@ def go_through(journey: Journey, event: str) -> str:
         first = journey.begin(BEFORE[journey.harness] if event == "switch harness" else journey.harness)
         assert (first.status, first.tier, first.durability_error) == ("completed", "fresh", None), first.error
         assert memory_of(journey.heard(), journey.notes) == "nothing"
-    since, running = journey.session.events()[-1].seq, journey.processes()
+    since = journey.session.events()[-1].seq
+    running = happen(journey, event)
     assert running or journey.sandbox == "docker"
-    happen(journey, event)
     turn = journey.say()
     assert turn.status == "completed", turn.error
     check_files(journey, turn)
@@ -122,17 +123,24 @@ def go_through(journey: Journey, event: str) -> str:
     return turn.tier
 
 
-def happen(journey: Journey, event: str) -> None:
+def happen(journey: Journey, event: str) -> list[psutil.Process]:
+    """Let the event happen; return what ran for the session before."""
+    running = journey.processes()
     if event == "switch harness":
         journey.hand_over()
     elif event == "new process":
         journey.renew()
     elif event == "SIGKILL":
-        cut = journey.kill()
-        assert cut.status == "failed"
+        cut = journey.hang()
+        running = journey.processes()
+        journey.kill()
+        assert cut.wait(60).status == "failed"
         assert cut.error
+        if journey.sandbox == "local":
+            until(lambda: not alive(running), what="the end of what the runner had started")
     elif event == "switch sandbox":
         journey.move()
+    return running
 
 
 def check_files(journey: Journey, turn: sw.Turn) -> None:

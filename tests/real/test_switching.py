@@ -23,7 +23,7 @@ def handed_over(session):
     return [json.loads(text[text.index("{") : text.rindex("}") + 1]) for text in texts]
 
 
-@pytest.mark.parametrize("to", ["claude", "opencode", "pi"])
+@pytest.mark.parametrize("to", ["claude", "pi"], ids=["claude-as-a-resource", "pi-as-text"])
 def test_another_harness_goes_on_with_files_and_history(to, start, model):
     session = start("codex", model=None)
     session.send(script({"text": "I write", "write": ["a.txt", "hello"]}, {"text": "written"}, note="TOKEN-first"))
