@@ -218,7 +218,7 @@ def test_links_that_a_mounter_does_not_keep_are_told(opened):
     (space.path / "file").write_text("kept")
     space.persist(space.scan, [FileChange("file", "created")])
     (space.path / "link").symlink_to("file")
-    with pytest.raises(NotDurable, match=r"1 symbolic links.*'link'") as caught:
+    with pytest.raises(NotDurable, match=r"1 symbolic link,.*'link'") as caught:
         space.persist(space.scan, [FileChange("link", "created")])
     assert caught.value.reason == "name"
     space.detach()
