@@ -52,12 +52,13 @@ def nothing_installed(tmp_path, monkeypatch):
 
 def test_list_says_what_to_do_and_names_keys_without_their_values(cli, nothing_installed):
     rows = {row["id"]: row for row in json.loads(cli("list", "--json", OPENAI_API_KEY="planted-key").stdout)}
-    assert list(rows) == ["demo", "claude", "codex", "opencode", "pi"]
+    assert list(rows) == ["demo", "claude", "codex", "opencode", "pi", "gemini", "qwen", "copilot"]
     assert (rows["demo"]["installed"], rows["demo"]["missing"]) == (True, [])
     assert rows["codex"]["missing"] == ["session-widgets harness install codex"]
     assert rows["codex"]["keys"] == {"OPENAI_API_KEY": True, "CODEX_API_KEY": False}
     assert {name: row["resumes"] for name, row in rows.items()} == {
         "demo": "resume", "claude": "resume", "codex": "resume", "opencode": "resume", "pi": "load",
+        "gemini": "load", "qwen": "resume", "copilot": "load",
     }  # fmt: skip
     shown = cli("list", OPENAI_API_KEY="planted-key").stdout
     assert "session-widgets harness install claude; set ANTHROPIC_API_KEY or" in shown
@@ -118,7 +119,7 @@ def test_install_says_what_came_and_lists_it(monkeypatch, home, tmp_path, nothin
     assert Installation(TINY, home).remove()
 
 
-@pytest.mark.needs("harnesses")
+@pytest.mark.needs("harnesses", "further-harnesses")
 def test_what_is_installed_is_left_as_it_is(cli):
     assert cli("install").stdout == "All of them are installed.\n"
     done = cli("install", "codex")

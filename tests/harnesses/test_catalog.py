@@ -16,10 +16,12 @@ from session_widgets.sandboxes.images import build_context
 from session_widgets.version import __version__
 
 PLACE = Place("/opt/python", "/opt/node", "/opt/harness/x/node_modules", "/opt/bin:/bin", "linux-x64")
-REAL = ["claude", "codex", "opencode", "pi"]
+REAL = ["claude", "codex", "opencode", "pi", "gemini", "qwen", "copilot"]
 NOTEBOOK = {
     "ANTHROPIC_API_KEY": "key-1",
     "OPENAI_API_KEY": "key-2",
+    "GEMINI_API_KEY": "key-3",
+    "COPILOT_PROVIDER_API_KEY": "key-4",
     "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
     "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
     "AWS_SECRET_ACCESS_KEY": "planted-secret",
@@ -79,7 +81,7 @@ def test_a_harness_is_given_its_keys_its_own_settings_and_nothing_else_of_the_no
     entry = harness.entry("/workspace", PLACE, NOTEBOOK)
     given = {key for key in entry["env"] if entry["env"][key] == NOTEBOOK.get(key)}
     assert given == NOTEBOOK.keys() & {*harness.keys, *harness.passes}
-    assert given & {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"}
+    assert given & set(harness.keys)
     assert set(entry["env"]) == {*harness.env, *given}
     assert "planted" not in json.dumps(entry)
     assert "{" not in json.dumps([entry["command"], list(entry["env"].values())])

@@ -254,7 +254,7 @@ def test_the_locks_of_this_release_pin_and_check_each_package():
         assert harness.version in {package["version"] for package in packages.values()}
 
 
-@pytest.mark.needs("harnesses")
+@pytest.mark.needs("harnesses", "further-harnesses")
 def test_the_harnesses_of_this_release_are_installed_whole():
     for harness in map(catalog.get, catalog.names()):
         if harness.installs:

@@ -60,6 +60,7 @@ class Harness:
         resumes: how a new process of it gets its memory back, as was tried: "resume", "load", or "" if nobody knows.
         restart_after_cancel: whether its process has to be replaced after a cancelled or failed prompt.
         portable: whether it works with a memory that it loaded where the workspace has another path than before.
+        reads_resources: whether its model is shown the text of a resource in a prompt; what a handover tells is one.
         servers: whether it uses the MCP servers of a session; the notebook's tools are one.
 
     Example:
@@ -83,6 +84,7 @@ class Harness:
     resumes: str = ""
     restart_after_cancel: bool = False
     portable: bool = True
+    reads_resources: bool = True
     servers: bool = True
 
     def __post_init__(self) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from session_widgets.acp import AcpConnection, Peer
@@ -133,7 +132,10 @@ class AgentKeeper:
             portable=self._harness.portable,
         )
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
-        past = partial(history_block, asked, self._steps_of)
+
+        def past(embedded: bool) -> dict[str, Any] | None:
+            return history_block(asked, self._steps_of, embedded and self._harness.reads_resources)
+
         resumed = await ladder.start(await sandbox.endpoint(), asked, before, past)
         agent = resumed.agent
         agent.model = self._core.record.model if self.writes_settings else None

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from session_widgets.harnesses.entries import claude, codex, demo, opencode, pi
+from session_widgets.harnesses.entries import claude, codex, copilot, demo, gemini, opencode, pi, qwen
 
-HARNESSES = tuple(entry.HARNESS for entry in (demo, claude, codex, opencode, pi))
+HARNESSES = tuple(entry.HARNESS for entry in (demo, claude, codex, opencode, pi, gemini, qwen, copilot))
