@@ -109,6 +109,8 @@ def test_it_asks_before_it_writes_stops_when_it_is_told_to_and_remembers(name, b
     assert (tool.permission.outcome, tool.permission.decided_by) == ("selected", "function:all_but_denied")
     assert model.received[-1]["model"] == (MODELS[name] or "some-model")
 
+    turn = session.send(script({"text": "I run", "run": "exit 3"}, {"text": "it failed"}))
+    assert tool_of(turn).status == ("completed" if name == "gemini" else "failed"), "Gemini tells it in words alone"
     assert reject_one(session, REJECTED[name]).status == ("unfinished" if name == "gemini" else "failed")
     cancel_one(session)
     turn = session.send(script({"error": "this makes no sense", "status": 400, "type": "invalid_request_error"}))
