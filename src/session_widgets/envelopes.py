@@ -59,7 +59,7 @@ def tool_fields(update: Json) -> dict[str, Any]:
 
 
 def _exit_of(raw_output: object) -> object:
-    """Return the exit code of a command where OpenCode or Copilot tells it: None if it was stopped, 0 if none is told."""
+    """Return the exit code of a command as OpenCode or Copilot tells it: None if it was stopped, 0 if none is told."""
     told = as_object(raw_output)
     codes = [part["exitCode"] for part in as_objects(told.get("contents")) if "exitCode" in part]
     return codes[-1] if codes else as_object(told.get("metadata")).get("exit", 0)
