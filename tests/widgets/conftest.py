@@ -15,7 +15,8 @@ def session(tmp_path: Path) -> Scripted:
     return Scripted(tmp_path)
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps a loop running in this thread: it must be gone before another folder's async tests.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -25,7 +26,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1100, "height": 800}, accept_downloads=True)
     context.set_default_timeout(8000)
