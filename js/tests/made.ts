@@ -13,7 +13,7 @@ export function toolStep(turn: number, index: number, fields: Partial<Tool>): St
 export function turn(index: number, status: Turn["status"] = "completed"): Turn {
   const usage = { input: null, output: null, total: null, context_used: null, context_size: null, cost: null, currency: null };
   return {
-    turn: index, status, started: 0, ended: null, stop_reason: null, usage, files: [], tier: null, error: null,
+    turn: index, status, started: 0, ended: null, stop_reason: null, usage, files: [], tier: null, handed_over: false, error: null,
     saving: false, durable_at: null, durability_error: null, workspace: "/w", attachment: "directory",
   };
 }

@@ -12,12 +12,13 @@ Messages = Sequence[tuple[str, str]]
 HISTORY = "session-widgets:history"
 
 
-def memory_of(messages: Messages, notes: Sequence[str]) -> Literal["nothing", "conversation", "history"]:
+def memory_of(messages: Messages, notes: Sequence[str], cut: str = "") -> Literal["nothing", "conversation", "history"]:
     """Return how it knows of the earlier prompts: as a conversation it had, or by the history with the latest prompt.
 
     Args:
         messages: what it was told.
         notes: a word of each prompt, the latest one last; each was said once.
+        cut: the prompt before, if it was cut off: the agent may have had no time to write it down, and is told it then.
     """
     said = [[at for at, (role, words) in enumerate(messages) if role == "user" and note in words] for note in notes]
     assert [len(times) for times in said] == [1] * len(notes), "each prompt is told, and only once"
@@ -26,7 +27,8 @@ def memory_of(messages: Messages, notes: Sequence[str]) -> Literal["nothing", "c
     answers = [at for at, (role, _) in enumerate(messages[:latest]) if role == "assistant"]
     since = answers[-1] + 1 if answers else 0
     handed_over = any(HISTORY in words for _, words in messages[since : latest + 1])
-    assert not (answers and handed_over), "a conversation, and the history of it again"
+    if answers and handed_over:
+        assert history_of(messages) == [cut], "a conversation, and the history of it again"
     if not answers:
         return "history" if handed_over else "nothing"
     return "conversation"

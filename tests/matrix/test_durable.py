@@ -27,7 +27,7 @@ SANDBOXES = ("local", "docker")
 ATTACHMENTS = ("directory", "sync", "fuse:s3fs", "fuse:weed")
 EVENTS = ("warm", "parked", "killed", "switched")
 NEEDS = {"docker": ["docker"], "fuse:s3fs": ["fuse", "s3fs"], "fuse:weed": ["fuse"]}
-TIERS = {"warm": "warm", "parked": "resume", "killed": "resume", "switched": "load"}
+TIERS = {"warm": "warm", "parked": "resume", "killed": "load", "switched": "load"}
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(180)]
 

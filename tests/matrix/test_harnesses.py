@@ -160,12 +160,13 @@ def check_files(journey: Journey, turn: sw.Turn) -> None:
 def check_tier(journey: Journey, turn: sw.Turn, event: str, events: Sequence[Event]) -> None:
     """What the agent was asked, and what its model was told, is what the tier claims."""
     native = catalog.get(journey.harness).resumes
-    wanted = {"warm": "warm", "switch harness": "replay", "new process": native, "SIGKILL": native}
+    wanted = {"warm": "warm", "switch harness": "replay", "new process": native, "SIGKILL": "load"}
     assert turn.tier == wanted.get(event, turn.tier)
     asked = [event.method for event in events if event.direction == "out" and event.method in SETUPS]
     assert turn.tier == (SETUPS[asked[-1]] if asked else "warm")
     told = journey.heard()
-    assert memory_of(told, journey.notes) == ("history" if turn.tier == "replay" else "conversation")
+    cut = journey.prompts[-2] if event == "SIGKILL" else ""
+    assert memory_of(told, journey.notes, cut) == ("history" if turn.tier == "replay" else "conversation")
     if turn.tier == "replay":
         assert history_of(told) == journey.prompts[:-1]
     if journey.harness == "demo":

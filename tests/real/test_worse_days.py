@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import takewhile
 
 import pytest
 
@@ -99,3 +100,18 @@ def test_what_an_adapter_that_was_killed_leaves_running_is_ended(name, start):
     assert "ended by signal 9" in turn.error
     until(lambda: not alive(left), what="the end of what it left")
     assert session.send(script({"text": "the next"})).text == "the next"
+
+
+def test_a_prompt_that_was_cut_off_before_the_agent_wrote_it_down_is_told(start):
+    session = start("claude")
+    session.send(script({"text": "first"}, note="TOKEN-first"))
+    cut = begin_command(session, note="TOKEN-cut")
+    os.kill(runner_pid(session), signal.SIGKILL)
+    assert cut.wait(30).status == "failed"
+    (record,) = (session.workspace / ".harness/claude/projects").rglob("*.jsonl")
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(takewhile(lambda line: "TOKEN-cut" not in line, lines)))
+    turn = session.send(script({"recall": True}))
+    assert (turn.status, turn.tier) == ("completed", "load"), turn.error
+    assert sorted(turn.text.split()) == ["I", "TOKEN-cut", "TOKEN-first", "know"]
+    assert [told["ended"] for told in turn.handed_over["turns"]] == ["failed"]

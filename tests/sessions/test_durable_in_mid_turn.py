@@ -136,7 +136,7 @@ def test_the_docker_daemon_killed_and_started_again(dockerd, open_session, lab, 
     assert "its daemon does not run" in early.error
     again = session.send("remember\nrun cat b")
     assert again.durable_at is not None, again.error or again.durability_error
-    assert again.tier == "resume"
+    assert again.tier == "load"
     assert "2 earlier turns" in again.text
     assert "content of b" in str(again.steps)
     assert {name: bucket()[name] for name in "ab"} == {"a": b"content of a\n", "b": b"content of b\n"}

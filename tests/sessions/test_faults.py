@@ -103,7 +103,7 @@ def test_runner_killed_in_mid_turn(open_session):
     turn = session.send("remember")
     assert turn.status == "completed"
     assert "say first" in turn.text
-    assert turn.tier == "resume"
+    assert turn.tier == "load"
 
 
 def test_runner_killed_while_idle(open_session):
@@ -131,7 +131,7 @@ def test_agent_killed_while_idle_and_in_mid_turn(open_session):
     agent = session._core.agents.agent
     kill_demo_agent(session)
     until(lambda: agent.dead)
-    assert session.send("remember").tier == "resume"
+    assert session.send("remember").tier == "load"
     turn = session.start("wait 30")
     until(lambda: any(step.kind == "tool_call" for step in turn.steps))
     kill_demo_agent(session)

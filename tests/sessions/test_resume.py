@@ -1,14 +1,21 @@
 """The resume ladder, rung by rung."""
 
+import os
 import shutil
+import signal
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from kernels import runner_pid
 from session_widgets.harnesses import catalog
 from session_widgets.model import TurnRecord
 from session_widgets.sessions.agent import Agent, replayed_prompts
-from session_widgets.sessions.resume import _matches
+from session_widgets.sessions.resume import _not_in
+from support import until
+
+NOW = datetime.now(UTC)
 
 
 def test_replay_when_the_agents_own_memory_is_gone(open_session):
@@ -65,11 +72,28 @@ def test_load_of_another_conversation_is_not_trusted(open_session, monkeypatch):
     assert session.send("remember").tier == "replay"
 
 
-def turn(number, prompt, answer="", now=None):
-    from datetime import UTC, datetime
+@pytest.mark.parametrize("written", [True, False])
+def test_a_prompt_that_was_cut_off_is_known_whether_or_not_the_agent_wrote_it_down(open_session, written):
+    session = open_session()
+    session.send("say first")
+    cut = session.start("run touch begun && sleep 60")
+    until((session.workspace / "begun").exists, what="the command")
+    os.kill(runner_pid(session), signal.SIGKILL)
+    assert cut.wait(30).status == "failed"
+    if not written:
+        (record,) = (session.workspace / ".harness").rglob("*.jsonl")
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(lines[: next(n for n, line in enumerate(lines) if "touch begun" in line)]))
+    turn = session.send("remember")
+    assert (turn.status, turn.tier) == ("completed", "load"), turn.error
+    assert "2 earlier turns; the first prompt was: say first" in turn.text
+    told = [told["prompt"] for told in turn.handed_over["turns"]] if turn.handed_over else []
+    assert told == ([] if written else ["run touch begun && sleep 60"])
+    assert session.send("remember").tier == "warm"
 
-    blocks = ({"type": "text", "text": prompt},)
-    return TurnRecord("s", number, "completed", blocks, datetime.now(UTC), text=answer)
+
+def turn(number, prompt, status="completed"):
+    return TurnRecord("s", number, status, ({"type": "text", "text": prompt},), NOW)
 
 
 def chunk(kind, text, message_id=None):
@@ -90,9 +114,20 @@ def test_prompts_of_a_replay(updates, prompts):
     assert replayed_prompts(updates) == prompts
 
 
-def test_replay_must_hold_every_prompt_in_order():
+def test_a_replay_must_hold_every_prompt_in_order():
     replay = [chunk("user_message_chunk", "one", 1), chunk("user_message_chunk", "<note/>two", 2)]
-    assert _matches(replay, [turn(1, "one"), turn(2, "two")])
-    assert not _matches(replay, [turn(1, "two"), turn(2, "one")])
-    assert not _matches(replay, [turn(1, "one"), turn(2, "two"), turn(3, "three")])
-    assert not _matches([], [turn(1, "one")])
+    assert _not_in(replay, [turn(1, "one"), turn(2, "two")]) == []
+    assert _not_in(replay, [turn(1, "two"), turn(2, "one")]) == [turn(2, "one")]
+    assert _not_in(replay, [turn(1, "one"), turn(2, "two"), turn(3, "three")]) == [turn(3, "three")]
+    assert _not_in([], [turn(1, "one")]) == [turn(1, "one")]
+
+
+def test_only_the_latest_turns_that_were_cut_off_have_to_be_told():
+    lost, again = turn(2, "two", status="failed"), turn(4, "four", status="cancelled")
+    first, third = turn(1, "one"), turn(3, "three")
+    shown = [chunk("user_message_chunk", words, words) for words in ("one", "three")]
+    assert _not_in(shown, [first, lost]) == [lost]
+    assert _not_in(shown, [first, lost, third]) == []
+    assert _not_in(shown, [first, lost, third, again]) == [again]
+    with_history = [shown[0], chunk("user_message_chunk", "of two\nthree", 2)]
+    assert _not_in(with_history, [first, lost, third]) == []

@@ -168,11 +168,11 @@ class Scripted:
         self.note("turn_started", prompt=[{"type": "text", "text": prompt}])
         return self.turn
 
-    def hand_over(self, told: Any, prompt: str = "go on") -> int:
+    def hand_over(self, told: Any, prompt: str = "go on", tier: str = "replay") -> int:
         """Begin a turn of an agent that is told of earlier ones."""
         self.begin(prompt)
         self.told[self.turn] = told
-        self.note("turn_tier", tier="replay")
+        self.note("turn_tier", tier=tier, handed_over=True)
         return self.turn
 
     @property

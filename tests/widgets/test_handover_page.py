@@ -83,6 +83,18 @@ def test_it_opens_and_shows_each_turn(chat, session):
     chat.until(lambda: box(chat).count() == 0)
 
 
+def test_what_a_loaded_memory_lacked_can_be_read(chat, session):
+    session.begin("first")
+    session.end()
+    session.hand_over({"turns": [{"prompt": "Cut off", "answer": "", "ended": "failed"}]}, tier="load")
+    session.end()
+    button = chat.page.get_by_role("button", name="The agent loaded its own memory, and was told what that lacked")
+    chat.until(lambda: button.count() == 1)
+    button.click()
+    chat.until(lambda: box(chat).count() == 1)
+    assert "Cut off" in box(chat).inner_text()
+
+
 def test_the_kernel_is_asked_once_and_only_when_it_is_opened(chat, session):
     asked = []
     handed_over(chat, session, TOLD)

@@ -12,10 +12,10 @@ import type { Ui } from "./ui.ts";
 export function memory(ui: Ui, turn: Turn): TemplateResult | typeof nothing {
   const words = memoryOf(turn);
   if (!words) return nothing;
-  if (turn.tier !== "replay") return html`<div class="sw-memory" data-tier=${turn.tier}>${icon("memory")}${words}</div>`;
+  if (!turn.handed_over) return html`<div class="sw-memory" data-tier=${turn.tier}>${icon("memory")}${words}</div>`;
   const key = `${turn.turn} told`;
   const open = ui.isOpen(key, false);
-  return html`<div class="sw-memory" data-tier="replay">
+  return html`<div class="sw-memory" data-tier=${turn.tier}>
     <button type="button" class="sw-memory-head" aria-expanded=${String(open)} @click=${() => ui.toggle(key, false)}>
       ${icon("memory")}<span>${words}</span>${icon("chevron", "sw-chevron")}
     </button>

@@ -88,7 +88,10 @@ const MEMORY = new Map([
   ["fresh", "The agent remembers nothing of the earlier turns"],
 ]);
 
+const PARTLY = "The agent loaded its own memory, and was told what that lacked";
+
 /** How the agent got its memory back, where it had to. */
 export function memoryOf(turn: Turn): string | undefined {
-  return turn.turn > 1 ? MEMORY.get(turn.tier ?? "") : undefined;
+  if (turn.turn === 1) return undefined;
+  return turn.tier === "load" && turn.handed_over ? PARTLY : MEMORY.get(turn.tier ?? "");
 }

@@ -85,6 +85,8 @@ export interface Turn {
   usage: Usage;
   files: FileChange[];
   tier: string | null;
+  /** Whether the agent was told of earlier turns with its prompt. */
+  handed_over: boolean;
   error: string | null;
   saving: boolean;
   durable_at: number | null;

@@ -18,6 +18,7 @@ from session_widgets.runner.guard import MARK, Guard
 PR_SET_CHILD_SUBREAPER = 36
 STDOUT, STDERR = 1, 2
 KILL_SECONDS = 5.0
+GROUP_POLL_SECONDS = 0.01
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -113,10 +114,27 @@ class Child(asyncio.SubprocessProtocol):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
+    @property
+    def _has_group(self) -> bool:
+        """Whether anything of the process group is left."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass  # there is something, of another user
+        return True
+
     async def stop(self, grace: float) -> None:
-        """TERM the group, KILL what is left of it once its leader ended or after `grace` seconds; wait for the end."""
+        """TERM the group, KILL what is left of it after `grace` seconds; wait for the end.
+
+        The leader may be the first to go: its children then still write down what they have in memory.
+        """
         self.signal(signal.SIGTERM)
-        await happens(self.exited, grace)
+        for _ in range(round(grace / GROUP_POLL_SECONDS)):
+            if not self._has_group:
+                break
+            await asyncio.sleep(GROUP_POLL_SECONDS)
         self.signal(signal.SIGKILL)
         await happens(self.exited, KILL_SECONDS)
 

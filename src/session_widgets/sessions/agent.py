@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from session_widgets.acp import AcpConnection, Peer
-from session_widgets.model import Json
+from session_widgets.model import Json, Tier
 from session_widgets.offers import Offers
 
 
@@ -22,6 +22,7 @@ class Agent:
         self.settings = Offers()
         self.model: str | None = None  # of the settings file that the process was started with
         self.offered: str | None = None  # mark of the tools that the process was started with
+        self.tier: Tier = "warm"  # how it got its memory, until a prompt has reached it
         self.history: dict[str, Any] | None = None  # what it does not remember, until a prompt has carried it
         self.dead: Exception | None = None
 

@@ -12,19 +12,21 @@ from session_widgets.acp import AcpConnection, Peer
 from session_widgets.envelopes import update_of
 from session_widgets.errors import AgentExited, SandboxError
 from session_widgets.harnesses.harness import Harness
-from session_widgets.model import Capability, Draft, Step, Tier, TurnRecord
+from session_widgets.model import Capability, Draft, Step, TurnRecord
 from session_widgets.offers import Setting
 from session_widgets.sandboxes import Sandbox, SandboxProvider
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.handover import history_block
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.pump import Pump
-from session_widgets.sessions.resume import Ladder, Resumed, apply_setting, apply_settings
+from session_widgets.sessions.resume import Ladder, apply_setting, apply_settings
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
 
 SET_SECONDS = 10
+IN_ORDER = {"ended", "parked", "switched", "changed"}
+"""How an agent ends that was given the time to write down what it remembers."""
 
 
 class AgentKeeper:
@@ -48,7 +50,7 @@ class AgentKeeper:
         """Whether the harness has settings files that we write: they may name models which it does not offer."""
         return self._harness.settings is not None and Capability.FOREIGN not in self._provider.capabilities
 
-    async def ready(self, sandbox: Sandbox, live: Sequence[str]) -> Resumed:
+    async def ready(self, sandbox: Sandbox, live: Sequence[str]) -> Agent:
         """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
         cut_off = self._harness.restart_after_cancel and await self._was_cut_off()
         if cut_off and self._core.record.connection in live and await self.rejoin(sandbox):
@@ -65,7 +67,7 @@ class AgentKeeper:
             await self.end()
             return await self._start(sandbox)
         await apply_settings(agent, self._core.record, self._core.journal)
-        return Resumed(agent, "replay" if agent.history else "warm")
+        return agent
 
     async def _was_cut_off(self) -> bool:
         """Whether the latest turn that has ended was not answered to its end."""
@@ -78,6 +80,8 @@ class AgentKeeper:
         agent = await self._leave()
         if agent is not None:
             await agent.connection.close()
+            if agent.dead is None:
+                await self._note_end(agent, "ended")
 
     async def leave_cancelled(self) -> None:
         """After a cancelled turn, end the agent's process with what it still runs, if it has to be replaced anyway."""
@@ -117,10 +121,12 @@ class AgentKeeper:
         for name, text in self._harness.settings(given, self._core.record.model).items():
             await sandbox.write(f"{folder}/{name}".lstrip("/"), text.encode())
 
-    async def _start(self, sandbox: Sandbox) -> Resumed:
+    async def _start(self, sandbox: Sandbox) -> Agent:
         await self._write_settings(sandbox)
         turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
         before = await asyncio.to_thread(self._core.store.last_note, self._core.record.id, "agent_started")
+        end = await asyncio.to_thread(self._core.store.agent_end, self._core.record.id) or {}
+        asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
         start_pump = self._start_pump
         offered, servers = self._core.offering.mark, await self._core.offering.serve(sandbox, self._provider.python)
         ladder = Ladder(
@@ -130,24 +136,23 @@ class AgentKeeper:
             lambda agent: start_pump(agent, ladder),
             servers,
             portable=self._harness.portable,
+            cut_off=end.get("why") not in IN_ORDER or (bool(asked) and asked[-1].status == "failed"),
         )
-        asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
 
-        def past(embedded: bool) -> dict[str, Any] | None:
-            return history_block(asked, self._steps_of, embedded and self._harness.reads_resources)
+        def past(turns: Sequence[TurnRecord], embedded: bool) -> dict[str, Any] | None:
+            return history_block(turns, self._steps_of, embedded and self._harness.reads_resources)
 
-        resumed = await ladder.start(await sandbox.endpoint(), asked, before, past)
-        agent = resumed.agent
+        agent = await ladder.start(await sandbox.endpoint(), asked, before, past)
         agent.model = self._core.record.model if self.writes_settings else None
         agent.offered = offered
         try:
             await apply_settings(agent, self._core.record, self._core.journal)
-            await self._core.journal.commit([_started(agent, resumed.tier, self._harness.id, self._core.machine.root)])
+            await self._core.journal.commit([_started(agent, self._harness.id, self._core.machine.root)])
         except BaseException:
             await asyncio.shield(agent.connection.close())
             raise
         self.agent = agent
-        return resumed
+        return agent
 
     def _steps_of(self, turn: TurnRecord) -> list[Step]:
         return self._core.store.steps(self._core.record.id, turn.index)
@@ -199,10 +204,13 @@ class AgentKeeper:
             why, error = "lost", failure
             agent.dead = failure
             agent.peer.fail_all(failure)
+        await self._note_end(agent, why, error)
+        await agent.connection.detach()
+
+    async def _note_end(self, agent: Agent, why: str, error: Exception | None = None) -> None:
         stopped = note("agent_stopped", {"connection": agent.id, "why": why, "error": str(error) if error else None})
         with suppress(Exception):  # the turn says what went wrong; a full disk may refuse this note as well
             await self._core.journal.commit([stopped])
-        await agent.connection.detach()
 
     async def drop(self) -> None:
         """Stop listening to the agent; its process goes on."""
@@ -220,11 +228,11 @@ class AgentKeeper:
         return agent
 
 
-def _started(agent: Agent, tier: Tier, harness: str, cwd: str) -> Draft:
+def _started(agent: Agent, harness: str, cwd: str) -> Draft:
     payload = {
         "connection": agent.id,
         "agent_session_id": agent.session_id,
-        "tier": tier,
+        "tier": agent.tier,
         "harness": harness,
         "cwd": cwd,
         "agent_info": agent.info,

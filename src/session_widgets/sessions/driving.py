@@ -123,13 +123,13 @@ class Driver:
     async def _dispatch(self) -> dict[str, Any]:
         core, index = self._core, self._turn.index
         sandbox, live = await core.machine.probe_sandbox(refresh=True)
-        resumed = await core.agents.ready(sandbox, live)
+        agent = self._agent = await core.agents.ready(sandbox, live)
         core.activity.tell(None)
-        agent = self._agent = resumed.agent
         check_taken(self._record.prompt, core.machine.harness.title, agent.capabilities)
         blocks = ([agent.history] if agent.history else []) + list(self._record.prompt)
         call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
-        tier = note("turn_tier", {"tier": resumed.tier}, turn=index, source=f"turn:{index}:tier")
+        how = {"tier": agent.tier, "handed_over": agent.history is not None}
+        tier = note("turn_tier", how, turn=index, source=f"turn:{index}:tier")
         prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
         stored, _ = await asyncio.gather(core.journal.commit([tier, prompt]), sandbox.runner.snapshot(self._snapshot))
         if len(stored) < 2:
@@ -140,7 +140,7 @@ class Driver:
     async def _send(self, agent: Agent, call: Call) -> dict[str, Any]:
         try:
             await agent.connection.post(call.envelope)
-            agent.history = None
+            agent.tier, agent.history = "warm", None
         finally:
             self._posted.set()
         return await call.result or {}

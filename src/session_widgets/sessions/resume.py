@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -24,16 +23,8 @@ LOG = logging.getLogger("session_widgets")
 SETUP_SECONDS = 120
 
 StartPump = Callable[[Agent], None]
-Past = Callable[[bool], dict[str, Any] | None]
-"""Takes whether the agent reads embedded resources; returns the history for one that remembers nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """An agent that is ready, and how it got its memory."""
-
-    agent: Agent
-    tier: Tier
+Past = Callable[[Sequence[TurnRecord], bool], dict[str, Any] | None]
+"""Takes turns, and whether the agent reads embedded resources; returns the history for one that does not know them."""
 
 
 class Ladder:
@@ -48,23 +39,36 @@ class Ladder:
         servers: Sequence[Json] = (),
         *,
         portable: bool = True,
+        cut_off: bool = False,
     ) -> None:
+        """Take what every tier needs.
+
+        Args:
+            record: the session.
+            cwd: the workspace, as the agent sees it.
+            journal: where requests are stored.
+            start_pump: begins to listen to an agent.
+            servers: MCP servers to offer.
+            portable: whether the harness works with a memory that it loaded in another place.
+            cut_off: whether the agent before may have had no time to write down what it remembers.
+        """
         self._record = record
         self._cwd = cwd
         self._journal = journal
         self._start_pump = start_pump
         self._servers = servers
         self._portable = portable
+        self._cut_off = cut_off
         self._replayed: list[Json] = []
 
-    async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: Json | None, past: Past) -> Resumed:
+    async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: Json | None, past: Past) -> Agent:
         """Start a process and climb down the ladder.
 
         Args:
             endpoint: the runner.
             turns: those that an agent was asked and that have ended.
             before: the `agent_started` note of the agent that had the session last, if any had.
-            past: makes the history of `turns`.
+            past: makes a history.
         """
         peer = Peer()
         name = f"{self._record.id[:40]}-{uuid4().hex[:12]}"
@@ -73,10 +77,11 @@ class Ladder:
             result = await self._initialize(agent)
             agent.info = result.get("agentInfo") or {}
             agent.capabilities = result.get("agentCapabilities") or {}
-            return await self._remember(agent, turns, before or {}, past)
+            await self._remember(agent, turns, before or {}, past)
         except BaseException:
             await asyncio.shield(agent.connection.close())
             raise
+        return agent
 
     async def _initialize(self, agent: Agent) -> dict[str, Any]:
         """Send the request that starts the process; there is a stream to read only from then on."""
@@ -88,7 +93,7 @@ class Ladder:
         """Keep an update that may belong to a replay."""
         self._replayed.append((message.get("params") or {}).get("update") or {})
 
-    async def _remember(self, agent: Agent, turns: Sequence[TurnRecord], before: Json, past: Past) -> Resumed:
+    async def _remember(self, agent: Agent, turns: Sequence[TurnRecord], before: Json, past: Past) -> None:
         earlier = self._record.agent_session_id
         check_supported(self._servers, agent.capabilities)
         place = {"cwd": self._cwd, "mcpServers": list(self._servers)}
@@ -97,15 +102,18 @@ class Ladder:
         usable = own and (self._portable or not moved)
         if turns and earlier and usable and await self._is_listed(agent, earlier):
             agent.session_id = earlier
-            for tier in ("load",) if moved else ("resume", "load"):  # only a load shows what it found in a new place
-                if agent.offers(tier) and await self._restore(agent, tier, place, turns):
-                    return Resumed(agent, "resume" if tier == "resume" else "load")
+            shown = moved or self._cut_off  # only a load shows what the agent has found
+            tiers: tuple[Tier, ...] = ("load",) if shown else ("resume", "load")
+            for tier in filter(agent.offers, tiers):
+                if (untold := await self._restore(agent, tier, place, turns)) is not None:
+                    agent.history = await asyncio.to_thread(past, untold, _reads_resources(agent))
+                    agent.tier = tier
+                    return
         result = await call(self._journal, agent, "session/new", place)
         agent.session_id = str(result.get("sessionId") or "")
         agent.take_setup(result)
-        embedded = bool((agent.capabilities.get("promptCapabilities") or {}).get("embeddedContext"))
-        agent.history = await asyncio.to_thread(past, embedded)
-        return Resumed(agent, "replay" if agent.history else "fresh")
+        agent.history = await asyncio.to_thread(past, turns, _reads_resources(agent))
+        agent.tier = "replay" if agent.history else "fresh"
 
     async def _is_listed(self, agent: Agent, session_id: str) -> bool:
         """Whether the agent still knows the session; an agent that cannot list is asked by trying."""
@@ -123,21 +131,29 @@ class Ladder:
             if not cursor:
                 return False
 
-    async def _restore(self, agent: Agent, tier: str, place: Json, turns: Sequence[TurnRecord]) -> bool:
+    async def _restore(
+        self, agent: Agent, tier: Tier, place: Json, turns: Sequence[TurnRecord]
+    ) -> Sequence[TurnRecord] | None:
+        """Return the turns that the agent was asked and does not know of; None if it lacks more than those cut off."""
         self._replayed.clear()
+        method = f"session/{tier}"
         try:
-            result = await call(self._journal, agent, f"session/{tier}", {"sessionId": agent.session_id, **place})
+            result = await call(self._journal, agent, method, {"sessionId": agent.session_id, **place})
         except AgentError as error:
             if agent.dead is not None:
                 raise
-            LOG.warning("session/%s failed, trying the next tier: %s", tier, error)
-            return False
-        done = [turn for turn in _of_one_session(turns) if turn.status == "completed"]
-        if tier == "load" and not _matches(self._replayed, done):
-            LOG.warning("session/load of %s replayed another conversation than the store holds", agent.session_id)
-            return False
+            LOG.warning("%s failed, trying the next tier: %s", method, error)
+            return None
+        untold = _not_in(self._replayed, _of_one_session(turns)) if tier == "load" else ()
+        if any(turn.status == "completed" for turn in untold):
+            LOG.warning("%s of %s replayed another conversation than the store holds", method, agent.session_id)
+            return None
         agent.take_setup(result)
-        return True
+        return untold
+
+
+def _reads_resources(agent: Agent) -> bool:
+    return bool((agent.capabilities.get("promptCapabilities") or {}).get("embeddedContext"))
 
 
 def _of_one_session(turns: Sequence[TurnRecord]) -> Sequence[TurnRecord]:
@@ -146,10 +162,22 @@ def _of_one_session(turns: Sequence[TurnRecord]) -> Sequence[TurnRecord]:
     return turns[begun[-1] :] if begun else turns
 
 
-def _matches(replayed: Sequence[Json], turns: Sequence[TurnRecord]) -> bool:
-    """Whether every prompt of the store is in the replay, in order; an agent may add words of its own."""
-    heard = iter(replayed_prompts(replayed))
-    return all(any(prompt_text(turn.prompt).strip() in words for words in heard) for turn in turns)
+def _not_in(replayed: Sequence[Json], turns: Sequence[TurnRecord]) -> Sequence[TurnRecord]:
+    """Return the turns whose prompts the replay does not show, in order; an agent may add words of its own.
+
+    One that was cut off may be shown in the history that a later one had, and need not be shown before a later one.
+    """
+    heard, at = replayed_prompts(replayed), 0
+    missing: list[TurnRecord] = []
+    for turn in turns:
+        words = prompt_text(turn.prompt).strip()
+        found = next((n for n in range(at, len(heard)) if words in heard[n]), None)
+        if found is None:
+            missing.append(turn)
+        else:
+            at = found + (turn.status == "completed")
+            missing = [turn for turn in missing if turn.status == "completed"]
+    return missing
 
 
 async def apply_settings(agent: Agent, record: SessionRecord, journal: Journal) -> None:

@@ -102,7 +102,7 @@ class Turn:
 
     @property
     def handed_over(self) -> Json | None:
-        """What the agent was told of earlier turns, with this turn's prompt; None if its `tier` is not "replay".
+        """What the agent was told of earlier turns, with this turn's prompt; None if it was told nothing.
 
         `turns` lists them, oldest first: `prompt`, `answer`, and where there are any `tools` (`title`, `status`,
         `result`), `files`, and `ended`, if not well. What was left out is counted beside it.

@@ -140,6 +140,12 @@ class Store:
         with self._file.looking() as connection:
             return queries.last_note(connection, session_id, kind)
 
+    def agent_end(self, session_id: str) -> Json | None:
+        """Return the note that tells how the latest agent ended, None if nobody has seen it end."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return queries.agent_end(connection, session_id)
+
     def sent_prompt(self, session_id: str, turn: int) -> Json | None:
         """Return the `session/prompt` request of a turn as the agent got it, None if it was not sent."""
         check_session_id(session_id)

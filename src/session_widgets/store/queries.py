@@ -111,6 +111,17 @@ def last_note(connection: Connection, session_id: str, kind: str) -> Json | None
     return parse(found[0][0]) if found else None
 
 
+def agent_end(connection: Connection, session_id: str) -> Json | None:
+    """Return the first note after the latest `agent_started` that tells of its end."""
+    query = """select payload from store.events e where session_id = ? and direction = 'note'
+               and kind in ('agent_stopped', 'sandbox_stopped') and seq > (
+                   select coalesce(max(seq), 0) from store.events
+                   where session_id = e.session_id and kind = 'agent_started' and direction = 'note')
+               order by seq limit 1"""
+    found = connection.execute(query, [session_id]).fetchall()
+    return parse(found[0][0]) if found else None
+
+
 def sent_prompt(connection: Connection, session_id: str, turn: int) -> Json | None:
     """Return the request by which a turn was handed to the agent."""
     query = """select payload from store.events where session_id = ? and turn = ? and direction = 'out'

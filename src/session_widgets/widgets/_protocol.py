@@ -144,6 +144,7 @@ class TurnView(TypedDict):
     usage: UsageView
     files: list[FileView]
     tier: str | None
+    handed_over: bool
     error: str | None
     saving: bool
     durable_at: int | None

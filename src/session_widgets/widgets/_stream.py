@@ -91,6 +91,7 @@ class Stream:
         self._steps: dict[tuple[int, int], list[str] | None] = {}
         self._turns: set[int] = set()
         self._homes: dict[int, Home] = {}
+        self._handed_over: set[int] = set()
         self._session_changed = False
         self._settings_changed = False
         self._activity_changed = False
@@ -192,7 +193,7 @@ class Stream:
         return session_view(record, str(session.workspace), agent_view(session), self._missing)
 
     def _turn_view(self, index: int) -> TurnView:
-        return turn_view(self._fold.turn(index), self._homes.get(index, ("", "directory")))
+        return turn_view(self._fold.turn(index), self._homes.get(index, ("", "directory")), index in self._handed_over)
 
     def _activity(self) -> str | None:
         text = self._session.activity
@@ -246,6 +247,8 @@ class Stream:
             self._settings_changed = True
         if event.kind in _TELLS_HOME and event.turn is not None and (session := self._fold.session()) is not None:
             self._homes[event.turn] = home_of(session)
+        if event.kind == "turn_tier" and event.turn is not None and event.payload.get("handed_over"):
+            self._handed_over.add(event.turn)
         if (
             self._transcript
             and event.turn is not None

@@ -97,8 +97,14 @@ def tail(text: str) -> str:
     return safe(text[-_TAIL:])
 
 
-def turn_view(turn: TurnRecord, home: Home) -> TurnView:
-    """Return `turn` for the page; `home` is where its files went, or are to go."""
+def turn_view(turn: TurnRecord, home: Home, handed_over: bool = False) -> TurnView:
+    """Return `turn` for the page.
+
+    Args:
+        turn: the turn.
+        home: where its files went, or are to go.
+        handed_over: whether the agent was told of earlier turns with its prompt.
+    """
     usage = turn.usage
     return {
         "turn": turn.index,
@@ -117,6 +123,7 @@ def turn_view(turn: TurnRecord, home: Home) -> TurnView:
         },
         "files": [{"path": safe(f.path), "change": f.change, "size": f.size} for f in turn.files[:200]],
         "tier": turn.tier,
+        "handed_over": handed_over,
         "error": safe(turn.error)[:8000] if turn.error else None,
         "saving": turn.saving,
         "durable_at": millis(turn.durable_at) if turn.durable_at else None,

@@ -95,9 +95,9 @@ class Memory:
             case {"type": "settings"}:
                 self.settings = Settings(record["mode"], record["model"], record["effort"])
             case {"type": "prompt", "blocks": blocks}:
-                if (past := history(blocks)) is not None:  # it tells all that came before
-                    self.prompts = [turn["prompt"] for turn in past]
-                    self.words = sum(count_words(turn["prompt"]) + count_words(turn["answer"]) for turn in past)
+                for turn in history(blocks) or ():  # it tells what came before, and is not remembered yet
+                    self.prompts.append(turn["prompt"])
+                    self.words += count_words(turn["prompt"]) + count_words(turn["answer"])
                 self.prompts.append(prompt_text(blocks))
                 self.words += count_words(self.prompts[-1])
                 self.turns += 1
