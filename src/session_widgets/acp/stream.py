@@ -138,7 +138,7 @@ class EventStream:
             if ahead.last_id > position or time.monotonic() - opened_at > LONGEST_PAUSE:
                 patience.restore()
             elif patience.is_over():
-                reason = f": {cause!r:.200}" if cause else ": it ends the stream at once"
+                reason = f": {str(cause) or repr(cause):.200}" if cause else ": it ends the stream at once"
                 raise TransportError(f"the runner has not answered for {self._give_up:g} s{reason}") from cause
             _log.debug("the stream of %s was cut (%r), reading on after %d", self._path, cause, ahead.last_id)
             await patience.pause()

@@ -54,7 +54,7 @@ def open_session(
 
     Args:
         id: 1 to 128 characters of A-Z, a-z, 0-9, "_" and "-".
-        harness: the agent program: "demo" (the default), "claude", "codex", "opencode", "pi", or a `Harness`.
+        harness: the agent program: "demo" (the default), another name that `harnesses` lists, or a `Harness`.
         sandbox: where it runs: "local" (the default) is this machine and isolates nothing, "docker" is a container,
             "sandbox-agent" a server of that program, "sandbox-agent:http://127.0.0.1:2468" one that is there already.
         workspace: an existing directory, or "s3://bucket/prefix", below which the session gets a folder of its own; by
