@@ -62,7 +62,7 @@ def apply_note(context: Context, event: Event) -> Context:
             facts["status"] = "parked"
     elif kind == "agent_started":
         facts = {"connection": context.connection, "agent_session_id": context.agent_session_id}
-    elif kind == "agent_stopped":
+    elif kind == "agent_stopped" and note.get("connection") == context.session.connection:
         facts = {"connection": None}
     elif kind == "turn_started":
         facts = {"status": "running", "turns": max(context.session.turns, event.turn or 0)}

@@ -10,7 +10,7 @@ import pytest
 
 from kernels import runner_pid
 from model.serving import script
-from real.test_harnesses import NAMES, TIERS, begin_command, below
+from real.test_harnesses import NAMES, begin_command, below
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.installing import FOLDER, Installation
 
@@ -119,7 +119,7 @@ def test_a_harness_that_crashes_in_a_tool_call(start):
     assert "ended by signal 9" in turn.error
     assert [step.status for step in turn.steps if step.kind == "tool_call"] == ["failed"]
     turn = session.send(script({"recall": True}))
-    assert (turn.tier, turn.text) == (TIERS["codex"], "I know TOKEN-before")
+    assert (turn.tier, turn.text) == ("load", "I know TOKEN-before")
 
 
 def test_a_home_that_cannot_be_written_does_no_harm(start, monkeypatch, tmp_path):

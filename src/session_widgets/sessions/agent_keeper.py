@@ -52,12 +52,14 @@ class AgentKeeper:
 
     async def ready(self, sandbox: Sandbox, live: Sequence[str]) -> Agent:
         """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
+        if self.agent is not None and self.agent.dead is not None:
+            await self.end()
         cut_off = self._harness.restart_after_cancel and await self._was_cut_off()
         if cut_off and self._core.record.connection in live and await self.rejoin(sandbox):
             await self.end()
             live = [name for name in live if name != self._core.record.connection]
         agent = self.agent
-        if agent is None or agent.dead is not None or agent.id not in live:
+        if agent is None or agent.id not in live:
             await self.drop()
             agent = await self.rejoin(sandbox) if self._core.record.connection in live else None
         if agent is None:
@@ -80,8 +82,7 @@ class AgentKeeper:
         agent = await self._leave()
         if agent is not None:
             await agent.connection.close()
-            if agent.dead is None:
-                await self._note_end(agent, "ended")
+            await self._note_end(agent, "exited" if agent.dead else "ended", agent.dead)
 
     async def leave_cancelled(self) -> None:
         """After a cancelled turn, end the agent's process with what it still runs, if it has to be replaced anyway."""
@@ -136,7 +137,7 @@ class AgentKeeper:
             lambda agent: start_pump(agent, ladder),
             servers,
             portable=self._harness.portable,
-            cut_off=end.get("why") not in IN_ORDER or (bool(asked) and asked[-1].status == "failed"),
+            cut_off=end.get("why") not in IN_ORDER,
         )
 
         def past(turns: Sequence[TurnRecord], embedded: bool) -> dict[str, Any] | None:

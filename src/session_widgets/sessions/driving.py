@@ -75,6 +75,8 @@ class Driver:
                 return
             status, stop_reason = "cancelled", "cancelled"
         except Exception as error:  # whatever happened becomes the turn's stored error
+            if self._agent is not None and isinstance(error, AgentExited):
+                self._agent.dead = error  # its stream need not say so
             status, failure = ("cancelled", None) if self._cancelled else ("failed", error)
         await self._finish(status, stop_reason, failure)
 

@@ -149,7 +149,7 @@ class Ladder:
             LOG.warning("%s of %s replayed another conversation than the store holds", method, agent.session_id)
             return None
         agent.take_setup(result)
-        return untold
+        return untold if self._cut_off else ()  # what an agent had time for, it has left out for reasons of its own
 
 
 def _reads_resources(agent: Agent) -> bool:

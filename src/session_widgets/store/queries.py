@@ -112,13 +112,14 @@ def last_note(connection: Connection, session_id: str, kind: str) -> Json | None
 
 
 def agent_end(connection: Connection, session_id: str) -> Json | None:
-    """Return the first note after the latest `agent_started` that tells of its end."""
-    query = """select payload from store.events e where session_id = ? and direction = 'note'
-               and kind in ('agent_stopped', 'sandbox_stopped') and seq > (
-                   select coalesce(max(seq), 0) from store.events
-                   where session_id = e.session_id and kind = 'agent_started' and direction = 'note')
-               order by seq limit 1"""
-    found = connection.execute(query, [session_id]).fetchall()
+    """Return the first note after the latest `agent_started` that tells of this agent's end, or its sandbox's."""
+    query = """select e.payload from store.events e, (
+                   select seq, payload ->> 'connection' as connection from store.events
+                   where session_id = ? and kind = 'agent_started' and direction = 'note' order by seq desc limit 1) a
+               where e.session_id = ? and e.direction = 'note' and e.seq > a.seq and (e.kind = 'sandbox_stopped'
+                   or e.kind = 'agent_stopped' and e.payload ->> 'connection' = a.connection)
+               order by e.seq limit 1"""
+    found = connection.execute(query, [session_id, session_id]).fetchall()
     return parse(found[0][0]) if found else None
 
 
