@@ -370,9 +370,9 @@ def test_a_turn_costs_what_the_running_total_grew(s: Script) -> None:
 def test_the_end_of_an_earlier_agent_is_not_the_end_of_the_present_one(s: Script) -> None:
     s.note("agent_started", turn=None, connection="c2", agent_session_id="a1")
     s.note("agent_stopped", turn=None, connection="c1", why="lost")
-    assert folded(s.events).session().connection == "c2"
+    assert s.fold.session().connection == "c2"
     s.note("agent_stopped", turn=None, connection="c2", why="ended")
-    assert folded(s.events).session().connection is None
+    assert s.fold.session().connection is None
 
 
 def test_errors_and_notices_can_be_read(s: Script) -> None:
