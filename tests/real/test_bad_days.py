@@ -23,6 +23,12 @@ BROKEN = {"error": "it fell over", "status": 500}
 LONG = {"error": "prompt is too long: 300000 tokens > 200000 maximum", "status": 400, "type": "invalid_request_error"}
 LONG["code"] = "context_length_exceeded"
 
+OUTCOMES = {
+    "claude": {"401": "auth_failed", "too long": "token_limit", "slow down": "rate_limited"},
+    "codex": {"401": "auth_failed", "too long": "token_limit", "429": "rate_limited"},
+    "opencode": {},
+}
+
 
 @pytest.mark.parametrize(
     ("name", "said"),
@@ -43,6 +49,7 @@ def test_an_error_of_the_model_is_the_turns_error(name, said, start, monkeypatch
         turn = session.send(script(answer))
         assert turn.status == "failed", turn
         assert words in turn.error
+        assert turn.outcome == OUTCOMES[name].get(words, "failed"), turn.error
         assert words in next(step.text for step in turn.steps if step.kind == "error")
     turn = session.send(script({"text": "all is well again"}))
     assert (turn.status, turn.error, turn.text) == ("completed", None, "all is well again")
@@ -68,6 +75,7 @@ def test_a_refusal_of_the_model_is_an_error_its_stop_reason_or_its_words(name, f
     turn = session.send(script({"text": "I must not", "finish": finish}))
     assert (turn.status, turn.stop_reason) == ("completed" if stop_reason else "failed", stop_reason)
     assert turn.text == "I must not"
+    assert turn.outcome == ("completed" if stop_reason == "end_turn" else "refused"), "two tell it in words alone"
     assert name != "claude" or "unable to respond to this request" in turn.error
     assert session.send(script({"text": "but this"})).text == "but this"
 

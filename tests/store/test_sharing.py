@@ -19,7 +19,7 @@ from session_widgets.store import store as open_store
 from session_widgets.store.connection import StoreFile
 from session_widgets.store.database import Store
 
-from .drafting import chunk, derived, opened
+from .drafting import chunk, derived, note, opened
 
 WRITER = Path(__file__).parent / "writer.py"
 
@@ -163,6 +163,21 @@ def test_a_file_of_a_newer_release_is_left_untouched(store: Store) -> None:
             call()
     newer.close()
     assert store.path.read_bytes() == before
+
+
+def test_a_file_of_an_older_release_is_brought_up_to_date(store: Store) -> None:
+    turn = [
+        note("turn_started", 2, turn=1, prompt=[]),
+        note("turn_ended", 3, turn=1, status="failed", error="last status: 429"),
+    ]
+    store.append("s", [opened(), *turn])
+    store.close()
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("delete from schema_version where version > 1")
+        connection.execute("create or replace view v_turns as select session_id, turn from turns")
+    newer = open_store(store.path)
+    assert newer.sql("select outcome from v_turns").fetchall() == [("rate_limited",)]
+    newer.close()
 
 
 def test_a_file_of_something_else_is_left_untouched(path: Path) -> None:

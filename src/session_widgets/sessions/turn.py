@@ -14,6 +14,7 @@ from session_widgets.envelopes import as_object, as_objects
 from session_widgets.errors import SessionError
 from session_widgets.fold import Fold
 from session_widgets.model import Draft, Event, FileChange, Json, Step, Tier, TurnRecord, Usage
+from session_widgets.outcomes import outcome
 from session_widgets.sessions.cell import Ticker
 from session_widgets.sessions.handover import handed_over
 from session_widgets.sessions.news import News
@@ -74,6 +75,16 @@ class Turn:
     def stop_reason(self) -> str | None:
         """ACP's stop reason, e.g. "end_turn" or "cancelled"; None while it runs or if it failed."""
         return self._now().stop_reason
+
+    @property
+    def outcome(self) -> str:
+        """How it came out, in one word.
+
+        Its `status`, but for a completed turn that was "refused" or met a "token_limit" or "request_limit", and for a
+        failed one whose error tells why: also "auth_failed", "rate_limited", "agent_exited".
+        """
+        now = self._now()
+        return outcome(now.status, now.stop_reason, now.error)
 
     @property
     def usage(self) -> Usage:

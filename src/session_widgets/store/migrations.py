@@ -57,7 +57,7 @@ def _first(connection: duckdb.DuckDBPyConnection) -> None:
     views.define(connection)
 
 
-MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first,)
+MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first, views.define)
 LATEST = len(MIGRATIONS)
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import duckdb
 
+from session_widgets.outcomes import outcome_sql
+
 VIEWS = {
     "v_sessions": """
         select session_id, title, harness, sandbox, workspace, model, mode, effort, status, turns,
             last_seq as events, sandbox_ref, agent_session_id, created_at, updated_at
         from sessions""",
-    "v_turns": """
-        select session_id, turn, status, stop_reason, error, tier, prompt, text, started_at, ended_at,
+    "v_turns": f"""
+        select session_id, turn, status, stop_reason, error, {outcome_sql()} as outcome,
+            tier, prompt, text, started_at, ended_at,
             date_diff('millisecond', started_at, ended_at) / 1000.0 as seconds,
             input_tokens, output_tokens, cached_read_tokens, cached_write_tokens, thought_tokens, total_tokens,
             context_used, context_size, cost, currency, durable_at, durability_error, idempotency_key, owner,
-            (select list({path: f.path, change: f.change, size: f.size} order by f.path) from file_changes f
+            (select list({{path: f.path, change: f.change, size: f.size}} order by f.path) from file_changes f
              where f.session_id = turns.session_id and f.turn = turns.turn) as files
-        from turns""",
+        from turns""",  # noqa: S608
     "v_events": """
         select session_id, seq, turn, ts, direction, method, kind, payload, source, source_seq
         from events""",
