@@ -28,7 +28,7 @@ def memory_of(messages: Messages, notes: Sequence[str], cut: str = "") -> Litera
     since = answers[-1] + 1 if answers else 0
     handed_over = any(HISTORY in words for _, words in messages[since : latest + 1])
     if answers and handed_over:
-        assert history_of(messages) == [cut], "a conversation, and the history of it again"
+        assert history_of(messages[since : latest + 1]) == [cut], "a conversation, and the history of it again"
     if not answers:
         return "history" if handed_over else "nothing"
     return "conversation"
