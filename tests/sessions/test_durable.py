@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from flaky_s3 import Fault, flaky, wait_for_request
 from kernels import Kernel, exactly_once
 from matrix.bucket import in_bucket
 from session_widgets.errors import BadPath, NotDurable, NotFound, SessionConflict, SessionGone, WorkspaceError
+from session_widgets.harnesses import catalog
 from sessions.mid_turn import WRITE, Hold
 from support import until
 
@@ -220,6 +222,9 @@ def test_what_keeps_files_from_being_safe_is_named_and_the_next_turn_heals(
     assert turn.durability_error.startswith(f"{reason}: ")
     with pytest.raises(NotDurable, match="parking was not done"):
         session.park()
+    with pytest.raises(NotDurable, match="switching was not done"):
+        session.switch(harness=replace(catalog.get("demo"), id="mine"))
+    assert (session.harness, session.status) == ("demo", "idle")
     failed = session.send("say too early")
     assert (failed.status, failed.durable_at) == ("failed", None)
     began.clear()

@@ -15,7 +15,7 @@ class Client:
     """A store that lets any key in; SeaweedFS refuses or rewrites these."""
 
     def __init__(self, *keys: str) -> None:
-        self._rows = [
+        self.rows = [
             {
                 "Key": f"p/s1/{key}",
                 "Size": 0 if key.endswith("/") else 1,
@@ -26,7 +26,7 @@ class Client:
         ]
 
     def list_objects_v2(self, **_: object) -> dict[str, object]:
-        return {"Contents": self._rows, "IsTruncated": False}
+        return {"Contents": self.rows, "IsTruncated": False}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,13 @@ def test_markers_of_folders_count_only_where_the_folder_is_empty():
     assert {path: info.kind for path, info in listing.objects.items()} == {
         "a/b": "file", "empty": "directory", "deep/x/y/z": "file",
     }  # fmt: skip
+
+
+def test_a_marker_with_a_content_of_its_own_is_not_taken_for_an_empty_folder():
+    client = Client("x/")
+    client.rows[0]["Size"] = 9
+    listing = Prefix(client, "b", "p/s1/").listing()
+    assert (listing.objects, listing.strange) == ({}, ("x",))
 
 
 def test_a_key_that_is_a_file_and_a_folder_keeps_the_file():

@@ -284,6 +284,34 @@ def test_a_file_that_goes_up_in_parts_is_compared_too(here, there, monkeypatch):
     assert b"foreign" in contents(here).values()
 
 
+@pytest.mark.parametrize("content", ["a", "b"])
+def test_what_was_carried_in_parts_before_a_kill_is_recognised_by_its_content(here, lab, monkeypatch, content):
+    """Its ETag is no MD5. What is different all the same is a conflict."""
+    monkeypatch.setattr(bucket_module, "SINGLE_PUT", 6 << 20)
+    monkeypatch.setattr(bucket_module, "PART", 5 << 20)
+    write(here, "large", "a" * (11 << 20))
+    persist(here)
+    (here.objects.home / "sync" / "s1" / "known.json").unlink()  # killed before it was noted
+    write(here, "large", content * (11 << 20))
+    again = workspace(here.objects.home, lab)
+    if content == "a":
+        attach(again)
+        persist(again)
+        assert set(contents(again)) == {"large"}
+    else:
+        with pytest.raises(WorkspaceConflict):
+            attach(again)
+        assert len(list(again.path.iterdir())) == 2
+
+
+def test_uploads_that_were_killed_go_with_the_session(here):
+    prefix = here.objects.prefix
+    place = {"Bucket": prefix.bucket, "Key": f"{prefix.prefix}large"}
+    prefix.client.create_multipart_upload(**place)
+    here.remove()
+    assert not prefix.client.list_multipart_uploads(Bucket=prefix.bucket, Prefix=prefix.prefix).get("Uploads")
+
+
 def test_a_large_file_that_changes_while_it_is_sent_replaces_nothing(here, monkeypatch):
     monkeypatch.setattr(bucket_module, "SINGLE_PUT", 6 << 20)
     monkeypatch.setattr(bucket_module, "PART", 5 << 20)

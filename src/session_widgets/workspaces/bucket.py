@@ -1,7 +1,8 @@
 """The objects of one session: one file is one key below `prefix`, and nothing beside it is ever touched.
 
-Keys that cannot be the path of a file (an empty name, "." or "..", NUL, a file that is also a folder) are left alone:
-they are listed apart, never fetched, and removed only with the whole prefix.
+Keys that cannot be the path of a file (an empty name, "." or "..", NUL, a file that is also a folder, a marker of a
+folder with a content of its own) are left alone: they are listed apart, never fetched, and removed only with the whole
+prefix.
 """
 
 from __future__ import annotations
@@ -256,9 +257,17 @@ class Prefix:
     def abort_uploads(self) -> None:
         """Drop what killed uploads have left behind."""
         with self._explained():
-            page = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix)
-            for upload in page.get("Uploads", ()):
+            pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.prefix)
+            for upload in [upload for page in pages for upload in page.get("Uploads", ())]:
                 self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+    def digest(self, path: str) -> tuple[str, str]:
+        """Read an object and return its ETag and the MD5 of its content, which the ETag need not be."""
+        digest = digest_of()
+        with self.reading(path) as (body, now, _):
+            while piece := body.read(SMALL):
+                digest.update(piece)
+        return now.etag, digest.hexdigest()
 
     def _keys(self, start: str) -> Iterator[str]:
         with self._explained():
@@ -284,7 +293,7 @@ class Prefix:
         path = path.removesuffix("/")
         if not path:
             return  # the marker of the session itself
-        if not _is_path(path):
+        if not _is_path(path) or (kind == "directory" and row["Size"]):
             strange.append(path)
         elif not _is_no_file_of_ours(path):
             found[path] = ObjectInfo(path, kind, row["Size"], row["ETag"].strip('"'), row["LastModified"])

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from session_widgets.errors import NotDurable, NotFound, WorkspaceError
-from session_widgets.manifest import Entry, Manifest, md5, scan
+from session_widgets.manifest import Entry, Manifest, scan
 from session_widgets.model import FileChange
 from session_widgets.text import plural
 from session_widgets.workspaces.barrier import prove, tell_strange
@@ -31,7 +31,6 @@ FILER = "SESSION_WIDGETS_WEED_FILER"
 AGENT = 1000
 """User and group in containers, where the kernel is root."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_CHUNK = 1 << 20
 _log = logging.getLogger(__name__)
 
 
@@ -124,7 +123,7 @@ class MountedWorkspace:
         try:
             self.objects.lease.acquire()
             self._mount.remove()
-            self.objects.prefix.delete_folder("")
+            self.objects.wipe()
             retire(self.objects.connection, self.objects.bucket, self._prefix)
             self.objects.lease.remove()
         except WorkspaceError as error:
@@ -249,12 +248,9 @@ class MountedWorkspace:
         known = f"{info.etag} {info.path}"
         if info.etag and known in self._contents:
             return self._contents[known]
-        digest = md5()
         try:
-            with self.objects.prefix.reading(info.path) as (body, now, _):
-                while piece := body.read(_CHUNK):
-                    digest.update(piece)
+            etag, digest = self.objects.prefix.digest(info.path)
         except NotFound:
             return ""
-        self._contents[f"{now.etag} {info.path}"] = digest.hexdigest()
-        return digest.hexdigest()
+        self._contents[f"{etag} {info.path}"] = digest
+        return digest

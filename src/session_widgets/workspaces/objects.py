@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from session_widgets.daemon import installation
-from session_widgets.errors import BadValue, WorkspaceTaken
+from session_widgets.errors import BadValue, WorkspaceError, WorkspaceTaken
 from session_widgets.workspaces.bucket import Listing, Prefix
 from session_widgets.workspaces.connect import Connection, connect
 from session_widgets.workspaces.contract import Progress
@@ -98,6 +99,12 @@ class Objects:
                 return f"{SCHEME}{self.bucket}/{above}{name}"
             above += f"{name}/"
         return None
+
+    def wipe(self) -> None:
+        """Delete all of them, and what killed uploads have left behind."""
+        self.prefix.delete_folder("")
+        with suppress(WorkspaceError):  # keys that may not look for uploads do for all the rest
+            self.prefix.abort_uploads()
 
     def listing(self) -> Listing:
         """List them; what is seen counts only if nobody else wrote there meanwhile."""

@@ -93,7 +93,7 @@ class SyncWorkspace:
         with self._alone():
             try:
                 self.objects.lease.acquire()
-                self.objects.prefix.delete_folder("")
+                self.objects.wipe()
                 self.objects.lease.remove()
             except WorkspaceError as error:
                 if error.reason != "missing":
@@ -148,7 +148,7 @@ class SyncWorkspace:
                 (gone.append(path) if there is None else fetched.append(there))
             elif there is None:
                 del common[path]  # removed there, changed here: what is here is new
-            elif here is not None and there.etag == here.md5:
+            elif here is not None and self._is_here(there, here):
                 common[path] = Known(here, there.etag, there.modified.timestamp())
             else:
                 both.append(there)
@@ -171,6 +171,16 @@ class SyncWorkspace:
                 f"{plural(len(kept), 'file')} changed both here and in {self.location}: {_some(kept)}. Both versions "
                 "are in the workspace now; look at them, then send again."
             )
+
+    def _is_here(self, there: ObjectInfo, here: Entry) -> bool:
+        """Whether both are the same, of which was no note yet; what was stored in parts has an ETag that is no MD5."""
+        if there.etag == here.md5:
+            return True
+        if here.kind != "file" or there.kind != "file" or there.size != here.size:
+            return False
+        with suppress(NotFound):  # deleted since it was listed
+            return self.objects.prefix.digest(there.path) == (there.etag, here.md5)
+        return False
 
     def _fetch(
         self, directory: Directory, info: ObjectInfo, path: str, replaceable: Replaceable | None = None
