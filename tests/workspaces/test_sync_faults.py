@@ -140,6 +140,22 @@ def test_a_missing_bucket_and_wrong_keys_are_two_errors(tmp_path, lab, monkeypat
     assert "wrong" not in str(caught.value)
 
 
+def test_a_store_that_cannot_keep_two_writers_apart_is_refused(tmp_path, lab):
+    space = workspace(tmp_path, lab)
+    hooks = space.objects.connection.client.meta.events
+
+    def unheard(request, **_):
+        del request.headers["If-None-Match"]
+
+    hooks.register("before-sign.s3.PutObject", unheard)
+    with pytest.raises(WorkspaceError, match="ignores the condition If-None-Match"):
+        attach(space)
+    assert space.objects.lease.read() is None
+    hooks.unregister("before-sign.s3.PutObject", unheard)
+    attach(space)
+    assert space.objects.lease.read().token == 1
+
+
 def test_one_installation_writes(here, there):
     with pytest.raises(WorkspaceTaken, match="take_over"):
         attach(there)

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from session_widgets.errors import NotFound, WorkspaceTaken
+from session_widgets.errors import NotFound, WorkspaceError, WorkspaceTaken
 from session_widgets.workspaces.bucket import Changed, Prefix
 
 FOLDER = ".leases"
@@ -75,6 +75,10 @@ class Lease:
 
         Returns:
             Whether anybody ever had it: a bucket that was emptied or made anew knows of no lease either.
+
+        Raises:
+            WorkspaceTaken: another installation has it.
+            WorkspaceError: the store would let two have it, as a second try to make it shows.
         """
         for _ in range(ATTEMPTS):
             held = self.read()
@@ -84,6 +88,13 @@ class Lease:
             if self.is_others(held) and not forced:
                 raise self._taken(held)
             if self._write(held):
+                if held is None and self._write(None):
+                    self.remove()
+                    raise WorkspaceError(
+                        "the object store ignores the condition If-None-Match, so that two writers of a session could "
+                        "not be kept apart. Use a store that honours it.",
+                        reason="taken",
+                    )
                 return held is not None
         raise WorkspaceTaken(f"the lease of session {self._session!r} changes hands all the time. Try again.")
 
