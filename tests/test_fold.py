@@ -252,6 +252,21 @@ def test_an_update_of_an_older_tool_call_does_not_cut_the_message(s: Script) -> 
     assert [step.text for step in s.steps] == [None, "one two"]
 
 
+def test_a_call_asked_about_before_its_text_parts_that_text_from_the_next(s: Script) -> None:
+    """Claude Code asks on another channel than it speaks on, and so its question may come first."""
+    s.ask(0, {"toolCallId": "t"})
+    s.say("I write")
+    s.update("tool_call", toolCallId="t", status="pending")
+    s.update("tool_call_update", toolCallId="t", status="completed")
+    s.say("I know ")
+    s.say("it")
+    assert [(step.kind, step.text) for step in s.steps] == [
+        ("tool_call", None),
+        ("message", "I write"),
+        ("message", "I know it"),
+    ]
+
+
 def test_tool_call_fields_merge(s: Script) -> None:
     text = {"type": "content", "content": {"type": "text", "text": "out"}}
     s.update("tool_call_update", toolCallId="t", title="first", kind="edit", rawInput={"a": 1}, content=[text])

@@ -135,6 +135,7 @@ class TurnFold:
         self.permissions: dict[str, PermissionRecord] = {}
         self._asked_of: dict[int, list[str]] = {}
         self._changes: dict[int, Change] = {}
+        self._interrupted = False
 
     def feed(self, event: Event, connection: str, spent: Decimal | None) -> list[Change]:
         """Take the next event; `spent` is what it added to the cost. Return the steps it made or altered."""
@@ -204,6 +205,9 @@ class TurnFold:
         if kind in TEXT_KINDS:
             self._chunk(event, TEXT_KINDS[kind], update)
         elif kind in {"tool_call", "tool_call_update"}:
+            # Claude Code may ask for permission before the text that leads to the tool call: its step then stands
+            # above that text, and does not part it from what follows.
+            self._interrupted |= kind == "tool_call"
             if tool_call_id := as_text(update.get("toolCallId")):
                 self._tool(event, tool_call_id, update)
         elif kind == "plan":
@@ -231,7 +235,8 @@ class TurnFold:
             return
         last = self.steps[-1] if self.steps else None
         other = message_id and last and last.message_id and message_id != last.message_id
-        if last is None or last.kind != kind or other:
+        if last is None or last.kind != kind or other or self._interrupted:
+            self._interrupted = False
             status = "completed" if self._ended else "running"
             self._add(event, kind, message_id=message_id, status=status, text=text, content=_without_text([block]))
             return
