@@ -16,13 +16,17 @@ REFUSED = b"""<?xml version="1.0"?><Error><Code>%s</Code><Message>injected</Mess
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens instead of, or before, the real answer; `headers` replace its own."""
+    """What happens instead of, or before, the real answer; `headers` replace its own.
+
+    `halfway` is called when the store has got the first half of what is sent.
+    """
 
     status: int | None = None
     code: str = "InternalError"
     delay: float = 0
     cut: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    halfway: Callable[[], object] = lambda: None
 
 
 Rule = Callable[[str, str], Fault | None]
@@ -63,7 +67,10 @@ def flaky(backend: str) -> Iterator[Flaky]:
                 for name, value in self.headers.items():
                     if name.lower() not in {"expect", "connection"}:
                         connection.putheader(name, value)
-                connection.endheaders(body or None)
+                half = len(body) // 2
+                connection.endheaders(body[:half] or None)
+                fault.halfway()
+                connection.send(body[half:])
                 answer = connection.getresponse()
                 data = answer.read()
                 self.respond(answer.status, {**dict(answer.getheaders()), **fault.headers}, data)

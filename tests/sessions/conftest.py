@@ -3,6 +3,20 @@
 import pytest
 
 import session_widgets as sw
+from sessions.mid_turn import left_of, untouched
+
+
+@pytest.fixture
+def nothing_is_left(home, monkeypatch):
+    """Of what runs for this test's sessions; they are deleted before this looks."""
+    yield
+    assert left_of(home, monkeypatch) == []
+
+
+@pytest.fixture
+def nothing_else_is_touched(seaweed, lab):
+    with untouched(seaweed.client(), lab):
+        yield
 
 
 @pytest.fixture

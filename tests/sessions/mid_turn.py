@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from guard import Census
 from session_widgets.sessions import Turn
 from support import until
 
@@ -48,3 +51,10 @@ def untouched(client: Any, url: str) -> Iterator[None]:
     for key in others:
         found = client.head_object(Bucket=bucket, Key=key)
         assert (found["ETag"], found["LastModified"]) == (made[key], stored[key]), f"{key} was touched"
+
+
+def left_of(home: Path, monkeypatch: pytest.MonkeyPatch, seconds: float = 10) -> list[str]:
+    """Return what still runs, is mounted, or is a container of the test with this home."""
+    with monkeypatch.context() as patch:
+        patch.setenv(Census.VARIABLE, "")
+        return Census(home).left(seconds)

@@ -24,7 +24,11 @@ from session_widgets.harnesses import catalog
 from sessions.mid_turn import WRITE, Hold
 from support import until
 
-pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.needs("seaweedfs"),
+    pytest.mark.timeout(120),
+    pytest.mark.usefixtures("nothing_is_left", "nothing_else_is_touched"),
+]
 
 
 @pytest.fixture
@@ -146,6 +150,30 @@ def test_who_holds_the_session_is_told_and_can_be_pushed_out(session, lab, tmp_p
     other.park()
     assert session.send("run ls").status == "completed"
     assert (session.workspace / "b").exists()
+    other._core.workspace.detach()
+    other.store.delete_session("s1")
+    other.store.close()
+
+
+def test_a_session_taken_over_in_mid_turn_is_written_by_its_holder_alone(open_session, lab, tmp_path, bucket):
+    session, hold = open_session(workspace=lab), Hold(tmp_path)
+    session.send(WRITE.format("a"))
+    turn = session.start(f"{hold.line}\nwrite a <<EOT\nof him who lost it\nEOT")
+    hold.reached(turn)
+    other = sw.open_session(
+        "s1", workspace=lab, permissions="allow_all", store=tmp_path / "other" / "transcripts.duckdb"
+    )
+    other.take_over()
+    assert other.send("run cat a && echo of its new holder > b").durable_at is not None
+    hold.let_go()
+    turn.wait(60)
+    assert (turn.status, turn.durable_at) == ("completed", None)
+    assert "worked on by" in turn.durability_error
+    assert files_of(bucket()) == {"a": b"content of a\n", "b": b"of its new holder\n"}
+    other.park()
+    session.take_over()
+    assert session.send("say back again").durable_at is not None
+    assert files_of(bucket()) == {"a": b"of him who lost it\n", "b": b"of its new holder\n"}
     other._core.workspace.detach()
     other.store.delete_session("s1")
     other.store.close()

@@ -12,42 +12,25 @@ import pytest
 
 import session_widgets as sw
 from flaky_s3 import Fault, flaky
-from guard import Census
 from kernels import Kernel, exactly_once, runner_pid
 from matrix.bucket import in_bucket
 from sandboxes.private_dockerd import private_dockerd
 from session_widgets.daemon import Daemon, installation
 from session_widgets.sandboxes.images import build_context, tag_of
 from session_widgets.sessions import driving, machine
-from sessions.mid_turn import WRITE, Hold, untouched
+from sessions.mid_turn import WRITE, Hold, left_of
 from support import until
 
-pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(180)]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(home, monkeypatch):
-    """Of what runs for this test's sessions; they are deleted before this looks."""
-    yield
-    assert left_of(home, monkeypatch) == []
-
-
-@pytest.fixture(autouse=True)
-def nothing_else_is_touched(seaweed, lab):
-    with untouched(seaweed.client(), lab):
-        yield
+pytestmark = [
+    pytest.mark.needs("seaweedfs"),
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("nothing_is_left", "nothing_else_is_touched"),
+]
 
 
 @pytest.fixture
 def bucket(lab):
     return in_bucket(lab, "s1")
-
-
-def left_of(home, monkeypatch, seconds=10):
-    """Return what still runs, is mounted, or is a container of this test."""
-    with monkeypatch.context() as patch:
-        patch.setenv(Census.VARIABLE, "")
-        return Census(home).left(seconds)
 
 
 def mounter_of(session):

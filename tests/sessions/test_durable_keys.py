@@ -18,7 +18,11 @@ from sessions.mid_turn import WRITE, Hold, untouched
 from support import until
 from token_service import StoreWithRoles
 
-pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.needs("seaweedfs"),
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("nothing_is_left"),
+]
 
 URL = "s3://lab/sessions"
 

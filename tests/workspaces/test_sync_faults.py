@@ -15,6 +15,7 @@ from session_widgets.daemon import locked
 from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError, WorkspaceTaken
 from session_widgets.manifest import scan
 from session_widgets.workspaces import bucket as bucket_module
+from session_widgets.workspaces import clients
 from workspaces.making import attach, contents, move, persist, workspace, write
 
 pytestmark = pytest.mark.needs("seaweedfs")
@@ -36,6 +37,24 @@ def test_a_passing_503_is_borne(faulty, here):
     way.rule = once(Fault(status=503, code="SlowDown"), lambda m, _: m == "PUT")
     persist(space)
     assert contents(here) == {"a": b"kept"}
+
+
+def test_an_answer_that_comes_too_late_is_asked_for_again(here, lab, monkeypatch, seaweed):
+    """The store takes the first PUT when the second is long there: it must not bring back what it held."""
+    monkeypatch.setattr(clients, "READ_SECONDS", 1)
+    with flaky(seaweed.endpoint) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
+        space = workspace(here.objects.home, lab)
+        attach(space)
+        write(space, "a", "first")
+        way.rule = once(Fault(delay=3), lambda method, path: method == "PUT" and path.endswith("/a"))
+        persist(space)
+        assert contents(here) == {"a": b"first"}
+        write(space, "a", "second")
+        persist(space)
+        time.sleep(3)
+        assert contents(here) == {"a": b"second"}
+    assert [method for method, path in way.seen if path.endswith("/a")].count("PUT") == 3
 
 
 def test_a_store_that_is_down_is_named_and_the_next_try_saves(faulty, here):

@@ -99,6 +99,7 @@ def build(
         labels={LABEL: "1"},
     )
     tail: deque[str] = deque(maxlen=TAIL_LINES)
+    error = None
     for line in _until(lines, cancelled):
         text = _NOISE.sub("", line.get("stream") or "").strip()
         if step := _STEP.match(text):
@@ -106,9 +107,10 @@ def build(
             progress(f"Building the sandbox image, step {number} of {count}{': ' + what if what else ''}")
         if text:
             tail.extend(text.splitlines())
-        if "error" in line:
-            said = "\n".join(tail)
-            raise SandboxError(f"the sandbox image could not be built: {line['error']}\nThe output ended:\n{said}")
+        error = line.get("error", error)
+    if error is not None:
+        said = "\n".join(tail)
+        raise SandboxError(f"the sandbox image could not be built: {error}\nThe output ended:\n{said}")
 
 
 def build_context() -> dict[str, bytes]:
