@@ -63,8 +63,8 @@ def test_proxies_and_registries_of_whoever_builds(monkeypatch):
 
 
 def test_certificates_of_a_proxy_that_looks_into_tls_are_trusted(tmp_path, monkeypatch):
-    make = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null".split()
-    subprocess.run([*make, "-subj", f"/CN={SUBJECT}", "-out", str(tmp_path / "ours.pem")], check=True, capture_output=True)
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "/dev/null"]
+    subprocess.run([*make, "-subj", f"/CN={SUBJECT}", "-out", tmp_path / "ours.pem"], check=True, capture_output=True)
     before = tag_of(build_context())
     known = Path("/etc/ssl/certs/ca-certificates.crt").read_bytes()  # this machine may itself be behind such a proxy
     (tmp_path / "bundle.pem").write_bytes(known + (tmp_path / "ours.pem").read_bytes())
