@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 import session_widgets as sw
+from flaky_s3 import Fault, flaky
 from widgets.pages import Bench
 
 pytestmark = pytest.mark.needs("chromium")
@@ -46,3 +47,48 @@ def test_prompt_permission_output_and_file(page: Page, tmp_path: Path, monkeypat
         bench.widget.close()
         session.delete()
         store.close()
+
+
+def test_what_is_saved_is_being_saved_and_is_not(page: Page, home: Path, lab: str, seaweed, monkeypatch):
+    with flaky(seaweed.endpoint) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
+        session = sw.open_session("s1", workspace=lab, permissions="allow_all")
+        bench = Bench(page, sw.SessionPanel(session), width=1060)
+        kept = page.locator(".sw-kept")
+        try:
+            session.send("write a <<EOT\nfirst\nEOT")
+            bench.until(lambda: kept.evaluate_all("all => all.map(one => one.dataset.state)") == ["saved"], seconds=20)
+            kept.click()
+            bench.sees(f"to {lab}/s1 (s3 · sync)")
+            way.rule = lambda method, path: Fault(delay=3) if method == "PUT" and path.endswith("/b") else None
+            turn = session.start("write b <<EOT\nsecond\nEOT")
+            bench.sees("Saving to s3 · sync…", seconds=20)
+            turn.wait(60)
+            bench.until(lambda: page.locator(".sw-kept[data-state=saved]").count() == 2)
+            way.rule = lambda method, _path: Fault(status=403, code="AccessDenied") if method == "PUT" else None
+            lost = session.send("write c <<EOT\nthird\nEOT")
+            bench.sees("Not saved: ")
+            bench.sees(lost.durability_error.partition(": ")[2][:40])
+            way.rule = lambda _method, _path: None
+            session.send("say go on")
+            bench.sees("Saved later, with turn 4")
+            assert bench.errors == []
+        finally:
+            bench.widget.close()
+            session.delete()
+            sw.store().close()
+
+
+@pytest.mark.needs("fuse", "s3fs")
+def test_what_a_mount_can_do_is_said(page: Page, home: Path, lab: str):
+    session = sw.open_session("s1", workspace=lab, attachment="fuse:s3fs", permissions="allow_all")
+    bench = Bench(page, sw.SessionPanel(session), width=1060)
+    try:
+        session.send("say hello")
+        bench.until(lambda: "not hard link" in (page.locator(".sw-home").get_attribute("title") or ""))
+        assert page.inner_text(".sw-home") == "s3 · s3fs"
+        assert bench.errors == []
+    finally:
+        bench.widget.close()
+        session.delete()
+        sw.store().close()
