@@ -3,6 +3,8 @@
 import pytest
 
 import session_widgets as sw
+from flaky_s3 import flaky
+from matrix.bucket import in_bucket
 from sessions.mid_turn import left_of, untouched
 
 
@@ -17,6 +19,20 @@ def nothing_is_left(home, monkeypatch):
 def nothing_else_is_touched(seaweed, lab):
     with untouched(seaweed.client(), lab):
         yield
+
+
+@pytest.fixture
+def way(seaweed, lab, monkeypatch):
+    """A way to the store that can go wrong, for sessions opened from now on."""
+    with flaky(seaweed.endpoint) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
+        yield way
+
+
+@pytest.fixture
+def bucket(lab):
+    """What the bucket holds of the session "s1", by calls of the test's own."""
+    return in_bucket(lab, "s1")
 
 
 @pytest.fixture

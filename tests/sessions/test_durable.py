@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 import session_widgets as sw
-from flaky_s3 import Fault, flaky, wait_for_request
+from flaky_s3 import Fault, wait_for_request
 from kernels import Kernel, exactly_once
-from matrix.bucket import in_bucket
 from session_widgets.errors import BadPath, NotDurable, NotFound, SessionConflict, SessionGone, WorkspaceError
 from session_widgets.harnesses import catalog
 from sessions.mid_turn import WRITE, Hold
@@ -34,19 +33,6 @@ pytestmark = [
 @pytest.fixture
 def session(open_session, lab):
     return open_session(workspace=lab)
-
-
-@pytest.fixture
-def bucket(lab):
-    return in_bucket(lab, "s1")
-
-
-@pytest.fixture
-def way(seaweed, lab, monkeypatch):
-    """A way to the store that can go wrong, for sessions opened from now on."""
-    with flaky(seaweed.endpoint) as way:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
-        yield way
 
 
 def files_of(found):

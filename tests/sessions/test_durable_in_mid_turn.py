@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 import session_widgets as sw
-from flaky_s3 import Fault, flaky
+from flaky_s3 import Fault
 from kernels import Kernel, exactly_once, runner_pid
-from matrix.bucket import in_bucket
 from sandboxes.private_dockerd import private_dockerd
 from session_widgets.daemon import Daemon, installation
 from session_widgets.sandboxes.images import build_context, tag_of
@@ -26,11 +25,6 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.usefixtures("nothing_is_left", "nothing_else_is_touched"),
 ]
-
-
-@pytest.fixture
-def bucket(lab):
-    return in_bucket(lab, "s1")
 
 
 def mounter_of(session):
@@ -252,13 +246,6 @@ def test_a_mounter_that_hangs(stopped, open_session, lab, home, bucket, tmp_path
     assert "late" not in bucket()
     assert bucket()["b"] == b"b\n"
     assert mounter_of(session) not in {None, mounter}
-
-
-@pytest.fixture
-def way(seaweed, lab, monkeypatch):
-    with flaky(seaweed.endpoint) as way:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
-        yield way
 
 
 @pytest.mark.needs("fuse", "s3fs")

@@ -24,11 +24,6 @@ DOCKER = pytest.param({"sandbox": "docker"}, marks=pytest.mark.needs("docker"), 
 S3FS = pytest.param({"attachment": "fuse:s3fs"}, marks=pytest.mark.needs("fuse", "s3fs"), id="s3fs")
 
 
-@pytest.fixture
-def bucket(lab):
-    return in_bucket(lab, "s1")
-
-
 @pytest.mark.needs("tmpfs")
 def test_a_disk_that_fills_up_in_mid_turn_loses_nothing_that_was_called_durable(open_session, lab, bucket):
     session = open_session(workspace=lab)
@@ -83,13 +78,6 @@ def test_an_agent_in_a_container_sees_no_other_session(open_session, lab, seawee
     assert "No such file" in said
     assert "nobody else's" not in said
     assert "/secret-of-s2" not in said.replace("/s2/secret-of-s2", "")
-
-
-@pytest.fixture
-def way(seaweed, lab, monkeypatch):
-    with flaky(seaweed.endpoint) as way:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
-        yield way
 
 
 @pytest.mark.needs("fuse", "s3fs")
