@@ -18,8 +18,17 @@ import pytest
 import session_widgets as sw
 from flaky_s3 import Fault, wait_for_request
 from kernels import Kernel, exactly_once
-from session_widgets.errors import BadPath, NotDurable, NotFound, SessionConflict, SessionGone, WorkspaceError
+from session_widgets.errors import (
+    BadPath,
+    LimitExceeded,
+    NotDurable,
+    NotFound,
+    SessionConflict,
+    SessionGone,
+    WorkspaceError,
+)
 from session_widgets.harnesses import catalog
+from session_widgets.workspaces import files as object_files
 from sessions.mid_turn import WRITE, Hold
 from support import until
 
@@ -85,6 +94,17 @@ def test_files_are_read_written_and_deleted_with_no_sandbox_alive(session, bucke
     assert "by hand" in str(turn.steps)
     assert turn.tier == "resume"
     assert set(files_of(bucket())) == {"moved/ab", "new.txt", "test.py"}
+
+
+def test_one_read_from_the_bucket_is_bounded(session, monkeypatch):
+    session.send(WRITE.format("a"))
+    session.park()
+    monkeypatch.setattr(object_files, "MAX_READ", 8)
+    for length in (None, 9, 1000):
+        with pytest.raises(LimitExceeded, match=r"'a' has 13 bytes; one read gives 8 at most.*download\(\)"):
+            session.files.read_bytes("a", length=length)
+    assert session.files.read_bytes("a", length=8) == b"content "
+    assert session.files.read_bytes("a", 8) == b"of a\n"
 
 
 def test_a_session_is_resumed_by_its_id_alone_and_cannot_be_moved_by_mistake(session, lab, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import threading
@@ -146,6 +147,24 @@ def test_refused_deletions_are_told_and_nothing_is_called_empty(faulty, here, mo
         space.remove()
     assert contents(here) == {"a": b"x"}
     assert (space.path / "a").exists()
+
+
+def test_a_deletion_while_somebody_writes_there_is_not_called_done(faulty, here, seaweed):
+    space, way = faulty
+    write(space, "a")
+    persist(space)
+    prefix, names = here.objects.prefix, itertools.count()
+
+    def write_there(method, _path):
+        if method == "POST":
+            seaweed.client().put_object(Bucket=prefix.bucket, Key=f"{prefix.prefix}new-{next(names)}", Body=b"x")
+
+    way.rule = write_there
+    with pytest.raises(WorkspaceError, match="somebody writes there"):
+        space.objects.wipe()
+    way.rule = lambda _m, _p: None
+    space.objects.wipe()
+    assert contents(here) == {}
 
 
 def test_a_missing_bucket_and_wrong_keys_are_two_errors(tmp_path, lab, monkeypatch):
