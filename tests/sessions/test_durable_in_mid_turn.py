@@ -15,6 +15,7 @@ from flaky_s3 import Fault
 from kernels import Kernel, exactly_once, runner_pid
 from sandboxes.private_dockerd import private_dockerd
 from session_widgets.daemon import Daemon, installation
+from session_widgets.errors import SandboxError
 from session_widgets.sandboxes.images import build_context, tag_of
 from session_widgets.sessions import driving, machine
 from sessions.mid_turn import WRITE, Hold, left_of
@@ -123,6 +124,23 @@ def test_the_docker_daemon_killed_and_started_again(dockerd, open_session, lab, 
     assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == ""
 
 
+@pytest.mark.needs("docker", "dockerd")
+def test_a_session_is_not_deleted_halfway_while_the_docker_daemon_is_down(dockerd, open_session, lab, bucket):
+    session = open_session(sandbox="docker", workspace=lab)
+    session.send(WRITE.format("a"))
+    dockerd.end(signal.SIGKILL)
+    try:
+        with pytest.raises(SandboxError, match="its daemon does not run"):
+            session.delete()
+    finally:
+        dockerd.start()
+    assert bucket()["a"] == b"content of a\n"
+    session.delete()
+    assert bucket() == {}
+    listed = ["docker", "--host", dockerd.url, "ps", "--all", "--quiet"]
+    assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == ""
+
+
 HOLDER = """
 from pathlib import Path
 from session_widgets.sessions import machine
@@ -195,6 +213,34 @@ def test_a_kernel_killed_leaves_its_container_at_work(open_session, lab, home, b
     assert bucket()["a"] == b"content of a\n"
     exactly_once(session.events())
     assert session.send("remember").tier == "warm"
+
+
+MAKER = """
+from session_widgets.sandboxes.containers import Containers
+real = Containers.{step}
+def stop_here(self, *args):
+    if {after}: real(self, *args)
+    print(json.dumps("here"))
+    time.sleep(60)
+Containers.{step} = stop_here
+sw.open_session("s1", sandbox="docker", workspace={lab!r}, permissions="allow_all").send({prompt!r})
+"""
+
+
+@pytest.mark.needs("docker")
+@pytest.mark.parametrize(("step", "after"), [("make", False), ("make", True), ("start_if_stopped", True)])
+def test_a_kernel_killed_while_its_container_is_made(step, after, open_session, lab, bucket):
+    """Recorded before it is made: the next kernel finds it, or makes another one and leaves none behind."""
+    kernel = Kernel(MAKER.format(step=step, after=after, lab=lab, prompt=WRITE.format("a")))
+    assert kernel.read() == "here"
+    kernel.kill()
+    session = open_session()
+    session.turns[-1].wait(60)
+    turn = session.send(WRITE.format("b"))
+    assert turn.durable_at is not None, turn.error or turn.durability_error
+    assert bucket()["b"] == b"content of b\n"
+    assert ("a" in bucket()) is (session.turns[0].status == "completed")
+    exactly_once(session.events())
 
 
 @pytest.mark.needs("fuse", "s3fs")
