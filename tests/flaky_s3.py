@@ -35,11 +35,12 @@ Rule = Callable[[str, str], Fault | None]
 
 @dataclass
 class Flaky:
-    """The way; set `rule` to make it go wrong."""
+    """The way; set `rule` to make it go wrong. `answered` has the store's own answers: method, path, status."""
 
     endpoint: str
     rule: Rule = lambda _method, _path: None
     seen: list[tuple[str, str]] = field(default_factory=list)
+    answered: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 @contextmanager
@@ -73,6 +74,7 @@ def flaky(backend: str) -> Iterator[Flaky]:
                 connection.send(body[half:])
                 answer = connection.getresponse()
                 data = answer.read()
+                way.answered.append((self.command, path, answer.status))
                 self.respond(answer.status, {**dict(answer.getheaders()), **fault.headers}, data)
             except OSError:
                 self.close_connection = True

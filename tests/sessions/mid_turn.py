@@ -1,4 +1,4 @@
-"""The middle of a turn, and who else is there: the turn is held until the test lets it go on."""
+"""The middle of a turn, who else is there, and what is left: the turn is held until the test lets it go on."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ real = Containers.{step}
 def stop_here(self, *args):
     if {after}: real(self, *args)
     print(json.dumps("here"))
-    time.sleep(60)
+    time.sleep(60)  # it is killed here
 Containers.{step} = stop_here
 sw.open_session("s1", sandbox="docker", workspace={lab!r}, permissions="allow_all").send({prompt!r})
 """

@@ -1,4 +1,4 @@
-"""Large files and many of them."""
+"""Large files, which may go up in parts, and many of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from session_widgets.errors import NotDurable, WorkspaceConflict
 from session_widgets.manifest import md5
+from session_widgets.workspaces import bucket as bucket_module
 from session_widgets.workspaces.files import ObjectFiles
-from workspaces.making import attach, contents, persist, workspace
+from workspaces.making import attach, contents, move, persist, workspace, write
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(400)]
 
@@ -62,3 +64,63 @@ def test_20000_small_files_go_out_and_in(here, tmp_path, lab):
     assert len(found) == 19_999
     there.remove()
     assert contents(there) == {}
+
+
+def test_a_file_that_goes_up_in_parts_is_compared_too(here, there, monkeypatch):
+    monkeypatch.setattr(bucket_module, "SINGLE_PUT", 6 << 20)
+    monkeypatch.setattr(bucket_module, "PART", 5 << 20)
+    write(here, "large", "a" * (11 << 20))
+    persist(here)
+    move(here, there)
+    assert (there.path / "large").read_text() == "a" * (11 << 20)
+    write(there, "large", "b" * (11 << 20))
+    persist(there)
+    there.detach()
+    attach(here)
+    assert (here.path / "large").read_text() == "b" * (11 << 20)
+    here.objects.prefix.put("large", b"foreign", 7, metadata={}, if_match=None)
+    write(here, "large", "c" * (11 << 20))
+    with pytest.raises(NotDurable) as caught:
+        persist(here)
+    assert caught.value.reason == "conflict"
+    assert b"foreign" in contents(here).values()
+
+
+@pytest.mark.parametrize("content", ["a", "b"])
+def test_what_was_carried_in_parts_before_a_kill_is_recognised_by_its_content(here, lab, monkeypatch, content):
+    """Its ETag is no MD5. What is different all the same is a conflict."""
+    monkeypatch.setattr(bucket_module, "SINGLE_PUT", 6 << 20)
+    monkeypatch.setattr(bucket_module, "PART", 5 << 20)
+    write(here, "large", "a" * (11 << 20))
+    persist(here)
+    (here.objects.home / "sync" / "s1" / "known.json").unlink()  # killed before it was noted
+    write(here, "large", content * (11 << 20))
+    again = workspace(here.objects.home, lab)
+    if content == "a":
+        attach(again)
+        persist(again)
+        assert set(contents(again)) == {"large"}
+    else:
+        with pytest.raises(WorkspaceConflict):
+            attach(again)
+        assert len(list(again.path.iterdir())) == 2
+
+
+def test_uploads_that_were_killed_go_with_the_session(here):
+    prefix = here.objects.prefix
+    place = {"Bucket": prefix.bucket, "Key": f"{prefix.prefix}large"}
+    prefix.client.create_multipart_upload(**place)
+    here.remove()
+    assert not prefix.client.list_multipart_uploads(Bucket=prefix.bucket, Prefix=prefix.prefix).get("Uploads")
+
+
+def test_a_large_file_that_changes_while_it_is_sent_replaces_nothing(here, monkeypatch):
+    monkeypatch.setattr(bucket_module, "SINGLE_PUT", 6 << 20)
+    monkeypatch.setattr(bucket_module, "PART", 5 << 20)
+    prefix = here.objects.prefix
+    before = prefix.put("large", b"before", 6, metadata={}, if_match="")
+    file = write(here, "large", "a" * (11 << 20))
+    with file.open("rb") as body, pytest.raises(bucket_module.Torn):
+        prefix.put("large", body, 11 << 20, metadata={}, md5="0" * 32, if_match=before)
+    assert contents(here) == {"large": b"before"}
+    assert not prefix.client.list_multipart_uploads(Bucket=here.objects.bucket).get("Uploads")

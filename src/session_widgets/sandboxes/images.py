@@ -85,7 +85,10 @@ def build(
     progress: Progress,
     cancelled: Event,
 ) -> None:
-    """Build `content` as `name`. Build containers use this machine's network: a proxy may listen on its loopback."""
+    """Build `content` as `name`. Build containers use this machine's network: a proxy may listen on its loopback.
+
+    Its output is read to the end, also after an error: the SDK lets go of the connection only then.
+    """
     lines = docker.api.build(
         fileobj=io.BytesIO(_tar(content)),
         custom_context=True,
@@ -172,15 +175,17 @@ def _pull(docker: DockerClient, name: str, progress: Progress, cancelled: Event)
     progress(f"Pulling the sandbox image {name}")
     repository, tag = parse_repository_tag(name)
     done: dict[str, bool] = {}
+    why = None
     try:
         for line in _until(docker.api.pull(repository, tag or "latest", stream=True, decode=True), cancelled):
-            if "error" in line:
-                raise SandboxError(f"the sandbox image {name!r} could not be pulled: {line['error']}")
+            why = line.get("error", why)
             if "id" in line and "progressDetail" in line:
                 done[line["id"]] = line.get("status") in {"Pull complete", "Already exists"}
                 progress(f"Pulling the sandbox image {name}: {sum(done.values())} of {len(done)} layers")
     except APIError as error:
         raise SandboxError(f"the sandbox image {name!r} could not be pulled: {error.explanation or error}") from error
+    if why is not None:
+        raise SandboxError(f"the sandbox image {name!r} could not be pulled: {why}")
 
 
 def _until(lines: Iterable[dict[str, Any]], cancelled: Event) -> Iterator[dict[str, Any]]:
