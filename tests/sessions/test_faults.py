@@ -106,6 +106,20 @@ def test_runner_killed_in_mid_turn(open_session):
     assert turn.tier == "load"
 
 
+def test_runner_that_was_killed_and_runs_again_for_who_looks_at_files(open_session):
+    """The panel is one who does; the error then does not say that the sandbox has stopped."""
+    session = open_session()
+    turn = session.start("say begun\nwait 30")
+    until(lambda: "begun" in turn.text)
+    before = runner_pid(session)
+    os.kill(before, signal.SIGKILL)
+    session.files.list()
+    assert runner_pid(session) != before
+    assert turn.wait(30).status == "failed"
+    assert turn.error.endswith(" runs now; send again."), turn.error
+    assert session.send("say here").status == "completed"
+
+
 def test_runner_killed_while_idle(open_session):
     session = open_session()
     session.send("say first")

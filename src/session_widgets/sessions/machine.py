@@ -174,7 +174,10 @@ class Machine:
         return await asyncio.to_thread(self._core.workspace.scan)
 
     async def look_for_sandbox(self) -> str | None:
-        """Say why a sandbox does not answer, if that can be seen; asks for nothing but where it is."""
+        """Say what became of a sandbox that fell silent, if that can be seen; asks for nothing but where it is.
+
+        One that runs may have been started again meanwhile, by somebody who looked at its files.
+        """
         ref = self._core.record.sandbox_ref
         try:
             async with asyncio.timeout(LOOK_SECONDS):
@@ -184,7 +187,7 @@ class Machine:
         except Exception:  # it took too long, or is a provider of somebody else: what is known is said already
             return None
         runs = any(info.running for info in found)
-        return None if runs else f"The sandbox {ref} has stopped; the next prompt starts it again."
+        return f"The sandbox {ref} {'runs now; send again' if runs else 'has stopped; the next prompt starts it again'}."
 
     async def watch(self) -> None:
         """End a mounter that hangs, again and again: an agent that waits for it never ends its turn."""
