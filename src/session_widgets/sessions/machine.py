@@ -187,7 +187,8 @@ class Machine:
         except Exception:  # it took too long, or is a provider of somebody else: what is known is said already
             return None
         runs = any(info.running for info in found)
-        return f"The sandbox {ref} {'runs now; send again' if runs else 'has stopped; the next prompt starts it again'}."
+        state = "runs now; send again" if runs else "has stopped; the next prompt starts it again"
+        return f"The sandbox {ref} {state}."
 
     async def watch(self) -> None:
         """End a mounter that hangs, again and again: an agent that waits for it never ends its turn."""
