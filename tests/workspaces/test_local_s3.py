@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from botocore.exceptions import ClientError
@@ -96,6 +97,45 @@ def test_only_this_machine_reaches_it_and_nobody_reads_its_keys(store):
         if secret.encode() in (file.read_bytes() if file.is_file() else b""):
             assert file.stat().st_mode & 0o777 == 0o600, file
     assert "-master.telemetry=false" in process.cmdline()
+
+
+def ask(port: int, method: str, path: str, body: bytes | None) -> int:
+    """Do what a web page can do without being asked for anything: an `<img>`, a link, a form."""
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "Origin": "http://127.0.0.1:8888"}
+    with httpx.Client(trust_env=False, timeout=5) as page:
+        try:
+            return page.request(method, f"http://127.0.0.1:{port}{path}", content=body, headers=headers).status_code
+        except httpx.RemoteProtocolError:  # that port speaks gRPC
+            return 0
+
+
+def test_a_web_page_can_neither_delete_nor_write(store):
+    for key in "abc":
+        store.client().put_object(Bucket="lab", Key=key, Body=key.encode() * 100_000)
+    process = store._daemon.process()
+    ports = {c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert set(store._ports().values()) <= ports
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.html"\r\n\r\n<script>\r\n--x--\r\n'
+    attacks = [("GET", f"/{path}?collection=lab", None) for path in ("col/delete", "vol/vacuum", "dir/assign")]
+    attacks += [("GET", "/submit", None), ("POST", "/submit", form), ("POST", "/buckets/lab/a", form)]
+    attacks += [("POST", f"/{volume},01637037d6", form) for volume in range(1, 12)]
+    answers = {(port, *one[:2]): ask(port, *one) for port in ports for one in attacks}
+    assert not {attack: code for attack, code in answers.items() if 200 <= code < 400}
+    assert [read(store, key) for key in "abc"] == [key.encode() * 100_000 for key in "abc"]
+
+
+def test_one_that_an_older_release_started_is_started_again(store, monkeypatch):
+    store.client().put_object(Bucket="lab", Key="a", Body=b"kept")
+    store.stop()
+    with monkeypatch.context() as older:
+        older.setattr(module, "NO_HTTP", "-debug=false")
+        store.start()
+    before = store._daemon.process()
+    store.start()
+    assert store._daemon.process() != before
+    assert "-disableHttp" in store._daemon.process().cmdline()
+    assert read(store, "a") == b"kept"
+    assert local_s3(store.home, "lab")._daemon.process() == store._daemon.process()
 
 
 def test_several_buckets_share_one_process(store):

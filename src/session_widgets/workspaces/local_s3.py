@@ -36,6 +36,7 @@ VOLUME_MB = 256
 FULL_SHARE = 0.01
 """Of its disk; with less, SeaweedFS writes no more."""
 FULL_BYTES = 16 << 20
+NO_HTTP = "-disableHttp"
 ADMIN = "session-widgets"
 PROBE = ".session-widgets-probe"
 _PARTS = ("master", "volume", "filer", "s3")
@@ -89,6 +90,7 @@ class LocalS3:
         self._daemon = Daemon(self.place)
         self._record = self.place / "store.json"
         self._identities = self.place / "identities.json"
+        self._security = self.place / ".seaweedfs" / "security.json"  # SeaweedFS looks for it there, below its HOME
 
     def __repr__(self) -> str:
         return f"LocalS3({self.url!r}, endpoint={self.endpoint!r}, running={self.running})"
@@ -138,6 +140,7 @@ class LocalS3:
         """Start it if it does not run, wait until it takes files, and make the bucket."""
         self.place.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self.place):
+            self._stop_older()
             found = self.running and self._wait()
             if not found:
                 progress("starting the embedded object store")
@@ -152,6 +155,12 @@ class LocalS3:
             self._daemon.stop(STOP_SECONDS)
             _become_free(self._ports().values())
             self._remove_sockets()
+
+    def _stop_older(self) -> None:
+        """End one that a release before this one started, which web pages can speak to."""
+        process = self._daemon.process()
+        if process is not None and NO_HTTP not in process.cmdline():
+            self._daemon.stop(STOP_SECONDS)
 
     def issue(self, name: str, actions: Sequence[str]) -> Credentials:
         """Return the keys of an identity which may do these actions and nothing else; made on the first call.
@@ -175,6 +184,9 @@ class LocalS3:
     def _launch(self) -> None:
         if self._find(ADMIN) is None:
             self._write(ADMIN, ["Admin", "Read", "Write", "List", "Tagging"])
+        if not self._security.exists():  # without a key, a web page can write to the volumes
+            self._security.parent.mkdir(exist_ok=True, mode=0o700)
+            write_private(self._security, {"jwt": {"signing": {"key": secrets.token_urlsafe(30)}}})
         (self.place / "data").mkdir(exist_ok=True, mode=0o700)
         for attempt in range(3):
             ports = self._choose_ports(anew=attempt > 0)
@@ -201,9 +213,10 @@ class LocalS3:
             f"-volume.port={ports['volume']}",
             "-volume.max=0",
             "-volume.preStopSeconds=0",
+            NO_HTTP,  # of the master, and of the filer: web pages shall not speak to them, S3 and mounts speak gRPC
             "-filer",
             f"-filer.port={ports['filer']}",
-            "-filer.disableHttp",  # S3 and `weed mount` speak gRPC to it; web pages shall not speak to it at all
+            "-filer.disableHttp",
             "-filer.localSocket=filer.sock",
             "-s3",
             f"-s3.port={ports['s3']}",
