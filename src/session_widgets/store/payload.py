@@ -53,7 +53,7 @@ def encode(value: object) -> str:
 def encode_clean(value: object) -> str:
     """Return a value as JSON without secrets."""
     text, secrets = encode(value), redactor()
-    kept = secrets.json(text)
+    kept = secrets.plain(text)
     try:
         orjson.loads(kept)
     except ValueError:
@@ -67,7 +67,7 @@ def decode(text: str | None) -> Any:
 
 
 def _clean(text: str, secrets: Redactor) -> tuple[str, Json]:
-    kept = secrets.json(text)
+    kept = secrets.plain(text)
     try:
         return kept, parse(kept)
     except BadValue:

@@ -1,31 +1,35 @@
 """Secrets are taken out before anything is written.
 
-Two kinds are known: values of environment variables with a telling name, and keys of a well-known shape.
+Two kinds are known: values of environment variables with a telling name, or in a URL of any variable, and keys of a
+well-known shape. `redactor().plain(text)` and `.value(value)` serve all who write or show text outside the store:
+what an agent streams in pieces is redacted where the pieces are joined.
 """
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
-REDACTED = "[redacted]"
+from session_widgets.store.secret_shapes import PASSWORD_IN_URL, REDACTED, SHAPES, Replace, mixed
+
+__all__ = ["REDACTED", "Redactor", "redactor"]
+
 SHORTEST_VALUE = 12
-"""Shorter values of environment variables stay: they would be found in innocent text."""
+"""Shorter values of variables are secrets only as words of their own, and if they are letters mixed with others."""
+SHORTEST_WORD = 6
+"""Still shorter ones stay: they would be found in innocent text."""
+DEPTH = 3
+"""How often a secret may have been written as JSON inside of JSON."""
 
-_TELLING_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
-_START = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
-_SHAPES = {
-    "sk-": _START + r"sk-(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{20,}",
-    "ghp_": r"ghp_[A-Za-z0-9]{36,}",
-    "gho_": r"gho_[A-Za-z0-9]{36,}",
-    "ghs_": r"ghs_[A-Za-z0-9]{36,}",
-    "github_pat_": r"github_pat_[A-Za-z0-9_]{22,}",
-    "AKIA": _START + r"AKIA[0-9A-Z]{16}(?![0-9A-Z])",
-}
+_TELLING_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
+_URL_SECRET = re.compile(rf"://[^\s/:@]{{0,100}}:({PASSWORD_IN_URL})@")
+_WORD_START = r"(?:(?<![A-Za-z0-9_]{0})|(?<=\\[nrtbf]{0})|(?<=\\u[0-9a-fA-F]{{4}}{0}))"
 
 
 class Redactor:
@@ -36,26 +40,26 @@ class Redactor:
     """
 
     def __init__(self, values: Sequence[str]) -> None:
-        spellings = set[str]()
-        for value in values:
-            for ascii_only in (True, False):
-                spelled = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
-                spellings |= {spelled, spelled.replace("/", "\\/")}
-        self._signs = (*spellings, *_SHAPES)
-        self._in_json = _pattern(spellings)
-        self._plain = _pattern(values)
+        longest_first = sorted(set(values) - {""}, key=len, reverse=True)
+        spellings = [each for value in longest_first if len(value) >= SHORTEST_VALUE for each in _spellings(value)]
+        self._spellings = tuple(dict.fromkeys(each for each in spellings if each not in REDACTED))
+        words = [value for value in longest_first if SHORTEST_WORD <= len(value) < SHORTEST_VALUE]
+        self._rules = (*(rule for value in words for rule in _word_rules(value)), *SHAPES)
+        self._signs = tuple(dict.fromkeys([*self._spellings, *(sign for sign, _, _ in self._rules)]))
 
     def suspects(self, text: str) -> bool:
-        """Whether JSON `text` may hold a secret; cheap, and never wrong when it says no."""
+        """Whether `text` may hold a secret; cheap, and never wrong when it says no."""
         return any(sign in text for sign in self._signs)
 
-    def json(self, text: str) -> str:
-        """Return JSON `text` without the secrets; JSON no more if half an escape sequence was taken for one."""
-        return self._in_json.sub(REDACTED, text) if self.suspects(text) else text
-
     def plain(self, text: str) -> str:
-        """Return plain `text` without the secrets."""
-        return self._plain.sub(REDACTED, text)
+        """Return `text` without the secrets."""
+        for spelling in self._spellings:
+            if spelling in text:
+                text = text.replace(spelling, REDACTED)
+        for sign, pattern, replace in self._rules:
+            if sign in text:
+                text = pattern.sub(replace, text)
+        return text
 
     def value(self, value: Any) -> Any:
         """Return a JSON value with every string and key in it redacted."""
@@ -68,15 +72,55 @@ class Redactor:
 
 def redactor() -> Redactor:
     """Return the redactor for the environment as it is now."""
-    telling = (name for name in os.environ if _TELLING_NAME.search(name))
-    return _compiled(tuple(value for name in telling if len(value := os.environ.get(name, "")) >= SHORTEST_VALUE))
+    return _compiled(tuple(_telling(os.environ)))
+
+
+def _telling(environment: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
+    """Yield the values that hold a secret: True if all of one is secret, else only what its URL holds."""
+    for name, value in environment.items():
+        if _TELLING_NAME.search(name):
+            yield value, True
+        elif "://" in value:
+            yield value, False
 
 
 @functools.lru_cache(maxsize=4)
-def _compiled(values: tuple[str, ...]) -> Redactor:
-    return Redactor(values)
+def _compiled(values: tuple[tuple[str, bool], ...]) -> Redactor:
+    return Redactor([secret for value, whole in values for secret in _secrets(value, whole=whole)])
 
 
-def _pattern(values: Iterable[str]) -> re.Pattern[str]:
-    longest_first = sorted(values, key=len, reverse=True)
-    return re.compile("|".join([*map(re.escape, longest_first), *_SHAPES.values()]))
+def _secrets(value: str, *, whole: bool) -> Iterator[str]:
+    """Yield the secrets in the value of a variable: itself, each of a list, the password of a URL."""
+    for password in _URL_SECRET.findall(value):
+        yield from (each for each in (password, unquote(password)) if _is_secret(each))
+    if whole and not (value.startswith("/") and os.path.lexists(value)):
+        if len(value) >= SHORTEST_VALUE or _is_secret(value):
+            yield value
+        if not any(sign in value for sign in ('"', "://", "-----")):
+            yield from (part for part in re.split(r"[\s,;]+", value) if _is_secret(part))
+
+
+def _is_secret(value: str) -> bool:
+    return len(value) >= SHORTEST_WORD and mixed(value)
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """Yield a value as it may stand in text: plain, as JSON (in JSON), in a URL, in base64."""
+    for ascii_only in (True, False):
+        spelled = value
+        for _ in range(DEPTH + 1):
+            yield from (spelled, spelled.replace("/", "\\/"))
+            spelled = json.dumps(spelled, ensure_ascii=ascii_only)[1:-1]
+    raw = value.encode(errors="surrogateescape")
+    yield from (quote(raw, safe=""), quote(raw), quote_plus(raw))
+    for before in range(3):  # what stands before it shifts the digits of base64
+        first, end = (0, 2, 3)[before], (before + len(raw)) * 8 // 6
+        digits = base64.b64encode(bytes(before) + raw).decode()[first:end]
+        yield from (digits, digits.replace("/", "\\/"), digits.translate(str.maketrans("+/", "-_")))
+
+
+def _word_rules(value: str) -> Iterator[tuple[str, re.Pattern[str], Replace]]:
+    """Yield the rules for a short value: not within a longer word."""
+    for spelled in dict.fromkeys((value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])):
+        sign = re.escape(spelled)
+        yield spelled, re.compile(sign + _WORD_START.format(sign) + r"(?![A-Za-z0-9_])"), lambda _: REDACTED
