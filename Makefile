@@ -10,8 +10,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 NODE_MODULES := $(if $(NPM),$(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard js/package-lock.json tests/*/package-lock.json)))
 ARGS ?=
+WORKERS ?= 4
+# Tests that share a fixture of a module stay on one worker (tests/scheduling.py); -n0 in ARGS runs all in one process.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo install test test-js lint format bundles bench lock clean
+.PHONY: help demo install prepare test test-js check lint format bundles bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -21,8 +24,14 @@ demo: .venv/.demo  ## one session in the terminal, then the first notebook (ARGS
 
 install: .venv/.dev  ## everything that development needs, into .venv
 
-test: .venv/.dev .cache/kernels/.installed $(NODE_MODULES) test-js  ## all that this machine can carry (ARGS: for pytest; REQUIRE=all: leave nothing out)
-	@$(BIN)/python -m pytest $(ARGS)
+prepare: .venv/.dev .cache/kernels/.installed $(NODE_MODULES)  ## what the tests need beside `install`
+
+test: prepare test-js  ## all that this machine can carry (ARGS: for pytest; REQUIRE=all: leave nothing out)
+	@$(PYTEST) $(ARGS)
+
+check: lint  ## lint, and the tests that start no process: within a minute
+	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check; fi
+	@$(PYTEST) --no-process $(ARGS)
 
 test-js: $(NODE_MODULES)
 	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check && $(NPM) --prefix js run --silent test; \

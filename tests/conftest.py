@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,17 @@ import pytest
 import guard
 import needs
 from session_widgets.harnesses.installing import FOLDER
+from session_widgets.store import database
 
-pytest_plugins = ["model.serving", "seaweed"]
+pytest_plugins = ["model.serving", "scheduling", "seaweed"]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): leave out where one is missing; names stand in tests/needs.py")
     guard.refuse_network()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in its background so
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if needs.HARNESSES.is_dir():
         os.environ.setdefault(FOLDER, str(needs.HARNESSES))
 
@@ -63,6 +67,7 @@ def _required(report: Any) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of what this worker started; `seaweed.stop_shared` ends what all workers share."""
     census = guard.Census(tmp_path_factory.getbasetemp())
     yield
     if left := census.left():
@@ -77,8 +82,10 @@ def nothing_left_open() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This test's own SESSION_WIDGETS_HOME."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """This test's own SESSION_WIDGETS_HOME; its stores are closed in the end."""
     path = tmp_path / "home"
     monkeypatch.setenv("SESSION_WIDGETS_HOME", str(path))
-    return path
+    yield path
+    for store in [store for store in database._open.values() if store.path.is_relative_to(tmp_path)]:
+        store.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -13,14 +13,24 @@ from session_widgets.workspaces.local_s3 import LocalS3, local_s3
 BUCKET = "lab"
 
 
+def directory_of_run(config: pytest.Config) -> Path:
+    """The temporary directory that the workers of a run share; they work in directories below it."""
+    base: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    return base.parent if hasattr(config, "workerinput") else base
+
+
 @pytest.fixture(scope="session")
-def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
+def seaweed(pytestconfig: pytest.Config) -> LocalS3:
     """A store with the bucket "lab", for the whole run: do not stop it, and stay below a prefix of your own."""
     if why := needs.missing("seaweedfs"):
         pytest.skip(why)
-    store = local_s3(tmp_path_factory.mktemp("s3"), BUCKET)
-    yield store
-    store.stop()
+    return local_s3(directory_of_run(pytestconfig), BUCKET)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the store when all workers are done."""
+    if not hasattr(config, "workerinput"):
+        LocalS3(directory_of_run(config), BUCKET).stop()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import pytest
 import session_widgets as sw
 from kernels import Kernel, exactly_once
 from matrix.bucket import Evidence, in_bucket, in_directory
+from matrix.conftest import DURABLE
 from session_widgets.daemon import Daemon
 from session_widgets.sessions import Session
 from support import ROOT
@@ -42,24 +43,9 @@ def cells() -> Iterator[object]:
                 yield pytest.param(sandbox, attachment, event, marks=marks, id=f"{sandbox}-{attachment}-{event}")
 
 
-@pytest.fixture(scope="module")
-def table(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, str, str], str]]:
-    """The outcome of each cell, printed when all are done."""
-    found: dict[tuple[str, str, str], str] = {}
-    yield found
-    lines = ["", "durable sessions: how the agent's memory came back, where files and memory were proven"]
-    lines.append(f"{'':8} {'':10} " + " ".join(f"{event:12}" for event in EVENTS))
-    for sandbox in SANDBOXES:
-        for attachment in ATTACHMENTS:
-            row = " ".join(f"{found.get((sandbox, attachment, event), '-'):12}" for event in EVENTS)
-            lines.append(f"{sandbox:8} {attachment:10} {row}")
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    for line in lines:
-        reporter.write_line(line)
-
-
 @pytest.mark.parametrize(("sandbox", "attachment", "event"), list(cells()))
-def test_files_and_memory_survive(sandbox, attachment, event, lab, home, table):
+def test_files_and_memory_survive(sandbox, attachment, event, lab, home, record_property):
+    record_property(DURABLE, (sandbox, attachment, event, TIERS[event]))
     options = {"harness": "demo", "sandbox": sandbox, "permissions": "allow_all"}
     if attachment != "directory":
         options |= {"workspace": lab, "attachment": attachment}
@@ -85,9 +71,7 @@ def test_files_and_memory_survive(sandbox, attachment, event, lab, home, table):
         assert "write deep/token.txt" in memory.text, "the agent does not remember the first turn"
         exactly_once(session.events())
         assert not any(value == b"" for name, value in evidence().items() if "token" in name), "degraded to 0 bytes"
-        table[sandbox, attachment, event] = f"ok ({second.tier})"
     finally:
-        table.setdefault((sandbox, attachment, event), "FAILED")
         session.delete()
         sw.store().close()
     assert evidence() == {}, "delete() left something behind"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import guard
 import needs
 import session_widgets as sw
 from kernels import exactly_once
+from matrix import page
 from matrix.bucket import in_bucket, in_directory
 from matrix.journey import BEFORE, ELSEWHERE, HARNESSES, Journey
 from matrix.memory import history_of, memory_of
@@ -29,24 +29,15 @@ from real.test_harnesses import alive
 from sandbox_agent import server as sandbox_agent
 from session_widgets.harnesses import catalog
 from session_widgets.model import Event
-from support import ROOT, until
+from support import until
 
 EVENTS = ("switch harness", "warm", "new process", "SIGKILL", "switch sandbox")
 """In the order in which they happen to one session; after one that failed, the next begins another session."""
-PAGE = ROOT / "docs" / "matrix.md"
 SETUPS = {"session/resume": "resume", "session/load": "load", "session/new": "replay"}
 
 pytestmark = [pytest.mark.needs("harnesses", "model", "seaweedfs"), pytest.mark.timeout(240)]
 
 SANDBOXES = tuple(ELSEWHERE)
-CELLS = tuple(itertools.product(HARNESSES, SANDBOXES, EVENTS))
-Found = dict[tuple[str, str, str], str]
-
-
-@pytest.fixture(scope="module")
-def found() -> Found:
-    """The outcome of each cell that is green."""
-    return {}
 
 
 def pairs() -> Iterator[object]:
@@ -91,7 +82,7 @@ def journey(route: Journey, home: Path, lab: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_files_and_memory_survive(journey: Journey, event: str, found: Found) -> None:
+def test_files_and_memory_survive(journey: Journey, event: str) -> None:
     if event == "switch sandbox" and journey.elsewhere != "local" and (why := needs.missing(journey.elsewhere)):
         pytest.skip(why)
     try:
@@ -100,7 +91,7 @@ def test_files_and_memory_survive(journey: Journey, event: str, found: Found) ->
         journey.end()
         raise
     whereabouts = {"switch harness": f", from {BEFORE[journey.harness]}", "switch sandbox": f", to {journey.elsewhere}"}
-    found[journey.harness, journey.sandbox, event] = tier + whereabouts.get(event, "")
+    page.check(journey.harness, journey.sandbox, EVENTS.index(event), tier + whereabouts.get(event, ""))
 
 
 def go_through(journey: Journey, event: str) -> str:
@@ -198,37 +189,22 @@ def check_secrets(journey: Journey) -> None:
         assert [path for path, content in kept.items() if secret.encode() in content] == []
 
 
-def test_nothing_is_left_of_a_deleted_session(journey: Journey, found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_of_a_deleted_session(journey: Journey, monkeypatch: pytest.MonkeyPatch) -> None:
     if journey.session is None:
         journey.begin(journey.harness)
     evidence, place, running = in_bucket(*journey.session.location.rsplit("/", 1)), journey.place, journey.processes()
     monkeypatch.setenv(guard.Census.VARIABLE, "")  # the census sets it
-    try:
-        assert evidence()
-        journey.end()
-        assert evidence() == {}
-        assert not place.exists()
-        until(lambda: not alive(running), what="the end of its processes")
-        assert guard.Census(Path(journey.environment["SESSION_WIDGETS_HOME"])).left() == []
-    except BaseException:
-        for event in EVENTS:
-            found.pop((journey.harness, journey.sandbox, event), None)
-        raise
+    assert evidence()
+    journey.end()
+    assert evidence() == {}
+    assert not place.exists()
+    until(lambda: not alive(running), what="the end of its processes")
+    assert guard.Census(Path(journey.environment["SESSION_WIDGETS_HOME"])).left() == []
 
 
-def test_the_page_tells_what_was_found(found: Found) -> None:
-    if missing := [cell for cell in CELLS if cell not in found]:
-        pytest.skip(f"{len(missing)} of {len(CELLS)} cells are not green or were left out, such as {missing[0]}")
-    head = ("harness", "sandbox", *(f"`{event}`" for event in EVENTS))
-    rows = [
-        (f"`{harness}`", f"`{sandbox}`", *(found[harness, sandbox, event] for event in EVENTS))
-        for harness, sandbox in itertools.product(HARNESSES, SANDBOXES)
-    ]
-    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-    start, table, end = re.split(r"(?<=<!-- table -->\n)(.*)(?=<!-- end of table -->)", PAGE.read_text(), flags=re.S)
-    written = "\n".join(lines) + "\n"
-    PAGE.write_text(start + written + end)
-    assert table == written, "docs/matrix.md told otherwise: it is written anew; look at the difference and commit it"
+def test_the_page_has_every_cell() -> None:
+    assert list(page.rows()) == list(itertools.product(HARNESSES, SANDBOXES))
+    assert {len(cells) for cells in page.rows().values()} == {len(EVENTS)}
 
 
 def test_an_agent_that_forgot_or_was_told_twice_is_found_out() -> None:

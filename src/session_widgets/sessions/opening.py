@@ -111,6 +111,7 @@ def open_session(
         elif workspace is None and space.location != known.workspace:
             known = _moved(held, known, space.location)
         _check_same(known, {"harness": chosen.id, "sandbox": provider.name, **where})
+        _forget_deleted()
         live = _open.get((held.path, id))
         if live is not None and not _is_current(live, held, known):
             private_loop().run(live._core.forsake() if live.store is held else live._core.let_go())
@@ -143,6 +144,12 @@ def _workspace(
     if attachment not in {None, space.attachment}:
         raise _conflict(known, "attachment", attachment)
     return space
+
+
+def _forget_deleted() -> None:
+    """Let the memory of deleted sessions go."""
+    for key in [key for key, session in _open.items() if session.status == "deleted"]:
+        del _open[key]
 
 
 def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
