@@ -48,6 +48,30 @@ def test_policies(policy, tool_kind, chosen):
     assert (decision.option.kind if decision else None) == chosen
 
 
+DIFF = {"type": "diff", "path": "/w/a", "oldText": "", "newText": "x"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "tool_kind", "tool_call", "allowed"),
+    [
+        ("allow_reads", "read", {"rawInput": {"path": "/w/a", "limit": 3}}, True),
+        ("allow_reads", "search", {"rawInput": {"pattern": "rm -rf", "path": "."}}, True),
+        ("allow_reads", "read", {"rawInput": {"command": "rm -rf ."}}, False),
+        ("allow_reads", "think", {"rawInput": {"Command": ["rm", "-rf", "."]}}, False),
+        ("allow_reads", "search", {"rawInput": {"input": [{"cmd": "rm"}]}}, False),
+        ("allow_reads", "read", {"rawInput": {"path": "a", "new_string": "x"}}, False),
+        ("allow_reads", "read", {"content": [DIFF]}, False),
+        ("allow_reads", "read", {"content": [{"type": "terminal", "terminalId": "t"}]}, False),
+        ("allow_edits", "edit", {"content": [DIFF], "rawInput": {"file_path": "a", "content": "x"}}, True),
+        ("allow_edits", "edit", {"content": [DIFF], "rawInput": {"command": "rm -rf ."}}, False),
+        ("allow_edits", "read", {"rawInput": {"command": "rm -rf ."}}, False),
+        ("allow_all", "read", {"rawInput": {"command": "rm -rf ."}}, True),
+    ],
+)
+def test_a_call_that_belies_its_kind_is_asked_about(policy, tool_kind, tool_call, allowed):
+    assert (decide(policy, request(tool_kind, **tool_call)) is not None) is allowed
+
+
 def test_allow_always_is_never_chosen_unasked():
     assert decide("allow_all", request(options=("allow_always", "reject_once"))) is None
 

@@ -12,12 +12,19 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
+import orjson
+
 from session_widgets.errors import BadValue, MissingDependency
 from session_widgets.model import Json
 
 SECONDS = 60
 MAX_RUNNING = 32
-"""Functions at work at once, in this process; one that never ends counts for ever."""
+"""Functions at work at once, for one session; one that never ends counts for ever."""
+ARGUMENT_BYTES = 1 << 20
+ARGUMENT_VALUES = 20_000
+ARGUMENT_DEPTH = 220
+"""What the arguments of one call may hold, as JSON: each wrong value costs a checker a hundred times its size."""
+WRONG_SHOWN = 10
 RESULT_CHARACTERS = 100_000
 ERROR_CHARACTERS = 2_000
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -51,25 +58,31 @@ class HostTool:
         about = inspect.getdoc(self._function) or f"The function {self.name} of the notebook."
         return {"name": self.name, "description": about, "inputSchema": self._schema, "timeoutSeconds": self.timeout}
 
-    async def call(self, arguments: Json) -> dict[str, Any]:
+    async def call(self, arguments: Json, running: set[Run]) -> dict[str, Any]:
         """Return MCP's result. Cancelling the call stops the waiting, and an async function itself.
 
+        Args:
+            arguments: by name.
+            running: the calls of this session that are at work; this one is among them until its function ends.
+
         Raises:
+            BadValue: the arguments are too much.
             TimeoutError: it took too long; a plain function goes on in its thread, unheard.
             Exception: what the function raised, or what is wrong with the arguments.
         """
-        if len(_running) >= MAX_RUNNING:
-            raise RuntimeError(f"{MAX_RUNNING} calls are under way in the notebook; wait for one to end")
-        running = Run(self._function, self._arguments, arguments, self._result)
+        if len(running) >= MAX_RUNNING:
+            raise RuntimeError(f"{MAX_RUNNING} calls of this session are under way; wait for one to end")
+        check_size(arguments)
+        run = Run(self._function, self._arguments, arguments, self._result, running)
         try:
             async with asyncio.timeout(self.timeout):
-                return await asyncio.wrap_future(running.outcome)
+                return await asyncio.wrap_future(run.outcome)
         except TimeoutError:
-            if running.outcome.cancelled():
+            if run.outcome.cancelled():
                 raise TimeoutError(f"{self.name} took longer than {self.timeout:g} s") from None
             raise  # the function's own
         finally:
-            running.cancel()
+            run.cancel()
 
     def _arguments(self, given: Json) -> dict[str, Any]:
         if unknown := sorted(set(given) - set(self._schema.get("properties") or {})):
@@ -93,6 +106,7 @@ class Run:
         enter: Callable[[Json], dict[str, Any]],
         arguments: Json,
         leave: Callable[[Any], dict[str, Any]],
+        running: set[Run],
     ) -> None:
         self.outcome: Future[dict[str, Any]] = Future()
         self._function = function
@@ -100,7 +114,8 @@ class Run:
         self._arguments = arguments
         self._leave = leave
         self._task: tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]] | None = None
-        _running.add(self)
+        self._running = running
+        running.add(self)
         threading.Thread(target=self._run, name="session-widgets tool", daemon=True).start()
 
     def cancel(self) -> None:
@@ -124,7 +139,7 @@ class Run:
                 tellable = isinstance(error, Exception) and not isinstance(error, StopIteration)
                 self.outcome.set_exception(error if tellable else RuntimeError(f"{type(error).__name__}: {error}"))
             finally:
-                _running.discard(self)
+                self._running.discard(self)
 
     async def _await(self, result: Any) -> Any:
         task = asyncio.ensure_future(result)
@@ -134,7 +149,20 @@ class Run:
         return await task
 
 
-_running: set[Run] = set()
+def check_size(arguments: Json) -> None:
+    """Raise `BadValue` if the arguments of a call are too many, too deep or too long to be looked at."""
+    values, left = 0, [(arguments, 1)]
+    while left:
+        value, depth = left.pop()
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        values += len(inner)
+        if values > ARGUMENT_VALUES:
+            raise BadValue(f"a call takes at most {ARGUMENT_VALUES:,} values, counting those inside lists and objects.")
+        if depth > ARGUMENT_DEPTH:
+            raise BadValue(f"the arguments of a call nest at most {ARGUMENT_DEPTH} deep.")
+        left += [(one, depth + 1) for one in inner]
+    if (size := len(orjson.dumps(arguments))) > ARGUMENT_BYTES:
+        raise BadValue(f"the arguments of a call take at most {ARGUMENT_BYTES:,} bytes as JSON; got {size:,}.")
 
 
 def capped(result: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +194,10 @@ def _wrong(error: ValueError) -> str:
 
     if not isinstance(error, ValidationError):
         return str(error)
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    words = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:WRONG_SHOWN]]
+    more = len(found) - WRONG_SHOWN
+    return "; ".join(words) + (f"; and {more} more" if more > 0 else "")
 
 
 def _checked_name(function: Callable[..., Any], name: str | None) -> str:

@@ -17,7 +17,7 @@ from session_widgets.errors import BadValue, SandboxError, SessionWidgetsError, 
 from session_widgets.model import Json
 from session_widgets.sandboxes import Sandbox
 from session_widgets.sandboxes.tool_channel import ToolChannel
-from session_widgets.sessions.host_tool import ERROR_CHARACTERS, HostTool
+from session_widgets.sessions.host_tool import ERROR_CHARACTERS, HostTool, Run
 from session_widgets.sessions.journal import Journal, note
 from session_widgets.sessions.mcp_servers import NOTEBOOK, storable
 from session_widgets.sessions.resume import readable
@@ -53,6 +53,7 @@ class Offering:
         self._listener: asyncio.Task[None] | None = None
         self._server: Json = {}
         self._calls: dict[str, asyncio.Task[None]] = {}
+        self._running: set[Run] = set()
         self._lock = asyncio.Lock()
 
     @property
@@ -186,9 +187,12 @@ class Offering:
         tool = self.tools.get(name)
         if tool is None:
             raise BadValue(f"the notebook has no tool {name!r:.80} any more")
-        return await tool.call(arguments)
+        return await tool.call(arguments, self._running)
 
 
 def _shown(arguments: Json) -> Any:
-    text = orjson.dumps(arguments).decode()
+    try:
+        text = orjson.dumps(arguments).decode()
+    except TypeError:
+        return "[left out: nested too deep]"
     return arguments if len(text) <= ARGUMENT_CHARACTERS else f"{text[:ARGUMENT_CHARACTERS]} [cut]"

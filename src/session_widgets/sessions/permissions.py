@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import get_args
 
+from session_widgets.envelopes import as_objects
 from session_widgets.errors import BadValue
 from session_widgets.model import Json, PermissionMode, PermissionOption
 from session_widgets.sessions.loop import private_loop
@@ -14,6 +15,14 @@ Policy = PermissionMode | Callable[["PermissionRequest"], str | None]
 
 READS = frozenset({"read", "search", "think"})
 EDITS = READS | {"edit", "move"}
+COMMANDS = frozenset({"command", "commands", "cmd", "script", "code", "shell", "argv", "args", "stdin"})
+"""Names in a `rawInput` of what is run, in lower case: whatever the kind of the call, it is no reading then."""
+CHANGES = frozenset(
+    "diff patch edits changes content contents new_string old_string new_str old_str newtext oldtext new_text".split()
+)
+"""Names in a `rawInput` of what is written, in lower case."""
+DEPTH = 4
+"""How far into a `rawInput` these names are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +112,32 @@ def decide(policy: Policy, request: PermissionRequest) -> Decision | None:
     by = f"policy:{policy}"
     if policy == "deny":
         return request.rejection(by, "the policy rejects everything")
-    granted = {"allow_reads": READS, "allow_edits": EDITS}.get(policy, frozenset())
-    if (policy == "allow_all" or request.tool_kind in granted) and (option := request.of_kind("allow_once")):
+    if (policy == "allow_all" or _is_granted(policy, request)) and (option := request.of_kind("allow_once")):
         return Decision(option, by)
     return None
+
+
+def _is_granted(policy: str, request: PermissionRequest) -> bool:
+    """Whether a policy allows this kind of call, and the call holds nothing that belies its kind."""
+    kinds = {"allow_reads": READS, "allow_edits": EDITS}.get(policy, frozenset())
+    if request.tool_kind not in kinds:
+        return False
+    blocks = {block.get("type") for block in as_objects(request.tool_call.get("content"))}
+    names = set(_names(request.tool_call.get("rawInput"), DEPTH))
+    if "terminal" in blocks or names & COMMANDS:
+        return False
+    return policy == "allow_edits" or not ("diff" in blocks or names & CHANGES)
+
+
+def _names(value: object, depth: int) -> Iterator[str]:
+    """Yield the names in a JSON value, in lower case."""
+    if depth and isinstance(value, dict):
+        for name, inner in value.items():
+            yield str(name).lower()
+            yield from _names(inner, depth - 1)
+    elif depth and isinstance(value, list):
+        for inner in value:
+            yield from _names(inner, depth - 1)
 
 
 def _ask_function(function: Callable[[PermissionRequest], str | None], request: PermissionRequest) -> Decision | None:
