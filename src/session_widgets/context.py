@@ -8,9 +8,13 @@ from typing import Any
 
 from session_widgets.envelopes import as_object, as_text, update_of
 from session_widgets.model import Event, SessionRecord
+from session_widgets.text import one_line
 
 COST_LIMIT = 1e9
 """A cost beyond this, in whatever currency, is taken for nonsense."""
+
+TITLE_LIMIT = 200
+"""Characters of a title that an agent gives."""
 
 _CHOICES = ("title", "model", "mode", "effort", "status")
 _PLACE = ("harness", "sandbox", "workspace", "attachment")
@@ -48,6 +52,8 @@ def apply_note(context: Context, event: Event) -> Context:
     if kind == "session_changed":
         facts = {name: as_text(note[name]) for name in _CHOICES if name in note}
         facts |= {name: text for name in _PLACE if (text := as_text(note.get(name)))}
+        if "title" in note:
+            facts["title_by_agent"] = False
     elif kind == "workspace_attached":
         facts = {"remark": as_text(note.get("remark")) or ""}
     elif kind == "sandbox_started":
@@ -86,6 +92,15 @@ def _opened(event: Event) -> SessionRecord:
         effort=as_text(note.get("effort")),
         attachment=as_text(note.get("attachment")) or "directory",
     )
+
+
+def take_title(context: Context, event: Event) -> Context:
+    """Return the context after a `session_info_update`: an agent may give a title where the user gave none."""
+    update, session = update_of(event.payload), context.session
+    if session is None or "title" not in update or not (session.title is None or session.title_by_agent):
+        return context
+    title = one_line(as_text(update["title"]) or "", TITLE_LIMIT) or None
+    return replace(context, session=replace(session, title=title, title_by_agent=title is not None))
 
 
 def spend(context: Context, event: Event) -> tuple[Context, Decimal | None]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from session_widgets.model import Json
+from session_widgets.text import printable
 
 QUOTE_LIMIT = 2000
 """Longest piece of foreign output, in characters, that a readable text repeats."""
@@ -93,18 +94,19 @@ def block_text(block: Json) -> str:
 
 
 def rpc_error_text(error: object) -> str:
-    """Return the message of a JSON-RPC error object, with the detail that agents put into `data`."""
+    """Return the message of a JSON-RPC error object, printable, with the detail that agents put into `data`."""
     body = as_object(error)
     message = as_text(body.get("message")) or "The agent answered with an error"
     data = body.get("data")
     detail = data if isinstance(data, str) else as_object(data).get("details") or as_object(data).get("message")
-    return f"{message}: {detail[:QUOTE_LIMIT]}" if isinstance(detail, str) and detail not in message else message
+    more = f": {detail[:QUOTE_LIMIT]}" if isinstance(detail, str) and detail not in message else ""
+    return printable(message + more)
 
 
 def quote(value: object) -> str:
-    """Return the end of foreign output on a line of its own, or nothing."""
+    """Return the end of foreign output, printable, on a line of its own, or nothing."""
     text = value.strip() if isinstance(value, str) else ""
-    return f"\n{text[-QUOTE_LIMIT:]}" if text else ""
+    return f"\n{printable(text[-QUOTE_LIMIT:])}" if text else ""
 
 
 def _bytes(size: object) -> str | None:

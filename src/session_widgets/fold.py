@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from session_widgets.context import Context, apply_note, spend
+from session_widgets.context import Context, apply_note, spend, take_title
 from session_widgets.model import (
     Event,
     SessionRecord,
@@ -38,6 +38,8 @@ class Fold:
         self._updated_at = event.ts
         if event.direction == "note":
             self._context = apply_note(self._context, event)
+        elif event.kind == "session_info_update":
+            self._context = take_title(self._context, event)
         grown = None
         if event.kind == "usage_update":
             self._context, grown = spend(self._context, event)

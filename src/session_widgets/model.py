@@ -14,7 +14,7 @@ from session_widgets.errors import BadValue
 Json = Mapping[str, Any]
 Direction = Literal["out", "in", "note"]
 TurnStatus = Literal["running", "completed", "cancelled", "failed"]
-StepKind = Literal["user", "message", "thought", "tool_call", "plan", "notice", "error"]
+StepKind = Literal["user", "message", "thought", "tool_call", "plan", "question", "notice", "error"]
 PermissionMode = Literal["ask", "allow_reads", "allow_edits", "allow_all", "deny"]
 Tier = Literal["warm", "resume", "load", "replay", "fresh"]
 
@@ -102,10 +102,12 @@ class Step:
     Attributes:
         turn: turn index, from 1.
         index: place within the turn, from 0.
-        text: message, thought, notice or error text; None for tool calls and plans.
+        text: message, thought, question, notice or error text; None for tool calls and plans.
         status: ACP's tool call status; "running" for a text step that still grows, else "completed".
         content: ACP tool call content blocks (text, diff, terminal).
         entries: plan entries, each with content, status and priority.
+        raw_input: of a tool call; of a question its `request_id`, `mode`, and `schema` or `url`.
+        raw_output: of a tool call; of a question its `action`, `content` without secrets, `answered_by` and `reason`.
     """
 
     session_id: str
@@ -184,6 +186,8 @@ class SessionRecord:
     Attributes:
         workspace: where the files are at home: "/a/directory" or "s3://bucket/prefix".
         attachment: how the sandbox reaches them: "directory", "sync" or "fuse:<mounter>".
+        title: the user's; while they gave none, the agent's.
+        title_by_agent: whether it is the agent's.
         remark: what a mount was found to do.
         sandbox_ref: with the agent fields, what is warm, if anything.
         awake: whether the sandbox was started and not stopped since, as far as was noted.
@@ -208,6 +212,7 @@ class SessionRecord:
     status: str = "new"
     attachment: str = "directory"
     remark: str = ""
+    title_by_agent: bool = False
 
 
 class Capability(Flag):

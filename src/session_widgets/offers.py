@@ -9,13 +9,33 @@ from typing import Any, Literal
 from session_widgets.envelopes import as_object, as_objects, as_text, update_of
 from session_widgets.errors import BadValue
 from session_widgets.model import Event, Json
+from session_widgets.text import one_line
 
 Setting = Literal["mode", "model", "effort"]
 SETTINGS: tuple[Setting, ...] = ("mode", "model", "effort")
 _CATEGORIES = {"mode": "mode", "model": "model", "effort": "thought_level"}
 _LEVELS = frozenset(("off", "none", "minimal", "low", "medium", "high", "xhigh", "max"))
 """Agents that offer nothing but these as modes mean how hard the model thinks."""
+COMMANDS = 500
+NAME_LIMIT = 100
+ABOUT_LIMIT = 500
+"""What is kept of the commands that an agent tells of: how many, and characters of each part."""
 _ANSWERS = ("session/set_config_option", "session/new", "session/load", "session/resume")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of the agent: a prompt that begins with "/" and its name.
+
+    Attributes:
+        name: without the "/".
+        description: a sentence about it, or nothing.
+        hint: what to write behind it; None for a command that takes no input.
+    """
+
+    name: str
+    description: str
+    hint: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +64,25 @@ class Offers:
         config: ACP's `configOptions`.
         modes: ACP's `modes`.
         models: the `models` of agents without `configOptions`.
+        commands: ACP's `availableCommands`.
 
     Attributes:
         started: whether the session's agent was ever started, so that it could tell.
     """
 
-    def __init__(self, config: object = (), modes: object = None, models: object = None) -> None:
+    def __init__(
+        self, config: object = (), modes: object = None, models: object = None, commands: object = ()
+    ) -> None:
         self.config: tuple[Json, ...] = as_objects(config)
         self.modes: Json = as_object(modes)
         self.models: Json = as_object(models)
+        self.commands_said: tuple[Json, ...] = as_objects(commands)[:COMMANDS]
         self.started = bool(self.config or self.modes or self.models)
         self._asked: dict[str, tuple[str, Json]] = {}
 
     def copy(self) -> Offers:
         """Return the same, to be kept up to date on its own."""
-        return Offers(self.config, self.modes, self.models)
+        return Offers(self.config, self.modes, self.models, self.commands_said)
 
     @classmethod
     def of(cls, events: Sequence[Event]) -> Offers:
@@ -76,11 +100,12 @@ class Offers:
             if starts or (event.kind == "session_changed" and said.get("harness")):
                 self.config, self.modes = as_objects(said.get("config")), as_object(said.get("modes"))
                 self.models = as_object(said.get("models"))
+                self.commands_said = as_objects(said.get("commands"))[:COMMANDS]
                 self.started = starts
                 return True
         elif event.direction == "out" and event.method in {"session/set_mode", "session/set_model"}:
             self._asked[str(said.get("id"))] = (event.method, as_object(said.get("params")))
-        elif event.kind in {"current_mode_update", "config_option_update"}:
+        elif event.kind in {"current_mode_update", "config_option_update", "available_commands_update"}:
             return self.take_update(update_of(said))
         elif event.kind == "response" and event.method in _ANSWERS:
             return self.take(as_object(said.get("result")))
@@ -102,7 +127,22 @@ class Offers:
         """Take what the agent changed by itself, or says again after it was asked."""
         if update.get("sessionUpdate") == "current_mode_update":
             return self.take_set("session/set_mode", {"modeId": update.get("currentModeId")})
+        if update.get("sessionUpdate") == "available_commands_update":
+            self.commands_said = as_objects(update.get("availableCommands"))[:COMMANDS]
+            return True
         return update.get("sessionUpdate") == "config_option_update" and self.take(update)
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """What a prompt may begin with, in the agent's order."""
+        found: dict[str, Command] = {}
+        for said in self.commands_said:
+            name = one_line(as_text(said.get("name")) or "", NAME_LIMIT).lstrip("/")
+            if name and " " not in name:
+                hint = as_text(as_object(said.get("input")).get("hint"))
+                about = one_line(as_text(said.get("description")) or "", ABOUT_LIMIT)
+                found.setdefault(name, Command(name, about, None if hint is None else one_line(hint, ABOUT_LIMIT)))
+        return tuple(found.values())
 
     def take_set(self, method: str, params: Json) -> bool:
         """Take note of a request of `request` that the agent has agreed to."""

@@ -6,14 +6,20 @@ import pytest
 
 from session_widgets.harnesses.demo.script import (
     Crash,
+    Deaf,
     Fail,
+    Mode,
+    Offer,
     Plan,
+    Question,
     Read,
     Remember,
     Run,
     Say,
+    Silent,
     Stream,
     Think,
+    Title,
     Tool,
     Unknown,
     Wait,
@@ -25,7 +31,8 @@ from session_widgets.harnesses.demo.script import (
 def test_every_command():
     script = (
         "say hello  there\nthink hm\nplan a; b;; c ;\nwrite a b.txt <<EOT\nx\n  y\nEOT\nread a b.txt\nrun echo 'a; b'\n"
-        'wait 0.5\ntool add {"a": [1]}\ntool look\nstream 12\nremember\nfail oh no\ncrash 3'
+        'wait 0.5\ntool add {"a": [1]}\ntool look\nstream 12\nremember\nfail oh no\ncrash 3\n'
+        "mode plan\nmode plan unasked\nmode plan odd\ntitle A parser\ncommands a b:c\ncommands\nsilent\ndeaf\nsilent x"
     )
     assert parse(script) == [
         Say("hello  there"),
@@ -41,7 +48,25 @@ def test_every_command():
         Remember(),
         Fail("oh no"),
         Crash(3),
+        Mode("plan", asks=True),
+        Mode("plan", asks=False),
+        Unknown(19, "mode plan odd"),
+        Title("A parser"),
+        Offer(("a", "b:c")),
+        Offer(()),
+        Silent(),
+        Deaf(),
+        Unknown(25, "silent x"),
     ]
+
+
+def test_questions():
+    text, choice, own, broken = parse('question why?\nquestion which? | a | b c\nquestion {"message": "x"}\nquestion {"x"')
+    assert text.params["requestedSchema"]["properties"] == {"answer": {"type": "string", "title": "Answer"}}
+    assert text.params["message"] == "why?"
+    assert choice.params["requestedSchema"]["properties"]["answer"]["enum"] == ["a", "b c"]
+    assert own == Question({"mode": "form", "message": "x"})
+    assert broken == Unknown(4, 'question {"x"')
 
 
 @pytest.mark.parametrize("opening", ["write f <<END", "write f << END", "write f <<'END'", 'write f<<"END"'])

@@ -130,24 +130,82 @@ def test_the_same_from_an_event_loop(open_session):
     assert [current(session, name) for name in ("model", "mode", "effort")] == ["demo-large", "plan", "high"]
 
 
-def test_a_mode_that_the_agent_leaves_by_itself_is_not_forced_on_it_again(open_session):
+def test_a_mode_that_the_agent_takes_by_itself_is_never_the_users(open_session):
+    """An agent that says "I ask nothing now" would be asked for just that by every kernel after this one."""
     session = open_session(permissions="ask", mode="ask")
-    turn = session.start("run true")
+    session.send("mode full_access unasked")
+    assert current(session, "mode") == "full_access"
+    assert session.mode == "ask"
+    session.park()
+    session.send("say hi")
+    assert current(session, "mode") == "ask"
+    assert session.store.session("s1").mode == "ask"
+    asked_for = sent(session, "session/set_mode", "session/set_config_option")
+    assert "full_access" not in [params.get("value", params.get("modeId")) for params in asked_for]
+
+
+def test_a_mode_that_a_person_has_approved_is_not_set_back(open_session):
+    session = open_session(permissions="ask", mode="plan")
+    turn = session.start("mode accept_edits")
     until(lambda: session.pending, what="a question")
-    core = session._core
-    update = {"sessionUpdate": "current_mode_update", "currentModeId": "plan"}
-
-    async def arrive():
-        envelope = {"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "x", "update": update}}
-        from session_widgets.sessions.journal import draft
-
-        await core.journal.commit([draft("in", "current_mode_update", envelope, 1, method="session/update")])
-
-    private_loop().run(arrive())
-    assert current(session, "mode") == "plan"
-    until(lambda: session.mode == "plan", what="the session's own wish")
-    session.pending[0].reject()
+    session.pending[0].allow()
     turn.wait(20)
+    until(lambda: session.mode == "accept_edits", what="the session's own wish")
+    session.send("say hi")
+    assert current(session, "mode") == "accept_edits"
+
+
+@pytest.mark.parametrize(
+    ("policy", "script"),
+    [("allow_all", "mode full_access"), ("ask", "mode accept_edits\nmode full_access unasked")],
+    ids=["a policy approved", "another was approved"],
+)
+def test_nobody_but_a_person_approves_a_mode_and_only_the_one_that_was_shown(open_session, policy, script):
+    session = open_session(permissions=policy, mode="plan")
+    turn = session.start(script)
+    if policy == "ask":
+        until(lambda: session.pending, what="a question")
+        session.pending[0].allow()
+    turn.wait(20)
+    assert current(session, "mode") == "full_access"
+    assert session.mode != "full_access"
+
+
+def test_an_agent_names_the_session_until_the_user_does(open_session):
+    session = open_session()
+    session.send("title A parser\u202e for\ttables")
+    assert session.title == session.store.session("s1").title == "A parser⟨U+202E⟩ for tables"
+    assert session.store.sql("select title from v_sessions").fetchall() == [(session.title,)]
+    session.send("title Two")
+    assert session.title == "Two"
+    assert open_session("s1", title="Mine").title == "Mine"
+    session.send("title Three")
+    assert session.title == session.store.session("s1").title == "Mine"
+    session.store.rebuild("s1")
+    assert session.store.session("s1").title == "Mine"
+
+
+def test_the_agents_commands(open_session):
+    session = open_session()
+    assert session.commands == ()
+    session.send("commands review plan:what /odd")
+    assert [(command.name, command.hint) for command in session.commands] == [
+        ("review", None),
+        ("plan", "what"),
+        ("odd", None),
+    ]
+    again = Offers.of(session.store.setting_events("s1"))
+    assert again.commands == session.commands
+    session.send("commands")
+    assert session.commands == ()
+
+
+def test_commands_are_bounded_and_nonsense_is_left_out():
+    said = [{"name": f"c{n}", "description": "x" * 10_000} for n in range(10_000)]
+    offers = Offers(commands=[*said[:2], {"name": ["x"]}, {"name": "two words"}, {"name": "c0"}, None, *said[2:]])
+    assert len(offers.commands) <= 500
+    assert [command.name for command in offers.commands[:3]] == ["c0", "c1", "c2"]
+    assert max(len(command.description) for command in offers.commands) == 500
 
 
 def test_what_keeps_a_harness_from_starting_is_known_before_it_is_tried(open_session, monkeypatch, tmp_path):

@@ -241,6 +241,7 @@ def _started(agent: Agent, harness: str, cwd: str) -> Draft:
         "config": list(agent.settings.config),
         "modes": agent.settings.modes,
         "models": agent.settings.models,
+        "commands": list(agent.settings.commands_said),
         "model": agent.model,
         "offered": agent.offered,
     }

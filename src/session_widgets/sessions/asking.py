@@ -29,12 +29,14 @@ class Asking:
     Attributes:
         policy: answers first; what it leaves open waits in `pending`.
         page: what the widgets know of the page that draws this session.
+        approved_modes: to which a person has let the agent go in the running turn.
     """
 
     def __init__(self, journal: Journal, policy: Policy, spawn: Spawn, on_change: Callable[[], None]) -> None:
         self.policy = policy
         self.pending: dict[str, PermissionRequest] = {}
         self.page = Page()
+        self.approved_modes: set[str] = set()
         self._journal = journal
         self._spawn = spawn
         self._on_change = on_change
@@ -71,6 +73,7 @@ class Asking:
         """Drop the open requests of a turn that has ended."""
         self.pending.clear()
         self._open.clear()
+        self.approved_modes.clear()
         self._cancelling = False
         self._on_change()
 
@@ -144,6 +147,8 @@ class Asking:
         written = await self._journal.commit([decided, _out(envelope, request.turn, source)])
         self.pending.pop(request.id, None)
         self._open.pop(request.id, None)
+        if written and option is not None and _approves_mode(request, decision):
+            self.approved_modes.add(option.id)
         self._on_change()
         return bool(written) and await self._post(agent, envelope)
 
@@ -161,6 +166,13 @@ class Asking:
         except SessionWidgetsError:
             return False
         return True
+
+
+def _approves_mode(request: PermissionRequest, decision: Decision) -> bool:
+    """Whether a person, or their function, has let the agent go to another mode: such options are named by the mode."""
+    by, option = decision.by.partition(":")[0], decision.option
+    allows = option is not None and option.kind.startswith("allow")
+    return allows and request.tool_kind == "switch_mode" and by in {"user", "function"}
 
 
 def _out(envelope: dict[str, Any], turn: int, source: str) -> Draft:

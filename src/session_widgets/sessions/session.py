@@ -10,7 +10,7 @@ from typing import Any
 from session_widgets.harnesses.harness import Harness
 from session_widgets.harnesses.installing import Installation
 from session_widgets.model import Event, ExecResult, Json
-from session_widgets.offers import SETTINGS, Choice
+from session_widgets.offers import SETTINGS, Choice, Command
 from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
 from session_widgets.sessions.cell import Page, Ticker
@@ -58,7 +58,7 @@ class Session:
 
     @property
     def title(self) -> str:
-        """The title, or the id if it has none."""
+        """The title that the user gave, else the agent's, else the id."""
         return self._core.record.title or self.id
 
     @property
@@ -124,6 +124,18 @@ class Session:
         """
         offers = self._core.offers
         return {name: choices for name in SETTINGS if (choices := offers.choices(name))}
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The agent's own commands: a prompt that begins with "/" and the name of one is taken as such by the agent.
+
+        Empty until the agent has told them, after its first start.
+
+        Example:
+            >>> session.commands[0].name
+            'review'
+        """
+        return self._core.offers.commands
 
     @property
     def store(self) -> Store:

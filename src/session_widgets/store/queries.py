@@ -138,7 +138,8 @@ def setting_events(connection: Connection, session_id: str) -> list[Event]:
            where session_id = ? and seq >= (
                select coalesce(max(seq), 0) from store.events
                where session_id = e.session_id and kind = 'agent_started' and direction = 'note')
-           and (kind in ('agent_started', 'session_changed', 'current_mode_update', 'config_option_update')
+           and (kind in ('agent_started', 'session_changed', 'current_mode_update', 'config_option_update',
+                         'available_commands_update')
                 or method in ('session/set_mode', 'session/set_model', 'session/set_config_option'))
            order by seq""",
         [session_id],

@@ -241,7 +241,7 @@ class Stream:
                 self._steps[key] = None
             elif (pieces := self._steps.setdefault(key, [])) is not None:
                 pieces.append(change.append)
-        if event.direction == "note":
+        if event.direction == "note" or event.kind == "session_info_update":
             self._session_changed = True
         if self._offers.feed(event):
             self._settings_changed = True

@@ -14,7 +14,7 @@ from acp.connection import Connection
 from acp.exceptions import RequestError
 from acp.interfaces import Agent
 from acp.meta import AGENT_METHODS, PROTOCOL_VERSION
-from acp.schema import DeleteSessionRequest
+from acp.schema import ClientCapabilities, DeleteSessionRequest
 from pydantic import BaseModel
 
 from session_widgets.errors import BadValue
@@ -37,6 +37,7 @@ class DemoAgent:
         self._connection = Connection(router, transport, listening=False)
         self._state_dir = state_dir
         self._sessions: dict[str, Session] = {}
+        self._questions: frozenset[str] = frozenset()
 
     async def serve(self) -> None:
         """Answer until the end of input; then stop what runs."""
@@ -45,8 +46,12 @@ class DemoAgent:
         finally:
             await self._connection.close()
 
-    async def initialize(self, protocol_version: int, **_: Any) -> dict[str, Any]:
+    async def initialize(
+        self, protocol_version: int, client_capabilities: ClientCapabilities | None = None, **_: Any
+    ) -> dict[str, Any]:
         """Tell what this agent can do."""
+        asked = client_capabilities.elicitation if client_capabilities else None
+        self._questions = frozenset(name for name in ("form", "url") if asked and getattr(asked, name) is not None)
         return {
             "protocolVersion": min(protocol_version, PROTOCOL_VERSION) or PROTOCOL_VERSION,
             "agentInfo": {"name": "session-widgets-demo", "title": "Demo", "version": __version__},
@@ -112,7 +117,7 @@ class DemoAgent:
         session = self._open(session_id)
         _refuse_while_running(session)
         blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in prompt]
-        turn = Turn(session, self._connection, blocks)
+        turn = Turn(session, self._connection, blocks, self._questions)
         running = session.running = asyncio.create_task(turn.run())
         try:
             await asyncio.wait({running})

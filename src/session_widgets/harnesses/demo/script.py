@@ -95,6 +95,45 @@ class Crash:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """Ask the user; `params` are those of ACP's `elicitation/create`, but for the session."""
+
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Go to another mode."""
+
+    id: str
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """Give the session a title."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Tell which commands a prompt may begin with."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Say nothing more until the turn is cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """Say and hear nothing more: neither the client nor SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A line of a script that is no command; `line` counts from 1."""
 
@@ -102,7 +141,27 @@ class Unknown:
     text: str
 
 
-Command = Say | Think | Plan | Write | Read | Run | Wait | Tool | Stream | Remember | Fail | Crash | Unknown
+Command = (
+    Say
+    | Think
+    | Plan
+    | Write
+    | Read
+    | Run
+    | Wait
+    | Tool
+    | Stream
+    | Question
+    | Mode
+    | Title
+    | Offer
+    | Remember
+    | Silent
+    | Deaf
+    | Fail
+    | Crash
+    | Unknown
+)
 
 _HEREDOC = re.compile(r"(?P<path>\S.*?)\s*<<\s*(?P<quote>['\"]?)(?P<end>\w+)(?P=quote)\s*")
 
@@ -152,6 +211,19 @@ def _simple(word: str, rest: str) -> Command | None:
             return _wait(rest)
         case "tool":
             return _tool(rest)
+        case "question" if rest:
+            return _question(rest)
+        case "mode" if rest:
+            id_, _, how = rest.partition(" ")
+            return Mode(id_, asks=not how) if how.strip() in {"", "unasked"} else None
+        case "title" if rest:
+            return Title(rest)
+        case "commands":
+            return Offer(tuple(rest.split()))
+        case "silent" if not rest:
+            return Silent()
+        case "deaf" if not rest:
+            return Deaf()
         case "stream" if rest.isascii() and rest.isdigit() and len(rest) < 10:
             return Stream(int(rest))
         case "fail" if rest:
@@ -168,6 +240,19 @@ def _tool(rest: str) -> Tool | None:
     except (ValueError, RecursionError):
         return None
     return Tool(name, arguments) if name and isinstance(arguments, dict) else None
+
+
+def _question(rest: str) -> Question | None:
+    if rest.startswith("{"):
+        try:
+            given = json.loads(rest)
+        except (ValueError, RecursionError):
+            return None
+        return Question({"mode": "form", "message": "", **given})
+    message, *choices = (part.strip() for part in rest.split("|"))
+    field = {"type": "string", "title": "Answer"} | ({"enum": choices} if choices else {})
+    schema = {"type": "object", "properties": {"answer": field}, "required": ["answer"]}
+    return Question({"mode": "form", "message": message, "requestedSchema": schema})
 
 
 def _wait(rest: str) -> Wait | None:

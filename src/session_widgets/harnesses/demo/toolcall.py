@@ -59,12 +59,16 @@ class ToolCall:
             return
         answer = session.standing_answers.get(self._kind)
         if answer is None:
-            kind = await self._turn.ask({**self._opening, "status": self.status}, OPTIONS)
+            kind = await self.ask(OPTIONS)
             answer = "allow" if kind.startswith("allow") else "reject"
             if kind.endswith("always"):
                 session.standing_answers[self._kind] = answer
         if answer == "reject":
             raise Refused("The user rejected it.")
+
+    async def ask(self, options: Sequence[dict[str, str]]) -> str:
+        """Ask the user for permission; see `Turn.ask`."""
+        return await self._turn.ask({**self._opening, "status": self.status}, options)
 
     async def begin(self) -> None:
         """Report that the work has started."""

@@ -17,19 +17,25 @@ from acp.connection import Connection
 from acp.exceptions import RequestError
 
 from session_widgets.errors import BadPath
-from session_widgets.harnesses.demo import free_text, tools
+from session_widgets.harnesses.demo import client, free_text, tools
 from session_widgets.harnesses.demo.memory import Memory, count_words, prompt_text
 from session_widgets.harnesses.demo.script import (
     Command,
     Crash,
+    Deaf,
     Fail,
+    Mode,
+    Offer,
     Plan,
+    Question,
     Read,
     Remember,
     Run,
     Say,
+    Silent,
     Stream,
     Think,
+    Title,
     Tool,
     Unknown,
     Wait,
@@ -62,8 +68,16 @@ class Session:
 class Turn:
     """Carries out one prompt and tells the client of it."""
 
-    def __init__(self, session: Session, connection: Connection, prompt: list[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        connection: Connection,
+        prompt: list[dict[str, Any]],
+        questions: frozenset[str] = frozenset(),
+    ) -> None:
+        """Take what a turn needs; `questions` are the modes of elicitation that the client knows."""
         self.session = session
+        self.questions = questions
         self.cwd = session.cwd
         self._connection = connection
         self._prompt = prompt
@@ -126,15 +140,18 @@ class Turn:
         self.session.memory.append({"type": "update", "update": update})
         await self.update(update)
 
+    async def request(self, method: str, params: dict[str, Any]) -> Any:
+        """Send the client a request of this session, and return its result."""
+        return await self._connection.send_request(method, {"sessionId": self.session.id, **params})
+
     async def ask(self, tool_call: dict[str, Any], options: Sequence[dict[str, str]]) -> str:
         """Ask the user for permission; return the kind of the option chosen, `reject_once` for anything else.
 
         Raises:
             TurnCancelled: the outcome is `cancelled`.
         """
-        params = {"sessionId": self.session.id, "toolCall": tool_call, "options": list(options)}
         try:
-            answer = await self._connection.send_request("session/request_permission", params)
+            answer = await self.request("session/request_permission", {"toolCall": tool_call, "options": list(options)})
         except RequestError:
             return "reject_once"
         match answer:
@@ -201,8 +218,20 @@ class Turn:
                 await tools.call(self, name, dict(arguments))
             case Stream(count):
                 await self._stream(count)
+            case Question(params):
+                await client.question(self, params)
+            case Mode(id_, asks):
+                await client.go_to(self, id_, asks=asks)
+            case Title(text):
+                await client.title(self, text)
+            case Offer(names):
+                await client.offer(self, names)
             case Remember():
                 await self.say(self._memories())
+            case Silent():
+                await asyncio.Event().wait()
+            case Deaf():
+                client.be_deaf()
             case Fail(message):
                 raise RequestError(-32603, message)
             case Crash(code):
