@@ -70,9 +70,7 @@ class Offers:
         started: whether the session's agent was ever started, so that it could tell.
     """
 
-    def __init__(
-        self, config: object = (), modes: object = None, models: object = None, commands: object = ()
-    ) -> None:
+    def __init__(self, config: object = (), modes: object = None, models: object = None, commands: object = ()) -> None:
         self.config: tuple[Json, ...] = as_objects(config)
         self.modes: Json = as_object(modes)
         self.models: Json = as_object(models)

@@ -61,7 +61,8 @@ def test_every_command():
 
 
 def test_questions():
-    text, choice, own, broken = parse('question why?\nquestion which? | a | b c\nquestion {"message": "x"}\nquestion {"x"')
+    lines = ("question why?", "question which? | a | b c", 'question {"message": "x"}', 'question {"x"')
+    text, choice, own, broken = parse("\n".join(lines))
     assert text.params["requestedSchema"]["properties"] == {"answer": {"type": "string", "title": "Answer"}}
     assert text.params["message"] == "why?"
     assert choice.params["requestedSchema"]["properties"]["answer"]["enum"] == ["a", "b c"]
