@@ -18,7 +18,21 @@ EDITS = READS | {"edit", "move"}
 COMMANDS = frozenset({"command", "commands", "cmd", "script", "code", "shell", "argv", "args", "stdin"})
 """Names in a `rawInput` of what is run, in lower case: whatever the kind of the call, it is no reading then."""
 CHANGES = frozenset(
-    "diff patch edits changes content contents new_string old_string new_str old_str newtext oldtext new_text".split()
+    [
+        "diff",
+        "patch",
+        "edits",
+        "changes",
+        "content",
+        "contents",
+        "new_string",
+        "old_string",
+        "new_str",
+        "old_str",
+        "newtext",
+        "oldtext",
+        "new_text",
+    ]
 )
 """Names in a `rawInput` of what is written, in lower case."""
 DEPTH = 4
