@@ -2,8 +2,8 @@ import gc
 
 import pytest
 
-from session_widgets.acp import Peer
-from session_widgets.errors import AgentExited, AgentFailed, TransportError
+from session_widgets.acp import Peer, messages
+from session_widgets.errors import AgentError, AgentExited, AgentFailed, TransportError
 
 
 def response(call, result: object) -> dict:
@@ -55,6 +55,27 @@ async def test_an_error_response_says_what_the_agent_said():
     with pytest.raises(AgentFailed, match="Internal error: boom") as caught:
         await call.result
     assert (caught.value.code, caught.value.data) == (-32603, {"details": "boom"})
+
+
+STEERS = "\x1b]52;c;cm0gLXI=\x07\x9b2J\u202e"
+
+
+async def test_what_the_agent_says_in_errors_steers_no_terminal():
+    peer = Peer()
+    failed, exited = peer.request("session/prompt", {}), peer.request("session/prompt", {})
+    error = {"code": 1, "message": f"no {STEERS}", "data": {"details": f"boom {STEERS}"}}
+    gone = {
+        "code": messages.AGENT_GONE,
+        "message": "gone",
+        "data": {"code": 1, "signal": None, "stderr": f"x {STEERS}"},
+    }
+    peer.handle({"id": failed.id, "error": error})
+    peer.handle({"id": exited.id, "error": gone})
+    for call in (failed, exited):
+        with pytest.raises(AgentError) as caught:
+            await call.result
+        assert "]52;c;" in str(caught.value)
+        assert not set(STEERS) - set("]52;c;cm0gLXI=2J") & set(str(caught.value))
 
 
 @pytest.mark.parametrize("error", [None, "text", [], {"code": "x", "message": 5}])

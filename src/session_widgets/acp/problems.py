@@ -17,6 +17,7 @@ from session_widgets.errors import (
     SessionWidgetsError,
     TransportError,
 )
+from session_widgets.text import printable
 
 _CODE_PREFIX = "urn:sandbox-agent:error:"
 _LONGEST_DETAIL = 500
@@ -77,4 +78,4 @@ def _code(problem: Mapping[str, Any]) -> str:
 
 
 def _detail(problem: Mapping[str, Any]) -> str:
-    return str(problem.get("detail") or problem.get("title") or "no reason given")[:_LONGEST_DETAIL]
+    return printable(str(problem.get("detail") or problem.get("title") or "no reason given")[:_LONGEST_DETAIL])

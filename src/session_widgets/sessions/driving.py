@@ -26,6 +26,7 @@ from session_widgets.sessions.owner import is_alive
 from session_widgets.sessions.prompt import check_taken
 from session_widgets.sessions.resume import readable
 from session_widgets.sessions.turn import Turn
+from session_widgets.text import printable
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
@@ -224,7 +225,7 @@ class Driver:
         try:
             await self._persist(files)
         except WorkspaceError as error:
-            return files, None, f"{error.reason}: {error}"
+            return files, None, printable(f"{error.reason}: {error}")
         except Exception as error:  # whatever it was, the turn ends
             return files, None, readable(error)
         return files, datetime.now(UTC).isoformat(), None

@@ -17,6 +17,7 @@ from session_widgets.sessions.agent import Agent, replayed_prompts
 from session_widgets.sessions.handover import prompt_text
 from session_widgets.sessions.journal import Journal, draft
 from session_widgets.sessions.mcp_servers import check_supported, storable
+from session_widgets.text import printable
 from session_widgets.version import __version__
 
 LOG = logging.getLogger("session_widgets")
@@ -231,6 +232,6 @@ async def answer(made: Call) -> dict[str, Any]:
 
 
 def readable(error: BaseException) -> str:
-    """Return one line for the user; the class name only where the message does not say it all."""
-    text = str(error)
+    """Return one printable line for the user; the class name only where the message does not say it all."""
+    text = printable(str(error))
     return text if isinstance(error, SessionWidgetsError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
