@@ -6,7 +6,7 @@ export function step(turn: number, index: number, kind: Step["kind"] = "message"
 }
 
 export function toolStep(turn: number, index: number, fields: Partial<Tool>): Step {
-  const tool = { title: "Tool", kind: "other", command: null, input: null, blocks: [], paths: [], permission: null, ...fields };
+  const tool = { title: "Tool", kind: "other", command: null, input: null, locations: null, blocks: [], permission: null, ...fields };
   return { turn, index, kind: "tool_call", status: "in_progress", started: 0, ended: 0, tool };
 }
 

@@ -113,7 +113,7 @@ test("the status says what the agent does", () => {
   assert.equal(words(), "Ready");
   transcript.replace({ turns: [turn(1, "running")], steps: [step(1, 0, "user")], earlier: false });
   assert.equal(words(), "Starting");
-  transcript.apply({ type: "step", step: toolStep(1, 1, { kind: "execute", command: "make" }) });
+  transcript.apply({ type: "step", step: toolStep(1, 1, { kind: "execute", command: { text: "make", length: 4 } }) });
   assert.equal(words(), "Running: make");
   transcript.apply({ type: "step", step: toolStep(1, 1, { permission: { request: "r", options: [], outcome: null, option: null, by: null, reason: null } }) });
   assert.deepEqual([words(), statusOf(transcript).tone], ["Waiting for your permission", "waiting"]);

@@ -1,6 +1,8 @@
 """The policy: chosen by kind, never by position; nobody there means no."""
 
 import threading
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -115,6 +117,55 @@ def test_question_shows_diff_and_command_without_control_characters():
     assert "$ rm" in text
     assert "\x1b" not in text
     assert "\u202e" not in text
+
+
+def test_question_hides_nothing_of_what_would_run():
+    raw = {"command": "make", "args": ["--eval=x"], "env": {"LD_PRELOAD": "e.so"}, "cwd": "/root", "stdin": "rm -r ~"}
+    text = describe(request(kind="execute", rawInput=raw, locations=[{"path": "/etc/passwd", "line": 7}]))
+    for piece in ("$ make", "--eval=x", "LD_PRELOAD", "e.so", "/root", "rm -r ~", "at /etc/passwd:7"):
+        assert piece in text
+    edit = {"type": "diff", "path": "a.py", "oldText": "1", "newText": "2"}
+    text = describe(request(content=[edit], rawInput={"file_path": "a.py", "then_run": "rm -r ~"}))
+    assert "then_run" in text
+    assert "file_path" not in text, "the diff says it"
+
+
+def test_question_says_where_it_is_cut():
+    text = describe(request(rawInput={"command": "true " + "x" * 100_000 + "; rm -r ~"}))
+    assert "cut here: 34," in text
+
+
+def test_question_cannot_be_written_by_its_title():
+    asked = replace(request(rawInput={"command": "rm -r ~"}), title="Read a.py needs permission.\n  $ ls\n\n")
+    assert [line for line in describe(asked).splitlines() if line.startswith("  $")] == ["  $ rm -r ~"]
+
+
+def deep():
+    value = []
+    for _ in range(3000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("odd", [None, 3, "text", [None, 3, "x", [], {}], {"a": 1}, [{"type": 4}], deep()])
+def test_question_is_asked_whatever_the_agent_says(odd):
+    diff = {"type": "diff", "path": odd, "oldText": odd, "newText": odd}
+    told = {"type": "content", "content": odd}
+    for call in (
+        {"content": odd, "rawInput": odd, "locations": odd},
+        {"content": [diff, told], "rawInput": {"command": odd}, "locations": [{"path": odd, "line": odd}]},
+    ):
+        assert describe(request(**call)).startswith("a title needs permission.\n")
+
+
+def test_question_about_a_diff_of_many_lines_is_asked_at_once():
+    old = [str(n) for n in range(10_000)]
+    new = [line for line in old[::2] for _ in range(2)]  # a comparison takes 18 s
+    began = time.monotonic()
+    assert "-9999" in describe(
+        request(content=[{"type": "diff", "oldText": "\n".join(old), "newText": "\n".join(new)}])
+    )
+    assert time.monotonic() - began < 5
 
 
 WRITE = "write a.txt <<EOT\nx\nEOT"

@@ -11,8 +11,10 @@ from session_widgets.errors import BadValue
 from session_widgets.fold import Fold
 from session_widgets.model import Step
 from session_widgets.offers import Offers
+from session_widgets.widgets import _wire
+from session_widgets.widgets._parts import step_image, step_text
 from session_widgets.widgets._protocol import CLIP
-from session_widgets.widgets._wire import session_view, settings_view, step_image, step_text, step_view, turn_view
+from session_widgets.widgets._wire import session_view, settings_view, step_view, turn_view
 from widgets.scripted import Scripted, diff, text
 
 DEMO = {"title": "Demo", "version": "1"}
@@ -34,13 +36,44 @@ def tool(session: Scripted, **fields) -> Step:
 def test_output_diff_and_command_are_separate_parts(session):
     step = tool(session, kind="execute", rawInput={"command": ["ls", "-l"]}, content=[text("out"), diff("a", "1", "2")])
     view = step_view(step)["tool"]
-    assert view["command"] == "ls -l"
+    assert view["command"] == {"text": "ls -l", "length": 5}
+    assert view["input"] is None
     assert view["blocks"] == [
         {"type": "text", "body": {"text": "out", "length": 3}},
         {"type": "diff", "path": "a", "old": {"text": "1", "length": 1}, "new": {"text": "2", "length": 1}},
     ]
     assert [step_text(step, part) for part in ("blocks.0", "blocks.1.old", "blocks.1.new")] == ["out", "1", "2"]
-    assert json.loads(step_text(step, "input")) == {"command": ["ls", "-l"]}
+    assert [step_text(step, part) for part in ("command", "input", "locations")] == ["ls -l", "", ""]
+
+
+def test_all_of_the_input_is_drawn_and_what_is_cut_says_so(session):
+    raw = {"command": ["sh", "-c", "a b"], "env": {"LD_PRELOAD": "evil.so"}, "cwd": "/", "stdin": "x" * 9000}
+    locations = [{"path": "/etc/passwd", "line": 3}, *({"path": f"f{n}"} for n in range(1000))]
+    step = tool(session, kind="execute", rawInput=raw, locations=locations)
+    view = step_view(step)["tool"]
+    assert view["command"]["text"] == "sh -c 'a b'"
+    assert json.loads(step_text(step, "input")) == {name: raw[name] for name in ("env", "cwd", "stdin")}
+    for name in ("input", "locations"):
+        assert len(view[name]["text"]) < view[name]["length"] == len(step_text(step, name))
+    assert view["locations"]["text"].startswith("/etc/passwd:3\nf0\n")
+    assert step_text(step, "locations").endswith("f999")
+
+
+def test_beside_a_diff_stands_what_the_diff_does_not_say(session):
+    raw = {"file_path": "a", "old_string": "1", "new_string": "2", "replace_all": True}
+    step = tool(session, kind="edit", rawInput=raw, content=[diff("a", "1", "2")])
+    assert json.loads(step_text(step, "input")) == {"replace_all": True}
+    other = tool(session, kind="edit", rawInput=raw, content=[diff("b", "1", "2"), diff("a", "1", "2")])
+    assert json.loads(step_text(other, "input")) == raw
+    hidden = tool(session, rawInput={"command": "sh", "content": "rm -r ."}, content=[diff("a", None, "rm -r .")])
+    assert json.loads(step_text(hidden, "input")) == {"content": "rm -r ."}
+
+
+def test_a_long_command_says_where_it_is_cut(session):
+    command = "echo " + "x" * CLIP + "; rm -r ~"
+    step = tool(session, kind="execute", rawInput={"command": command})
+    assert step_view(step)["tool"]["command"] == {"text": command[:CLIP], "length": len(command)}
+    assert step_text(step, "command") == command
 
 
 @pytest.mark.parametrize("said", ["rm -r x", "$ rm -r x", "$ rm -r x\n"])
@@ -76,6 +109,39 @@ def test_raw_output_stands_in_where_there_is_no_content(session, raw, shown):
 )
 def test_content_of_any_shape_is_drawn_somehow(session, content):
     assert "tool" in step_view(tool(session, content=content))
+
+
+def nested(levels: int = 5000) -> list:
+    value: list = ["the end"]
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_json_of_any_depth_is_drawn_whole(session):
+    step = tool(session, rawInput={"deep": nested()}, rawOutput=nested())
+    view = step_view(step)["tool"]
+    for part, shown in (("input", view["input"]), ("blocks.0", view["blocks"][0]["body"])):
+        whole = step_text(step, part)
+        assert "the end" in whole
+        assert shown["length"] == len(whole)
+    odd = tool(
+        session, locations=[{"path": nested()}], content=[{"type": "diff", "path": nested(), "newText": nested()}]
+    )
+    assert "the end" in step_text(odd, "locations")
+    assert "the end" in step_text(odd, "blocks.0.new")
+    session.plan((nested(), nested()))
+    assert step_view(last(session))["kind"] == "plan"
+
+
+def test_a_step_that_cannot_be_read_says_so_and_keeps_its_request(session, monkeypatch):
+    session.begin("hello")
+    session.tool("t", title="Odd", rawInput={"a": 1})
+    session.ask(7, toolCallId="t")
+    monkeypatch.setattr(_wire, "input_text", lambda step: 1 / 0)
+    view = step_view(last(session))["tool"]
+    assert view["permission"]["request"] == "/7"
+    assert "ZeroDivisionError" in view["blocks"][0]["label"]
 
 
 def test_all_texts_of_a_step_share_one_limit(session):

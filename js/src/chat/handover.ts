@@ -6,7 +6,7 @@ import { memoryOf } from "../lib/home.ts";
 import { icon, type IconName, spinner } from "../lib/icons.ts";
 import type { ToldTool, ToldTurn, Turn } from "../lib/protocol.ts";
 import { line, plural, visible } from "../lib/text.ts";
-import { chip } from "./parts.ts";
+import { chip, whole } from "./parts.ts";
 import type { Ui } from "./ui.ts";
 
 export function memory(ui: Ui, turn: Turn): TemplateResult | typeof nothing {
@@ -34,15 +34,15 @@ function told(ui: Ui, turn: number): unknown {
       <button type="button" class="sw-button" @click=${() => ui.askAgain(turn)}>Try again</button>
     </div>`;
   }
-  return guard([handover], () => html`
+  return guard([handover], () => whole(() => html`
     <div class="sw-told-head">
       The agent was told of ${plural(handover.turns.length, "earlier turn")}.
       ${handover.earlier ? `${plural(handover.earlier, "more was", "more were")} left out.` : nothing}
     </div>
-    <ol class="sw-told-turns" tabindex="0" aria-label="What the agent was told">${handover.turns.map((one) => toldTurn(ui, one))}</ol>`);
+    <ol class="sw-told-turns" tabindex="0" aria-label="What the agent was told">${handover.turns.map((one) => whole(() => toldTurn(ui, one)))}</ol>`));
 }
 
-const ENDS: Record<string, string> = { cancelled: "Stopped", failed: "Failed" };
+const ENDS = new Map([["cancelled", "Stopped"], ["failed", "Failed"]]);
 
 function toldTurn(ui: Ui, { prompt, answer, ended, tools, earlier_tools, files }: ToldTurn): TemplateResult {
   return html`<li>
@@ -51,14 +51,14 @@ function toldTurn(ui: Ui, { prompt, answer, ended, tools, earlier_tools, files }
     ${earlier_tools ? html`<div class="sw-dim">${plural(earlier_tools, "earlier tool call was", "earlier tool calls were")} left out.</div>` : nothing}
     ${tools.map(toldTool)}
     ${files.length ? html`<div class="sw-chips">${files.map(({ path, change }) => chip(ui, path, change))}</div>` : nothing}
-    ${ended ? html`<div class="sw-dim">${ENDS[ended] ?? line(ended, 40)}</div>` : nothing}
+    ${ended ? html`<div class="sw-dim">${ENDS.get(ended) ?? line(ended, 40)}</div>` : nothing}
   </li>`;
 }
 
-const SIGNS: Record<string, [IconName, string]> = { completed: ["check", "sw-ok"], failed: ["cross", "sw-bad"] };
+const SIGNS = new Map<string, [IconName, string]>([["completed", ["check", "sw-ok"]], ["failed", ["cross", "sw-bad"]]]);
 
 function toldTool({ title, status, result }: ToldTool): TemplateResult {
-  const [sign, tone] = SIGNS[status] ?? ["stopped", "sw-dim"];
+  const [sign, tone] = SIGNS.get(status) ?? (["stopped", "sw-dim"] as const);
   return html`<div class="sw-told-tool">
     <div class="sw-told-call">${icon(sign, tone)}<span class="sw-hidden">${line(status, 40)}: </span><bdi>${line(title, 200)}</bdi></div>
     ${result ? html`<pre>${visible(stripAnsi(result))}</pre>` : nothing}

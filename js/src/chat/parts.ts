@@ -13,6 +13,16 @@ import type { Ui } from "./ui.ts";
 const MARKDOWN_LIMIT = 200_000;
 const ROWS = 160;
 
+/** Draw one thing, or say that it cannot be drawn: it keeps nothing else from the page. */
+export function whole(draw: () => TemplateResult | typeof nothing): TemplateResult | typeof nothing {
+  try {
+    return draw();
+  } catch (error) {
+    return html`<div class="sw-error" role="alert">${icon("alert")}<div class="sw-error-text">
+      This cannot be drawn: ${line(String(error), 200)}. The transcript has it.</div></div>`;
+  }
+}
+
 export function prose(ui: Ui, text: string): TemplateResult {
   if (text.length > MARKDOWN_LIMIT) return html`<pre class="sw-plain">${visible(text)}</pre>`;
   return html`<div class="sw-md" dir="auto">
@@ -117,11 +127,11 @@ export function picture(ui: Ui, step: Step, index: number, block: Extract<Block,
     : html`<div class="sw-dim sw-pad">${spinner()} Image, ${bytes(block.size)}</div>`;
 }
 
-const CHANGE: Record<string, string> = { created: "+", modified: "~", deleted: "−" };
+const CHANGE = new Map([["created", "+"], ["modified", "~"], ["deleted", "−"]]);
 
 /** A file that a turn changed. */
 export function chip(ui: Ui, path: string, change: string): TemplateResult {
-  const content = html`${icon(fileIcon(path, "file"))}<bdi>${line(basename(path), 60)}</bdi><b data-change=${change}>${CHANGE[change] ?? ""}</b>`;
+  const content = html`${icon(fileIcon(path, "file"))}<bdi>${line(basename(path), 60)}</bdi><b data-change=${change}>${CHANGE.get(change) ?? ""}</b>`;
   const title = `${line(path)} (${change})`;
   return ui.openFile && change !== "deleted"
     ? html`<button type="button" class="sw-chip" title=${title} @click=${() => ui.openFile?.(ui.relative(path))}>${content}</button>`

@@ -1,44 +1,48 @@
 // What waits for a person: the call in full, and the agent's own answers in its own order.
 import { html, nothing, type TemplateResult } from "lit-html";
+import { keyed } from "lit-html/directives/keyed.js";
 import { icon, type IconName, spinner, toolIcon } from "../lib/icons.ts";
-import type { Option, Permission, Step, Tool } from "../lib/protocol.ts";
+import type { Option, Permission, Step, Text, Tool } from "../lib/protocol.ts";
 import { line, visible } from "../lib/text.ts";
+import { rest } from "./parts.ts";
 import { details } from "./tool.ts";
 import type { Ui } from "./ui.ts";
 
-const VERBS: Record<string, string> = {
-  read: "read",
-  edit: "change a file",
-  delete: "delete",
-  move: "move a file",
-  search: "search",
-  execute: "run a command",
-  fetch: "fetch from the network",
-};
+const VERBS = new Map([
+  ["read", "read"],
+  ["edit", "change a file"],
+  ["delete", "delete"],
+  ["move", "move a file"],
+  ["search", "search"],
+  ["execute", "run a command"],
+  ["fetch", "fetch from the network"],
+]);
 
 export function permissions(ui: Ui): TemplateResult | typeof nothing {
   const waiting = ui.client.transcript.pending;
   const [step] = waiting;
   if (!step?.tool?.permission) return nothing;
-  return card(ui, step, step.tool, step.tool.permission, waiting.length);
+  const { tool } = step;
+  const { request } = step.tool.permission;
+  // new elements for each request: a button that was pressed under another one gets no click
+  return html`${keyed(request, card(ui, step, tool, step.tool.permission, waiting.length))}`;
 }
 
 function card(ui: Ui, step: Step, tool: Tool, permission: Permission, waiting: number): TemplateResult {
   const chosen = ui.answering.get(permission.request);
-  const verb = VERBS[tool.kind] ?? "use a tool";
+  const content = drawn(ui, step, tool);
+  const options = content ? permission.options : permission.options.filter((option) => option.kind.startsWith("reject"));
+  const armed = ui.arming.armed(tool);
   return html`<div class="sw-ask" role="group" aria-label="Permission request">
     <div class="sw-ask-head">
-      ${icon("shield")}<strong>May the agent ${verb}?</strong>
+      ${icon("shield")}<strong>May the agent ${verb(tool)}?</strong>
       ${waiting > 1 ? html`<span class="sw-dim">1 of ${waiting}</span>` : nothing}
     </div>
     <div class="sw-ask-body">
-      ${tool.command
-        ? html`<pre class="sw-command" tabindex="0" aria-label="Command">${visible(tool.command)}</pre>`
-        : html`<div class="sw-ask-title">${icon(toolIcon(tool.kind))}<bdi>${line(tool.title, 1000)}</bdi></div>`}
-      ${details(ui, step, { ...tool, command: null, input: tool.command ? null : tool.input }, `ask ${permission.request}`)}
+      ${content ?? html`<div class="sw-ask-title sw-bad" role="alert">${icon("alert")}What it would do cannot be shown, so it can only be rejected here.</div>`}
     </div>
     <div class="sw-ask-options">
-      ${permission.options.map((option) => button(ui, permission, option, chosen))}
+      ${options.map((option) => button(ui, permission, option, chosen, armed))}
       ${chosen && ui.client.busy
         ? html`<span class="sw-dim">The kernel runs a cell: answer in the cell, or await the turn.</span>`
         : nothing}
@@ -46,16 +50,43 @@ function card(ui: Ui, step: Step, tool: Tool, permission: Permission, waiting: n
   </div>`;
 }
 
-const SIGNS: Record<string, IconName> = {
-  allow_once: "check",
-  allow_always: "check",
-  reject_once: "cross",
-  reject_always: "cross",
-};
+/** What the call does counts for more than the kind that the agent gives it. */
+function verb({ command, blocks, kind }: Tool): string {
+  if (command) return "run a command";
+  if (blocks.some((block) => block.type === "diff")) return "change a file";
+  return VERBS.get(kind) ?? "use a tool";
+}
 
-function button(ui: Ui, permission: Permission, option: Option, chosen: string | undefined): TemplateResult {
-  const sign = SIGNS[option.kind];
-  return html`<button type="button" class="sw-button" data-kind=${option.kind} ?disabled=${chosen !== undefined}
+function drawn(ui: Ui, step: Step, tool: Tool): TemplateResult | undefined {
+  const { command, input, locations, permission } = tool;
+  try {
+    return html`
+      ${command
+        ? html`<pre class="sw-command" tabindex="0" aria-label="Command">${visible(ui.text(step, "command", command).text)}</pre>${rest(ui, step, "command", command)}`
+        : html`<div class="sw-ask-title">${icon(toolIcon(tool.kind))}<bdi>${line(tool.title, 1000)}</bdi></div>`}
+      ${input ? said(ui, step, "input", command ? "Beside the command" : "Input", input) : nothing}
+      ${locations ? said(ui, step, "locations", "Files", locations) : nothing}
+      ${details(ui, step, { ...tool, command: null, input: null }, `ask ${permission?.request}`)}`;
+  } catch {
+    return undefined;
+  }
+}
+
+function said(ui: Ui, step: Step, part: "input" | "locations", name: string, start: Text): TemplateResult {
+  return html`<details class="sw-input" open><summary>${name}</summary>
+    <pre tabindex="0" aria-label=${name}>${visible(ui.text(step, part, start).text)}</pre>${rest(ui, step, part, start)}</details>`;
+}
+
+const SIGNS = new Map<string, IconName>([
+  ["allow_once", "check"],
+  ["allow_always", "check"],
+  ["reject_once", "cross"],
+  ["reject_always", "cross"],
+]);
+
+function button(ui: Ui, permission: Permission, option: Option, chosen: string | undefined, armed: boolean): TemplateResult {
+  const sign = SIGNS.get(option.kind);
+  return html`<button type="button" class="sw-button" data-kind=${option.kind} ?disabled=${chosen !== undefined || !armed}
     data-testid="permission-${option.kind}" @click=${() => ui.answer(permission.request, option.id)}>
     ${chosen === option.id ? spinner() : sign ? icon(sign) : nothing}<bdi>${line(option.name, 80)}</bdi>
   </button>`;

@@ -9,7 +9,7 @@ import type { Entry, Step, Turn } from "../lib/protocol.ts";
 import { count, duration, line, moment, plural, visible } from "../lib/text.ts";
 import type { Section } from "../lib/transcript.ts";
 import { memory } from "./handover.ts";
-import { chip, prose, rest, tail } from "./parts.ts";
+import { chip, prose, rest, tail, whole } from "./parts.ts";
 import { tool } from "./tool.ts";
 import type { Ui } from "./ui.ts";
 
@@ -18,10 +18,10 @@ export function section(ui: Ui, section: Section, later: Turn | undefined, last:
   const [first, ...others] = section.steps;
   const steps = first?.kind === "user" ? others : section.steps;
   return html`<section class="sw-turn" aria-label="Turn ${section.index}">
-    ${first?.kind === "user" ? guard([first, ui.rev], () => row(ui, first)) : nothing}
-    ${section.turn ? memory(ui, section.turn) : nothing}
-    ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => row(ui, step)))}
-    ${section.turn ? footer(ui, section.turn, later, last) : nothing}
+    ${first?.kind === "user" ? guard([first, ui.rev], () => whole(() => row(ui, first))) : nothing}
+    ${section.turn ? whole(() => memory(ui, section.turn!)) : nothing}
+    ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => whole(() => row(ui, step))))}
+    ${section.turn ? whole(() => footer(ui, section.turn!, later, last)) : nothing}
   </section>`;
 }
 
@@ -83,11 +83,11 @@ function thought(ui: Ui, step: Step): TemplateResult {
   </div>`;
 }
 
-const ENTRY: Record<string, [IconName, string]> = {
-  pending: ["todo", "to do"],
-  in_progress: ["doing", "in progress"],
-  completed: ["done", "done"],
-};
+const ENTRY = new Map<string, [IconName, string]>([
+  ["pending", ["todo", "to do"]],
+  ["in_progress", ["doing", "in progress"]],
+  ["completed", ["done", "done"]],
+]);
 
 function plan(ui: Ui, step: Step, entries: Entry[]): TemplateResult {
   const key = `${step.turn}.${step.index}`;
@@ -100,7 +100,7 @@ function plan(ui: Ui, step: Step, entries: Entry[]): TemplateResult {
     ${open
       ? html`<ul>
           ${entries.map((entry) => {
-            const [name, words] = ENTRY[entry.status] ?? ["todo", entry.status];
+            const [name, words] = ENTRY.get(entry.status) ?? (["todo", line(entry.status, 40)] as const);
             return html`<li data-state=${entry.status}>${icon(name)}<span class="sw-hidden">${words}: </span><span dir="auto">${line(entry.content, 500)}</span></li>`;
           })}
         </ul>`
@@ -108,17 +108,17 @@ function plan(ui: Ui, step: Step, entries: Entry[]): TemplateResult {
   </div>`;
 }
 
-const REASONS: Record<string, string> = {
-  end_turn: "Done",
-  cancelled: "Stopped",
-  refusal: "The agent refused",
-  max_tokens: "Reached the token limit",
-  max_turn_requests: "Reached the request limit",
-};
+const REASONS = new Map([
+  ["end_turn", "Done"],
+  ["cancelled", "Stopped"],
+  ["refusal", "The agent refused"],
+  ["max_tokens", "Reached the token limit"],
+  ["max_turn_requests", "Reached the request limit"],
+]);
 
 function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolean): TemplateResult | typeof nothing {
   if (turn.status === "running") return nothing;
-  const words = turn.status === "failed" ? "Failed" : (REASONS[turn.stop_reason ?? ""] ?? (turn.status === "cancelled" ? "Stopped" : "Done"));
+  const words = turn.status === "failed" ? "Failed" : (REASONS.get(turn.stop_reason ?? "") ?? (turn.status === "cancelled" ? "Stopped" : "Done"));
   const sign: IconName = turn.status === "failed" ? "cross" : turn.status === "cancelled" ? "stopped" : "check";
   const kept = keptOf(turn, later, moment);
   const key = `${turn.turn} kept`;

@@ -1,7 +1,7 @@
 // A tool call: icon, title and status in one line; its diff, output and input below.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { icon, spinner, toolIcon } from "../lib/icons.ts";
-import type { Option, Permission, Step, Tool } from "../lib/protocol.ts";
+import type { Option, Permission, Step, Text, Tool } from "../lib/protocol.ts";
 import { duration, line, visible } from "../lib/text.ts";
 import { changes, diff, output, picture, rest, rowsOf } from "./parts.ts";
 import type { Ui } from "./ui.ts";
@@ -18,7 +18,7 @@ export function tool(ui: Ui, step: Step, call: Tool): TemplateResult {
     <button type="button" class="sw-tool-head" aria-expanded=${body ? String(open) : nothing} ?disabled=${!body}
       @click=${() => ui.toggle(key, byDefault)}>
       ${icon(toolIcon(call.kind))}
-      <bdi class="sw-tool-title ${call.command ? "sw-mono" : ""}" title=${line(call.title, 300)}>${line(call.command ?? call.title, 300)}</bdi>
+      <bdi class="sw-tool-title ${call.command ? "sw-mono" : ""}" title=${line(call.title, 300)}>${line(call.command?.text ?? call.title, 300)}</bdi>
       ${open ? nothing : totals(call)}
       <span class="sw-tool-spring"></span>
       ${decisionMark(call.permission)}
@@ -31,16 +31,16 @@ export function tool(ui: Ui, step: Step, call: Tool): TemplateResult {
 
 /** What a tool call did or would do, in full; also what a person sees before they answer. */
 export function details(ui: Ui, step: Step, call: Tool, key: string): TemplateResult {
-  const long = call.command !== null && (call.command.length > 70 || call.command.includes("\n"));
+  const { command } = call;
   return html`
-    ${long ? html`<pre class="sw-command">${visible(call.command ?? "")}</pre>` : nothing}
+    ${command && isLong(command) ? html`<pre class="sw-command">${visible(ui.text(step, "command", command).text)}</pre>${rest(ui, step, "command", command)}` : nothing}
     ${call.blocks.map((block, i) => {
       if (block.type === "diff") return diff(ui, `${key}.${i}`, block);
       if (block.type === "text") return block.body.length ? output(ui, step, `blocks.${i}`, block.body) : nothing;
       if (block.type === "image") return picture(ui, step, i, block);
       return html`<div class="sw-dim sw-pad">${line(block.label)}</div>`;
     })}
-    ${call.input && !call.command && !call.blocks.some((block) => block.type === "diff")
+    ${call.input
       ? html`<details class="sw-input"><summary>Input</summary>
           <pre>${visible(ui.text(step, "input", call.input).text)}</pre>${rest(ui, step, "input", call.input)}</details>`
       : nothing}
@@ -48,7 +48,11 @@ export function details(ui: Ui, step: Step, call: Tool, key: string): TemplateRe
 }
 
 function hasBody(call: Tool): boolean {
-  return Boolean((call.input && !call.command) || call.blocks.length || (call.command && call.command.length > 70));
+  return Boolean(call.input || call.blocks.length || (call.command && isLong(call.command)));
+}
+
+function isLong({ text }: Text): boolean {
+  return text.length > 70 || text.includes("\n");
 }
 
 function opensByItself(step: Step, call: Tool): boolean {
@@ -119,11 +123,12 @@ function decider(by: string): string {
 }
 
 function decision(kind: string): string {
-  const words: Record<string, string> = {
-    allow_once: "Allowed",
-    allow_always: "Always allowed",
-    reject_once: "Rejected",
-    reject_always: "Always rejected",
-  };
-  return words[kind] ?? "Answered";
+  return DECISIONS.get(kind) ?? "Answered";
 }
+
+const DECISIONS = new Map([
+  ["allow_once", "Allowed"],
+  ["allow_always", "Always allowed"],
+  ["reject_once", "Rejected"],
+  ["reject_always", "Always rejected"],
+]);

@@ -2,6 +2,7 @@
 import type { Client } from "../lib/client.ts";
 import { Markdown } from "../lib/markdown.ts";
 import type { Handover, Step, Text } from "../lib/protocol.ts";
+import { Arming } from "./arming.ts";
 
 let markdown: Markdown | undefined;
 
@@ -17,10 +18,12 @@ export class Ui {
   private loading = new Set<string>();
   /** Answers on their way to the kernel: request to option. */
   readonly answering = new Map<string, string>();
+  readonly arming: Arming;
   readonly openFile: ((path: string) => void) | undefined;
 
   constructor(readonly client: Client, private redraw: () => void, openFile?: (path: string) => void) {
     this.openFile = openFile;
+    this.arming = new Arming(redraw);
   }
 
   get markdown(): Markdown {
@@ -102,6 +105,7 @@ export class Ui {
   }
 
   dispose(): void {
+    this.arming.dispose();
     for (const url of this.images.values()) URL.revokeObjectURL(url);
   }
 

@@ -9,6 +9,7 @@ import { icon } from "../lib/icons.ts";
 import { plural } from "../lib/text.ts";
 import type { Composer } from "./composer.ts";
 import { header } from "./header.ts";
+import { whole } from "./parts.ts";
 import { permissions } from "./permission.ts";
 import { activity, outgoing, section } from "./rows.ts";
 import { Ui } from "./ui.ts";
@@ -135,7 +136,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
       <div class="sw-dock">
         ${following ? nothing : pill()}
         <div class="sw-column">
-          ${permissions(ui)}
+          ${whole(() => permissions(ui))}
           ${client.link === "gone" ? gone() : composer.view()}
         </div>
       </div>`;

@@ -9,16 +9,16 @@ import { readPiece, readWhole } from "./transfer.ts";
 
 const TEXT_LIMIT = 256 * 1024;
 const IMAGE_LIMIT = 20 * 1024 * 1024;
-const IMAGES: Record<string, string> = {
-  png: "image/png",
-  jpg: "image/jpeg",
-  jpeg: "image/jpeg",
-  gif: "image/gif",
-  webp: "image/webp",
-  bmp: "image/bmp",
-  avif: "image/avif",
-  svg: "image/svg+xml",
-};
+const IMAGES = new Map([
+  ["png", "image/png"],
+  ["jpg", "image/jpeg"],
+  ["jpeg", "image/jpeg"],
+  ["gif", "image/gif"],
+  ["webp", "image/webp"],
+  ["bmp", "image/bmp"],
+  ["avif", "image/avif"],
+  ["svg", "image/svg+xml"],
+]);
 
 type Content =
   | { kind: "loading" }
@@ -74,7 +74,7 @@ export class Preview {
   }
 
   private async load(path: string): Promise<Content> {
-    const mime = IMAGES[languageOf(path)];
+    const mime = IMAGES.get(languageOf(path));
     const start = await readPiece(this.rpc, path, 0, TEXT_LIMIT);
     const size = start.entry.size;
     if (mime && size <= IMAGE_LIMIT) {

@@ -61,22 +61,22 @@ export function spinner(): TemplateResult {
 }
 
 export function toolIcon(kind: string): IconName {
-  return kind in SHAPES ? (kind as IconName) : "other";
+  return Object.hasOwn(SHAPES, kind) ? (kind as IconName) : "other";
 }
 
-const BY_ENDING: Record<string, IconName> = {
+const BY_ENDING = new Map<string, IconName>([
   ...named("code", "py js ts tsx jsx mjs css html sh rs go c h cpp java rb sql ipynb json yaml yml toml xml"),
   ...named("text", "md txt rst log"),
   ...named("data", "csv tsv parquet duckdb db sqlite jsonl ndjson arrow feather"),
   ...named("image", "png jpg jpeg gif webp svg bmp ico avif"),
-};
+]);
 
-function named(icon: IconName, endings: string): Record<string, IconName> {
-  return Object.fromEntries(endings.split(" ").map((ending) => [ending, icon]));
+function named(icon: IconName, endings: string): [string, IconName][] {
+  return endings.split(" ").map((ending) => [ending, icon]);
 }
 
 export function fileIcon(name: string, type: string): IconName {
   if (type === "directory") return "folder";
   if (type === "symlink") return "link";
-  return BY_ENDING[name.slice(name.lastIndexOf(".") + 1).toLowerCase()] ?? "file";
+  return BY_ENDING.get(name.slice(name.lastIndexOf(".") + 1).toLowerCase()) ?? "file";
 }

@@ -35,10 +35,13 @@ export interface Permission {
 export interface Tool {
   title: string;
   kind: string;
-  command: string | null;
+  /** What a shell would run, if it runs one. */
+  command: Text | null;
+  /** What the agent's input holds besides the command and the diff. */
   input: Text | null;
+  /** The files that the call names, one a line. */
+  locations: Text | null;
   blocks: Block[];
-  paths: string[];
   permission: Permission | null;
 }
 

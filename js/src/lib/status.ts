@@ -10,16 +10,16 @@ export interface Status {
   since?: number;
 }
 
-const DOING: Record<string, string> = {
-  read: "Reading",
-  edit: "Editing",
-  delete: "Deleting",
-  move: "Moving",
-  search: "Searching",
-  execute: "Running",
-  think: "Thinking",
-  fetch: "Fetching",
-};
+const DOING = new Map([
+  ["read", "Reading"],
+  ["edit", "Editing"],
+  ["delete", "Deleting"],
+  ["move", "Moving"],
+  ["search", "Searching"],
+  ["execute", "Running"],
+  ["think", "Thinking"],
+  ["fetch", "Fetching"],
+]);
 
 /** `activity`: what the session does apart from its turn. */
 export function statusOf(transcript: Transcript, session?: Session, activity: string | null = null): Status {
@@ -39,7 +39,7 @@ export function statusOf(transcript: Transcript, session?: Session, activity: st
 function doing(steps: Step[]): string {
   const last = steps.at(-1);
   const tool = steps.findLast((step) => step.tool && (step.status === "in_progress" || step.status === "pending"))?.tool;
-  if (tool) return `${DOING[tool.kind] ?? "Working"}: ${line(tool.command ?? tool.title, 60)}`;
+  if (tool) return `${DOING.get(tool.kind) ?? "Working"}: ${line(tool.command?.text ?? tool.title, 60)}`;
   if (last?.kind === "message" && last.status === "running") return "Writing";
   if (!last || last.kind === "user") return "Starting";
   return "Thinking";

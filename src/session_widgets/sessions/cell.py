@@ -9,16 +9,21 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from session_widgets.envelopes import as_object, as_objects, block_text
 from session_widgets.model import Json
 from session_widgets.sessions.permissions import Decision, PermissionRequest
 from session_widgets.text import one_line, printable
+from session_widgets.tool_input import beside, command_of, places, words
 
 NO_STDIN = (
     "nobody could be asked: no click arrives while this cell runs, and it has no input of its own. "
     "Open the session with another permissions=, for example a function that decides"
 )
 
-
+PART_LIMIT = 64 * 1024
+"""Characters of one command, diff or input that the question shows."""
+PLACES = 50
+DIFF_LINES = 2000
 TICKER_WIDTH = 100
 
 
@@ -70,15 +75,22 @@ def ask(request: PermissionRequest) -> Decision:
 
 
 def describe(request: PermissionRequest) -> str:
-    """Return the request as text: its title, then the command or the diff in full."""
-    lines = [f"{request.title or request.tool_kind or 'The agent'} needs permission."]
-    for block in request.tool_call.get("content") or ():
-        if block.get("type") == "diff":
-            lines += _diff(block)
-    command = (request.tool_call.get("rawInput") or {}).get("command")
+    """Return the request as printable text: its title, and all that the agent says of what it would do.
+
+    A part longer than `PART_LIMIT` characters is cut, and the text says so.
+    """
+    call = request.tool_call
+    content = as_objects(call.get("content"))
+    command, rest = command_of(call.get("rawInput")), beside(call.get("rawInput"), content)
+    parts = [_diff(block) if block.get("type") == "diff" else _told(block, command) for block in content]
     if command:
-        lines.append(f"  $ {command}")
-    return printable("\n".join(lines))
+        parts.append(_cut("  $ " + command.replace("\n", "\n    ")))
+    if rest is not None and rest != {}:
+        parts.append(_cut("  with " + words(rest).replace("\n", "\n  ")))
+    parts += [_cut("  at " + one_line(place, PART_LIMIT)) for place in places(call.get("locations"))[:PLACES]]
+    title = one_line(request.title or request.tool_kind or "The agent")
+    parts = list(filter(None, parts)) or ["  It does not say what it would do."]
+    return printable("\n".join([f"{title} needs permission.", *parts]))
 
 
 class Ticker:
@@ -108,9 +120,26 @@ def _letters(request: PermissionRequest) -> dict[str, tuple[str, str]]:
     return {letter: (name, kind) for letter, (name, kind) in kinds.items() if request.of_kind(kind) or letter == "r"}
 
 
-def _diff(block: Json) -> list[str]:
-    old, new, path = str(block.get("oldText") or ""), str(block.get("newText") or ""), str(block.get("path") or "")
-    return list(difflib.unified_diff(old.splitlines(), new.splitlines(), path, path, lineterm=""))
+def _told(item: Json, command: str | None) -> str:
+    """What a content block says, unless it repeats the command."""
+    text = block_text(as_object(item.get("content")) if item.get("type") == "content" else item).strip()
+    return "" if command and text in (command, f"$ {command}") else _cut("  " + text.replace("\n", "\n  "))
+
+
+def _diff(block: Json) -> str:
+    old, new = (words(block.get(name) or "").splitlines() for name in ("oldText", "newText"))
+    path = one_line(words(block.get("path") or ""), 1000)
+    if max(len(old), len(new)) > DIFF_LINES:  # a comparison of so many lines may take minutes
+        lines = [f"--- {path}", f"+++ {path}", *(f"-{line}" for line in old), *(f"+{line}" for line in new)]
+    else:
+        lines = list(difflib.unified_diff(old, new, path, path, lineterm=""))
+    return _cut("\n".join(lines) or f"  {path}: no line differs")
+
+
+def _cut(text: str) -> str:
+    if len(text) <= PART_LIMIT:
+        return text
+    return f"{text[:PART_LIMIT]}\n  [cut here: {len(text) - PART_LIMIT:,} more characters, in the request's tool_call]"
 
 
 def _kernel() -> Any:

@@ -345,9 +345,12 @@ class SessionCore:
             self.offers.check(name, value)
 
     def _follow_mode(self) -> None:
-        """Want the mode that the agent has gone to by itself, such as out of planning: else it would be set back."""
+        """Want the mode that a person has let the agent go to, such as out of planning: else it would be set back.
+
+        What an agent chooses by itself stays its own choice: the next prompt sets the user's mode again.
+        """
         mode = self.offers.current("mode")
-        if self._driver is not None and mode and self.record.mode not in {None, mode}:
+        if mode in self.asking.approved_modes and self.record.mode not in {None, mode}:
             self.spawn(self.change({"mode": mode}))
 
     # Housekeeping
@@ -361,7 +364,7 @@ class SessionCore:
 
     def _on_events(self, events: list[Event]) -> None:
         for event in events:
-            if event.direction == "note":
+            if event.direction == "note" or event.kind == "session_info_update":
                 self._on_note(event)
             if self.offers.feed(event) and event.direction == "in" and event.turn is not None:
                 self._follow_mode()

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from session_widgets.errors import BadValue
+from session_widgets.widgets._parts import step_image, step_text
 from session_widgets.widgets._rpc import Answer, Buffers, Operation
 from session_widgets.widgets._stream import Stream
-from session_widgets.widgets._wire import handover_view, safe, step_image, step_text
+from session_widgets.widgets._wire import handover_view, safe
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session

@@ -80,14 +80,18 @@ class PermissionView(TypedDict):
 
 
 class ToolView(TypedDict):
-    """The parts that only a tool call has; `command` is what a shell would run, if it runs one."""
+    """The parts that only a tool call has.
+
+    `command` is what a shell would run, if it runs one; `input` what the agent's input holds besides it and besides
+    the diff; `locations` the files it names, one a line.
+    """
 
     title: str
     kind: str
-    command: str | None
+    command: Text | None
     input: Text | None
+    locations: Text | None
     blocks: list[Block]
-    paths: list[str]
     permission: PermissionView | None
 
 

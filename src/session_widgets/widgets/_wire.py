@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from session_widgets.envelopes import as_objects, as_text
-from session_widgets.errors import BadValue
 from session_widgets.model import Json, PermissionState, SessionRecord, Step, TurnRecord
 from session_widgets.offers import SETTINGS, Offers
+from session_widgets.tool_input import command_of, words
+from session_widgets.widgets._parts import blocks, input_text, locations
 from session_widgets.widgets._protocol import (
     CLIP,
     AgentView,
@@ -28,12 +28,12 @@ from session_widgets.widgets._protocol import (
     TurnView,
 )
 
+log = logging.getLogger(__name__)
+
 _INPUT_CLIP = 4 * 1024
 _TAIL = 800
-_PATHS = 20
 _CHOICES = 300
 Home = tuple[str, str]
-_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 def millis(moment: datetime) -> int:
@@ -63,24 +63,25 @@ class _Budget:
 
 
 def step_view(step: Step) -> StepView:
-    """Return `step` for the page."""
+    """Return `step` for the page; one that cannot be read says so, and keeps no other from the page."""
+    try:
+        return _step_view(step)
+    except Exception as error:
+        log.exception("step %s of turn %s cannot be shown", step.index, step.turn)
+        return _unreadable(step, error)
+
+
+def _step_view(step: Step) -> StepView:
     budget = _Budget()
-    view: StepView = {
-        "turn": step.turn,
-        "index": step.index,
-        "kind": step.kind,
-        "status": step.status,
-        "started": millis(step.started_at),
-        "ended": millis(step.ended_at),
-    }
+    view = _frame(step)
     if step.kind == "tool_call":
         view["tool"] = _tool_view(step, budget)
     elif step.kind == "plan":
         view["entries"] = [
             {
-                "content": safe(str(entry.get("content", "")))[:2000],
-                "status": str(entry.get("status", "pending")),
-                "priority": str(entry.get("priority", "medium")),
+                "content": _short(entry.get("content", ""), 2000),
+                "status": _short(entry.get("status", "pending"), 40),
+                "priority": _short(entry.get("priority", "medium"), 40),
             }
             for entry in step.entries[:200]
         ]
@@ -90,6 +91,40 @@ def step_view(step: Step) -> StepView:
         if step.status == "running" and len(text) > CLIP:
             view["body"]["tail"] = tail(text)
     return view
+
+
+def _frame(step: Step) -> StepView:
+    return {
+        "turn": step.turn,
+        "index": step.index,
+        "kind": step.kind,
+        "status": safe(step.status)[:40],
+        "started": millis(step.started_at),
+        "ended": millis(step.ended_at),
+    }
+
+
+def _unreadable(step: Step, error: Exception) -> StepView:
+    """A request stays a request, so that a person can refuse what nobody can show them."""
+    remark = f"This step cannot be shown ({type(error).__name__}). The transcript has it."
+    view = _frame(step)
+    if step.kind == "tool_call":
+        view["tool"] = {
+            "title": safe(step.title or "Tool call")[:2000],
+            "kind": "other",
+            "command": None,
+            "input": None,
+            "locations": None,
+            "blocks": [{"type": "note", "label": remark}],
+            "permission": _permission_view(step.permission) if step.permission else None,
+        }
+    else:
+        view["kind"], view["body"] = "error", {"text": remark, "length": len(remark)}
+    return view
+
+
+def _short(value: object, limit: int) -> str:
+    return safe(words(value))[:limit]
 
 
 def tail(text: str) -> str:
@@ -214,42 +249,15 @@ def _told_file(text: str) -> FileView:
     return {"path": safe(path), "change": change, "size": None}
 
 
-def step_text(step: Step, part: str) -> str:
-    """Return the whole text of one part of a step: "body", "input", "blocks.2", "blocks.2.old" or "blocks.2.new"."""
-    if part == "body":
-        return step.text or ""
-    if part == "input":
-        return _input_text(step.raw_input)
-    name, _, rest = part.partition(".")
-    number, _, side = rest.partition(".")
-    blocks = _blocks(step)
-    if name != "blocks" or not number.isdigit() or int(number) >= len(blocks):
-        raise BadValue(f"this step has no part {part!r:.40}")
-    block = blocks[int(number)]
-    text = block.get({"": "text", "old": "old", "new": "new"}.get(side, ""))
-    if not isinstance(text, str):
-        raise BadValue(f"part {part!r:.40} of this step is not text")
-    return text
-
-
-def step_image(step: Step, number: int) -> bytes:
-    """Return the bytes of the image that is block `number` of a step."""
-    blocks = _blocks(step)
-    if not 0 <= number < len(blocks) or blocks[number]["type"] != "image":
-        raise BadValue(f"this step has no image {number}")
-    return base64.b64decode(blocks[number]["data"])
-
-
 def _tool_view(step: Step, budget: _Budget) -> ToolView:
-    command = _command(step.raw_input)
-    raw_input = _input_text(step.raw_input)
+    command, rest, files = command_of(step.raw_input), input_text(step), locations(step)
     return {
         "title": safe(step.title or step.tool_call_id or "Tool call")[:2000],
-        "kind": step.tool_kind or "other",
-        "command": safe(command)[:CLIP] if command else None,
-        "input": budget.clip(raw_input, _INPUT_CLIP) if raw_input else None,
-        "blocks": [_block_view(block, budget) for block in _blocks(step)],
-        "paths": [safe(str(location.get("path", "")))[:1000] for location in step.locations[:_PATHS]],
+        "kind": safe(step.tool_kind or "other")[:40],
+        "command": budget.clip(command) if command else None,
+        "input": budget.clip(rest, _INPUT_CLIP) if rest else None,
+        "locations": budget.clip(files, _INPUT_CLIP) if files else None,
+        "blocks": [_block_view(block, budget) for block in blocks(step)],
         "permission": _permission_view(step.permission) if step.permission else None,
     }
 
@@ -257,7 +265,11 @@ def _tool_view(step: Step, budget: _Budget) -> ToolView:
 def _permission_view(permission: PermissionState) -> PermissionView:
     return {
         "request": permission.request_id,
-        "options": [{"id": o.id, "name": safe(o.name)[:200], "kind": o.kind} for o in permission.options],
+        "options": [
+            {"id": o.id, "name": safe(o.name)[:200], "kind": safe(o.kind)[:40]}
+            for o in permission.options
+            if o.id == safe(o.id)  # what cannot come back as it was cannot be chosen
+        ],
         "outcome": permission.outcome,
         "option": permission.option_id,
         "by": permission.decided_by,
@@ -276,71 +288,3 @@ def _block_view(block: Mapping[str, Any], budget: _Budget) -> Block:
             return {"type": "image", "mime": block["mime"], "size": len(block["data"]) * 3 // 4}
         case _:
             return {"type": "note", "label": safe(block["label"])[:500]}
-
-
-def _blocks(step: Step) -> list[dict[str, Any]]:
-    """Read ACP's tool call content; where an agent sends none, its raw output stands in."""
-    command = _command(step.raw_input)
-    blocks = [block for item in step.content if not _repeats(block := _block(item), command)]
-    if any(block["type"] in ("text", "diff", "image") for block in blocks):
-        return blocks
-    output = _output_text(step.raw_output)
-    return [*blocks, {"type": "text", "text": output}] if output else blocks
-
-
-def _repeats(block: Mapping[str, Any], command: str | None) -> bool:
-    """Whether a block says only the command, which is drawn anyway."""
-    return command is not None and block["type"] == "text" and block["text"].strip() in (command, f"$ {command}")
-
-
-def _block(item: Mapping[str, Any]) -> dict[str, Any]:
-    kind = item.get("type")
-    if kind == "diff":
-        old = item.get("oldText")
-        return {
-            "type": "diff",
-            "path": str(item.get("path", "")),
-            "old": None if old is None else str(old),
-            "new": str(item.get("newText") or ""),
-        }
-    if kind == "terminal":
-        return {"type": "note", "label": f"Terminal {item.get('terminalId', '')}"}
-    content = item.get("content") if kind == "content" else item
-    content = content if isinstance(content, Mapping) else {}
-    match content.get("type"):
-        case "text":
-            return {"type": "text", "text": str(content.get("text") or "")}
-        case "image" if content.get("mimeType") in _IMAGES and isinstance(content.get("data"), str):
-            return {"type": "image", "mime": content["mimeType"], "data": content["data"]}
-        case "resource_link":
-            return {"type": "note", "label": str(content.get("title") or content.get("name") or content.get("uri"))}
-        case "resource" if isinstance(content.get("resource"), Mapping):
-            resource = content["resource"]
-            if isinstance(resource.get("text"), str):
-                return {"type": "text", "text": resource["text"]}
-            return {"type": "note", "label": str(resource.get("uri", "resource"))}
-        case other:
-            return {"type": "note", "label": f"Content of type {other}"}
-
-
-def _command(raw_input: Any) -> str | None:
-    command = raw_input.get("command") if isinstance(raw_input, Mapping) else None
-    if isinstance(command, str):
-        return command
-    if isinstance(command, Sequence) and all(isinstance(word, str) for word in command):
-        return " ".join(command)
-    return None
-
-
-def _input_text(raw_input: Any) -> str:
-    if raw_input is None or raw_input == {}:
-        return ""
-    return raw_input if isinstance(raw_input, str) else json.dumps(raw_input, indent=2, ensure_ascii=False, default=str)
-
-
-def _output_text(raw_output: Any) -> str:
-    if isinstance(raw_output, Mapping):
-        for key in ("formatted_output", "output", "stdout", "text", "content"):
-            if isinstance(raw_output.get(key), str):
-                return str(raw_output[key])
-    return _input_text(raw_output)

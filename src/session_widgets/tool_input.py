@@ -1,0 +1,91 @@
+"""What a tool call is about to do, from a `rawInput` of any shape: the command, and all that stands beside it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from session_widgets.envelopes import as_object, as_objects, as_text
+
+INDENTED = 12
+"""Levels of JSON that get lines of their own; what is deeper stands on one line."""
+
+_SAID_BY_DIFF = {
+    "path": ("path", "file_path", "filePath", "filepath"),
+    "oldText": ("old_string", "oldString", "old_str", "old_text", "oldText"),
+    "newText": ("new_string", "newString", "new_str", "new_text", "newText", "content"),
+}
+"""Fields of a diff, and what agents call the same in their input."""
+
+
+def command_of(raw_input: object) -> str | None:
+    """Return what a shell would run, as one line of it, or None."""
+    command = as_object(raw_input).get("command")
+    if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
+        return shlex.join(command)
+    return as_text(command) or None
+
+
+def beside(raw_input: object, content: Sequence[Mapping[str, Any]] = ()) -> object:
+    """Return what `raw_input` holds besides the command and what a single diff in `content` draws; None for nothing."""
+    if not isinstance(raw_input, dict):
+        return raw_input
+    command = command_of(raw_input)
+    diffs = [block for block in content if block.get("type") == "diff"]
+    drawn = {} if command or len(diffs) != 1 else {
+        name: diffs[0].get(field) for field, names in _SAID_BY_DIFF.items() for name in names
+    }  # fmt: skip
+    rest = {
+        name: value
+        for name, value in raw_input.items()
+        if not (name == "command" and command) and not (isinstance(value, str) and drawn.get(name) == value)
+    }
+    return rest or None
+
+
+def places(locations: object) -> list[str]:
+    """Return the locations of a tool call as "path:line"."""
+    return [
+        words(place.get("path", "")) + (f":{line}" if isinstance(line := place.get("line"), int) else "")
+        for place in as_objects(locations)
+    ]
+
+
+def words(value: object) -> str:
+    """Return a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json_text(value)
+
+
+def json_text(value: object) -> str:
+    """Return `value` as readable JSON, however deep: the encoders of the standard library fail at some 1,000 levels."""
+    parts: list[str] = []
+    todo: list[tuple[object, int] | str] = [(value, 0)]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            parts.append(item)
+            continue
+        value, level = item
+        entries: list[tuple[str, object]]
+        if isinstance(value, Mapping) and value:
+            (start, end), entries = "{}", [(f"{_leaf(str(name))}: ", one) for name, one in value.items()]
+        elif isinstance(value, list | tuple) and value:
+            (start, end), entries = "[]", [("", one) for one in value]
+        else:
+            parts.append(_leaf(value))
+            continue
+        indented = level < INDENTED
+        parts.append(start)
+        todo.append(f"\n{'  ' * level}{end}" if indented else end)
+        for place in range(len(entries) - 1, -1, -1):
+            name, one = entries[place]
+            todo.append((one, level + 1))
+            comma = "," if place else ""
+            todo.append(f"{comma}\n{'  ' * (level + 1)}{name}" if indented else f"{comma}{' ' if place else ''}{name}")
+    return "".join(parts)
+
+
+def _leaf(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

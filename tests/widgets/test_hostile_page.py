@@ -1,0 +1,171 @@
+"""Attacks of an agent on the page that draws it: what it says may be ugly, and hides, answers or stops nothing."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from session_widgets.widgets import Chat
+from widgets.pages import Bench
+from widgets.scripted import Scripted, diff
+
+pytestmark = pytest.mark.needs("chromium")
+
+
+@pytest.fixture
+def chat(page: Page, session: Scripted):
+    bench = Bench(page, Chat(session))
+    yield bench
+    bench.widget.close()
+    assert bench.errors == []
+
+
+def ask(chat: Bench, session: Scripted, number: int = 1, **call) -> Locator:
+    """Begin a turn that asks for one tool call, and return the card."""
+    if not session.turn:
+        session.begin("hello")
+    session.ask(number, **({"toolCallId": f"t{number}"} | call))
+    card = chat.page.locator(".sw-ask")
+    chat.until(card.count, what="the card")
+    return card
+
+
+def test_the_card_draws_all_of_the_input(chat, session):
+    beside = {"args": ["--eval=boom"], "env": {"LD_PRELOAD": "evil.so"}, "cwd": "/root", "stdin": "rm -r ~"}
+    raw = {"command": "make"} | beside
+    locations = [{"path": "/etc/passwd", "line": 7}]
+    card = ask(chat, session, kind="execute", title="Read a file", rawInput=raw, locations=locations)
+    for piece in ("make", "--eval=boom", "LD_PRELOAD", "evil.so", "/root", "rm -r ~", "/etc/passwd:7"):
+        expect(card).to_contain_text(piece)
+
+
+def test_the_card_draws_what_stands_beside_a_diff(chat, session):
+    raw = {"file_path": "a.py", "old_string": "1", "new_string": "2", "then_run": "rm -r ~"}
+    card = ask(chat, session, kind="edit", title="Edit", rawInput=raw, content=[diff("a.py", "1", "2")])
+    expect(card.locator(".sw-row-add .sw-line")).to_have_text("2")
+    expect(card).to_contain_text('"then_run": "rm -r ~"')
+    expect(card).not_to_contain_text("old_string")
+
+
+def test_the_card_says_where_a_command_is_cut_and_shows_the_rest(chat, session):
+    card = ask(chat, session, kind="execute", rawInput={"command": "true " + "x" * 70_000 + "; rm -r ~"})
+    expect(card).to_contain_text("characters left")
+    card.get_by_role("button", name="Show more").click()
+    chat.until(lambda: "; rm -r ~" in card.inner_text())
+    expect(card).not_to_contain_text("characters left")
+
+
+@pytest.mark.parametrize("kind", ["read", "think", "constructor"])
+def test_the_card_asks_for_what_the_call_does_and_not_for_its_kind(chat, session, kind):
+    card = ask(chat, session, kind=kind, title="Read a.py", rawInput={"command": "rm -r ~"})
+    expect(card).to_contain_text("May the agent run a command?")
+
+
+def allow(chat: Bench) -> tuple[float, float]:
+    """Where the button Allow of the open card is."""
+    box = chat.page.get_by_test_id("permission-allow_once").bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_a_double_click_answers_one_request(chat, session):
+    ask(chat, session, 1, title="Say hello", kind="other")
+    session.ask(2, toolCallId="t2", title="Say hello", kind="other")
+    button = chat.page.get_by_test_id("permission-allow_once")
+    expect(button).to_be_enabled()
+    place = allow(chat)
+    chat.page.mouse.click(*place)
+    chat.until(lambda: session.answers == [("/1", "once")])
+    chat.until(lambda: chat.page.locator(".sw-ask .sw-spinner").count() == 0, what="the second card")
+    assert allow(chat) == place, "the second click of a person hits the same button"
+    chat.page.mouse.click(*place, click_count=2)
+    chat.page.wait_for_timeout(50)
+    chat.pump()
+    assert session.answers == [("/1", "once")]
+    expect(button).to_be_enabled()
+    button.click()
+    chat.until(lambda: session.answers == [("/1", "once"), ("/2", "once")])
+
+
+def test_a_click_counts_for_the_request_that_was_pressed(chat, session):
+    ask(chat, session, 1, title="Say hello", kind="other")
+    session.ask(2, toolCallId="t2", title="Say hello", kind="other")
+    button = chat.page.get_by_test_id("permission-allow_once")
+    expect(button).to_be_enabled()
+    chat.page.mouse.move(*allow(chat))
+    chat.page.mouse.down()
+    session.pending[0].choose("no")  # the first is answered in the terminal meanwhile
+    chat.until(lambda: chat.page.locator(".sw-ask .sw-dim", has_text="1 of 2").count() == 0)
+    expect(button).to_be_enabled()
+    chat.page.mouse.up()
+    chat.page.wait_for_timeout(50)
+    chat.pump()
+    assert session.answers == [("/1", "no")]
+
+
+def test_a_request_that_changes_has_to_be_seen_again(chat, session):
+    session.begin("hello")
+    session.tool("t1", title="List", kind="execute", rawInput={"command": "ls"})
+    ask(chat, session, 1)
+    button = chat.page.get_by_test_id("permission-allow_once")
+    expect(button).to_be_enabled()
+    session.tool("t1", first=False, rawInput={"command": "rm -r ~"})
+    chat.until(lambda: "rm -r ~" in chat.page.locator(".sw-ask").inner_text())
+    assert button.is_disabled()
+    expect(button).to_be_enabled()
+
+
+NAMES = ["constructor", "__proto__", "toString", "hasOwnProperty", "valueOf"]
+
+
+def test_names_of_javascript_are_names_like_any_other(chat, session):
+    for name in NAMES:
+        tools = [{"title": "t", "status": name, "result": name}]
+        session.hand_over({"turns": [{"prompt": "p", "answer": "a", "ended": name, "tools": tools}]})
+        session.plan(("first", name))
+        session.tool(f"a {name}", title=f"a.{name}", kind=name, status=name, locations=[{"path": f"a.{name}"}])
+        session.tool(f"b {name}", title="b", kind="other", rawInput={name: name}, status="completed")
+        session.say(f"```{name}\nx\n```")
+        session.end(name, stop_reason=name, files=[{"path": f"a.{name}", "change": name, "size": 1}])
+    session.begin("last")
+    session.ask(1, toolCallId="c", title="delete", kind=NAMES[0])
+    chat.sees("May the agent use a tool?")
+    expect(chat.page.locator(".sw-plan")).to_have_count(len(NAMES))
+    chat.page.locator(".sw-memory-head").first.click()
+    chat.until(lambda: chat.page.locator(".sw-told-call").count() == 1)
+    assert chat.page.locator(".sw-error").count() == 0
+
+
+def test_a_row_that_cannot_be_drawn_stops_no_other(chat, session):
+    session.begin("hello")
+    session.say("before")
+    session.tool("t", title="the odd one", kind="other", status="completed")
+    chat.sees("the odd one")
+    spoil = "() => { const get = Map.prototype.get; Map.prototype.get = function (key) {"
+    spoil += " if (key === 'in_progress' && get.call(this, key)?.[0] === 'doing') throw new Error('boom');"
+    chat.page.evaluate(spoil + " return get.call(this, key) } }")
+    session.plan(("a plan", "in_progress"))
+    session.say("after")
+    session.ask(1, toolCallId="u", title="go on?", kind="other")
+    chat.sees("This cannot be drawn: Error: boom")
+    chat.sees("after")
+    chat.sees("go on?")
+
+
+def nested(levels: int) -> list:
+    value: list = ["the end"]
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_input_nested_a_thousand_deep_reaches_every_page(chat, session):
+    card = ask(chat, session, kind="other", title="deep", rawInput={"deep": nested(1000)})
+    expect(card).to_contain_text("the end")
+    session.say("and on")
+    chat.sees("and on")
+    chat.page.evaluate("cleanups[0]()")  # as a reload does
+    chat.page.evaluate("show('#view')")
+    chat.until(card.count, what="the card")
+    chat.page.get_by_test_id("permission-reject_once").click()
+    chat.until(lambda: session.answers == [("/1", "no")])
