@@ -102,7 +102,7 @@ async def test_the_runners_answer_for_an_agent_that_is_gone():
     peer = Peer()
     call = peer.request("session/prompt", {})
     data = {"code": None, "signal": 9, "stderr": "killed"}
-    peer.handle({"id": call.id, "error": {"code": -32000, "message": "agent was killed", "data": data}})
+    peer.handle({"id": call.id, "error": {"code": -32603, "message": "agent was killed", "data": data}})
     with pytest.raises(AgentExited, match="by signal 9"):
         await call.result
 

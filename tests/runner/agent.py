@@ -37,6 +37,23 @@ def flood(count):
     sys.stdout.flush()
 
 
+def deep(levels, request_id):
+    """In one write: a text, a tool call nested so deep, another text, and an answer nested so deep."""
+    nested = "[" * levels + "]" * levels
+    update = '{"sessionUpdate":"tool_call","title":"deep","rawInput":' + nested + "}"
+    call = '{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s","update":' + update + "}}"
+    answer = '{"jsonrpc":"2.0","id":' + json.dumps(request_id) + ',"result":{"stopReason":"end_turn","_meta":'
+    texts = [
+        {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}
+        for text in ("before", "after")
+    ]
+    before, after = (
+        json.dumps({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s", "update": text}})
+        for text in texts
+    )
+    raw("\n".join([before, call, '{"unended":' + "[" * levels, after, answer + nested + "}}"]) + "\n")
+
+
 def children():
     """One child that ignores TERM, and a grandchild in a session of its own without a parent."""
     stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
@@ -94,6 +111,15 @@ def prompt(text, request_id):
     elif word == "mutter":
         raw('{"jsonrpc":"2.0","method":"unended"}')
         os._exit(0)
+    elif word == "raw":
+        raw(json.loads(rest))
+    elif word == "last":
+        out(answer)
+        raw(rest + "\n")
+        return
+    elif word == "deep":
+        deep(int(rest), request_id)
+        return
     elif word == "deaf":
         os.close(1)
         os.close(2)

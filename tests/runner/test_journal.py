@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import socket
+import stat
 import threading
 import time
 
@@ -137,8 +138,31 @@ def test_the_journal_outlives_a_killed_runner(start):
         "signal": None,
         "stderr": "the runner ended before the agent did",
     }
-    assert again.prompt("kept", "say hi").status_code == 410
+    assert again.prompt("kept", "say hi", wait=False).status_code == 410
+    assert again.prompt("kept", "say hi").json()["error"]["message"] == "agent exited before this request"
     assert again.http.delete("/v1/acp/kept").status_code == 204
+
+
+def test_an_agent_that_speaks_of_its_exit_has_not_exited(start):
+    runner = start()
+    runner.open("kept")
+    line = json.dumps({"jsonrpc": "2.0", "method": "session/update", "params": {"text": "_adapter/agent_exited"}})
+    runner.prompt("kept", f"last {line}")
+    runner.stop(signal.SIGKILL)
+    events = start().events("kept", method="_adapter/agent_exited")
+    assert events[-1][1]["params"]["stderr"] == "the runner ended before the agent did"
+
+
+def test_nobody_else_can_read_a_journal(start, tmp_path):
+    state = tmp_path / "runner" / "state"
+    state.mkdir(mode=0o755, parents=True)
+    runner = start()
+    runner.open("private")
+    runner.http.put("/v1/fs/snapshots/one")
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    below = list((state / "acp").rglob("*"))
+    assert {path.name for path in below} > {"private", "meta.json"}
+    assert [path for path in below if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
 def test_a_stopped_runner_leaves_the_agents_end_in_the_journal_once(start):

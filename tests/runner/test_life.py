@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -16,6 +19,8 @@ import psutil
 import pytest
 
 from runner.harness import TOKEN, alive, write_config
+from session_widgets.runner.__main__ import TICK_SECONDS
+from session_widgets.runner.newcomers import HEADER_SECONDS
 from support import until
 
 
@@ -205,3 +210,69 @@ def test_too_many_requests_name_the_limit(start):
         assert answer.status_code == 503
         assert answer.json()["limit"] == "maxRequests"
     until(lambda: runner.http.get("/v1/health").status_code == 200)
+
+
+def test_strangers_who_connect_and_say_nothing_keep_nobody_out(start):
+    """1,100 connections without a token, at the usual limit of 1,024 open files."""
+    runner = start()
+    resource.prlimit(runner.process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
+    with _strangers(runner, 1_100) as strangers:
+        assert runner.http.get("/v1/health").json()["pid"] == runner.process.pid
+        runner.open("c")
+        assert runner.prompt("c", "say hi").status_code == 200
+        assert psutil.Process(runner.process.pid).num_fds() < 700
+        assert _hung_up(strangers[0])
+    assert runner.process.poll() is None
+
+
+def test_who_connects_and_says_nothing_is_cut_off(start):
+    runner = start()
+    with _strangers(runner, 1) as (stranger,):
+        stranger.settimeout(HEADER_SECONDS + 10)
+        started = time.monotonic()
+        assert stranger.recv(1) == b""
+        assert time.monotonic() - started > HEADER_SECONDS - 3
+
+
+def test_a_refused_connection_is_closed(runner):
+    with _strangers(runner, 1, b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n") as (stranger,):
+        stranger.settimeout(10)
+        answer = b"".join(iter(lambda: stranger.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_runner_without_a_free_file_goes_on_when_there_is_one(start):
+    runner = start()
+    pid = runner.process.pid
+    used = psutil.Process(pid).num_fds()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, 1024))
+    with pytest.raises(subprocess.TimeoutExpired):
+        runner.process.wait(2 * TICK_SECONDS + 0.5)  # each tick looks for orphans, which takes a file
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, 1024))
+    assert runner.http.get("/v1/health").status_code == 200
+
+
+@contextmanager
+def _strangers(runner, number, said=b"GET / HTTP/1.1\r\n"):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(number + 512, _FILES[0]), _FILES[1]))
+    sockets = [socket.create_connection(("127.0.0.1", runner.port)) for _ in range(number)]
+    try:
+        for one in sockets:
+            with contextlib.suppress(OSError):  # it may have been cut off already
+                one.sendall(said)
+        yield sockets
+    finally:
+        for one in sockets:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, _FILES)
+
+
+def _hung_up(stranger):
+    stranger.settimeout(10)
+    try:
+        return stranger.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)

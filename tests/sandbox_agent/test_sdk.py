@@ -56,3 +56,33 @@ def test_the_sdk_drives_our_runner(tmp_path):
         assert not (runner.root / "refused.txt").exists()
     finally:
         runner.stop()
+
+
+@pytest.mark.needs("node", "sandbox-agent")
+def test_the_sdk_keeps_configuration_and_survives_a_crash(tmp_path):
+    """Its own server hangs at the crash, and the next prompt is an error that nobody handles."""
+    runner = RunnerProcess(tmp_path, agents={"demo": {"command": DEMO, "env": {}, "version": "1"}})
+    try:
+        ran = subprocess.run(
+            ["node", "--no-warnings", SCRIPT.with_name("config.mjs"), runner.url, TOKEN, runner.root, "demo"],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert "ACP write error" not in ran.stderr
+        assert json.loads(ran.stdout) == {
+            "unhandled": [],
+            "mcp": {"type": "remote", "url": "https://example.com/mcp"},
+            "mcpGone": [True, 404],
+            "skills": {"sources": [{"type": "local", "source": "/skills"}]},
+            "skillsGone": [True, 404],
+            "options": ["mode", "model", "thought_level"],
+            "crash": [True, -32603, "Internal agent error: agent exited with code 3"],
+            "next": [True, -32603, "Internal agent error: agent exited with code 3"],
+            "third": [True, -32603, "Internal agent error: agent exited with code 3"],
+            "left": 0,
+        }
+    finally:
+        runner.stop()

@@ -11,8 +11,8 @@ from session_widgets.model import Json
 PROTOCOL_VERSION = 1
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
-AGENT_GONE = -32000
-"""By which a runner answers the requests that an agent left open when it ended."""
+AGENT_GONE = -32603
+"""By which a runner answers the requests that an agent left open when it ended: JSON-RPC's internal error."""
 AGENT_EXITED = "_adapter/agent_exited"
 INVALID_STDOUT = "_adapter/invalid_stdout"
 

@@ -113,7 +113,7 @@ class Harness:
             given: the notebook's environment, of which only `keys` and `passes` are taken.
 
         Returns:
-            `{"command": [...], "env": {...}, "version": "..."}`; no shell takes part.
+            `{"command": [...], "env": {...}, "version": "...", "keys": [...]}`; no shell takes part.
         """
         fill = {
             "{python}": place.python,
@@ -129,6 +129,7 @@ class Harness:
             "command": [_filled(word, fill) for word in self.command],
             "env": environment | self.passed(given or {}),
             "version": self.version,
+            "keys": list(self.keys),
         }
 
     def passed(self, given: Mapping[str, str]) -> dict[str, str]:

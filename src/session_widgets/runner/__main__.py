@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
 import socket
+import stat
 import sys
 from pathlib import Path
 from types import FrameType
@@ -17,6 +19,9 @@ from session_widgets.runner.config import Config
 from session_widgets.runner.guard import Guard
 
 TICK_SECONDS = 1.0
+ACCEPTED_AT_ONCE = 16
+"""Connections that asyncio accepts before it tells of the first: each is an open file above their bound."""
+QUEUE = 2048
 KEEP_ALIVE_SECONDS = 60
 """Longer than clients keep an idle connection (httpx: 5 s), or a request could meet a server that hangs up."""
 
@@ -43,6 +48,8 @@ def main() -> int:
 def _lock(state: Path) -> IO[bytes]:
     """Take the state directory for this process alone, as long as the file is open."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(state.stat().st_mode) & 0o077:
+        state.chmod(0o700)  # journals hold all that was said, unredacted
     file = (state / "lock").open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,6 +63,7 @@ async def _run(config: Config, guard: Guard) -> None:
 
     from session_widgets.runner.app import Runner
     from session_widgets.runner.children import Children, adopt_orphans
+    from session_widgets.runner.newcomers import bounded
 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -66,6 +74,7 @@ async def _run(config: Config, guard: Guard) -> None:
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            listener.listen(QUEUE)
             _write_ready(config, listener.getsockname()[1])
 
     adopt_orphans()
@@ -75,6 +84,8 @@ async def _run(config: Config, guard: Guard) -> None:
     server = Server(
         uvicorn.Config(
             runner.gate,
+            http=bounded(config.limits.max_connections),
+            backlog=ACCEPTED_AT_ONCE,
             ws="websockets-sansio",
             lifespan="off",
             log_level="warning",
@@ -88,7 +99,8 @@ async def _run(config: Config, guard: Guard) -> None:
         await asyncio.wait(
             {serving, asyncio.create_task(stopping.wait())}, timeout=TICK_SECONDS, return_when="FIRST_COMPLETED"
         )
-        children.reap_orphans()
+        with contextlib.suppress(OSError):  # no file can be opened, or no process looked at: the next tick will
+            children.reap_orphans()
         if config.idle_seconds and runner.idle_seconds > config.idle_seconds:
             stopping.set()
     (config.state / "ready.json").unlink(missing_ok=True)

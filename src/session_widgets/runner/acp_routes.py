@@ -1,4 +1,4 @@
-"""`/v1/acp` and `/v1/agents`."""
+"""`/v1/acp`."""
 
 from __future__ import annotations
 
@@ -12,32 +12,14 @@ from starlette.routing import Route
 
 from session_widgets.runner.bodies import parse_object, read_body, read_object, unless_disconnected
 from session_widgets.runner.config import Config
-from session_widgets.runner.connection import Connection
-from session_widgets.runner.connections import Connections, executable, find_agent
-from session_widgets.runner.envelopes import Message
+from session_widgets.runner.connection import AgentGone, Connection
+from session_widgets.runner.connections import Connections
+from session_widgets.runner.envelopes import Message, exit_error, key_of, one_line
 from session_widgets.runner.journal import Ahead, JournalReader, Trimmed
 from session_widgets.runner.problems import Problem, conflict, invalid
 from session_widgets.runner.sse import HEARTBEAT, HEARTBEAT_SECONDS, event_stream, frames
 
 SMALL_BODY = 64 << 10
-
-# What sandbox-agent's clients look for. Anything that speaks ACP can do these; the rest is asked by `initialize`.
-_ACP_CAN = {
-    "commandExecution",
-    "errorEvents",
-    "fileChanges",
-    "mcpTools",
-    "permissions",
-    "planMode",
-    "reasoning",
-    "sessionLifecycle",
-    "streamingDeltas",
-    "textMessages",
-    "toolCalls",
-    "toolResults",
-}
-_ASK = {"fileAttachments", "images", "itemStarted", "questions", "sharedProcess", "status"}
-CAPABILITIES = {name: name in _ACP_CAN for name in sorted(_ACP_CAN | _ASK)}
 
 
 class AcpRoutes:
@@ -52,9 +34,6 @@ class AcpRoutes:
             Route("/v1/acp/{id}", self.stream, methods=["GET"]),
             Route("/v1/acp/{id}", self.delete, methods=["DELETE"]),
             Route("/v1/acp/{id}/ack", self.ack, methods=["POST"]),
-            Route("/v1/agents", self.agents, methods=["GET"]),
-            Route("/v1/agents/{agent}", self.agent, methods=["GET"]),
-            Route("/v1/agents/{agent}/install", self.install, methods=["POST"]),
         ]
 
     async def list(self, _: Request) -> Response:
@@ -69,14 +48,24 @@ class AcpRoutes:
         body = await read_body(request, "max_envelope_bytes", self._config.limits.max_envelope_bytes)
         message = parse_object(body)
         kind = _kind(message)
-        line = orjson.dumps(message) if b"\n" in body or b"\r" in body else body.strip()
+        try:
+            line = one_line(message, body)
+        except ValueError as error:
+            raise invalid(str(error)) from error
         connection = await self._connections.get_or_start(request.path_params["id"], request.query_params.get("agent"))
-        if kind == "request":
-            return await self._request(request, connection, message, line)
-        if kind == "response":
-            await connection.respond(message, line)
-        else:
-            await connection.notify(line)
+        is_async = "respond-async" in _preferences(request)
+        try:
+            if kind == "request":
+                return await self._request(request, connection, message, line, is_async=is_async)
+            if kind == "response":
+                await connection.respond(message, line)
+            else:
+                await connection.notify(line)
+        except AgentGone:
+            if is_async:
+                raise
+            if kind == "request":  # a client of sandbox-agent takes any other status for the end of its transport
+                return Response(exit_error(key_of(message["id"]), *connection.exit), media_type="application/json")
         return Response(status_code=202)
 
     async def stream(self, request: Request) -> Response:
@@ -121,34 +110,11 @@ class AcpRoutes:
         await self._connections.delete(request.path_params["id"])
         return Response(status_code=204)
 
-    async def agents(self, _: Request) -> Response:
-        """List the agents that can be run."""
-        return _json({"agents": [self._agent(name) for name in sorted(self._config.agents)]})
-
-    async def agent(self, request: Request) -> Response:
-        """Describe one agent."""
-        return _json(self._agent(request.path_params["agent"]))
-
-    async def install(self, request: Request) -> Response:
-        """Say that an agent is installed; this runner runs only what it was configured with."""
-        name = request.path_params["agent"]
-        command = find_agent(self._config, name)
-        if not executable(command):
-            message = f"{name}: {command.command[0]} is not installed, and this runner installs nothing"
-            raise Problem(500, "install_failed", message, agent=name)
-        return _json({"already_installed": True, "artifacts": []})
-
-    def _agent(self, name: str) -> dict[str, Any]:
-        command = find_agent(self._config, name)
-        path = executable(command)
-        info = {"id": name, "installed": path is not None, "credentialsAvailable": True, "capabilities": CAPABILITIES}
-        optional = {"path": path, "version": command.version}
-        return info | {key: value for key, value in optional.items() if value}
-
-    async def _request(self, request: Request, connection: Connection, message: Message, line: bytes) -> Response:
+    async def _request(
+        self, request: Request, connection: Connection, message: Message, line: bytes, *, is_async: bool
+    ) -> Response:
         accepted = await connection.request(message, line)
-        preferences = [part.strip().lower() for part in request.headers.get("prefer", "").split(",")]
-        if "respond-async" in preferences:
+        if is_async:
             return Response(status_code=202, headers={"preference-applied": "respond-async"})
         await unless_disconnected(request, accepted.answered.wait())
         if connection.failure:
@@ -188,6 +154,10 @@ def _kind(message: Message) -> str:
     elif "method" not in message and "id" in message and ("result" in message) != ("error" in message):
         return "response"
     raise invalid("request body must be a JSON-RPC request, notification or response")
+
+
+def _preferences(request: Request) -> list[str]:
+    return [part.strip().lower() for part in request.headers.get("prefer", "").split(",")]
 
 
 def _check_accept(request: Request, media_type: str) -> None:

@@ -14,13 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from session_widgets.runner.acp_routes import AcpRoutes
+from session_widgets.runner.agents import AgentRoutes
 from session_widgets.runner.children import Children
 from session_widgets.runner.config import Config
+from session_widgets.runner.config_routes import ConfigRoutes
 from session_widgets.runner.connections import Connections
 from session_widgets.runner.fs_routes import FsRoutes
+from session_widgets.runner.interview import Interview
+from session_widgets.runner.jail import Jail
 from session_widgets.runner.problems import (
     Problem,
     answer_bug,
@@ -36,6 +40,20 @@ from session_widgets.runner.tool_routes import ToolRoutes
 from session_widgets.version import __version__
 
 FEATURES = ["async-post", "journal", "ack", "snapshots", "watch", "tools"]
+PAGE = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>session-widgets runner</title>
+<h1>session-widgets runner {__version__}</h1>
+<p>The sessions of this sandbox are in the notebook that opened them: its panel shows conversations and files.
+<p>The API below <code>/v1</code> is that of sandbox-agent 0.4; each request needs the bearer token of this runner.
+"""
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+}
+OPEN = {"/ui", "/ui/"}
+"""What answers without the token: it says what program this is, and no more."""
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -52,7 +70,11 @@ class Runner:
         routes: list[BaseRoute] = [
             Route("/", self.about, methods=["GET"]),
             Route("/v1/health", self.health, methods=["GET"]),
+            Route("/ui", self.page, methods=["GET"]),
+            Route("/ui/", self.page, methods=["GET"]),
             *AcpRoutes(config, self.connections).routes,
+            *AgentRoutes(config, self.connections, Interview(children, str(config.root))).routes,
+            *ConfigRoutes(Jail(config.root)).routes,
             *FsRoutes(config).routes,
             *ProcessRoutes(self.processes).routes,
             *ToolRoutes(config, boards).routes,
@@ -80,6 +102,10 @@ class Runner:
             "features": FEATURES,
         }
         return Response(orjson.dumps(body), media_type="application/json")
+
+    async def page(self, _: Request) -> Response:
+        """Say it to a person: sandbox-agent's clients link to this page, which shows sessions there."""
+        return Response(PAGE, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 
     @property
     def idle_seconds(self) -> float:
@@ -111,10 +137,7 @@ class Gate:
             return
         self._inside += 1
         try:
-            if problem := self._objection(scope):
-                await problem.response()(scope, receive, send)
-            else:
-                await self._app(scope, receive, send)
+            await self._answer(scope)(scope, receive, send)
         finally:
             self._inside -= 1
             self.touch()
@@ -128,18 +151,23 @@ class Gate:
         """Seconds since the last request ended; 0 while one is open."""
         return 0 if self._inside else time.monotonic() - self._last
 
-    def _objection(self, scope: Scope) -> Problem | None:
+    def _answer(self, scope: Scope) -> ASGIApp:
+        """Return what answers: without the token a page that tells nothing, or an objection."""
         headers = dict(scope["headers"])
         if not self._known(scope, headers):
+            if scope["type"] == "http" and scope["method"] == "OPTIONS":
+                return _leaving(Response())  # a browser's preflight has no token, and is allowed nothing by this
+            if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] in OPEN:
+                return _leaving(self._app)
             message = "missing or invalid bearer token"
-            problem = Problem(401, "token_invalid", details={"message": message})
-        elif not _from_here(headers):
+            return _leaving(Problem(401, "token_invalid", details={"message": message}).response())
+        if not _from_here(headers):
             problem = Problem(403, "permission_denied", "requests from web pages of other origins are refused")
         elif self._inside > self._limit:
             problem = over_limit(503, "max_requests", self._limit, f"{self._limit} requests are open")
         else:
-            return None
-        return problem
+            return self._app
+        return problem.response()
 
     def _known(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
@@ -151,6 +179,20 @@ class Gate:
         if hmac.compare_digest(token, self._token):
             return True
         return self._boards.admits(scope.get("method", ""), scope["path"], token)
+
+
+def _leaving(app: ASGIApp) -> ASGIApp:
+    """Let `app` answer, and end the connection: who has no token holds none open."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            await send(message)
+
+        await app(scope, receive, closing if scope["type"] == "http" else send)
+
+    return answer
 
 
 def _from_here(headers: dict[bytes, bytes]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import orjson
 from starlette.requests import Request
 
-from session_widgets.runner.problems import invalid, over_limit
+from session_widgets.runner.problems import Problem, invalid, over_limit
 
 T = TypeVar("T")
 
@@ -36,6 +36,14 @@ async def read_body(request: Request, name: str, limit: int) -> bytes:
 async def read_object(request: Request, name: str, limit: int) -> dict[str, Any]:
     """Return the body as a JSON object; raise `Problem` if it is none."""
     return parse_object(await read_body(request, name, limit))
+
+
+async def read_json_object(request: Request, name: str, limit: int) -> dict[str, Any]:
+    """Return the body as a JSON object, for routes whose content-type must say that it is JSON."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        message = "content-type must be application/json"
+        raise Problem(415, "unsupported_media_type", message, details={"message": message})
+    return await read_object(request, name, limit)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

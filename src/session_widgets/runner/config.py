@@ -16,11 +16,16 @@ from session_widgets.runner.limits import Limits
 
 @dataclass(frozen=True, slots=True)
 class AgentCommand:
-    """How to run an agent; `env` may hold keys and is never shown."""
+    """How to run an agent; `env` may hold keys and is never shown.
+
+    Attributes:
+        keys: names of variables of which one holds its key; none if it needs no key.
+    """
 
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     version: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,9 @@ class Config:
         if not root.is_dir():
             raise ValueError(f"root is not a directory: {root}")
         agents = {
-            name: AgentCommand(tuple(agent["command"]), agent.get("env") or {}, agent.get("version"))
+            name: AgentCommand(
+                tuple(agent["command"]), agent.get("env") or {}, agent.get("version"), tuple(agent.get("keys") or ())
+            )
             for name, agent in (value.get("agents") or {}).items()
         }
         return cls(

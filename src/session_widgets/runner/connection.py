@@ -18,8 +18,16 @@ from session_widgets.runner.problems import Problem, conflict
 
 CONNECTION_MARK = "SESSION_WIDGETS_CONNECTION"
 REMEMBERED_REQUESTS = 16_384
+MAX_ID_BYTES = 256
 STOP_SECONDS = 2.0
 LAST_WORDS_SECONDS = 0.5
+
+
+class AgentGone(Problem):
+    """The agent process has ended, so nothing can be sent to it."""
+
+    def __init__(self, id_: str) -> None:
+        super().__init__(410, "agent_process_exited", f"the agent of {id_} has exited", serverId=id_)
 
 
 @dataclass(slots=True)
@@ -38,6 +46,7 @@ class Connection:
     Attributes:
         over: the process ended and its last words are in the journal.
         failure: why the journal could not be kept, if that happened.
+        exit: exit code, signal and last stderr of the agent; known once it has ended, unless a former runner had it.
     """
 
     def __init__(self, id_: str, agent: str, created_ms: int, journal: Journal, limits: Limits) -> None:
@@ -47,6 +56,7 @@ class Connection:
         self.journal = journal
         self.over = asyncio.Event()
         self.failure: str | None = None
+        self.exit: tuple[int | None, int | None, str] = (None, None, "")
         self._limits = limits
         self._child: Child | None = None
         self._mark = ""
@@ -123,7 +133,7 @@ class Connection:
         if self.failure:
             raise Problem(507, "no_space", self.failure)
         if self._child is None or not self._child.writable:
-            raise Problem(410, "agent_process_exited", f"the agent of {self.id} has exited", serverId=self.id)
+            raise AgentGone(self.id)
         return self._child
 
     async def _send(self, child: Child, line: bytes) -> None:
@@ -176,12 +186,24 @@ class Connection:
             if "id" in message:
                 key = key_of(message["id"])
                 if "method" in message:
+                    if objection := self._objection(key):
+                        kept.append(envelopes.invalid_stdout(objection, line))
+                        continue
                     self._asked.add(key)
                 elif key in self._open:
                     answers.setdefault(key, len(kept))
             kept.append(line)
         if kept:
             self._record(kept, answers)
+
+    def _objection(self, key: bytes) -> str:
+        """Say what is wrong with the id of a request of the agent, which is kept until the client has answered."""
+        limit = self._limits.max_agent_requests
+        if len(key) > MAX_ID_BYTES:
+            return f"request dropped; its id is longer than {MAX_ID_BYTES} bytes"
+        if len(self._asked) >= limit and key not in self._asked:
+            return f"request dropped; {limit} wait for an answer; raise the limit maxAgentRequests ({limit})"
+        return ""
 
     def _record(self, lines: list[bytes], answers: dict[bytes, int]) -> None:
         """Write lines to the journal, then tell those who wait; `answers` says at which index an open request ends."""
@@ -227,10 +249,10 @@ class Connection:
         if rest := bytes(self._partial):
             self._take([rest])
         status, signal = (code, None) if code >= 0 else (None, -code)
-        stderr = self._stderr.decode(errors="replace")
-        errors = [envelopes.exit_error(key, status, signal, stderr) for key in self._open]
+        self.exit = status, signal, self._stderr.decode(errors="replace")
+        errors = [envelopes.exit_error(key, *self.exit) for key in self._open]
         answers = {key: index for index, key in enumerate(self._open)}
-        self._record([*errors, envelopes.agent_exited(status, signal, stderr)], answers)
+        self._record([*errors, envelopes.agent_exited(*self.exit)], answers)
         for request in self._open.values():
             request.answered.set()
         self._open.clear()

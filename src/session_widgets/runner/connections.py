@@ -30,7 +30,7 @@ class Connections:
         self._config = config
         self._children = children
         self._directory = config.state / "acp"
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._starting = asyncio.Lock()
         self._by_id: dict[str, Connection] = {}
         self._restore()
@@ -91,7 +91,9 @@ class Connections:
         directory = self._directory / id_
         created_ms = time.time_ns() // 1_000_000
         connection = self._open(id_, agent, created_ms)
-        (directory / "meta.json").write_bytes(orjson.dumps({"agent": agent, "createdAtMs": created_ms}))
+        meta = directory / "meta.json"
+        meta.touch(mode=0o600)
+        meta.write_bytes(orjson.dumps({"agent": agent, "createdAtMs": created_ms}))
         try:
             await connection.start(
                 self._children,
@@ -120,7 +122,7 @@ class Connections:
             self._by_id[path.parent.name] = restored = self._open(path.parent.name, meta["agent"], meta["createdAtMs"])
             restored.over.set()
             last = restored.journal.line(restored.journal.last_id) if restored.journal.last_id else None
-            if last is None or b'"_adapter/agent_exited"' not in last:
+            if last is None or not envelopes.tells_of_exit(last):
                 restored.journal.append([envelopes.agent_exited(None, None, LOST)])
 
 

@@ -42,7 +42,7 @@ class Journal:
         self._synced = 0
         self._readers: set[asyncio.Event] = set()
         self.ended = False
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.segments = sorted(int(path.stem) for path in directory.glob("*.jsonl")) or [1]
         self._kept_bytes = sum(self.path(first).stat().st_size for first in self.segments[:-1])
         self._fd, self._size, self.last_id = self._open_last()

@@ -15,9 +15,11 @@ class Limits:
 
     Attributes:
         max_requests: requests open at once, streams included; bounds open files too.
+        max_connections: TCP connections at once, at most half of the files that the process may open.
         max_agents: agent processes alive at once.
         max_envelope_bytes: one JSON-RPC message from a client.
         max_line_bytes: one line of an agent's stdout.
+        max_agent_requests: requests of one agent that wait for the client's answer.
         max_stderr_bytes: tail of an agent's stderr that is kept.
         max_journal_bytes: journal of one connection on disk, as far as not acknowledged.
         max_file_bytes: body of one file write or tar upload.
@@ -31,13 +33,15 @@ class Limits:
         max_input_bytes_per_request: stdin in one request or terminal frame.
         max_output_bytes: default of `maxOutputBytes` of `run`, for each of stdout and stderr.
         default_run_timeout_ms: default of `timeoutMs` of `run`.
-        max_run_timeout_ms: largest `timeoutMs` of `run`; 0 = any.
+        max_run_timeout_ms: largest `timeoutMs` of `run`, to which a longer one is cut; 0 = any.
     """
 
     max_requests: int = 512
+    max_connections: int = 1024
     max_agents: int = 16
     max_envelope_bytes: int = 64 * MIB
     max_line_bytes: int = 64 * MIB
+    max_agent_requests: int = 1024
     max_stderr_bytes: int = 16 << 10
     max_journal_bytes: int = 4096 * MIB
     max_file_bytes: int = 4096 * MIB
@@ -47,11 +51,11 @@ class Limits:
     max_watches: int = 32
     max_concurrent_processes: int = 64
     max_exited_processes: int = 128
-    max_log_bytes_per_process: int = 2 * MIB
+    max_log_bytes_per_process: int = 10 * MIB
     max_input_bytes_per_request: int = 64 << 10
-    max_output_bytes: int = 8 * MIB
+    max_output_bytes: int = MIB
     default_run_timeout_ms: int = 30_000
-    max_run_timeout_ms: int = 0
+    max_run_timeout_ms: int = 300_000
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Limits:

@@ -43,6 +43,11 @@ def invalid(message: str) -> Problem:
     return Problem(400, "invalid_request", message)
 
 
+def unprocessable(message: str) -> Problem:
+    """The request is JSON, but holds something else than it has to."""
+    return Problem(422, "invalid_request", message)
+
+
 def conflict(message: str) -> Problem:
     """The request is fine, but not in this state."""
     return Problem(409, "conflict", message, details={"message": message})

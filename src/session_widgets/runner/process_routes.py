@@ -14,14 +14,15 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from session_widgets.runner.bodies import read_object, unless_disconnected
 from session_widgets.runner.children import happens
 from session_widgets.runner.inputs import base64_bytes, command, decode_input, number, switch
-from session_widgets.runner.limits import Limits, camel
+from session_widgets.runner.limits import camel
 from session_widgets.runner.output import Entry
-from session_widgets.runner.problems import invalid, over_limit
+from session_widgets.runner.problems import invalid, over_limit, unprocessable
 from session_widgets.runner.processes import Outcome, Process, Processes
 from session_widgets.runner.queries import count, flag
 from session_widgets.runner.sse import HEARTBEAT, HEARTBEAT_SECONDS, event_stream, frame
 from session_widgets.runner.terminal_socket import TerminalSocket
 
+OWNERS = ("user", "desktop", "system")
 STREAMS = ("stdout", "stderr", "combined", "pty")
 MAX_WAIT_SECONDS = 60.0
 CONFIGURABLE = {
@@ -35,6 +36,8 @@ CONFIGURABLE = {
         "max_input_bytes_per_request",
     )
 }
+
+COUNTED = [name for name in CONFIGURABLE.values() if not name.endswith("_timeout_ms")]
 
 
 class ProcessRoutes:
@@ -60,9 +63,12 @@ class ProcessRoutes:
         ]
 
     async def list(self, request: Request) -> Response:
-        """List processes; the runner has none of its own, so `owner` is "user" or nothing matches."""
-        owned = request.query_params.get("owner", "user") == "user"
-        return _json({"processes": [process.json() for process in self._processes.list() if owned]})
+        """List processes; the runner has none of its own, so only `owner=user` finds any."""
+        owner = request.query_params.get("owner", "user")
+        if owner not in OWNERS:
+            raise invalid(f"owner must be one of {', '.join(OWNERS)}: {owner!r:.40}")
+        found = self._processes.list() if owner == "user" else []
+        return _json({"processes": [process.json() for process in found]})
 
     async def create(self, request: Request) -> Response:
         """Start a command."""
@@ -75,13 +81,16 @@ class ProcessRoutes:
         return _json(self._config())
 
     async def set_config(self, request: Request) -> Response:
-        """Change the limits of processes."""
+        """Change the limits of processes, all of them; a timeout of 0 is none."""
         body = await self._body(request)
-        try:
-            Limits.from_json(body)
-            limits = {CONFIGURABLE[name]: value for name, value in body.items()}
-        except (ValueError, KeyError) as error:
-            raise invalid(f"not a process limit: {error}") from error
+        for name in CONFIGURABLE:
+            if not isinstance(body.get(name), int) or isinstance(body[name], bool) or body[name] < 0:
+                raise unprocessable(f"field '{name}' must be a whole number from 0")
+        limits = {field: body[name] for name, field in CONFIGURABLE.items()}
+        if not all(limits[field] for field in COUNTED):
+            raise invalid("the numbers of processes and of bytes must be greater than 0")
+        if longest := limits["max_run_timeout_ms"]:
+            limits["default_run_timeout_ms"] = min(limits["default_run_timeout_ms"] or longest, longest)
         self._processes.configure(limits)
         return _json(self._config())
 
@@ -90,9 +99,8 @@ class ProcessRoutes:
         body = await self._body(request)
         limits = self._processes.limits
         timeout_ms = number(body, "timeoutMs", limits.default_run_timeout_ms)
-        longest = limits.max_run_timeout_ms
-        if longest and not 0 < timeout_ms <= longest:
-            raise over_limit(400, "max_run_timeout_ms", longest, f"timeoutMs {timeout_ms} is too long")
+        if longest := limits.max_run_timeout_ms:
+            timeout_ms = min(timeout_ms or longest, longest)
         work = self._processes.run(
             command(body),
             stdin=base64_bytes(body.get("stdin", "")),

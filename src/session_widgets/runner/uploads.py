@@ -55,6 +55,8 @@ class TarUpload:
         for member in tar:
             if member.name.startswith("/") or ".." in member.name.split("/") or "\0" in member.name:
                 raise invalid(f"invalid relative path: {member.name}")
+            if member.issparse():
+                raise invalid(f"sparse files are not taken, since a small archive may hold huge ones: {member.name}")
             if not (member.isreg() or member.isdir()):
                 raise invalid(f"only files and directories are taken: {member.name}")
             members.append(member)

@@ -22,7 +22,7 @@ import orjson
 
 from session_widgets.daemon import installation, read_json, write_private
 from session_widgets.errors import SandboxError
-from session_widgets.sandboxes.contract import SandboxInfo, SandboxSpec
+from session_widgets.sandboxes.contract import RUNNER_LIMITS, SandboxInfo, SandboxSpec
 from session_widgets.sandboxes.docker_engine import engine
 from session_widgets.sandboxes.images import Progress, ensure_image
 from session_widgets.sandboxes.ownership import Account, container_account, hand_over
@@ -99,6 +99,7 @@ class Containers:
                     "port": PORT,
                     "idle_seconds": spec.idle_seconds,
                     "agents": spec.agents,
+                    "limits": RUNNER_LIMITS,
                 },
             }
             write_private(place / RECORD, made)

@@ -12,6 +12,9 @@ from session_widgets.sandboxes.runner_client import RunnerClient
 
 Announce = Callable[[SandboxRef], Awaitable[None]]
 
+RUNNER_LIMITS = {"maxRunTimeoutMs": 0}
+"""Limits of a runner that differ from its own: `Sandbox.exec` takes any timeout, and None."""
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:

@@ -21,7 +21,7 @@ import psutil
 from session_widgets.daemon import Daemon, read_json, write_private
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
 from session_widgets.model import Capability, Endpoint, SandboxRef
-from session_widgets.sandboxes.contract import Announce, SandboxInfo, SandboxSpec
+from session_widgets.sandboxes.contract import RUNNER_LIMITS, Announce, SandboxInfo, SandboxSpec
 from session_widgets.sandboxes.records import RECORD, alone, info, made_of, recorded
 from session_widgets.sandboxes.runner_client import RunnerClient
 
@@ -92,6 +92,7 @@ class LocalProvider:
                 "port": 0,
                 "idle_seconds": spec.idle_seconds,
                 "agents": spec.agents,
+                "limits": RUNNER_LIMITS,
             },
         }
         write_private(place / RECORD, made)
