@@ -387,6 +387,18 @@ def test_a_bad_archive_leaves_nothing(runner, folder, body):
     assert names_in(runner.root / folder) == []
 
 
+def test_a_small_archive_does_not_hold_a_huge_file(runner, folder):
+    """A sparse file of 3 GiB: its map says that one byte lies at the end of a hole."""
+    huge = 3 << 30
+    content = f"1\n{huge - 1}\n1\n".encode().ljust(512, b"\0") + b"x"
+    about = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "huge"}
+    body = archive({"huge": content}, pax_headers=about | {"GNU.sparse.realsize": str(huge)})
+    answer = upload(runner, f"{folder}/up", body)
+    assert code(answer) == (400, "invalid_request")
+    assert "sparse" in answer.json()["detail"]
+    assert names_in(runner.root / folder) == []
+
+
 def test_an_archive_needs_its_type(runner, folder):
     assert code(upload(runner, folder, archive({"a": b""}), "application/octet-stream")) == (400, "invalid_request")
 

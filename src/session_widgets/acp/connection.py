@@ -17,12 +17,14 @@ from session_widgets.acp import messages
 from session_widgets.acp.patience import Patience
 from session_widgets.acp.problems import error_of, too_large
 from session_widgets.acp.stream import EventStream, Received
+from session_widgets.answers import PLAIN, ask
 from session_widgets.errors import BadValue, SessionWidgetsError, TransportError
 from session_widgets.model import Endpoint, Json
 
 ACCEPTED_WITHIN = 30.0  # seconds
 CLOSED_WITHIN = 2.0  # seconds
 SANDBOX_AGENT_TAKES = 2 << 20  # bytes
+MOST_ANSWER = 128 << 20  # bytes; sandbox-agent answers a POST by the agent's response
 _DROP_POST_AFTER = 1.0  # seconds
 
 _log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class AcpConnection:
         self.server_id = server_id
         self._client = httpx.AsyncClient(
             base_url=endpoint.url,
-            headers=dict(endpoint.headers),
+            headers={**PLAIN, **endpoint.headers},
             verify=endpoint.url.startswith("https:"),  # making a TLS context costs 20 ms
             trust_env=not _is_loopback(endpoint.url),
             limits=httpx.Limits(max_connections=None),
@@ -259,7 +261,7 @@ class AcpConnection:
         patience = Patience(self._give_up)
         while True:
             try:
-                response = await self._client.request(method, path, timeout=timeout, **options)
+                response = await ask(self._client, method, path, most=MOST_ANSWER, timeout=timeout, **options)
             except httpx.TransportError as error:
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if patience.is_over() or not (unsent or resend):

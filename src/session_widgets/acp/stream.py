@@ -17,10 +17,12 @@ from session_widgets.acp.messages import AGENT_EXITED, INVALID_STDOUT
 from session_widgets.acp.patience import LONGEST_PAUSE, Patience
 from session_widgets.acp.problems import error_of
 from session_widgets.acp.sse import ServerSentEvent, SseParser
+from session_widgets.answers import pieces, whole
 from session_widgets.errors import ProtocolError, TransportError
 
 MAX_BATCH = 500  # events
 MAX_BATCH_BYTES = 1_000_000
+MOST_REFUSAL = 1_000_000
 READ_AHEAD_BYTES = 8_000_000
 SETTLE = 0.002  # seconds; what an agent says last and the answer to the prompt come this close together
 SILENCE = 30.0  # seconds; heartbeats come every 15
@@ -145,7 +147,7 @@ class EventStream:
 
     async def _read_response(self, ahead: _ReadAhead) -> None:
         """Read one HTTP response to its end, or until nothing more comes after the agent's exit."""
-        headers = {"accept": "text/event-stream", "accept-encoding": "identity"}
+        headers = {"accept": "text/event-stream"}
         if ahead.last_id:
             headers["last-event-id"] = str(ahead.last_id)
         timeout = httpx.Timeout(self._give_up, read=SILENCE)
@@ -153,13 +155,12 @@ class EventStream:
             if response.status_code != 200:
                 if response.status_code == 404 and not self._opened and self._may_appear():
                     raise _NotThereYet
-                await response.aread()
-                raise error_of(response)
+                raise error_of(await whole(response, MOST_REFUSAL))
             self._opened = True
             parser = SseParser()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None) as limit:
-                    async for chunk in response.aiter_raw():
+                    async for chunk in pieces(response):
                         limit.reschedule(None)
                         ahead.add(parser.feed(chunk))
                         await ahead.room()

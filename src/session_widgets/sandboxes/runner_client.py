@@ -11,6 +11,7 @@ from typing import Any, Literal
 import httpx
 import orjson
 
+from session_widgets.answers import PLAIN, ask, pieces, whole
 from session_widgets.errors import (
     BadPath,
     ExecTimeout,
@@ -27,6 +28,17 @@ from session_widgets.sandboxes.paths import check_path
 TIMEOUT = httpx.Timeout(30, connect=5)
 CHUNK = 1 << 20
 PAGE = 5_000
+MOST_LISTED = 200_000
+"""Entries of one listing; a runner lists 100,000."""
+MOST_OUTPUT = 8 << 20
+"""Bytes that `exec` returns of each of stdout and stderr."""
+MOST_ANSWER = 64 << 20
+MOST_EXEC = 256 << 20
+"""Both outputs twice: as text, in which a byte may take six, and as base64."""
+MOST_MANIFEST = 1 << 30
+MOST_READ = 1 << 30
+MOST_PROBLEM = 64 << 10
+"""Of a refusal, whatever was asked for."""
 MANIFEST_SECONDS = 120
 """Enough to hash some 50 GB; a runner that hangs keeps nobody longer."""
 
@@ -38,7 +50,7 @@ class RunnerClient:
         self.endpoint = endpoint
         self.workspace = workspace
         self._http = httpx.AsyncClient(
-            base_url=endpoint.url, headers=dict(endpoint.headers), timeout=TIMEOUT, trust_env=False
+            base_url=endpoint.url, headers={**PLAIN, **endpoint.headers}, timeout=TIMEOUT, trust_env=False
         )
 
     async def aclose(self) -> None:
@@ -71,11 +83,13 @@ class RunnerClient:
             "cwd": self._absolute(cwd or ""),
             "env": dict(env or {}),
             "encoding": "base64",
+            "maxOutputBytes": MOST_OUTPUT,
             "timeoutMs": 0 if timeout is None else max(1, round(timeout * 1000)),
         }
         if stdin is not None:
             body["stdin"] = b64encode(stdin).decode()
-        answer = orjson.loads((await self._call("POST", "/v1/processes/run", json=body, wait=None)).content)
+        ran = await self._call("POST", "/v1/processes/run", json=body, wait=None, most=MOST_EXEC)
+        answer = orjson.loads(ran.content)
         out, err = b64decode(answer["stdoutBase64"]), b64decode(answer["stderrBase64"])
         if answer["timedOut"]:
             raise ExecTimeout(
@@ -102,6 +116,8 @@ class RunnerClient:
             }
             answer = await self._call("GET", "/v1/fs/entries", params=params)
             page = orjson.loads(answer.content)
+            if len(page) > PAGE or len(found) > MOST_LISTED:
+                raise TransportError(f"the runner lists {path or '.'!r} without an end")
             found += [self._info(entry) for entry in page]
             if len(page) < PAGE and answer.headers.get("x-truncated") == "true":
                 raise LimitExceeded(
@@ -123,7 +139,12 @@ class RunnerClient:
         if offset or length is not None:
             end = "" if length is None else str(offset + length - 1)
             headers["range"] = f"bytes={offset}-{end}"
-        answer = await self._call("GET", "/v1/fs/file", params=self._path(path), headers=headers, allow={416})
+        most = MOST_READ if length is None else length
+        answer = await self._call(
+            "GET", "/v1/fs/file", params=self._path(path), headers=headers, allow={416}, most=max(most, MOST_PROBLEM)
+        )
+        if len(answer.content) > most and not answer.is_error:
+            raise TransportError(f"the runner sent more of {path!r} than {most:,} bytes, which were asked for")
         return b"" if answer.status_code == 416 else answer.content
 
     async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None:
@@ -148,10 +169,9 @@ class RunnerClient:
         try:
             async with self._http.stream("GET", "/v1/fs/file", params=self._path(path)) as answer:
                 if answer.is_error:
-                    await answer.aread()
-                    raise problem(answer, self.workspace)
+                    raise problem(await whole(answer, MOST_PROBLEM), self.workspace)
                 with partial.open("wb") as target:
-                    async for piece in answer.aiter_bytes(CHUNK):
+                    async for piece in pieces(answer):
                         target.write(piece)
             partial.replace(local)
         except httpx.HTTPError as error:
@@ -184,7 +204,7 @@ class RunnerClient:
 
     async def manifest(self) -> Manifest:
         """Return everything that the workspace holds, with hashes; what did not change is not read again."""
-        answer = await self._call("POST", "/v1/fs/manifest", wait=MANIFEST_SECONDS)
+        answer = await self._call("POST", "/v1/fs/manifest", wait=MANIFEST_SECONDS, most=MOST_MANIFEST)
         return Manifest.from_json(orjson.loads(answer.content))
 
     def _absolute(self, path: str) -> str:
@@ -221,14 +241,15 @@ class RunnerClient:
         headers: Mapping[str, str] | None = None,
         wait: float | None = 30,
         allow: frozenset[int] | set[int] = frozenset(),
+        most: int = MOST_ANSWER,
     ) -> httpx.Response:
         sent = dict(headers or {})
         if json is not None:
             content, sent["content-type"] = orjson.dumps(json), "application/json"
         timeout = httpx.Timeout(wait, connect=5)
         try:
-            answer = await self._http.request(
-                method, url, params=params, content=content, headers=sent, timeout=timeout
+            answer = await ask(
+                self._http, method, url, most=most, params=params, content=content, headers=sent, timeout=timeout
             )
         except httpx.HTTPError as error:
             raise _broken(error) from error

@@ -24,7 +24,7 @@ from session_widgets.errors import BadPath, ExecTimeout, LimitExceeded, NotFound
 from session_widgets.manifest import Manifest, scan
 from session_widgets.model import Endpoint, ExecResult, FileChange, FileInfo
 from session_widgets.sandboxes.paths import check_path
-from session_widgets.sandboxes.runner_client import CHUNK, RunnerClient
+from session_widgets.sandboxes.runner_client import CHUNK, MOST_READ, RunnerClient
 from session_widgets.sandboxes.shared_directory import MAX_FILES, compared, identities, true_kind
 from session_widgets.tree import TEMPORARY
 
@@ -213,7 +213,8 @@ class SandboxAgentClient(RunnerClient):
         if length == 0:
             return b""
         if not offset and length is None:
-            return (await self._call("GET", "/v1/fs/file", params={"path": absolute}, wait=None)).content
+            params = {"path": absolute}
+            return (await self._call("GET", "/v1/fs/file", params=params, wait=None, most=MOST_READ)).content
         if Path(absolute).is_dir():
             raise BadPath(f"{path!r} is a directory.")
         ending = "" if length is None else ' | head -c "$LENGTH"'  # the server reads whole files only

@@ -8,11 +8,15 @@ from typing import Any
 import httpx
 import orjson
 
+from session_widgets.answers import PLAIN, ask, pieces
 from session_widgets.errors import SandboxError, TransportError
 from session_widgets.model import Endpoint, Json
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 SILENCE = httpx.Timeout(30, connect=5, read=40)  # heartbeats come every 15 s
+
+MOST_ANSWER = 1 << 20
+MOST_LINE = 64 << 20
 
 
 class ToolChannel:
@@ -21,7 +25,7 @@ class ToolChannel:
     def __init__(self, endpoint: Endpoint, session_id: str) -> None:
         self._path = f"/v1/tools/{session_id}"
         self._http = httpx.AsyncClient(
-            base_url=endpoint.url, headers=dict(endpoint.headers), timeout=TIMEOUT, trust_env=False
+            base_url=endpoint.url, headers={**PLAIN, **endpoint.headers}, timeout=TIMEOUT, trust_env=False
         )
 
     async def aclose(self) -> None:
@@ -49,7 +53,7 @@ class ToolChannel:
             async with self._http.stream("GET", f"{self._path}/calls", timeout=SILENCE) as answer:
                 if answer.is_error:
                     raise SandboxError(f"the runner answered {answer.status_code} to the request for calls of tools")
-                async for line in answer.aiter_lines():
+                async for line in _lines(answer):
                     name, _, value = line.partition(": ")
                     if name == "event":
                         kind = value
@@ -65,12 +69,26 @@ class ToolChannel:
     async def _send(self, method: str, path: str, body: Json, allow: int = 0) -> httpx.Response:
         headers = {"content-type": "application/json"}
         try:
-            answer = await self._http.request(method, path, content=orjson.dumps(body), headers=headers)
+            content = orjson.dumps(body)
+            answer = await ask(self._http, method, path, most=MOST_ANSWER, content=content, headers=headers)
         except httpx.HTTPError as error:
             raise _broken(error) from error
         if answer.is_error and answer.status_code != allow:
             raise SandboxError(f"the runner answered {answer.status_code} to {method} {path}: {answer.text:.200}")
         return answer
+
+
+async def _lines(answer: httpx.Response) -> AsyncIterator[str]:
+    """Yield the lines of a stream; raise `TransportError` for one without an end."""
+    begun = bytearray()
+    async for piece in pieces(answer):
+        *ends, rest = piece.split(b"\n")
+        for end in ends:
+            yield (begun + end).decode(errors="replace").removesuffix("\r")
+            begun.clear()
+        begun += rest
+        if len(begun) > MOST_LINE:
+            raise TransportError(f"the sandbox's runner sent a line of more than {MOST_LINE:,} bytes")
 
 
 def _broken(error: httpx.HTTPError) -> TransportError:
