@@ -14,7 +14,15 @@ from session_widgets.version import __version__
 if TYPE_CHECKING:
     from session_widgets.harnesses.harness import Harness
     from session_widgets.model import Event, ExecResult, FileChange, FileInfo, Step, Usage
-    from session_widgets.sessions import PermissionRequest, Session, Transcript, Turn, local_s3, open_session
+    from session_widgets.sessions import (
+        PermissionRequest,
+        QuestionRequest,
+        Session,
+        Transcript,
+        Turn,
+        local_s3,
+        open_session,
+    )
     from session_widgets.sessions.catalogue import install_harness
     from session_widgets.store import Store
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
@@ -28,6 +36,7 @@ _HOMES = {
     "Step": "model",
     "Usage": "model",
     "PermissionRequest": "sessions",
+    "QuestionRequest": "sessions",
     "Session": "sessions",
     "Transcript": "sessions",
     "Turn": "sessions",
@@ -49,6 +58,7 @@ __all__ = [
     "FileInfo",
     "Harness",
     "PermissionRequest",
+    "QuestionRequest",
     "Session",
     "SessionPanel",
     "Step",

@@ -134,6 +134,7 @@ class TurnFold:
         self._plan: int | None = None
         self.permissions: dict[str, PermissionRecord] = {}
         self._asked_of: dict[int, list[str]] = {}
+        self._questions: dict[str, int] = {}
         self._changes: dict[int, Change] = {}
         self._interrupted = False
 
@@ -175,6 +176,8 @@ class TurnFold:
             self._set(saving=not self._ended)
         elif event.kind == "permission_decision":
             self._decided(event)
+        elif event.kind == "question_answered":
+            self._question_over(event)
         elif event.kind == "turn_ended":
             self._end(event)
         elif event.kind == "protocol_error":
@@ -188,6 +191,8 @@ class TurnFold:
         params = as_object(event.payload.get("params"))
         if event.method == "session/request_permission" and event.kind == "request":
             self._asked(event, params, connection)
+        elif event.method == "elicitation/create" and event.kind == "request":
+            self._question(event, params, permission_request_id(connection, event.payload.get("id")))
         elif event.method == "session/prompt" and event.kind == "response":
             self._answered(as_object(event.payload.get("result")))
         elif event.method == "session/prompt" and event.kind == "error":
@@ -304,6 +309,23 @@ class TurnFold:
         asked = [self.permissions[request_id].state for request_id in self._asked_of[index]]
         self.steps[index].set(None, permission=next((a for a in asked if a.outcome is None), asked[-1]))
 
+    def _question(self, event: Event, params: Json, request_id: str) -> None:
+        said = {"mode": params.get("mode"), "schema": params.get("requestedSchema"), "url": params.get("url")}
+        asked = {"request_id": request_id} | {name: value for name, value in said.items() if value is not None}
+        self._questions[request_id] = self._add(
+            event, "question", status="pending", text=as_text(params.get("message")) or "", raw_input=asked
+        )
+
+    def _question_over(self, event: Event) -> None:
+        note = event.payload
+        index = self._questions.get(as_text(note.get("request_id")) or "")
+        if index is None:
+            return
+        status = {"refused": "failed", "cancel": "cancelled"}.get(as_text(note.get("action")) or "", "completed")
+        said = {name: note.get(name) for name in ("action", "content", "answered_by", "reason")}
+        self.steps[index].set(event, status=status, raw_output=said)
+        self._changed(index)
+
     def _answered(self, result: Json) -> None:
         self._set(stop_reason=as_text(result.get("stopReason")) or self._record.stop_reason)
         quota = as_object(as_object(result.get("_meta")).get("quota"))
@@ -337,7 +359,7 @@ class TurnFold:
                 self._close(event, asked, replace(asked.state, outcome="cancelled", reason="the turn ended"))
         for index, step in enumerate(self.steps):
             if step.status not in FINAL_STATUSES:
-                step.set(None, status=left if step.kind == "tool_call" else "completed")
+                step.set(None, status={"tool_call": left, "question": "cancelled"}.get(step.kind, "completed"))
                 self._changed(index)
 
     def _read_usage(self, usage: Json) -> None:

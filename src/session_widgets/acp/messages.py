@@ -23,7 +23,11 @@ def initialize_params(version: str) -> dict[str, Any]:
     """Parameters of `initialize`: this client (of release `version`) lends the agent no file system and no terminal."""
     return {
         "protocolVersion": PROTOCOL_VERSION,
-        "clientCapabilities": {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False},
+        "clientCapabilities": {
+            "fs": {"readTextFile": False, "writeTextFile": False},
+            "terminal": False,
+            "elicitation": {"form": {}, "url": {}},
+        },
         "clientInfo": {"name": "session-widgets", "version": version},
     }
 

@@ -14,6 +14,8 @@ from session_widgets.cli.turn_printer import TurnPrinter
 from session_widgets.model import Event
 from session_widgets.sessions import PermissionRequest, Session, Turn
 from session_widgets.sessions.cell import ask
+from session_widgets.sessions.cell_form import ask_question
+from session_widgets.sessions.questions import Answer, QuestionRequest
 
 EXIT_CODES = {"completed": 0, "cancelled": 130}
 LOOK_SECONDS = 0.1
@@ -36,12 +38,19 @@ def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool =
         else:
             request.answer(request.rejection("policy:ask", NO_TERMINAL))
 
+    def answer_question(question: QuestionRequest) -> None:
+        if asks:
+            printer.make_room(question.id)
+            question.answer(ask_question(question))
+        else:
+            question.answer(Answer("decline", None, "policy:ask", NO_TERMINAL))
+
     arrived: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
     last = session.store.last_seq(session.id)
     turn = session.start(prompt)
     unsubscribe = session.subscribe(arrived.put, after=last)
     try:
-        _follow(session, turn, arrived, _print_json if as_json else printer.feed, answer)
+        _follow(session, turn, arrived, _print_json if as_json else printer.feed, answer, answer_question)
     finally:
         unsubscribe()
     if not as_json:
@@ -55,12 +64,13 @@ def _follow(
     arrived: queue.SimpleQueue[list[Event]],
     show: Callable[[Event], None],
     answer: Callable[[PermissionRequest], None],
+    answer_question: Callable[[QuestionRequest], None],
 ) -> None:
     """Show what arrives until the turn is over and everything has arrived."""
     cancelled = False
     while True:
         try:
-            over, waiting = turn.ended, session.pending
+            over, waiting, questions = turn.ended, session.pending, session.questions
             events = list(_arrived(arrived))
             for event in events:
                 show(event)
@@ -68,6 +78,8 @@ def _follow(
                 return
             for request in waiting:
                 answer(request)
+            for question in questions:
+                answer_question(question)
         except KeyboardInterrupt:
             if cancelled:
                 raise

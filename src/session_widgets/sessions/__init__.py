@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from session_widgets.sessions.embedded import local_s3
     from session_widgets.sessions.opening import open_session
     from session_widgets.sessions.permissions import PermissionRequest
+    from session_widgets.sessions.questions import QuestionRequest
     from session_widgets.sessions.session import Session
     from session_widgets.sessions.transcript import Transcript
     from session_widgets.sessions.turn import Turn
 
 _HOMES = {
     "PermissionRequest": "permissions",
+    "QuestionRequest": "questions",
     "Session": "session",
     "Transcript": "transcript",
     "Turn": "turn",
@@ -22,7 +24,7 @@ _HOMES = {
     "open_session": "opening",
 }
 
-__all__ = ["PermissionRequest", "Session", "Transcript", "Turn", "local_s3", "open_session"]
+__all__ = ["PermissionRequest", "QuestionRequest", "Session", "Transcript", "Turn", "local_s3", "open_session"]
 
 
 def __getattr__(name: str) -> Any:

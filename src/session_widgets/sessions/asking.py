@@ -14,9 +14,11 @@ from session_widgets.errors import ProtocolError, SessionWidgetsError, StoreErro
 from session_widgets.model import Draft, Event
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.cell import Page, ask, must_ask_here
+from session_widgets.sessions.cell_form import ask_question
 from session_widgets.sessions.journal import Journal, draft, note
 from session_widgets.sessions.loop import in_thread, private_loop
 from session_widgets.sessions.permissions import Decision, PermissionRequest, Policy, decide
+from session_widgets.sessions.questions import Questions, is_question
 
 CANCELLED = Decision(None, "user", "the turn was cancelled")
 
@@ -29,6 +31,7 @@ class Asking:
     Attributes:
         policy: answers first; what it leaves open waits in `pending`.
         page: what the widgets know of the page that draws this session.
+        questions: of the agent to a person.
         approved_modes: to which a person has let the agent go in the running turn.
     """
 
@@ -36,12 +39,18 @@ class Asking:
         self.policy = policy
         self.pending: dict[str, PermissionRequest] = {}
         self.page = Page()
+        self.questions = Questions(journal, spawn, lambda: self.policy == "deny", on_change)
         self.approved_modes: set[str] = set()
         self._journal = journal
         self._spawn = spawn
         self._on_change = on_change
         self._open: dict[str, tuple[PermissionRequest, Agent, Asked]] = {}  # with those that a function thinks about
         self._cancelling = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether a person has to answer something."""
+        return bool(self.pending or self.questions.pending)
 
     def take(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
         """Answer a stored request of the agent, or put it before a person."""
@@ -50,6 +59,7 @@ class Asking:
     def take_again(self, agent: Agent, events: Iterable[Event], turn: int) -> None:
         """Pick up the requests of a turn that another process began: ask what is open, resend what was answered."""
         events = list(events)
+        self.questions.take_again(agent, events, turn)
         decided = {e.payload.get("request_id") for e in events if e.kind == "permission_decision"}
         for event in events:
             if event.method != "session/request_permission":
@@ -62,18 +72,21 @@ class Asking:
     def stop(self) -> None:
         """Answer what the agent asks from now on with `cancelled`, as a cancelled turn must."""
         self._cancelling = True
+        self.questions.stop()
 
     async def cancel_all(self) -> None:
         """Answer every request of the turn with `cancelled`: open ones and those to come."""
         self.stop()
         for request, _, _ in tuple(self._open.values()):
             await self._answer(request, CANCELLED)
+        await self.questions.cancel_all()
 
     def forget(self) -> None:
         """Drop the open requests of a turn that has ended."""
         self.pending.clear()
         self._open.clear()
         self.approved_modes.clear()
+        self.questions.forget()
         self._cancelling = False
         self._on_change()
 
@@ -82,15 +95,25 @@ class Asking:
         if must_ask_here(self.page, awaiting=False):
             for request in tuple(self.pending.values()):
                 request.answer(ask(request))
+            for question in tuple(self.questions.pending.values()):
+                question.answer(ask_question(question))
 
     async def answer_here_async(self) -> None:
         """Ask in the cell what is open, if no click can arrive although the caller awaits."""
         if must_ask_here(self.page, awaiting=True):
             for request in tuple(self.pending.values()):
                 await private_loop().aio(request.answer_async(ask(request)))
+            for question in tuple(self.questions.pending.values()):
+                await private_loop().aio(question.answer_async(ask_question(question)))
 
     async def _take(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
         method = message["method"]
+        if is_question(message) and turn is not None:
+            try:
+                await self.questions.take(agent, message, turn)
+            except ProtocolError as error:
+                await self._refuse(agent, message, turn, messages.INVALID_PARAMS, str(error))
+            return
         if method != "session/request_permission" or turn is None:
             text = f"session-widgets offers no {method} here: the agent's own machine has its files and terminals"
             await self._refuse(agent, message, turn, messages.METHOD_NOT_FOUND, text)

@@ -15,6 +15,7 @@ from session_widgets.sessions.files import AsyncFiles
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import PermissionRequest
 from session_widgets.sessions.prompt import check_key, check_prompt, check_timeout
+from session_widgets.sessions.questions import QuestionRequest
 from session_widgets.sessions.transcript import Transcript
 from session_widgets.sessions.turn import Turn
 
@@ -39,6 +40,11 @@ class AsyncSession:
     def pending(self) -> Coroutine[Any, Any, tuple[PermissionRequest, ...]]:
         """`await session.aio.pending`; see `Session.pending`."""
         return self._pending()
+
+    @property
+    def questions(self) -> Coroutine[Any, Any, tuple[QuestionRequest, ...]]:
+        """`await session.aio.questions`; see `Session.questions`."""
+        return self._questions()
 
     @property
     def transcript(self) -> Coroutine[Any, Any, Transcript]:
@@ -163,6 +169,9 @@ class AsyncSession:
 
     async def _pending(self) -> tuple[PermissionRequest, ...]:
         return tuple(self._core.asking.pending.values())
+
+    async def _questions(self) -> tuple[QuestionRequest, ...]:
+        return tuple(self._core.asking.questions.pending.values())
 
     async def _transcript(self) -> Transcript:
         return Transcript(self._core.record.id, await self.events())

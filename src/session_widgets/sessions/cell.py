@@ -59,7 +59,7 @@ def must_ask_here(page: Page, *, awaiting: bool) -> bool:
 
 def ask(request: PermissionRequest) -> Decision:
     """Put a request before whoever sits at the cell or terminal; reject it if nobody does."""
-    if not _has_stdin():
+    if not has_stdin():
         return request.rejection("policy:ask", NO_STDIN)
     print(describe(request), flush=True)  # noqa: T201  # the question stands above its input field
     letters = _letters(request)
@@ -153,7 +153,8 @@ def _cell_runs(kernel: Any) -> bool:
     return bool(builtins.input == kernel.raw_input)
 
 
-def _has_stdin() -> bool:
+def has_stdin() -> bool:
+    """Whether something can be typed where the caller runs."""
     kernel = _kernel()
     return bool(kernel._allow_stdin) if kernel is not None else sys.stdin is not None and sys.stdin.isatty()
 

@@ -86,7 +86,7 @@ class SessionCore:
         """Return what a turn that has not ended is doing, as far as this process knows."""
         if self.detached:
             return "detached"
-        return "waiting" if self.asking.pending else "running"
+        return "waiting" if self.asking.waits else "running"
 
     # Turns
 

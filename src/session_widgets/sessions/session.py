@@ -23,6 +23,7 @@ from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.mcp_servers import check_harness
 from session_widgets.sessions.permissions import PermissionRequest
 from session_widgets.sessions.prompt import check_timeout
+from session_widgets.sessions.questions import QuestionRequest
 from session_widgets.sessions.transcript import Transcript
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
@@ -151,6 +152,16 @@ class Session:
     def pending(self) -> tuple[PermissionRequest, ...]:
         """Permission requests that wait for an answer, oldest first."""
         return tuple(self._core.asking.pending.values())
+
+    @property
+    def questions(self) -> tuple[QuestionRequest, ...]:
+        """Questions of the agent that wait for an answer, oldest first. A cell that blocks asks them by itself.
+
+        Example:
+            >>> session.questions[0].accept({"answer": "blue"})
+            True
+        """
+        return tuple(self._core.asking.questions.pending.values())
 
     @property
     def transcript(self) -> Transcript:
