@@ -21,6 +21,8 @@ from session_widgets.tree import Walk
 CACHES = frozenset({"node_modules", "__pycache__", ".venv"})
 """Folders that are made again rather than kept: they are in no manifest and in no bucket."""
 MAX_ENTRIES = 1_000_000
+MAX_FILE_BYTES = 32 << 30
+"""A minute of hashing. A file of any size costs one call and no disk (`truncate -s 300G`)."""
 RACY_NS = 50_000_000
 RACY_SECONDS_NS = 2_000_000_000
 _CHUNK = 1 << 20
@@ -59,6 +61,7 @@ class Manifest:
         strange: paths that no object key can carry (not UTF-8, a backslash), and what is neither file nor link.
         truncated: there is more than `MAX_ENTRIES`.
         unreadable: folders that may not be looked into: what they hold is not gone, but unknown.
+        large: files of more than `MAX_FILE_BYTES`, which are not read, and so no entries.
     """
 
     root: tuple[int, int]
@@ -66,6 +69,7 @@ class Manifest:
     strange: tuple[str, ...] = ()
     truncated: bool = False
     unreadable: tuple[str, ...] = ()
+    large: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it for the wire."""
@@ -76,14 +80,15 @@ class Manifest:
             "strange": self.strange,
             "truncated": self.truncated,
             "unreadable": self.unreadable,
+            "large": self.large,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Manifest:
         """Read what `to_json` made."""
         entries = {row[0]: Entry(*row) for row in value["entries"]}
-        unreadable = tuple(value.get("unreadable", ()))  # a container that was made earlier tells none
-        return cls(tuple(value["root"]), entries, tuple(value["strange"]), value["truncated"], unreadable)
+        unreadable, large = (tuple(value.get(name, ())) for name in ("unreadable", "large"))  # new: an older runner's
+        return cls(tuple(value["root"]), entries, tuple(value["strange"]), value["truncated"], unreadable, large)
 
 
 def scan(root: Path | int, known: Mapping[str, Entry] | None = None) -> Manifest:
@@ -105,11 +110,14 @@ def _scan(root: int, known: Mapping[str, Entry]) -> Manifest:
     walk.run(root)
     entries: dict[str, Entry] = {}
     strange: list[str] = []
+    large: list[str] = []
     parents = {found.path.rpartition("/")[0] for found in walk.found}
     for found in walk.found:
         mode = found.info.st_mode
         if not can_be_key(found.path):
             strange.append(_shown(found.path))
+        elif stat.S_ISREG(mode) and found.info.st_size > MAX_FILE_BYTES:
+            large.append(found.path)
         elif stat.S_ISREG(mode):
             entries[found.path] = _file(root, found.path, found.info, known.get(found.path))
         elif stat.S_ISLNK(mode):
@@ -121,7 +129,7 @@ def _scan(root: int, known: Mapping[str, Entry]) -> Manifest:
             entries[found.path] = _entry(found.path, "directory", found.info, 0, "")
     info = os.fstat(root)
     unreadable = tuple(map(_shown, walk.unreadable))
-    return Manifest((info.st_dev, info.st_ino), entries, tuple(strange), walk.truncated, unreadable)
+    return Manifest((info.st_dev, info.st_ino), entries, tuple(strange), walk.truncated, unreadable, tuple(large))
 
 
 def _file(root: int, path: str, info: os.stat_result, known: Entry | None) -> Entry:
@@ -147,7 +155,7 @@ def hash_file(root: int, path: str) -> tuple[int, str]:
     digest, size = md5(), 0
     handle = open_below(root, path)
     try:
-        while piece := os.read(handle, _CHUNK):
+        while size <= MAX_FILE_BYTES and (piece := os.read(handle, _CHUNK)):
             digest.update(piece)
             size += len(piece)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 import pytest
 
@@ -197,6 +198,47 @@ def test_names_that_no_key_can_carry_are_told_and_the_rest_is_safe(here):
         persist(here)
     assert caught.value.reason == "name"
     assert contents(here) == {"good": b"x"}
+
+
+def test_a_file_beyond_the_limit_is_named_at_once_and_the_rest_is_safe(here, there):
+    """`truncate -s 300G` takes no disk; hashing it takes ten minutes."""
+    write(here, "grows", "small")
+    write(here, "good")
+    persist(here)
+    os.truncate(here.path / "grows", 300 << 30)
+    os.truncate(write(here, "new"), 300 << 30)
+    write(here, "better")
+    started = time.monotonic()
+    with pytest.raises(NotDurable, match=r"all is saved but 2 files larger than 32 GiB.*MAX_FILE_BYTES"):
+        persist(here)
+    assert time.monotonic() - started < 30
+    assert contents(here) == {"grows": b"small", "good": b"x", "better": b"x"}
+    attach(here)
+    assert (here.path / "grows").stat().st_size == 300 << 30
+    (here.path / "new").unlink()
+    (here.path / "grows").write_text("small again")
+    persist(here)
+    move(here, there)
+    assert (there.path / "grows").read_text() == "small again"
+
+
+@pytest.mark.parametrize("target", [b"", b"a\0b", b"x" * 4096, b"x" * 100_000], ids=["empty", "NUL", "long", "longer"])
+def test_a_link_that_cannot_be_made_is_left_alone(here, there, target):
+    write(here, "good")
+    persist(here)
+    prefix = here.objects.prefix
+    mode = {"mode": str(stat.S_IFLNK | 0o777)}
+    for key in ("link", "good"):
+        prefix.client.put_object(Bucket=prefix.bucket, Key=prefix.prefix + key, Body=target, Metadata=mode)
+    attach(here)
+    assert not (here.path / "link").is_symlink()
+    assert (here.path / "good").read_text() == "x"
+    persist(here)
+    assert contents(here) == {"good": b"x", "link": target}
+    move(here, there)
+    write(there, "link", "a file of that name")
+    persist(there)
+    assert contents(there) == {"good": b"x", "link": b"a file of that name"}
 
 
 def test_hostile_keys_never_leave_the_directory(here, tmp_path):

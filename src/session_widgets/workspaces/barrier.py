@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from session_widgets.errors import NotDurable, WorkspaceError
-from session_widgets.manifest import MAX_ENTRIES, Entry, Manifest
+from session_widgets.manifest import MAX_ENTRIES, MAX_FILE_BYTES, Entry, Manifest
 from session_widgets.text import one_line, plural
 from session_widgets.tree import MAX_DEPTH
 from session_widgets.workspaces.bucket import Listing, ObjectInfo
@@ -101,12 +101,19 @@ def _still_changing(found: list[Difference], before: Manifest | None, now: Manif
 
 
 def tell_strange(manifest: Manifest) -> None:
-    """Raise if something could not be saved for its name or kind; all the rest was."""
+    """Raise if something could not be saved for its name, kind or size; all the rest was."""
     if manifest.strange:
         raise NotDurable(
             f"all is saved but {plural(len(manifest.strange), 'entry')} that no bucket can keep (a backslash in the "
             "name, not UTF-8, or neither file nor link), the first "
             f"'{one_line(manifest.strange[0], 120)}'. Rename or remove what is named so.",
+            reason="name",
+        )
+    if manifest.large:
+        raise NotDurable(
+            f"all is saved but {plural(len(manifest.large), 'file')} larger than {MAX_FILE_BYTES >> 30} GiB, the limit "
+            f"of a file that is kept in a bucket (MAX_FILE_BYTES), the first '{one_line(manifest.large[0], 120)}'. "
+            "Make it smaller, or move it out of the workspace.",
             reason="name",
         )
 
@@ -122,7 +129,7 @@ def differences(manifest: Manifest, listing: Listing, same: Same) -> list[Differ
             found.append(Difference(path, "a directory on one side only"))
         elif entry.kind != "directory" and not same(entry, info):
             found.append(Difference(path, "another content in the bucket"))
-    extra = listing.objects.keys() - manifest.entries.keys()
+    extra = listing.objects.keys() - manifest.entries.keys() - set(manifest.large)
     found += [Difference(path, "in the bucket alone") for path in extra]
     return sorted(found, key=lambda one: one.path)
 

@@ -20,14 +20,14 @@ from session_widgets.model import FileChange
 from session_widgets.text import plural
 from session_widgets.workspaces import known
 from session_widgets.workspaces.barrier import prove, tell_strange
-from session_widgets.workspaces.bucket import Changed, ObjectInfo, Torn, parents
+from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
 from session_widgets.workspaces.contract import Look, Progress
 from session_widgets.workspaces.directory import Directory, Occupied, Replaceable
 from session_widgets.workspaces.known import Known, signature
 from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.objects import Objects
 from session_widgets.workspaces.parallel import counted, in_parallel
-from session_widgets.workspaces.transfer import body_of, entry_of, metadata_of, receive
+from session_widgets.workspaces.transfer import NoLink, body_of, entry_of, metadata_of, receive
 
 
 class SyncWorkspace:
@@ -45,6 +45,7 @@ class SyncWorkspace:
         self._record = self._place / "known.json"
         self._known: dict[str, Known] | None = None
         self._read: tuple[int, int] | None = None
+        self._strange: dict[str, str] = {}
         self._swept = False
         self._learned = False
         self._progress: Progress = lambda _: None
@@ -73,7 +74,8 @@ class SyncWorkspace:
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
         """Send what is new, and prove that all of it arrived."""
         with self._alone():
-            manifest = prove(look, self._push, self.objects.listing, self._same, self.path)
+            listing = lambda: self._usable(self.objects.listing())  # noqa: E731
+            manifest = prove(look, self._push, listing, self._same, self.path)
             if self._learned:
                 self._save()
             tell_strange(manifest)
@@ -135,7 +137,8 @@ class SyncWorkspace:
     # From the bucket
 
     def _pull(self, progress: Progress) -> None:
-        common, listing, local = self._common(), self.objects.prefix.listing(), self.scan().entries
+        listing = self._usable(self.objects.prefix.listing())
+        common, local = self._common(), self.scan().entries
         fetched: list[ObjectInfo] = []
         gone: list[str] = []
         both: list[ObjectInfo] = []
@@ -164,13 +167,20 @@ class SyncWorkspace:
                 "Restoring",
                 self.location,
             )
-            kept = [self._keep_both(directory, info) for info in [*both, *filter(None, in_the_way)]]
+            met = [self._keep_both(directory, info) for info in [*both, *filter(None, in_the_way)]]
+        kept = [*filter(None, met)]
         self._save()
         if kept:
             raise WorkspaceConflict(
                 f"{plural(len(kept), 'file')} changed both here and in {self.location}: {_some(kept)}. Both versions "
                 "are in the workspace now; look at them, then send again."
             )
+
+    def _usable(self, listing: Listing) -> Listing:
+        """Return a listing without the links that no directory can hold, by their ETag when they were looked at."""
+        strange = [path for path, info in listing.objects.items() if self._strange.get(path) == info.etag]
+        objects = {path: info for path, info in listing.objects.items() if path not in strange}
+        return Listing(objects, (*listing.strange, *strange))
 
     def _is_here(self, there: ObjectInfo, here: Entry) -> bool:
         """Whether both are the same, of which was no note yet; what was stored in parts has an ETag that is no MD5."""
@@ -198,16 +208,22 @@ class SyncWorkspace:
             return info
         except NotFound:
             return None  # deleted since it was listed
+        except NoLink:
+            self._strange[info.path] = now.etag
+            self._common().pop(info.path, None)
+            return None
         if path == info.path:
             modified = info.modified.timestamp() if now.etag == info.etag else 0
             self._common()[path] = Known(entry_of(directory, path, md5), now.etag, modified)
         return None
 
     def _keep_both(self, directory: Directory, info: ObjectInfo) -> str:
-        """Put the bucket's version beside ours, and let ours replace it there the next time."""
+        """Put the bucket's version beside ours, and let ours replace it there the next time; return what to tell."""
         mark = f".remote-{info.etag[:8]}"
         places = [f"{place}{mark}{info.path[len(place) :]}" for place in [info.path, *parents(info.path)]]
         beside = next((place for place in places if self._fetch(directory, info, place) is None), None)
+        if info.path in self._strange:
+            return ""  # ours replaces it, and nothing is lost
         if beside is None:
             raise WorkspaceError(f"{places[0]!r} is in the way of the bucket's version. Rename it.", reason="conflict")
         self._common()[info.path] = Known(Entry(info.path, info.kind, info.size, 0, 0, info.etag), info.etag)
@@ -218,7 +234,7 @@ class SyncWorkspace:
     def _push(self, manifest: Manifest) -> None:
         common = self._common()
         changed = [e for e in manifest.entries.values() if signature(e) != signature(_entry(common.get(e.path)))]
-        removed = [path for path in common if path not in manifest.entries]
+        removed = [path for path in common if path not in manifest.entries and path not in manifest.large]
         if not changed and not removed:
             return
         self.objects.lease.check()
@@ -239,7 +255,7 @@ class SyncWorkspace:
             if self._drop(entry.path):
                 return True
             before = None
-        expected: str | None = before.etag if before else ""
+        expected: str | None = before.etag if before else self._strange.get(entry.path, "")
         if entry.kind == "directory":
             expected = None  # SeaweedFS has it already: it makes each folder that a file is put into
         try:

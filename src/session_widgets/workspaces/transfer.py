@@ -11,18 +11,30 @@ from typing import IO
 from session_widgets.manifest import Entry, EntryKind, md5, stamp
 from session_widgets.workspaces.directory import Directory, Replaceable
 
-MAX_LINK = 4096
+MAX_LINK = 4095
+"""Bytes of a link's target (Linux)."""
 _GREATEST = 1 << 33
 """Of a mode, and of a time in seconds."""
+
+
+class NoLink(Exception):
+    """An object says that it is a link, and holds nothing that a link can point to."""
 
 
 def receive(
     directory: Directory, path: str, body: IO[bytes], metadata: Mapping[str, str], replaceable: Replaceable | None
 ) -> str:
-    """Write what came from the bucket, as a file or as the link that it stands for; return its MD5."""
+    """Write what came from the bucket, as a file or as the link that it stands for; return its MD5.
+
+    Raises:
+        NoLink: a link's target is empty, holds NUL, or is longer than `MAX_LINK`.
+        Occupied: what is there is not `replaceable`.
+    """
     mode, mtime = _number(metadata.get("mode")), _number(metadata.get("mtime"))
     if mode is not None and stat.S_ISLNK(int(mode)):
-        target = body.read(MAX_LINK)
+        target = body.read(MAX_LINK + 1)
+        if not 0 < len(target) <= MAX_LINK or b"\0" in target:
+            raise NoLink(path)
         directory.link(path, target, replaceable)
         return md5(target).hexdigest()
     hashed = _Hashing(body)
