@@ -120,6 +120,67 @@ def test_interrupting_the_question_cancels_the_turn(kernel, panel):
     assert kernel.kernel_says("print(s.turns[-1].status, s.send('say on').text)").split() == ["cancelled", "on"]
 
 
+ASKED_BEFORE_SHOWN = """
+import time
+from IPython.display import display
+others = [sw.open_session(f"{{s.id}}-{{n}}") for n in range({others})]
+for other in others: display(other)
+asked = sw.open_session(s.id + "-{others}-asked", permissions="ask")
+turn = asked.start({prompt!r})
+while not asked.pending: time.sleep(0.05)
+for _ in range({views}): display(asked)
+turn.wait()
+"""
+
+
+ANSWERED_BY_A_THREAD = """
+import threading
+from pathlib import Path
+def answer():
+    while not Path({go!r}).exists(): time.sleep(0.05)
+    asked.pending[0].allow()
+threading.Thread(target=answer).start()
+turn.wait()
+input("name? ")
+"""
+
+
+@pytest.mark.parametrize(
+    ("others", "views", "kind", "files"),
+    [(0, 1, "allow_once", "clicked.txt"), (3, 2, "reject_once", "")],
+    ids=["allowed", "refused-among-several-panels"],
+)
+def test_a_click_answers_what_the_cell_asks(kernel, panel, others, views, kind, files):
+    code = ASKED_BEFORE_SHOWN.format(others=others, views=views, prompt="write clicked.txt <<EOT\nx\nEOT")
+    cell = kernel.begin(code)
+    expect(cell.locator(STDIN)).to_be_visible()
+    clicked = Panel(cell)
+    expect(clicked.asks).to_contain_text("The cell asks, too: answer here or there.")
+    clicked.button(kind).click()
+    kernel.ended(cell)
+    expect(cell.locator(STDIN)).to_have_count(0)
+    expect(clicked.asks).to_have_count(0)
+    expect(cell).to_contain_text("(in the panel)")
+    kernel.run("told = ' '.join([turn.status, *(file.path for file in turn.files)])")  # no field keeps it from running
+    assert kernel.kernel_says("print(told)").strip() == f"completed {files}".strip()
+    by = "print({e.payload['decided_by'] for e in asked.events() if e.kind == 'permission_decision'})"
+    assert kernel.kernel_says(by).strip() == "{'user'}"
+
+
+def test_an_answer_from_python_ends_the_question_of_the_cell(kernel, panel):
+    go = kernel.file.with_suffix(".go")
+    asking = ASKED_BEFORE_SHOWN.format(others=0, views=1, prompt="write python.txt <<EOT\nx\nEOT")
+    cell = kernel.begin(asking.replace("turn.wait()", ANSWERED_BY_A_THREAD.format(go=str(go))))
+    expect(Panel(cell).asks).to_contain_text("The cell asks, too")
+    go.touch()
+    expect(cell).to_contain_text("This was answered elsewhere.")
+    expect(cell.locator(STDIN)).to_have_count(1)
+    assert "name?" in cell.locator(".jp-Stdin-prompt").inner_text()
+    kernel.answer("Ada")
+    kernel.ended(cell)
+    expect(cell).to_contain_text("'Ada'")
+
+
 def test_stop_ends_a_turn_that_no_cell_waits_for(kernel, panel):
     before = panel.ends.count()
     panel.prompt("say going\nwait 50")

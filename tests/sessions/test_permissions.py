@@ -1,9 +1,11 @@
 """The policy: chosen by kind, never by position; nobody there means no."""
 
+import sys
 import threading
 import time
 from dataclasses import replace
 
+import pexpect
 import pytest
 
 from session_widgets.errors import BadValue
@@ -266,3 +268,32 @@ async def test_what_is_asked_after_the_cancel_is_cancelled_too(open_session):
     decisions = [e.payload for e in session.events() if e.kind == "permission_decision"]
     assert [decision["outcome"] for decision in decisions] == ["cancelled"]
     session.cancel()
+
+
+IN_A_TERMINAL = """
+import sys, threading
+import session_widgets as sw
+session = sw.open_session("terminal", permissions="ask")
+def answer():
+    sys.stdin_is_read.wait()
+    session.pending[0].allow()
+sys.stdin_is_read = threading.Event()
+session._page.watch(sys.stdin_is_read.set)
+threading.Thread(target=answer, daemon=True).start()
+print("first:", session.send("write a.txt <<EOT\\nx\\nEOT").files[0].path)
+print("second:", session.send("write b.txt <<EOT\\nx\\nEOT").files)
+session.delete()
+"""
+
+
+def test_an_answer_from_elsewhere_ends_the_question_of_a_terminal():
+    child = pexpect.spawn(sys.executable, ["-c", IN_A_TERMINAL], encoding="utf-8", timeout=30)
+    child.expect(r"terminal, question 1\. Allow\? \[o\] once / \[a\] always / \[r\] reject: ")
+    child.expect("This was answered elsewhere.")
+    child.expect("first: a.txt")
+    child.expect("question 2.*: ")
+    child.sendline("r")
+    child.expect(r"second: \(\)")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0

@@ -1,6 +1,7 @@
 // What waits for a person: the call in full, and the agent's own answers in its own order.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { keyed } from "lit-html/directives/keyed.js";
+import { cellField } from "../lib/cell.ts";
 import { icon, type IconName, spinner, toolIcon } from "../lib/icons.ts";
 import type { Option, Permission, Step, Text, Tool } from "../lib/protocol.ts";
 import { line, visible } from "../lib/text.ts";
@@ -43,9 +44,7 @@ function card(ui: Ui, step: Step, tool: Tool, permission: Permission, waiting: n
     </div>
     <div class="sw-ask-options">
       ${options.map((option) => button(ui, permission, option, chosen, armed))}
-      ${chosen && ui.client.busy
-        ? html`<span class="sw-dim">The kernel runs a cell: answer in the cell, or await the turn.</span>`
-        : nothing}
+      ${where(ui, permission, chosen)}
     </div>
   </div>`;
 }
@@ -56,6 +55,21 @@ function verb({ command, blocks, kind }: Tool): string {
   if (blocks.some((block) => block.type === "diff")) return "change a file";
   return VERBS.get(kind) ?? "use a tool";
 }
+
+/** Where to answer, if a cell asks as well or keeps the kernel from hearing. */
+function where(ui: Ui, permission: Permission, chosen: string | undefined): TemplateResult | typeof nothing {
+  const asked = ui.client.cellQuestion;
+  const words =
+    asked?.request === permission.request
+      ? cellField(document, asked)
+        ? "The cell asks, too: answer here or there."
+        : "Answer in the cell: it keeps the kernel from hearing a click."
+      : chosen && ui.client.busy
+        ? "The kernel runs a cell, and hears the click when that ends."
+        : "";
+  return words ? html`<span class="sw-ask-where sw-dim">${words}</span>` : nothing;
+}
+
 
 function drawn(ui: Ui, step: Step, tool: Tool): TemplateResult | undefined {
   const { command, input, locations, permission } = tool;

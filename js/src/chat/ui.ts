@@ -1,4 +1,5 @@
 // What a view of the chat remembers and never tells the kernel: what is folded, opened further, being answered.
+import { answerInCell } from "../lib/cell.ts";
 import type { Client } from "../lib/client.ts";
 import { Markdown } from "../lib/markdown.ts";
 import type { Handover, Step, Text } from "../lib/protocol.ts";
@@ -119,6 +120,8 @@ export class Ui {
     if (this.answering.has(request)) return;
     this.answering.set(request, option);
     this.changed();
+    const asked = this.client.cellQuestion;
+    if (asked?.request === request && answerInCell(document, asked, option)) return;
     try {
       await this.client.rpc.call("answer", { request, option }, 0);
     } catch {

@@ -1,6 +1,7 @@
 // The page's end of one widget: takes batches in order, asks again on a gap, notices a kernel that is gone.
 // It belongs to the model and outlives every view of it; views subscribe.
-import type { FromKernel, Listing, Model, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
+import { closeInCell } from "./cell.ts";
+import type { CellQuestion, FromKernel, Listing, Model, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
 import { Rpc } from "./rpc.ts";
 import { Transcript } from "./transcript.ts";
 
@@ -20,6 +21,8 @@ export class Client {
   settings: Setting[] | null = null;
   /** What takes time now, apart from the transcript. */
   activity: string | null = null;
+  /** What a cell asks now. */
+  cellQuestion: CellQuestion | null = null;
   transcript = new Transcript();
   listings = new Map<string, Listing>();
   /** Kernel time minus page time, in milliseconds. */
@@ -96,6 +99,7 @@ export class Client {
     this.session = snapshot.session;
     this.settings = snapshot.settings;
     this.activity = snapshot.activity;
+    this.askedInCell(snapshot.cell_question);
     this.transcript.replace(snapshot.page);
     for (const listing of snapshot.listings) this.listings.set(listing.path, listing);
     this.acknowledge();
@@ -114,11 +118,17 @@ export class Client {
       if (item.type === "session") this.session = item.session;
       else if (item.type === "settings") this.settings = item.settings;
       else if (item.type === "activity") this.activity = item.text;
+      else if (item.type === "cell_question") this.askedInCell(item.question);
       else if (item.type === "listing") this.listings.set(item.path, item);
       else this.transcript.apply(item);
     }
     if (!this.reading) this.transcript.trim();
     this.acknowledge();
+  }
+
+  private askedInCell(question: CellQuestion | null): void {
+    if (this.cellQuestion && this.cellQuestion.prompt !== question?.prompt) closeInCell(document, this.cellQuestion);
+    this.cellQuestion = question;
   }
 
   private acknowledge(): void {

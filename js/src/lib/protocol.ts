@@ -182,6 +182,13 @@ export interface Listing {
   error: string | null;
 }
 
+/** A permission request that a cell asks about now: the text beside its field, and what to type for each option. */
+export interface CellQuestion {
+  request: string;
+  prompt: string;
+  answers: Record<string, string>;
+}
+
 export type Item =
   | { type: "step"; step: Step }
   | { type: "append"; turn: number; index: number; text: string; length: number; tail?: string; at: number }
@@ -189,6 +196,7 @@ export type Item =
   | { type: "session"; session: Session }
   | { type: "settings"; settings: Setting[] | null }
   | { type: "activity"; text: string | null }
+  | { type: "cell_question"; question: CellQuestion | null }
   | Listing;
 
 export interface Page {
@@ -213,6 +221,7 @@ export interface Snapshot {
   session: Session;
   settings: Setting[] | null;
   activity: string | null;
+  cell_question: CellQuestion | null;
   page: Page;
   listings: Listing[];
 }

@@ -34,7 +34,9 @@ def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool =
     def answer(request: PermissionRequest) -> None:
         if asks:
             printer.make_room(request.id)
-            request.answer(ask(request))
+            decision = ask(request, session._page, lambda: any(one.id == request.id for one in session.pending))
+            if decision is not None:
+                request.answer(decision)
         else:
             request.answer(request.rejection("policy:ask", NO_TERMINAL))
 

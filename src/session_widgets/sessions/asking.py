@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from session_widgets.acp import messages
@@ -94,7 +95,8 @@ class Asking:
         """Ask in the cell what is open, if no click can arrive while the calling thread blocks."""
         if must_ask_here(self.page, awaiting=False):
             for request in tuple(self.pending.values()):
-                request.answer(ask(request))
+                if (decision := ask(request, self.page, partial(self._waits, request))) is not None:
+                    request.answer(decision)
             for question in tuple(self.questions.pending.values()):
                 question.answer(ask_question(question))
 
@@ -102,9 +104,13 @@ class Asking:
         """Ask in the cell what is open, if no click can arrive although the caller awaits."""
         if must_ask_here(self.page, awaiting=True):
             for request in tuple(self.pending.values()):
-                await private_loop().aio(request.answer_async(ask(request)))
+                if (decision := ask(request, self.page, partial(self._waits, request))) is not None:
+                    await private_loop().aio(request.answer_async(decision))
             for question in tuple(self.questions.pending.values()):
                 await private_loop().aio(question.answer_async(ask_question(question)))
+
+    def _waits(self, request: PermissionRequest) -> bool:
+        return request.id in self.pending
 
     async def _take(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
         method = message["method"]

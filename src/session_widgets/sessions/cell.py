@@ -6,12 +6,14 @@ import builtins
 import difflib
 import sys
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from session_widgets.envelopes import as_object, as_objects, block_text
 from session_widgets.model import Json
 from session_widgets.sessions.permissions import Decision, PermissionRequest
+from session_widgets.sessions.stdin import read_line
 from session_widgets.text import one_line, printable
 from session_widgets.tool_input import beside, command_of, places, words
 
@@ -27,17 +29,61 @@ DIFF_LINES = 2000
 TICKER_WIDTH = 100
 
 
+IN_THE_PANEL = " (in the panel)"
+"""What a panel adds to an answer that it types into the field of the cell, for a person who reads the cell later."""
+CLOSING_SECONDS = 2
+"""How long a field in the cell may take to close after its question was answered elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellQuestion:
+    """A request that a cell asks about now.
+
+    Attributes:
+        request: id of the permission request.
+        prompt: text beside the field; no other field has it.
+        answers: what to type there for each option, by the option's id.
+    """
+
+    request: str
+    prompt: str
+    answers: dict[str, str]
+
+
 @dataclass(slots=True)
 class Page:
-    """What is known of the page that draws the session.
+    """What is known of the page that draws the session, and what it has to know of the cell.
 
     Attributes:
         heard: a message of it has come, so that somebody can click.
         heard_apart: it came on a thread of its own, so that clicks come while a cell blocks.
+        asked: how many questions were asked in cells.
+        question: the one that is open.
     """
 
     heard: bool = False
     heard_apart: bool = False
+    asked: int = 0
+    question: CellQuestion | None = None
+    _watchers: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def watched(self) -> bool:
+        """Whether a panel was drawn, by which a page learns of the question."""
+        return bool(self._watchers)
+
+    def show(self, question: CellQuestion | None) -> None:
+        """Tell the page what the cell asks now."""
+        if question == self.question:
+            return
+        self.question = question
+        for watcher in tuple(self._watchers):
+            watcher()
+
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher` whenever the question changes, on the thread that asks; returns what ends it."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
 
 def must_ask_here(page: Page, *, awaiting: bool) -> bool:
@@ -57,21 +103,42 @@ def must_ask_here(page: Page, *, awaiting: bool) -> bool:
     return not page.heard_apart
 
 
-def ask(request: PermissionRequest) -> Decision:
-    """Put a request before whoever sits at the cell or terminal; reject it if nobody does."""
+def ask(request: PermissionRequest, page: Page, is_open: Callable[[], bool]) -> Decision | None:
+    """Put a request before a person at the cell or terminal; reject it if there is no input.
+
+    Args:
+        request: what to ask about.
+        page: learns of the question while it is open, so that a click there can answer it here.
+        is_open: whether the request still waits for an answer.
+
+    Returns:
+        The answer; None if the request was answered elsewhere, or its turn has ended.
+    """
     if not has_stdin():
         return request.rejection("policy:ask", NO_STDIN)
     print(describe(request), flush=True)  # noqa: T201  # the question stands above its input field
     letters = _letters(request)
-    question = "Allow? " + " / ".join(f"[{letter}] {name}" for letter, (name, _) in letters.items()) + ": "
-    while True:
-        try:
-            answer = input(question).strip().lower()
-        except EOFError:
-            return request.rejection("policy:ask", NO_STDIN)
-        for letter, (name, kind) in letters.items():
-            if answer in {letter, name}:
-                return Decision(request.of_kind(kind), "user:cell")
+    page.asked += 1
+    offered = " / ".join(f"[{letter}] {name}" for letter, (name, _) in letters.items())
+    prompt = f"{request.session_id}, question {page.asked}. Allow? {offered}: "
+    page.show(CellQuestion(request.id, prompt, _answers(request, letters)))
+    closing = CLOSING_SECONDS if page.watched else 0
+
+    def is_wanted() -> bool:
+        if not (is_wanted := is_open()):
+            page.show(None)  # which closes the field
+        return is_wanted
+
+    try:
+        while (line := read_line(_kernel(), prompt, is_wanted, closing)) is not None:
+            if (decision := _decision(request, letters, line)) is not None:
+                return decision
+    except EOFError:
+        return request.rejection("policy:ask", NO_STDIN)
+    finally:
+        page.show(None)
+    print("This was answered elsewhere.", flush=True)  # noqa: T201  # below the question, for a person who reads it
+    return None
 
 
 def describe(request: PermissionRequest) -> str:
@@ -115,9 +182,31 @@ class Ticker:
         self._shown = text
 
 
-def _letters(request: PermissionRequest) -> dict[str, tuple[str, str]]:
+Letters = dict[str, tuple[str, str]]
+
+
+def _letters(request: PermissionRequest) -> Letters:
     kinds = {"o": ("once", "allow_once"), "a": ("always", "allow_always"), "r": ("reject", "reject_once")}
     return {letter: (name, kind) for letter, (name, kind) in kinds.items() if request.of_kind(kind) or letter == "r"}
+
+
+def _answers(request: PermissionRequest, letters: Letters) -> dict[str, str]:
+    """Return what a panel types for each option: its word, or its number where it has none."""
+    words = {option.id: name for name, kind in letters.values() if (option := request.of_kind(kind)) is not None}
+    numbered = enumerate(request.options, 1)
+    return {option.id: words.get(option.id, str(number)) + IN_THE_PANEL for number, option in numbered}
+
+
+def _decision(request: PermissionRequest, letters: Letters, line: str) -> Decision | None:
+    answer = line.strip().lower()
+    by = "user" if answer.endswith(IN_THE_PANEL) else "user:cell"
+    answer = answer.removesuffix(IN_THE_PANEL)
+    for letter, (name, kind) in letters.items():
+        if answer in {letter, name}:
+            return Decision(request.of_kind(kind), by)
+    if answer.isdecimal() and 0 < int(answer) <= len(request.options):
+        return Decision(request.options[int(answer) - 1], by)
+    return None
 
 
 def _told(item: Json, command: str | None) -> str:

@@ -271,6 +271,21 @@ class ActivityItem(TypedDict):
     text: str | None
 
 
+class CellQuestionView(TypedDict):
+    """A permission request that a cell asks about now: the text beside its field, and what to type for each option."""
+
+    request: str
+    prompt: str
+    answers: dict[str, str]
+
+
+class CellQuestionItem(TypedDict):
+    """What a cell asks now; None for nothing."""
+
+    type: Literal["cell_question"]
+    question: CellQuestionView | None
+
+
 class ListingItem(TypedDict):
     """A folder as it is now; `more` entries are left out. `error` says why it could not be read."""
 
@@ -281,7 +296,7 @@ class ListingItem(TypedDict):
     error: str | None
 
 
-Item = StepItem | AppendItem | TurnItem | SessionItem | SettingsItem | ActivityItem | ListingItem
+Item = StepItem | AppendItem | TurnItem | SessionItem | SettingsItem | ActivityItem | CellQuestionItem | ListingItem
 
 
 class Batch(TypedDict):
@@ -341,6 +356,7 @@ class Snapshot(TypedDict):
     session: SessionView
     settings: list[SettingView] | None
     activity: str | None
+    cell_question: CellQuestionView | None
     page: Page
     listings: list[ListingItem]
 

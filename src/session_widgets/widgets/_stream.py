@@ -31,6 +31,7 @@ from session_widgets.widgets._protocol import (
 )
 from session_widgets.widgets._wire import (
     Home,
+    cell_question_view,
     home_of,
     millis,
     safe,
@@ -95,6 +96,7 @@ class Stream:
         self._session_changed = False
         self._settings_changed = False
         self._activity_changed = False
+        self._question_changed = False
         self._items: list[Item] = []
         self._listings: dict[str, ListingItem] = {}
         self._joined = False
@@ -114,6 +116,7 @@ class Stream:
         threading.Thread(target=self._run, name=f"widget-{self._session.id}", daemon=True).start()
         self._unsubscribe.append(self._session.subscribe(self._on_events, after=0))
         self._unsubscribe.append(self._session._watch_activity(self._on_activity))
+        self._unsubscribe.append(self._session._page.watch(self._on_question))
 
     def close(self) -> None:
         """Stop; the pages keep what they have."""
@@ -223,6 +226,11 @@ class Stream:
         self.look_again()
         self._wake.set()
 
+    def _on_question(self) -> None:
+        with self._lock:
+            self._question_changed = True
+        self._wake.set()
+
     def look_again(self) -> None:
         """Find out whether the harness can start now: what it lacks comes by other ways than events."""
         missing = missing_view(self._session)
@@ -295,13 +303,13 @@ class Stream:
 
     @property
     def _facts_changed(self) -> bool:
-        return self._session_changed or self._settings_changed or self._activity_changed
+        return self._session_changed or self._settings_changed or self._activity_changed or self._question_changed
 
     def _clear(self) -> None:
         self._steps.clear()
         self._turns.clear()
         self._items.clear()
-        self._session_changed = self._settings_changed = self._activity_changed = False
+        self._session_changed = self._settings_changed = self._activity_changed = self._question_changed = False
 
     def _drain(self) -> list[Item]:
         items: list[Item] = []
@@ -311,6 +319,8 @@ class Stream:
             items.append({"type": "settings", "settings": settings_view(self._offers)})
         if self._activity_changed:
             items.append({"type": "activity", "text": self._activity()})
+        if self._question_changed:
+            items.append({"type": "cell_question", "question": cell_question_view(self._session._page.question)})
         items.extend({"type": "turn", "turn": self._turn_view(turn)} for turn in sorted(self._turns))
         for (turn, index), pieces in self._steps.items():
             step = self._fold.step(turn, index)
@@ -333,6 +343,7 @@ class Stream:
             "session": self._session_view(),
             "settings": settings_view(self._offers),
             "activity": self._activity(),
+            "cell_question": cell_question_view(self._session._page.question),
             "page": self.page(),
             "listings": list(self._listings.values()),
         }

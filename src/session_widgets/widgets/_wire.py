@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from session_widgets.envelopes import as_objects, as_text
 from session_widgets.model import Json, PermissionState, SessionRecord, Step, TurnRecord
@@ -16,6 +16,7 @@ from session_widgets.widgets._protocol import (
     CLIP,
     AgentView,
     Block,
+    CellQuestionView,
     FileView,
     HandoverView,
     MissingView,
@@ -27,6 +28,9 @@ from session_widgets.widgets._protocol import (
     ToolView,
     TurnView,
 )
+
+if TYPE_CHECKING:
+    from session_widgets.sessions.cell import CellQuestion
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +215,17 @@ def session_view(session: SessionRecord, root: str, agent: AgentView, missing: M
         "status": session.status,
         "awake": session.awake,
         "turns": session.turns,
+    }
+
+
+def cell_question_view(question: CellQuestion | None) -> CellQuestionView | None:
+    """Return what a cell asks now for the page."""
+    if question is None:
+        return None
+    return {
+        "request": question.request,
+        "prompt": safe(question.prompt),
+        "answers": {safe(option): answer for option, answer in question.answers.items()},
     }
 
 
