@@ -50,13 +50,17 @@ class _Recorder:
     ts: datetime = START
 
     def record(self, lines: list[dict[str, Any]]) -> Iterator[Draft]:
+        phases: dict[object, list[dict[str, Any]]] = {}
+        for line in lines:
+            phases.setdefault(line.get("phase"), []).append(line)
         yield self.note("session_opened", harness="capture", sandbox="local", workspace="/workspace", title="a capture")
         for line in lines:
             self.ts += timedelta(milliseconds=10)
             if line.get("phase") != self.phase:
                 yield from self.end("failed", error="the agent process was replaced")
                 self.phase, self.connection = line.get("phase"), f"connection-{len(self.counts)}"
-                yield self.note("agent_started", connection=self.connection, agent_session_id=None, tier="fresh")
+                facts = _started(phases[self.phase])
+                yield self.note("agent_started", connection=self.connection, tier="fresh", harness="capture", **facts)
             yield from self.envelope(line["dir"], line["msg"])
         yield from self.end("failed", error="the recording stopped")
 
@@ -104,3 +108,23 @@ class _Recorder:
         self.counts[source] = self.counts.get(source, 0) + 1
         turn = self.turn if self.running else None
         return Draft(direction, kind, json.dumps(payload), source, self.counts[source], turn, self.ts, method)
+
+
+def _started(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """What an agent said of itself until its session was ready."""
+    facts: dict[str, Any] = {"agent_session_id": None, "agent_info": {}, "config": [], "modes": {}, "models": {}}
+    asked: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        message = line["msg"]
+        if line["dir"] == "c2a" and message.get("method", "").split("/")[-1] in {"initialize", "new", "load", "resume"}:
+            asked[json.dumps(message.get("id"))] = message["params"]
+        if line["dir"] == "c2a" and message.get("method") == "session/prompt":
+            break
+        params = asked.get(json.dumps(message.get("id"))) if line["dir"] == "a2c" else None
+        if params is not None and "result" in message:
+            result = message["result"]
+            facts["agent_info"] = result.get("agentInfo") or facts["agent_info"]
+            facts["agent_session_id"] = result.get("sessionId") or params.get("sessionId") or facts["agent_session_id"]
+            for name, acp in (("config", "configOptions"), ("modes", "modes"), ("models", "models")):
+                facts[name] = result.get(acp) or facts[name]
+    return facts

@@ -110,7 +110,8 @@ def test_claude_rich() -> None:
     assert turn.text == "I will write the file.\n\nAll done: RICH_FINAL"
     assert (turn.status, turn.stop_reason) == ("completed", "end_turn")
     assert turn.usage.context_used is None, "`used: null` is unknown, not zero"
-    assert (turn.usage.context_size, turn.usage.input_tokens, turn.usage.cost) == (200_000, 0, 0.0)
+    assert (turn.usage.context_size, turn.usage.input_tokens, turn.usage.cost) == (200_000, None, None)
+    assert turn.usage.quality == "placeholder", "0 tokens of a turn in which a model answered are unknown, not zero"
 
 
 def test_gemini_never_announces_its_tool_call() -> None:

@@ -32,15 +32,22 @@ CASES = [
     ("failed", None, "API Error: 500 it fell over", "failed"),
     ("failed", None, "line 4010 of 14295", "failed"),
 ]
+SILENT_FAILURES = [
+    ("completed", "end_turn", None, "no_answer", "no_answer"),
+    ("completed", "end_turn", None, "model_error", "model_error"),
+    ("completed", "refusal", None, "no_answer", "refused"),
+    ("failed", None, "boom", "no_answer", "failed"),
+]
+ALL = [(*case[:3], None, case[3]) for case in CASES] + SILENT_FAILURES
 
 
-@pytest.mark.parametrize(("status", "stop_reason", "error", "word"), CASES)
-def test_a_turn_has_one_outcome(status, stop_reason, error, word):
-    assert outcome(status, stop_reason, error) == word
+@pytest.mark.parametrize(("status", "stop_reason", "error", "failure", "word"), ALL)
+def test_a_turn_has_one_outcome(status, stop_reason, error, failure, word):
+    assert outcome(status, stop_reason, error, failure) == word
 
 
 def test_sql_says_the_same():
-    rows = ", ".join(["(?, ?, ?)"] * len(CASES))
-    values = [value for case in CASES for value in case[:3]]
-    query = f"select {outcome_sql()} from (values {rows}) t(status, stop_reason, error)"
-    assert [word for (word,) in duckdb.execute(query, values).fetchall()] == [case[3] for case in CASES]
+    rows = ", ".join(["(?, ?, ?, ?)"] * len(ALL))
+    values = [value for case in ALL for value in case[:4]]
+    query = f"select {outcome_sql()} from (values {rows}) t(status, stop_reason, error, failure)"
+    assert [word for (word,) in duckdb.execute(query, values).fetchall()] == [case[4] for case in ALL]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from session_widgets.envelopes import as_object, as_text, update_of
 from session_widgets.model import Event, SessionRecord
+from session_widgets.offers import Offers
 from session_widgets.text import one_line
-
-COST_LIMIT = 1e9
-"""A cost beyond this, in whatever currency, is taken for nonsense."""
+from session_widgets.usage import amount_of, restarts_with_process
 
 TITLE_LIMIT = 200
 """Characters of a title that an agent gives."""
@@ -28,24 +28,28 @@ class Context:
     Attributes:
         session: None until `session_opened`.
         connection: of the latest `agent_started`; it qualifies the ids of the agent's requests.
-        cost: the agent's running total, of which a turn's cost is the growth.
+        agent: name and version of that agent, as it called itself: "OpenCode 1.18.33".
+        model: what that agent said that it uses, in its own words.
+        asked_model: id and model of the `session/set_model` that it has not answered.
+        totals: the agent's running totals by currency ("" for none), of which a turn's cost is the growth.
+        outside: what was spent in no turn: harness, currency, amount.
     """
 
     session: SessionRecord | None = None
     connection: str = ""
     agent_session_id: str | None = None
-    cost: Decimal | None = None
-    currency: str | None = None
+    agent: str = ""
+    model: str | None = None
+    asked_model: tuple[str, str] | None = None
+    totals: Mapping[str, Decimal] = field(default_factory=dict)
+    outside: tuple[tuple[str, str, Decimal], ...] = ()
 
 
 def apply_note(context: Context, event: Event) -> Context:
     """Return the context after a note; only the facts about the session matter here."""
     note, kind = event.payload, event.kind
     if kind == "agent_started":
-        agent = as_text(note.get("agent_session_id"))
-        if agent != context.agent_session_id:
-            context = replace(context, agent_session_id=agent, cost=None, currency=None)
-        context = replace(context, connection=as_text(note.get("connection")) or "")
+        context = _agent_started(context, event)
     if context.session is None:
         return replace(context, session=_opened(event)) if kind == "session_opened" else context
     facts: dict[str, Any] = {}
@@ -74,7 +78,38 @@ def apply_note(context: Context, event: Event) -> Context:
         facts = {"status": "running", "turns": max(context.session.turns, event.turn or 0)}
     elif kind == "turn_ended":
         facts = {"status": "idle"}
-    return replace(context, session=replace(context.session, **facts)) if facts else context
+    model = None if "harness" in facts else context.model
+    return replace(context, session=replace(context.session, **facts), model=model) if facts else context
+
+
+def _agent_started(context: Context, event: Event) -> Context:
+    note = event.payload
+    session_id, connection = as_text(note.get("agent_session_id")), as_text(note.get("connection")) or ""
+    info = as_object(note.get("agent_info"))
+    agent = f"{as_text(info.get('name')) or ''} {as_text(info.get('version')) or ''}".strip()
+    if session_id != context.agent_session_id or (restarts_with_process(agent) and connection != context.connection):
+        context = replace(context, totals={})
+    offers = Offers(note.get("config"), note.get("modes"), note.get("models"))
+    model = offers.current("model") or as_text(note.get("model"))
+    return replace(
+        context, agent_session_id=session_id, connection=connection, agent=agent, model=model, asked_model=None
+    )
+
+
+def hear_of_model(context: Context, event: Event) -> Context:
+    """Return the context after an envelope that may say which model the agent uses from now on."""
+    said = event.payload
+    if event.method == "session/set_model":
+        if event.direction == "out" and (wanted := as_text(as_object(said.get("params")).get("modelId"))):
+            return replace(context, asked_model=(str(said.get("id")), wanted))
+        if event.kind == "response" and context.asked_model and context.asked_model[0] == str(said.get("id")):
+            return replace(context, model=context.asked_model[1], asked_model=None)
+    elif event.kind == "config_option_update" or (
+        event.method == "session/set_config_option" and event.kind == "response"
+    ):
+        told = update_of(said) if event.kind == "config_option_update" else as_object(said.get("result"))
+        return replace(context, model=Offers(told.get("configOptions")).current("model") or context.model)
+    return context
 
 
 def _opened(event: Event) -> SessionRecord:
@@ -103,14 +138,22 @@ def take_title(context: Context, event: Event) -> Context:
     return replace(context, session=replace(session, title=title, title_by_agent=title is not None))
 
 
-def spend(context: Context, event: Event) -> tuple[Context, Decimal | None]:
-    """Return the context after a `usage_update`, and by how much the agent's running total has grown."""
+def spend(context: Context, event: Event) -> tuple[Context, tuple[str, Decimal] | None]:
+    """Return the context after a `usage_update`, and by how much the agent's total in which currency has grown."""
     cost = as_object(update_of(event.payload).get("cost"))
-    amount = cost.get("amount")
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < COST_LIMIT:
+    total, currency = amount_of(cost), as_text(cost.get("currency")) or ""
+    if total is None:
         return context, None
-    total, currency = Decimal(str(amount)), as_text(cost.get("currency"))
-    grown = total
-    if context.cost is not None and context.currency == currency and total >= context.cost:
-        grown -= context.cost
-    return replace(context, cost=total, currency=currency), grown
+    before = context.totals.get(currency, Decimal(0))
+    grown = total - before if total >= before else total
+    return replace(context, totals={**context.totals, currency: total}), (currency, grown)
+
+
+def spend_outside(context: Context, currency: str, grown: Decimal) -> Context:
+    """Return the context after a cost that came in no turn."""
+    if not grown:
+        return context
+    harness = context.session.harness if context.session else ""
+    spent = {each[:2]: each[2] for each in context.outside}
+    spent[harness, currency] = spent.get((harness, currency), Decimal(0)) + grown
+    return replace(context, outside=tuple((*key, amount) for key, amount in spent.items()))

@@ -71,6 +71,12 @@ def printed_by(update: Json) -> str:
     return as_text(as_object(as_object(update.get("_meta")).get("terminal_output_delta")).get("data")) or ""
 
 
+def model_failed(update: Json, before: bool) -> bool:
+    """Return whether the model has failed, as newer Codex adapters tell it; `before` if this says nothing of it."""
+    thread = as_object(as_object(as_object(update.get("_meta")).get("codex")).get("threadStatus"))
+    return thread.get("type") == "systemError" if "type" in thread else before
+
+
 def permission_request_id(connection: str, rpc_id: object) -> str:
     """Return the name of an agent's request that is unique over all its processes."""
     return f"{connection}/{json.dumps(rpc_id)}"

@@ -6,17 +6,20 @@ its `context`, so a turn can be folded again from the context it began with.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
-from session_widgets.context import Context, apply_note, spend, take_title
+from session_widgets.asked import PermissionRecord
+from session_widgets.context import Context, apply_note, hear_of_model, spend, spend_outside, take_title
 from session_widgets.model import (
     Event,
     SessionRecord,
     Step,
     TurnRecord,
 )
-from session_widgets.turn_fold import Change, PermissionRecord, TurnFold
+from session_widgets.turn_fold import Change, TurnFold
 
 
 class Fold:
@@ -35,20 +38,33 @@ class Fold:
 
     def feed(self, event: Event) -> list[Change]:
         """Take the next event; return the steps it made or altered, in order."""
-        self._updated_at = event.ts
-        if event.direction == "note":
-            self._context = apply_note(self._context, event)
-        elif event.kind == "session_info_update":
-            self._context = take_title(self._context, event)
-        grown = None
-        if event.kind == "usage_update":
-            self._context, grown = spend(self._context, event)
+        spent = self._learn(event)
         if event.turn is None:
+            if spent is not None:
+                self._context = spend_outside(self._context, *spent)
             return []
         turn = self._turns.get(event.turn)
         if turn is None:
-            turn = self._turns[event.turn] = TurnFold(self.session_id, event.turn, event.ts)
-        return turn.feed(event, self._context.connection, grown)
+            turn = self._turns[event.turn] = TurnFold(self.session_id, event.turn, event.ts, self._context)
+        return turn.feed(event, self._context, spent)
+
+    def pass_by(self, event: Event) -> None:
+        """Take the next event, of a turn that is not kept: only what concerns the session counts."""
+        self._learn(event)
+
+    def _learn(self, event: Event) -> tuple[str, Decimal] | None:
+        """Keep the context current; return what the event says was spent, if anything."""
+        self._updated_at = event.ts
+        if event.direction == "note":
+            self._context = apply_note(self._context, event)
+            return None
+        if event.kind == "usage_update":
+            self._context, spent = spend(self._context, event)
+            return spent
+        if event.kind == "session_info_update":
+            self._context = take_title(self._context, event)
+        self._context = hear_of_model(self._context, event)
+        return None
 
     def forget(self, turn: int) -> None:
         """Drop a turn, to bound the memory of a long-lived fold."""
@@ -78,13 +94,21 @@ class Fold:
         """Return one step; raise `KeyError` or `IndexError` if there is none."""
         return self._turns[turn].steps[index].snapshot()
 
-    def turn(self, turn: int) -> TurnRecord:
-        """Return what is known of a turn; raise `KeyError` for one that was never seen."""
-        return self._turns[turn].record()
+    def turn(self, turn: int, *, text: bool = True) -> TurnRecord:
+        """Return what is known of a turn, on demand without its text; raise `KeyError` for one that was never seen."""
+        return self._turns[turn].record(text=text)
+
+    def revision(self, turn: int) -> int:
+        """Return a number that grows whenever a turn's record changes in anything but its text."""
+        return self._turns[turn].revision
 
     def permissions(self, turn: int) -> tuple[PermissionRecord, ...]:
         """Return every permission request of a turn, oldest first."""
-        return tuple(self._turns[turn].permissions.values())
+        return tuple(self._turns[turn].asked.records)
+
+    def costs(self, turn: int) -> Mapping[str, Decimal]:
+        """Return what a turn cost by currency, "" for none."""
+        return self._turns[turn].tally.costs
 
     def session(self) -> SessionRecord | None:
         """Return what is known of the session; None until `session_opened`."""

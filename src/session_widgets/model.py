@@ -17,6 +17,10 @@ TurnStatus = Literal["running", "completed", "cancelled", "failed"]
 StepKind = Literal["user", "message", "thought", "tool_call", "plan", "question", "notice", "error"]
 PermissionMode = Literal["ask", "allow_reads", "allow_edits", "allow_all", "deny"]
 Tier = Literal["warm", "resume", "load", "replay", "fresh"]
+UsageScope = Literal["call", "turn", "session"]
+UsageQuality = Literal["final", "partial", "placeholder", "none"]
+StepFailure = Literal["rejected", "error", "interrupted"]
+Verdict = Literal["allowed", "rejected", "cancelled"]
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -94,6 +98,17 @@ class PermissionState:
     decided_by: str | None = None
     reason: str | None = None
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the answer means for the call: a policy that finds no option to reject with cancels, and rejects."""
+        if self.outcome is None:
+            return None
+        if self.outcome == "cancelled":
+            by_rule = (self.decided_by or "").startswith(("policy:", "function:"))
+            return "rejected" if by_rule else "cancelled"
+        kind = next((option.kind for option in self.options if option.id == self.option_id), "")
+        return "rejected" if kind.startswith("reject") else "allowed"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -108,6 +123,10 @@ class Step:
         entries: plan entries, each with content, status and priority.
         raw_input: of a tool call; of a question its `request_id`, `mode`, and `schema` or `url`.
         raw_output: of a tool call; of a question its `action`, `content` without secrets, `answered_by` and `reason`.
+        waited_s: of a tool call, seconds for which its permission requests stood open until they were answered; of a
+            question until it was; of other kinds None. What is left of `ended_at - started_at` it ran.
+        failure: of a tool call that did not succeed: "rejected" by a person or a policy, "error" as the agent says,
+            or "interrupted", where its turn failed first.
     """
 
     session_id: str
@@ -129,11 +148,22 @@ class Step:
     raw_output: Any = None
     entries: Sequence[Json] = ()
     permission: PermissionState | None = None
+    waited_s: float | None = None
+    failure: StepFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one turn as the agent reported them; None where it said nothing. `cost` in `currency`."""
+    """Tokens of one turn as the agent reported them; None where it said nothing.
+
+    Attributes:
+        context_used: tokens in the context window, as last reported.
+        cost: what the turn cost, in `currency`; None also where it cost something in several currencies.
+        scope: what the tokens are the sum of: all model calls of the turn, the last "call" alone, or the "session".
+        quality: "final"; "partial" where calls are missing, or the turn runs or did not complete; "placeholder" where
+            the agent said 0 for a turn in which a model answered, stored as None; "none" where it said nothing.
+        remark: why a figure is missing, if one is.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -145,6 +175,9 @@ class Usage:
     context_size: int | None = None
     cost: float | None = None
     currency: str | None = None
+    scope: UsageScope | None = None
+    quality: UsageQuality | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +191,15 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """A turn as the store holds it; `saving` is known only of a running turn that was folded from its events."""
+    """A turn as the store holds it.
+
+    Attributes:
+        saving: known only of a running turn that was folded from its events.
+        harness: the session's when the turn began.
+        model: what the agent said that it uses, in its own words, the latest in the turn; None where it says nothing.
+        waited_s: seconds for which at least one permission request or question stood open until it was answered.
+        failure: of a turn that the agent calls completed: "model_error" or "no_answer", where it was none.
+    """
 
     session_id: str
     index: int
@@ -177,6 +218,10 @@ class TurnRecord:
     error: str | None = None
     idempotency_key: str | None = None
     owner: Json | None = None
+    harness: str | None = None
+    model: str | None = None
+    waited_s: float = 0.0
+    failure: Literal["model_error", "no_answer"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,17 @@ FAILURES = {
 """Of a failed turn: the first whose expression is found in the error, which is all that the harnesses tell."""
 
 
-def outcome(status: str, stop_reason: str | None, error: str | None) -> str:
-    """Return the word for a turn; "failed" if the error is none of the known ones."""
+def outcome(status: str, stop_reason: str | None, error: str | None, failure: str | None = None) -> str:
+    """Return the word for a turn; "failed" if the error is none of the known ones.
+
+    Args:
+        status: of the turn.
+        stop_reason: ACP's.
+        error: why it failed.
+        failure: what was wrong with a turn that its agent calls completed.
+    """
     if status == "completed":
-        return STOPS.get(stop_reason or "", status)
+        return STOPS.get(stop_reason or "", failure or status)
     if status != "failed":
         return status
     found = (word for word, words in FAILURES.items() if re.search(words, error or "", re.IGNORECASE))
@@ -33,4 +40,5 @@ def outcome_sql() -> str:
         f"when status = 'failed' and regexp_matches(error, '{words}', 'i') then '{word}'"
         for word, words in FAILURES.items()
     ]
-    return f"case {' '.join([*stops, *failures])} else status end"
+    silent = "when status = 'completed' then coalesce(failure, status)"
+    return f"case {' '.join([*stops, silent, *failures])} else status end"

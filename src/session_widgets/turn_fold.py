@@ -8,12 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+from session_widgets.asked import Asked, PermissionRecord
+from session_widgets.context import Context
 from session_widgets.envelopes import (
     as_object,
     as_objects,
     as_text,
     as_time,
     block_text,
+    model_failed,
     permission_request_id,
     printed_by,
     quote,
@@ -32,21 +35,16 @@ from session_widgets.model import (
     Tier,
     TurnRecord,
     TurnStatus,
-    Usage,
 )
+from session_widgets.usage import Tally
 
 TEXT_KINDS: Mapping[str, StepKind] = {"agent_message_chunk": "message", "agent_thought_chunk": "thought"}
 SILENT = "The agent ended its turn without saying or doing anything: some do so when their model fails or refuses."
+SPEECH = frozenset({"message", "thought", "tool_call", "question"})
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "unfinished"})
 
-_USAGE_NAMES = {
-    "input_tokens": "inputTokens",
-    "output_tokens": "outputTokens",
-    "cached_read_tokens": "cachedReadTokens",
-    "cached_write_tokens": "cachedWriteTokens",
-    "thought_tokens": "thoughtTokens",
-    "total_tokens": "totalTokens",
-}
+_OF_STEPS = frozenset({*TEXT_KINDS, "tool_call", "tool_call_update", "plan", "available_commands_update"})
+"""Updates that change nothing of a turn but its steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +54,6 @@ class Change:
     turn: int
     index: int
     append: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PermissionRecord:
-    """A permission request with the tool step it belongs to."""
-
-    turn: int
-    step: int
-    requested_at: datetime
-    state: PermissionState
-    decided_at: datetime | None = None
 
 
 class GrowingStep:
@@ -125,35 +112,55 @@ class GrowingStep:
 class TurnFold:
     """One turn under construction."""
 
-    def __init__(self, session_id: str, index: int, ts: datetime) -> None:
-        self._record = TurnRecord(session_id=session_id, index=index, status="running", prompt=(), started_at=ts)
-        self._usage: dict[str, Any] = {}
-        self._cost: Decimal | None = None
+    def __init__(self, session_id: str, index: int, ts: datetime, context: Context) -> None:
+        harness = context.session.harness if context.session else None
+        self._record = TurnRecord(
+            session_id=session_id, index=index, status="running", prompt=(), started_at=ts, harness=harness
+        )
+        self.revision = 0
+        self.tally = Tally()
         self.steps: list[GrowingStep] = []
+        self.asked = Asked()
         self._tools: dict[str, int] = {}
         self._plan: int | None = None
-        self.permissions: dict[str, PermissionRecord] = {}
-        self._asked_of: dict[int, list[str]] = {}
         self._questions: dict[str, int] = {}
         self._changes: dict[int, Change] = {}
+        self._kinds: set[StepKind] = set()
         self._interrupted = False
+        self._model_failed = False
 
-    def feed(self, event: Event, connection: str, spent: Decimal | None) -> list[Change]:
-        """Take the next event; `spent` is what it added to the cost. Return the steps it made or altered."""
+    def feed(self, event: Event, context: Context, spent: tuple[str, Decimal] | None) -> list[Change]:
+        """Take the next event.
+
+        Args:
+            event: of this turn.
+            context: as it is with this event.
+            spent: what the event says was spent: currency and amount.
+        """
         if spent is not None:
-            self._cost = spent + (self._cost or 0)
+            self.tally.spend(*spent)
+        if event.kind not in _OF_STEPS:
+            self.revision += 1
+            if not self._ended:
+                self._set(model=context.model)
         self._changes = {}
         if event.direction == "note":
             self._note(event)
         elif event.direction == "in":
-            self._envelope(event, connection)
+            self._envelope(event, context)
         return list(self._changes.values())
 
-    def record(self) -> TurnRecord:
-        """Return what is known of the turn."""
-        usage = Usage(**self._usage, cost=None if self._cost is None else float(self._cost))
-        said = (step.snapshot().text or "" for step in self.steps if step.kind == "message")
-        return replace(self._record, text="\n\n".join(said), usage=usage)
+    def record(self, *, text: bool = True) -> TurnRecord:
+        """Return what is known of the turn, without its text if that is not wanted."""
+        said = (step.snapshot().text or "" for step in self.steps if text and step.kind == "message")
+        spoke, tools = bool(self._kinds & SPEECH), bool(self._kinds & {"tool_call", "question"})
+        return replace(
+            self._record,
+            text="\n\n".join(said),
+            usage=self.tally.usage(self._record.status, spoke=spoke, tools=tools),
+            model=self.tally.model or self._record.model,
+            waited_s=self.asked.waited_s,
+        )
 
     def pending(self) -> list[Step]:
         """Return the tool steps that wait for a permission."""
@@ -184,17 +191,17 @@ class TurnFold:
             raw = quote(as_text(note.get("raw")))
             self._say(event, "notice", f"The agent broke the protocol: {as_text(note.get('what')) or 'unknown'}{raw}")
 
-    def _envelope(self, event: Event, connection: str) -> None:
+    def _envelope(self, event: Event, context: Context) -> None:
         if event.method == "session/update":
             self._session_update(event)
             return
         params = as_object(event.payload.get("params"))
         if event.method == "session/request_permission" and event.kind == "request":
-            self._asked(event, params, connection)
+            self._ask(event, params, context.connection)
         elif event.method == "elicitation/create" and event.kind == "request":
-            self._question(event, params, permission_request_id(connection, event.payload.get("id")))
+            self._question(event, params, permission_request_id(context.connection, event.payload.get("id")))
         elif event.method == "session/prompt" and event.kind == "response":
-            self._answered(as_object(event.payload.get("result")))
+            self._answered(as_object(event.payload.get("result")), context.agent)
         elif event.method == "session/prompt" and event.kind == "error":
             text = rpc_error_text(event.payload.get("error"))
             self._set(error=text)
@@ -208,6 +215,8 @@ class TurnFold:
         update = update_of(event.payload)
         kind = event.kind
         if kind in TEXT_KINDS:
+            if "_meta" in update and self.tally.take_call(update):
+                self.revision += 1
             self._chunk(event, TEXT_KINDS[kind], update)
         elif kind in {"tool_call", "tool_call_update"}:
             # Claude Code may ask for permission before the text that leads to the tool call: its step then stands
@@ -218,9 +227,9 @@ class TurnFold:
         elif kind == "plan":
             self._planned(event, as_objects(update.get("entries")))
         elif kind == "usage_update":
-            self._note_usage({"context_used": update.get("used"), "context_size": update.get("size")})
-            if (currency := as_text(as_object(update.get("cost")).get("currency"))) is not None:
-                self._usage["currency"] = currency
+            self.tally.take_update(update)
+        elif kind == "session_info_update":
+            self._model_failed = model_failed(update, self._model_failed)
 
     def _started(self, event: Event) -> None:
         blocks = as_objects(event.payload.get("prompt"))
@@ -257,7 +266,7 @@ class TurnFold:
         index = self._tools.get(tool_call_id)
         if index is None:
             status = "unfinished" if self._ended else "pending"
-            index = self._add(event, "tool_call", status=status, tool_call_id=tool_call_id)
+            index = self._add(event, "tool_call", status=status, tool_call_id=tool_call_id, waited_s=0.0)
             self._tools[tool_call_id] = index
         else:
             self._changed(index)
@@ -265,6 +274,8 @@ class TurnFold:
         if self._ended and fields.get("status") not in FINAL_STATUSES:
             fields.pop("status", None)
         self.steps[index].set(event, **fields)
+        if "status" in fields and self.steps[index].failure != "rejected":
+            self.steps[index].set(None, failure="error" if fields["status"] == "failed" else None)
         if printed := printed_by(update):
             self.steps[index].print(event, printed)
         return index
@@ -276,7 +287,7 @@ class TurnFold:
             self.steps[self._plan].set(event, entries=entries)
             self._changed(self._plan)
 
-    def _asked(self, event: Event, params: Json, connection: str) -> None:
+    def _ask(self, event: Event, params: Json, connection: str) -> None:
         request_id = permission_request_id(connection, event.payload.get("id"))
         tool = as_object(params.get("toolCall"))
         index = self._tool(event, as_text(tool.get("toolCallId")) or f"permission {request_id}", tool)
@@ -285,36 +296,35 @@ class TurnFold:
             for option in as_objects(params.get("options"))
         )
         state = PermissionState(request_id, options)
-        self.permissions[request_id] = PermissionRecord(self._record.index, index, event.ts, state)
-        self._asked_of.setdefault(index, []).append(request_id)
+        self.asked.ask(PermissionRecord(self._record.index, index, event.seq, event.ts, state))
         self._show_permission(index)
 
     def _decided(self, event: Event) -> None:
         note = event.payload
-        request_id = as_text(note.get("request_id")) or ""
-        asked = self.permissions.get(request_id)
-        if asked is not None:
-            outcome: Literal["selected", "cancelled"] = "selected" if note.get("outcome") == "selected" else "cancelled"
-            words: dict[str, Any] = {name: as_text(note.get(name)) for name in ("option_id", "decided_by", "reason")}
-            self._close(event, asked, replace(asked.state, outcome=outcome, **words))
+        outcome: Literal["selected", "cancelled"] = "selected" if note.get("outcome") == "selected" else "cancelled"
+        words: dict[str, Any] = {name: as_text(note.get(name)) for name in ("option_id", "decided_by", "reason")}
+        for place in list(self.asked.open(as_text(note.get("request_id")) or "")):
+            self._close(event, place, outcome=outcome, **words)
 
-    def _close(self, event: Event, asked: PermissionRecord, state: PermissionState) -> None:
-        self.permissions[state.request_id] = replace(asked, state=state, decided_at=event.ts)
-        self.steps[asked.step].set(event)
-        self._show_permission(asked.step)
-        self._changed(asked.step)
+    def _close(self, event: Event, place: int, **answer: Any) -> None:
+        step = self.asked.close(place, replace(self.asked.records[place].state, **answer), event.ts)
+        self.steps[step].set(event)
+        self._show_permission(step)
+        self._changed(step)
 
     def _show_permission(self, index: int) -> None:
-        """Show the oldest open request of a step, else its latest."""
-        asked = [self.permissions[request_id].state for request_id in self._asked_of[index]]
-        self.steps[index].set(None, permission=next((a for a in asked if a.outcome is None), asked[-1]))
+        shown = self.asked.shown_on(index)
+        self.steps[index].set(None, permission=shown, waited_s=self.asked.waited_for(index))
+        if shown.verdict == "rejected":
+            self.steps[index].set(None, failure="rejected")
 
     def _question(self, event: Event, params: Json, request_id: str) -> None:
         said = {"mode": params.get("mode"), "schema": params.get("requestedSchema"), "url": params.get("url")}
         asked = {"request_id": request_id} | {name: value for name, value in said.items() if value is not None}
-        self._questions[request_id] = self._add(
-            event, "question", status="pending", text=as_text(params.get("message")) or "", raw_input=asked
-        )
+        text = as_text(params.get("message")) or ""
+        index = self._add(event, "question", status="pending", text=text, raw_input=asked, waited_s=0.0)
+        self._questions[request_id] = index
+        self.asked.hold(index, event.ts)
 
     def _question_over(self, event: Event) -> None:
         note = event.payload
@@ -323,13 +333,19 @@ class TurnFold:
             return
         status = {"refused": "failed", "cancel": "cancelled"}.get(as_text(note.get("action")) or "", "completed")
         said = {name: note.get(name) for name in ("action", "content", "answered_by", "reason")}
+        if self.steps[index].status == "pending":
+            self._heard(index, event)
         self.steps[index].set(event, status=status, raw_output=said)
         self._changed(index)
 
-    def _answered(self, result: Json) -> None:
+    def _heard(self, index: int, event: Event) -> None:
+        """A question is over: take the time that it waited."""
+        self.asked.release(index, event.ts)
+        self.steps[index].set(None, waited_s=self.asked.waited_for(index))
+
+    def _answered(self, result: Json, agent: str) -> None:
         self._set(stop_reason=as_text(result.get("stopReason")) or self._record.stop_reason)
-        quota = as_object(as_object(result.get("_meta")).get("quota"))
-        self._read_usage(as_object(result.get("usage")) or as_object(quota.get("token_count")))
+        self.tally.take_answer(result, agent)
 
     def _end(self, event: Event) -> None:
         note = event.payload
@@ -344,35 +360,38 @@ class TurnFold:
             durable_at=as_time(note.get("durable_at")),
             durability_error=as_text(note.get("durability_error")),
         )
-        self._read_usage(as_object(note.get("usage")))
+        self.tally.take_tokens(as_object(note.get("usage")))
         self._close_steps(event)
         if self._record.error and not any(step.kind == "error" for step in self.steps):
             self._say(event, "error", self._record.error)
+        if self._record.status == "completed" and self._model_failed:
+            self._set(failure="model_error")
         if self._record.status == "completed" and all(step.kind == "user" for step in self.steps):
+            self._set(failure=self._record.failure or "no_answer")
             self._say(event, "notice", SILENT)
 
     def _close_steps(self, event: Event) -> None:
         """Say what became of everything that was still open; nothing is called completed that was not."""
         left = {"failed": "failed", "cancelled": "cancelled"}.get(self._record.status, "unfinished")
-        for asked in list(self.permissions.values()):
-            if asked.state.outcome is None:
-                self._close(event, asked, replace(asked.state, outcome="cancelled", reason="the turn ended"))
+        for place in list(self.asked.open()):
+            self._close(event, place, outcome="cancelled", reason="the turn ended")
         for index, step in enumerate(self.steps):
             if step.status not in FINAL_STATUSES:
                 step.set(None, status={"tool_call": left, "question": "cancelled"}.get(step.kind, "completed"))
+                if step.kind == "tool_call" and left == "failed" and step.failure is None:
+                    step.set(None, failure="interrupted")
+                if step.kind == "question":
+                    self._heard(index, event)
                 self._changed(index)
-
-    def _read_usage(self, usage: Json) -> None:
-        self._note_usage({name: usage.get(acp, usage.get(name)) for name, acp in _USAGE_NAMES.items()})
-
-    def _note_usage(self, counts: Json) -> None:
-        self._usage.update({name: count for name, count in counts.items() if _is_count(count)})
 
     def _say(self, event: Event, kind: StepKind, text: str, content: Sequence[Json] = ()) -> None:
         self._add(event, kind, status="completed", text=text, content=content)
 
     def _add(self, event: Event, kind: StepKind, *, message_id: str | None = None, **fields: Any) -> int:
         """Begin a step; the text that was running, if any, has ended with it."""
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            self.revision += 1
         if self.steps and self.steps[-1].status == "running" and self.steps[-1].kind != "tool_call":
             self.steps[-1].set(None, status="completed")
             self._changed(len(self.steps) - 1)
@@ -407,10 +426,6 @@ def _file_change(value: Json) -> FileChange:
         change=cast("Any", change if change in {"created", "deleted"} else "modified"),
         size=size if isinstance(size, int) else None,
     )
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _exit(params: Json) -> str:

@@ -218,7 +218,7 @@ def test_blocked_send_with_nobody_to_ask_rejects_and_says_why(open_session):
     assert payload["option_kind"] == "reject_once"
     assert "nobody could be asked" in payload["reason"]
     rows = session.store.sql("select decided_by, outcome from v_permissions").fetchall()
-    assert rows == [("policy:ask", "selected")]
+    assert rows == [("policy:ask", "rejected")]
 
 
 def test_cancel_answers_what_is_open(open_session):

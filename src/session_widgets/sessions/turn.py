@@ -80,15 +80,16 @@ class Turn:
     def outcome(self) -> str:
         """How it came out, in one word.
 
-        Its `status`, but for a completed turn that was "refused" or met a "token_limit" or "request_limit", and for a
-        failed one whose error tells why: also "auth_failed", "rate_limited", "agent_exited".
+        Its `status`, but for a completed turn that was "refused", met a "token_limit" or "request_limit", in which the
+        agent gave "no_answer" or told of a "model_error"; and for a failed one whose error tells why: also
+        "auth_failed", "rate_limited", "agent_exited".
         """
         now = self._now()
-        return outcome(now.status, now.stop_reason, now.error)
+        return outcome(now.status, now.stop_reason, now.error, now.failure)
 
     @property
     def usage(self) -> Usage:
-        """Tokens as the agent reported them; a field it did not report is None."""
+        """Tokens and cost as the agent reported them, and of what they are the sum; what it did not report is None."""
         return self._now().usage
 
     @property
@@ -225,8 +226,7 @@ class Turn:
             return
         with self._lock:
             for event in events:
-                ours = event.turn == self.index or (event.turn is None and event.direction == "note")
-                if ours and event.seq > self._last_seq:
+                if event.turn in {self.index, None} and event.seq > self._last_seq:
                     self._last_seq = event.seq
                     fold.feed(event)
 
@@ -262,4 +262,5 @@ class Turn:
         text = self.text
         shown = repr(text if len(text) <= 80 else text[:79] + "…")
         end = f", error={self.error!r}" if self.error else ""
-        return f"Turn({self.index}, {self.status}, stop_reason={self.stop_reason!r}, text={shown}{end})"
+        word = "" if self.outcome in {self.status, "running"} else f", outcome={self.outcome!r}"
+        return f"Turn({self.index}, {self.status}{word}, stop_reason={self.stop_reason!r}, text={shown}{end})"

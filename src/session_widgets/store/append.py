@@ -17,6 +17,7 @@ from session_widgets.store.connection import StoreFile
 from session_widgets.store.derive import Derivation
 from session_widgets.store.payload import clean, decode, encode
 from session_widgets.store.queries import Connection
+from session_widgets.store.rebuilding import put_session
 from session_widgets.store.rows import Row, context_of
 
 SESSIONS_IN_MEMORY = 64
@@ -116,7 +117,7 @@ class Ledger:
         for table, written in live.derivation.written().items():
             queries.write(connection, table, written)
         row = live.derivation.session(live.origin, live.last_seq, live.last_turn)
-        _put_session(connection, row, live.row)
+        put_session(connection, row, live.row)
         live.row = row
         live.derivation.forget_before(live.last_turn)
         return events
@@ -179,28 +180,6 @@ def load(connection: Connection, session_id: str, since: int | None = None) -> _
         derivation.written()
     sources = queries.sources(connection, session_id)
     return _Live(row["origin"], row["last_seq"], row["turns"], sources, derivation, row)
-
-
-def rebuild(connection: Connection, session_id: str) -> None:
-    """Write the derived rows of a session again, from its events."""
-    queries.delete_session(connection, session_id, queries.DERIVED)
-    derivation, last, last_turn = Derivation(Fold(session_id)), 0, 0
-    for batch in queries.every_event(connection, session_id):
-        for event in batch:
-            derivation.feed(event)
-            last, last_turn = event.seq, max(last_turn, event.turn or 0)
-        for table, written in derivation.written().items():
-            queries.write(connection, table, written)
-    if last:
-        row = derivation.session(queries.origin(connection, session_id), last, last_turn)
-        _put_session(connection, row, None)
-
-
-def _put_session(connection: Connection, row: Row, before: Row | None) -> None:
-    if before is None:
-        queries.insert(connection, "sessions", [row])
-    else:
-        queries.update(connection, "sessions", ["session_id"], before, row)
 
 
 def _take(live: _Live, event: Event) -> None:

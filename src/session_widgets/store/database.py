@@ -24,7 +24,7 @@ from session_widgets.model import (
     TurnRecord,
     check_session_id,
 )
-from session_widgets.store import append, queries
+from session_widgets.store import append, queries, rebuilding
 from session_widgets.store.connection import StoreFile
 from session_widgets.store.listing import SessionList
 from session_widgets.store.location import home_of, locate
@@ -213,11 +213,11 @@ class Store:
         """Compute the derived tables again from the events, of one session or of all, in one transaction."""
         with self._file.transaction() as connection:
             if session_id is not None:
-                append.rebuild(connection, check_session_id(session_id))
+                rebuilding.rebuild(connection, check_session_id(session_id))
             else:
                 queries.clear(connection, queries.DERIVED)
                 for each in queries.all_session_ids(connection):
-                    append.rebuild(connection, each)
+                    rebuilding.rebuild(connection, each)
             self._ledger.forget()
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:

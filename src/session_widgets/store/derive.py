@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from session_widgets.asked import PermissionRecord
 from session_widgets.context import Context
 from session_widgets.fold import Fold
 from session_widgets.model import Event, PermissionState, Step
 from session_widgets.store.rows import (
     Row,
     file_change_row,
-    llm_call_row,
+    llm_call_rows,
+    outside_rows,
     permission_row,
     session_row,
     step_row,
     turn_row,
 )
-from session_widgets.turn_fold import FINAL_STATUSES, PermissionRecord
+from session_widgets.turn_fold import FINAL_STATUSES
 
 KEYS = {
     "turns": ("session_id", "turn"),
     "steps": ("session_id", "turn", "step"),
-    "permissions": ("session_id", "request_id"),
-    "llm_calls": ("session_id", "turn"),
+    "permissions": ("session_id", "asked_seq"),
+    "llm_calls": ("session_id", "llm_call_id"),
     "file_changes": ("session_id", "turn"),
 }
 """What names the rows of a table that replace earlier ones."""
@@ -43,7 +45,9 @@ class _Turn:
     context: Context
     over: bool = False
     row: Row | None = None
-    end_in_table: bool = False
+    revision: int = -1
+    calls: list[Row] = field(default_factory=list)
+    files_in_table: bool = False
 
 
 class Derivation:
@@ -63,11 +67,12 @@ class Derivation:
         self._turns: dict[int, _Turn] = {}
         self._state: dict[tuple[int, int], tuple[str, PermissionState | None]] = {}
         self._steps_in_table: set[tuple[int, int]] = set()
-        self._permissions: dict[str, PermissionRecord] = {}
+        self._permissions: dict[int, PermissionRecord] = {}
         self._steps: dict[tuple[int, int], Step] = {}
         self._changed_turns: set[int] = set()
         self._asked_turns: set[int] = set()
-        self._ended: dict[int, tuple[Row | None, list[Row]]] = {}
+        self._ended: set[int] = set()
+        self._outside = outside_rows(fold.session_id, fold.context)
 
     def knows(self, turn: int) -> bool:
         """Whether the rows of this turn, if it has any, are kept here."""
@@ -77,7 +82,8 @@ class Derivation:
         """Take the next event."""
         turn = event.turn
         if turn is not None and turn < self._first_turn:
-            turn, event = None, replace(event, turn=None)
+            self.fold.pass_by(event)
+            return
         if turn is not None and turn not in self._turns:
             self._turns[turn] = _Turn(event.seq, self.fold.context)
             self._changed_turns.add(turn)
@@ -90,19 +96,22 @@ class Derivation:
         state = self._turns[turn]
         if event.kind == "turn_ended":
             state.over = True
-            self._end(turn)
-        if state.over or event.direction == "note" or event.kind in {"usage_update", "response", "error"}:
+            self._ended.add(turn)
+        if state.over or self.fold.revision(turn) != state.revision:
+            state.revision = self.fold.revision(turn)
             self._changed_turns.add(turn)
         if state.over or event.method == "session/request_permission" or event.kind == "permission_decision":
             self._asked_turns.add(turn)
 
     def written(self) -> dict[str, Written]:
         """Return what changed since the last call, by table, and take it as written."""
+        turns, calls = self._take_turns()
         return {
-            "turns": self._take_turns(),
+            "turns": turns,
             "steps": self._take_steps(),
             "permissions": self._take_permissions(),
-            **self._take_ends(),
+            "llm_calls": calls,
+            "file_changes": self._take_files(),
         }
 
     def session(self, origin: str, last_seq: int, turns: int) -> Row:
@@ -128,22 +137,31 @@ class Derivation:
         if step.status in FINAL_STATUSES or (step.kind == "tool_call" and state != before):
             self._steps[key] = step
 
-    def _end(self, turn: int) -> None:
-        record, session = self.fold.turn(turn), self.fold.session()
-        files = [file_change_row(record, change) for change in record.files]
-        self._ended[turn] = (llm_call_row(record, session.model if session else None), files)
-
-    def _take_turns(self) -> Written:
+    def _take_turns(self) -> tuple[Written, Written]:
+        """Return the rows of turns that changed, and of what was counted in them and outside of turns."""
         turns = {index: self._turns[index] for index in sorted(self._changed_turns)}
         self._changed_turns = set()
         rows, changed = [], []
+        calls, stale = self._take_outside()
         for index, turn in turns.items():
-            before, turn.row = turn.row, turn_row(self.fold.turn(index), turn.first_seq, turn.context)
+            record = self.fold.turn(index, text=turn.over)
+            before, turn.row = turn.row, turn_row(record, turn.first_seq, turn.context)
             if before is None:
                 rows.append(turn.row)
             else:
                 changed.append((before, turn.row))
-        return Written(rows, [], changed)
+            counted = llm_call_rows(record, self.fold.costs(index)) if turn.over else []
+            if counted != turn.calls:
+                stale += turn.calls
+                calls += counted
+                turn.calls = counted
+        return Written(rows, [], changed), Written(calls, stale)
+
+    def _take_outside(self) -> tuple[list[Row], list[Row]]:
+        before, self._outside = self._outside, outside_rows(self.fold.session_id, self.fold.context)
+        if before == self._outside:
+            return [], []
+        return [*self._outside], [*before]
 
     def _take_steps(self) -> Written:
         steps, self._steps = self._steps, {}
@@ -155,24 +173,22 @@ class Derivation:
         turns, self._asked_turns = sorted(self._asked_turns), set()
         rows, stale = [], []
         for record in (record for turn in turns for record in self.fold.permissions(turn)):
-            name = record.state.request_id
-            before = self._permissions.get(name)
+            before = self._permissions.get(record.asked_seq)
             if record != before:
-                self._permissions[name] = record
+                self._permissions[record.asked_seq] = record
                 rows.append(permission_row(self.fold.session_id, record))
                 stale += rows[-1:] if before is not None else []
         return Written(rows, stale)
 
-    def _take_ends(self) -> dict[str, Written]:
-        ended, self._ended = self._ended, {}
-        stale = [self._key(turn) for turn in ended if self._turns[turn].end_in_table]
+    def _take_files(self) -> Written:
+        ended, self._ended = sorted(self._ended), set()
+        stale = [self._key(turn) for turn in ended if self._turns[turn].files_in_table]
+        rows: list[Row] = []
         for turn in ended:
-            self._turns[turn].end_in_table = True
-        calls = [call for call, _ in ended.values() if call is not None]
-        return {
-            "llm_calls": Written(calls, stale),
-            "file_changes": Written([row for _, files in ended.values() for row in files], stale),
-        }
+            self._turns[turn].files_in_table = True
+            record = self.fold.turn(turn, text=False)
+            rows += [file_change_row(record, change) for change in record.files]
+        return Written(rows, stale)
 
     def _key(self, turn: int, **more: int) -> Row:
         return {"session_id": self.fold.session_id, "turn": turn, **more}

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from session_widgets.errors import StoreError, StoreVersion
-from session_widgets.store import views
+from session_widgets.store import queries, rebuilding, views
 
 
 def _first(connection: duckdb.DuckDBPyConnection) -> None:
@@ -54,10 +54,58 @@ def _first(connection: duckdb.DuckDBPyConnection) -> None:
             session_id varchar not null, turn integer not null, path varchar not null, change varchar not null,
             size bigint);
     """)
+
+
+def _second(_: duckdb.DuckDBPyConnection) -> None:
+    """Other views: the latest migration defines them."""
+
+
+def _third(connection: duckdb.DuckDBPyConnection) -> None:
+    """Harness, model, scope and quality of what was counted; waiting; failures; the event as key of a permission."""
+    for table in queries.DERIVED:
+        connection.execute(f"drop table store.{table}")
+    connection.execute("""
+        create table store.sessions (
+            session_id varchar not null, origin varchar not null, last_seq bigint not null, context varchar not null,
+            harness varchar, sandbox varchar, workspace varchar, title varchar, model varchar, mode varchar,
+            effort varchar, status varchar, sandbox_ref varchar, connection varchar, agent_session_id varchar,
+            turns integer not null, created_at timestamptz, updated_at timestamptz);
+        create table store.turns (
+            session_id varchar not null, turn integer not null, first_seq bigint not null, context varchar not null,
+            status varchar not null, prompt json not null, text varchar, stop_reason varchar, error varchar,
+            failure varchar, tier varchar, harness varchar, model varchar, started_at timestamptz not null,
+            ended_at timestamptz, waited_s double not null, durable_at timestamptz,
+            durability_error varchar, idempotency_key varchar, owner json,
+            input_tokens bigint, output_tokens bigint, cached_read_tokens bigint, cached_write_tokens bigint,
+            thought_tokens bigint, total_tokens bigint, context_used bigint, context_size bigint,
+            cost decimal(18, 9), currency varchar, usage_scope varchar, usage_quality varchar, usage_remark varchar);
+        create table store.steps (
+            session_id varchar not null, turn integer not null, step integer not null, kind varchar not null,
+            status varchar not null, failure varchar, text varchar, tool_call_id varchar, title varchar,
+            tool_kind varchar, content json not null, locations json not null, raw_input json, raw_output json,
+            entries json not null, permission json, permission_outcome varchar,
+            first_seq bigint not null, last_seq bigint not null,
+            started_at timestamptz not null, ended_at timestamptz not null, waited_s double);
+        create table store.permissions (
+            session_id varchar not null, asked_seq bigint not null, request_id varchar not null,
+            turn integer not null, step integer not null,
+            options json not null, requested_at timestamptz not null, decided_at timestamptz, outcome varchar,
+            option_id varchar, option_kind varchar, decided_by varchar, reason varchar);
+        create table store.llm_calls (
+            llm_call_id varchar not null, session_id varchar not null, turn integer, harness varchar, model varchar,
+            input_tokens bigint, output_tokens bigint, cached_read_tokens bigint, cached_write_tokens bigint,
+            thought_tokens bigint, total_tokens bigint, cost decimal(18, 9), currency varchar,
+            usage_scope varchar, usage_quality varchar, usage_remark varchar, ended_at timestamptz);
+        create table store.file_changes (
+            session_id varchar not null, turn integer not null, path varchar not null, change varchar not null,
+            size bigint);
+    """)
+    for session_id in queries.all_session_ids(connection):
+        rebuilding.rebuild(connection, session_id)
     views.define(connection)
 
 
-MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first, views.define)
+MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first, _second, _third)
 LATEST = len(MIGRATIONS)
 
 

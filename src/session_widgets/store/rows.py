@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from session_widgets.asked import PermissionRecord
 from session_widgets.context import Context
 from session_widgets.model import (
     FileChange,
@@ -19,7 +20,7 @@ from session_widgets.model import (
     Usage,
 )
 from session_widgets.store.payload import decode, encode
-from session_widgets.turn_fold import PermissionRecord
+from session_widgets.usage import by_currency
 
 Row = dict[str, Any]
 
@@ -30,7 +31,7 @@ _SAME_IN_SESSION = (
 )
 _SAME_IN_STEP = (
     *("session_id", "turn", "kind", "status", "text", "tool_call_id", "title", "tool_kind"),
-    *("first_seq", "last_seq", "started_at", "ended_at"),
+    *("first_seq", "last_seq", "started_at", "ended_at", "waited_s", "failure"),
 )
 
 
@@ -64,6 +65,10 @@ def turn_row(record: TurnRecord, first_seq: int, context: Context) -> Row:
         **_usage_row(record.usage),
         "context_used": record.usage.context_used,
         "context_size": record.usage.context_size,
+        "harness": record.harness,
+        "model": record.model,
+        "waited_s": record.waited_s,
+        "failure": record.failure,
     }
 
 
@@ -85,10 +90,13 @@ def step_row(step: Step) -> Row:
         "raw_output": None if step.raw_output is None else encode(step.raw_output),
         "entries": encode(step.entries),
         "permission": None if step.permission is None else encode(step.permission),
+        "permission_outcome": None if step.permission is None else step.permission.verdict,
         "first_seq": step.first_seq,
         "last_seq": step.last_seq,
         "started_at": step.started_at,
         "ended_at": step.ended_at,
+        "waited_s": step.waited_s,
+        "failure": step.failure,
     }
 
 
@@ -97,13 +105,14 @@ def permission_row(session_id: str, record: PermissionRecord) -> Row:
     state = record.state
     return {
         "session_id": session_id,
+        "asked_seq": record.asked_seq,
         "request_id": state.request_id,
         "turn": record.turn,
         "step": record.step,
         "options": encode(state.options),
         "requested_at": record.requested_at,
         "decided_at": record.decided_at,
-        "outcome": state.outcome,
+        "outcome": state.verdict,
         "option_id": state.option_id,
         "option_kind": next((option.kind for option in state.options if option.id == state.option_id), None),
         "decided_by": state.decided_by,
@@ -111,19 +120,51 @@ def permission_row(session_id: str, record: PermissionRecord) -> Row:
     }
 
 
-def llm_call_row(record: TurnRecord, model: str | None) -> Row | None:
-    """ACP counts tokens per prompt, so a live turn is one call; None if the agent counted nothing."""
+def llm_call_rows(record: TurnRecord, costs: Mapping[str, Decimal]) -> list[Row]:
+    """Return what was counted in a turn, one row for each currency; nothing if the agent counted nothing.
+
+    ACP counts tokens per prompt, so the tokens of a live turn stand together, in its first row.
+    """
     usage = _usage_row(record.usage)
-    if all(usage[name] is None for name in _TOKENS) and usage["cost"] is None:
-        return None
-    return {
-        "llm_call_id": f"{record.session_id}/{record.index}",
-        "session_id": record.session_id,
-        "turn": record.index,
-        "model": model,
-        **usage,
-        "ended_at": record.ended_at,
-    }
+    if all(usage[name] is None for name in _TOKENS) and not costs:
+        return []
+    where = {"session_id": record.session_id, "turn": record.index, "harness": record.harness, "model": record.model}
+    call_id = f"{record.session_id}/{record.index}"
+    if len(costs) < 2:
+        return [{"llm_call_id": call_id, **where, **usage, "ended_at": record.ended_at}]
+    nothing = dict.fromkeys((*_TOKENS, "usage_scope", "usage_quality", "usage_remark"))
+    return [
+        {
+            "llm_call_id": f"{call_id}/{currency or ''}" if place else call_id,
+            **where,
+            **({**usage, **nothing} if place else usage),
+            **_cost_row(cost, currency),
+            "ended_at": record.ended_at,
+        }
+        for place, (currency, cost) in enumerate(by_currency(costs))
+    ]
+
+
+def outside_rows(session_id: str, context: Context) -> list[Row]:
+    """Return what was spent in no turn, one row for each harness and currency."""
+    tokens = dict.fromkeys(_TOKENS)
+    return [
+        {
+            "llm_call_id": f"{session_id}/outside/{harness}/{currency}",
+            "session_id": session_id,
+            "turn": None,
+            "harness": harness or None,
+            "model": None,
+            **tokens,
+            **_cost_row(cost, name),
+            "usage_scope": "session",
+            "usage_quality": "none",
+            "usage_remark": "the agent reported this cost in no turn",
+            "ended_at": None,
+        }
+        for harness, currency, amount in context.outside
+        for name, cost in by_currency({currency: amount})
+    ]
 
 
 def file_change_row(record: TurnRecord, change: FileChange) -> Row:
@@ -140,12 +181,16 @@ def read_turn(row: Mapping[str, Any], files: tuple[FileChange, ...]) -> TurnReco
     """Return a row of `turns`, with the files from elsewhere, as a record."""
     cost = row["cost"]
     counts = {name: row[name] for name in (*_TOKENS, "context_used", "context_size", "currency")}
-    same = ("session_id", "status", "started_at", "ended_at", "stop_reason", "tier", "durable_at", "durability_error")
+    read = {name: row[f"usage_{name}"] for name in ("scope", "quality", "remark")}
+    same = (
+        *("session_id", "status", "started_at", "ended_at", "stop_reason", "tier", "durable_at", "durability_error"),
+        *("harness", "model", "waited_s", "failure"),
+    )
     return TurnRecord(
         index=row["turn"],
         prompt=tuple(decode(row["prompt"])),
         text=row["text"] or "",
-        usage=Usage(**counts, cost=None if cost is None else float(cost)),
+        usage=Usage(**counts, cost=None if cost is None else float(cost), **read),
         files=files,
         error=row["error"],
         idempotency_key=row["idempotency_key"],
@@ -168,14 +213,21 @@ def context_of(text: str) -> Context:
     if (session := value["session"]) is not None:
         times = {name: datetime.fromisoformat(session[name]) for name in ("created_at", "updated_at")}
         value["session"] = SessionRecord(**{**session, **times})
-    if value["cost"] is not None:
-        value["cost"] = Decimal(value["cost"])
+    value["totals"] = {currency: Decimal(amount) for currency, amount in value["totals"].items()}
+    value["outside"] = tuple((harness, currency, Decimal(amount)) for harness, currency, amount in value["outside"])
+    if value["asked_model"] is not None:
+        value["asked_model"] = tuple(value["asked_model"])
     return Context(**value)
 
 
 def _usage_row(usage: Usage) -> Row:
     counts = {name: getattr(usage, name) for name in _TOKENS}
-    return {**counts, "cost": None if usage.cost is None else str(usage.cost), "currency": usage.currency}
+    about = {f"usage_{name}": getattr(usage, name) for name in ("scope", "quality", "remark")}
+    return {**counts, **_cost_row(usage.cost, usage.currency), **about}
+
+
+def _cost_row(cost: float | None, currency: str | None) -> Row:
+    return {"cost": None if cost is None else str(cost), "currency": currency}
 
 
 def _permission(value: dict[str, Any] | None) -> PermissionState | None:

@@ -6,6 +6,8 @@ import duckdb
 
 from session_widgets.outcomes import outcome_sql
 
+SECONDS = "date_diff('millisecond', started_at, ended_at) / 1000.0"
+RUN_SECONDS = f"round(greatest({SECONDS} - waited_s, 0), 3)"
 VIEWS = {
     "v_sessions": """
         select session_id, title, harness, sandbox, workspace, model, mode, effort, status, turns,
@@ -13,9 +15,11 @@ VIEWS = {
         from sessions""",
     "v_turns": f"""
         select session_id, turn, status, stop_reason, error, {outcome_sql()} as outcome,
-            tier, prompt, text, started_at, ended_at,
-            date_diff('millisecond', started_at, ended_at) / 1000.0 as seconds,
+            case when outcome not in ('running', 'completed', 'cancelled') then outcome end as failure,
+            tier, harness, model, prompt, text, started_at, ended_at,
+            {SECONDS} as seconds, waited_s, {RUN_SECONDS} as run_s,
             input_tokens, output_tokens, cached_read_tokens, cached_write_tokens, thought_tokens, total_tokens,
+            usage_scope, usage_quality, usage_remark,
             context_used, context_size, cost, currency, durable_at, durability_error, idempotency_key, owner,
             (select list({{path: f.path, change: f.change, size: f.size}} order by f.path) from file_changes f
              where f.session_id = turns.session_id and f.turn = turns.turn) as files
@@ -25,19 +29,24 @@ VIEWS = {
         from events""",
     "v_steps": """
         select session_id, turn, step, kind, status, text, tool_call_id, title, tool_kind, content, locations,
-            raw_input, raw_output, entries, first_seq, last_seq, started_at, ended_at
+            raw_input, raw_output, entries, first_seq, last_seq, started_at, ended_at, waited_s, failure
         from steps""",
-    "v_tool_calls": """
+    "v_usage": """
+        select session_id, turn, harness, model,
+            input_tokens, output_tokens, cached_read_tokens, cached_write_tokens, thought_tokens, total_tokens,
+            usage_scope, usage_quality, usage_remark, cost, currency, ended_at
+        from llm_calls""",
+    "v_tool_calls": f"""
         select session_id, turn, step, tool_call_id, title, tool_kind as kind, status,
-            status = 'failed' as failed, locations ->> '$[0].path' as path,
+            failure is not distinct from 'error' as failed, failure, locations ->> '$[0].path' as path,
             coalesce(raw_input ->> '$.command', raw_input ->> '$.cmd') as command,
             raw_input, raw_output, content, started_at, ended_at,
-            date_diff('millisecond', started_at, ended_at) / 1000.0 as seconds,
-            permission ->> '$.outcome' as permission_outcome, permission ->> '$.option_id' as permission_option
-        from steps where kind = 'tool_call'""",
+            {SECONDS} as seconds, waited_s, {RUN_SECONDS} as run_s,
+            permission_outcome, permission ->> '$.option_id' as permission_option
+        from steps where kind = 'tool_call'""",  # noqa: S608
     "v_permissions": """
-        select session_id, turn, step, request_id, options, outcome, option_id, option_kind, decided_by, reason,
-            requested_at, decided_at, date_diff('millisecond', requested_at, decided_at) / 1000.0 as seconds
+        select session_id, turn, step, asked_seq, request_id, options, outcome, option_id, option_kind, decided_by,
+            reason, requested_at, decided_at, date_diff('millisecond', requested_at, decided_at) / 1000.0 as seconds
         from permissions""",
 }
 

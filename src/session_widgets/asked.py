@@ -1,0 +1,98 @@
+"""The permission requests of one turn, and for how long it waited for answers to these and to questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from session_widgets.model import PermissionState
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRecord:
+    """A permission request with the tool step it belongs to; `asked_seq` is its event, which no other request has."""
+
+    turn: int
+    step: int
+    asked_seq: int
+    requested_at: datetime
+    state: PermissionState
+    decided_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Runs while at least one request is open."""
+
+    open: int = 0
+    since: datetime | None = None
+    total: timedelta = timedelta()
+
+    def start(self, ts: datetime) -> None:
+        self.since = self.since if self.open else ts
+        self.open += 1
+
+    def stop(self, ts: datetime) -> None:
+        self.open -= 1
+        if not self.open and self.since is not None:
+            self.total += max(ts - self.since, timedelta())
+
+    @property
+    def seconds(self) -> float:
+        return round(self.total.total_seconds(), 3)
+
+
+class Asked:
+    """Requests in the order in which they came. An agent may use an id again once it was answered."""
+
+    def __init__(self) -> None:
+        self.records: list[PermissionRecord] = []
+        self._by_id: dict[str, list[int]] = {}
+        self._of_step: dict[int, list[int]] = {}
+        self._watch = _Watch()
+        self._watches: dict[int, _Watch] = {}
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds for which at least one request or question of the turn stood open, up to the last answer."""
+        return self._watch.seconds
+
+    def waited_for(self, step: int) -> float:
+        """Return the same for one step."""
+        return self._watches[step].seconds if step in self._watches else 0.0
+
+    def ask(self, record: PermissionRecord) -> None:
+        """Add a request."""
+        place = len(self.records)
+        self.records.append(record)
+        self._by_id.setdefault(record.state.request_id, []).append(place)
+        self._of_step.setdefault(record.step, []).append(place)
+        self.hold(record.step, record.requested_at)
+
+    def hold(self, step: int, ts: datetime) -> None:
+        """A step begins to wait for an answer; several may at a time, and one for several answers."""
+        for watch in (self._watch, self._watches.setdefault(step, _Watch())):
+            watch.start(ts)
+
+    def release(self, step: int, ts: datetime) -> None:
+        """An answer that a step waited for is there."""
+        for watch in (self._watch, self._watches[step]):
+            watch.stop(ts)
+
+    def open(self, request_id: str | None = None) -> Iterator[int]:
+        """Yield the places of the requests that are open: those of an id, or all."""
+        places = range(len(self.records)) if request_id is None else self._by_id.get(request_id, ())
+        yield from (place for place in places if self.records[place].state.outcome is None)
+
+    def close(self, place: int, state: PermissionState, ts: datetime) -> int:
+        """Take the answer to an open request; return its step."""
+        record = self.records[place]
+        self.records[place] = replace(record, state=state, decided_at=ts)
+        self.release(record.step, ts)
+        return record.step
+
+    def shown_on(self, step: int) -> PermissionState:
+        """Return the oldest open request of a step, else its latest."""
+        states = [self.records[place].state for place in self._of_step[step]]
+        return next((state for state in states if state.outcome is None), states[-1])

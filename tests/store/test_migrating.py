@@ -1,0 +1,50 @@
+"""A store of an older release is opened, brought up to date, and goes on."""
+
+from __future__ import annotations
+
+import gzip
+from decimal import Decimal
+from pathlib import Path
+
+from session_widgets.store.database import Store
+from session_widgets.store.migrations import LATEST
+
+from .drafting import derived, note
+
+OLD = Path(__file__).parent.parent / "fixtures" / "stores" / "format-2.duckdb.gz"
+"""As the last release with format 2 wrote it: recorded turns of four harnesses; `costs`, whose third turn had another
+process, whose fourth runs and asks, and whose requests all have the id 0."""
+
+
+def test_a_store_of_format_2_is_migrated_and_goes_on(store: Store) -> None:
+    store.path.write_bytes(gzip.decompress(OLD.read_bytes()))
+    assert store.sql("select max(version) from schema_version").fetchall() == [(LATEST,)]
+    assert store.sql("select session_id, turns, status from v_sessions order by session_id").fetchall() == [
+        ("claude-reject", 2, "idle"),
+        ("codex-next-error", 2, "idle"),
+        ("costs", 4, "running"),
+        ("opencode-rich", 1, "idle"),
+        ("pi-error", 2, "idle"),
+    ]
+    query = "select cost, waited_s from v_turns where session_id = 'costs' order by turn"
+    assert [cost for cost, _ in store.sql(query).fetchall()] == [
+        Decimal(".2507"),
+        Decimal(".0283"),
+        Decimal(".4"),
+        None,
+    ]
+    query = "select turn, outcome from v_permissions where session_id = 'costs' order by turn"
+    assert store.sql(query).fetchall() == [(1, "allowed"), (2, "rejected"), (3, "allowed"), (4, None)]
+    query = "select outcome from v_turns where session_id in ('pi-error', 'codex-next-error') order by all"
+    assert store.sql(query).fetchall() == [("completed",), ("completed",), ("model_error",), ("no_answer",)]
+    before = derived(store)
+    store.rebuild()
+    assert derived(store) == before
+    chosen = {"request_id": "c2/0", "outcome": "selected", "option_id": "y"}
+    store.append("costs", [note("permission_decision", 900, turn=4, **chosen)])
+    store.append("costs", [note("turn_ended", 901, turn=4, status="completed")])
+    assert store.turns("costs")[3].status == "completed"
+    assert store.sql("select outcome from v_permissions where turn = 4").fetchall() == [("allowed",)]
+    before = derived(store)
+    store.rebuild("costs")
+    assert derived(store) == before
