@@ -43,6 +43,9 @@ export interface Tool {
   locations: Text | null;
   blocks: Block[];
   permission: Permission | null;
+  /** Milliseconds for which its permission requests stood open: of `ended - started` the rest is what it ran. */
+  waited: number;
+  failure: "rejected" | "error" | "interrupted" | null;
 }
 
 export interface Entry {
@@ -71,6 +74,10 @@ export interface Usage {
   context_size: number | null;
   cost: number | null;
   currency: string | null;
+  /** What the tokens are the sum of. */
+  scope: "call" | "turn" | "session" | null;
+  /** Why a figure is missing, if one is. */
+  remark: string | null;
 }
 
 export interface FileChange {
@@ -84,7 +91,13 @@ export interface Turn {
   status: "running" | "completed" | "cancelled" | "failed";
   started: number;
   ended: number | null;
+  /** Milliseconds for which a permission request stood open until it was answered. */
+  waited: number;
   stop_reason: string | null;
+  /** `Turn.outcome`: the status, or a better word for it. */
+  outcome: string;
+  /** What the agent said that it used. */
+  model: string | null;
   usage: Usage;
   files: FileChange[];
   tier: string | null;

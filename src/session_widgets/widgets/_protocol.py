@@ -84,6 +84,9 @@ class ToolView(TypedDict):
 
     `command` is what a shell would run, if it runs one; `input` what the agent's input holds besides it and besides
     the diff; `locations` the files it names, one a line.
+
+    `waited` is for how many milliseconds its permission requests stood open until they were answered: of
+    `ended - started` the rest is what it ran. `failure` is "rejected", "error", "interrupted" or None.
     """
 
     title: str
@@ -93,6 +96,8 @@ class ToolView(TypedDict):
     locations: Text | None
     blocks: list[Block]
     permission: PermissionView | None
+    waited: int
+    failure: str | None
 
 
 class EntryView(TypedDict):
@@ -118,7 +123,10 @@ class StepView(TypedDict):
 
 
 class UsageView(TypedDict):
-    """Tokens and cost of a turn; None where the agent said nothing."""
+    """Tokens and cost of a turn; None where the agent said nothing.
+
+    `scope` says what the tokens are the sum of: the "turn", or its last "call" alone; `remark` why a figure is missing.
+    """
 
     input: int | None
     output: int | None
@@ -127,6 +135,8 @@ class UsageView(TypedDict):
     context_size: int | None
     cost: float | None
     currency: str | None
+    scope: str | None
+    remark: str | None
 
 
 class FileView(TypedDict):
@@ -138,13 +148,20 @@ class FileView(TypedDict):
 
 
 class TurnView(TypedDict):
-    """One turn without its steps; `workspace` and `attachment` are where its files went, or are to go."""
+    """One turn without its steps; `workspace` and `attachment` are where its files went, or are to go.
+
+    `waited` is for how many milliseconds a permission request stood open until it was answered, `outcome` is
+    `Turn.outcome`, `model` what the agent said that it used.
+    """
 
     turn: int
     status: str
     started: int
     ended: int | None
+    waited: int
     stop_reason: str | None
+    outcome: str
+    model: str | None
     usage: UsageView
     files: list[FileView]
     tier: str | None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from session_widgets.envelopes import as_objects, as_text
 from session_widgets.model import Json, PermissionState, SessionRecord, Step, TurnRecord
 from session_widgets.offers import SETTINGS, Offers
+from session_widgets.outcomes import outcome
 from session_widgets.tool_input import command_of, words
 from session_widgets.widgets._parts import blocks, input_text, locations
 from session_widgets.widgets._protocol import (
@@ -150,7 +151,10 @@ def turn_view(turn: TurnRecord, home: Home, handed_over: bool = False) -> TurnVi
         "status": turn.status,
         "started": millis(turn.started_at),
         "ended": millis(turn.ended_at) if turn.ended_at else None,
+        "waited": round(turn.waited_s * 1000),
         "stop_reason": turn.stop_reason,
+        "outcome": outcome(turn.status, turn.stop_reason, turn.error, turn.failure),
+        "model": safe(turn.model)[:300] if turn.model else None,
         "usage": {
             "input": usage.input_tokens,
             "output": usage.output_tokens,
@@ -159,6 +163,8 @@ def turn_view(turn: TurnRecord, home: Home, handed_over: bool = False) -> TurnVi
             "context_size": usage.context_size,
             "cost": usage.cost,
             "currency": usage.currency,
+            "scope": usage.scope,
+            "remark": usage.remark,
         },
         "files": [{"path": safe(f.path), "change": f.change, "size": f.size} for f in turn.files[:200]],
         "tier": turn.tier,
@@ -274,6 +280,8 @@ def _tool_view(step: Step, budget: _Budget) -> ToolView:
         "locations": budget.clip(files, _INPUT_CLIP) if files else None,
         "blocks": [_block_view(block, budget) for block in blocks(step)],
         "permission": _permission_view(step.permission) if step.permission else None,
+        "waited": round((step.waited_s or 0) * 1000),
+        "failure": step.failure,
     }
 
 
