@@ -122,10 +122,16 @@ def _unreadable(step: Step, error: Exception) -> StepView:
             "locations": None,
             "blocks": [{"type": "note", "label": remark}],
             "permission": _permission_view(step.permission) if step.permission else None,
+            "waited": _waited(step),
+            "failure": step.failure,
         }
     else:
         view["kind"], view["body"] = "error", {"text": remark, "length": len(remark)}
     return view
+
+
+def _waited(step: Step) -> int:
+    return round((step.waited_s or 0) * 1000)
 
 
 def _short(value: object, limit: int) -> str:
@@ -280,7 +286,7 @@ def _tool_view(step: Step, budget: _Budget) -> ToolView:
         "locations": budget.clip(files, _INPUT_CLIP) if files else None,
         "blocks": [_block_view(block, budget) for block in blocks(step)],
         "permission": _permission_view(step.permission) if step.permission else None,
-        "waited": round((step.waited_s or 0) * 1000),
+        "waited": _waited(step),
         "failure": step.failure,
     }
 
