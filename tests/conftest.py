@@ -20,7 +20,7 @@ import needs
 from session_widgets.harnesses.installing import FOLDER
 from session_widgets.store import database
 
-pytest_plugins = ["model.serving", "scheduling", "seaweed"]
+pytest_plugins = ["model.serving", "quick", "scheduling", "seaweed"]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
 
 

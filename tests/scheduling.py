@@ -15,15 +15,14 @@ EARLY = ("matrix", "browser", "real", "sandboxes", "widgets", "sandbox_agent")
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside every other wrapper: pytest-xdist reads the marks in a plain hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     """Mark each test with its group; when all others have sorted the tests, put the long groups first."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None and (group := _group(item)):
             item.add_marker(pytest.mark.xdist_group(group))
     yield
     rank = {folder: place for place, folder in enumerate(EARLY)}
-    root = config.rootpath / "tests"
-    items.sort(key=lambda item: rank.get(item.path.relative_to(root).parts[0], len(rank)))
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
 
 
 def _group(item: pytest.Item) -> str | None:
