@@ -145,7 +145,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
 def write_private(file: Path, value: object) -> None:
     """Replace a JSON file that only its owner can read, atomically."""
     partial = file.with_suffix(f".{os.getpid()}.partial")
-    handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as target:
         target.write(orjson.dumps(value))
     partial.replace(file)

@@ -109,6 +109,7 @@ def test_no_secret_in_arguments_log_or_ready_file(start):
         ({"limits": {"maxNonsense": 1}}, 0o600, "maxNonsense"),
         ({"limits": {"maxAgents": "many"}}, 0o600, "maxAgents"),
         ({"root": "/nowhere/at/all"}, 0o600, "/nowhere/at/all"),
+        ({"user": [0, 0]}, 0o600, "neither of them root's"),
     ],
 )
 def test_a_bad_config_is_refused_with_the_reason(tmp_path, settings, mode, words):
@@ -121,9 +122,18 @@ def test_a_bad_config_is_refused_with_the_reason(tmp_path, settings, mode, words
     assert "Traceback" not in done.stderr
 
 
+def test_the_configuration_is_removed_once_it_is_read_and_missed_at_the_next_start(start):
+    config = start().directory / "config.json"
+    assert not config.exists()
+    command = [sys.executable, "-m", "session_widgets.runner", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr.count("each start needs a new one")) == (2, 1)
+
+
 def test_two_runners_do_not_share_a_state_directory(start):
     runner = start()
-    command = [sys.executable, "-m", "session_widgets.runner", "--config", str(runner.directory / "config.json")]
+    config = write_config(runner.directory)
+    command = [sys.executable, "-m", "session_widgets.runner", "--config", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert done.returncode == 2
     assert "another runner uses" in done.stderr

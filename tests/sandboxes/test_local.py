@@ -40,7 +40,7 @@ async def test_token_is_in_a_private_file_and_nowhere_else(subject, tmp_path):
         process = psutil.Process((await sandbox.runner.health())["pid"])
         assert not any(token in word for word in [*process.cmdline(), *process.environ().values()])
         holders = [file for file in tmp_path.rglob("*") if file.is_file() and token in file.read_text(errors="ignore")]
-        assert [file.name for file in holders] == ["config.json"]
+        assert [file.name for file in holders] == ["runner.json"]
         assert stat.S_IMODE(holders[0].stat().st_mode) == 0o600
         assert stat.S_IMODE(holders[0].parent.stat().st_mode) == 0o700
 

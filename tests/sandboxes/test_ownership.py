@@ -8,7 +8,7 @@ import pytest
 from session_widgets.errors import BadValue
 from session_widgets.sandboxes.ownership import Account, container_account, hand_over
 
-AGENT = Account(1000, 1000, "1000:1000")
+AGENT = Account(1000, 1000)
 pytestmark = pytest.mark.needs("root")
 
 
@@ -52,5 +52,7 @@ def test_a_directory_that_holds_the_home_is_refused(path):
 
 
 def test_root_in_the_kernel_is_not_root_in_the_container():
-    assert container_account().inside == "1000:1000"
-    assert container_account(rootless=True) == Account(os.getuid(), os.getgid(), "0:0")
+    account = container_account()
+    assert (account.inside, account.runner) == ((1000, 1000), "0:1001")
+    account = container_account(rootless=True)
+    assert (account, account.inside) == (Account(os.getuid(), os.getgid(), rootless=True), None)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from session_widgets.runner.account import close_memory, open_files_as
 from session_widgets.runner.config import Config
 from session_widgets.runner.guard import Guard
 
@@ -29,9 +30,14 @@ KEEP_ALIVE_SECONDS = 60
 def main() -> int:
     """Run until a signal or until idle; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m session_widgets.runner", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="JSON file, mode 0600")
+    parser.add_argument("--config", type=Path, required=True, help="JSON file, mode 0600; removed once it is read")
+    file = parser.parse_args().config
+    close_memory()
     try:
-        config = Config.load(parser.parse_args().config)
+        config = Config.load(file)
+        file.unlink()
+        if config.user:
+            open_files_as(config.user)
         lock = _lock(config.state)
     except (OSError, ValueError) as error:
         print(f"runner: {error}", file=sys.stderr)  # noqa: T201 - there is no one else to tell
@@ -78,7 +84,7 @@ async def _run(config: Config, guard: Guard) -> None:
             _write_ready(config, listener.getsockname()[1])
 
     adopt_orphans()
-    children = Children(config.nonce, guard)
+    children = Children(config, guard)
     runner = Runner(config, children)
     listener = _listen(config)
     server = Server(

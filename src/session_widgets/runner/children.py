@@ -13,6 +13,8 @@ from typing import cast
 
 import psutil
 
+from session_widgets.runner.account import process_options
+from session_widgets.runner.config import Config
 from session_widgets.runner.guard import MARK, Guard
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -154,8 +156,9 @@ class Child(asyncio.SubprocessProtocol):
 class Children:
     """Starts processes and knows which ones live."""
 
-    def __init__(self, nonce: str, guard: Guard) -> None:
-        self._nonce = nonce
+    def __init__(self, config: Config, guard: Guard) -> None:
+        self._env = {**config.env, MARK: config.nonce}
+        self._options = process_options(config.user)
         self._guard = guard
         self.alive: set[Child] = set()
         self._starting = 0
@@ -181,8 +184,9 @@ class Children:
                 stdout=output,
                 stderr=output,
                 cwd=cwd,
-                env={**os.environ, **env, MARK: self._nonce},
+                env={**os.environ, **self._env, **env, MARK: self._env[MARK]},
                 start_new_session=True,
+                **self._options,
             )
             self._guard.watch(child.pid)
             self.alive.add(child)

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from session_widgets.runner.account import User
 from session_widgets.runner.limits import Limits
 
 
@@ -36,6 +37,8 @@ class Config:
         root: the workspace; no file outside is served.
         state: directory for journals, snapshots and `ready.json`.
         port: 0 = any free one.
+        user: user id and group id of agents, commands and files; None: the runner's own.
+        env: what agents and commands find in their environment, beside the runner's own; may hold keys.
         idle_seconds: exit after so long without requests, agent work and processes; 0 = never.
     """
 
@@ -45,13 +48,17 @@ class Config:
     nonce: str
     host: str = "127.0.0.1"
     port: int = 0
+    user: User | None = None
     idle_seconds: float = 1800
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     agents: Mapping[str, AgentCommand] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
     def load(cls, path: Path) -> Config:
         """Read the JSON file; raise `ValueError` with a message for the user."""
+        if not path.exists():
+            raise ValueError(f"there is no {path}: a runner removes it once it is read, so each start needs a new one")
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ValueError(f"{path} holds the token and must be readable by its owner alone: chmod 600 {path}")
         value: dict[str, Any] = orjson.loads(path.read_bytes())
@@ -77,7 +84,17 @@ class Config:
                 **value,
                 "root": root,
                 "state": Path(value["state"]).resolve(),
+                "user": _user(value.get("user")),
                 "agents": agents,
                 "limits": Limits.from_json(value.get("limits") or {}),
             }
         )
+
+
+def _user(value: object) -> User | None:
+    match value:
+        case None:
+            return None
+        case [int(uid), int(gid)] if uid > 0 and gid > 0:
+            return uid, gid
+    raise ValueError(f"user must be a user id and a group id, neither of them root's: {value!r:.40}")

@@ -1,8 +1,8 @@
 """The containers of one installation: made, started, stopped, found, removed. Everything here blocks.
 
-`home/<id>/` is one container's record. Its own files are the kernel's alone; `run/` holds the runner's configuration
-and is bound read-only, `state/` holds the journals and is bound writable. The agent can therefore write nothing that
-the kernel trusts, and the journals outlive the container.
+`home/<id>/` is one container's record. Its own files are the kernel's alone. `state/` is bound for the runner alone:
+inside, the directory above it lets nobody pass but root and the runner's group, which no agent is in. It holds the
+journals, which outlive the container, and for a moment the runner's configuration, which the runner removes once read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from session_widgets.sandboxes.contract import RUNNER_LIMITS, SandboxInfo, Sandb
 from session_widgets.sandboxes.docker_engine import engine
 from session_widgets.sandboxes.images import Progress, ensure_image
 from session_widgets.sandboxes.ownership import Account, container_account, hand_over
-from session_widgets.sandboxes.records import RECORD, alone, gone, info, made_of, recorded
+from session_widgets.sandboxes.records import CONFIG, RECORD, TOKEN, alone, gone, info, made_of, recorded
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 PROVIDER = "docker"
 ROOT = "/workspace"
-RUN = "/run/session-widgets"
-STATE = "/var/lib/session-widgets"
+PRIVATE = "/run/session-widgets"
+STATE = f"{PRIVATE}/state"
+CAPABILITIES = ["SETUID", "SETGID", "KILL", "DAC_OVERRIDE"]
 PORT = 2468
 START_SECONDS = 30
 STOP_SECONDS = 5
@@ -91,19 +92,20 @@ class Containers:
                 "created": created,
                 "workspace": spec.workspace,
                 "image": image,
-                "account": [account.uid, account.gid, account.inside],
+                "account": [account.uid, account.gid, account.rootless],
                 "config": {
                     "root": ROOT,
                     "state": STATE,
                     "host": "0.0.0.0",  # noqa: S104 - of the container; published on loopback alone
                     "port": PORT,
                     "idle_seconds": spec.idle_seconds,
+                    "env": dict(spec.env),
                     "agents": spec.agents,
                     "limits": RUNNER_LIMITS,
+                    "user": account.inside,
                 },
             }
             write_private(place / RECORD, made)
-            (place / "run").mkdir(mode=0o711)
             (place / "state").mkdir(mode=0o700)
             hand_over(place / "state", account)
             _hand_over_workspace(Path(spec.workspace), account)
@@ -111,21 +113,21 @@ class Containers:
                 image,
                 name=_name(id),
                 hostname="sandbox",
-                user=account.inside,
-                environment=dict(spec.env),
+                user=account.runner,
                 labels=self._labels(id, spec, created),
                 mounts=[
                     Mount(ROOT, spec.workspace, type="bind"),
-                    Mount(RUN, str(place / "run"), type="bind", read_only=True),
                     Mount(STATE, str(place / "state"), type="bind"),
                     *(Mount(inside, host, type="bind", read_only=True) for host, inside in spec.mounts.items()),
                 ],
+                tmpfs={PRIVATE: f"{account.private},size=64k,noexec,nosuid,nodev"},
                 ports={f"{PORT}/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]  # None: any free one
                 mem_limit=LIMITS.memory,
                 memswap_limit=LIMITS.memory,
                 nano_cpus=int(min(LIMITS.cpus, about["NCPU"]) * 1e9),
                 pids_limit=LIMITS.processes,
                 cap_drop=["ALL"],
+                cap_add=CAPABILITIES if account.inside else [],
                 security_opt=["no-new-privileges"],
                 log_config=LogConfig(type="json-file", config={"max-size": "1m", "max-file": "2"}),
             )
@@ -136,17 +138,16 @@ class Containers:
         with alone(place, PROVIDER), engine() as docker:
             made = made_of(place, PROVIDER)
             container = self._find(docker, id)
-            if container is None:
+            if container is None or made["config"]["state"] != STATE:  # an earlier release kept less from the agent
                 raise gone(place, PROVIDER)
             if container.status == "paused":
                 container.unpause()
             elif container.status != "running":
                 self._start(place, container, made)
-            config = read_json(place / "run" / "config.json")
-            port = _host_port(container)
-            if config is None or port is None:
+            known, port = read_json(place / TOKEN), _host_port(container)
+            if known is None or port is None:
                 raise SandboxError(f"the records of sandbox 'docker:{id}' are incomplete; park it and try again.")
-            return Running(f"http://127.0.0.1:{port}", config["token"])
+            return Running(f"http://127.0.0.1:{port}", known["token"])
 
     def stop(self, id: str) -> None:
         """TERM lets the runner end in order; KILL follows."""
@@ -222,12 +223,11 @@ class Containers:
     def _start(self, place: Path, container: Container, made: dict[str, Any]) -> None:
         account = Account(*made["account"])
         _hand_over_workspace(Path(made["workspace"]), account)
-        nonce = secrets.token_hex(16)
-        config = place / "run" / "config.json"
-        write_private(config, made["config"] | {"token": secrets.token_urlsafe(32), "nonce": nonce})
-        hand_over(config, account)
+        known = {"token": secrets.token_urlsafe(32), "nonce": secrets.token_hex(16)}
+        write_private(place / TOKEN, known)
+        write_private(place / "state" / CONFIG, made["config"] | known)
         container.start()
-        _wait_ready(container, place / "state" / "ready.json", nonce)
+        _wait_ready(container, place / "state" / "ready.json", known["nonce"])
         container.reload()
 
 

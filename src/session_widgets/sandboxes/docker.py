@@ -52,7 +52,7 @@ class DockerProvider:
     root = ROOT
     python = "/opt/session-widgets/bin/python"
     node = "/opt/node/bin/node"
-    path = "/opt/harnesses/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin"
+    path = "/opt/venv/bin:/opt/harnesses/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin"
     harnesses = "/opt/harness"
 
     def __init__(self, home: Path) -> None:

@@ -22,7 +22,7 @@ from session_widgets.daemon import Daemon, read_json, write_private
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
 from session_widgets.model import Capability, Endpoint, SandboxRef
 from session_widgets.sandboxes.contract import RUNNER_LIMITS, Announce, SandboxInfo, SandboxSpec
-from session_widgets.sandboxes.records import RECORD, alone, info, made_of, recorded
+from session_widgets.sandboxes.records import CONFIG, RECORD, TOKEN, alone, info, made_of, recorded
 from session_widgets.sandboxes.runner_client import RunnerClient
 
 START_SECONDS = 20
@@ -84,13 +84,13 @@ class LocalProvider:
             "session": spec.session_id,
             "owner": spec.owner,
             "created": datetime.now(UTC).isoformat(),
-            "env": dict(spec.env),
             "config": {
                 "root": spec.workspace,
                 "state": str(place / "state"),
                 "host": "127.0.0.1",
                 "port": 0,
                 "idle_seconds": spec.idle_seconds,
+                "env": dict(spec.env),
                 "agents": spec.agents,
                 "limits": RUNNER_LIMITS,
             },
@@ -146,24 +146,24 @@ class LocalProvider:
             made = made_of(place, self.name)
             if Daemon(place).process() is None:
                 self._launch(place, made)
-            config, ready = read_json(place / "config.json"), read_json(place / "state" / "ready.json")
-            if config is None or ready is None:
+            known, ready = read_json(place / TOKEN), read_json(place / "state" / "ready.json")
+            if known is None or ready is None:
                 raise SandboxError(f"the records of {ref} are incomplete; park the session and try again.")
-            endpoint = Endpoint(f"http://127.0.0.1:{ready['port']}", {"authorization": f"Bearer {config['token']}"})
-            return LocalSandbox(ref, config["root"], endpoint)
+            endpoint = Endpoint(f"http://127.0.0.1:{ready['port']}", {"authorization": f"Bearer {known['token']}"})
+            return LocalSandbox(ref, made["config"]["root"], endpoint)
 
     def _launch(self, place: Path, made: dict[str, Any]) -> None:
         self._kill_leftovers(place)
-        env = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith("LC_")} | made["env"]
+        env = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith("LC_")}
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
-        nonce = secrets.token_hex(16)
-        config = made["config"] | {"token": secrets.token_urlsafe(32), "nonce": nonce}
-        root, state = Path(config["root"]), place / "state"
+        known = {"token": secrets.token_urlsafe(32), "nonce": secrets.token_hex(16)}
+        root, state = Path(made["config"]["root"]), place / "state"
         root.mkdir(parents=True, exist_ok=True)
         state.mkdir(mode=0o700, exist_ok=True)  # journals of an earlier runner stay: not all of it may be stored yet
         (state / "ready.json").unlink(missing_ok=True)
-        write_private(place / "config.json", config)
-        argv = [sys.executable, "-P", "-m", "session_widgets.runner", "--config", str(place / "config.json")]
+        write_private(place / TOKEN, known)
+        write_private(place / CONFIG, made["config"] | known)
+        argv = [sys.executable, "-P", "-m", "session_widgets.runner", "--config", str(place / CONFIG)]
         daemon = Daemon(place)
         _wait_ready(daemon, daemon.start(argv, env=env, cwd=root), state / "ready.json")
 
@@ -179,12 +179,12 @@ class LocalProvider:
 
     def _kill_leftovers(self, place: Path) -> None:
         """Kill what an earlier runner left behind, wherever it moved: every process that carries its mark."""
-        config = read_json(place / "config.json")
-        if config is None:
+        known = read_json(place / TOKEN)
+        if known is None:
             return
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.uids().real == os.getuid() and process.environ().get(MARK) == config["nonce"]:
+                if process.uids().real == os.getuid() and process.environ().get(MARK) == known["nonce"]:
                     process.kill()
 
 

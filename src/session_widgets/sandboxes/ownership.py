@@ -18,21 +18,37 @@ AGENT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Owner of the files on this machine, and what that is inside, as `docker run --user` takes it."""
+    """Owner of a container's files on this machine; agents and commands inside run as this user."""
 
     uid: int
     gid: int
-    inside: str
+    rootless: bool = False
+
+    @property
+    def inside(self) -> tuple[int, int] | None:
+        """The user of agents and commands, who is another one than the runner; None: a rootless engine has one for all.
+
+        Such an engine shows its own user as root inside, so the files are root's there.
+        """
+        return None if self.rootless else (self.uid, self.gid)
+
+    @property
+    def runner(self) -> str:
+        """User and group of the runner, as `docker run --user` takes it: a group that no agent is in."""
+        return "0:0" if self.rootless else f"0:{self.gid + 1}"
+
+    @property
+    def private(self) -> str:
+        """Mount options of a directory that the runner alone gets through."""
+        return "uid=0,gid=0,mode=0700" if self.rootless else f"uid=0,gid={self.gid + 1},mode=0710"
 
 
 def container_account(*, rootless: bool = False) -> Account:
-    """Return the account of new containers; a rootless engine shows its own user as root inside."""
+    """Return the account of new containers."""
     uid, gid = os.getuid(), os.getgid()
-    if rootless:
-        return Account(uid, gid, "0:0")
-    if uid == 0:
+    if uid == 0 and not rootless:
         uid = gid = AGENT
-    return Account(uid, gid, f"{uid}:{gid}")
+    return Account(uid, gid, rootless)
 
 
 def hand_over(path: Path, account: Account) -> None:

@@ -14,6 +14,10 @@ from session_widgets.model import SandboxRef
 from session_widgets.sandboxes.contract import SandboxInfo
 
 RECORD = "sandbox.json"
+CONFIG = "config.json"
+"""What a runner is started with; it removes the file once it is read."""
+TOKEN = "runner.json"  # noqa: S105 - the name of a file
+"""Token and nonce of the latest runner, for the kernels that use it."""
 
 
 @contextmanager
