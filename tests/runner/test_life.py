@@ -109,7 +109,7 @@ def test_no_secret_in_arguments_log_or_ready_file(start):
         ({"limits": {"maxNonsense": 1}}, 0o600, "maxNonsense"),
         ({"limits": {"maxAgents": "many"}}, 0o600, "maxAgents"),
         ({"root": "/nowhere/at/all"}, 0o600, "/nowhere/at/all"),
-        ({"user": [0, 0]}, 0o600, "neither of them root's"),
+        ({"user": [0, 0]}, 0o600, "other than root's"),
     ],
 )
 def test_a_bad_config_is_refused_with_the_reason(tmp_path, settings, mode, words):

@@ -95,6 +95,6 @@ def _user(value: object) -> User | None:
     match value:
         case None:
             return None
-        case [int(uid), int(gid)] if uid > 0 and gid > 0:
+        case [int(uid), int(gid)] if uid > 0 and gid >= 0:
             return uid, gid
-    raise ValueError(f"user must be a user id and a group id, neither of them root's: {value!r:.40}")
+    raise ValueError(f"user must be a user id other than root's and a group id: {value!r:.40}")
