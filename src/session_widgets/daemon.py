@@ -26,8 +26,10 @@ _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}  # what this process started:
 class Daemon:
     """One program per directory; its pid and time of start are on disk, so that a reused pid is not taken for it.
 
+    What is about to start is on disk first, so that it is found even if this process dies before it knows the pid.
+
     Args:
-        place: an existing directory, for this program alone.
+        place: an existing directory, for this program alone; its arguments name it, so that no other program has them.
     """
 
     def __init__(self, place: Path) -> None:
@@ -39,6 +41,7 @@ class Daemon:
     ) -> subprocess.Popen[bytes]:
         """Start `argv` in a session of its own, output to `log`. The caller holds the lock, and waits for it."""
         _reap()
+        write_private(self.place / RECORD, {"argv": list(argv)})
         with self.log.open("wb") as output:
             process = subprocess.Popen(
                 list(argv),
@@ -60,6 +63,8 @@ class Daemon:
         record = read_json(self.place / RECORD)
         if record is None:
             return None
+        if "pid" not in record:
+            return _started_as(record["argv"])
         try:
             process = psutil.Process(record["pid"])
             same = start_of(process) == record["started"]
@@ -149,6 +154,16 @@ def write_private(file: Path, value: object) -> None:
     with os.fdopen(handle, "wb") as target:
         target.write(orjson.dumps(value))
     partial.replace(file)
+
+
+def _started_as(argv: Sequence[str]) -> psutil.Process | None:
+    """Return the oldest process with these arguments, whatever runs its program: younger ones are forks of it."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cmdline()[1 - len(argv) :] == list(argv[1:]) and is_running(process):
+                found.append(process)
+    return min(found, key=lambda process: (process.create_time(), process.pid), default=None)
 
 
 def _reap() -> None:

@@ -53,6 +53,7 @@ class AcpConnection:
         on_post_failed: Callable[[str, SessionWidgetsError], None] | None = None,
         give_up: float = 3.0,
     ) -> None:
+        self.endpoint = endpoint
         self.server_id = server_id
         self._client = httpx.AsyncClient(
             base_url=endpoint.url,

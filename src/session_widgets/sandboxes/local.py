@@ -6,10 +6,9 @@ import asyncio
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from uuid import uuid4
 
 import psutil
 
-from session_widgets.daemon import Daemon, read_json, write_private
+from session_widgets.daemon import Daemon, is_running, read_json, write_private
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
 from session_widgets.model import Capability, Endpoint, SandboxRef
 from session_widgets.sandboxes.contract import RUNNER_LIMITS, Announce, SandboxInfo, SandboxSpec
@@ -144,15 +143,24 @@ class LocalProvider:
         place = self._place(ref)
         with alone(place, self.name):
             made = made_of(place, self.name)
-            if Daemon(place).process() is None:
-                self._launch(place, made)
-            known, ready = read_json(place / TOKEN), read_json(place / "state" / "ready.json")
-            if known is None or ready is None:
-                raise SandboxError(f"the records of {ref} are incomplete; park the session and try again.")
+            ready = self._found(place) or self._launch(place, made)
+            known = read_json(place / TOKEN)
+            assert known is not None, "it is written before a runner is started"
             endpoint = Endpoint(f"http://127.0.0.1:{ready['port']}", {"authorization": f"Bearer {known['token']}"})
             return LocalSandbox(ref, made["config"]["root"], endpoint)
 
-    def _launch(self, place: Path, made: dict[str, Any]) -> None:
+    def _found(self, place: Path) -> dict[str, Any] | None:
+        """Return where the recorded runner listens, once it does: who started it may have died before it did."""
+        daemon = Daemon(place)
+        runner = daemon.process()
+        if runner is None:
+            return None
+        ready = _ready(place, lambda: is_running(runner)) if (place / TOKEN).exists() else None
+        if ready is None:
+            daemon.stop(STOP_SECONDS)
+        return ready
+
+    def _launch(self, place: Path, made: dict[str, Any]) -> dict[str, Any]:
         self._kill_leftovers(place)
         env = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith("LC_")}
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
@@ -165,7 +173,13 @@ class LocalProvider:
         write_private(place / CONFIG, made["config"] | known)
         argv = [sys.executable, "-P", "-m", "session_widgets.runner", "--config", str(place / CONFIG)]
         daemon = Daemon(place)
-        _wait_ready(daemon, daemon.start(argv, env=env, cwd=root), state / "ready.json")
+        process = daemon.start(argv, env=env, cwd=root)
+        ready = _ready(place, lambda: process.poll() is None)
+        if ready is None:
+            what = f"ended with code {process.returncode}" if process.returncode is not None else "did not answer"
+            process.kill()
+            raise SandboxError(f"the local runner {what} within {START_SECONDS} s. Its log ends:\n{daemon.tail()}")
+        return ready
 
     def _stop(self, ref: SandboxRef, *, remove: bool) -> None:
         place = self._place(ref)
@@ -188,11 +202,11 @@ class LocalProvider:
                     process.kill()
 
 
-def _wait_ready(daemon: Daemon, process: subprocess.Popen[bytes], ready: Path) -> None:
+def _ready(place: Path, lives: Callable[[], bool]) -> dict[str, Any] | None:
+    """Return what a runner says once it listens; None if it ends, or says nothing for START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
-    while not ready.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            what = f"ended with code {process.returncode}" if process.returncode is not None else "did not answer"
-            process.kill()
-            raise SandboxError(f"the local runner {what} within {START_SECONDS} s. Its log ends:\n{daemon.tail()}")
+    while (ready := read_json(place / "state" / "ready.json")) is None:
+        if not lives() or time.monotonic() > deadline:
+            return None
         time.sleep(0.005)
+    return ready

@@ -71,6 +71,21 @@ class AgentKeeper:
         await apply_settings(agent, self._core.record, self._core.journal)
         return agent
 
+    async def end_others(self, live: Sequence[str]) -> None:
+        """End agents that a kernel has started and not lived to write down.
+
+        To be called by the owner of the running turn, while it has its agent: nobody else may be starting one then. A
+        server of somebody else has agents of others, too, and keeps them.
+
+        Args:
+            live: the connections that were there when the agent was got ready.
+        """
+        if self.agent is None or Capability.FOREIGN in self._provider.capabilities:
+            return
+        endpoint = self.agent.connection.endpoint
+        others = [AcpConnection(endpoint, name, self._core.record.harness) for name in live if name != self.agent.id]
+        await asyncio.gather(*(other.close() for other in others))
+
     async def _was_cut_off(self) -> bool:
         """Whether the latest turn that has ended was not answered to its end."""
         turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)

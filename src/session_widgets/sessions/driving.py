@@ -68,7 +68,7 @@ class Driver:
     async def _run(self, *, adopted: bool) -> None:
         status, stop_reason, failure = "failed", None, None
         try:
-            result = await (self._rejoin() if adopted else self._dispatch())
+            result = await (self._rejoin() if adopted else self._dispatch(own=True))
             stop_reason = result.get("stopReason")
             status = "cancelled" if stop_reason == "cancelled" else "completed"
         except asyncio.CancelledError:
@@ -123,10 +123,12 @@ class Driver:
                 await self._core.machine.unblock(SILENCE_SECONDS)
                 await agent.connection.close()
 
-    async def _dispatch(self) -> dict[str, Any]:
+    async def _dispatch(self, *, own: bool = False) -> dict[str, Any]:
         core, index = self._core, self._turn.index
         sandbox, live = await core.machine.probe_sandbox(refresh=True)
         agent = self._agent = await core.agents.ready(sandbox, live)
+        if own:
+            await core.agents.end_others(live)
         core.activity.tell(None)
         check_taken(self._record.prompt, core.machine.harness.title, agent.capabilities)
         blocks = ([agent.history] if agent.history else []) + list(self._record.prompt)

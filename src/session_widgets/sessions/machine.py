@@ -233,6 +233,8 @@ class Machine:
                 await self.provider.park(ref)
             else:
                 await self.provider.destroy(ref)
+                async for left in self.provider.list(self._core.record.id):  # of a kernel that died as it made one
+                    await self.provider.destroy(left.ref)
             await self._core.journal.commit([note("sandbox_stopped", {"ref": str(ref), "why": why})])
 
     async def release_workspace(self) -> None:

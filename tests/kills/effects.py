@@ -1,0 +1,203 @@
+"""Names every effect that this process has outside of itself, just before it happens, and dies at the one chosen.
+
+Files, processes and signals are seen by Python's audit hooks, requests where httpx and http.client send them, commits
+where the store takes them: whatever is added to the program later is seen as well. Names carry no id, so that they are
+the same in each run. What happens to a file or a process a second time is "... (2)"; requests are told once, since some
+are made until the answer is the right one, and so is what is removed from within a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import orjson
+
+from session_widgets.model import Draft
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+REQUEST = re.compile(rb"(PUT|POST|DELETE) (\S+) HTTP/1.1")
+IDS = (
+    (re.compile(r"[0-9a-f]{32,64}"), "*"),
+    (re.compile(r"(?<![0-9a-z])[0-9a-f]{12}(?![0-9a-z])"), "*"),
+    (re.compile(r"((sandboxes|containers|sandbox-agent)/\*/(state|run|data)|workspaces/S)/.*"), r"\1/**"),
+)
+UNTOLD = re.compile(
+    r"transcripts\.duckdb.*|(.*[/.])?lock|.*/log|.*\.partial|/dev/null|/dev/urandom|.*__pycache__.*|/proc/.*"
+)
+"""The store's own files are told by its commits; a lock is gone with its process, a log is nobody's record, and a
+partial file is none before it is renamed."""
+REMOVALS = {"remove", "rmdir"}
+FOLLOWED = {"os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.symlink"}
+
+
+class Effects:
+    """Watches this process from `begin` on.
+
+    Args:
+        home: the data directory; paths below it are told without it. It need not exist yet.
+        session: the session's id, told as "S".
+        told: called with each name when it is met for the first time.
+        last: the process kills itself just before the effect of this name.
+    """
+
+    def __init__(self, home: str, session: str, told: Callable[[str], None], last: str | None) -> None:
+        self._home = home
+        self._session = session
+        self._told = told
+        self._last = last
+        self._met: Counter[str] = Counter()
+        self._watching = False
+
+    def begin(self) -> None:
+        """Watch from now on; an audit hook cannot be taken away, so one object is all that a process may have."""
+        self._watching = True
+        sys.addaudithook(self._audit)
+        self._wrap_requests()
+        self._wrap_store()
+
+    def end(self) -> None:
+        """The operation is over; what comes now is not told."""
+        self._watching = False
+
+    def meet(self, name: str, *, again: bool = False) -> None:
+        """Tell an effect that is about to happen, or die instead of it.
+
+        Args:
+            name: without ids.
+            again: whether its second time counts, too.
+        """
+        if not self._watching:
+            return
+        self._met[name] += 1
+        if (times := self._met[name]) > 1:
+            if not again:
+                return
+            name = f"{name} ({times})"
+        self._watching = False
+        self._told(name)
+        if name == self._last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._watching = True
+
+    # Files, processes, signals, and what speaks by http.client
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if not self._watching:
+            return
+        if event == "open":
+            path, _, flags = args
+            if isinstance(path, str | bytes) and flags & WRITING:
+                self._file("write", path)
+        elif event == "os.rename":
+            self._file("rename", args[1], args[3])
+        elif event in {"os.link", "os.truncate"}:
+            self._file(event[3:], args[1] if event == "os.link" else args[0])
+        elif event in FOLLOWED:
+            directory = args[-1] if event != "os.symlink" else args[2]
+            self._file(event[3:], args[1] if event == "os.symlink" else args[0], -1 if directory is None else directory)
+        elif event == "os.chown":
+            self._file("chown", args[0], args[3])
+        elif event == "subprocess.Popen":
+            self.meet(f"start {_program(args[1])}", again=True)
+        elif event in {"os.kill", "os.killpg"} and args[1] != 0:
+            self.meet(f"signal {signal.Signals(args[1]).name}", again=True)
+        elif event == "http.client.send" and isinstance(args[1], bytes) and (found := REQUEST.match(args[1])):
+            self.meet(self._request(found[1].decode(), found[2].decode()))
+
+    def _file(self, what: str, path: str | bytes | int | os.PathLike[Any], directory: int = -1) -> None:
+        if isinstance(path, int):
+            path = _open_as(path)
+        text = os.fsdecode(path)
+        if not text.startswith("/"):
+            text = f"{_open_as(directory) if directory >= 0 else Path.cwd()}/{text}"
+        there = os.path.lexists(text)
+        if what == "mkdir" and (there or not Path(text).parent.is_dir()):
+            return  # it fails
+        if what in REMOVALS and not there:
+            return
+        text = "home" if text == self._home else text.removeprefix(f"{self._home}/")
+        if not UNTOLD.fullmatch(text):
+            name = self._bare(text)
+            self.meet(f"{what} {name}", again=not name.endswith("**"))
+
+    def _bare(self, text: str) -> str:
+        text = text.replace(self._session, "S")
+        for pattern, put in IDS:
+            text = pattern.sub(put, text)
+        return text
+
+    def _request(self, method: str, target: str, body: bytes = b"") -> str:
+        parts = urlsplit(target)
+        path = self._bare(unquote(re.sub(r"^/v1\.\d+/", "/docker/", parts.path)))
+        if "session-widgets-*" in path:
+            path = path.replace("session-widgets-", "")
+        said = f"{method} {path}"
+        if body[:1] == b"{" and (rpc := orjson.loads(body).get("method")):
+            said += f" {rpc}"
+        return said
+
+    def _wrap_requests(self) -> None:
+        sent = httpx.AsyncHTTPTransport.handle_async_request
+        request_of = self._request
+
+        async def handle(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+            body = request.content if hasattr(request, "_content") else b""
+            if request.method != "GET":
+                self.meet(request_of(request.method, request.url.raw_path.decode(), body))
+            return await sent(transport, request)
+
+        httpx.AsyncHTTPTransport.handle_async_request = handle  # type: ignore[method-assign]
+
+    # The store
+
+    def _wrap_store(self) -> None:
+        from session_widgets.store.database import Store
+
+        append, start, delete = Store.append, Store.start_turn, Store.delete_session
+
+        def appending(store: Store, session_id: str, drafts: Any) -> Any:
+            self.meet(f"commit {_said(drafts)}")
+            return append(store, session_id, drafts)
+
+        def starting(store: Store, *args: Any, **named: Any) -> Any:
+            self.meet("commit turn_started")
+            return start(store, *args, **named)
+
+        def deleting(store: Store, session_id: str) -> None:
+            self.meet("commit the deletion")
+            delete(store, session_id)
+
+        Store.append, Store.start_turn, Store.delete_session = appending, starting, deleting  # type: ignore[method-assign]
+
+
+def _open_as(file: int) -> str:
+    return str(Path(f"/proc/self/fd/{file}").readlink())
+
+
+def _said(drafts: Sequence[Draft]) -> str:
+    """Name a commit; what an agent says may come in one or in several."""
+    first = drafts[0]
+    if first.direction == "note":
+        return first.kind
+    if first.direction == "out":
+        return f"out {first.method}"
+    for draft in drafts:
+        if draft.kind == "response":
+            return f"in response to {draft.method}"
+    return "in request" if any(draft.kind == "request" for draft in drafts) else "in updates"
+
+
+def _program(argv: Any) -> str:
+    words = [os.fsdecode(word) for word in ([argv] if isinstance(argv, str | bytes) else argv)]
+    if "-m" in words:
+        return words[words.index("-m") + 1]
+    return Path(words[0]).name

@@ -1,0 +1,134 @@
+"""What a kernel does until it is killed, and what the next one must find. Each function is one process's life."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import session_widgets as sw
+from kernels import exactly_once
+from kills.effects import Effects
+from session_widgets.model import SandboxRef
+from session_widgets.sandboxes import SandboxInfo, SandboxProvider
+from session_widgets.sessions.loop import private_loop
+
+PROMPT = "run echo {0} >> done.txt\nsay {0}"
+OTHER: dict[str, Any] = {
+    "id": "other",
+    "command": ("{python}", "-P", "-m", "session_widgets.harnesses.demo"),
+    "env": {"DEMO_STATE_DIR": "{state}"},
+}
+KINDS = ("sandboxes", "containers", "sandbox-agent")
+
+
+def tell(**said: Any) -> None:
+    print(json.dumps(said), flush=True)
+
+
+def life(
+    home: str, session: str, how: dict[str, Any], operation: str, step: str | None, before: str | None = None
+) -> None:
+    """Heal what the last life has left, then do `operation`, and die just before the effect `step`.
+
+    Args:
+        home: the data directory.
+        session: its id.
+        how: `sandbox`, `workspace` and `attachment` of a new session.
+        operation: "open" is to open a new session and send its first prompt.
+        step: None lives on.
+        before: for "open", which needs a home of its own each time: the one that the last life has left.
+    """
+    if operation == "open":
+        if before is not None:
+            end(before, session, how)
+        begin(home)
+    else:
+        begin(home)
+        healed = heal(session, how)
+    effects = Effects(home, session, lambda name: tell(met=name), step)
+    effects.begin()
+    match operation:
+        case "open":
+            turn = opened(session, how).send(PROMPT.format("first"))
+            assert turn.status == "completed", turn.error
+        case "park":
+            healed.park()
+        case "switch":
+            healed.switch(harness=sw.Harness(**OTHER) if healed.harness == "demo" else "demo")
+        case "delete":
+            healed.delete()
+    effects.end()
+
+
+def begin(home: str) -> None:
+    os.environ["SESSION_WIDGETS_HOME"] = home
+
+
+def end(home: str, session: str, how: dict[str, Any]) -> None:
+    """Heal what the last life has left, and delete it."""
+    begin(home)
+    healed = heal(session, how)
+    healed.delete()
+    healed.store.close()
+
+
+def opened(session: str, how: dict[str, Any]) -> sw.Session:
+    """Open as a user does who knows what the session is."""
+    known = sw.store().session(session)
+    if known is not None:
+        how = {"harness": sw.Harness(**OTHER)} if known.harness == OTHER["id"] else {}
+    return sw.open_session(session, permissions="allow_all", **how)
+
+
+def heal(session: str, how: dict[str, Any]) -> sw.Session:
+    """Open again after a death, and work: nothing by hand, no turn lost or done twice, nothing half-made left."""
+    again = opened(session, how)
+    for turn in again.turns:
+        turn.wait(60)
+        assert turn.status == "completed", f"turn {turn.index} is {turn.status}: {turn.error}"
+    turn = again.send(f"remember\n{PROMPT.format('next')}")
+    assert turn.status == "completed", turn.error
+    assert turn.text.startswith(f"{turn.index - 1} earlier turn"), turn.text
+    said = [str(turn.prompt[0]["text"]).split()[-1] for turn in again.turns]
+    done = again.files.read_text("done.txt").split()
+    assert done == said[-len(done) :], (
+        f"{done} was done, {said} was said"
+    )  # a deletion may have got as far as the files
+    exactly_once(again.events())
+    left = half_made(again)
+    assert not left, left
+    return again
+
+
+def half_made(session: sw.Session) -> list[str]:
+    """Say what is there besides the one sandbox of the session with its one agent."""
+    core = session._core
+    ref = SandboxRef.parse(core.record.sandbox_ref)
+    found = [str(info.ref) for info in private_loop().run(_listed(core.machine.provider))]
+    left = [f"sandbox {one}" for one in found if one != str(ref)]
+    home = core.store.home
+    left += [f"records in {place}" for kind in KINDS for place in home.glob(f"{kind}/*/") if place.name != ref.id]
+    agents = private_loop().run(core.machine.sandbox.runner.connections())
+    left += [f"agent {one}" for one in agents if one != core.record.connection]
+    servers = [process for process in psutil.process_iter() if _is_server(process, home)]
+    left += [f"a second server, pid {one.pid}" for one in servers[1:] if one.ppid() not in {s.pid for s in servers}]
+    return left
+
+
+async def _listed(provider: SandboxProvider) -> list[SandboxInfo]:
+    return [info async for info in provider.list()]
+
+
+def _is_server(process: psutil.Process, home: Path) -> bool:
+    """Whether it is a runner of this home, or a sandbox-agent."""
+    with suppress(psutil.Error):
+        command = process.cmdline()
+        return any(word.startswith(f"{home}/sandboxes/") for word in command) or (
+            "sandbox-agent" in " ".join(command[:2]) and process.cwd().startswith(f"{home}/")
+        )
+    return False
