@@ -14,7 +14,7 @@ WORKERS ?= 4
 # Tests that share a fixture of a module stay on one worker (tests/scheduling.py); -n0 in ARGS runs all in one process.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo install prepare test test-js check lint format bundles bench lock clean
+.PHONY: help demo install prepare test test-js check lint format bundles notebooks bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -49,6 +49,9 @@ format: .venv/.dev  ## let ruff mend what it can
 
 bundles: js/node_modules/.installed  ## rebuild the front end into src/session_widgets/static
 	@$(NPM) --prefix js run --silent build
+
+notebooks: .venv/.dev  ## run the notebooks and keep their outputs
+	@$(BIN)/python notebooks/render.py $(ARGS)
 
 bench: .venv/.dev $(NODE_MODULES)  ## measure; results go to the terminal
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -28,7 +28,9 @@ print([n for n in range(2, limit) if all(n % k for k in range(2, n))])
 EOT
 run python primes.py
 say The program is in the workspace, and it works."""
-QUERY = "select seq, direction, method, kind from v_events where session_id = ? order by seq desc limit 3"
+QUERY = """
+    select step, kind, status, left(split_part(coalesce(title, text, ''), chr(10), 1), 50) as what
+    from v_steps where session_id = ? order by step"""
 
 
 def in_the_terminal() -> str:
@@ -41,8 +43,9 @@ def in_the_terminal() -> str:
     turn = run_turn(session, PROMPT, console)
     for file in turn.files:
         console.print(f"\nThe file that it made, {file.path}:\n{session.files.read_text(file.path)}")
-    console.print("The last three of its events in DuckDB:")
+    console.print("\nIts transcript in DuckDB:")
     console.print(sw.store().sql(QUERY, [session.id]).df().to_string(index=False))
+    console.print("\nsession-widgets is a command of .venv: source .venv/bin/activate")
     session.park()
     return turn.status
 

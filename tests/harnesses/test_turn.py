@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harnesses.driver import Conversation, Reply, alive, chunks, outcome, shown, wait_dead
+from harnesses.driver import Conversation, DemoProcess, Reply, alive, chunks, outcome, shown, wait_dead
 from support import until
 
 
@@ -278,3 +278,16 @@ def test_the_end_of_the_agent_is_the_end_of_what_it_runs(start_agent, workspace,
     wait_dead(pid)
     wait_dead(child)
     assert "Traceback" not in agent.stderr()
+
+
+def test_prompts_in_plain_words_have_scripts_of_their_own(workspace, tmp_path):
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps({"Make it": ["write it.txt <<EOT", "made", "EOT", "say Made."]}))
+    agent = DemoProcess(env={"DEMO_STATE_DIR": str(tmp_path / "state"), "DEMO_ANSWERS": str(answers)})
+    try:
+        talk = Conversation(agent, workspace)
+        assert talk.prompt("Make it, please.").text == "Made."
+        assert (workspace / "it.txt").read_text() == "made\n"
+        assert "The workspace has" in talk.prompt("Something else").text
+    finally:
+        agent.kill()

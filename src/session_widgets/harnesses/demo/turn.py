@@ -18,6 +18,7 @@ from acp.exceptions import RequestError
 
 from session_widgets.errors import BadPath
 from session_widgets.harnesses.demo import client, free_text, tools
+from session_widgets.harnesses.demo.answers import script_for
 from session_widgets.harnesses.demo.memory import Memory, count_words, prompt_text
 from session_widgets.harnesses.demo.script import (
     Command,
@@ -179,7 +180,7 @@ class Turn:
             raise
 
     async def _carry_out(self, text: str) -> None:
-        commands = parse(text)
+        commands = parse(script_for(text))
         await self._think_first(commands)
         if commands is None:
             await free_text.answer(self, text)
