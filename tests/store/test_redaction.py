@@ -277,7 +277,7 @@ def test_what_detect_secrets_finds_is_not_there_any_more() -> None:
         *(f"see {shape} there" for shape in SHAPES),
         "AccountKey=" + "aB3/" * 21 + "aB3=",
         "see postgres://me:s3cr3t@host",
-        "//registry.npmjs.org/:_authToken=npm_" + "aB3d" * 9,
+        "//packages.example/:_authToken=npm_" + "aB3d" * 9,
         "https://hooks.slack.com/services/T012ABCDE/B012ABCDE/" + "a1B2" * 6,
     ]
     found = [text for text in corpus if any(_finds(detector, text) for detector in DETECTORS)]

@@ -13,6 +13,7 @@ import numpy as np
 from session_widgets.model import Draft, Event, Json
 from session_widgets.store.derive import KEYS, Written
 from session_widgets.store.payload import decode, encode, encode_clean, parse
+from session_widgets.store.result import result
 from session_widgets.store.rows import Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -280,7 +281,7 @@ def copy_out(
     connection.execute("use store")
     connection.execute(f"create temp table result as {query.strip().rstrip(';')}", parameters or [])
     connection.execute("use memory")
-    return connection.table("result")
+    return result(connection.table("result"))
 
 
 def _delete(connection: Connection, table: str, keys: tuple[str, ...], stale: Sequence[Row]) -> None:
