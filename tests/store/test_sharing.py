@@ -94,7 +94,7 @@ def test_a_killed_holder_loses_nothing_that_was_committed(store: Store) -> None:
     assert store.steps("s")[0].text == "xx"
 
 
-@pytest.mark.parametrize("call", [lambda file: file.transaction(), lambda file: file.reading()])
+@pytest.mark.parametrize("call", [lambda file: file.transaction(), lambda file: file.looking()])
 def test_who_waits_too_long_is_told_by_whom_it_is_held(path: Path, call: Callable[[StoreFile], object]) -> None:
     open_store(path).close()
     Store(path).close()

@@ -13,20 +13,31 @@ class Activity:
     """The words of the moment; None when nothing takes time."""
 
     def __init__(self) -> None:
-        self.words: str | None = None
+        self._doing: str | None = None
+        self._waiting: str | None = None
         self._watchers: list[Watcher] = []
+
+    @property
+    def words(self) -> str | None:
+        """What is waited for, else what is being done."""
+        return self._waiting or self._doing
 
     def tell(self, words: str | None) -> None:
         """Show what is being done, None when it is over; from any thread."""
-        private_loop().loop.call_soon_threadsafe(self._show, words)
+        private_loop().loop.call_soon_threadsafe(lambda: self._show(words, self._waiting))
+
+    def wait_for(self, words: str | None) -> None:
+        """Show what keeps everything waiting, None when it goes on; on the private loop."""
+        self._show(self._doing, words)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Call `watcher` whenever the words change, on the private loop; returns what ends it."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
-    def _show(self, words: str | None) -> None:
-        if words != self.words:
-            self.words = words
+    def _show(self, doing: str | None, waiting: str | None) -> None:
+        before = self.words
+        self._doing, self._waiting = doing, waiting
+        if before != self.words:
             for watcher in tuple(self._watchers):
                 watcher()

@@ -88,7 +88,7 @@ class AgentKeeper:
 
     async def _was_cut_off(self) -> bool:
         """Whether the latest turn that has ended was not answered to its end."""
-        turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
+        turns = await self._core.journal.ask(self._core.store.turns, self._core.record.id)
         ended = [turn for turn in turns if turn.ended_at is not None]
         return bool(ended) and ended[-1].status != "completed"
 
@@ -139,9 +139,9 @@ class AgentKeeper:
 
     async def _start(self, sandbox: Sandbox) -> Agent:
         await self._write_settings(sandbox)
-        turns = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
-        before = await asyncio.to_thread(self._core.store.last_note, self._core.record.id, "agent_started")
-        end = await asyncio.to_thread(self._core.store.agent_end, self._core.record.id) or {}
+        turns = await self._core.journal.ask(self._core.store.turns, self._core.record.id)
+        before = await self._core.journal.ask(self._core.store.last_note, self._core.record.id, "agent_started")
+        end = await self._core.journal.ask(self._core.store.agent_end, self._core.record.id) or {}
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
         start_pump = self._start_pump
         offered, servers = self._core.offering.mark, await self._core.offering.serve(sandbox, self._provider.python)
@@ -179,10 +179,10 @@ class AgentKeeper:
         if self.agent is not None and self.agent.id == name and self.agent.dead is None:
             return self.agent
         await self.drop()
-        started = await asyncio.to_thread(self._core.store.last_note, self._core.record.id, "agent_started")
+        started = await self._core.journal.ask(self._core.store.last_note, self._core.record.id, "agent_started")
         if name is None or started is None or started.get("connection") != name:
             return None
-        last = await asyncio.to_thread(self._core.store.last_source_seq, self._core.record.id, name)
+        last = await self._core.journal.ask(self._core.store.last_source_seq, self._core.record.id, name)
         peer = Peer()
         endpoint = await sandbox.endpoint()
         connection = AcpConnection(endpoint, name, self._core.record.harness, last, on_post_failed=peer.fail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from session_widgets.errors import (
     SessionBusy,
     SessionError,
     SessionGone,
+    StoreBusy,
     WorkspaceError,
 )
 from session_widgets.fold import Fold
@@ -67,7 +69,7 @@ class SessionCore:
         self._facts = Fold(record.id, Context(session=record))
         self.running: int | None = None
         self.offers = Offers.of(store.setting_events(record.id) if record.agent_session_id else ())
-        self.journal = Journal(store, record.id, store.last_seq(record.id), self._on_events)
+        self.journal = Journal(store, record.id, store.last_seq(record.id), self._on_events, self._wait_for_store)
         self.asking = Asking(self.journal, policy, self.spawn, self._changed)
         self.offering = Offering(record.id, self.journal, self.spawn, lambda: self.running)
 
@@ -154,7 +156,7 @@ class SessionCore:
     async def _adopt(self) -> None:
         if self._driver is not None or self.detached or self.deleted:
             return
-        turns = await asyncio.to_thread(self.store.turns, self.record.id)
+        turns = await self.journal.ask(self.store.turns, self.record.id)
         if not turns or turns[-1].ended_at is not None:
             return
         record = turns[-1]
@@ -167,7 +169,7 @@ class SessionCore:
         turn.hold()  # events that arrive while the past is read must not be taken before it
         past: list[Event] = []
         try:
-            past = await asyncio.to_thread(self.store.events, self.record.id, turn=record.index)
+            past = await self.journal.ask(self.store.events, self.record.id, turn=record.index)
         finally:
             turn.release(past)
         self._drive(self.turn, record, adopted=True)
@@ -236,7 +238,7 @@ class SessionCore:
 
     async def _settle_from_store(self, turn: Turn) -> None:
         """Another process may have seen the end while this one was detached."""
-        record = (await asyncio.to_thread(self.store.turns, self.record.id))[turn.index - 1]
+        record = (await self.journal.ask(self.store.turns, self.record.id))[turn.index - 1]
         if record.ended_at is not None:
             turn.finish(record)
 
@@ -361,6 +363,19 @@ class SessionCore:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _wait_for_store(self, busy: StoreBusy | None) -> bool:
+        """Whether to wait on for the store's file: a turn never fails because somebody reads it."""
+        if busy is None:
+            self.activity.wait_for(None)
+            return True
+        if self.detached or self.deleted or (self.running is None and (self.turn is None or self.turn.ended)):
+            return False
+        who = "another program of this notebook" if busy.pid == os.getpid() else f"process {busy.pid}"
+        self.activity.wait_for(
+            f"waiting for the transcript store, which {who} holds; the turn goes on when it is closed"
+        )
+        return True
 
     def _on_events(self, events: list[Event]) -> None:
         for event in events:

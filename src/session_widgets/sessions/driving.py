@@ -154,7 +154,7 @@ class Driver:
         """Go on where another process stopped: dispatch what never was, else wait for the answer."""
         core, index = self._core, self._turn.index
         while True:
-            events = await asyncio.to_thread(core.store.events, core.record.id, turn=index)
+            events = await core.journal.ask(core.store.events, core.record.id, turn=index)
             sent = next((e for e in events if e.direction == "out" and e.method == "session/prompt"), None)
             if sent is not None:
                 break
@@ -169,7 +169,7 @@ class Driver:
         envelope = dict(sent.payload)
         result = agent.peer.expect(envelope["id"], "session/prompt")
         self._call = Call(envelope, result)
-        events = await asyncio.to_thread(core.store.events, core.record.id, turn=index)
+        events = await core.journal.ask(core.store.events, core.record.id, turn=index)
         if (answer := _answer(events)) is not None:  # stored before anyone here expected it
             self._posted.set()
             return answer

@@ -7,14 +7,19 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
+from typing import ParamSpec, TypeVar
 from uuid import uuid4
 
 import orjson
 
+from session_widgets.errors import StoreBusy
 from session_widgets.model import Direction, Draft, Event, Json
 from session_widgets.store import Store
 
 Subscriber = Callable[[list[Event]], None]
+Patience = Callable[[StoreBusy | None], bool]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOG = logging.getLogger("session_widgets")
 TAIL_SECONDS = 1.0
@@ -28,20 +33,47 @@ class Journal:
 
     Several processes may write one session: what is published is always read off the store's numbering, so each
     subscriber sees every event once and in order, whoever wrote it.
+
+    Args:
+        patience: asked each time that somebody else has held the file for too long, whether to go on waiting for it;
+            called with None when the file was to be had after that.
     """
 
-    def __init__(self, store: Store, session_id: str, cursor: int, owner: Subscriber) -> None:
+    def __init__(
+        self,
+        store: Store,
+        session_id: str,
+        cursor: int,
+        owner: Subscriber,
+        patience: Patience = lambda _: False,
+    ) -> None:
         self.store = store
         self.session_id = session_id
         self.cursor = cursor
         self._lock = asyncio.Lock()
         self._owner = owner
+        self._patience = patience
         self._subscribers: list[Subscriber] = []
         self._tail: asyncio.Task[None] | None = None
 
     async def commit(self, drafts: Sequence[Draft]) -> list[Event]:
         """Store `drafts` in one transaction, publish them, and return those that were new."""
         return await asyncio.shield(self._commit(drafts))
+
+    async def ask(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Call a method of the store in a thread; while a turn runs, wait for the file as long as it takes."""
+        waited = False
+        while True:
+            try:
+                result = await asyncio.to_thread(work, *args, **options)
+            except StoreBusy as busy:
+                if not self._patience(busy):
+                    raise
+                waited = True
+            else:
+                if waited:
+                    self._patience(None)
+                return result
 
     async def publish(self, written: list[Event]) -> None:
         """Publish events that were stored by other means than `commit`."""
@@ -58,7 +90,7 @@ class Journal:
         async with self._lock:
             while after < self.cursor:
                 limit = min(PAGE, self.cursor - after)
-                page = await asyncio.to_thread(self.store.events, self.session_id, after, limit)
+                page = await self.ask(self.store.events, self.session_id, after, limit)
                 if not page:
                     break
                 _deliver(subscriber, page)
@@ -78,7 +110,7 @@ class Journal:
 
     async def _commit(self, drafts: Sequence[Draft]) -> list[Event]:
         async with self._lock:
-            written = await asyncio.to_thread(self.store.append, self.session_id, drafts)
+            written = await self.ask(self.store.append, self.session_id, drafts)
             await self._publish_written(written)
             return written
 
@@ -92,7 +124,7 @@ class Journal:
     async def _publish_stored(self) -> None:
         full = True
         while full:
-            page = await asyncio.to_thread(self.store.events, self.session_id, self.cursor, PAGE)
+            page = await self.ask(self.store.events, self.session_id, self.cursor, PAGE)
             full = len(page) == PAGE
             if page:
                 self._publish(page)

@@ -20,7 +20,6 @@ STREAK = 3
 """Small batches in a row after which the pump waits a moment to make them larger."""
 FULL_BATCH = 500
 ACK_EVERY = 2_000
-BUSY_RETRIES = 6
 
 OnRequest = Callable[[Agent, dict[str, Any]], None]
 OnUpdate = Callable[[dict[str, Any]], None]
@@ -50,8 +49,7 @@ class Pump:
         async for batch in self._agent.connection.batches():
             urgent = False
             for part in self._by_turn(batch):
-                turn = await self._turn()
-                await self._commit([self._draft(received, turn) for received in part])
+                await self._commit(part)
                 for received in part:
                     urgent |= self._tell(received.message)
             await self._acknowledge(batch, urgent)
@@ -83,15 +81,15 @@ class Pump:
             method=method,
         )
 
-    async def _commit(self, drafts: list[Draft]) -> None:
+    async def _commit(self, part: list[Received]) -> None:
         """Commit, waiting out whoever holds the store: the runner's journal keeps what is not read yet."""
-        for attempt in range(BUSY_RETRIES):
+        while True:
             try:
-                await self._journal.commit(drafts)
-                return
+                turn = await self._turn()
+                await self._journal.commit([self._draft(received, turn) for received in part])
             except StoreBusy:
-                if attempt == BUSY_RETRIES - 1:
-                    raise
+                continue
+            return
 
     def _tell(self, message: dict[str, Any]) -> bool:
         """Pass a stored message on; True if somebody waits for what comes of it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,13 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
-import psutil
 
-from session_widgets.errors import SessionWidgetsError, StoreBusy, StoreError
-from session_widgets.store import migrations
+from session_widgets.errors import StoreError
+from session_widgets.store import failures, migrations
 from session_widgets.store.line import Line, Room, pause
-from session_widgets.store.redaction import redactor
-from session_widgets.text import one_line
+from session_widgets.store.scratch import Scratch
 
 PATIENCE = 10.0
 """Seconds to wait for the file before `StoreBusy`."""
@@ -28,10 +25,8 @@ WATCH = 0.002
 """Seconds between two looks at the line meanwhile."""
 SHARE = 0.050
 """Seconds that commits without a pause may keep the file while somebody stands in line."""
-CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
-
-_HELD = ("Could not set lock on file", "Unique file handle conflict")
-_HOLDER = re.compile(r"\(PID (\d+)\)")
+Config = dict[str, str | bool | int | float | list[str]]
+CONFIG: Config = {"autoinstall_known_extensions": False}
 
 
 class StoreFile:
@@ -50,6 +45,7 @@ class StoreFile:
         self._patience = patience
         self._room = Room()
         self._line = Line(path)
+        self.scratch = Scratch(path)
         self._known: tuple[int, int] | None = None
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._reader: duckdb.DuckDBPyConnection | None = None
@@ -71,9 +67,10 @@ class StoreFile:
             StoreBusy: the file was not to be had within 10 s.
             StoreError: DuckDB failed; nothing of the transaction is stored.
         """
-        with self._alone() as deadline:
+        with self.alone() as deadline:
             connection = self._attach_to_write(deadline)
             try:
+                self._make_log()
                 connection.execute("begin")
                 yield connection
                 connection.execute("commit")
@@ -81,52 +78,86 @@ class StoreFile:
                 undo()
                 self._give_up(connection)
                 if isinstance(error, duckdb.Error):
-                    raise self._failure("write to", error) from error
+                    raise failures.failure(self.path, "write to", error) from error
                 raise
             self._stay_a_moment()
 
     @contextmanager
     def looking(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection for queries of ours: the writer's while it holds the file, else as `reading` does.
+        """Yield a connection for queries of ours: the writer's while it holds the file, else attached read-only.
 
         Raises:
             StoreBusy: the file was not to be had within 10 s.
+            StoreError: the file cannot be read, for example because it is damaged.
         """
-        with self._alone() as deadline:
-            if self._attached and self._writer is not None and self._identity() == self._known:
-                yield self._writer.cursor()
-                self._stay_a_moment()
-            else:
-                with self._attached_to_read(deadline) as connection:
-                    yield connection
+        with self.alone() as deadline:
+            try:
+                if self._attached and self._writer is not None and self._identity() == self._known:
+                    yield self._writer.cursor()
+                    self._stay_a_moment()
+                else:
+                    with self.attached_to_read(deadline) as connection:
+                        yield connection
+            except duckdb.Error as error:
+                self._give_up_reading()
+                raise failures.failure(self.path, "read", error) from error
 
     @contextmanager
-    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection of its own with the file attached read-only as `store`, for the user's queries.
+    def attached_to_read(self, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection of its own with the file attached read-only as `store`, within `alone`."""
+        self._detach()
+        with self._in_line(deadline):
+            self._make_ready(deadline)
+            reader = self._attach_reader(deadline)
+        try:
+            yield reader.cursor()
+        finally:
+            try:
+                reader.execute("detach store")
+            except duckdb.Error:
+                self._reader = None
 
-        Raises:
-            StoreBusy: the file was not to be had within 10 s.
+    @contextmanager
+    def rewriting(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield the writer with the file attached, and keep everybody else out of line until the end.
+
+        What takes the file's place meanwhile is what others find when they attach it.
         """
-        with self._alone() as deadline, self._attached_to_read(deadline) as connection:
-            yield connection
+        with self.alone() as deadline:
+            self._detach()
+            with self._in_line(deadline):
+                self._make_ready(deadline)
+                try:
+                    yield self._attach_writer(deadline)
+                except duckdb.Error as error:
+                    raise failures.failure(self.path, "write again", error) from error
+                finally:
+                    self._detach()
+                    self._drop_writer()
+                    self._known = self._identity()
+
+    def wanted(self) -> bool:
+        """Whether a thread of this process or another process waits for the file."""
+        return self._room.wanted() or self._line.occupied()
 
     def close(self) -> None:
         """Let the file go for good."""
-        with self._alone(), contextlib.suppress(duckdb.Error):
+        with self.alone(), contextlib.suppress(duckdb.Error):
             self._closed = True
             self._detach()
             self._drop_writer()
             self._reader = None  # results that were handed out still live in its memory
+            self.scratch.tidy()
         if self._keeper is not None:
             self._used.set()
             self._keeper.join()
 
     @contextmanager
-    def _alone(self) -> Iterator[float]:
+    def alone(self) -> Iterator[float]:
         """Keep the other threads of this process out; yield the deadline for the file."""
         deadline = time.monotonic() + self._patience
         if not self._room.enter(deadline):
-            raise _busy(self.path, self._patience, os.getpid())
+            raise failures.busy(self.path, self._patience, os.getpid())
         try:
             if self._closed:
                 raise StoreError(f"the store {self.path} is closed; open it again with store()")
@@ -141,25 +172,14 @@ class StoreFile:
             self._make_ready(deadline)
             return self._attach_writer(deadline)
 
-    @contextmanager
-    def _attached_to_read(self, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
-        reader = self._attach_to_read(deadline)
-        try:
-            yield reader.cursor()
-        finally:
-            reader.execute("detach store")
-
-    def _attach_to_read(self, deadline: float) -> duckdb.DuckDBPyConnection:
-        self._detach()
-        with self._in_line(deadline):
-            self._make_ready(deadline)
-            return self._attach_reader(deadline)
-
     def _attach_writer(self, deadline: float) -> duckdb.DuckDBPyConnection:
         if self._writer is None:
-            self._writer = duckdb.connect(config={**CONFIG, "threads": 1})
+            self._writer = duckdb.connect(config={**self.config(), "threads": 1})
             self._writer.execute("set timezone = 'UTC'")
+        new = self._identity() is None
         self._attach(self._writer, "", deadline)
+        if new:
+            self.path.chmod(0o600)  # before anything is in it
         self._attached = True
         self.attachment += 1
         self._attached_since = time.monotonic()
@@ -167,7 +187,7 @@ class StoreFile:
 
     def _attach_reader(self, deadline: float) -> duckdb.DuckDBPyConnection:
         if self._reader is None:
-            self._reader = duckdb.connect(config=CONFIG)
+            self._reader = duckdb.connect(config=self.config())
         self._attach(self._reader, "(read_only)", deadline)
         return self._reader
 
@@ -177,12 +197,10 @@ class StoreFile:
             try:
                 connection.execute(f"attach '{quoted}' as store {how}")
             except duckdb.Error as error:
-                if not any(sign in str(error) for sign in _HELD):
-                    raise self._failure("open", error) from error
+                if not failures.is_held(error):
+                    raise failures.failure(self.path, "open", error) from error
                 if time.monotonic() > deadline:
-                    holder = _HOLDER.search(str(error))
-                    pid = int(holder.group(1)) if holder else os.getpid()
-                    raise _busy(self.path, self._patience, pid) from error
+                    raise failures.busy(self.path, self._patience, failures.holder(error)) from error
                 pause(longest=0.005)
             else:
                 return
@@ -201,13 +219,14 @@ class StoreFile:
         if version != migrations.LATEST:
             writer = self._attach_writer(deadline)
             try:
+                self._make_log()
                 writer.execute("begin")
                 migrations.migrate(writer, self.path)
                 writer.execute("commit")
             except BaseException as error:
                 self._give_up(writer)
                 if isinstance(error, duckdb.Error):
-                    raise self._failure("make the tables of", error) from error
+                    raise failures.failure(self.path, "make the tables of", error) from error
                 raise
             self._detach()
         self._known = self._identity()
@@ -224,9 +243,9 @@ class StoreFile:
         try:
             entered = self._line.enter(deadline)
         except OSError as error:
-            raise StoreError(f"cannot use the store {self.path}: {error.strerror}") from error
+            raise failures.unusable(self.path, error) from error
         if not entered:
-            raise _busy(self.path, self._patience, None)
+            raise failures.busy(self.path, self._patience, None)
         try:
             yield
         finally:
@@ -272,36 +291,28 @@ class StoreFile:
             connection.execute("rollback")
         self._detach()
 
+    def _give_up_reading(self) -> None:
+        """Let go of connections that a damaged file may have made unusable."""
+        self._detach()
+        self._drop_writer()
+        self._reader = None
+
+    def _make_log(self) -> None:
+        """Make the write-ahead log before DuckDB does, for nobody else to read (0600)."""
+        log = self.path.with_name(self.path.name + ".wal")
+        try:
+            os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise failures.unusable(self.path, error) from error
+
+    def config(self) -> Config:
+        """Return how a connection is made that keeps what does not fit into memory to itself."""
+        return {**CONFIG, "temp_directory": str(self.scratch.directory())}
+
     def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             with contextlib.suppress(duckdb.Error):
                 writer.close()
-
-    def _failure(self, what: str, error: Exception) -> SessionWidgetsError:
-        reason = str(error).partition("\n")[0]
-        hint = ""
-        if re.search(r"No space left|File too large|Disk quota", reason, re.IGNORECASE):
-            hint = " The disk is full: nothing of this was stored. Make room, then try again."
-        return StoreError(f"cannot {what} the store {self.path}: {reason}.{hint}")
-
-
-def _busy(path: Path, waited: float, pid: int | None) -> StoreBusy:
-    who = f"process {pid} ({_describe(pid)})" if pid is not None else "other processes wait for it and"
-    verb = "holds it" if pid is not None else "stand before this one"
-    return StoreBusy(
-        f"the store {path} was not free within {waited:g} s: {who} {verb}. "
-        "Close it there (DuckDB lets one process at a time write a file), or use another store.",
-        pid=pid,
-    )
-
-
-def _describe(pid: int) -> str:
-    """Return the command line of a process, cut short."""
-    if pid == os.getpid():
-        return "this one"
-    try:
-        command = " ".join(psutil.Process(pid).cmdline())
-    except psutil.Error:
-        return "already gone"
-    return one_line(redactor().plain(command), 120) or "unknown"

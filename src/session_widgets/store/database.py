@@ -24,7 +24,7 @@ from session_widgets.model import (
     TurnRecord,
     check_session_id,
 )
-from session_widgets.store import append, queries, rebuilding
+from session_widgets.store import append, queries, querying, rebuilding
 from session_widgets.store.connection import StoreFile
 from session_widgets.store.listing import SessionList
 from session_widgets.store.location import home_of, locate
@@ -220,23 +220,31 @@ class Store:
                     rebuilding.rebuild(connection, each)
             self._ledger.forget()
 
-    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
+    def sql(
+        self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> duckdb.DuckDBPyRelation:
         """Run a query over the views (`v_sessions`, `v_turns`, `v_events`, `v_steps`, ...) and keep its result.
+
+        A query that takes long is in nobody's way: when somebody else needs the file, it goes on in a copy of it.
+        Interrupting the cell stops it.
 
         Args:
             query: one SELECT in DuckDB's SQL; the store is attached read-only.
             params: values for `?` or `$1` (a sequence) or for `$name` (a mapping).
+            timeout: seconds after which the query is stopped; None lets it take as long as it needs.
 
         Returns:
             A relation over a copy of the result in memory: `.df()`, `.fetchall()`, `.show()`, `.filter(...)`
-            and so on work for as long as it is kept, and hold no lock on the store.
+            and so on work for as long as it is kept, and hold no lock on the store. `.pl()` and `.arrow()` need
+            `pip install 'session-widgets[frames]'`.
 
         Raises:
             duckdb.Error: the query is wrong, or would write.
+            TimeoutError: the query was not done after `timeout` seconds.
             StoreBusy: another process held the file for 10 s.
+            StoreError: the file cannot be read, for example because it is damaged.
         """
-        with self._file.reading() as connection:
-            return queries.copy_out(connection, query, params)
+        return querying.run(self._file, query, params, timeout)
 
     def close(self) -> None:
         """Let the file go for good. `store()` opens it again, as a new object."""

@@ -7,6 +7,7 @@ it until the file is theirs. The holder of the file sees that somebody stands th
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -31,9 +32,12 @@ class Line:
         self._file: int | None = None
 
     def enter(self, deadline: float) -> bool:
-        """Take the place; False if it was not free before `deadline` (of `time.monotonic`)."""
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        while not _lock(file):
+        """Take the place; False if it was not free before `deadline` (of `time.monotonic`).
+
+        Where nothing can be written there may be no line: whoever reads there needs none.
+        """
+        file = self._open()
+        while file is not None and not _lock(file):
             if time.monotonic() > deadline:
                 os.close(file)
                 return False
@@ -49,11 +53,24 @@ class Line:
 
     def occupied(self) -> bool:
         """Whether somebody waits."""
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = self._open()
+        if file is None:
+            return False
         try:
             return not _lock(file)
         finally:
             os.close(file)
+
+    def _open(self) -> int | None:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in {errno.EROFS, errno.EACCES}:
+                raise
+        try:
+            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
 
 
 class Room:
@@ -70,6 +87,10 @@ class Room:
             return self._room.acquire(timeout=max(0.0, deadline - time.monotonic()))
         finally:
             self._door.release()
+
+    def wanted(self) -> bool:
+        """Whether somebody waits to go in."""
+        return self._door.locked()
 
     def leave(self) -> None:
         """Go out."""

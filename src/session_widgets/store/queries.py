@@ -13,7 +13,7 @@ import numpy as np
 from session_widgets.model import Draft, Event, Json
 from session_widgets.store.derive import KEYS, Written
 from session_widgets.store.payload import decode, encode, encode_clean, parse
-from session_widgets.store.result import result
+from session_widgets.store.result import Result, as_result
 from session_widgets.store.rows import Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -274,14 +274,14 @@ def all_session_ids(connection: Connection) -> list[str]:
     return [row[0] for row in connection.execute(query).fetchall()]
 
 
-def copy_out(
-    connection: Connection, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None
-) -> duckdb.DuckDBPyRelation:
+def copy_out(connection: Connection, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> Result:
     """Run a user's query on the attached store; return its result as a table of the connection's own memory."""
     connection.execute("use store")
-    connection.execute(f"create temp table result as {query.strip().rstrip(';')}", parameters or [])
-    connection.execute("use memory")
-    return result(connection.table("result"))
+    try:
+        connection.execute(f"create temp table result as {query.strip().rstrip(';')}", parameters or [])
+    finally:
+        connection.execute("use memory")
+    return as_result(connection.table("result"))
 
 
 def _delete(connection: Connection, table: str, keys: tuple[str, ...], stale: Sequence[Row]) -> None:

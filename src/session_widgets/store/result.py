@@ -56,7 +56,7 @@ class Result(duckdb.DuckDBPyRelation):
             ) from error
 
 
-def result(relation: duckdb.DuckDBPyRelation) -> Result:
+def as_result(relation: duckdb.DuckDBPyRelation) -> Result:
     """Return the same relation as a `Result`."""
     relation.__class__ = Result
     assert isinstance(relation, Result)

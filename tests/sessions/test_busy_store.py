@@ -1,0 +1,85 @@
+"""Somebody reads the store while a turn runs: the turn waits, says so, and goes on."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import duckdb
+import pytest
+
+from kernels import exactly_once
+from session_widgets.errors import StoreBusy
+from session_widgets.store import failures
+from support import until
+
+READER = """
+import sys, time, duckdb
+while True:
+    try:
+        held = duckdb.connect(sys.argv[1], read_only=True)
+        break
+    except duckdb.Error:
+        time.sleep(0.001)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_here(path):
+    """A plain read-only connection in this process, as `%sql`, ibis or marimo have it."""
+    found = []
+
+    def attached():
+        try:
+            found.append(duckdb.connect(str(path), read_only=True))
+        except duckdb.Error:
+            return False
+        return True
+
+    until(attached, what="a moment in which the file is free")
+    with found[0]:
+        yield
+
+
+@contextmanager
+def held_elsewhere(path):
+    """The same in another process."""
+    command = [sys.executable, "-c", READER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            reader.stdin.close()
+
+
+@pytest.fixture
+def refusals(monkeypatch):
+    """How often the store was not to be had in time."""
+    seen, make = [], failures.busy
+    monkeypatch.setattr(failures, "busy", lambda *args: seen.append(args) or make(*args))
+    return seen
+
+
+@pytest.mark.parametrize("held", [held_here, held_elsewhere])
+def test_a_turn_outlives_a_reader_of_the_store(open_session, refusals, monkeypatch, tmp_path, held):
+    files = tmp_path / "files"
+    files.mkdir()
+    session = open_session(workspace=str(files))
+    session.send("say warm")
+    monkeypatch.setattr(session.store._file, "_patience", 0.1)
+    turn = session.start("say begun\nstream 400\nrun touch there; until rm go; do sleep 0.05; done\nstream 400")
+    until((files / "there").exists, what="the middle of the turn")
+    with held(session.store.path):
+        (files / "go").touch()
+        until(lambda: not (files / "go").exists(), what="the agent going on")
+        until(lambda: len(refusals) > 20 or turn.ended, what="many refusals")
+        assert not turn.ended, turn.error
+        assert "waiting for the transcript store, which " in session._core.activity.words
+        with pytest.raises(StoreBusy):  # what nobody has begun is not kept waiting
+            session.store.delete_session("another")
+    turn.wait(30)
+    assert (turn.status, turn.error, turn.text.count("chunk 399 ")) == ("completed", None, 2)
+    assert session._core.activity.words is None
+    exactly_once(session.events())
