@@ -189,6 +189,30 @@ def test_a_late_cost_belongs_to_its_turn(store: Store) -> None:
     assert story.rows("select turn, cost from v_turns where cost is not null order by turn") == expected
 
 
+def test_a_process_that_begins_in_the_middle_takes_no_late_cost_for_one_outside(store: Store) -> None:
+    story = Story(store)
+    story.agent("c1")
+    story.begin(1)
+    story.end(1)
+    story.begin(2)
+    story.cost(1, 0.10)
+    store._ledger.forget()  # as if another process went on: it reads from the running turn on
+    story.cost(None, 0.15)
+    assert story.rows("select turn, cost from v_usage order by turn nulls last") == [
+        (1, Decimal("0.1")),
+        (None, Decimal("0.05")),
+    ]
+
+
+def test_a_running_turn_has_the_tokens_of_the_calls_so_far(store: Store) -> None:
+    story = Story(store)
+    story.begin(1)
+    for text in ("a", "", "b"):
+        usage = {"usage": {"inputTokens": 5, "outputTokens": 1}}
+        story.add(update("agent_message_chunk", 0, content={"type": "text", "text": text}, _meta=usage))
+    assert story.rows("select input_tokens, output_tokens, usage_quality from v_turns") == [(15, 3, "partial")]
+
+
 def test_currencies_are_never_added(store: Store) -> None:
     story = Story(store)
     story.agent("c1")
