@@ -6,7 +6,7 @@ export function step(turn: number, index: number, kind: Step["kind"] = "message"
 }
 
 export function toolStep(turn: number, index: number, fields: Partial<Tool>): Step {
-  const nothing = { command: null, input: null, locations: null, blocks: [], permission: null, waited: 0, failure: null };
+  const nothing = { command: null, input: null, locations: null, blocks: [], permission: null, waited: 0, failure: null, exit_code: null };
   const tool = { title: "Tool", kind: "other", ...nothing, ...fields };
   return { turn, index, kind: "tool_call", status: "in_progress", started: 0, ended: 0, tool };
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from session_widgets.model import Json
 from session_widgets.text import printable
 
+_EXIT_IN_WORDS = re.compile(r"\AExit code (\d{1,3})\b|\bCommand exited with code (\d{1,3})\s*\Z")
 QUOTE_LIMIT = 2000
 """Longest piece of foreign output, in characters, that a readable text repeats."""
 
@@ -54,6 +56,10 @@ def tool_fields(update: Json) -> dict[str, Any]:
     for name, ours in (("rawInput", "raw_input"), ("rawOutput", "raw_output")):
         if update.get(name) is not None:
             fields[ours] = update[name]
+    if fields.get("tool_kind") == "other" and fields.get("title") == "bash":
+        fields["tool_kind"] = "execute"  # older Pi adapters know no kind for its shell
+    if (code := _exit_code(update)) is not None:
+        fields["exit_code"] = code
     if fields.get("status") == "completed" and _exit_of(fields.get("raw_output")) != 0:
         fields["status"] = "failed"
     return fields
@@ -64,6 +70,19 @@ def _exit_of(raw_output: object) -> object:
     told = as_object(raw_output)
     codes = [part["exitCode"] for part in as_objects(told.get("contents")) if "exitCode" in part]
     return codes[-1] if codes else as_object(told.get("metadata")).get("exit", 0)
+
+
+def _exit_code(update: Json) -> int | None:
+    """Return the exit code of a command as an agent tells it in its own place, or in words (Claude Code, Pi)."""
+    raw = update.get("rawOutput")
+    told, terminal = as_object(raw), as_object(as_object(update.get("_meta")).get("terminal_exit"))
+    parts = [part.get("exitCode") for part in as_objects(told.get("contents"))][-1:]
+    for code in (told.get("exit_code"), as_object(told.get("metadata")).get("exit"), *parts, terminal.get("exit_code")):
+        if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 2**31:
+            return code
+    said = raw if isinstance(raw, str) else block_text(next(iter(as_objects(told.get("content"))), {}))
+    found = _EXIT_IN_WORDS.search(said) if update.get("status") == "failed" else None
+    return int(found[1] or found[2]) if found else None
 
 
 def printed_by(update: Json) -> str:

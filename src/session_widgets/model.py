@@ -126,7 +126,8 @@ class Step:
         waited_s: of a tool call, seconds for which its permission requests stood open until they were answered; of a
             question until it was; of other kinds None. What is left of `ended_at - started_at` it ran.
         failure: of a tool call that did not succeed: "rejected" by a person or a policy, "error" as the agent says,
-            or "interrupted", where its turn failed first.
+            or "interrupted", where its turn failed or was cancelled first.
+        exit_code: of a command, where the agent tells it; negative for a signal.
     """
 
     session_id: str
@@ -150,6 +151,7 @@ class Step:
     permission: PermissionState | None = None
     waited_s: float | None = None
     failure: StepFailure | None = None
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

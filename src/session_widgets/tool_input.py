@@ -12,6 +12,7 @@ from session_widgets.envelopes import as_object, as_objects, as_text
 INDENTED = 12
 """Levels of JSON that get lines of their own; what is deeper stands on one line."""
 
+_SHELLS = frozenset(("sh", "bash", "zsh", "dash"))
 _SAID_BY_DIFF = {
     "path": ("path", "file_path", "filePath", "filepath"),
     "oldText": ("old_string", "oldString", "old_str", "old_text", "oldText"),
@@ -26,6 +27,15 @@ def command_of(raw_input: object) -> str | None:
     if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
         return shlex.join(command)
     return as_text(command) or None
+
+
+def script_of(raw_input: object) -> str | None:
+    """Return what `command_of` returns, without the shell in which Codex wraps each command."""
+    said = as_object(raw_input)
+    match said.get("command"):
+        case [str(shell), "-c" | "-lc", str(script)] if shell.rpartition("/")[2] in _SHELLS:
+            return script
+    return command_of(raw_input) or as_text(said.get("cmd"))
 
 
 def beside(raw_input: object, content: Sequence[Mapping[str, Any]] = ()) -> object:

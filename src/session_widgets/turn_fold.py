@@ -31,6 +31,7 @@ from session_widgets.model import (
     PermissionOption,
     PermissionState,
     Step,
+    StepFailure,
     StepKind,
     Tier,
     TurnRecord,
@@ -128,6 +129,7 @@ class TurnFold:
         self._kinds: set[StepKind] = set()
         self._interrupted = False
         self._model_failed = False
+        self._cancelling = False
 
     def feed(self, event: Event, context: Context, spent: tuple[str, Decimal] | None) -> list[Change]:
         """Take the next event.
@@ -148,6 +150,8 @@ class TurnFold:
             self._note(event)
         elif event.direction == "in":
             self._envelope(event, context)
+        elif event.method == "session/cancel":
+            self._cancelling = True
         return list(self._changes.values())
 
     def record(self, *, text: bool = True) -> TurnRecord:
@@ -275,7 +279,8 @@ class TurnFold:
             fields.pop("status", None)
         self.steps[index].set(event, **fields)
         if "status" in fields and self.steps[index].failure != "rejected":
-            self.steps[index].set(None, failure="error" if fields["status"] == "failed" else None)
+            cause: StepFailure = "interrupted" if self._cancelling else "error"
+            self.steps[index].set(None, failure=cause if fields["status"] == "failed" else None)
         if printed := printed_by(update):
             self.steps[index].print(event, printed)
         return index

@@ -15,7 +15,7 @@ from acp_captures import drafts as recorded
 from acp_captures import scenarios
 from session_widgets.model import Draft
 from session_widgets.store.database import Store
-from support import ROOT
+from support import ROOT, shared
 
 from .drafting import TS, chunk, note, opened, update
 
@@ -367,6 +367,32 @@ def test_calls_that_their_turn_took_along_are_no_errors(store: Store) -> None:
         ("denied", "rejected", False, "rejected"),
         ("stopped", "interrupted", False, "cancelled"),
     ]
+
+
+def test_what_fails_after_a_cancel_was_stopped(store: Store) -> None:
+    story = Story(store)
+    story.begin(1)
+    story.add(update("tool_call", 0, toolCallId="before", status="failed"))
+    story.envelope("out", "session/cancel", "notification", 1, params={})
+    story.add(update("tool_call", 0, toolCallId="after", status="failed"))
+    story.end(1, "cancelled")
+    assert story.rows("select tool_call_id, failure from v_tool_calls order by step") == [
+        ("before", "error"),
+        ("after", "interrupted"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_code"),
+    [("claude", 3), ("codex", 3), ("codex-next", 3), ("opencode", 3), ("pi", 3), ("pi-next", 1)],
+)
+def test_the_same_command_reads_the_same_in_every_harness(store: Store, name: str, exit_code: int) -> None:
+    lines = scenarios(shared(f"contracts/acp-captures/{name}.ndjson"))["rich"]
+    store.append("s", recorded(lines))
+    query = "select kind, command, exit_code, failure from v_tool_calls where title in ('bash', ?) or command = ?"
+    script = "cat a.txt; echo oops >&2; exit 3"
+    told = None if name == "pi-next" else script  # which tells it in the title alone
+    assert store.sql(query, [script, script]).fetchall() == [("execute", told, exit_code, "error")]
 
 
 @pytest.mark.parametrize(

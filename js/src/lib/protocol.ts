@@ -46,6 +46,7 @@ export interface Tool {
   /** Milliseconds for which its permission requests stood open: of `ended - started` the rest is what it ran. */
   waited: number;
   failure: "rejected" | "error" | "interrupted" | null;
+  exit_code: number | null;
 }
 
 export interface Entry {

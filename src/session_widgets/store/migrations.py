@@ -56,12 +56,12 @@ def _first(connection: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-def _second(_: duckdb.DuckDBPyConnection) -> None:
-    """Other views: the latest migration defines them."""
+def _superseded(_: duckdb.DuckDBPyConnection) -> None:
+    """Changed views or derived tables, which `_derive_again` has replaced since."""
 
 
-def _third(connection: duckdb.DuckDBPyConnection) -> None:
-    """Harness, model, scope and quality of what was counted; waiting; failures; the event as key of a permission."""
+def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make all tables but the events as this release has them, and compute them from the events."""
     for table in queries.DERIVED:
         connection.execute(f"drop table store.{table}")
     connection.execute("""
@@ -82,8 +82,8 @@ def _third(connection: duckdb.DuckDBPyConnection) -> None:
         create table store.steps (
             session_id varchar not null, turn integer not null, step integer not null, kind varchar not null,
             status varchar not null, failure varchar, text varchar, tool_call_id varchar, title varchar,
-            tool_kind varchar, content json not null, locations json not null, raw_input json, raw_output json,
-            entries json not null, permission json, permission_outcome varchar,
+            tool_kind varchar, command varchar, exit_code integer, content json not null, locations json not null,
+            raw_input json, raw_output json, entries json not null, permission json, permission_outcome varchar,
             first_seq bigint not null, last_seq bigint not null,
             started_at timestamptz not null, ended_at timestamptz not null, waited_s double);
         create table store.permissions (
@@ -105,7 +105,9 @@ def _third(connection: duckdb.DuckDBPyConnection) -> None:
     views.define(connection)
 
 
-MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first, _second, _third)
+# After a change of a derived table, or of what the fold makes of events: append `_derive_again`, and let `_superseded`
+# take its former place.
+MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first, _superseded, _superseded, _derive_again)
 LATEST = len(MIGRATIONS)
 
 

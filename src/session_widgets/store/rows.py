@@ -20,6 +20,7 @@ from session_widgets.model import (
     Usage,
 )
 from session_widgets.store.payload import decode, encode
+from session_widgets.tool_input import script_of
 from session_widgets.usage import by_currency
 
 Row = dict[str, Any]
@@ -31,7 +32,7 @@ _SAME_IN_SESSION = (
 )
 _SAME_IN_STEP = (
     *("session_id", "turn", "kind", "status", "text", "tool_call_id", "title", "tool_kind"),
-    *("first_seq", "last_seq", "started_at", "ended_at", "waited_s", "failure"),
+    *("first_seq", "last_seq", "started_at", "ended_at", "waited_s", "failure", "exit_code"),
 )
 
 
@@ -86,6 +87,8 @@ def step_row(step: Step) -> Row:
         "tool_kind": step.tool_kind,
         "content": encode(step.content),
         "locations": encode(step.locations),
+        "command": script_of(step.raw_input) if step.kind == "tool_call" else None,
+        "exit_code": step.exit_code,
         "raw_input": None if step.raw_input is None else encode(step.raw_input),
         "raw_output": None if step.raw_output is None else encode(step.raw_output),
         "entries": encode(step.entries),

@@ -39,7 +39,7 @@ VIEWS = {
     "v_tool_calls": f"""
         select session_id, turn, step, tool_call_id, title, tool_kind as kind, status,
             failure is not distinct from 'error' as failed, failure, locations ->> '$[0].path' as path,
-            coalesce(raw_input ->> '$.command', raw_input ->> '$.cmd') as command,
+            command, exit_code,
             raw_input, raw_output, content, started_at, ended_at,
             {SECONDS} as seconds, waited_s, {RUN_SECONDS} as run_s,
             permission_outcome, permission ->> '$.option_id' as permission_option

@@ -86,7 +86,8 @@ class ToolView(TypedDict):
     the diff; `locations` the files it names, one a line.
 
     `waited` is for how many milliseconds its permission requests stood open until they were answered: of
-    `ended - started` the rest is what it ran. `failure` is "rejected", "error", "interrupted" or None.
+    `ended - started` the rest is what it ran. `failure` is "rejected", "error", "interrupted" or None;
+    `exit_code` that of a command, where the agent tells it.
     """
 
     title: str
@@ -98,6 +99,7 @@ class ToolView(TypedDict):
     permission: PermissionView | None
     waited: int
     failure: str | None
+    exit_code: int | None
 
 
 class EntryView(TypedDict):

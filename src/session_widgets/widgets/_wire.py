@@ -124,6 +124,7 @@ def _unreadable(step: Step, error: Exception) -> StepView:
             "permission": _permission_view(step.permission) if step.permission else None,
             "waited": _waited(step),
             "failure": step.failure,
+            "exit_code": step.exit_code,
         }
     else:
         view["kind"], view["body"] = "error", {"text": remark, "length": len(remark)}
@@ -288,6 +289,7 @@ def _tool_view(step: Step, budget: _Budget) -> ToolView:
         "permission": _permission_view(step.permission) if step.permission else None,
         "waited": _waited(step),
         "failure": step.failure,
+        "exit_code": step.exit_code,
     }
 
 
