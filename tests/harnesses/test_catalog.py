@@ -63,6 +63,7 @@ def test_the_entry_is_plain_json_for_the_runner():
         "command": ["/opt/python", "-P", "-m", "session_widgets.harnesses.demo"],
         "env": {"DEMO_STATE_DIR": "/workspace/.harness/demo"},
         "version": __version__,
+        "keys": [],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -196,3 +197,13 @@ def test_a_key_that_is_missing_is_named(name, begin, monkeypatch):
     turn = begin(name).send("hello")
     assert turn.status == "failed"
     assert f"os.environ['{keys[0]}']" in turn.error
+
+
+@each
+def test_the_model_hears_of_a_skill(name, begin, model, tmp_path):
+    folder = tmp_path / "greeting"
+    folder.mkdir()
+    (folder / "SKILL.md").write_text("---\nname: greeting\ndescription: How to greet a marmot.\n---\nWhistle.\n")
+    before = len(model.received)
+    begin(name, skills=[folder]).send(script({"text": "hello"}))
+    assert "greet a marmot" in json.dumps(model.received[before:])

@@ -62,6 +62,7 @@ class Harness:
         portable: whether it works with a memory that it loaded where the workspace has another path than before.
         reads_resources: whether its model is shown the text of a resource in a prompt; what a handover tells is one.
         servers: whether it uses the MCP servers of a session; the notebook's tools are one.
+        skills: folder of the workspace that it reads skills from.
 
     Example:
         >>> Harness(command=("my-agent", "acp")).id
@@ -86,6 +87,7 @@ class Harness:
     portable: bool = True
     reads_resources: bool = True
     servers: bool = True
+    skills: str = ".agents/skills"
 
     def __post_init__(self) -> None:
         if isinstance(self.command, str) or not self.command or not all(isinstance(w, str) for w in self.command):

@@ -22,6 +22,7 @@ class Agent:
         self.settings = Offers()
         self.model: str | None = None  # of the settings file that the process was started with
         self.offered: str | None = None  # mark of the tools that the process was started with
+        self.skills: list[str] = []  # folders of the workspace that it was given
         self.tier: Tier = "warm"  # how it got its memory, until a prompt has reached it
         self.history: dict[str, Any] | None = None  # what it does not remember, until a prompt has carried it
         self.dead: Exception | None = None

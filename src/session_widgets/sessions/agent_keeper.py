@@ -144,6 +144,7 @@ class AgentKeeper:
         end = await self._core.journal.ask(self._core.store.agent_end, self._core.record.id) or {}
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
         start_pump = self._start_pump
+        skills = await self._core.skills.put(sandbox, self._harness.skills, (before or {}).get("skills") or ())
         offered, servers = self._core.offering.mark, await self._core.offering.serve(sandbox, self._provider.python)
         ladder = Ladder(
             self._core.record,
@@ -161,6 +162,7 @@ class AgentKeeper:
         agent = await ladder.start(await sandbox.endpoint(), asked, before, past)
         agent.model = self._core.record.model if self.writes_settings else None
         agent.offered = offered
+        agent.skills = skills
         try:
             await apply_settings(agent, self._core.record, self._core.journal)
             await self._core.journal.commit([_started(agent, self._harness.id, self._core.machine.root)])
@@ -259,5 +261,6 @@ def _started(agent: Agent, harness: str, cwd: str) -> Draft:
         "commands": list(agent.settings.commands_said),
         "model": agent.model,
         "offered": agent.offered,
+        "skills": agent.skills,
     }
     return note("agent_started", payload)

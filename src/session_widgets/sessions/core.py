@@ -34,6 +34,7 @@ from session_widgets.sessions.machine import Machine
 from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import owner
 from session_widgets.sessions.permissions import Policy
+from session_widgets.sessions.skills import Skills
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
 from session_widgets.workspaces import Workspace
@@ -71,7 +72,8 @@ class SessionCore:
         self.offers = Offers.of(store.setting_events(record.id) if record.agent_session_id else ())
         self.journal = Journal(store, record.id, store.last_seq(record.id), self._on_events, self._wait_for_store)
         self.asking = Asking(self.journal, policy, self.spawn, self._changed)
-        self.offering = Offering(record.id, self.journal, self.spawn, lambda: self.running)
+        self.skills = Skills(store.home, record.id)
+        self.offering = Offering(record.id, self.journal, self.spawn, lambda: self.running, self.skills)
 
     # What others may ask at any time
 
@@ -313,6 +315,7 @@ class SessionCore:
         try:
             await self.machine.stop("deleted")
             await self.machine.remove_workspace()
+            await asyncio.to_thread(self.skills.remove)
             await asyncio.to_thread(self.store.delete_session, self.record.id)
         except BaseException:
             self.deleted = False  # so that it can be tried again

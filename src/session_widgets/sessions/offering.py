@@ -21,6 +21,7 @@ from session_widgets.sessions.host_tool import ERROR_CHARACTERS, HostTool, Run
 from session_widgets.sessions.journal import Journal, note
 from session_widgets.sessions.mcp_servers import NOTEBOOK, storable
 from session_widgets.sessions.resume import readable
+from session_widgets.sessions.skills import Skills
 
 LOG = logging.getLogger("session_widgets")
 ARGUMENT_CHARACTERS = 4_000
@@ -41,13 +42,16 @@ class Offering:
         servers: the user's own, as ACP has them.
     """
 
-    def __init__(self, session_id: str, journal: Journal, spawn: Spawn, turn: Callable[[], int | None]) -> None:
+    def __init__(
+        self, session_id: str, journal: Journal, spawn: Spawn, turn: Callable[[], int | None], skills: Skills
+    ) -> None:
         self.tools: dict[str, HostTool] = {}
         self.servers: Sequence[Json] = ()
         self._session_id = session_id
         self._journal = journal
         self._spawn = spawn
         self._turn = turn
+        self._skills = skills
         self._sandbox: Sandbox | None = None
         self._channel: ToolChannel | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -59,10 +63,15 @@ class Offering:
     @property
     def mark(self) -> str | None:
         """What changes with all this but secret values; None if nothing is offered. It is stored with each agent."""
-        if not self.tools and not self.servers:
+        skills = self._skills.mark
+        if not self.tools and not self.servers and not skills:
             return None
         servers = storable({"mcpServers": self.servers})["mcpServers"]
-        what = [[tool.described for _, tool in sorted(self.tools.items())], list(servers)]
+        what = [
+            [tool.described for _, tool in sorted(self.tools.items())],
+            list(servers),
+            *([skills] if skills else []),
+        ]
         return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     async def serve(self, sandbox: Sandbox, python: str) -> list[Json]:

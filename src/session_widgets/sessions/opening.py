@@ -19,6 +19,7 @@ from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.mcp_servers import check_harness, check_servers
 from session_widgets.sessions.permissions import Policy, check_policy
 from session_widgets.sessions.session import Session
+from session_widgets.sessions.skills import check_skills
 from session_widgets.store import Store
 from session_widgets.store import store as default_store
 from session_widgets.store.location import data_directory
@@ -46,6 +47,7 @@ def open_session(
     token: str | None = None,
     tools: Sequence[Callable[..., Any]] = (),
     mcp_servers: Sequence[Json] | None = None,
+    skills: Sequence[str | Path] | None = None,
 ) -> Session:
     """Create a session, or resume the one of this id with its files, its transcript and its running turn.
 
@@ -73,6 +75,8 @@ def open_session(
         tools: functions of this notebook that the agent may call; see `Session.tool`.
         mcp_servers: the agent's MCP servers, as ACP has them: `{"name", "command", "args", "env"}`. They are started in
             the sandbox. They are not stored: a session that is opened in another process is given them again.
+        skills: folders of this machine that hold a `SKILL.md` each (agentskills.io). They are copied, kept with the
+            session, and put into its workspace where its harness reads them. None leaves those that it has.
 
     Raises:
         BadValue: an argument is not possible; nothing was created.
@@ -94,6 +98,7 @@ def open_session(
         raise BadValue("token must be text or None.")
     offered = check_tools(tools)
     servers = None if mcp_servers is None else check_servers(mcp_servers)
+    given = None if skills is None else check_skills(skills)
     held = store if isinstance(store, Store) else default_store(store)
     with _opening:
         known = held.session(id)
@@ -123,6 +128,8 @@ def open_session(
             private_loop().run(live._core.adopt())
         else:
             _offer(live, offered, servers)
+        if given is not None:
+            live._core.skills.keep(given)
         live._core.asking.policy = permissions
         _change(live, {name: value for name, value in settings.items() if value not in {None, getattr(known, name)}})
         return live

@@ -127,6 +127,11 @@ class Session:
         return {name: choices for name in SETTINGS if (choices := offers.choices(name))}
 
     @property
+    def skills(self) -> tuple[str, ...]:
+        """Names of the skills that it was given; `open_session(..., skills=[...])` replaces them."""
+        return self._core.skills.names
+
+    @property
     def commands(self) -> tuple[Command, ...]:
         """The agent's own commands: a prompt that begins with "/" and the name of one is taken as such by the agent.
 

@@ -23,5 +23,6 @@ HARNESS = Harness(
     resumes="resume",
     node=20,
     installs=True,
+    skills=".claude/skills",
     restart_after_cancel=True,  # it would answer each later prompt one turn late
 )
