@@ -29,6 +29,7 @@ CASES = [
     ("failed", None, "your input exceeds the context window of this model", "token_limit"),
     ("failed", None, "Claude Code is unable to respond to this request, which violates our Usage Policy", "refused"),
     ("failed", None, "the agent process ended with code 1", "agent_exited"),
+    ("failed", None, "the agent said nothing for 5 s: that is the turn's limit 'silence'.", "turn_limit"),
     ("failed", None, "API Error: 500 it fell over", "failed"),
     ("failed", None, "line 4010 of 14295", "failed"),
 ]

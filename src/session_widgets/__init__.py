@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Session,
         Transcript,
         Turn,
+        TurnLimits,
         local_s3,
         open_session,
     )
@@ -40,6 +41,7 @@ _HOMES = {
     "Session": "sessions",
     "Transcript": "sessions",
     "Turn": "sessions",
+    "TurnLimits": "sessions",
     "install_harness": "sessions.catalogue",
     "local_s3": "sessions",
     "open_session": "sessions",
@@ -65,6 +67,7 @@ __all__ = [
     "Store",
     "Transcript",
     "Turn",
+    "TurnLimits",
     "Usage",
     "__version__",
     "errors",

@@ -7,6 +7,7 @@ import re
 STOPS = {"refusal": "refused", "max_tokens": "token_limit", "max_turn_requests": "request_limit"}
 """ACP's stop reasons that are no success."""
 FAILURES = {
+    "turn_limit": r"the turn.?s limit ",
     "auth_failed": r"\b40[13]\b|unauthori[sz]ed|authenticat|api[ _-]?key|log ?in\b",
     "rate_limited": r"\b429\b|\b529\b|rate.?limit|too many requests|overloaded|quota",
     "token_limit": r"too long|context.{0,20}(length|window|limit)|max(imum)?.{0,10}tokens",

@@ -161,13 +161,18 @@ class AcpConnection:
                 raise TransportError("what answers there is no runner: its health is unreadable") from error
         return self._features
 
-    async def close(self) -> None:
-        """Stop the agent and let go. Takes at most 2 s, raises nothing, and may be called again."""
+    async def close(self, grace: float | None = None) -> None:
+        """Stop the agent and let go. Takes at most 2 s, raises nothing, and may be called again.
+
+        Args:
+            grace: seconds that the agent has to end by itself before it is killed; None leaves that to the runner.
+        """
         if self._closed:
             return
         try:
             async with asyncio.timeout(CLOSED_WITHIN):
-                await self._client.delete(self._path)
+                params = {} if grace is None else {"graceMs": round(grace * 1000)}
+                await self._client.delete(self._path, params=params)
         except (httpx.HTTPError, TimeoutError) as error:
             _log.debug("DELETE of %s got no answer: %r", self._path, error)
         await self.detach()

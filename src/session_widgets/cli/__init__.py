@@ -63,9 +63,12 @@ def run(
         typer.Option(help="Of a workspace in a bucket: sync (the default), fuse:s3fs, fuse:weed or fuse:geesefs."),
     ] = None,
     permissions: Annotated[
-        PermissionMode,
-        typer.Option(help="What the agent may do unasked. 'ask' rejects where no terminal is there to ask."),
-    ] = "ask",
+        PermissionMode | None,
+        typer.Option(
+            help="What the agent may do unasked; by default as the session was left. A new one has 'ask', which "
+            "rejects where no terminal is there to ask."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one event a line.")] = False,
 ) -> None:
     """Send a prompt and print the answer as it comes. Ctrl-C cancels the turn.

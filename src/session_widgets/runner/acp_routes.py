@@ -12,11 +12,12 @@ from starlette.routing import Route
 
 from session_widgets.runner.bodies import parse_object, read_body, read_object, unless_disconnected
 from session_widgets.runner.config import Config
-from session_widgets.runner.connection import AgentGone, Connection
+from session_widgets.runner.connection import STOP_SECONDS, AgentGone, Connection
 from session_widgets.runner.connections import Connections
 from session_widgets.runner.envelopes import Message, exit_error, key_of, one_line
 from session_widgets.runner.journal import Ahead, JournalReader, Trimmed
 from session_widgets.runner.problems import Problem, conflict, invalid
+from session_widgets.runner.queries import count
 from session_widgets.runner.sse import HEARTBEAT, HEARTBEAT_SECONDS, event_stream, frames
 
 SMALL_BODY = 64 << 10
@@ -107,7 +108,8 @@ class AcpRoutes:
 
     async def delete(self, request: Request) -> Response:
         """End the agent and forget the connection."""
-        await self._connections.delete(request.path_params["id"])
+        grace = count(request, "graceMs", round(STOP_SECONDS * 1000)) / 1000
+        await self._connections.delete(request.path_params["id"], min(grace, STOP_SECONDS))
         return Response(status_code=204)
 
     async def _request(

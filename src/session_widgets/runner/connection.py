@@ -123,10 +123,10 @@ class Connection:
         self._asked.discard(key)
         await self._send(child, line)
 
-    async def stop(self) -> None:
+    async def stop(self, grace: float = STOP_SECONDS) -> None:
         """End the process and everything it started; returns once that is in the journal."""
         if self._child and not self.over.is_set():
-            await self._child.stop(STOP_SECONDS)
+            await self._child.stop(grace)
             await self.over.wait()
 
     def _alive(self) -> Child:

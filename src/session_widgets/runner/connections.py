@@ -70,10 +70,13 @@ class Connections:
             self._by_id[id_] = connection
             return connection
 
-    async def delete(self, id_: str) -> None:
-        """End the agent and forget the connection and its journal; fine if there is none."""
+    async def delete(self, id_: str, grace: float) -> None:
+        """End the agent, within `grace` seconds or by force, and forget the connection with its journal.
+
+        Fine if there is none.
+        """
         if connection := self._by_id.get(id_):
-            await connection.stop()
+            await connection.stop(grace)
             await connection.journal.remove()
             self._by_id.pop(id_, None)
 

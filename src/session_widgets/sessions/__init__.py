@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from session_widgets.sessions.embedded import local_s3
+    from session_widgets.sessions.limits import TurnLimits
     from session_widgets.sessions.opening import open_session
     from session_widgets.sessions.permissions import PermissionRequest
     from session_widgets.sessions.questions import QuestionRequest
@@ -20,11 +21,21 @@ _HOMES = {
     "Session": "session",
     "Transcript": "transcript",
     "Turn": "turn",
+    "TurnLimits": "limits",
     "local_s3": "embedded",
     "open_session": "opening",
 }
 
-__all__ = ["PermissionRequest", "QuestionRequest", "Session", "Transcript", "Turn", "local_s3", "open_session"]
+__all__ = [
+    "PermissionRequest",
+    "QuestionRequest",
+    "Session",
+    "Transcript",
+    "Turn",
+    "TurnLimits",
+    "local_s3",
+    "open_session",
+]
 
 
 def __getattr__(name: str) -> Any:

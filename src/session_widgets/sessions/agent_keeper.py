@@ -99,6 +99,13 @@ class AgentKeeper:
             await agent.connection.close()
             await self._note_end(agent, "exited" if agent.dead else "ended", agent.dead)
 
+    async def kill(self, agent: Agent, grace: float) -> None:
+        """End a process that does not listen, within `grace` seconds or by force; what it still says is not heard."""
+        if self.agent is agent:
+            await self._leave()
+        await agent.connection.close(grace)
+        await self._note_end(agent, "killed")
+
     async def leave_cancelled(self) -> None:
         """After a cancelled turn, end the agent's process with what it still runs, if it has to be replaced anyway."""
         if self._harness.restart_after_cancel:
@@ -211,7 +218,10 @@ class AgentKeeper:
         async def turn() -> int | None:
             return await self._core.current_turn() if self.agent is agent else None
 
-        pump = Pump(agent, self._core.journal, turn, on_request, on_update)
+        def on_bytes(size: int) -> None:
+            self._core.heard(agent, size)
+
+        pump = Pump(agent, self._core.journal, turn, on_request, on_update, on_bytes)
         self._pump = self._core.spawn(self._run_pump(agent, pump))
 
     async def _run_pump(self, agent: Agent, pump: Pump) -> None:

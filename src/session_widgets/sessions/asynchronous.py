@@ -12,8 +12,9 @@ from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, ExecResult, Json
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles
+from session_widgets.sessions.limits import TurnLimits, check_limits
 from session_widgets.sessions.loop import private_loop
-from session_widgets.sessions.permissions import PermissionRequest
+from session_widgets.sessions.permissions import PermissionRequest, Policy, check_policy
 from session_widgets.sessions.prompt import check_key, check_prompt, check_timeout
 from session_widgets.sessions.questions import QuestionRequest
 from session_widgets.sessions.transcript import Transcript
@@ -115,6 +116,14 @@ class AsyncSession:
     async def set_effort(self, id: str) -> None:
         """See `Session.set_effort`."""
         await private_loop().aio(self._core.choose("effort", id))
+
+    async def set_permissions(self, permissions: Policy) -> None:
+        """See `Session.set_permissions`."""
+        await private_loop().aio(self._core.set_rules(check_policy(permissions), None))
+
+    async def set_limits(self, limits: TurnLimits) -> None:
+        """See `Session.set_limits`."""
+        await private_loop().aio(self._core.set_rules(None, check_limits(limits)))
 
     async def detach(self) -> None:
         """See `Session.detach`."""

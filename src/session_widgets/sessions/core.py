@@ -26,14 +26,17 @@ from session_widgets.model import Event, ExecResult, Json, SessionRecord, TurnRe
 from session_widgets.offers import Offers, Setting
 from session_widgets.sandboxes import SandboxProvider, get_provider
 from session_widgets.sessions.activity import Activity
+from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.agent_keeper import AgentKeeper
 from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.driving import Driver
 from session_widgets.sessions.journal import KERNEL, Journal, next_number, note
+from session_widgets.sessions.limits import TurnLimits
 from session_widgets.sessions.machine import Machine
 from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import owner
 from session_widgets.sessions.permissions import Policy
+from session_widgets.sessions.rules import NOTE, Rules
 from session_widgets.sessions.skills import Skills
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
@@ -53,10 +56,12 @@ class SessionCore:
         harness: Harness,
         workspace: Workspace,
         policy: Policy,
+        limits: TurnLimits,
     ) -> None:
         self.record = record
         self.store = store
         self.workspace = workspace
+        self.limits = limits
         self.deleted = False
         self.detached = False
         self.turn: Turn | None = None
@@ -327,6 +332,15 @@ class SessionCore:
         """Store new values of title, model, mode or effort; the agent hears of them with the next prompt."""
         await self.journal.commit([note("session_changed", settings)])
 
+    async def set_rules(self, permissions: Policy | None, limits: TurnLimits | None) -> None:
+        """Keep a new policy or new limits, from the next request and the next turn on; None keeps the old."""
+        if permissions is not None:
+            self.asking.policy = permissions
+        self.limits = limits or self.limits
+        rules = Rules(self.asking.policy, self.limits).stored()
+        if (permissions or limits) and rules != await asyncio.to_thread(self.store.last_note, self.record.id, NOTE):
+            await self.journal.commit([note(NOTE, rules)])
+
     async def choose(self, name: Setting, value: str) -> None:
         """Store a new model, mode or effort, and set it at once where the agent can take it."""
         async with self._start_lock:
@@ -401,7 +415,14 @@ class SessionCore:
         elif event.kind == "turn_ended":
             self.running = None
 
+    def heard(self, agent: Agent, size: int) -> None:
+        """Take note that an agent has sent something."""
+        if self._driver is not None:
+            self._driver.heard(agent, size)
+
     def _changed(self) -> None:
+        if self._driver is not None:
+            self._driver.asks(self.asking.waits)
         if self.turn is not None:
             self.turn.notify()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from session_widgets.model import Draft, Event, FileChange, TurnRecord
 from session_widgets.sandboxes import Sandbox
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.journal import draft, note
+from session_widgets.sessions.limits import TurnClock, TurnLimitReached
 from session_widgets.sessions.owner import is_alive
 from session_widgets.sessions.prompt import check_taken
 from session_widgets.sessions.resume import readable
@@ -37,7 +39,11 @@ QUIET_SECONDS = 0.5
 GRACE_SECONDS = 2
 """How long the files of a turn that was stopped may still take to be safe."""
 CANCEL_SECONDS = 10
-"""How long an agent may take to honour `session/cancel` before its process is stopped."""
+"""How long an agent that says something meanwhile may take to honour `session/cancel` before its process is ended."""
+HUSH_SECONDS = 1.5
+"""How long it may be silent then."""
+KILL_SECONDS = 0.4
+"""How long such a one may take to end by SIGTERM."""
 SILENCE_SECONDS = 5
 """How long the mount it works on may then say nothing: who waits for that can neither answer nor be stopped."""
 
@@ -56,6 +62,23 @@ class Driver:
         self._cancelled = False
         self._ending = False
         self._stopped = asyncio.Event()
+        self._clock: TurnClock | None = None
+        self._woken = asyncio.Event()
+        self._heard_at = 0.0
+
+    def heard(self, agent: Agent, size: int) -> None:
+        """Take note of `size` bytes from an agent."""
+        if agent is not self._agent:
+            return
+        self._heard_at = time.monotonic()
+        if self._clock is not None and self._clock.heard(size):
+            self._woken.set()
+
+    def asks(self, person: bool) -> None:
+        """Take note that a person is asked now, or no more."""
+        if self._clock is not None:
+            self._clock.pause(person)
+            self._woken.set()
 
     async def run(self, *, adopted: bool) -> None:
         """Bring the turn to its stored end."""
@@ -79,6 +102,8 @@ class Driver:
             if self._agent is not None and isinstance(error, AgentExited):
                 self._agent.dead = error  # its stream need not say so
             status, failure = ("cancelled", None) if self._cancelled else ("failed", error)
+            if isinstance(error, TurnLimitReached) and self._agent is not None and self._call is not None:
+                await self._stop_agent(self._agent, self._call, HUSH_SECONDS)
         await self._finish(status, stop_reason, failure)
 
     @property
@@ -91,13 +116,13 @@ class Driver:
         self._cancelled = True
         self._stopped.set()
         self._core.asking.stop()
-        agent = self._agent if self._call is not None and not self._ending else None
-        if agent is not None:  # before it is told that nobody answers, or it may end the turn in order
-            await self._tell_of_cancel(agent)
-        await self._core.asking.cancel_all()
-        self._core.offering.cancel_calls()
-        if agent is not None:
-            await self._give_time_to_cancel(agent)
+        if self._agent is not None and self._call is not None and not self._ending:
+            await self._stop_agent(self._agent, self._call, CANCEL_SECONDS)
+            if self._call.result.done() and self.task is not None:
+                await asyncio.wait([self.task])
+        else:
+            await self._core.asking.cancel_all()
+            self._core.offering.cancel_calls()
         await self.abandon()
 
     async def abandon(self) -> None:
@@ -109,19 +134,26 @@ class Driver:
             self.task.cancel()
         await asyncio.wait([self.task])
 
+    async def _stop_agent(self, agent: Agent, call: Call, patience: float) -> None:
+        """Ask the agent to stop; end its process if it says nothing, or has not stopped after `patience` seconds."""
+        begun = self._heard_at = time.monotonic()
+        with suppress(TimeoutError):  # before it is told that nobody answers, or it may end the turn in order
+            async with asyncio.timeout(HUSH_SECONDS):
+                await self._tell_of_cancel(agent)
+        await self._core.asking.cancel_all()
+        self._core.offering.cancel_calls()
+        while (left := min(self._heard_at + HUSH_SECONDS, begun + patience) - time.monotonic()) > 0:
+            if (await asyncio.wait([call.result], timeout=left))[0]:
+                return
+        await self._core.machine.unblock(SILENCE_SECONDS)
+        await self._core.agents.kill(agent, KILL_SECONDS)
+
     async def _tell_of_cancel(self, agent: Agent) -> None:
         envelope = notification("session/cancel", {"sessionId": agent.session_id})
         await self._posted.wait()
         with suppress(SessionWidgetsError):
             await self._core.journal.commit([self._out(envelope, "notification", "session/cancel")])
             await agent.connection.post(envelope)
-
-    async def _give_time_to_cancel(self, agent: Agent) -> None:
-        if self.task is not None:
-            _, late = await asyncio.wait([self.task], timeout=CANCEL_SECONDS)
-            if late:
-                await self._core.machine.unblock(SILENCE_SECONDS)
-                await agent.connection.close()
 
     async def _dispatch(self, *, own: bool = False) -> dict[str, Any]:
         core, index = self._core, self._turn.index
@@ -143,12 +175,33 @@ class Driver:
         return await self._send(agent, call)
 
     async def _send(self, agent: Agent, call: Call) -> dict[str, Any]:
+        self._clock = TurnClock(self._core.limits)
+        posting = self._core.spawn(agent.connection.post(call.envelope))
         try:
-            await agent.connection.post(call.envelope)
+            await self._within_limits(posting, self._clock)
             agent.tier, agent.history = "warm", None
         finally:
+            posting.cancel()
             self._posted.set()
-        return await call.result or {}
+        return await self._within_limits(call.result, self._clock) or {}
+
+    async def _within_limits(self, result: asyncio.Future[Any], clock: TurnClock) -> Any:
+        """Wait for what the agent has to do.
+
+        Raises:
+            TurnLimitReached: it took too long, or said too much.
+        """
+        while not result.done():
+            self._woken.clear()
+            if self._core.offering.busy and clock.is_silent:
+                clock.alive()
+            clock.check()
+            woken = asyncio.ensure_future(self._woken.wait())
+            try:
+                await asyncio.wait({result, woken}, timeout=clock.left, return_when="FIRST_COMPLETED")
+            finally:
+                woken.cancel()
+        return await result
 
     async def _rejoin(self) -> dict[str, Any]:
         """Go on where another process stopped: dispatch what never was, else wait for the answer."""
@@ -173,6 +226,7 @@ class Driver:
         if (answer := _answer(events)) is not None:  # stored before anyone here expected it
             self._posted.set()
             return answer
+        clock = self._clock = TurnClock(core.limits, begun=any(event.direction == "in" for event in events))
         core.asking.take_again(agent, events, index)
         try:
             with suppress(AgentExited):  # then the stream tells the rest, and how it ended
@@ -180,7 +234,7 @@ class Driver:
                     await agent.connection.post(envelope)  # the runner knows the id if it was sent before
         finally:
             self._posted.set()
-        return await result or {}
+        return await self._within_limits(result, clock) or {}
 
     async def _finish(self, status: str, stop_reason: str | None, failure: Exception | None) -> None:
         core, index = self._core, self._turn.index

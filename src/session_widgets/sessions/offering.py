@@ -74,6 +74,11 @@ class Offering:
         ]
         return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
+    @property
+    def busy(self) -> bool:
+        """Whether functions of the notebook are at work for the agent."""
+        return bool(self._calls)
+
     async def serve(self, sandbox: Sandbox, python: str) -> list[Json]:
         """Offer the tools in a sandbox and return the MCP servers for its agents.
 

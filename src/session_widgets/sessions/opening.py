@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from session_widgets.sandboxes import get_provider
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.host_tool import HostTool, check_tools
 from session_widgets.sessions.journal import note
+from session_widgets.sessions.limits import TurnLimits, check_limits
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.mcp_servers import check_harness, check_servers
 from session_widgets.sessions.permissions import Policy, check_policy
+from session_widgets.sessions.rules import NOTE, Rules
 from session_widgets.sessions.session import Session
 from session_widgets.sessions.skills import check_skills
 from session_widgets.store import Store
@@ -26,6 +29,11 @@ from session_widgets.store.location import data_directory
 from session_widgets.workspaces import SCHEME, Workspace, place, remembered
 
 SETTINGS = ("model", "mode", "effort", "title")
+
+LOST = (
+    "the permissions of session {id!r} were the function {name!r} of another process. A function cannot be stored, so "
+    "the session asks now: open it with permissions=, or call session.set_permissions()."
+)
 
 _open: dict[tuple[Path, str], Session] = {}
 _opening = threading.Lock()
@@ -41,7 +49,8 @@ def open_session(
     model: str | None = None,
     mode: str | None = None,
     effort: str | None = None,
-    permissions: Policy = "ask",
+    permissions: Policy | None = None,
+    limits: TurnLimits | None = None,
     title: str | None = None,
     store: Store | str | Path | None = None,
     token: str | None = None,
@@ -66,8 +75,10 @@ def open_session(
         model: as the harness names it; None leaves its own.
         mode: as the harness names it; None leaves its own.
         effort: reasoning effort as the harness names it; None leaves its own.
-        permissions: "ask", "allow_reads", "allow_edits", "allow_all", "deny", or a function that takes a
-            `PermissionRequest` and returns an option id, or None to ask.
+        permissions: "ask" (the default), "allow_reads", "allow_edits", "allow_all", "deny", or a function that takes a
+            `PermissionRequest` and returns an option id, or None to ask. A function is not stored: a session that is
+            opened in another process without one asks, and says so.
+        limits: how long a turn may take and how much an agent may say in it; see `TurnLimits`.
         title: shown instead of the id.
         store: a `Store` or the path of its file; by default the one that `store()` opens.
         token: opens the sandbox-agent that `sandbox` names; kept in a file beside the store, readable by its owner
@@ -87,7 +98,10 @@ def open_session(
         >>> session = open_session("parser", permissions="allow_edits")
     """
     check_session_id(id)
-    check_policy(permissions)
+    if permissions is not None:
+        check_policy(permissions)
+    if limits is not None:
+        check_limits(limits)
     settings = {"model": model, "mode": mode, "effort": effort, "title": title}
     for name, value in settings.items():
         if value is not None and (not isinstance(value, str) or not value.strip()):
@@ -112,7 +126,8 @@ def open_session(
         provider.check(chosen.id, space.location)
         where = {"workspace": space.location, "attachment": space.attachment}
         if known is None:
-            known = _create(held, id, harness=chosen.id, sandbox=provider.name, **where, **settings)
+            rules = Rules(permissions or "ask", limits or TurnLimits())
+            known = _create(held, id, rules, harness=chosen.id, sandbox=provider.name, **where, **settings)
         elif workspace is None and space.location != known.workspace:
             known = _moved(held, known, space.location)
         _check_same(known, {"harness": chosen.id, "sandbox": provider.name, **where})
@@ -122,7 +137,10 @@ def open_session(
             private_loop().run(live._core.forsake() if live.store is held else live._core.let_go())
             live = None
         if live is None:
-            core = SessionCore(known, held, provider, chosen, space, permissions)
+            rules = Rules.of(held, id)
+            if rules.lost and permissions is None:
+                warnings.warn(LOST.format(id=id, name=rules.lost), stacklevel=2)
+            core = SessionCore(known, held, provider, chosen, space, permissions or rules.permissions, rules.limits)
             live = _open[held.path, id] = Session(core)
             _offer(live, offered, servers)
             private_loop().run(live._core.adopt())
@@ -130,7 +148,7 @@ def open_session(
             _offer(live, offered, servers)
         if given is not None:
             live._core.skills.keep(given)
-        live._core.asking.policy = permissions
+        private_loop().run(live._core.set_rules(permissions, limits))
         _change(live, {name: value for name, value in settings.items() if value not in {None, getattr(known, name)}})
         return live
 
@@ -164,8 +182,8 @@ def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
     return live.store is store and live.status != "deleted" and live._core.record.created_at == known.created_at
 
 
-def _create(store: Store, id: str, **options: Any) -> SessionRecord:
-    store.append(id, [note("session_opened", options, source="session")])
+def _create(store: Store, id: str, rules: Rules, **options: Any) -> SessionRecord:
+    store.append(id, [note("session_opened", options, source="session"), note(NOTE, rules.stored())])
     record = store.session(id)
     assert record is not None, "it was stored just now"
     return record

@@ -35,12 +35,14 @@ class Pump:
         turn: Callable[[], Awaitable[int | None]],
         on_request: OnRequest,
         on_update: OnUpdate,
+        on_bytes: Callable[[int], None],
     ) -> None:
         self._agent = agent
         self._journal = journal
         self._turn = turn
         self._on_request = on_request
         self._on_update = on_update
+        self._on_bytes = on_bytes
         self._unacknowledged = 0
 
     async def run(self) -> None:
@@ -49,6 +51,7 @@ class Pump:
         async for batch in self._agent.connection.batches():
             urgent = False
             for part in self._by_turn(batch):
+                self._on_bytes(sum(len(received.raw) for received in part))
                 await self._commit(part)
                 for received in part:
                     urgent |= self._tell(received.message)

@@ -19,9 +19,10 @@ from session_widgets.sessions.files import AsyncFiles, Files
 from session_widgets.sessions.host_tool import SECONDS as TOOL_SECONDS
 from session_widgets.sessions.host_tool import HostTool
 from session_widgets.sessions.launching import Lack, lack
+from session_widgets.sessions.limits import TurnLimits
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.mcp_servers import check_harness
-from session_widgets.sessions.permissions import PermissionRequest
+from session_widgets.sessions.permissions import PermissionRequest, Policy
 from session_widgets.sessions.prompt import check_timeout
 from session_widgets.sessions.questions import QuestionRequest
 from session_widgets.sessions.transcript import Transcript
@@ -111,6 +112,16 @@ class Session:
     def effort(self) -> str | None:
         """The reasoning effort that was asked for; None leaves the harness its own."""
         return self._core.record.effort
+
+    @property
+    def permissions(self) -> Policy:
+        """Who answers the agent's permission requests: see `open_session`."""
+        return self._core.asking.policy
+
+    @property
+    def limits(self) -> TurnLimits:
+        """How long a turn may take, and how much the agent may say in it."""
+        return self._core.limits
 
     @property
     def options(self) -> Mapping[str, tuple[Choice, ...]]:
@@ -254,6 +265,18 @@ class Session:
     def set_effort(self, id: str) -> None:
         """Choose the reasoning effort; see `set_model`."""
         private_loop().run(self.aio.set_effort(id))
+
+    def set_permissions(self, permissions: Policy) -> None:
+        """Choose who answers the agent's permission requests from now on; what is open already still waits.
+
+        Args:
+            permissions: as for `open_session`. It is stored, but for a function.
+        """
+        private_loop().run(self.aio.set_permissions(permissions))
+
+    def set_limits(self, limits: TurnLimits) -> None:
+        """Set the limits of the turns to come; they are stored. A running turn keeps its own."""
+        private_loop().run(self.aio.set_limits(limits))
 
     def detach(self) -> None:
         """Let go of the session: its turn goes on in the sandbox, unwatched, until `attach()`."""

@@ -82,7 +82,7 @@ class Turn:
 
         Its `status`, but for a completed turn that was "refused", met a "token_limit" or "request_limit", in which the
         agent gave "no_answer" or told of a "model_error"; and for a failed one whose error tells why: also
-        "auth_failed", "rate_limited", "agent_exited".
+        "auth_failed", "rate_limited", "agent_exited", "turn_limit".
         """
         now = self._now()
         return outcome(now.status, now.stop_reason, now.error, now.failure)

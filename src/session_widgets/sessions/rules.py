@@ -1,0 +1,50 @@
+"""What a session keeps besides its settings: who answers for the user, and how long a turn may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast, get_args
+
+from session_widgets.model import Json, PermissionMode
+from session_widgets.sessions.limits import TurnLimits
+from session_widgets.sessions.permissions import Policy
+from session_widgets.store import Store
+
+NOTE = "session_rules"
+_FUNCTION = "function:"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of a session.
+
+    Attributes:
+        permissions: who answers the agent's requests.
+        limits: of each turn.
+        lost: name of the function that was the policy in another process; empty if there was none.
+    """
+
+    permissions: Policy = "ask"
+    limits: TurnLimits = field(default_factory=TurnLimits)
+    lost: str = ""
+
+    @classmethod
+    def of(cls, store: Store, session_id: str) -> Rules:
+        """Return the rules that a session was left with; those of every new session if nothing is known."""
+        said = store.last_note(session_id, NOTE) or {}
+        policy = said.get("permissions")
+        limits = TurnLimits.restored(said.get("limits"))
+        if isinstance(policy, str) and policy.startswith(_FUNCTION):
+            return cls("ask", limits, policy.removeprefix(_FUNCTION))
+        return cls(cast("PermissionMode", policy) if policy in get_args(PermissionMode) else "ask", limits)
+
+    def stored(self) -> Json:
+        """Return what the note says; of a function its name alone."""
+        policy = self.permissions
+        name = policy if isinstance(policy, str) else f"{_FUNCTION}{name_of(policy)}"
+        return {"permissions": name, "limits": self.limits.stored()}
+
+
+def name_of(policy: object) -> str:
+    """Return the name of a function."""
+    return str(getattr(policy, "__name__", type(policy).__name__))[:80]
