@@ -103,6 +103,7 @@ class Driver:
                 self._agent.dead = error  # its stream need not say so
             status, failure = ("cancelled", None) if self._cancelled else ("failed", error)
             if isinstance(error, TurnLimitReached) and self._agent is not None and self._call is not None:
+                self._ending = True  # a person who cancels meanwhile waits for the end
                 await self._stop_agent(self._agent, self._call, HUSH_SECONDS)
         await self._finish(status, stop_reason, failure)
 
