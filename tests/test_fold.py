@@ -528,6 +528,23 @@ def test_feeding_costs_the_same_however_long_the_text_is(s: Script) -> None:
     assert len(s.steps[0].text or "") == 112_000 * 100
 
 
+def test_a_permission_costs_the_same_however_many_came_before(s: Script) -> None:
+    import time
+
+    def seconds(requests: int) -> float:
+        begin = time.perf_counter()
+        for _ in range(requests):
+            s.ask(0, {"toolCallId": "t"})
+            s.note("permission_decision", request_id="c1/0", outcome="selected", option_id="yes")
+        return time.perf_counter() - begin
+
+    early = min(seconds(300) for _ in range(3))
+    seconds(20_000)
+    late = min(seconds(300) for _ in range(3))
+    assert late < early * 5
+    assert len(s.fold.permissions(1)) == 21_800
+
+
 def test_a_turn_without_a_word_is_said_to_be_one(s: Script):
     s.answer(result={"stopReason": "end_turn"})
     s.end()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -44,12 +43,20 @@ class _Watch:
 
 
 class Asked:
-    """Requests in the order in which they came. An agent may use an id again once it was answered."""
+    """Requests in the order in which they came. An agent may use an id again once it was answered.
+
+    Attributes:
+        records: all of them.
+        touched: places of those that were made or answered since somebody emptied this.
+    """
 
     def __init__(self) -> None:
         self.records: list[PermissionRecord] = []
-        self._by_id: dict[str, list[int]] = {}
-        self._of_step: dict[int, list[int]] = {}
+        self.touched: list[int] = []
+        self._open: dict[int, None] = {}
+        self._open_by_id: dict[str, dict[int, None]] = {}
+        self._open_of_step: dict[int, dict[int, None]] = {}
+        self._latest_of_step: dict[int, int] = {}
         self._watch = _Watch()
         self._watches: dict[int, _Watch] = {}
 
@@ -66,8 +73,11 @@ class Asked:
         """Add a request."""
         place = len(self.records)
         self.records.append(record)
-        self._by_id.setdefault(record.state.request_id, []).append(place)
-        self._of_step.setdefault(record.step, []).append(place)
+        self.touched.append(place)
+        self._open[place] = None
+        self._open_by_id.setdefault(record.state.request_id, {})[place] = None
+        self._open_of_step.setdefault(record.step, {})[place] = None
+        self._latest_of_step[record.step] = place
         self.hold(record.step, record.requested_at)
 
     def hold(self, step: int, ts: datetime) -> None:
@@ -80,19 +90,19 @@ class Asked:
         for watch in (self._watch, self._watches[step]):
             watch.stop(ts)
 
-    def open(self, request_id: str | None = None) -> Iterator[int]:
-        """Yield the places of the requests that are open: those of an id, or all."""
-        places = range(len(self.records)) if request_id is None else self._by_id.get(request_id, ())
-        yield from (place for place in places if self.records[place].state.outcome is None)
+    def open(self, request_id: str | None = None) -> list[int]:
+        """Return the places of the requests that are open: those of an id, or all."""
+        return list(self._open if request_id is None else self._open_by_id.get(request_id, ()))
 
     def close(self, place: int, state: PermissionState, ts: datetime) -> int:
         """Take the answer to an open request; return its step."""
         record = self.records[place]
         self.records[place] = replace(record, state=state, decided_at=ts)
+        self.touched.append(place)
+        del self._open[place], self._open_of_step[record.step][place], self._open_by_id[state.request_id][place]
         self.release(record.step, ts)
         return record.step
 
     def shown_on(self, step: int) -> PermissionState:
         """Return the oldest open request of a step, else its latest."""
-        states = [self.records[place].state for place in self._of_step[step]]
-        return next((state for state in states if state.outcome is None), states[-1])
+        return self.records[next(iter(self._open_of_step[step]), self._latest_of_step[step])].state

@@ -106,6 +106,11 @@ class Fold:
         """Return every permission request of a turn, oldest first."""
         return tuple(self._turns[turn].asked.records)
 
+    def touched_permissions(self, turn: int) -> tuple[PermissionRecord, ...]:
+        """Return those that the turn's latest event made or answered."""
+        asked = self._turns[turn].asked
+        return tuple(asked.records[place] for place in asked.touched)
+
     def costs(self, turn: int) -> Mapping[str, Decimal]:
         """Return what a turn cost by currency, "" for none."""
         return self._turns[turn].tally.costs

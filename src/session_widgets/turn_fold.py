@@ -146,6 +146,7 @@ class TurnFold:
             if not self._ended:
                 self._set(model=context.model)
         self._changes = {}
+        self.asked.touched.clear()
         if event.direction == "note":
             self._note(event)
         elif event.direction == "in":
@@ -156,7 +157,7 @@ class TurnFold:
 
     def record(self, *, text: bool = True) -> TurnRecord:
         """Return what is known of the turn, without its text if that is not wanted."""
-        said = (step.snapshot().text or "" for step in self.steps if text and step.kind == "message")
+        said = (step.snapshot().text or "" for step in (self.steps if text else ()) if step.kind == "message")
         spoke, tools = bool(self._kinds & SPEECH), bool(self._kinds & {"tool_call", "question"})
         return replace(
             self._record,
@@ -308,7 +309,7 @@ class TurnFold:
         note = event.payload
         outcome: Literal["selected", "cancelled"] = "selected" if note.get("outcome") == "selected" else "cancelled"
         words: dict[str, Any] = {name: as_text(note.get(name)) for name in ("option_id", "decided_by", "reason")}
-        for place in list(self.asked.open(as_text(note.get("request_id")) or "")):
+        for place in self.asked.open(as_text(note.get("request_id")) or ""):
             self._close(event, place, outcome=outcome, **words)
 
     def _close(self, event: Event, place: int, **answer: Any) -> None:
@@ -378,7 +379,7 @@ class TurnFold:
     def _close_steps(self, event: Event) -> None:
         """Say what became of everything that was still open; nothing is called completed that was not."""
         left = {"failed": "failed", "cancelled": "cancelled"}.get(self._record.status, "unfinished")
-        for place in list(self.asked.open()):
+        for place in self.asked.open():
             self._close(event, place, outcome="cancelled", reason="the turn ended")
         for index, step in enumerate(self.steps):
             if step.status not in FINAL_STATUSES:

@@ -68,9 +68,9 @@ class Derivation:
         self._state: dict[tuple[int, int], tuple[str, PermissionState | None]] = {}
         self._steps_in_table: set[tuple[int, int]] = set()
         self._permissions: dict[int, PermissionRecord] = {}
+        self._permissions_in_table: dict[int, int] = {}
         self._steps: dict[tuple[int, int], Step] = {}
         self._changed_turns: set[int] = set()
-        self._asked_turns: set[int] = set()
         self._ended: set[int] = set()
         self._outside = outside_rows(fold.session_id, fold.context)
 
@@ -100,8 +100,8 @@ class Derivation:
         if state.over or self.fold.revision(turn) != state.revision:
             state.revision = self.fold.revision(turn)
             self._changed_turns.add(turn)
-        if state.over or event.method == "session/request_permission" or event.kind == "permission_decision":
-            self._asked_turns.add(turn)
+        for record in self.fold.touched_permissions(turn):
+            self._permissions[record.asked_seq] = record
 
     def written(self) -> dict[str, Written]:
         """Return what changed since the last call, by table, and take it as written."""
@@ -128,7 +128,7 @@ class Derivation:
             self.fold.forget(old)
         self._state = {key: state for key, state in self._state.items() if key[0] >= turn}
         self._steps_in_table = {key for key in self._steps_in_table if key[0] >= turn}
-        self._permissions = {name: record for name, record in self._permissions.items() if record.turn >= turn}
+        self._permissions_in_table = {seq: of for seq, of in self._permissions_in_table.items() if of >= turn}
 
     def _keep(self, step: Step) -> None:
         key, state = (step.turn, step.index), (step.status, step.permission)
@@ -170,14 +170,10 @@ class Derivation:
         return Written([step_row(step) for step in steps.values()], stale)
 
     def _take_permissions(self) -> Written:
-        turns, self._asked_turns = sorted(self._asked_turns), set()
-        rows, stale = [], []
-        for record in (record for turn in turns for record in self.fold.permissions(turn)):
-            before = self._permissions.get(record.asked_seq)
-            if record != before:
-                self._permissions[record.asked_seq] = record
-                rows.append(permission_row(self.fold.session_id, record))
-                stale += rows[-1:] if before is not None else []
+        permissions, self._permissions = self._permissions, {}
+        rows = [permission_row(self.fold.session_id, record) for record in permissions.values()]
+        stale = [row for row in rows if row["asked_seq"] in self._permissions_in_table]
+        self._permissions_in_table |= {seq: record.turn for seq, record in permissions.items()}
         return Written(rows, stale)
 
     def _take_files(self) -> Written:
