@@ -143,9 +143,20 @@ def test_a_plan_is_printed_again_when_it_changes(screen):
 def test_the_last_line_says_how_it_ended(screen):
     files = tuple(FileChange(f"{n}.py", "created", 1) for n in range(10))
     turn = SimpleNamespace(
-        index=3, status="completed", stop_reason="max_tokens", started_at=TS, ended_at=TS.replace(second=2),
-        files=files, usage=Usage(total_tokens=1234),
+        index=3, status="completed", outcome="token_limit", stop_reason="max_tokens",
+        started_at=TS, ended_at=TS.replace(second=2), files=files, usage=Usage(total_tokens=1234),
     )  # fmt: skip
     screen.printer.ended(turn)
     assert "turn 3 completed (max_tokens) · 2.0 s · 1,234 tokens · created 0.py" in screen.text()
     assert "and 2 more files" in screen.text()
+
+
+def test_the_last_line_says_what_its_figures_are(screen):
+    usage = Usage(total_tokens=2726, cost=0.0283, currency="USD", scope="call", quality="partial")
+    turn = SimpleNamespace(
+        index=1, status="completed", outcome="no_answer", stop_reason="end_turn", started_at=TS, ended_at=TS,
+        files=(), usage=usage,
+    )  # fmt: skip
+    screen.printer.ended(turn)
+    said = " ".join(screen.text().split())
+    assert "turn 1 completed (no answer) · 0.0 s · 2,726 tokens in the last model call · 0.0283 USD" in said

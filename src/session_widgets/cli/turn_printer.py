@@ -160,11 +160,15 @@ def _decision(permission: PermissionState) -> str:
 
 def _summary(turn: Turn) -> Iterator[str]:
     reason = f" ({one_line(turn.stop_reason)})" if turn.stop_reason not in {None, "end_turn", "cancelled"} else ""
+    reason = reason or (f" ({turn.outcome.replace('_', ' ')})" if turn.outcome in {"no_answer", "model_error"} else "")
     yield f"turn {turn.index} {turn.status}{reason}"
     if turn.ended_at is not None:
         yield f"{(turn.ended_at - turn.started_at).total_seconds():.1f} s"
     if turn.usage.total_tokens is not None:
-        yield f"{turn.usage.total_tokens:,} tokens"
+        part = " in the last model call" if turn.usage.scope == "call" and turn.usage.quality == "partial" else ""
+        yield f"{turn.usage.total_tokens:,} tokens{part}"
+    if turn.usage.cost:
+        yield f"{turn.usage.cost:.4g} {turn.usage.currency or ''}".rstrip()
     for change in turn.files[:8]:
         yield f"{change.change} {one_line(change.path)}"
     if len(turn.files) > 8:
