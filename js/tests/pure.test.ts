@@ -94,10 +94,8 @@ test("the tree says what it cannot show", () => {
   assert.deepEqual(tree.rows(), [{ level: 1, path: "", words: "no such directory" }]);
 });
 
-test("a harness's own state is neither news nor work, and a parked sandbox is not loading", () => {
+test("a harness's own state is neither news nor work, and a deleted session has no files", () => {
   const tree = new Tree();
-  tree.atRest = true;
-  assert.match(tree.rows().map((row) => ("words" in row ? row.words : ""))[0] ?? "", /parked/);
   tree.update(new Map([listing("")]));
   assert.equal(tree.empty, true);
   tree.update(new Map([listing("", folder(".harness")), listing(".harness", file(".harness/a"))]));
@@ -105,6 +103,8 @@ test("a harness's own state is neither news nor work, and a parked sandbox is no
   assert.deepEqual([tree.empty, tree.marks.size], [true, 0]);
   tree.update(new Map([listing("", folder(".harness"), file(".harness.md"))]));
   assert.deepEqual([tree.empty, [...tree.marks.keys()]], [false, [".harness.md"]]);
+  tree.deleted = true;
+  assert.deepEqual(tree.rows(), [{ level: 1, path: "", words: "The session was deleted." }]);
 });
 
 test("the status says what the agent does", () => {

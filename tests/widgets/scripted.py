@@ -15,6 +15,7 @@ from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, FileInfo, PermissionOption
 from session_widgets.sessions.cell import Page
 from session_widgets.sessions.launching import Lack
+from session_widgets.sessions.permissions import check_policy
 
 OPTIONS = [
     {"optionId": "once", "name": "Allow", "kind": "allow_once"},
@@ -77,6 +78,7 @@ class Scripted:
         self.status = "idle"
         self.pending: list[Any] = []
         self._page = Page()
+        self.permissions: Any = "ask"
         self._harness = Harness(("demo",), title="Demo", version="1.2.3")
         self._lack = Lack()
         self.installs: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
@@ -107,6 +109,10 @@ class Scripted:
     def start(self, prompt: str, *, idempotency_key: str | None = None) -> SimpleNamespace:
         self.prompts.append(prompt)
         return SimpleNamespace(index=self.begin(prompt))
+
+    def set_permissions(self, policy: Any) -> None:
+        self.permissions = check_policy(policy)
+        self._page.tell()
 
     def set_mode(self, id: str) -> None:
         self._set("mode", id)

@@ -7,6 +7,8 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
+from session_widgets.sessions.cell import CellQuestion
+from session_widgets.sessions.launching import Lack
 from session_widgets.widgets import Chat
 from widgets.pages import Bench
 from widgets.scripted import Scripted, diff, text
@@ -369,3 +371,68 @@ def test_a_screen_reader_finds_its_way(chat, session):
         assert chat.page.get_by_role(role).count() == 1, role
     unnamed = "[...document.querySelectorAll('#view button')].filter((b) => !b.innerText.trim() && !b.ariaLabel).length"
     assert chat.page.evaluate(unnamed) == 0
+
+
+CRASH = "The agent exited (code 3). Its last words: out of paper"
+
+
+def test_a_crash_is_told_once_and_the_prompt_can_be_sent_again(chat, session):
+    session.begin("hello there")
+    session.emit(
+        "in", "notification", {"method": "_adapter/agent_exited", "params": {"code": 3, "stderr": "out of paper"}}
+    )
+    session.end("failed", stop_reason=None, error=CRASH)
+    chat.sees("Failed")
+    assert len(chat.page.locator(".sw-error").all()) == 1
+    assert chat.words().count("out of paper") == 1
+    chat.page.get_by_role("button", name="Retry").click()
+    chat.until(lambda: session.prompts == ["hello there"])
+    chat.until(lambda: chat.page.locator(".sw-turn").count() == 2)
+    assert chat.page.get_by_role("button", name="Retry").count() == 0, "of the last turn alone, when it has ended"
+
+
+def test_a_missing_key_is_told_by_its_card_alone(chat, session):
+    session._lack = Lack(keys=("SOME_KEY",))
+    session.begin("hello")
+    session.end("failed", stop_reason=None, error="Demo needs a key: set SOME_KEY and send again.")
+    chat.sees("Demo needs a key")
+    chat.until(lambda: chat.words().count("needs a key") == 1)
+    assert chat.page.locator(".sw-error").count() == 0
+
+
+def test_a_deleted_session_says_so(chat, session):
+    session.begin("hello")
+    session.end()
+    chat.sees("Ready")
+    session.status = "deleted"
+    session._page.tell()
+    chat.sees("This session was deleted")
+    assert chat.page.inner_text(".sw-status-words") == "Deleted"
+    assert composer(chat).count() == 0
+
+
+def test_the_card_says_where_a_cell_asks_before_anybody_clicks(chat, session):
+    session.begin("hello")
+    session.tool("t", title="make", kind="other")
+    session.ask(1, toolCallId="t")
+    chat.sees("May the agent")
+    assert "cell" not in chat.page.locator(".sw-ask").inner_text()
+    session._page.show(CellQuestion("/1", "scripted, question 1. Allow?", {"once": "once (in the panel)"}))
+    chat.sees("Answer in the cell")
+    chat.page.evaluate(
+        """() => {
+          const field = document.createElement("pre");
+          field.innerHTML = "scripted, question 1. Allow?<input class='jp-Stdin-input'>";
+          document.body.append(field);
+          window.typed = [];
+          const input = field.querySelector("input");
+          input.addEventListener("keydown", ({ key }) => typed.push([key, input.value]));
+        }"""
+    )
+    session._page.tell()
+    chat.sees("The cell asks, too")
+    chat.page.get_by_test_id("permission-allow_once").click()
+    chat.until(lambda: chat.page.evaluate("typed") == [["Enter", "once (in the panel)"]])
+    assert session.answers == [], "the cell answers, and it alone"
+    session._page.show(None)
+    chat.until(lambda: chat.page.evaluate("typed.length") == 2)

@@ -57,16 +57,36 @@ def test_an_empty_workspace_is_said_to_be_empty(page, session):
     bench.widget.close()
 
 
-def test_a_parked_sandbox_is_started_only_when_asked(page, session, tmp_path):
+def test_a_parked_session_shows_the_files_of_its_folder(page, session, tmp_path):
     (tmp_path / "kept.txt").write_text("x")
     session.note("sandbox_stopped", ref="local:1", why="parked")
     session.status = "parked"
     bench = Bench(page, FileBrowser(session))
-    bench.sees("The sandbox is parked")
-    assert "kept.txt" not in bench.words()
-    page.get_by_role("button", name="Refresh").click()
+    bench.sees("Read from the folder; the sandbox is parked.")
     bench.sees("kept.txt")
     bench.widget.close()
+
+
+def test_a_deleted_session_has_no_files(page, session, tmp_path):
+    (tmp_path / "gone.txt").write_text("x")
+    bench = Bench(page, FileBrowser(session))
+    bench.sees("gone.txt")
+    session.status = "deleted"
+    session._page.tell()
+    bench.sees("The session was deleted.")
+    assert "gone.txt" not in bench.words()
+    bench.widget.close()
+
+
+def test_escape_keeps_a_file_that_was_about_to_be_deleted(files, tmp_path):
+    node(files, "b.txt").click()
+    files.sees("plain words")
+    files.page.get_by_role("button", name="Delete").click()
+    files.sees("Delete it?")
+    expect(files.page.get_by_role("button", name="Keep")).to_be_focused()
+    files.page.keyboard.press("Escape")
+    files.until(lambda: "Delete it?" not in files.words())
+    assert (tmp_path / "b.txt").exists()
 
 
 def test_files_of_a_parked_session_come_from_its_bucket(page, session, tmp_path):

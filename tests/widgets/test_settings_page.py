@@ -27,7 +27,7 @@ def picker(chat: Bench, name: str):
 
 
 def shown(chat: Bench) -> list[str]:
-    return chat.page.locator(".sw-pick-words").all_inner_texts()
+    return chat.page.locator(".sw-picks .sw-pick-words").all_inner_texts()
 
 
 def test_the_badge_tells_the_harness_and_its_version(chat):
@@ -42,7 +42,7 @@ def test_the_pickers_wait_for_the_agent_and_say_why(chat, session):
     assert shown(chat) == ["Mode", "Model"]
     expect(picker(chat, "mode")).to_be_disabled()
     assert "with the first prompt" in picker(chat, "mode").get_attribute("aria-description")
-    assert "with the first prompt" in chat.page.locator(".sw-pick").first.get_attribute("title")
+    assert "with the first prompt" in chat.page.locator(".sw-picks .sw-pick").first.get_attribute("title")
     session.offer(mode=["ask", "plan"], model=["small", "large"], effort=["low", "high"])
     chat.until(lambda: shown(chat) == ["Ask", "Small", "Low"])
     expect(picker(chat, "mode")).to_be_enabled()
@@ -65,10 +65,10 @@ def test_the_keyboard_alone_is_enough(chat, session):
     chat.page.get_by_test_id("composer").fill("x")
     for _ in range(3):
         chat.page.keyboard.press("Tab")
-        if chat.page.evaluate("document.activeElement.tagName") == "SELECT":
+        if chat.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Mode":
             break
     assert chat.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Mode"
-    ring = "getComputedStyle(document.querySelector('.sw-pick')).outlineStyle"
+    ring = "getComputedStyle(document.querySelector('.sw-picks .sw-pick')).outlineStyle"
     assert chat.page.evaluate(ring) == "solid", "who comes by the keyboard sees where they are"
     chat.page.keyboard.press("f")
     chat.page.keyboard.press("Enter")
@@ -95,7 +95,7 @@ def test_names_of_choices_are_text_and_nothing_else(chat, session):
     session.offer(mode=[bad, 'b"><script>alert(1)</script>'])
     chat.until(lambda: shown(chat)[0].startswith("<Img Src=X Onerror=Alert(1)>⟨U+202E⟩"))
     assert chat.page.locator(".sw img, .sw script").count() == 0
-    box, bar = chat.page.locator(".sw-pick").bounding_box(), chat.page.locator(".sw-bar").bounding_box()
+    box, bar = chat.page.locator(".sw-picks .sw-pick").bounding_box(), chat.page.locator(".sw-bar").bounding_box()
     assert box["width"] <= 190
     assert bar["height"] < 40
     picker(chat, "mode").select_option(index=1)
@@ -144,3 +144,27 @@ def test_a_missing_key_is_named_and_never_asked_for_here(chat, session):
     session._lack = Lack()
     session.begin("again")
     chat.until(lambda: card.count() == 0)
+
+
+def test_the_policy_is_seen_and_chosen_in_the_panel(chat, session):
+    chat.sees("Asks you")
+    expect(picker(chat, "permissions")).to_have_value("ask")
+    picker(chat, "permissions").select_option("allow_edits")
+    chat.sees("Allows edits")
+    assert session.permissions == "allow_edits"
+    session.set_permissions("allow_all")
+    chat.sees("Allows everything")
+
+    def only_python(request):
+        return None
+
+    session.set_permissions(only_python)
+    chat.sees("Decided by only_python()")
+    expect(picker(chat, "permissions")).to_be_disabled()
+
+
+def test_what_is_no_policy_is_refused(chat, session):
+    chat.sees("Asks you")
+    with pytest.raises(BadValue, match="must be one of"):
+        chat.widget._operations()["choose"]({"name": "permissions", "value": "everything"}, ())
+    assert session.permissions == "ask"

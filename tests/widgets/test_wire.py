@@ -184,7 +184,7 @@ def test_a_turn_and_its_session(session):
     view = turn_view(fold.turn(1), ("/w", "directory"))
     assert (view["status"], view["stop_reason"], view["files"]) == ("completed", "end_turn", files)
     assert (view["usage"]["input"], view["usage"]["output"], view["usage"]["cost"]) == (7, 2, None)
-    session = session_view(fold.session(), "/w", DEMO, None)
+    session = session_view(fold.session(), "/w", DEMO, None, "ask")
     assert (session["harness"], session["root"], session["attachment"]) == ("demo", "/w", "directory")
 
 
@@ -210,7 +210,7 @@ def test_a_sandbox_is_awake_until_it_is_parked_or_gone(session):
         fold = Fold(session.id)
         for event in session.events:
             fold.feed(event)
-        return session_view(fold.session(), "/w", DEMO, None)["awake"]
+        return session_view(fold.session(), "/w", DEMO, None, "ask")["awake"]
 
     assert not awake()
     for why in ("parked", "gone"):

@@ -6,6 +6,7 @@ import { icon } from "../lib/icons.ts";
 import { line, visible } from "../lib/text.ts";
 import { Missing } from "./missing.ts";
 import { Pickers } from "./pickers.ts";
+import { PolicyPicker } from "./policy.ts";
 
 export class Composer {
   /** A prompt on its way, and the turn that came of it. */
@@ -16,11 +17,13 @@ export class Composer {
   private stopping = false;
   private wasRunning = false;
   private pickers: Pickers;
+  private policy: PolicyPicker;
   private missing: Missing;
 
   constructor(private client: Client) {
     this.text = recall(this.key) ?? "";
     this.pickers = new Pickers(client, (error) => this.complain(error));
+    this.policy = new PolicyPicker(client, (error) => this.complain(error));
     this.missing = new Missing(client, () => this.offerAgain());
   }
 
@@ -64,7 +67,7 @@ export class Composer {
               @click=${this.submit}>${icon("send")}</button>`}
       </div>
       <div class="sw-bar">
-        ${this.pickers.view()}
+        ${this.policy.view()}${this.pickers.view()}
         <div class="sw-hint" aria-hidden="true">${running
           ? this.stopping ? "Stopping…" : html`<kbd>Esc</kbd> stops · <kbd>Enter</kbd> queues`
           : html`<kbd>Enter</kbd> sends · <kbd>Shift</kbd> <kbd>Enter</kbd> breaks the line`}</div>
@@ -101,6 +104,13 @@ export class Composer {
     event.preventDefault();
     this.submit();
   };
+
+  /** Send the prompt of a turn that failed once more. */
+  retry(text: string): void {
+    if (this.client.link !== "live" || this.outgoing || this.client.transcript.running) return;
+    void this.send(text);
+    this.client.changed();
+  }
 
   private submit = (): void => {
     const text = this.text.trim();

@@ -27,6 +27,7 @@ export class Pickers {
     const words = chosen === undefined ? picker.words : line(picker.choices.find(({ id }) => id === chosen)?.name ?? chosen, 60);
     const off = picker.reason !== undefined || this.client.link !== "live";
     return html`<label class="sw-pick" data-off=${String(off)} title=${picker.title} aria-busy=${String(chosen !== undefined)}>
+      ${picker.reason === undefined && picker.name === "mode" ? html`<span class="sw-pick-label" aria-hidden="true">Mode</span>` : nothing}
       <span class="sw-pick-words" aria-hidden="true"><bdi>${words}</bdi></span>${icon("chevron", "sw-pick-sign")}
       <select data-testid="pick-${picker.name}" aria-label=${picker.label} aria-description=${picker.reason ?? nothing} ?disabled=${off}
         .value=${live(value)} @change=${(event: Event) => this.choose(picker, event.target as HTMLSelectElement)}>

@@ -13,16 +13,33 @@ import { chip, prose, rest, tail, whole } from "./parts.ts";
 import { tool } from "./tool.ts";
 import type { Ui } from "./ui.ts";
 
-/** `later` is the turn that saved what this one could not; `last` says that no turn follows. */
-export function section(ui: Ui, section: Section, later: Turn | undefined, last: boolean): TemplateResult {
+/**
+ * `later` is the turn that saved what this one could not; `last` says that no turn follows; `missing`, that a card below
+ * says what the harness lacks.
+ */
+export function section(ui: Ui, section: Section, later: Turn | undefined, last: boolean, missing: boolean): TemplateResult {
   const [first, ...others] = section.steps;
-  const steps = first?.kind === "user" ? others : section.steps;
+  const all = first?.kind === "user" ? others : section.steps;
+  const said = last && missing && section.turn?.status === "failed";
+  const steps = said ? all.filter((step) => step.kind !== "error") : toldOnce(all);
   return html`<section class="sw-turn" aria-label="Turn ${section.index}">
     ${first?.kind === "user" ? guard([first, ui.rev], () => whole(() => row(ui, first))) : nothing}
     ${section.turn ? whole(() => memory(ui, section.turn!)) : nothing}
     ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => whole(() => row(ui, step))))}
-    ${section.turn ? whole(() => footer(ui, section.turn!, later, last)) : nothing}
+    ${section.turn ? whole(() => footer(ui, section.turn!, later, last, first?.kind === "user" ? first : undefined)) : nothing}
   </section>`;
+}
+
+/** Steps without the errors that only repeat another one of the turn, as when an agent exits and its turn fails of that. */
+function toldOnce(steps: Step[]): Step[] {
+  const errors = steps.filter((step) => step.kind === "error");
+  const repeats = (step: Step) => errors.some((other) => other !== step && tells(other, step) && (!tells(step, other) || other.index < step.index));
+  return errors.length > 1 ? steps.filter((step) => step.kind !== "error" || !repeats(step)) : steps;
+}
+
+/** Whether one error says all that another says. */
+function tells(one: Step, other: Step): boolean {
+  return (one.body?.text ?? "").includes((other.body?.text ?? "").trim().replace(/\.$/, ""));
 }
 
 function row(ui: Ui, step: Step): TemplateResult | typeof nothing {
@@ -116,7 +133,8 @@ const REASONS = new Map([
   ["max_turn_requests", "Reached the request limit"],
 ]);
 
-function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolean): TemplateResult | typeof nothing {
+/** `prompt`: what began the turn, if it is here. */
+function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolean, prompt?: Step): TemplateResult | typeof nothing {
   if (turn.status === "running") return nothing;
   const words = turn.status === "failed" ? "Failed" : (REASONS.get(turn.stop_reason ?? "") ?? (turn.status === "cancelled" ? "Stopped" : "Done"));
   const sign: IconName = turn.status === "failed" ? "cross" : turn.status === "cancelled" ? "stopped" : "check";
@@ -127,11 +145,18 @@ function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolean): Tem
     <span class="sw-foot-words">${icon(sign)}${words}</span>
     ${turn.ended ? html`<span>${duration(turn.ended - turn.started)}</span>` : nothing}
     ${tokens(turn)}
+    ${last && turn.status === "failed" && prompt?.body && prompt.body.text.length === prompt.body.length
+      ? retryButton(ui, prompt.body.text)
+      : nothing}
     ${kept ? keptButton(kept, ui.isOpen(key, byDefault), () => ui.toggle(key, byDefault)) : nothing}
     ${turn.files.length ? html`<span class="sw-chips">${turn.files.slice(0, 8).map((file) => chip(ui, file.path, file.change))}
       ${turn.files.length > 8 ? html`<span>and ${plural(turn.files.length - 8, "more file", "more files")}</span>` : nothing}</span>` : nothing}
     ${kept && ui.isOpen(key, byDefault) ? html`<div class="sw-kept-detail" data-state=${kept.state} dir="auto">${visible(kept.detail)}</div>` : nothing}
   </footer>`;
+}
+
+function retryButton(ui: Ui, text: string): TemplateResult {
+  return html`<button type="button" class="sw-button sw-retry" title="Send the prompt again" @click=${() => ui.retry(text)}>${icon("refresh")}Retry</button>`;
 }
 
 const KEPT: Record<Kept["state"], IconName> = { disk: "disk", saved: "saved", later: "saved", lost: "unsaved" };

@@ -22,9 +22,13 @@ export class Ui {
   readonly arming: Arming;
   readonly openFile: ((path: string) => void) | undefined;
 
-  constructor(readonly client: Client, private redraw: () => void, openFile?: (path: string) => void) {
+  /** Send a prompt once more. */
+  readonly retry: (text: string) => void;
+
+  constructor(readonly client: Client, private redraw: () => void, openFile?: (path: string) => void, retry: (text: string) => void = () => undefined) {
     this.openFile = openFile;
     this.arming = new Arming(redraw);
+    this.retry = retry;
   }
 
   get markdown(): Markdown {

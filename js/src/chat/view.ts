@@ -23,7 +23,7 @@ const IDEAS = [
 
 export function mountChat(root: HTMLElement, client: Client, composer: Composer, openFile?: (path: string) => void): () => void {
   const redraw = framed(draw);
-  const ui = new Ui(client, redraw, openFile);
+  const ui = new Ui(client, redraw, openFile, (text) => composer.retry(text));
   let following = true;
   let shape = "";
   let seen = 0;
@@ -41,6 +41,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   const tick = setInterval(() => client.transcript.running && redraw(), 1000);
   const resized = new ResizeObserver(() => {
     fitComposer();
+    alignDock();
     if (following) scrollToEnd();
   });
   draw();
@@ -110,6 +111,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   function draw(): void {
     render(view(), box);
     fitComposer();
+    alignDock();
     const element = scroller();
     if (!element) return;
     if (ui.unfolded) follow(element);
@@ -119,6 +121,12 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
       element.scrollTop = element.scrollHeight - grip;
       grip = undefined;
     }
+  }
+
+  /** The dock is as wide as what scrolls, whatever room the scrollbar takes. */
+  function alignDock(): void {
+    const element = scroller();
+    if (element?.clientWidth) box.style.setProperty("--sw-scrollbar", `${element.offsetWidth - element.clientWidth}px`);
   }
 
   function fitComposer(): void {
@@ -137,7 +145,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
         ${following ? nothing : pill()}
         <div class="sw-column">
           ${whole(() => permissions(ui))}
-          ${client.link === "gone" ? gone() : composer.view()}
+          ${client.link === "gone" ? gone() : client.session?.status === "deleted" ? deleted() : composer.view()}
         </div>
       </div>`;
   }
@@ -153,7 +161,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
       ${repeat(transcript.sections, (one) => one.index, (one) => {
         const later = one.turn && savedLater(transcript.sections, one.turn);
         const last = one === transcript.last;
-        return guard([one, ui.rev, later?.turn, last, client.busy], () => section(ui, one, later, last));
+        return guard([one, ui.rev, later?.turn, last, client.busy, client.session?.missing != null], () => section(ui, one, later, last, client.session?.missing != null));
       })}
       ${transcript.running?.turn && !transcript.pending.length ? activity(transcript.running.turn, client.activity) : nothing}
       ${composer.outgoing ? outgoing(composer.outgoing.text, client.busy) : nothing}`;
@@ -193,6 +201,15 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
         <p>Nothing is lost: every step is in the store, and a running turn goes on in its sandbox. Restart the kernel, then run this cell again to go on from here.</p>
       </div>
       <button type="button" class="sw-button" @click=${() => client.reconnect()}>Try again</button>
+    </div>`;
+  }
+
+  function deleted(): TemplateResult {
+    return html`<div class="sw-gone" role="status">
+      ${icon("delete")}
+      <div><strong>This session was deleted</strong>
+        <p>Its transcript and its sandbox are gone. What is shown here stays until the cell runs again.</p>
+      </div>
     </div>`;
   }
 

@@ -4,8 +4,6 @@ import type { FileEntry, Listing } from "../lib/protocol.ts";
 /** Where harnesses and session-widgets keep their own state: shown, and never news. */
 const PLUMBING = [".harness", ".session-widgets"];
 
-const AT_REST = "The sandbox is parked. Refresh to start it and see the files.";
-
 export type Mark = "new" | "changed";
 
 export interface TreeRow {
@@ -29,8 +27,8 @@ export function isPlumbing(path: string): boolean {
 
 export class Tree {
   open = new Set<string>();
-  /** Whether the sandbox sleeps on a directory: then nobody looks at the files unless asked. */
-  atRest = false;
+  /** Whether the session was deleted, and its files with it. */
+  deleted = false;
   /** Whether a sandbox lists the files; a bucket knows other times of them. */
   awake = true;
   marks = new Map<string, Mark>();
@@ -72,8 +70,9 @@ export class Tree {
   }
 
   private rowsOf(path: string, level: number): Row[] {
+    if (this.deleted) return [{ level, path, words: "The session was deleted." }];
     const listing = this.listings.get(path);
-    if (!listing) return [{ level, path, words: this.atRest && !path ? AT_REST : "Loading…" }];
+    if (!listing) return [{ level, path, words: "Loading…" }];
     if (listing.error) return [{ level, path, words: listing.error }];
     const rows: Row[] = [];
     for (const entry of listing.entries) {

@@ -150,7 +150,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
 
   function draw(): void {
     tree.awake = client.session?.awake ?? true;
-    tree.atRest = client.session?.status === "parked" && isFolder(client.session);
+    tree.deleted = client.session?.status === "deleted";
     tree.update(client.listings);
     const path = selected();
     const entry = tree.entry(path);
@@ -168,9 +168,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
             <button type="button" class="sw-ghost" title="Refresh" aria-label="Refresh" @click=${refresh}>${icon("refresh")}</button>
           </span>
         </header>
-        ${client.session && !client.session.awake && !isFolder(client.session) && tree.has("")
-          ? html`<div class="sw-strip sw-dim">${icon("cloud")}<span>Read from the bucket; no sandbox is running.</span></div>`
-          : nothing}
+        ${atRest()}
         ${working ? html`<div class="sw-strip" role="status">${spinner()}${working}</div>` : nothing}
         ${complaint ? html`<div class="sw-strip sw-bad" role="alert">${icon("alert")}<span>${line(complaint, 600)}</span>
             <button type="button" class="sw-ghost" aria-label="Dismiss" @click=${dismiss}>${icon("cross")}</button></div>` : nothing}
@@ -181,6 +179,19 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
         </div>
       </div>
       ${path ? preview.view(actions(path)) : nothing}`;
+  }
+
+  /** Where the files are read while no sandbox runs. */
+  function atRest(): TemplateResult | typeof nothing {
+    const { session } = client;
+    if (!session || !tree.has("") || tree.deleted) return nothing;
+    if (!isFolder(session)) {
+      if (session.awake) return nothing;
+      return html`<div class="sw-strip sw-dim">${icon("cloud")}<span>Read from the bucket; no sandbox is running.</span></div>`;
+    }
+    return session.status === "parked"
+      ? html`<div class="sw-strip sw-dim">${icon("folder")}<span>Read from the folder; the sandbox is parked.</span></div>`
+      : nothing;
   }
 
   function note({ level, path, words }: Note): TemplateResult {
@@ -205,9 +216,9 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
 
   function actions(path: string): TemplateResult {
     if (confirming === path) {
-      return html`<span class="sw-confirm" role="alertdialog" aria-label="Delete this file?">Delete it?
+      return html`<span class="sw-confirm" role="alertdialog" aria-label="Delete this file?" @keydown=${escape}>Delete it?
         <button type="button" class="sw-button" @click=${() => remove(path)}>Delete</button>
-        <button type="button" class="sw-button" @click=${() => ask("")}>Keep</button></span>`;
+        <button type="button" class="sw-button" data-testid="keep" @click=${() => ask("")}>Keep</button></span>`;
     }
     return html`<span class="sw-tree-tools">
       <button type="button" class="sw-ghost" title="Download" aria-label="Download" @click=${() => get(path)}>${icon("download")}</button>
@@ -219,6 +230,11 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
   function ask(path: string): void {
     confirming = path;
     redraw();
+    if (path) requestAnimationFrame(() => box.querySelector<HTMLElement>("[data-testid='keep']")?.focus());
+  }
+
+  function escape(event: KeyboardEvent): void {
+    if (event.key === "Escape") ask("");
   }
 
   function dismiss(): void {

@@ -82,7 +82,7 @@ export function sandboxWords(session: Session): { words: string; extra: string; 
 }
 
 const MEMORY = new Map([
-  ["resume", "The agent went on with its own memory"],
+  ["resume", "Resumed: the agent has its own memory"],
   ["load", "The agent loaded its own memory"],
   ["replay", "History handed over"],
   ["fresh", "The agent remembers nothing of the earlier turns"],

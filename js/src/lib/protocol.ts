@@ -151,6 +151,8 @@ export interface Session {
   agent: { title: string; version: string };
   /** What keeps the harness from starting; null for one that can. */
   missing: Missing | null;
+  /** The policy: its name, or "function" and the name of that. */
+  permissions: string;
   status: string;
   awake: boolean;
   turns: number;

@@ -23,6 +23,7 @@ const DOING = new Map([
 
 /** `activity`: what the session does apart from its turn. */
 export function statusOf(transcript: Transcript, session?: Session, activity: string | null = null): Status {
+  if (session?.status === "deleted") return { tone: "stopped", words: "Deleted" };
   const section = transcript.last;
   const turn = section?.turn;
   if (turn?.status !== "running" && activity) return { tone: "active", words: line(activity, 80) };

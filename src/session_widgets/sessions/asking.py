@@ -70,6 +70,11 @@ class Asking:
             elif permission_request_id(agent.id, event.payload.get("id")) not in decided:
                 self.take(agent, dict(event.payload), turn)
 
+    def set_policy(self, policy: Policy) -> None:
+        """Let another policy answer from now on, and tell the pages; from any thread."""
+        self.policy = policy
+        self.page.tell()
+
     def stop(self) -> None:
         """Answer what the agent asks from now on with `cancelled`, as a cancelled turn must."""
         self._cancelling = True

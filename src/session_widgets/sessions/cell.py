@@ -77,11 +77,15 @@ class Page:
         if question == self.question:
             return
         self.question = question
+        self.tell()
+
+    def tell(self) -> None:
+        """Let the page look again at what no event tells: the question, the policy, a deletion."""
         for watcher in tuple(self._watchers):
             watcher()
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Call `watcher` whenever the question changes, on the thread that asks; returns what ends it."""
+        """Call `watcher` whenever there is something to look at, on whatever thread; returns what ends it."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 

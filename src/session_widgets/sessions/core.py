@@ -223,6 +223,7 @@ class SessionCore:
         self.deleted = True
         self.journal.close()
         await self.let_go()
+        self.asking.page.tell()
 
     async def let_go(self) -> None:
         """Close every connection; whatever runs goes on."""
@@ -327,6 +328,7 @@ class SessionCore:
             raise
         self.journal.close()
         self._changed()
+        self.asking.page.tell()
 
     async def change(self, settings: Mapping[str, str | None]) -> None:
         """Store new values of title, model, mode or effort; the agent hears of them with the next prompt."""
@@ -335,7 +337,7 @@ class SessionCore:
     async def set_rules(self, permissions: Policy | None, limits: TurnLimits | None) -> None:
         """Keep a new policy or new limits, from the next request and the next turn on; None keeps the old."""
         if permissions is not None:
-            self.asking.policy = permissions
+            self.asking.set_policy(permissions)
         self.limits = limits or self.limits
         rules = Rules(self.asking.policy, self.limits).stored()
         if (permissions or limits) and rules != await asyncio.to_thread(self.store.last_note, self.record.id, NOTE):

@@ -12,6 +12,7 @@ from session_widgets.harnesses.harness import Harness
 from session_widgets.manifest import Manifest
 from session_widgets.model import Capability, FileChange, SandboxRef
 from session_widgets.sandboxes import Sandbox, SandboxProvider, SandboxSpec
+from session_widgets.sessions.directory_files import DirectoryFiles, Looking
 from session_widgets.sessions.files import FileAccess
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.launching import Launch, prepare
@@ -59,11 +60,14 @@ class Machine:
         except SandboxNotRunning:
             return ObjectFiles(objects)
 
-    async def watched_files(self) -> FileAccess:
+    async def watched_files(self) -> Looking:
         """Return what `files` does, but leave a parked session parked: to look is not to use."""
-        if self._core.workspace.objects is None:
+        if self._core.workspace.objects is not None:
+            return await self.files()
+        try:
             return (await self.probe_sandbox(wake=False))[0].runner
-        return await self.files()
+        except SandboxNotRunning:
+            return DirectoryFiles(self._core.workspace.path)
 
     @property
     def _at_rest(self) -> bool:

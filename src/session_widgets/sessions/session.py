@@ -15,7 +15,8 @@ from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
 from session_widgets.sessions.cell import Page, Ticker
 from session_widgets.sessions.core import SessionCore
-from session_widgets.sessions.files import AsyncFiles, Files
+from session_widgets.sessions.directory_files import WatchedFiles
+from session_widgets.sessions.files import Files
 from session_widgets.sessions.host_tool import SECONDS as TOOL_SECONDS
 from session_widgets.sessions.host_tool import HostTool
 from session_widgets.sessions.launching import Lack, lack
@@ -51,7 +52,7 @@ class Session:
         self._panel: Any = None  # drawn again, it is a second view of the same model
         self.aio = AsyncSession(core)
         self.files = Files(self.aio.files)
-        self._watched_files = Files(AsyncFiles(core.machine.watched_files))
+        self._watched_files = WatchedFiles(core.machine.watched_files)
 
     @property
     def id(self) -> str:

@@ -60,6 +60,9 @@ class Conversation:
         return Answer({"taken": request.choose(str(args.get("option")))})
 
     def _choose(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        if args.get("name") == "permissions":
+            self._session.set_permissions(args.get("value"))  # type: ignore[arg-type]  # which it checks
+            return Answer()
         setters = {"mode": self._session.set_mode, "model": self._session.set_model, "effort": self._session.set_effort}
         name, value = args.get("name"), args.get("value")
         if not isinstance(name, str) or name not in setters or not isinstance(value, str):

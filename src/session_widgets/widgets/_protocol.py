@@ -196,6 +196,7 @@ class SessionView(TypedDict):
     `workspace` is where the files are kept, `attachment` how they get there, `remark` what the mount can do, `root`
     where the agent sees them.
     `model`, `mode` and `effort` are what was asked for. `missing` is None for a harness that can start.
+    `permissions` is the policy: its name, or "function" and the name of that.
     `awake` says whether a sandbox is in use, as far as the transcript knows.
     """
 
@@ -212,6 +213,7 @@ class SessionView(TypedDict):
     effort: str | None
     agent: AgentView
     missing: MissingView | None
+    permissions: str
     status: str
     awake: bool
     turns: int

@@ -34,6 +34,7 @@ from session_widgets.widgets._wire import (
     cell_question_view,
     home_of,
     millis,
+    permissions_view,
     safe,
     session_view,
     settings_view,
@@ -193,7 +194,14 @@ class Stream:
         record = self._fold.session() or SessionRecord(  # as its object knows it, until the first event says more
             session.id, session.harness, session.sandbox, "", now, now, title=session.title
         )
-        return session_view(record, str(session.workspace), agent_view(session), self._missing)
+        return session_view(
+            record,
+            str(session.workspace),
+            agent_view(session),
+            self._missing,
+            permissions_view(session.permissions),
+            deleted=session.status == "deleted",
+        )
 
     def _turn_view(self, index: int) -> TurnView:
         return turn_view(self._fold.turn(index), self._homes.get(index, ("", "directory")), index in self._handed_over)
@@ -228,7 +236,7 @@ class Stream:
 
     def _on_question(self) -> None:
         with self._lock:
-            self._question_changed = True
+            self._question_changed = self._session_changed = True
         self._wake.set()
 
     def look_again(self) -> None:

@@ -32,6 +32,7 @@ from session_widgets.widgets._protocol import (
 
 if TYPE_CHECKING:
     from session_widgets.sessions.cell import CellQuestion
+    from session_widgets.sessions.permissions import Policy
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +210,20 @@ def settings_view(offers: Offers) -> list[SettingView] | None:
     ]
 
 
-def session_view(session: SessionRecord, root: str, agent: AgentView, missing: MissingView | None) -> SessionView:
+def permissions_view(policy: Policy) -> str:
+    """Return the name of a policy, or "function" and that of the function."""
+    return f"function {safe(getattr(policy, '__name__', type(policy).__name__))}"[:100] if callable(policy) else policy
+
+
+def session_view(
+    session: SessionRecord,
+    root: str,
+    agent: AgentView,
+    missing: MissingView | None,
+    permissions: str,
+    *,
+    deleted: bool = False,
+) -> SessionView:
     """Return `session` for the page; the agent sees the workspace at `root`."""
     return {
         "id": session.id,
@@ -225,7 +239,8 @@ def session_view(session: SessionRecord, root: str, agent: AgentView, missing: M
         "effort": session.effort,
         "agent": {"title": safe(agent["title"])[:100], "version": safe(agent["version"])[:60]},
         "missing": missing,
-        "status": session.status,
+        "permissions": permissions,
+        "status": "deleted" if deleted else session.status,
         "awake": session.awake,
         "turns": session.turns,
     }

@@ -17,7 +17,7 @@ from session_widgets.widgets._wire import millis, safe
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session
-    from session_widgets.sessions.files import Files
+    from session_widgets.sessions.directory_files import WatchedFiles
 
 _MAX_ENTRIES = 1000
 _MAX_FOLDERS = 40
@@ -110,12 +110,10 @@ class Workspace:
         self._push(item)
 
     def _is_out_of_sight(self) -> bool:
-        """Whether nobody can list the workspace: a bucket answers where no sandbox runs, a directory is left alone."""
-        status = self._session.status
-        in_bucket = self._session.attachment != "directory"
-        return status in ("detached", "deleted") or (status == "parked" and not in_bucket)
+        """Whether nobody can list the workspace."""
+        return self._session.status in ("detached", "deleted")
 
-    def listing(self, path: str, files: Files) -> ListingItem:
+    def listing(self, path: str, files: WatchedFiles) -> ListingItem:
         """List one folder: folders first, then by name, plumbing last; a failure is part of the answer."""
         try:
             found = files.list(path)
@@ -135,7 +133,7 @@ class Workspace:
 
     def _list(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         path = str(args.get("path", ""))
-        item = self.listing(path, self._session.files)
+        item = self.listing(path, self._session._watched_files)
         with self._lock:
             if not item["error"] and (path in self._folders or len(self._folders) < _MAX_FOLDERS):
                 self._folders[path] = item["entries"]
@@ -151,10 +149,11 @@ class Workspace:
         path, offset, length = str(args["path"]), int(args.get("offset", 0)), int(args.get("length", MAX_CHUNK))
         if offset < 0 or not 0 < length <= MAX_CHUNK:
             raise LimitExceeded(f"one read gives 1 to {MAX_CHUNK:,} bytes; got length {length}, offset {offset}")
-        info = self._session.files.stat(path)
+        files = self._session._watched_files
+        info = files.stat(path)
         if info.type != "file":
             raise BadValue(f"{path!r:.200} is a {info.type}, not a file")
-        data = bytes(self._session.files.read_bytes(path, offset=offset, length=length)) if info.size > offset else b""
+        data = bytes(files.read_bytes(path, offset=offset, length=length)) if info.size > offset else b""
         return Answer(_entry(info), (data,))
 
     def _upload(self, args: Mapping[str, Any], buffers: Buffers) -> Answer:
