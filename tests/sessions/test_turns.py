@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import session_widgets as sw
-from session_widgets.errors import BadValue, SessionBusy, SessionConflict, SessionError, SessionGone
+from session_widgets.errors import BadValue, SessionBusy, SessionConflict, SessionError, SessionGone, StoreError
 
 
 def test_a_turn_streams_works_and_is_stored(open_session):
@@ -190,6 +190,23 @@ def test_steer(open_session):
     second = session.steer("say other way")
     assert second.wait(30).text == "other way"
     assert first.status == "cancelled"
+
+
+def test_a_steer_that_fails_leaves_nothing_locked(open_session, monkeypatch):
+    session = open_session()
+    first = session.start("wait 30")
+    start_turn = session.store.start_turn
+
+    def fail(*_, **__):
+        monkeypatch.setattr(session.store, "start_turn", start_turn)
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(session.store, "start_turn", fail)
+    with pytest.raises(StoreError, match="disk is full"):
+        session.steer("say other way")
+    assert (first.wait(30).status, session.status) == ("cancelled", "idle")
+    assert session.steer("say third way").wait(30).text == "third way"
+    assert [turn.status for turn in session.turns] == ["cancelled", "completed"]
 
 
 def test_agent_error_is_the_turns_error(open_session):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from session_widgets.errors import MissingDependency, SandboxError, SandboxGone, SandboxQuota, TransportError
+from session_widgets.errors import MissingDependency, SandboxError, SandboxQuota, TransportError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -31,13 +31,12 @@ def engine() -> Iterator[DockerClient]:
     Raises:
         MissingDependency: the package `docker` is not installed.
         SandboxError: Docker is not installed, does not run, may not be used, or refused; the message says which.
-        SandboxGone: what was asked for does not exist.
         SandboxQuota: a disk is full.
         TransportError: the connection broke.
     """
     check_sdk()
     import docker
-    from docker.errors import APIError, DockerException, NotFound
+    from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException  # noqa: TID251 - what the SDK speaks with
     from urllib3.exceptions import HTTPError
 
@@ -49,8 +48,6 @@ def engine() -> Iterator[DockerClient]:
             yield client
         finally:
             client.close()
-    except NotFound as error:
-        raise SandboxGone(f"Docker has no such thing any more: {error.explanation or error}") from error
     except APIError as error:
         said = str(error.explanation or error)
         if "no space left on device" in said:

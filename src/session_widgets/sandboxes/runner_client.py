@@ -260,14 +260,16 @@ class RunnerClient:
 
 def problem(answer: httpx.Response, workspace: str) -> SandboxError | BadPath:
     """Return the error that a `application/problem+json` answer stands for."""
+    kind = ""
     try:
         body = orjson.loads(answer.content)
+        kind = str(body.get("type", "")).rpartition(":")[2]
         detail = str(body.get("detail") or body["title"]).removeprefix("invalid request: ").removeprefix("not found: ")
     except (ValueError, KeyError, AttributeError):
         detail = answer.text[:500] or answer.reason_phrase
     detail = detail.replace(f"{workspace}/", "")
     status = answer.status_code
-    if status == 404:
+    if status == 404 and kind.endswith("not_found"):  # a route or a proxy may be missing, which says nothing of a file
         return NotFound(detail)
     if status in {400, 403, 409, 412}:
         return BadPath(detail)
