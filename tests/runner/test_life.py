@@ -203,6 +203,17 @@ def test_it_sleeps_when_nothing_happens_and_only_then(start):
             assert runner.process.poll() is None, name
 
 
+def test_a_prompt_that_never_ends_does_not_keep_it_awake_for_ever(start):
+    runner = start(idle_seconds=1, limits={"maxSilenceMs": 2_000})
+    runner.open("c")
+    assert runner.prompt("c", "hang", wait=False).status_code == 202
+    assert runner.process.wait(15) == 0
+    again = start()
+    (_, error), (_, exit_) = again.events("c", 1, method="_adapter/agent_exited")
+    assert (error["id"], error["error"]["code"]) == ("p", -32603)
+    assert exit_["params"]["signal"] == signal.SIGTERM
+
+
 def test_orphans_are_collected(start):
     """A container's first process inherits every orphan; none may stay as a zombie."""
     runner = start()

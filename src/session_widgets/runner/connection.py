@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -65,6 +66,7 @@ class Connection:
         self._partial = bytearray()
         self._skipping = False
         self._stderr = bytearray()
+        self._heard = time.monotonic()
         self._requests: dict[bytes, Request] = {}
         self._open: dict[bytes, Request] = {}
         self._asked: set[bytes] = set()
@@ -85,8 +87,8 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """Whether the agent owes an answer."""
-        return bool(self._open)
+        """Whether the agent owes an answer, and has not been silent for so long that none is to be expected."""
+        return bool(self._open) and (time.monotonic() - self._heard) * 1000 < self._limits.max_silence_ms
 
     async def request(self, message: Message, line: bytes) -> Request:
         """Pass a request on, once: the same id with the same content is not sent again.
@@ -101,6 +103,7 @@ class Connection:
                 raise conflict(f"request id {key.decode()} was used for another {known.method} request")
             return known
         child = self._alive()
+        self._heard = time.monotonic()
         self._requests[key] = self._open[key] = request = Request(str(message["method"]), digest)
         self._forget_old_requests()
         await self._send(child, line)
@@ -146,6 +149,7 @@ class Connection:
             del self._requests[oldest]
 
     def _on_data(self, stream: int, data: bytes) -> None:
+        self._heard = time.monotonic()
         if stream == STDERR:
             self._stderr += data
             del self._stderr[: max(0, len(self._stderr) - self._limits.max_stderr_bytes)]

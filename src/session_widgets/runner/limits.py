@@ -20,6 +20,7 @@ class Limits:
         max_envelope_bytes: one JSON-RPC message from a client.
         max_line_bytes: one line of an agent's stdout.
         max_agent_requests: requests of one agent that wait for the client's answer.
+        max_silence_ms: how long an agent that owes an answer and says nothing keeps the runner from its idle end.
         max_stderr_bytes: tail of an agent's stderr that is kept.
         max_journal_bytes: journal of one connection on disk, as far as not acknowledged.
         max_file_bytes: body of one file write or tar upload.
@@ -42,6 +43,7 @@ class Limits:
     max_envelope_bytes: int = 64 * MIB
     max_line_bytes: int = 64 * MIB
     max_agent_requests: int = 1024
+    max_silence_ms: int = 24 * 60 * 60 * 1000
     max_stderr_bytes: int = 16 << 10
     max_journal_bytes: int = 4096 * MIB
     max_file_bytes: int = 4096 * MIB
