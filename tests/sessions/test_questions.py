@@ -1,7 +1,5 @@
 """Questions of the agent to a person, by the demo harness: answered, declined, left open; never by a timer."""
 
-import builtins
-import getpass
 import threading
 
 import pytest
@@ -133,21 +131,35 @@ def test_blocked_send_with_nobody_to_ask_declines_and_says_why(open_session):
     assert "nobody could be asked" in answers(session)[0]["reason"]
 
 
-def test_a_cell_asks_field_by_field(open_session, monkeypatch, capsys):
-    typed = iter(["", "x", "answer", "", "host.example", "many", "2222"])
-    shown = []
+def typing(monkeypatch, typed):
+    """Type lines where a cell or terminal reads them; returns the prompts, a secret's with a mark."""
+    shown, typed = [], iter(typed)
 
-    def type_in(prompt=""):
-        shown.append(prompt)
-        return next(typed)
+    def type_in(kernel, prompt, is_wanted, closing, *, secret=False):
+        shown.append(f"{'secret ' * secret}{prompt}")
+        line = next(typed)
+        if callable(line):
+            line()
+        return line if is_wanted() else None
 
     monkeypatch.setattr(cell_form, "has_stdin", lambda: True)
-    monkeypatch.setattr(builtins, "input", type_in)
-    monkeypatch.setattr(getpass, "getpass", lambda prompt: shown.append(prompt) or SECRET)
+    monkeypatch.setattr(cell_form, "read_line", type_in)
     assert threading.current_thread() is threading.main_thread()
-    session = open_session()
-    turn = session.send(FORM)
+    return shown
+
+
+def test_a_cell_asks_field_by_field(open_session, monkeypatch, capsys):
+    shown = typing(monkeypatch, ["", "x", "answer", "", "host.example", "many", "2222", SECRET])
+    turn = open_session().send(FORM)
     assert turn.text == f'You answered: {{"host": "host.example", "port": 2222, "password": "{SECRET}"}}'
     assert "The agent asks: Where to?" in capsys.readouterr().out
-    assert shown[-1].startswith("password")
-    assert answers(session)[0]["answered_by"] == "user:cell"
+    assert [prompt.startswith("secret ") for prompt in shown] == [False] * 7 + [True]
+    assert answers(open_session())[0]["answered_by"] == "user:cell"
+
+
+def test_an_answer_from_elsewhere_ends_the_cells_question(open_session, monkeypatch, capsys):
+    session = open_session()
+    typing(monkeypatch, ["a", lambda: asked(session).accept({"answer": "blue"})])
+    assert session.send("question Which? | red | blue").text == 'You answered: {"answer": "blue"}'
+    assert "answered elsewhere" in capsys.readouterr().out
+    assert answers(session)[0]["answered_by"] == "user"

@@ -43,7 +43,8 @@ def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool =
     def answer_question(question: QuestionRequest) -> None:
         if asks:
             printer.make_room(question.id)
-            question.answer(ask_question(question))
+            if (answered := ask_question(question, lambda: question in session.questions)) is not None:
+                question.answer(answered)
         else:
             question.answer(Answer("decline", None, "policy:ask", NO_TERMINAL))
 

@@ -103,7 +103,8 @@ class Asking:
                 if (decision := ask(request, self.page, partial(self._waits, request))) is not None:
                     request.answer(decision)
             for question in tuple(self.questions.pending.values()):
-                question.answer(ask_question(question))
+                if (answer := ask_question(question, partial(self.questions.waits, question))) is not None:
+                    question.answer(answer)
 
     async def answer_here_async(self) -> None:
         """Ask in the cell what is open, if no click can arrive although the caller awaits."""
@@ -112,7 +113,8 @@ class Asking:
                 if (decision := ask(request, self.page, partial(self._waits, request))) is not None:
                     await private_loop().aio(request.answer_async(decision))
             for question in tuple(self.questions.pending.values()):
-                await private_loop().aio(question.answer_async(ask_question(question)))
+                if (answer := ask_question(question, partial(self.questions.waits, question))) is not None:
+                    await private_loop().aio(question.answer_async(answer))
 
     def _waits(self, request: PermissionRequest) -> bool:
         return request.id in self.pending

@@ -99,7 +99,7 @@ def must_ask_here(page: Page, *, awaiting: bool) -> bool:
     """
     if threading.current_thread() is not threading.main_thread():
         return False
-    kernel = _kernel()
+    kernel = current_kernel()
     if kernel is None:
         return not awaiting
     if awaiting:
@@ -134,7 +134,7 @@ def ask(request: PermissionRequest, page: Page, is_open: Callable[[], bool]) -> 
         return is_wanted
 
     try:
-        while (line := read_line(_kernel(), prompt, is_wanted, closing)) is not None:
+        while (line := read_line(current_kernel(), prompt, is_wanted, closing)) is not None:
             if (decision := _decision(request, letters, line)) is not None:
                 return decision
     except EOFError:
@@ -176,10 +176,10 @@ class Ticker:
     def show(self, activity: str | None) -> None:
         """Write `activity`, None wipes it; nothing happens where nobody looks."""
         text = one_line(activity or "", TICKER_WIDTH)
-        out = sys.stdout if _kernel() is not None else sys.stderr
+        out = sys.stdout if current_kernel() is not None else sys.stderr
         if text == self._shown or threading.current_thread() is not threading.main_thread():
             return
-        if _kernel() is None and not (out is not None and out.isatty()):
+        if current_kernel() is None and not (out is not None and out.isatty()):
             return
         out.write(f"\r{text.ljust(len(self._shown))}" + ("" if text else "\r"))
         out.flush()
@@ -235,7 +235,8 @@ def _cut(text: str) -> str:
     return f"{text[:PART_LIMIT]}\n  [cut here: {len(text) - PART_LIMIT:,} more characters, in the request's tool_call]"
 
 
-def _kernel() -> Any:
+def current_kernel() -> Any:
+    """Return the ipykernel that runs this code, or None."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None)
@@ -248,7 +249,7 @@ def _cell_runs(kernel: Any) -> bool:
 
 def has_stdin() -> bool:
     """Whether something can be typed where the caller runs."""
-    kernel = _kernel()
+    kernel = current_kernel()
     return bool(kernel._allow_stdin) if kernel is not None else sys.stdin is not None and sys.stdin.isatty()
 
 

@@ -159,6 +159,10 @@ class Questions:
             self.pending[id_] = request
             self._on_change()
 
+    def waits(self, request: QuestionRequest) -> bool:
+        """Whether a question is still open."""
+        return request.id in self.pending
+
     def stop(self) -> None:
         """Leave open what the agent asks from now on, as a cancelled turn must."""
         self._cancelling = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import select
 import sys
 import time
@@ -12,7 +13,9 @@ POLL_SECONDS = 0.05
 END_OF_FILE = "\x04"
 
 
-def read_line(kernel: Any, prompt: str, is_wanted: Callable[[], bool], closing: float) -> str | None:
+def read_line(
+    kernel: Any, prompt: str, is_wanted: Callable[[], bool], closing: float, *, secret: bool = False
+) -> str | None:
     """Ask for a line, in the cell of `kernel` or, without one, in the terminal.
 
     Args:
@@ -21,6 +24,7 @@ def read_line(kernel: Any, prompt: str, is_wanted: Callable[[], bool], closing: 
         is_wanted: looked at all the time; once it is False, nobody waits for the line.
         closing: seconds that the field of a cell may take to close when the line is not wanted any more: what it sends
             then is not to be taken for the answer to the next `input()`.
+        secret: whether what is typed is not shown. A terminal then waits for it, wanted or not.
 
     Returns:
         The line without its end; None if it is not wanted any more.
@@ -28,17 +32,22 @@ def read_line(kernel: Any, prompt: str, is_wanted: Callable[[], bool], closing: 
     Raises:
         EOFError: there is no more input.
     """
-    return _terminal(prompt, is_wanted) if kernel is None else _cell(kernel, prompt, is_wanted, closing)
+    if kernel is not None:
+        return _cell(kernel, prompt, is_wanted, closing, secret)
+    if secret:
+        line = getpass.getpass(prompt)
+        return line if is_wanted() else None
+    return _terminal(prompt, is_wanted)
 
 
-def _cell(kernel: Any, prompt: str, is_wanted: Callable[[], bool], closing: float) -> str | None:
+def _cell(kernel: Any, prompt: str, is_wanted: Callable[[], bool], closing: float, secret: bool) -> str | None:
     """Do as `Kernel.raw_input`, which waits for its own answer alone."""
     sys.stdout.flush()
     sys.stderr.flush()
     socket, session = kernel.stdin_socket, kernel.session
     while socket.poll(0):  # answers to questions that are over
         socket.recv_multipart()
-    content = {"prompt": prompt, "password": False}
+    content = {"prompt": prompt, "password": secret}
     parent, ident = kernel.get_parent("shell"), kernel._parent_ident["shell"]
     request = session.send(socket, "input_request", content, parent, ident=ident)
     closes_at: float | None = None
