@@ -87,7 +87,9 @@ def test_a_permission_is_answered_once(runner, agent):
     second = {"jsonrpc": "2.0", "id": 0, "result": {"outcome": {"outcome": "cancelled"}}}
     assert runner.http.post(f"/v1/acp/{agent}", json=first).status_code == 202
     assert problem(runner.http.post(f"/v1/acp/{agent}", json=second)) == (409, "conflict")
-    (_, update), _ = runner.events(agent, 2, last=4)
+    (_, told), (_, update), _ = runner.events(agent, 2, last=5)
+    params = {"id": 0, "outcome": {"outcome": "selected", "optionId": "yes"}}
+    assert told == {"jsonrpc": "2.0", "method": "_adapter/answered", "params": params}
     assert json.loads(update["params"]["update"]["content"]["text"]) == first["result"]
 
 

@@ -140,6 +140,9 @@ def test_two_runners_do_not_share_a_state_directory(start):
     assert runner.http.get("/v1/health").status_code == 200
 
 
+HIDE = "env -i setsid sh -c 'sleep 611 >/dev/null 2>&1 & echo $!'"
+
+
 def family(runner) -> list[int]:
     """Start every sort of process below a runner and return their ids."""
     runner.open("c")
@@ -173,6 +176,16 @@ def test_a_stopped_runner_leaves_no_process(start):
     assert runner.process.wait(10) == 0
     assert not [pid for pid in pids if alive(pid)]
     assert not runner.ready.exists()
+
+
+def test_a_stopped_runner_leaves_no_process_that_hid_from_it(start):
+    """Without its mark, in a session of its own, its parent gone."""
+    runner = start()
+    pid = int(runner.http.post("/v1/processes/run", json={"command": "sh", "args": ["-c", HIDE]}).json()["stdout"])
+    assert not any("SESSION_WIDGETS" in name for name in psutil.Process(pid).environ())
+    assert alive(pid)
+    runner.stop(signal.SIGTERM)
+    assert not alive(pid)
 
 
 def test_a_killed_runner_leaves_no_process(start):

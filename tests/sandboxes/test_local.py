@@ -8,7 +8,7 @@ import stat
 import psutil
 import pytest
 
-from session_widgets.sandboxes import SandboxSpec, get_provider
+from session_widgets.sandboxes import SandboxSpec, get_provider, local
 from session_widgets.sandboxes.conformance import CHECKS, Subject
 
 
@@ -43,6 +43,15 @@ async def test_token_is_in_a_private_file_and_nowhere_else(subject, tmp_path):
         assert [file.name for file in holders] == ["runner.json"]
         assert stat.S_IMODE(holders[0].stat().st_mode) == 0o600
         assert stat.S_IMODE(holders[0].parent.stat().st_mode) == 0o700
+
+
+async def test_what_hid_below_a_runner_that_hangs_is_ended_with_it(subject, monkeypatch):
+    monkeypatch.setattr(local, "STOP_SECONDS", 0.2)
+    async with subject.sandbox() as sandbox:
+        hidden = await sandbox.exec("env -i setsid sh -c 'sleep 612 >/dev/null 2>&1 & echo $!'")
+        psutil.Process((await sandbox.runner.health())["pid"]).suspend()
+        await subject.provider.park(sandbox.ref)
+        assert not psutil.pid_exists(int(hidden.out)) or psutil.Process(int(hidden.out)).status() == "zombie"
 
 
 async def test_keys_of_the_kernel_do_not_reach_the_sandbox(subject, monkeypatch):

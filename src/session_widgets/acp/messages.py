@@ -15,6 +15,8 @@ AGENT_GONE = -32603
 """By which a runner answers the requests that an agent left open when it ended: JSON-RPC's internal error."""
 AGENT_EXITED = "_adapter/agent_exited"
 INVALID_STDOUT = "_adapter/invalid_stdout"
+ANSWERED = "_adapter/answered"
+"""A runner's word that an answer to a request of the agent was delivered, by whichever client."""
 
 _LONGEST_KIND = 64
 

@@ -111,6 +111,7 @@ async def _run(config: Config, guard: Guard) -> None:
             stopping.set()
     (config.state / "ready.json").unlink(missing_ok=True)
     await runner.stop()
+    await children.end_strays()
     server.should_exit = True
     await serving
 

@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -20,6 +21,7 @@ from session_widgets.runner.guard import MARK, Guard
 PR_SET_CHILD_SUBREAPER = 36
 STDOUT, STDERR = 1, 2
 KILL_SECONDS = 5.0
+STRAYS_SECONDS = 2.0
 GROUP_POLL_SECONDS = 0.01
 
 
@@ -202,6 +204,23 @@ class Children:
         self.alive.discard(child)
         self._guard.forget(child.pid)
 
+    async def end_strays(self) -> None:
+        """Kill what is left below the runner, wherever it moved and whatever it cleared (at most STRAYS_SECONDS).
+
+        The runner is the parent of every orphan below it (`adopt_orphans`), so there is no way out of its family.
+        """
+        deadline = time.monotonic() + STRAYS_SECONDS
+        while (left := self._family()) and time.monotonic() < deadline:
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            await asyncio.sleep(GROUP_POLL_SECONDS)
+            self.reap_orphans()
+
+    def _family(self) -> list[psutil.Process]:
+        below = psutil.Process().children(recursive=True)
+        return [process for process in below if process.pid != self._guard.pid and not _is_zombie(process)]
+
     def reap_orphans(self) -> None:
         """Collect ended grandchildren that were handed to us; our own children are collected elsewhere."""
         if self._starting:
@@ -230,9 +249,11 @@ async def happens(event: asyncio.Event, seconds: float) -> bool:
 
 
 def _zombies() -> list[int]:
-    found = []
-    for process in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if process.status() == psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-    return found
+    return [process.pid for process in psutil.Process().children() if _is_zombie(process)]
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -114,17 +114,20 @@ class Connection:
         await self._send(self._alive(), line)
 
     async def respond(self, message: Message, line: bytes) -> None:
-        """Pass on the answer to a request of the agent, the first one only.
+        """Pass on the answer to a request of the agent, the first one only, and tell every reader that it was given.
+
+        Whoever has the token may answer, the agent too where it can read that: a client knows which are its own.
 
         Raises:
             Problem: the agent has exited, or waits for no such answer.
         """
-        child = self._alive()
+        self._alive()
         key = key_of(message["id"])
         if key not in self._asked:
             raise conflict(f"the agent has no open request with id {key.decode()}; it may have been answered already")
         self._asked.discard(key)
-        await self._send(child, line)
+        self._record([envelopes.answered(message)], {})
+        await self._send(self._alive(), line)
 
     async def stop(self, grace: float = STOP_SECONDS) -> None:
         """End the process and everything it started; returns once that is in the journal."""

@@ -84,6 +84,17 @@ def agent_exited(code: int | None, signal_: int | None, stderr: str) -> bytes:
     return notification("_adapter/agent_exited", params)
 
 
+def answered(message: Message) -> bytes:
+    """Say that a client's answer to a request of the agent is about to be delivered.
+
+    Of a permission's answer it holds the outcome; others may hold secrets.
+    """
+    result = message.get("result")
+    outcome = result.get("outcome") if isinstance(result, dict) else None
+    chosen = {name: outcome.get(name) for name in ("outcome", "optionId")} if isinstance(outcome, dict) else None
+    return notification("_adapter/answered", {"id": message["id"], "outcome": chosen})
+
+
 def tells_of_exit(line: bytes) -> bool:
     """Whether a line of a journal is the one that `agent_exited` makes; only the runner can have written it."""
     return bool(orjson.loads(line).get("method") == "_adapter/agent_exited")

@@ -186,8 +186,14 @@ class LocalProvider:
         if not place.exists():
             return
         with alone(place, self.name):
-            Daemon(place).stop(STOP_SECONDS)
+            daemon = Daemon(place)
+            runner = daemon.process()
+            below = runner.children(recursive=True) if runner else []  # one that hangs does not end them itself
+            daemon.stop(STOP_SECONDS)
             self._kill_leftovers(place)
+            for process in below:
+                with suppress(psutil.Error):
+                    process.kill()
             if remove:  # under the lock, or somebody could start it half removed
                 shutil.rmtree(place, ignore_errors=True)
 

@@ -8,6 +8,7 @@ from typing import Any
 from session_widgets.acp import AcpConnection, Peer
 from session_widgets.model import Json, Tier
 from session_widgets.offers import Offers
+from session_widgets.sessions.answers import Answers
 
 
 class Agent:
@@ -16,6 +17,7 @@ class Agent:
     def __init__(self, connection: AcpConnection, peer: Peer) -> None:
         self.connection = connection
         self.peer = peer
+        self.answers = Answers(connection)
         self.info: Json = {}
         self.capabilities: Json = {}
         self.session_id = ""

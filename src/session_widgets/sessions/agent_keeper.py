@@ -16,6 +16,7 @@ from session_widgets.model import Capability, Draft, Step, TurnRecord
 from session_widgets.offers import Setting
 from session_widgets.sandboxes import Sandbox, SandboxProvider
 from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.answers import ForeignAnswer
 from session_widgets.sessions.handover import history_block
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.pump import Pump
@@ -221,7 +222,10 @@ class AgentKeeper:
         def on_bytes(size: int) -> None:
             self._core.heard(agent, size)
 
-        pump = Pump(agent, self._core.journal, turn, on_request, on_update, on_bytes)
+        async def on_answered(agent: Agent, message: dict[str, Any]) -> None:
+            await self._core.asking.check(agent, message, self._core.running)
+
+        pump = Pump(agent, self._core.journal, turn, on_request, on_update, on_bytes, on_answered)
         self._pump = self._core.spawn(self._run_pump(agent, pump))
 
     async def _run_pump(self, agent: Agent, pump: Pump) -> None:
@@ -233,7 +237,10 @@ class AgentKeeper:
             agent.dead = failure
             agent.peer.fail_all(failure)
         await self._note_end(agent, why, error)
-        await agent.connection.detach()
+        if isinstance(error, ForeignAnswer):  # what it does now, nobody has allowed
+            await agent.connection.close()
+        else:
+            await agent.connection.detach()
 
     async def _note_end(self, agent: Agent, why: str, error: Exception | None = None) -> None:
         stopped = note("agent_stopped", {"connection": agent.id, "why": why, "error": str(error) if error else None})

@@ -10,10 +10,11 @@ from typing import Any
 from session_widgets.acp import messages
 from session_widgets.acp.permissions import PermissionRequest as Asked
 from session_widgets.acp.permissions import cancelled, selected
-from session_widgets.envelopes import permission_request_id
-from session_widgets.errors import ProtocolError, SessionWidgetsError, StoreError
+from session_widgets.envelopes import as_object, as_text, permission_request_id
+from session_widgets.errors import ProtocolError, StoreError
 from session_widgets.model import Draft, Event
 from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.answers import ForeignAnswer
 from session_widgets.sessions.cell import Page, ask, must_ask_here
 from session_widgets.sessions.cell_form import ask_question
 from session_widgets.sessions.journal import Journal, draft, note
@@ -66,7 +67,7 @@ class Asking:
             if event.method != "session/request_permission":
                 continue
             if event.direction == "out":
-                self._spawn(self._post(agent, dict(event.payload)))
+                self._spawn(agent.answers.send_again(dict(event.payload)))
             elif permission_request_id(agent.id, event.payload.get("id")) not in decided:
                 self.take(agent, dict(event.payload), turn)
 
@@ -186,22 +187,50 @@ class Asking:
         if written and option is not None and _approves_mode(request, decision):
             self.approved_modes.add(option.id)
         self._on_change()
-        return bool(written) and await self._post(agent, envelope)
+        return bool(written) and await agent.answers.send(envelope)
+
+    async def check(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
+        """Take a runner's notice that an answer was delivered to the agent.
+
+        Raises:
+            ForeignAnswer: this session has not given that answer. Of a permission, the decision is stored then.
+        """
+        told = as_object(message.get("params"))
+        request_id = permission_request_id(agent.id, told.get("id"))
+        journal = self._journal
+        stored = partial(journal.ask, journal.store.sent_answer, journal.session_id, request_id)
+        if await agent.answers.are_ours(told, stored):
+            return
+        outcome = as_object(told.get("outcome"))
+        option_id = as_text(outcome.get("optionId"))
+        request, _, _ = self._open.pop(request_id, (None, None, None))
+        option = next((one for one in request.options if one.id == option_id), None) if request else None
+        payload = {
+            "request_id": request_id,
+            "outcome": as_text(outcome.get("outcome")) or "cancelled",
+            "option_id": option_id,
+            "option_kind": option.kind if option else None,
+            "decided_by": "elsewhere",
+            "reason": "the agent got this answer from something that is not this session",
+        }
+        if outcome:
+            decided = note("permission_decision", payload, turn=turn, source=f"permission:{request_id}")
+            await self._journal.commit([decided])
+        self.pending.pop(request_id, None)
+        self._on_change()
+        raise ForeignAnswer(
+            f"a request of the agent{f' ({request.title!r:.80})' if request else ''} was answered"
+            f"{f' with {option_id!r:.40}' if option_id else ''} by something that is not this session: by the agent "
+            "itself, which can do so where its sandbox isolates nothing, or by another client of its runner. The agent "
+            "was ended"
+        )
 
     async def _refuse(self, agent: Agent, message: dict[str, Any], turn: int | None, code: int, text: str) -> None:
         envelope = messages.error(message, code, text)
         request_id = permission_request_id(agent.id, message["id"])
         refusal = draft("out", "error", envelope, turn, method=message["method"], source=f"refusal:{request_id}")
         await self._journal.commit([refusal])
-        await self._post(agent, envelope)
-
-    async def _post(self, agent: Agent, envelope: dict[str, Any]) -> bool:
-        """Send an answer; False if another process was first or the agent is gone, which the stream will tell."""
-        try:
-            await agent.connection.post(envelope)
-        except SessionWidgetsError:
-            return False
-        return True
+        await agent.answers.send(envelope)
 
 
 def _approves_mode(request: PermissionRequest, decision: Decision) -> bool:

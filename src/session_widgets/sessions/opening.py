@@ -66,8 +66,10 @@ def open_session(
     Args:
         id: 1 to 128 characters of A-Z, a-z, 0-9, "_" and "-".
         harness: the agent program: "demo" (the default), another name that `harnesses` lists, or a `Harness`.
-        sandbox: where it runs: "local" (the default) is this machine and isolates nothing, "docker" is a container,
-            "sandbox-agent" a server of that program, "sandbox-agent:http://127.0.0.1:2468" one that is there already.
+        sandbox: where it runs: "local" (the default) is this machine, as your user, and isolates nothing: an agent
+            there can read what you can, and answer its own permission requests (the turn fails then). "docker" is a
+            container, "sandbox-agent" a server of that program, "sandbox-agent:http://127.0.0.1:2468" one that is
+            there already.
         workspace: an existing directory, or "s3://bucket/prefix", below which the session gets a folder of its own; by
             default a directory is made and kept for the session.
         attachment: how a sandbox comes by a workspace in a bucket: "sync" (the default) keeps a directory in step with

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from session_widgets.acp import Received, classify
-from session_widgets.acp.messages import AGENT_EXITED
+from session_widgets.acp.messages import AGENT_EXITED, ANSWERED
 from session_widgets.acp.peer import agent_exited
 from session_widgets.errors import StoreBusy
 from session_widgets.model import Draft
@@ -23,6 +23,7 @@ ACK_EVERY = 2_000
 
 OnRequest = Callable[[Agent, dict[str, Any]], None]
 OnUpdate = Callable[[dict[str, Any]], None]
+OnAnswered = Callable[[Agent, dict[str, Any]], Awaitable[None]]
 
 
 class Pump:
@@ -36,6 +37,7 @@ class Pump:
         on_request: OnRequest,
         on_update: OnUpdate,
         on_bytes: Callable[[int], None],
+        on_answered: OnAnswered,
     ) -> None:
         self._agent = agent
         self._journal = journal
@@ -43,6 +45,7 @@ class Pump:
         self._on_request = on_request
         self._on_update = on_update
         self._on_bytes = on_bytes
+        self._on_answered = on_answered
         self._unacknowledged = 0
 
     async def run(self) -> None:
@@ -54,6 +57,8 @@ class Pump:
                 self._on_bytes(sum(len(received.raw) for received in part))
                 await self._commit(part)
                 for received in part:
+                    if received.message.get("method") == ANSWERED:
+                        await self._on_answered(self._agent, received.message)
                     urgent |= self._tell(received.message)
             await self._acknowledge(batch, urgent)
             streak = 0 if urgent or len(batch) >= FULL_BATCH else streak + 1

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from session_widgets.acp import messages
 from session_widgets.acp.questions import METHOD, Action, Question, answer
 from session_widgets.envelopes import as_text, permission_request_id
-from session_widgets.errors import BadValue, ProtocolError, SessionWidgetsError
+from session_widgets.errors import BadValue, ProtocolError
 from session_widgets.model import Event
 from session_widgets.question_form import QuestionField, check_answer, without_secrets
 from session_widgets.sessions.agent import Agent
@@ -127,7 +126,7 @@ class Questions:
                 envelope = dict(event.payload)
                 if said.get("secrets"):  # they were not stored: if the agent has not got them, it has to ask again
                     envelope["result"] = answer("cancel")
-                self._spawn(self._post(agent, envelope))
+                self._spawn(agent.answers.send_again(envelope))
         for id_, event in asked.items():
             if permission_request_id(agent.id, id_) not in answered:
                 self._spawn(self.take(agent, dict(event.payload), turn))
@@ -204,14 +203,7 @@ class Questions:
         self._open.pop(request.id, None)
         self._on_change()
         envelope = messages.result(asked.message_sent, answer(given.action, content))
-        return bool(written) and await self._post(agent, envelope)
-
-    async def _post(self, agent: Agent, envelope: dict[str, Any]) -> bool:
-        """Send an answer; False if another process was first or the agent is gone, which the stream will tell."""
-        with suppress(SessionWidgetsError):
-            await agent.connection.post(envelope)
-            return True
-        return False
+        return bool(written) and await agent.answers.send(envelope)
 
 
 def is_question(message: Mapping[str, Any]) -> bool:

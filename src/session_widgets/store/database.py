@@ -140,6 +140,12 @@ class Store:
         with self._file.looking() as connection:
             return queries.last_note(connection, session_id, kind)
 
+    def sent_answer(self, session_id: str, request_id: str) -> Json | None:
+        """Return the answer to a request of the agent that was stored before it was sent; None if there is none."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return queries.sent_answer(connection, session_id, request_id)
+
     def agent_end(self, session_id: str) -> Json | None:
         """Return the note that tells how the latest agent ended, None if nobody has seen it end."""
         check_session_id(session_id)

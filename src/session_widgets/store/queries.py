@@ -132,6 +132,14 @@ def sent_prompt(connection: Connection, session_id: str, turn: int) -> Json | No
     return parse(found[0][0]) if found else None
 
 
+def sent_answer(connection: Connection, session_id: str, request_id: str) -> Json | None:
+    """Return the answer that was stored for a request of the agent, to be sent."""
+    query = """select payload from store.events where session_id = ? and direction = 'out'
+               and source in ('permission:' || ?, 'question:' || ?, 'refusal:' || ?) order by seq limit 1"""
+    found = connection.execute(query, [session_id, request_id, request_id, request_id]).fetchall()
+    return parse(found[0][0]) if found else None
+
+
 def setting_events(connection: Connection, session_id: str) -> list[Event]:
     """Return what the latest agent said about its settings, and what it was asked to set, in order."""
     result = connection.execute(
