@@ -79,7 +79,9 @@ class Scripted:
         self.pending: list[Any] = []
         self._page = Page()
         self.permissions: Any = "ask"
-        self._harness = Harness(("demo",), title="Demo", version="1.2.3")
+        self._harness = Harness(
+            ("demo",), title="Demo", version="1.2.3", suggestions=("Do the one", "Do <b>the</b> other")
+        )
         self._lack = Lack()
         self.installs: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
         self.chosen: list[tuple[str, str]] = []

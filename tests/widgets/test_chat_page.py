@@ -46,6 +46,13 @@ def test_a_prompt_is_sent_and_its_answer_streams(chat, session):
     assert chat.page.inner_text(".sw-status-words") == "Ready"
 
 
+def test_what_a_new_session_suggests_is_the_harnesses(chat, session):
+    chat.sees("What should the agent do?")
+    expect(chat.page.locator(".sw-ideas button")).to_have_text(list(session._harness.suggestions))
+    chat.page.locator(".sw-ideas button").last.click()
+    expect(composer(chat)).to_have_value(session._harness.suggestions[-1])
+
+
 def test_a_parked_session_says_so_and_still_takes_a_prompt(chat, session):
     session.begin("hello")
     session.end()

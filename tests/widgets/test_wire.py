@@ -17,7 +17,7 @@ from session_widgets.widgets._protocol import CLIP
 from session_widgets.widgets._wire import session_view, settings_view, step_view, turn_view
 from widgets.scripted import Scripted, diff, text
 
-DEMO = {"title": "Demo", "version": "1"}
+DEMO = {"title": "Demo", "version": "1", "suggestions": ["Look around"]}
 
 
 def last(session: Scripted) -> Step:

@@ -15,11 +15,6 @@ import { activity, outgoing, section } from "./rows.ts";
 import { Ui } from "./ui.ts";
 
 const NEAR = 32;
-const IDEAS = [
-  "Look around and tell me what is in this workspace",
-  "Write a small Python script and run it",
-  "Make a plan before you change anything",
-];
 
 export function mountChat(root: HTMLElement, client: Client, composer: Composer, openFile?: (path: string) => void): () => void {
   const redraw = framed(draw);
@@ -185,7 +180,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     return html`<div class="sw-blank">
       <h2>What should the agent do?</h2>
       <p>It works in a folder of its own, and you see every step it takes.</p>
-      <div class="sw-ideas">${IDEAS.map((idea) => html`<button type="button" @click=${() => pick(idea)}>${idea}</button>`)}</div>
+      <div class="sw-ideas">${(client.session?.agent.suggestions ?? []).map((idea) => html`<button type="button" @click=${() => pick(idea)}>${idea}</button>`)}</div>
     </div>`;
   }
 

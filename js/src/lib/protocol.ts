@@ -148,7 +148,8 @@ export interface Session {
   model: string | null;
   mode: string | null;
   effort: string | null;
-  agent: { title: string; version: string };
+  /** `suggestions` are prompts to begin with. */
+  agent: { title: string; version: string; suggestions: string[] };
   /** What keeps the harness from starting; null for one that can. */
   missing: Missing | null;
   /** The policy: its name, or "function" and the name of that. */

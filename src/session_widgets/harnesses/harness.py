@@ -11,6 +11,12 @@ from session_widgets.errors import BadValue
 
 STATE_FOLDER = ".harness"
 HARNESS_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SUGGESTIONS = (
+    "Look around and tell me what is in this workspace",
+    "Write a small Python script and run it",
+    "Make a plan before you change anything",
+)
+"""What any agent with a model can do."""
 
 Settings = Callable[[Mapping[str, str], str | None], Mapping[str, str]]
 """Takes what the harness is given of the environment, and the wanted model; returns settings files by path."""
@@ -63,6 +69,7 @@ class Harness:
         reads_resources: whether its model is shown the text of a resource in a prompt; what a handover tells is one.
         servers: whether it uses the MCP servers of a session; the notebook's tools are one.
         skills: folder of the workspace that it reads skills from.
+        suggestions: prompts that a new session offers to begin with.
 
     Example:
         >>> Harness(command=("my-agent", "acp")).id
@@ -87,6 +94,7 @@ class Harness:
     portable: bool = True
     reads_resources: bool = True
     servers: bool = True
+    suggestions: Sequence[str] = SUGGESTIONS
     skills: str = ".agents/skills"
 
     def __post_init__(self) -> None:

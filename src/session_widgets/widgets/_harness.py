@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def agent_view(session: Session) -> AgentView:
-    """Return the harness's title and version."""
+    """Return the harness's title and version, and what it suggests to begin with."""
     harness = session._harness
-    return {"title": harness.title, "version": harness.version}
+    return {"title": harness.title, "version": harness.version, "suggestions": list(harness.suggestions)}
 
 
 def missing_view(session: Session) -> MissingView | None:

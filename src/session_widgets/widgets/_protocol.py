@@ -177,10 +177,11 @@ class TurnView(TypedDict):
 
 
 class AgentView(TypedDict):
-    """The agent program: its name for people, and its version, empty where nobody knows."""
+    """The agent program: its name for people, its version, empty where nobody knows, and prompts to begin with."""
 
     title: str
     version: str
+    suggestions: list[str]
 
 
 class MissingView(TypedDict):

@@ -237,7 +237,11 @@ def session_view(
         "model": session.model,
         "mode": session.mode,
         "effort": session.effort,
-        "agent": {"title": safe(agent["title"])[:100], "version": safe(agent["version"])[:60]},
+        "agent": {
+            "title": safe(agent["title"])[:100],
+            "version": safe(agent["version"])[:60],
+            "suggestions": [safe(text)[:300] for text in agent["suggestions"][:6]],
+        },
         "missing": missing,
         "permissions": permissions,
         "status": "deleted" if deleted else session.status,

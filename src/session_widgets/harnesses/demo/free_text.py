@@ -19,11 +19,12 @@ plan look around; greet
 write hello.py <<EOT
 print("hello")
 EOT
-run python hello.py
+run python3 hello.py
 say done
 ```
 
-I also know `think`, `read PATH`, `wait SECONDS`, `stream N`, `remember`, `fail MESSAGE` and `crash CODE`."""
+I also know `think`, `read PATH`, `wait SECONDS`, `question TEXT | A | B`, `stream N`, `remember`, `fail MESSAGE` and
+`crash CODE`."""
 
 
 async def answer(turn: Turn, prompt: str) -> None:

@@ -17,7 +17,7 @@ from acp.connection import Connection
 from acp.exceptions import RequestError
 
 from session_widgets.errors import BadPath
-from session_widgets.harnesses.demo import client, free_text, tools
+from session_widgets.harnesses.demo import client, free_text, tasks, tools
 from session_widgets.harnesses.demo.answers import script_for
 from session_widgets.harnesses.demo.memory import Memory, count_words, prompt_text
 from session_widgets.harnesses.demo.script import (
@@ -130,6 +130,11 @@ class Turn:
         for word in words:
             await self._chunk(kind, word)
 
+    async def show_plan(self, entries: tuple[str, ...], done: int) -> None:
+        """Publish a plan with its first `done` entries completed."""
+        self._plan = entries
+        await self._tick(done)
+
     async def update(self, update: dict[str, Any]) -> None:
         """Send a session update, unless the client is gone."""
         with contextlib.suppress(ConnectionError):
@@ -180,8 +185,12 @@ class Turn:
             raise
 
     async def _carry_out(self, text: str) -> None:
-        commands = parse(script_for(text))
+        script = script_for(text)
+        task, commands = tasks.find(script), parse(script)
         await self._think_first(commands)
+        if task is not None:
+            await task(self)
+            return
         if commands is None:
             await free_text.answer(self, text)
             return

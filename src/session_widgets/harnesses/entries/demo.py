@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from session_widgets.harnesses.demo.suggestions import ASK, LOOK, WRITE
 from session_widgets.harnesses.harness import Harness
 from session_widgets.version import __version__
 
@@ -14,4 +15,5 @@ HARNESS = Harness(
     install="comes with session-widgets",
     version=__version__,
     resumes="resume",
+    suggestions=(LOOK, WRITE, ASK),
 )

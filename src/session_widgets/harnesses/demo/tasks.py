@@ -1,0 +1,89 @@
+"""How the demo harness carries out what it suggests: files, a plan, diffs, commands, a question."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+from session_widgets.harnesses.demo import client, free_text, tools
+from session_widgets.harnesses.demo.suggestions import ASK, LOOK, WRITE
+
+if TYPE_CHECKING:
+    from session_widgets.harnesses.demo.turn import Turn
+
+PRIMES = "primes.py"
+SLOW = '''\
+"""Print the primes below 50."""
+
+for number in range(2, 50):
+    if all(number % other for other in range(2, number)):
+        print(number, end=" ")
+print()
+'''
+FAST = SLOW.replace("range(2, number))", "range(2, int(number**0.5) + 1))")
+POEM = "poem.md"
+POEMS = {
+    "a haiku": "Cells run in a row.\nThe kernel keeps what they said.\nAn agent adds one.\n",
+    "a limerick": (
+        "There once was a kernel at night,\nwhich answered each cell that was right.\nAn agent came by\n"
+        "and gave it a try:\nnow all of its tests are in sight.\n"
+    ),
+}
+QUESTION = {
+    "mode": "form",
+    "message": "What shall I write?",
+    "requestedSchema": {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {
+            "kind": {"type": "string", "title": "Kind", "enum": list(POEMS)},
+            "heading": {"type": "string", "title": "Heading", "maxLength": 80, "default": "For you"},
+        },
+    },
+}
+
+
+async def look(turn: Turn) -> None:
+    """List the workspace, read its README, and take a note."""
+    await free_text.answer(turn, LOOK)
+
+
+async def write(turn: Turn) -> None:
+    """Write a script, run it, and make it better."""
+    steps = ("Write the script", "Run it", "Look at fewer divisors", "Run it again")
+    await turn.show_plan(steps, 0)
+    await turn.say("I will print the primes below 50, and begin with the simplest way.")
+    done = await tools.write(turn, PRIMES, SLOW)
+    await turn.show_plan(steps, 1)
+    await tools.run(turn, f"python3 {PRIMES}")
+    await turn.show_plan(steps, 2)
+    await turn.say("A number that has a divisor has one up to its root, so the script can stop there.")
+    done = await tools.write(turn, PRIMES, FAST) and done
+    await turn.show_plan(steps, 3)
+    await tools.run(turn, f"python3 {PRIMES}")
+    await turn.show_plan(steps, 4)
+    await turn.say(f"`{PRIMES}` is in the workspace." if done else "The script is not as I wanted it: see above.")
+
+
+async def ask(turn: Turn) -> None:
+    """Ask what to write, and write it."""
+    steps = ("Ask what to write", "Write it")
+    await turn.show_plan(steps, 0)
+    answer = await client.question(turn, QUESTION) or {}
+    await turn.show_plan(steps, 1)
+    poem = POEMS.get(str(answer.get("kind")))
+    if poem is None:
+        await turn.say("So I leave everything as it is.")
+        return
+    done = await tools.write(turn, POEM, f"# {answer.get('heading') or 'For you'}\n\n{poem}")
+    await turn.show_plan(steps, 2)
+    await turn.say(f"`{POEM}` is in the workspace." if done else f"I did not write `{POEM}`.")
+
+
+TASKS: Mapping[str, Callable[[Turn], Awaitable[None]]] = {LOOK: look, WRITE: write, ASK: ask}
+
+
+def find(prompt: str) -> Callable[[Turn], Awaitable[None]] | None:
+    """Return the task that a prompt names, but for its case and its last full stop."""
+    wanted = " ".join(prompt.lower().split()).rstrip(".")
+    return next((task for words, task in TASKS.items() if words.lower() == wanted), None)
