@@ -208,4 +208,4 @@ class StoreBusy(StoreError, TimeoutError):
 
 
 class StoreVersion(StoreError):
-    """The store was written by a newer release."""
+    """The store was written by a newer release, or by an older one where it cannot be brought up to date."""

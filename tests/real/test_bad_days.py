@@ -60,6 +60,7 @@ def test_pi_is_silent_about_errors_and_the_turn_says_so(start):
     for answer in (BAD, REFUSED, BROKEN):
         turn = session.send(script(answer))
         assert (turn.status, turn.stop_reason, turn.text) == ("completed", "end_turn", "")
+        assert turn.outcome == "no_answer"
         assert [step.kind for step in turn.steps] == ["user", "notice"]
         assert "fails or refuses" in turn.steps[-1].text
     assert session.send(script({"text": "all is well again"})).text == "all is well again"

@@ -14,6 +14,13 @@ from support import until
 
 NAMES = ("claude", "codex", "opencode", "pi")
 ASKING = ("claude", "codex", "opencode")
+COUNTED = {
+    "claude": ("placeholder", None),
+    "codex": ("none", None),
+    "opencode": ("partial", "call"),
+    "pi": ("none", None),
+}
+"""Quality and scope of the tokens of a turn with a tool call."""
 TIERS = {"claude": "resume", "codex": "resume", "opencode": "resume", "pi": "load"}
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
@@ -50,10 +57,15 @@ def test_a_turn_tells_what_was_written_asked_and_used(name, start):
     asked = tool.permission and (tool.permission.outcome, tool.permission.decided_by)
     assert asked == (("selected", "function:allow_once") if name in ASKING else None)
     usage = turn.usage
-    assert all(
-        count is None or count >= 0
-        for count in (usage.input_tokens, usage.output_tokens, usage.context_used, usage.cost)
-    )
+    assert (usage.quality, usage.scope) == COUNTED[name], "the scripted model tells Claude no tokens, which it calls 0"
+    assert (usage.input_tokens is None) == (usage.scope is None)
+    assert usage.remark
+    ((harness, model, waited, ran),) = session.store.sql(
+        "select harness, model, waited_s, run_s from v_turns"
+    ).fetchall()
+    assert (harness, bool(model)) == (name, True)
+    assert waited == 0 or name in ASKING
+    assert ran > 0
 
 
 @each

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
+
+import pytest
 
 from session_widgets.store.database import Store
 from session_widgets.store.migrations import LATEST
@@ -48,3 +52,28 @@ def test_a_store_of_format_2_is_migrated_and_goes_on(store: Store) -> None:
     before = derived(store)
     store.rebuild("costs")
     assert derived(store) == before
+
+
+READ_ONLY = """
+import sys
+from session_widgets.errors import StoreVersion
+from session_widgets.store import store
+opened = store(sys.argv[1])
+for read in (lambda: opened.sql("select 1"), opened.sessions):
+    try:
+        read()
+    except StoreVersion as error:
+        assert "Open it once where it can be written" in str(error), error
+    else:
+        raise AssertionError("it was read")
+print("refused")
+"""
+
+
+@pytest.mark.needs("tmpfs")
+def test_an_old_store_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "t.duckdb").write_bytes(gzip.decompress(OLD.read_bytes()))
+    script = f'mount --bind "{tmp_path}" "{tmp_path}" && mount -o remount,ro,bind "{tmp_path}" && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, "-", sys.executable, "-c", READ_ONLY, tmp_path / "t.duckdb"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr

@@ -8,6 +8,7 @@ and four times the size of the table.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     """Return the number of migrations that the file attached as `store` has had.
 
     Raises:
-        StoreVersion: the file was written by a newer release.
+        StoreVersion: the file was written by a newer release, or by an older one and cannot be brought up to date.
         StoreError: the file holds something else.
     """
     found = connection.execute("select table_name from duckdb_tables() where database_name = 'store'").fetchall()
@@ -128,6 +129,11 @@ def version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
         raise StoreVersion(
             f"{path} has format {had}, this release of session-widgets knows formats up to {LATEST}; the file was "
             "not touched. Upgrade with: pip install -U session-widgets"
+        )
+    if had < LATEST and not os.access(path, os.W_OK):
+        raise StoreVersion(
+            f"{path} has format {had}, this release of session-widgets needs {LATEST}, and it cannot be brought up "
+            "to date where it is: it is read-only. Open it once where it can be written, or open a copy."
         )
     return had
 
