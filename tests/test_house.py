@@ -84,6 +84,27 @@ def test_the_tree_names_no_machine_and_no_registry():
     assert found == []
 
 
+@pytest.mark.parametrize("name", ["requirements/demo.txt", "requirements/dev.txt", "sandbox-image/requirements.txt"])
+def test_every_pin_has_its_hashes(name):
+    pins = re.split(r"^(?=[A-Za-z0-9])", (ROOT / name).read_text(), flags=re.MULTILINE)[1:]
+    assert len(pins) > 10
+    assert [pin.split()[0] for pin in pins if "==" not in pin or "--hash=sha256:" not in pin] == []
+
+
+def test_what_is_installed_for_development_is_checked_and_runs_no_script_of_a_package():
+    files = [
+        ROOT / "Makefile",
+        ROOT / ".ci" / "kernels",
+        ROOT / ".ci" / "harnesses",
+        ROOT / "sandbox-image" / "Dockerfile",
+    ]
+    commands = " ".join(file.read_text().replace("\\\n", " ") for file in files).splitlines()
+    installs = [line for line in commands if re.search(r"(install|PIP\)).*( -r| --requirement) ", line)]
+    assert len(installs) >= 5
+    assert [line for line in installs if "--require-hashes" not in line] == []
+    assert [line for line in commands if re.search(r"\bci --", line) and "--ignore-scripts" not in line] == []
+
+
 def test_no_notebook_keeps_outputs():
     for path in tracked("*.ipynb"):
         assert '"output_type"' not in path.read_text(), f"strip the outputs of {path.name}"
