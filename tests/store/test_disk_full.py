@@ -33,11 +33,20 @@ try:
     assert shown == stored, (shown, stored)
 except StoreError as error:
     assert "disk is full" in str(error), error
+try:
+    opened.delete_session("s")
+except StoreError as error:
+    assert "a few MB are enough to delete sessions" in str(error) and "compact()" in str(error), error
+else:
+    raise AssertionError("deleted without any room")
 (place / "ballast").unlink()
 assert len(opened.events("s")) == stored
 events = opened.append("s", batch)
 assert [event.seq for event in events] == list(range(stored + 1, stored + 101))
 opened.rebuild()
+opened.delete_session("s")
+opened.compact()
+assert (place / "t.duckdb").stat().st_size < 4_000_000
 opened.close()
 print("stored", stored)
 """

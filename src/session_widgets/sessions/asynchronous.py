@@ -147,9 +147,9 @@ class AsyncSession:
         """See `Session.take_over`."""
         await private_loop().aio(self._core.take_over())
 
-    async def delete(self) -> None:
+    async def delete(self, *, vacuum: bool = False) -> None:
         """See `Session.delete`."""
-        await private_loop().aio(self._core.delete())
+        await private_loop().aio(self._core.delete(vacuum=vacuum))
 
     async def exec(
         self,

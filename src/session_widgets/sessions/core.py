@@ -312,7 +312,7 @@ class SessionCore:
                 reason=error.reason,
             ) from error
 
-    async def delete(self) -> None:
+    async def delete(self, *, vacuum: bool = False) -> None:
         """Stop everything and remove sandbox, managed workspace and transcript."""
         if self.deleted:
             return
@@ -329,6 +329,8 @@ class SessionCore:
         self.journal.close()
         self._changed()
         self.asking.page.tell()
+        if vacuum:
+            await asyncio.to_thread(self.store.compact)
 
     async def change(self, settings: Mapping[str, str | None]) -> None:
         """Store new values of title, model, mode or effort; the agent hears of them with the next prompt."""

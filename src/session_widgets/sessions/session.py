@@ -321,9 +321,13 @@ class Session:
         """Become the one writer of a workspace in a bucket, whoever was it: after that their turns fail."""
         private_loop().run(self.aio.take_over())
 
-    def delete(self) -> None:
-        """Remove the session for good: sandbox, transcript, and its workspace unless you gave it. There is no undo."""
-        private_loop().run(self.aio.delete())
+    def delete(self, *, vacuum: bool = False) -> None:
+        """Remove the session for good: sandbox, transcript, and its workspace unless you gave it. There is no undo.
+
+        Args:
+            vacuum: also write the store's file again (`Store.compact`): else what was said can still be read in it.
+        """
+        private_loop().run(self.aio.delete(vacuum=vacuum))
 
     def exec(
         self,

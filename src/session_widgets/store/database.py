@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from session_widgets.model import (
     TurnRecord,
     check_session_id,
 )
-from session_widgets.store import append, queries, querying, rebuilding
+from session_widgets.store import append, compacting, queries, querying, rebuilding
 from session_widgets.store.connection import StoreFile
 from session_widgets.store.listing import SessionList
 from session_widgets.store.location import home_of, locate
 from session_widgets.store.rows import Row, read_session, read_step, read_turn
+
+Progress = Callable[[int, int], object]
 
 _open: dict[tuple[int, Path], Store] = {}
 _opening = threading.Lock()
@@ -209,22 +211,40 @@ class Store:
         return SessionList(record for row in rows if (record := read_session(row)))
 
     def delete_session(self, session_id: str) -> None:
-        """Delete everything that is stored of a session."""
+        """Delete everything that is stored of a session; the text stays in free blocks until `compact()`."""
         check_session_id(session_id)
         with self._file.transaction() as connection:
             queries.delete_session(connection, session_id, ("events", *queries.DERIVED))
             self._ledger.forget()
 
-    def rebuild(self, session_id: str | None = None) -> None:
-        """Compute the derived tables again from the events, of one session or of all, in one transaction."""
-        with self._file.transaction() as connection:
-            if session_id is not None:
-                rebuilding.rebuild(connection, check_session_id(session_id))
-            else:
-                queries.clear(connection, queries.DERIVED)
-                for each in queries.all_session_ids(connection):
-                    rebuilding.rebuild(connection, each)
-            self._ledger.forget()
+    def rebuild(self, session_id: str | None = None, *, progress: Progress | None = None) -> None:
+        """Compute the derived tables again from the events, a session at a time, beside whoever uses the store.
+
+        The rows of a session change at once, when all of them are there. A rebuild of all sessions that was stopped
+        goes on where it was when this is called again.
+
+        Args:
+            session_id: one session; None for all.
+            progress: called with the number of events done and the number of all, about once a second.
+        """
+        if session_id is not None:
+            check_session_id(session_id)
+        rebuilding.rebuild_in_pieces(self._file, session_id, progress or _quietly, self._ledger.forget)
+
+    def compact(self, *, progress: Progress | None = None) -> None:
+        """Write the file again without what was deleted, which stays readable in it until then.
+
+        Others wait meanwhile, about a second per 50 MB; turns that run go on after it. It needs as much free space as
+        the rows take, beside the store. A process that is killed meanwhile leaves the old file or the new one, whole.
+
+        Args:
+            progress: called with the number of rows done and the number of all.
+
+        Raises:
+            StoreBusy: another process held the file for 10 s.
+            StoreError: it could not be written, for example because the disk is full; the store is as it was.
+        """
+        compacting.compact(self._file, progress or _quietly)
 
     def sql(
         self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timeout: float | None = None
@@ -265,6 +285,10 @@ class Store:
         if any(row["status"] == "running" for row in turns):
             return append.load(connection, session_id).derivation.fold
         return None
+
+
+def _quietly(_: int, __: int) -> None:
+    pass
 
 
 def open_store(path: str | Path | None = None) -> Store:

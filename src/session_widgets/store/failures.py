@@ -63,7 +63,10 @@ def holder(error: Exception) -> int:
 
 def _hint(path: Path, reason: str, error: Exception) -> str:
     if _FULL.search(reason):
-        return " The disk is full: nothing of this was stored. Make room, then try again."
+        return (
+            " The disk is full: nothing of this was stored. Make room there, then try again: a few MB are enough to "
+            "delete sessions, and then sw.store().compact() gives their space back."
+        )
     if "Could not set lock on file" in reason or "No locks available" in reason:
         return (
             f" The file system there ({_file_system(path)}) gives no file locks, so nothing keeps two writers apart. "

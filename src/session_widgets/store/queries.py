@@ -172,10 +172,11 @@ def sources(connection: Connection, session_id: str, after: int = 0) -> dict[str
     return dict(connection.execute(query, [session_id, after]).fetchall())
 
 
-def origin(connection: Connection, session_id: str) -> str:
+def origin(connection: Connection, session_id: str) -> str | None:
     """Return what tells this session from another one of the same name: the source of its first event."""
     query = "select source || '/' || source_seq from store.events where session_id = ? and seq = 1"
-    return str(connection.execute(query, [session_id]).fetchall()[0][0])
+    found = connection.execute(query, [session_id]).fetchall()
+    return str(found[0][0]) if found else None
 
 
 def held(connection: Connection, session_id: str, names: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
@@ -227,39 +228,39 @@ def insert_events(connection: Connection, session_id: str, first: int, drafts: S
     )
 
 
-def write(connection: Connection, table: str, written: Written) -> None:
-    """Bring a derived table up to date."""
+def write(connection: Connection, table: str, written: Written, into: str = "store") -> None:
+    """Bring a derived table up to date, in the store or in another attached database."""
     if written.stale:
-        _delete(connection, table, KEYS[table], written.stale)
+        _delete(connection, table, KEYS[table], written.stale, into)
     if written.rows:
-        insert(connection, table, written.rows)
+        insert(connection, table, written.rows, into)
     for before, row in written.changed:
-        update(connection, table, KEYS[table], before, row)
+        update(connection, table, KEYS[table], before, row, into)
 
 
-def insert(connection: Connection, table: str, new: Sequence[Row]) -> None:
+def insert(connection: Connection, table: str, new: Sequence[Row], into: str = "store") -> None:
     """Insert rows, all with the same columns; many by one `from_json`, which costs more to plan than a few to bind."""
     columns = ", ".join(new[0])
     if len(new) <= FEW:
         places = ", ".join([f"({', '.join('?' * len(new[0]))})"] * len(new))
         values = [value for row in decode(encode_clean(new)) for value in row.values()]
-        query = f"insert into store.{table} ({columns}) values {places}"  # noqa: S608 - names of our own columns
+        query = f"insert into {into}.{table} ({columns}) values {places}"  # noqa: S608 - names of our own columns
         connection.execute(query, values)
     else:
         shape = json.dumps([dict.fromkeys(new[0], "VARCHAR")])
         connection.execute(
-            f"insert into store.{table} ({columns}) select unnest(from_json(?::json, '{shape}'), recursive := true)",
+            f"insert into {into}.{table} ({columns}) select unnest(from_json(?::json, '{shape}'), recursive := true)",
             [encode_clean(new)],
         )
 
 
-def update(connection: Connection, table: str, key: Sequence[str], before: Row, row: Row) -> None:
+def update(connection: Connection, table: str, key: Sequence[str], before: Row, row: Row, into: str = "store") -> None:
     """Write what differs between a row as it is and as it shall be."""
     values = decode(encode_clean({name: value for name, value in row.items() if value != before.get(name)}))
     if values:
         changes = ", ".join(f"{name} = ?" for name in values)
         place = " and ".join(f"{name} = ?" for name in key)
-        query = f"update store.{table} set {changes} where {place}"  # noqa: S608 - names of our own tables and columns
+        query = f"update {into}.{table} set {changes} where {place}"  # noqa: S608 - names of our own tables and columns
         connection.execute(query, [*values.values(), *(row[name] for name in key)])
 
 
@@ -270,16 +271,58 @@ def delete_session(connection: Connection, session_id: str, tables: Iterable[str
         connection.execute(query, [session_id])
 
 
-def clear(connection: Connection, tables: Iterable[str]) -> None:
-    """Delete every row of the given tables."""
-    for table in tables:
-        connection.execute(f"truncate store.{table}")
-
-
 def all_session_ids(connection: Connection) -> list[str]:
     """Return the id of every session that has events."""
     query = "select distinct session_id from store.events order by session_id"
     return [row[0] for row in connection.execute(query).fetchall()]
+
+
+def event_counts(connection: Connection, session_ids: Iterable[str]) -> dict[str, int]:
+    """Return the number of events of each of these sessions that has any."""
+    query = """select session_id, count(*) from store.events where session_id in (select unnest(?))
+               group by session_id order by session_id"""
+    return dict(connection.execute(query, [list(session_ids)]).fetchall())
+
+
+def rebuilding(connection: Connection, release: str) -> set[str]:
+    """Return the sessions that a rebuild of all by this release has still to do; of a new one all of them."""
+    connection.execute("create table if not exists store.rebuilding (release varchar, session_id varchar)")
+    left = connection.execute("select session_id from store.rebuilding where release = ?", [release]).fetchall()
+    if not left:
+        connection.execute("truncate store.rebuilding")
+        connection.execute("insert into store.rebuilding select distinct ?, session_id from store.events", [release])
+        for table in DERIVED:
+            connection.execute(
+                f"delete from store.{table} where session_id not in (select session_id from store.rebuilding)"  # noqa: S608
+            )
+        left = connection.execute("select session_id from store.rebuilding").fetchall()
+    return {session_id for (session_id,) in left}
+
+
+def rebuilt(connection: Connection, session_id: str) -> None:
+    """Take a session off the list of those to rebuild, if there is one."""
+    found = "select 1 from duckdb_tables() where database_name = 'store' and table_name = 'rebuilding'"
+    if connection.execute(found).fetchall():
+        connection.execute("delete from store.rebuilding where session_id = ?", [session_id])
+
+
+def rebuilt_all(connection: Connection) -> None:
+    """Drop the list of sessions to rebuild."""
+    connection.execute("drop table if exists store.rebuilding")
+
+
+def make_staging(connection: Connection, name: str) -> None:
+    """Attach a database in memory with empty derived tables."""
+    connection.execute(f"attach ':memory:' as {name}")
+    for table in KEYS:
+        connection.execute(f"create table {name}.{table} as from store.{table} limit 0")
+
+
+def take_staged(connection: Connection, name: str, session_id: str) -> None:
+    """Put the staged rows of a session in the place of those in the store."""
+    delete_session(connection, session_id, DERIVED)
+    for table in KEYS:
+        connection.execute(f"insert into store.{table} from {name}.{table}")
 
 
 def copy_out(connection: Connection, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> Result:
@@ -292,9 +335,9 @@ def copy_out(connection: Connection, query: str, parameters: Sequence[Any] | Map
     return as_result(connection.table("result"))
 
 
-def _delete(connection: Connection, table: str, keys: tuple[str, ...], stale: Sequence[Row]) -> None:
+def _delete(connection: Connection, table: str, keys: tuple[str, ...], stale: Sequence[Row], into: str) -> None:
     names = [{key: row[key] for key in keys} for row in stale]
     shape = json.dumps([{key: "VARCHAR" if key.endswith("_id") else "BIGINT" for key in keys}])
-    query = f"""delete from store.{table} where session_id = ? and ({", ".join(keys)}) in
+    query = f"""delete from {into}.{table} where session_id = ? and ({", ".join(keys)}) in
         (select unnest(from_json(?::json, '{shape}'), recursive := true))"""  # noqa: S608 - names of our own columns
     connection.execute(query, [names[0]["session_id"], encode(names)])

@@ -2,26 +2,111 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING
+
 from session_widgets.fold import Fold
 from session_widgets.store import queries
 from session_widgets.store.derive import Derivation
 from session_widgets.store.queries import Connection
 from session_widgets.store.rows import Row
+from session_widgets.version import __version__
+
+if TYPE_CHECKING:
+    from session_widgets.store.connection import StoreFile
+
+AT_ONCE = 10_000
+"""Events that are derived from while the file is held; about a second."""
+
+Progress = Callable[[int, int], object]
+_numbers = count(1)
 
 
 def rebuild(connection: Connection, session_id: str) -> None:
-    """Write the derived rows of a session again, from its events."""
+    """Write the derived rows of a session again, from its events, inside the caller's transaction."""
     queries.delete_session(connection, session_id, queries.DERIVED)
-    derivation, last, last_turn = Derivation(Fold(session_id)), 0, 0
-    for batch in queries.every_event(connection, session_id):
-        for event in batch:
-            derivation.feed(event)
-            last, last_turn = event.seq, max(last_turn, event.turn or 0)
-        for table, written in derivation.written().items():
-            queries.write(connection, table, written)
-    if last:
-        row = derivation.session(queries.origin(connection, session_id), last, last_turn)
-        put_session(connection, row, None)
+    pieces = _Pieces(session_id)
+    pieces.finish(connection)
+
+
+def rebuild_in_pieces(
+    file: StoreFile, session_id: str | None, progress: Progress, forget: Callable[[], object]
+) -> None:
+    """Do so for one session or for all, and let others have the file in between.
+
+    A session's rows change in one transaction. Of all sessions, those that are still to be done are kept in the
+    file, so that the next call goes on where one was stopped.
+
+    Args:
+        file: the store's file.
+        session_id: one session; None for all.
+        progress: called with the number of events done and the number of all.
+        forget: called inside each transaction that changes rows.
+    """
+    with file.transaction() as connection:
+        todo = {session_id} if session_id is not None else queries.rebuilding(connection, __version__)
+        sizes = dict.fromkeys(sorted(todo), 0) | queries.event_counts(connection, todo)
+    done, total = 0, sum(sizes.values())
+    for each, size in sizes.items():
+        for seen in _rebuild(file, each, forget):
+            progress(min(done + seen, total), total)
+        done += size
+    with file.transaction() as connection:
+        if session_id is None:
+            queries.rebuilt_all(connection)
+            forget()
+
+
+def _rebuild(file: StoreFile, session_id: str, forget: Callable[[], object]) -> Iterator[int]:
+    """Derive the rows piece by piece in memory, then put them in the place of the old ones; yield the events done."""
+    pieces, staging, origin = _Pieces(session_id), f"staging_{next(_numbers)}", None
+    full = True
+    while full:
+        with file.transaction() as connection:
+            if origin is None:
+                queries.make_staging(connection, staging)
+                origin = queries.origin(connection, session_id)
+            full = pieces.take(connection, staging) == AT_ONCE
+        yield pieces.seen
+    with file.transaction() as connection:
+        queries.rebuilt(connection, session_id)
+        if queries.origin(connection, session_id) == origin:  # else it was deleted meanwhile
+            queries.take_staged(connection, staging, session_id)
+            pieces.finish(connection)
+        forget()
+    with file.transaction() as connection:
+        connection.execute(f"detach database if exists {staging}")
+
+
+class _Pieces:
+    """A session's derivation, event by event."""
+
+    def __init__(self, session_id: str) -> None:
+        self.seen = 0
+        self._session_id = session_id
+        self._derivation = Derivation(Fold(session_id))
+        self._last = self._last_turn = 0
+
+    def take(self, connection: Connection, into: str) -> int:
+        """Derive from the next events and write what came of it; return how many there were."""
+        events = queries.events(connection, self._session_id, self._last, AT_ONCE)
+        for event in events:
+            self._derivation.feed(event)
+            self._last, self._last_turn = event.seq, max(self._last_turn, event.turn or 0)
+        for table, written in self._derivation.written().items():
+            queries.write(connection, table, written, into)
+        self.seen += len(events)
+        return len(events)
+
+    def finish(self, connection: Connection) -> None:
+        """Derive from all events that are left, and write the row of the session."""
+        while self.take(connection, "store") == AT_ONCE:
+            pass
+        if self._last:
+            origin = queries.origin(connection, self._session_id)
+            assert origin is not None
+            put_session(connection, self._derivation.session(origin, self._last, self._last_turn), None)
 
 
 def put_session(connection: Connection, row: Row, before: Row | None) -> None:

@@ -1,0 +1,254 @@
+"""Rebuild and compact: beside others, resumable, and whole after a kill at any moment."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from session_widgets.errors import StoreError
+from session_widgets.store import compacting, rebuilding
+from session_widgets.store import store as open_store
+from session_widgets.store.database import Store
+
+from .drafting import TABLES, chunk, derived, note, opened, update
+from .test_sharing import process, result
+
+VIEWS = ("v_sessions", "v_turns", "v_events", "v_steps", "v_tool_calls", "v_permissions")
+
+
+def fill(store: Store, session: str, text: str = "") -> None:
+    tool = {"toolCallId": "t", "title": "run", "rawInput": {"command": "ls"}, "status": "completed"}
+    store.append(
+        session,
+        [
+            opened(),
+            note("turn_started", 2, turn=1, prompt=[{"type": "text", "text": "hello"}]),
+            *(chunk(number, text or f"{session} {number} ") for number in range(1, 12)),
+            update("tool_call", 12, **tool),
+            note("turn_ended", 3, turn=1, status="completed", files=[{"path": "a", "change": "created", "size": 1}]),
+            note("turn_started", 4, turn=2, prompt=[]),
+            chunk(13, "still running", turn=2),
+        ],
+    )
+
+
+def everything(store: Store) -> dict[str, object]:
+    views = {view: store.sql(f"select * from {view} order by all").fetchall() for view in VIEWS}
+    return {**derived(store), **views}
+
+
+def rows_of(path: Path) -> dict[str, object]:
+    """The same of a file that nobody has, without a store."""
+    with duckdb.connect(str(path), config={"threads": 1}) as connection:
+        names = ("events", *TABLES, "v_turns")
+        return {name: connection.execute(f"select * from {name} order by all").fetchall() for name in names}
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    for session in ("a", "b", "c"):
+        fill(store, session)
+    return store
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 16, 1000])
+def test_a_rebuild_in_pieces_gives_the_same_rows_and_says_how_far_it_is(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    before, seen = everything(filled), []
+    monkeypatch.setattr(rebuilding, "AT_ONCE", at_once)
+    with filled._file.transaction() as connection:
+        for table in ("turns", "steps", "permissions"):
+            connection.execute(f"delete from store.{table}")
+        connection.execute("update store.sessions set title = 'wrong'")
+        connection.execute("insert into store.sessions select * replace ('gone' as session_id) from store.sessions")
+    filled.rebuild(progress=lambda done, total: seen.append((done, total)))
+    assert everything(filled) == before
+    assert seen == sorted(seen)
+    assert seen[-1] == (51, 51)
+    assert len(seen) >= 51 // at_once
+
+
+def test_a_rebuild_of_one_session_leaves_the_others(filled: Store) -> None:
+    before = everything(filled)
+    with filled._file.transaction() as connection:
+        connection.execute("update store.turns set text = session_id || ' wrong' where turn = 1")
+    filled.rebuild("b")
+    texts = dict(filled.sql("select session_id, text from v_turns where turn = 1").fetchall())
+    assert (texts["a"], texts["c"]) == ("a wrong", "c wrong")
+    filled.rebuild()
+    assert everything(filled) == before
+    filled.rebuild("never-seen")
+
+
+def test_others_write_between_the_pieces_of_a_rebuild(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "AT_ONCE", 4)
+    numbers = iter(range(100, 200))
+
+    def write(done: int, total: int) -> None:
+        number = next(numbers)
+        filled.append("a", [chunk(number, "more", turn=2)])
+        if number == 104:
+            filled.delete_session("c")
+            filled.append("c", [opened(1, source="kernel:b")])
+
+    filled.rebuild(progress=write)
+    live = everything(filled)
+    assert filled.sql("select count(*) from v_events where session_id = 'c'").fetchall() == [(1,)]
+    monkeypatch.undo()
+    filled.rebuild()
+    assert everything(filled) == live
+
+
+KILLED = """
+import os, shutil, signal, sys
+from contextlib import contextmanager
+from pathlib import Path
+import duckdb, numpy, orjson, psutil
+from session_widgets.store import compacting, rebuilding, store
+from session_widgets.store.connection import StoreFile
+
+def run(path, what, left):
+    def step(*_):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def stepping(owner, name):
+        real = getattr(owner, name)
+        def call(*args, **options):
+            step()
+            found = real(*args, **options)
+            step()
+            return found
+        setattr(owner, name, call)
+
+    opened = store(path)
+    opened.sessions()
+    transaction = StoreFile.transaction
+    @contextmanager
+    def counted(self, *args, **options):
+        with transaction(self, *args, **options) as connection:
+            yield connection
+            step()
+        step()
+    StoreFile.transaction = counted
+    rebuilding.AT_ONCE, compacting.ROWS_AT_ONCE = 12, 20
+    for name in ("_copy", "_swap", "_force"):
+        stepping(compacting, name)
+    stepping(Path, "replace")
+    getattr(opened, what)(progress=step)
+    os._exit(0)
+
+steps, status = 0, 9
+while status == 9:
+    path = Path(sys.argv[1]) / str(steps) / "transcripts.duckdb"
+    path.parent.mkdir()
+    shutil.copy(sys.argv[2], path)
+    if not (child := os.fork()):  # nothing of DuckDB runs here yet
+        run(path, sys.argv[3], steps)
+    status = os.waitpid(child, 0)[1]
+    steps += 1
+print(status, steps)
+"""
+
+
+@pytest.mark.parametrize("what", ["rebuild", "compact"])
+def test_killed_at_each_step_the_store_is_whole(filled: Store, tmp_path: Path, what: str) -> None:
+    """Before and after each commit and each change on the disk."""
+    filled.delete_session("c")
+    filled.close()
+    before, places = rows_of(filled.path), tmp_path / "places"
+    places.mkdir()
+    command = [sys.executable, "-c", KILLED, places, filled.path, what]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    status, steps = map(int, done.stdout.split())
+    assert (status, steps > 10) == (0, True), done.stderr
+    for number in range(steps):
+        place = places / str(number)
+        assert rows_of(place / "transcripts.duckdb") == before, number
+        if number % 6 == 5:
+            again = open_store(place / "transcripts.duckdb")
+            getattr(again, what)()
+            again.close()
+            assert rows_of(again.path) == before, number
+            assert {each.name for each in place.iterdir()} == {"transcripts.duckdb", "transcripts.duckdb.line"}
+
+
+def test_a_rebuild_that_was_stopped_goes_on_where_it_was(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "AT_ONCE", 100)
+
+    def stop(done: int, total: int) -> None:
+        if done > 17:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        filled.rebuild(progress=stop)
+    seen: list[tuple[int, int]] = []
+    filled.rebuild(progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(17, 34), (34, 34)], "the first of three was done"
+    assert filled.sql("select count(*) from duckdb_tables() where table_name = 'rebuilding'").fetchall() == [(0,)]
+
+
+def test_what_was_deleted_is_gone_from_the_file_after_compact(store: Store) -> None:
+    sentences = [secrets.token_hex(40) for _ in range(300)]
+    fill(store, "kept")
+    store.append("s", [opened(), *(chunk(number, text) for number, text in enumerate(sentences, 1))])
+    store.append("s", [note("turn_ended", 2, turn=1, status="completed")])
+    store.close()
+    store = open_store(store.path)
+    store.delete_session("s")
+    before = everything(store)
+    store.close()
+    assert sum(text.encode() in store.path.read_bytes() for text in sentences) > 200, "deleted, and still there"
+    again, seen = open_store(store.path), []
+    mode = again.path.stat().st_mode
+    again.compact(progress=lambda done, total: seen.append((done, total)))
+    assert everything(again) == before
+    again.append("kept", [chunk(99, "more", turn=2)])
+    again.close()
+    for file in again.path.parent.iterdir():
+        assert not any(text.encode() in file.read_bytes() for text in sentences if file.is_file()), file
+    assert seen[-1][0] == seen[-1][1] > 0
+    assert again.path.stat().st_mode == mode
+
+
+def test_processes_that_write_and_read_find_the_new_file(store: Store) -> None:
+    count = 1_500
+    with (
+        process("rows", store.path) as reader,
+        process("stream", store.path, "s", "a", count, 50) as one,
+        process("stream", store.path, "s", "b", count, 50) as two,
+    ):
+        compacted = 0
+        while one.poll() is None or two.poll() is None:
+            store.compact()
+            store.append("t", [chunk(compacted + 1)])
+            compacted += 1
+        for each in (one, two, reader):
+            result(each)
+    rows = store.sql("select count(*), count(distinct seq), max(seq) from v_events where session_id = 's'").fetchall()
+    assert rows == [(2 * count, 2 * count, 2 * count)]
+    assert store.sql("select count(*) from v_events where session_id = 't'").fetchall() == [(compacted,)]
+    assert compacted > 1
+
+
+def test_a_copy_that_fails_leaves_the_store_and_nothing_else(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = everything(filled)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(compacting, "_force", fail)
+    with pytest.raises(StoreError, match=r"The disk is full"):
+        filled.compact()
+    monkeypatch.undo()
+    assert everything(filled) == before
+    filled.close()
+    assert {each.name for each in filled.path.parent.iterdir()} == {"transcripts.duckdb", "transcripts.duckdb.line"}
