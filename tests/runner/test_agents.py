@@ -39,6 +39,17 @@ def test_an_agent_is_asked_for_its_options_once(start):
     assert runner.http.get("/v1/agents/demo").json()["capabilities"] == demo["capabilities"]
 
 
+def test_what_an_agent_said_is_kept_unless_it_shall_be_asked_again(start, tmp_path):
+    note = f"open({str(tmp_path / 'starts')!r}, 'a').write('x')"
+    again = f"{note}; import runpy; runpy.run_path({str(AGENT)!r}, run_name='__main__')"
+    runner = start(agents={"demo": {"command": [sys.executable, "-c", again]}})
+    for query in ("", "?config=true", "?config=true", "?no_cache=true"):
+        assert runner.http.get(f"/v1/agents/demo{query}").status_code == 200
+    assert (tmp_path / "starts").read_text() == "x"
+    runner.http.get("/v1/agents/demo?config=true&no_cache=true")
+    assert (tmp_path / "starts").read_text() == "xx"
+
+
 def test_a_running_agent_has_an_uptime(runner):
     runner.open("up")
     status = runner.http.get("/v1/agents/demo?config=true").json()["serverStatus"]
