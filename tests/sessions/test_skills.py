@@ -1,7 +1,5 @@
 """Skills: kept with the session, put where its harness reads them, and nobody else's touched."""
 
-import stat
-
 import pytest
 
 import session_widgets as sw
@@ -16,19 +14,19 @@ def make(folder, name="greeting", text="Say hello.", **files):
     return folder
 
 
-def test_a_skill_is_put_where_the_harness_reads_it_and_stays(open_session, tmp_path):
+@pytest.mark.parametrize("sandbox", ["local", pytest.param("docker", marks=pytest.mark.needs("docker"))])
+def test_a_skill_is_put_where_the_harness_reads_it_and_stays(open_session, tmp_path, sandbox):
     folder = make(tmp_path / "any name", script="#!/bin/sh\necho hi\n")
     (folder / "script").chmod(0o755)
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "x.pyc").write_text("x")
-    session = open_session(skills=[folder])
+    session = open_session(skills=[folder], sandbox=sandbox)
     assert session.skills == ("greeting",)
-    turn = session.send("run .agents/skills/greeting/script")
+    turn = session.send("run ./.agents/skills/greeting/script")
     assert turn.status == "completed"
     assert turn.files == ()
-    place = session.workspace / ".agents/skills/greeting"
-    assert sorted(file.name for file in place.iterdir()) == ["SKILL.md", "script"]
-    assert (place / "script").stat().st_mode & stat.S_IXUSR
+    assert [info.name for info in session.files.list(".agents/skills/greeting")] == ["SKILL.md", "script"]
+    assert session.exec("./.agents/skills/greeting/script").out == "hi\n"
     (started,) = [event.payload for event in session.events() if event.kind == "agent_started"]
     assert started["skills"] == [".agents/skills/greeting"]
 
