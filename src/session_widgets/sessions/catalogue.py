@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
+from session_widgets.offers import Choice
 from session_widgets.text import html_table, one_line, text_table
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class HarnessInfo:
         node: oldest Node.js that it runs on, 0 if it needs none.
         has_node: whether there is one here.
         resumes: how a new process of it gets its memory back: "resume", "load", or "" if nobody knows.
+        options: what it lets you choose, by "mode", "model" and "effort", as it told when it was asked with these keys;
+            empty before `harnesses(probe=True)`. `Choice.current` is what it uses by itself.
+        problem: why it could not be asked, in one line; empty if it could, or was not.
     """
 
     id: str
@@ -46,6 +50,8 @@ class HarnessInfo:
     node: int
     has_node: bool
     resumes: str
+    options: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
+    problem: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -68,16 +74,40 @@ class HarnessList(list[HarnessInfo]):
         return html_table(_COLUMNS, [_cells(info) for info in self])
 
 
-def harnesses() -> HarnessList:
+def harnesses(*, probe: bool = False) -> HarnessList:
     """Return the harnesses that `open_session` knows by name, with what this machine lacks for each.
 
-    Models, modes and efforts are each program's own: a session tells them once its agent has started.
+    Models, modes and efforts are each program's own: a session tells them once its agent has started, and
+    `HarnessInfo.options` once they were asked for here.
+
+    Args:
+        probe: whether to ask those that lack nothing and were never asked in this version and with these keys: each is
+            started in a directory of its own, asked, and ended, which takes some seconds. No prompt is sent.
 
     Example:
         >>> [harness.id for harness in harnesses() if not harness.missing]  # doctest: +SKIP
         ['demo', 'claude']
     """
-    return HarnessList(_look(catalog.get(name)) for name in catalog.names())
+    found = HarnessList(_look(catalog.get(name)) for name in catalog.names())
+    return HarnessList(_asked(found)) if probe else found
+
+
+def _asked(found: HarnessList) -> Iterator[HarnessInfo]:
+    from session_widgets.sessions.cell import Ticker
+    from session_widgets.sessions.probing import ask_options, known_options
+
+    ticker = Ticker()
+    try:
+        for info in found:
+            harness = catalog.get(info.id)
+            if info.missing or known_options(harness) is not None:
+                yield info
+                continue
+            ticker.show(f"asking {info.title} what it offers")
+            options, problem = ask_options(harness)
+            yield replace(info, options=options, problem=problem)
+    finally:
+        ticker.show(None)
 
 
 def install_harness(*names: str) -> HarnessList:
@@ -126,6 +156,7 @@ def installations(names: Iterable[str]) -> list[Installation]:
 def _look(harness: Harness) -> HarnessInfo:
     from session_widgets.harnesses.installing import Installation
     from session_widgets.harnesses.node import find_node
+    from session_widgets.sessions.probing import known_options
     from session_widgets.store.location import data_directory
 
     return HarnessInfo(
@@ -139,6 +170,7 @@ def _look(harness: Harness) -> HarnessInfo:
         harness.node,
         not harness.node or find_node(harness.node) is not None,
         harness.resumes,
+        known_options(harness) or {},
     )
 
 

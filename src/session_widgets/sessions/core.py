@@ -136,6 +136,13 @@ class SessionCore:
         self._drive(self.turn, record)
         return self.turn
 
+    async def meet(self, seconds: float) -> None:
+        """Start the agent without a prompt, so that it tells what it offers; `TimeoutError` after `seconds`."""
+        async with self._start_lock, asyncio.timeout(seconds):
+            self.check_usable()
+            sandbox, live = await self.machine.probe_sandbox(refresh=True)
+            await self.agents.ready(sandbox, live)
+
     async def cancel(self) -> bool:
         """Stop the running turn and wait for its end; False if none runs."""
         turn = self.turn
