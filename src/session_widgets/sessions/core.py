@@ -394,6 +394,8 @@ class SessionCore:
 
     def _wait_for_store(self, busy: StoreBusy | None) -> bool:
         """Whether to wait on for the store's file: a turn never fails because somebody reads it."""
+        if self._driver is not None:
+            self._driver.waits(busy is not None)
         if busy is None:
             self.activity.wait_for(None)
             return True

@@ -63,6 +63,7 @@ class Driver:
         self._ending = False
         self._stopped = asyncio.Event()
         self._clock: TurnClock | None = None
+        self._held: set[str] = set()
         self._woken = asyncio.Event()
         self._heard_at = 0.0
 
@@ -76,8 +77,16 @@ class Driver:
 
     def asks(self, person: bool) -> None:
         """Take note that a person is asked now, or no more."""
+        self._hold("person", person)
+
+    def waits(self, store: bool) -> None:
+        """Take note that somebody else holds the store, or no more: what the agent says is not read meanwhile."""
+        self._hold("store", store)
+
+    def _hold(self, why: str, held: bool) -> None:
+        (self._held.add if held else self._held.discard)(why)
         if self._clock is not None:
-            self._clock.pause(person)
+            self._clock.pause(bool(self._held))
             self._woken.set()
 
     async def run(self, *, adopted: bool) -> None:
