@@ -34,6 +34,14 @@ async def test_runner_is_its_own_session_and_group(subject):
         assert os.getsid(0) != pid
 
 
+async def test_a_command_may_take_any_time(subject):
+    """`exec(timeout=None)` is no promise of a runner by itself: it cuts a command after 5 minutes."""
+    async with subject.sandbox() as sandbox:
+        config = (await sandbox.runner._call("GET", "/v1/processes/config")).json()
+        assert config["maxRunTimeoutMs"] == 0
+        assert (await sandbox.exec("echo slow", timeout=None)).out == "slow\n"
+
+
 async def test_token_is_in_a_private_file_and_nowhere_else(subject, tmp_path):
     async with subject.sandbox() as sandbox:
         token = (await sandbox.endpoint()).headers["authorization"].removeprefix("Bearer ")

@@ -101,7 +101,6 @@ class Containers:
                     "idle_seconds": spec.idle_seconds,
                     "env": dict(spec.env),
                     "agents": spec.agents,
-                    "limits": RUNNER_LIMITS,
                     "user": account.inside,
                 },
             }
@@ -225,7 +224,7 @@ class Containers:
         _hand_over_workspace(Path(made["workspace"]), account)
         known = {"token": secrets.token_urlsafe(32), "nonce": secrets.token_hex(16)}
         write_private(place / TOKEN, known)
-        write_private(place / "state" / CONFIG, made["config"] | known)
+        write_private(place / "state" / CONFIG, made["config"] | known | {"limits": RUNNER_LIMITS})
         container.start()
         _wait_ready(container, place / "state" / "ready.json", known["nonce"])
         container.reload()

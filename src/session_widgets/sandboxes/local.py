@@ -91,7 +91,6 @@ class LocalProvider:
                 "idle_seconds": spec.idle_seconds,
                 "env": dict(spec.env),
                 "agents": spec.agents,
-                "limits": RUNNER_LIMITS,
             },
         }
         write_private(place / RECORD, made)
@@ -170,7 +169,7 @@ class LocalProvider:
         state.mkdir(mode=0o700, exist_ok=True)  # journals of an earlier runner stay: not all of it may be stored yet
         (state / "ready.json").unlink(missing_ok=True)
         write_private(place / TOKEN, known)
-        write_private(place / CONFIG, made["config"] | known)
+        write_private(place / CONFIG, made["config"] | known | {"limits": RUNNER_LIMITS})
         argv = [sys.executable, "-P", "-m", "session_widgets.runner", "--config", str(place / CONFIG)]
         daemon = Daemon(place)
         process = daemon.start(argv, env=env, cwd=root)
