@@ -268,6 +268,16 @@ def test_who_connects_and_says_nothing_is_cut_off(start):
         assert time.monotonic() - started > HEADER_SECONDS - 3
 
 
+def test_strangers_do_not_keep_it_awake(start):
+    runner = start(idle_seconds=2)
+    started = time.monotonic()
+    while runner.process.poll() is None and time.monotonic() - started < 15:
+        with contextlib.suppress(httpx.TransportError):  # it has ended
+            httpx.get(f"{runner.url}/v1/health")
+        time.sleep(0.2)
+    assert runner.process.poll() == 0
+
+
 def test_a_refused_connection_is_closed(runner):
     with _strangers(runner, 1, b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n") as (stranger,):
         stranger.settimeout(10)

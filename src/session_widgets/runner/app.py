@@ -135,9 +135,13 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        headers = dict(scope["headers"])
+        if not self._known(scope, headers):
+            await _leaving(self._for_strangers(scope))(scope, receive, send)
+            return
         self._inside += 1
         try:
-            await self._answer(scope)(scope, receive, send)
+            await self._for_clients(headers)(scope, receive, send)
         finally:
             self._inside -= 1
             self.touch()
@@ -151,16 +155,16 @@ class Gate:
         """Seconds since the last request ended; 0 while one is open."""
         return 0 if self._inside else time.monotonic() - self._last
 
-    def _answer(self, scope: Scope) -> ASGIApp:
-        """Return what answers: without the token a page that tells nothing, or an objection."""
-        headers = dict(scope["headers"])
-        if not self._known(scope, headers):
-            if scope["type"] == "http" and scope["method"] == "OPTIONS":
-                return _leaving(Response())  # a browser's preflight has no token, and is allowed nothing by this
-            if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] in OPEN:
-                return _leaving(self._app)
-            message = "missing or invalid bearer token"
-            return _leaving(Problem(401, "token_invalid", details={"message": message}).response())
+    def _for_strangers(self, scope: Scope) -> ASGIApp:
+        """Return what answers who has no token; that is no use of the runner, which may sleep meanwhile."""
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            return Response()  # a browser's preflight has no token, and is allowed nothing by this
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] in OPEN:
+            return self._app
+        return Problem(401, "token_invalid", details={"message": "missing or invalid bearer token"}).response()
+
+    def _for_clients(self, headers: dict[bytes, bytes]) -> ASGIApp:
+        """Return what answers who has the token: the routes, or an objection."""
         if not _from_here(headers):
             problem = Problem(403, "permission_denied", "requests from web pages of other origins are refused")
         elif self._inside > self._limit:
