@@ -112,3 +112,29 @@ test("a text that grows is rendered once per block, not once per letter", () => 
   new Markdown(window).blocks(paragraphs.join("\n\n"));
   assert.ok(again < (performance.now() - whole) / 2, `${again} ms for one more letter`);
 });
+
+test("quotes and lists nest to a bound, and what nests deeper is text", () => {
+  for (const source of ["> ".repeat(1800), "1. ".repeat(1200), "> - ".repeat(900), "- ".repeat(1800), `${" -".repeat(32_000)}x\nx`]) {
+    const [block, ...others] = markdown.blocks(`${source}deep`);
+    assert.equal(others.length, 0);
+    if (block?.type === "html") assert.ok(elements(`${source}deep`).length < 80);
+    assert.ok(JSON.stringify(block).includes("deep") || JSON.stringify(block).includes("x"));
+  }
+});
+
+test("a fault of the parser leaves plain text", () => {
+  const source = "[".repeat(9000) + "](x)";
+  assert.ok(markdown.blocks(source).every((block) => block.type !== "code"));
+  const broken = new Markdown(window);
+  (broken as unknown as { marked: { lexer: () => void } }).marked.lexer = () => {
+    throw new RangeError("Maximum call stack size exceeded");
+  };
+  assert.deepEqual(broken.blocks("> *a*"), [{ type: "text", text: "> *a*" }]);
+});
+
+test("a long message of the usual kind is drawn whole", () => {
+  const part = "## Title\n\nSome *words* and `code` in a [link](https://a.example).\n\n- one\n- two\n  - three\n\n```py\nx = 1\n```\n\n";
+  const blocks = markdown.blocks(part.repeat(12));
+  assert.equal(blocks.filter((block) => block.type === "text").length, 0);
+  assert.equal(blocks.length, 48);
+});

@@ -120,3 +120,17 @@ test("the status says what the agent does", () => {
   transcript.apply({ type: "turn", turn: turn(1, "failed") });
   assert.equal(words(), "Failed");
 });
+
+test("a pile of accents is cut, and words of any language are not", () => {
+  assert.equal(visible(`a${"\u0301".repeat(1000)}b`), `a${"\u0301".repeat(32)}⟨968 more accents⟩b`);
+  const words = "naïve Việt क्षत्रिय 👩‍👩‍👧‍👦 e\u0301".repeat(100);
+  assert.equal(visible(words), words);
+});
+
+test("a carriage return leaves the last state of its line, in time that grows with the text", () => {
+  assert.equal(stripAnsi("10 %\r20 %\r\nend\rEND\n\rx\ry\r\r"), "20 %\nEND\ny");
+  const began = performance.now();
+  assert.equal(stripAnsi(`\r${"x".repeat(200_000)}`).length, 200_000);
+  assert.equal(stripAnsi("\rx".repeat(100_000)), "x");
+  assert.ok(performance.now() - began < 1000);
+});

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from session_widgets.widgets import Chat
 from widgets.pages import Bench
-from widgets.scripted import Scripted, diff
+from widgets.scripted import Scripted, diff, text
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -169,3 +171,63 @@ def test_input_nested_a_thousand_deep_reaches_every_page(chat, session):
     chat.until(card.count, what="the card")
     chat.page.get_by_test_id("permission-reject_once").click()
     chat.until(lambda: session.answers == [("/1", "no")])
+
+
+SIZE = 64_000
+QUOTES, POINTS, BOTH = "> " * 1850, "1. " * 1240, "> - " * 930
+SLOW_PROSE = {
+    "quotes": QUOTES,
+    "points": POINTS,
+    "quotes and points": BOTH,
+    "dashes": " -" * (SIZE // 2) + "x\nx",
+    "fences": "```\n" * (SIZE // 4),
+    "fences of all lengths": "".join("`" * n + " " for n in range(1, 350)),
+    "link": "http://a.b/" + "!" * SIZE,
+    "mail": "a." * (SIZE // 2) + "@",
+    "emphasis": "_a*" * (SIZE // 3),
+    "table": "a|b\n-|-\n" + "a\n" * (SIZE // 2),
+    "list": "- a\n" * (SIZE // 4),
+    "headings": "# a\n" * (SIZE // 4),
+    "accents": "a" + "\u0301" * (SIZE // 2),
+    "accents in groups": "a" + ("\u0301" * 30 + "\u200d") * (SIZE // 62),
+}
+SLOW_OUTPUT = {
+    "carriage return": "\r" + "x" * SIZE,
+    "carriage returns": "\rx" * (SIZE // 2),
+    "fences": "```\n" + "```  \n" * (SIZE // 6) + "x",
+    "accents": "a" + "\u0301" * (SIZE // 2),
+    "colours": "\x1b[1m\x1b]x" * (SIZE // 7),
+}
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def seconds_to_draw(chat: Bench, session: Scripted) -> float:
+    """How long the page does nothing else than to draw what has come."""
+    chat.until(lambda: not chat.sent.empty(), what="a message of the kernel")
+    began = time.monotonic()
+    chat.pump()
+    chat.page.evaluate(DRAWN)
+    return time.monotonic() - began
+
+
+def test_no_message_freezes_the_page(chat, session):
+    chat.sees("What should the agent do?")
+    slow = {}
+    for name, source in SLOW_PROSE.items():
+        session.begin(name)
+        session.say(source)
+        session.end()
+        slow[name] = seconds_to_draw(chat, session)
+        chat.sees(name)
+    assert {name: seconds for name, seconds in slow.items() if seconds > 3} == {}
+
+
+def test_no_output_of_a_tool_freezes_the_page(chat, session):
+    chat.sees("What should the agent do?")
+    slow = {}
+    session.begin("hello")
+    for name, output in SLOW_OUTPUT.items():
+        session.tool(name, title=name, kind="execute", status="failed", content=[text(output)])
+        slow[name] = seconds_to_draw(chat, session)
+        chat.sees(name)
+    assert {name: seconds for name, seconds in slow.items() if seconds > 3} == {}

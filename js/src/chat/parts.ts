@@ -25,10 +25,12 @@ export function whole(draw: () => TemplateResult | typeof nothing): TemplateResu
 
 export function prose(ui: Ui, text: string): TemplateResult {
   if (text.length > MARKDOWN_LIMIT) return html`<pre class="sw-plain">${visible(text)}</pre>`;
-  return html`<div class="sw-md" dir="auto">
-    ${ui.markdown.blocks(text).map((block) =>
-      block.type === "code" ? code(block.text, block.lang) : html`<div class="sw-md-block">${unsafeHTML(block.html)}</div>`,
-    )}
+  return html`<div class="sw-md">
+    ${ui.markdown.blocks(text).map((block) => {
+      if (block.type === "code") return code(block.text, block.lang);
+      if (block.type === "text") return html`<pre class="sw-plain" dir="auto">${visible(block.text)}</pre>`;
+      return html`<div class="sw-md-block" dir="auto">${unsafeHTML(block.html)}</div>`;
+    })}
   </div>`;
 }
 
@@ -69,7 +71,10 @@ export function output(ui: Ui, step: Step, part: string, start: Text): TemplateR
 
 /** Agents like to wrap output in a fence of its own. */
 function unfenced(text: string): string {
-  return /^\s*```[^\n]*\n([\s\S]*?)\n?```\s*$/.exec(text)?.[1] ?? text;
+  const trimmed = text.trim();
+  const [from, to] = [trimmed.indexOf("\n") + 1, trimmed.length - 3];
+  const fenced = from > 0 && from <= to && trimmed.startsWith("```") && trimmed.endsWith("```");
+  return fenced ? trimmed.slice(from, to).replace(/\n$/, "") : text;
 }
 
 type DiffBlock = Extract<Block, { type: "diff" }>;

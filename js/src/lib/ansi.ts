@@ -45,7 +45,13 @@ export function stripAnsi(text: string): string {
 /** A carriage return writes over its line: progress bars show their last state. */
 function overwritten(text: string): string {
   if (!text.includes("\r")) return text;
-  return text.replace(/\r+\n/g, "\n").replace(/[^\n]*\r(?=[^\n])/g, "").replace(/\r/g, "");
+  return text.split("\n").map(lastState).join("\n");
+}
+
+function lastState(line: string): string {
+  let end = line.length;
+  while (line[end - 1] === "\r") end -= 1;
+  return line.slice(line.lastIndexOf("\r", end - 1) + 1, end);
 }
 
 function classesOf(style: Style): string {

@@ -1,10 +1,12 @@
 // Markdown from an agent, made safe: raw HTML is shown as text, and DOMPurify has the last word.
+// Nor can it freeze the page: nesting, the length of a paragraph and the time that parsing takes are bounded, and
+// what is beyond a bound is shown as the text it is.
 import createDOMPurify, { type WindowLike } from "dompurify";
-import { Marked, type Token, type Tokens } from "marked";
+import { Marked, type Token, Tokenizer, type Tokens } from "marked";
 import { visible } from "./text.ts";
 
-/** One top-level block. Code is text, to be drawn by a template; everything else is safe HTML. */
-export type MarkdownBlock = { type: "code"; lang: string; text: string } | { type: "html"; html: string };
+/** One top-level block. Code and text are drawn by a template; everything else is safe HTML. */
+export type MarkdownBlock = { type: "code"; lang: string; text: string } | { type: "text"; text: string } | { type: "html"; html: string };
 
 const ALLOWED = {
   ALLOWED_TAGS: (
@@ -17,11 +19,57 @@ const ALLOWED = {
   KEEP_CONTENT: true,
 };
 const REMEMBERED = 2000;
+/** Quotes and lists inside each other. */
+const NESTED = 16;
+/** Characters: a longer paragraph stays as it is, a longer link is none, a block of more HTML is shown as its source. */
+const PARAGRAPH = 10_000;
+const LINK = 2000;
+const HTML = 200_000;
+const BLOCKS = 1000;
+/** Milliseconds for one text, to parse it and to make it safe; one of fewer characters than HARMLESS needs no clock. */
+const PARSING = 200;
+const CLEANING = 500;
+const HARMLESS = 2000;
+const SLOW = 50;
+
+/** What marked does in one step, where one step alone could take too long or nest too deep. */
+class Bounded extends Tokenizer {
+  /** Whether quotes and lists stay as they are: looking for them in a line of any length takes too long. */
+  flat = false;
+  private depth = 0;
+
+  override blockquote(src: string): Tokens.Blockquote | undefined {
+    return this.deeper(() => super.blockquote(src));
+  }
+
+  override list(src: string): Tokens.List | undefined {
+    return this.deeper(() => super.list(src));
+  }
+
+  override url(src: string): Tokens.Link | undefined {
+    return super.url(src.slice(0, LINK));
+  }
+
+  private deeper<T>(read: () => T): T | undefined {
+    if (this.flat || this.depth === NESTED) return undefined;
+    this.depth += 1;
+    try {
+      return read();
+    } finally {
+      this.depth -= 1;
+    }
+  }
+}
 
 export class Markdown {
   private readonly marked: Marked;
+  private readonly bounded = new Bounded();
   private readonly purify: ReturnType<typeof createDOMPurify>;
   private readonly cache = new Map<string, string>();
+  /** Texts that took too long; what begins like one of them is not tried again. */
+  private slow: string[] = [];
+  private deadline = Infinity;
+  private late = false;
 
   constructor(window: WindowLike) {
     this.purify = createDOMPurify(window);
@@ -31,35 +79,77 @@ export class Markdown {
       node.setAttribute("rel", "noopener noreferrer nofollow");
     });
     this.marked = new Marked({ gfm: true });
+    this.marked.setOptions({ tokenizer: this.bounded });
     this.marked.use({
       renderer: {
         html: ({ text }: Tokens.HTML | Tokens.Tag) => escape(text),
         image: ({ href, text }: Tokens.Image) => `<a href="${escape(href)}">${escape(text || href)}</a>`,
         checkbox: ({ checked }: Tokens.Checkbox) => (checked ? "☑ " : "☐ "),
       },
+      extensions: [
+        // marked asks these before each of its steps: out of time, they take the whole rest
+        { name: "plain", level: "block", tokenizer: (src) => (this.over() ? plain(src) : undefined), renderer: ({ text }) => `<p>${escape(text)}</p>` },
+        { name: "rest", level: "inline", tokenizer: (src) => (this.over() || src.length > PARAGRAPH ? { type: "text", raw: src, text: src } : undefined) },
+      ],
     });
   }
 
   /** Split into blocks. The blocks of a text that only grew are those of before, but for the last ones. */
   blocks(source: string): MarkdownBlock[] {
+    if (this.slow.some((start) => source.startsWith(start))) return [{ type: "text", text: source }];
+    this.late = false;
+    this.bounded.flat = source.split("\n").some((line) => line.length > PARAGRAPH);
+    try {
+      return this.read(visible(source));
+    } catch {
+      this.late = true; // too deep for the stack, or another fault of the parser
+      return [{ type: "text", text: source }];
+    } finally {
+      if (this.late) this.slow = [source, ...this.slow].slice(0, SLOW);
+    }
+  }
+
+  private read(source: string): MarkdownBlock[] {
     const blocks: MarkdownBlock[] = [];
-    for (const token of this.marked.lexer(visible(source))) {
+    const within = (budget: number) => (this.deadline = source.length > HARMLESS ? performance.now() + budget : Infinity);
+    within(PARSING);
+    const tokens = this.marked.lexer(source);
+    within(CLEANING);
+    for (const [i, token] of tokens.entries()) {
       if (token.type === "space" || token.type === "def") continue;
+      if (blocks.length === BLOCKS || this.over()) return [...blocks, { type: "text", text: tokens.slice(i).map(({ raw }) => raw).join("") }];
       if (token.type === "code") blocks.push({ type: "code", lang: (token as Tokens.Code).lang ?? "", text: token.text });
-      else blocks.push({ type: "html", html: this.html(token) });
+      else blocks.push(this.block(token));
     }
     return blocks;
   }
 
-  private html(token: Token): string {
+  private block(token: Token): MarkdownBlock {
+    const html = token.type === "plain" ? undefined : this.html(token);
+    return html === undefined ? { type: "text", text: token.raw } : { type: "html", html };
+  }
+
+  private over(): boolean {
+    const over = performance.now() > this.deadline;
+    this.late ||= over;
+    return over;
+  }
+
+  private html(token: Token): string | undefined {
     const key = `${token.type} ${token.raw}`;
     const known = this.cache.get(key);
     if (known !== undefined) return known;
-    const html = this.purify.sanitize(this.marked.parser([token]), ALLOWED);
+    const made = this.marked.parser([token]);
+    if (made.length > HTML) return undefined;
+    const html = this.purify.sanitize(made, ALLOWED);
     if (this.cache.size >= REMEMBERED) this.cache.clear();
     this.cache.set(key, html);
     return html;
   }
+}
+
+function plain(src: string): Tokens.Generic {
+  return { type: "plain", raw: src, text: src };
 }
 
 function escape(text: string): string {

@@ -2,9 +2,14 @@
 
 const HIDDEN = /[\u202A-\u202E\u2066-\u2069\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F]/g;
 
+/** Accents on one letter, and joiners: a browser needs the square of their number to draw them. */
+const PILE = /([\p{M}\p{Cf}]{32})([\p{M}\p{Cf}]+)/gu;
+
 /** Show characters that reorder or hide what follows them, so that a name cannot pretend to be another. */
 export function visible(text: string): string {
-  return text.replace(HIDDEN, (char) => `⟨U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+  return text
+    .replace(HIDDEN, (char) => `⟨U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`)
+    .replace(PILE, (_, kept: string, left: string) => `${kept}⟨${[...left].length} more accents⟩`);
 }
 
 /** As `visible`, on one line. */
