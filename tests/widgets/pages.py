@@ -56,9 +56,12 @@ class Bench:
 
     Args:
         width: of the cell, in pixels.
+        url: of the page; "about:blank" shares its origin with nothing.
     """
 
-    def __init__(self, page: Page, widget: SessionWidget, *, width: int = 1000, body: str = "") -> None:
+    def __init__(
+        self, page: Page, widget: SessionWidget, *, width: int = 1000, body: str = "", url: str = "about:blank"
+    ) -> None:
         self.page = page
         self.widget = widget
         self.sent: queue.SimpleQueue[tuple[Any, list[str]]] = queue.SimpleQueue()
@@ -69,7 +72,7 @@ class Bench:
         page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         page.expose_function("kernelReceive", self._from_page)
         page.expose_function("kernelTraits", self._traits)
-        page.goto("about:blank")
+        page.goto(url)
         page.set_content(f"<!doctype html><body {body} style='margin:12px'><div id=view style='width:{width}px'></div>")
         state = {name: getattr(widget, name) for name in widget.keys if not name.startswith("_")}
         state = {name: value for name, value in state.items() if isinstance(value, str | float)}

@@ -267,3 +267,28 @@ def test_a_narrow_cell_shows_one_half_at_a_time(page, session, tmp_path):
     assert "What should" not in bench.words()
     assert page.evaluate("document.querySelector('.sw').scrollWidth") <= 420
     bench.widget.close()
+
+
+def test_a_drawing_that_is_opened_in_a_tab_reaches_nothing_of_the_notebook(page, session, tmp_path):
+    script = "<script>window.ran = true; localStorage.setItem('stolen', document.cookie)</script>"
+    (tmp_path / "a.svg").write_text(f"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'>{script}</svg>")
+    url = "http://notebook.test/"
+    page.route(url, lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    files = Bench(page, FileBrowser(session), url=url)
+    files.sees("a.svg")
+    node(files, "a.svg").click()
+    image = page.locator(".sw-stage img")
+    files.until(image.count)
+    expect(image).to_have_js_property("complete", True)
+    source = image.get_attribute("src")
+    with page.expect_popup() as opened:
+        page.evaluate("(source) => void window.open(source)", source)
+    opened.value.wait_for_load_state()
+    tab = page.context.new_page()
+    if str(source).startswith("data:"):  # what "Open image in new tab" does
+        tab.goto(str(source))
+        assert tab.evaluate("[window.ran, self.origin]") == [True, "null"]
+    assert page.evaluate("localStorage.getItem('stolen')") is None
+    tab.close()
+    opened.value.close()
+    files.widget.close()

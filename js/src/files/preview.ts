@@ -9,6 +9,7 @@ import { readPiece, readWhole } from "./transfer.ts";
 
 const TEXT_LIMIT = 256 * 1024;
 const IMAGE_LIMIT = 20 * 1024 * 1024;
+const SVG = "image/svg+xml";
 const IMAGES = new Map([
   ["png", "image/png"],
   ["jpg", "image/jpeg"],
@@ -17,7 +18,7 @@ const IMAGES = new Map([
   ["webp", "image/webp"],
   ["bmp", "image/bmp"],
   ["avif", "image/avif"],
-  ["svg", "image/svg+xml"],
+  ["svg", SVG],
 ]);
 
 type Content =
@@ -79,13 +80,24 @@ export class Preview {
     const size = start.entry.size;
     if (mime && size <= IMAGE_LIMIT) {
       const whole = size > start.bytes.length ? await readWhole(this.rpc, path) : new Blob([start.bytes]);
-      return { kind: "image", url: URL.createObjectURL(whole.slice(0, whole.size, mime)), size };
+      return { kind: "image", url: await address(whole.slice(0, whole.size, mime)), size };
     }
     if (mime) return { kind: "words", words: "This image is too large to show. Download it to see it.", size };
     if (!size) return { kind: "words", words: "This file is empty.", size };
     if (start.bytes.includes(0)) return { kind: "words", words: "This file is not text. Download it to look inside.", size };
     return { kind: "text", ...decode(start.bytes, size > start.bytes.length), size };
   }
+}
+
+/** A drawing may hold scripts: as data, opened in a tab of its own, they run apart from the notebook's page. */
+function address(image: Blob): Promise<string> | string {
+  if (image.type !== SVG) return URL.createObjectURL(image);
+  return new Promise((done, failed) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result as string);
+    reader.onerror = () => failed(reader.error);
+    reader.readAsDataURL(image);
+  });
 }
 
 /** UTF-8, or Latin-1 where it is not; a character that the cut went through is left out. */
