@@ -62,6 +62,32 @@ def test_the_summary_is_small_and_keeps_the_newest(session, outputs):
     widget.close()
 
 
+def test_the_summary_holds_no_key_however_it_came(session, outputs, monkeypatch):
+    keys = {
+        "ANTHROPIC_API_KEY": "sk-ant-api03-Qm7xVb2LkT9wZr4NcYf8Hs1JdPgUa6Ee",
+        "DATABASE_URL": "postgres://app:Zx81-hunter-Kq@db.example/x",
+        "SERVICE_TOKEN": "c2VjcmV0LXRva2VuLWZvci10ZXN0cw==",
+    }
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    session.begin(" ".join(keys.values()))
+    for value in keys.values():
+        for start in range(0, len(value), 5):
+            session.say(value[start : start + 5])
+        session.say(" ")
+        session.think(value)
+        session.tool(value, title=f"curl -H {value}", status="completed")
+        session.plan((value, "pending"))
+    session.end("failed", error=" ".join(keys.values()))
+    session.begin("x" * 3_990 + keys["ANTHROPIC_API_KEY"])
+    widget = panel(session)
+    html = "".join(output.data for output, _ in outputs[1:])
+    assert [piece for piece in ("sk-ant-api", "Zx81-hunter-Kq", keys["SERVICE_TOKEN"]) if piece in html] == []
+    assert "[redacted]" in html
+    assert "curl -H" in html
+    widget.close()
+
+
 def test_the_summary_holds_text_only(session, outputs):
     session.title = "<script>alert(0)</script>"
     session.begin("<script>alert(1)</script>")

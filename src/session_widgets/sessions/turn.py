@@ -18,6 +18,7 @@ from session_widgets.outcomes import outcome
 from session_widgets.sessions.cell import Ticker
 from session_widgets.sessions.handover import handed_over
 from session_widgets.sessions.news import News
+from session_widgets.store.redaction import redactor
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
@@ -259,8 +260,9 @@ class Turn:
         )
 
     def __repr__(self) -> str:
-        text = self.text
+        hide = redactor().plain  # a notebook keeps what a cell returns
+        text = hide(self.text[:8192])
         shown = repr(text if len(text) <= 80 else text[:79] + "…")
-        end = f", error={self.error!r}" if self.error else ""
+        end = f", error={hide(self.error)!r}" if self.error else ""
         word = "" if self.outcome in {self.status, "running"} else f", outcome={self.outcome!r}"
         return f"Turn({self.index}, {self.status}{word}, stop_reason={self.stop_reason!r}, text={shown}{end})"

@@ -1,4 +1,4 @@
-"""The summary that a saved notebook shows where no kernel answers: plain HTML, no script, at most 150 kB."""
+"""The summary that a saved notebook shows where no kernel answers: plain HTML, no script, no secret, at most 150 kB."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from session_widgets.model import Step
+from session_widgets.store.redaction import redactor
+from session_widgets.tool_input import words
 from session_widgets.widgets._stream import Stream
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 150_000
 _MAX_TEXT = 4_000
+_LOOKED_AT = 16 * _MAX_TEXT
+_LONGEST_SECRET = 4_096
 _MARKS = {"completed": "✓", "failed": "✗", "pending": "…", "in_progress": "…", "running": "…", "cancelled": "–"}
 _BIDI = {c: f"[U+{c:04X}]" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _STYLE = (
@@ -55,7 +59,7 @@ def _row(step: Step) -> str:
             return f'<p style="margin:4px 0"><code>{mark} {title}</code></p>'
         case "plan":
             lines = "".join(
-                f"<li>{_MARKS.get(str(entry.get('status')), '•')} {_text(str(entry.get('content', ''))[:500])}</li>"
+                f"<li>{_MARKS.get(words(entry.get('status')), '•')} {_text(words(entry.get('content', '')), 500)}</li>"
                 for entry in step.entries[:50]
             )
             return f'<ul style="margin:4px 0;list-style:none;padding-left:8px">{lines}</ul>'
@@ -69,8 +73,12 @@ def _row(step: Step) -> str:
 
 def _clip(step: Step) -> str:
     text = step.text or ""
-    return _text(text[:_MAX_TEXT]) + (f"… ({len(text):,} characters)" if len(text) > _MAX_TEXT else "")
+    return _text(text, _MAX_TEXT) + (f"… ({len(text):,} characters)" if len(text) > _MAX_TEXT else "")
 
 
-def _text(text: str) -> str:
-    return escape(text.encode("utf-8", "replace").decode().translate(_BIDI))
+def _text(text: str, limit: int = 500) -> str:
+    """Return the start of `text` without secrets: what an agent streams in pieces was never seen whole before."""
+    kept = redactor().plain(text[:_LOOKED_AT])
+    if len(text) > _LOOKED_AT:
+        kept = kept[:-_LONGEST_SECRET]  # one may have been cut in two
+    return escape(kept[:limit].encode("utf-8", "replace").decode().translate(_BIDI))
