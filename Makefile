@@ -14,7 +14,7 @@ WORKERS ?= 4
 # Tests that share a fixture of a module stay on one worker (tests/scheduling.py); -n0 in ARGS runs all in one process.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo install prepare test test-js check lint format bundles notebooks bench lock clean
+.PHONY: help demo install prepare test nightly test-nightly test-js check lint format bundles notebooks bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -28,6 +28,12 @@ prepare: .venv/.dev .cache/kernels/.installed $(NODE_MODULES)  ## what the tests
 
 test: prepare test-js  ## all that this machine can carry (ARGS: for pytest; REQUIRE=all: leave nothing out)
 	@$(PYTEST) $(ARGS)
+
+nightly: prepare  ## what takes too long for CI: all kills, the soak; for hours (KILLS: how many, SEED: of an earlier run)
+	@.ci/nightly
+
+test-nightly: prepare
+	@$(PYTEST) --nightly $(ARGS)
 
 check: lint  ## lint, and the tests that start no process: within a minute
 	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check; fi

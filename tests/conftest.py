@@ -2,6 +2,7 @@
 
 `@pytest.mark.needs("chromium")` leaves a test out where something is missing, and says why in the summary.
 `REQUIRE=all` turns every test that is left out into a failure, except for data beside the repository.
+`@pytest.mark.nightly` is for what takes too long for CI: it runs with `--nightly` alone (`make nightly`).
 """
 
 from __future__ import annotations
@@ -24,13 +25,25 @@ pytest_plugins = ["model.serving", "quick", "scheduling", "seaweed"]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="run the tests marked as nightly, and no others")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): leave out where one is missing; names stand in tests/needs.py")
+    config.addinivalue_line("markers", "nightly: too long for CI; runs with --nightly alone")
     guard.refuse_network()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in its background so
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if needs.HARNESSES.is_dir():
         os.environ.setdefault(FOLDER, str(needs.HARNESSES))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("--nightly")
+    left_out = [item for item in items if (item.get_closest_marker("nightly") is not None) is not wanted]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

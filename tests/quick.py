@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 FIXTURES = {
-    "bridged_model", "browser", "kernel", "lab", "model", "notebook", "open_session", "page", "run", "runner",
+    "bridged_model", "browser", "chain", "kernel", "lab", "model", "notebook", "open_session", "page", "run", "runner",
     "seaweed", "server", "shared_agent", "start", "start_agent", "talk",
 }  # fmt: skip
 """They start processes."""

@@ -8,6 +8,7 @@ are made until the answer is the right one, and so is what is removed from withi
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -25,10 +26,19 @@ from session_widgets.model import Draft
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 REQUEST = re.compile(rb"(PUT|POST|DELETE) (\S+) HTTP/1.1")
+FOLDERS = (
+    r"(?:sandboxes|containers|sandbox-agent)/\*/(?:state|data)",
+    "workspaces/S",
+    "sync/S",
+    "mounts/S/(?:workspace|cache)",
+    r"/lab/\*/S",
+)
+"""What lies in these is not told apart."""
 IDS = (
     (re.compile(r"[0-9a-f]{32,64}"), "*"),
     (re.compile(r"(?<![0-9a-z])[0-9a-f]{12}(?![0-9a-z])"), "*"),
-    (re.compile(r"((sandboxes|containers|sandbox-agent)/\*/(state|run|data)|workspaces/S)/.*"), r"\1/**"),
+    (re.compile(r"^/lab/[0-9a-f]{8}/"), "/lab/*/"),
+    (re.compile(rf"({'|'.join(FOLDERS)})/.*"), r"\1/**"),
 )
 UNTOLD = re.compile(
     r"transcripts\.duckdb.*|(.*[/.])?lock|.*/log|.*\.partial|/dev/null|/dev/urandom|.*__pycache__.*|/proc/.*"
@@ -56,6 +66,7 @@ class Effects:
         self._last = last
         self._met: Counter[str] = Counter()
         self._watching = False
+        self._sending = ""
 
     def begin(self) -> None:
         """Watch from now on; an audit hook cannot be taken away, so one object is all that a process may have."""
@@ -109,9 +120,10 @@ class Effects:
         elif event == "subprocess.Popen":
             self.meet(f"start {_program(args[1])}", again=True)
         elif event in {"os.kill", "os.killpg"} and args[1] != 0:
-            self.meet(f"signal {signal.Signals(args[1]).name}", again=True)
+            self.meet(f"signal {signal.Signals(args[1]).name}")
         elif event == "http.client.send" and isinstance(args[1], bytes) and (found := REQUEST.match(args[1])):
-            self.meet(self._request(found[1].decode(), found[2].decode()))
+            self._sending = self._request(found[1].decode(), found[2].decode())
+            self.meet(self._sending)
 
     def _file(self, what: str, path: str | bytes | int | os.PathLike[Any], directory: int = -1) -> None:
         if isinstance(path, int):
@@ -156,6 +168,15 @@ class Effects:
             return await sent(transport, request)
 
         httpx.AsyncHTTPTransport.handle_async_request = handle  # type: ignore[method-assign]
+        answered = http.client.HTTPConnection.getresponse
+
+        def waiting(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+            if self._sending:
+                name, self._sending = self._sending, ""
+                self.meet(f"answer to {name}")
+            return answered(connection)
+
+        http.client.HTTPConnection.getresponse = waiting  # type: ignore[method-assign]
 
     # The store
 

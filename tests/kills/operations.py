@@ -18,8 +18,7 @@ from session_widgets.sandboxes import SandboxInfo, SandboxProvider
 from session_widgets.sessions.loop import private_loop
 
 PROMPT = "run echo {0} >> done.txt\nsay {0}"
-OTHER: dict[str, Any] = {
-    "id": "other",
+DEMO: dict[str, Any] = {
     "command": ("{python}", "-P", "-m", "session_widgets.harnesses.demo"),
     "env": {"DEMO_STATE_DIR": "{state}"},
 }
@@ -38,7 +37,8 @@ def life(
     Args:
         home: the data directory.
         session: its id.
-        how: `sandbox`, `workspace` and `attachment` of a new session.
+        how: `sandbox`, `workspace` and `attachment` of a new session, and the ids of its `harnesses`: the first one and
+            one to switch to; all are the demo.
         operation: "open" is to open a new session and send its first prompt.
         step: None lives on.
         before: for "open", which needs a home of its own each time: the one that the last life has left.
@@ -59,7 +59,8 @@ def life(
         case "park":
             healed.park()
         case "switch":
-            healed.switch(harness=sw.Harness(**OTHER) if healed.harness == "demo" else "demo")
+            first, second = harnesses(how)
+            healed.switch(harness=second if healed.harness == first.id else first)
         case "delete":
             healed.delete()
     effects.end()
@@ -80,9 +81,18 @@ def end(home: str, session: str, how: dict[str, Any]) -> None:
 def opened(session: str, how: dict[str, Any]) -> sw.Session:
     """Open as a user does who knows what the session is."""
     known = sw.store().session(session)
+    first, second = harnesses(how)
+    given = {name: value for name, value in how.items() if name != "harnesses"}
     if known is not None:
-        how = {"harness": sw.Harness(**OTHER)} if known.harness == OTHER["id"] else {}
-    return sw.open_session(session, permissions="allow_all", **how)
+        harness = second if known.harness == second.id else first
+        return sw.open_session(session, permissions="allow_all", harness=harness)
+    return sw.open_session(session, permissions="allow_all", harness=first, **given)
+
+
+def harnesses(how: dict[str, Any]) -> tuple[sw.Harness, sw.Harness]:
+    """Return the first harness of a session, and the one that it is switched to."""
+    first, second = how.get("harnesses") or ("one", "other")
+    return sw.Harness(id=first, **DEMO), sw.Harness(id=second, **DEMO)
 
 
 def heal(session: str, how: dict[str, Any]) -> sw.Session:

@@ -1,16 +1,30 @@
-"""Every effect outside of the kernel's process of opening, parking, switching and deleting, by the order of the code.
+"""Every effect outside of the kernel's process of opening, parking, switching and deleting, in the order of the code.
 
-A kernel is killed before each of them (`test_kernel.py`), so what it left is what all before it have made. A run that
-meets an effect which is not in this table fails, and so does a table with an effect that no run meets: add or remove it
-here, and see that the session still heals.
+A kernel is killed before each of them (`test_kernel.py`), so what it has left is what all before it have made; before
+the answer to a request it may or may not have been carried out. A run that meets an effect which is not in it fails,
+and so does a table with one that no run meets: add or remove it here, and see that the session still heals.
 """
 
 from __future__ import annotations
 
+Table = dict[str, tuple[str, ...]]
+"""The effects by operation."""
+
 SOMETIMES = {"commit in updates"}
 """Met unless all that the agent says comes together with what it asks, or with its answer."""
 
-TURN = (
+
+def answered(*requests: str) -> tuple[str, ...]:
+    """Name requests, each with the wait for its answer."""
+    return tuple(name for request in requests for name in (request, f"answer to {request}"))
+
+
+NEW = ("mkdir home", "commit session_opened", "commit turn_started")
+FOLDER = ("mkdir workspaces", "mkdir workspaces/S")
+FOLDER_REMOVED = ("remove workspaces/S/**", "rmdir workspaces/S/**", "rmdir workspaces/S")
+NAMED = ("write installation.*", "link installation", "remove installation.*")
+
+AGENT = (
     "commit out initialize",
     "POST /v1/acp/S-* initialize",
     "commit in response to initialize",
@@ -18,7 +32,8 @@ TURN = (
     "POST /v1/acp/S-* session/new",
     "commit in response to session/new",
     "commit agent_started",
-    "PUT /v1/fs/snapshots/turn-1",
+)
+PROMPT = (
     "commit turn_tier",
     "POST /v1/acp/S-* session/prompt",
     "commit in request",
@@ -26,16 +41,58 @@ TURN = (
     "POST /v1/acp/S-*",
     "commit in updates",
     "commit in response to session/prompt",
-    "commit turn_ended",
 )
+TURN = (*AGENT, "PUT /v1/fs/snapshots/turn-1", *PROMPT)
 
-OPENED = ("mkdir home", "commit session_opened", "commit turn_started", "mkdir workspaces", "mkdir workspaces/S")
 
-SWEPT = ("remove workspaces/S/**", "rmdir workspaces/S/**", "rmdir workspaces/S", "commit the deletion")
+def table(
+    attach: tuple[str, ...],
+    start: tuple[str, ...],
+    stop: tuple[str, ...],
+    destroy: tuple[str, ...],
+    *,
+    turn: tuple[str, ...] = TURN,
+    save: tuple[str, ...] = (),
+    rest: tuple[str, ...] = (),
+    detach: tuple[str, ...] = (),
+    remove: tuple[str, ...] = FOLDER_REMOVED,
+) -> Table:
+    """Put together what sessions do with what a provider and a workspace do.
 
-LOCAL_STOPPED = ("signal SIGTERM",)
-LOCAL_REMOVED = (
-    *LOCAL_STOPPED,
+    Args:
+        attach: the workspace is made or brought up to date.
+        start: the sandbox is made.
+        stop: it is parked.
+        destroy: it is removed.
+        turn: the agent is started and prompted.
+        save: the workspace is saved after a turn.
+        rest: it is saved before the sandbox stops.
+        detach: it is let go of.
+        remove: it is removed.
+    """
+    gone = (*destroy, "commit sandbox_stopped")
+    return {
+        "open": (*NEW, *attach, "commit sandbox_started", *start, *turn, *save, "commit turn_ended"),
+        "park": (*rest, *stop, "commit sandbox_stopped", *detach),
+        "switch": (*rest, *gone, "commit session_changed"),
+        "delete": (*gone, *remove, "commit the deletion"),
+    }
+
+
+RUNNER = (
+    "mkdir sandboxes",
+    "mkdir sandboxes/*",
+    "rename sandboxes/*/sandbox.json",
+    "mkdir sandboxes/*/state",
+    "rename sandboxes/*/runner.json",
+    "rename sandboxes/*/config.json",
+    "rename sandboxes/*/process.json",
+    "start session_widgets.runner",
+    "rename sandboxes/*/process.json (2)",
+)
+RUNNER_STOPPED = ("signal SIGTERM",)
+RUNNER_REMOVED = (
+    *RUNNER_STOPPED,
     "remove sandboxes/*/sandbox.json",
     "remove sandboxes/*/process.json",
     "remove sandboxes/*/state/**",
@@ -43,25 +100,109 @@ LOCAL_REMOVED = (
     "rmdir sandboxes/*/state",
     "remove sandboxes/*/runner.json",
     "rmdir sandboxes/*",
-    "commit sandbox_stopped",
+)
+LOCAL = table(FOLDER, RUNNER, RUNNER_STOPPED, RUNNER_REMOVED)
+
+DOCKER = table(
+    FOLDER,
+    (
+        "mkdir containers",
+        "mkdir containers/*",
+        "rename containers/*/sandbox.json",
+        "mkdir containers/*/state",
+        "chown containers/*/state",
+        "chown workspaces/S",
+        "write containers/installation.*",
+        "link containers/installation",
+        "remove containers/installation.*",
+        *answered("POST /docker/containers/create"),
+        "rename containers/*/runner.json",
+        "rename containers/*/state/**",
+        *answered("POST /docker/containers/*/start"),
+    ),
+    answered("POST /docker/containers/*/stop"),
+    (
+        *answered("DELETE /docker/containers/*"),
+        "remove containers/*/sandbox.json",
+        "remove containers/*/runner.json",
+        "remove containers/*/state/**",
+        "rmdir containers/*/state/**",
+        "rmdir containers/*/state",
+        "rmdir containers/*",
+    ),
 )
 
-LOCAL = {
-    "open": (
-        *OPENED,
-        "commit sandbox_started",
-        "mkdir sandboxes",
-        "mkdir sandboxes/*",
-        "rename sandboxes/*/sandbox.json",
-        "mkdir sandboxes/*/state",
-        "rename sandboxes/*/runner.json",
-        "rename sandboxes/*/config.json",
-        "rename sandboxes/*/process.json",
-        "start session_widgets.runner",
-        "rename sandboxes/*/process.json (2)",
-        *TURN,
+SERVER_STOPPED = ("signal SIGTERM", "signal SIGKILL")
+SANDBOX_AGENT = table(
+    FOLDER,
+    (
+        "mkdir sandbox-agent",
+        "mkdir sandbox-agent/*",
+        "rename sandbox-agent/*/sandbox.json",
+        "start sandbox-agent",  # which version it is
+        "mkdir sandbox-agent/*/data",
+        "mkdir sandbox-agent/*/data/**",
+        "write sandbox-agent/*/data/**",
+        "chmod sandbox-agent/*/data/**",
+        "rename sandbox-agent/*/server.json",
+        "rename sandbox-agent/*/process.json",
+        "start sandbox-agent (2)",
+        "rename sandbox-agent/*/process.json (2)",
     ),
-    "park": (*LOCAL_STOPPED, "commit sandbox_stopped"),
-    "switch": (*LOCAL_REMOVED, "commit session_changed"),
-    "delete": (*LOCAL_REMOVED, *SWEPT),
-}
+    SERVER_STOPPED,
+    (
+        *SERVER_STOPPED,
+        "remove sandbox-agent/*/sandbox.json",
+        "remove sandbox-agent/*/data/**",
+        "rmdir sandbox-agent/*/data/**",
+        "rmdir sandbox-agent/*/data",
+        "remove sandbox-agent/*/process.json",
+        "remove sandbox-agent/*/server.json",
+        "remove sandbox-agent/*/snapshot.json",
+        "rmdir sandbox-agent/*",
+    ),
+    turn=(*AGENT, "rename sandbox-agent/*/snapshot.json", *PROMPT),
+)
+
+LEASE = answered("PUT /lab/*/.leases/S.json")
+WIPED = (*answered("POST /lab"), *answered("DELETE /lab/*/.leases/S.json"))
+SYNC = table(
+    ("mkdir sync", "mkdir sync/S", *NAMED, *LEASE, *FOLDER, "rename sync/S/**"),
+    RUNNER,
+    RUNNER_STOPPED,
+    RUNNER_REMOVED,
+    save=("POST /v1/fs/manifest", *answered("PUT /lab/*/S/**")),
+    rest=("rename sync/S/**", "POST /v1/fs/manifest"),
+    detach=LEASE,
+    remove=(*WIPED, *FOLDER_REMOVED, "remove sync/S/**", "rmdir sync/S"),
+)
+
+UNMOUNTED = ("start umount", "remove mounts/S/keys", "remove mounts/S/mount.json", "rmdir mounts/S/cache")
+TRIED = ("mkdir", "write", "rename", "truncate", "symlink", "link", "chmod", "remove", "rmdir")
+S3FS = table(
+    (
+        *NAMED,
+        *LEASE,
+        *answered("PUT /lab/*/S/**"),
+        "mkdir mounts",
+        "mkdir mounts/S",
+        "mkdir mounts/S/workspace",
+        "chmod mounts/S/workspace",
+        "mkdir mounts/S/cache",
+        "write mounts/S/keys",
+        "rename mounts/S/process.json",
+        "start s3fs",
+        "rename mounts/S/process.json (2)",
+        "rename mounts/S/mount.json",
+        *(f"{what} mounts/S/workspace/**" for what in TRIED),
+        "rename mounts/S/mount.json (2)",
+        "commit workspace_attached",
+    ),
+    RUNNER,
+    RUNNER_STOPPED,
+    RUNNER_REMOVED,
+    save=("POST /v1/fs/manifest",),
+    rest=("POST /v1/fs/manifest",),
+    detach=(*UNMOUNTED, *LEASE),
+    remove=(*UNMOUNTED, "rmdir mounts/S/workspace", "remove mounts/S/process.json", "rmdir mounts/S", *WIPED),
+)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kills.table import LOCAL, SOMETIMES
+from kills.table import DOCKER, LOCAL, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC
 from kills.zygote import Zygote, zygote
+from sandbox_agent import server
 from sessions.mid_turn import left_of
 
 OPERATIONS = ("open", "park", "switch", "delete")
@@ -62,10 +63,62 @@ def check(chain: Chain, table: Sequence[str], steps: Sequence[str]) -> None:
     assert sorted(chain.met | SOMETIMES.intersection(table)) == sorted(table)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_local(operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = LOCAL[operation]
+@pytest.fixture
+def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, dict[str, Any]], Chain]]:
+    """Make a chain of an operation, and see that nothing is left after its end."""
     with zygote() as parent:
-        check(Chain(parent, tmp_path, operation, {"sandbox": "local"}), steps, steps)
+        yield lambda operation, how: Chain(parent, tmp_path, operation, how)
     assert left_of(tmp_path, monkeypatch) == []
+
+
+operations = pytest.mark.parametrize("operation", OPERATIONS)
+
+
+@pytest.mark.timeout(600)
+@operations
+def test_local(operation, chain):
+    check(chain(operation, {"sandbox": "local"}), LOCAL[operation], LOCAL[operation])
+
+
+@pytest.mark.needs("docker", "root")
+@pytest.mark.timeout(600)
+@operations
+def test_docker(operation, chain):
+    """Where it differs from `local`; the rest is in `test_every_step`."""
+    steps = [step for step in DOCKER[operation] if step not in LOCAL[operation]]
+    check(chain(operation, {"sandbox": "docker"}), DOCKER[operation], steps)
+
+
+@pytest.mark.nightly
+@pytest.mark.needs("docker", "root")
+@pytest.mark.timeout(1200)
+@operations
+def test_every_step_of_docker(operation, chain):
+    check(chain(operation, {"sandbox": "docker"}), DOCKER[operation], DOCKER[operation])
+
+
+@pytest.mark.nightly
+@pytest.mark.needs("sandbox-agent")
+@pytest.mark.timeout(1200)
+@operations
+def test_sandbox_agent(operation, chain, monkeypatch):
+    monkeypatch.setenv("SESSION_WIDGETS_SANDBOX_AGENT", str(server.binary()))
+    how = {"sandbox": "sandbox-agent", "harnesses": ["pi", "opencode"]}  # names that it knows
+    check(chain(operation, how), SANDBOX_AGENT[operation], SANDBOX_AGENT[operation])
+
+
+@pytest.mark.nightly
+@pytest.mark.needs("seaweedfs")
+@pytest.mark.timeout(1200)
+@operations
+def test_sync(operation, lab, chain):
+    check(chain(operation, {"sandbox": "local", "workspace": lab}), SYNC[operation], SYNC[operation])
+
+
+@pytest.mark.nightly
+@pytest.mark.needs("seaweedfs", "fuse", "s3fs")
+@pytest.mark.timeout(1200)
+@operations
+def test_mounted(operation, lab, chain):
+    how = {"sandbox": "local", "workspace": lab, "attachment": "fuse:s3fs"}
+    check(chain(operation, how), S3FS[operation], S3FS[operation])

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,16 @@ class Zygote:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def run(self, function: str, **arguments: Any) -> tuple[int, list[Any]]:
-        """Fork, run `function` there, and return how that process ended, and the JSON values that it printed."""
+    def run(
+        self, function: str, heard: Callable[[Any], None] = lambda _: None, **arguments: Any
+    ) -> tuple[int, list[Any]]:
+        """Fork, run `function` there, and return how that process ended, and the JSON values that it printed.
+
+        Args:
+            function: "module:name".
+            heard: is given each value as it comes.
+            arguments: of the function.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"run": function, "with": arguments}) + "\n")
@@ -46,6 +54,7 @@ class Zygote:
             if isinstance(value, dict) and "ended" in value:
                 return value["ended"], said
             said.append(value)
+            heard(value)
         raise AssertionError(f"the zygote ended with {self._process.wait()}, after {said}")
 
 
@@ -72,7 +81,7 @@ def zygote() -> Iterator[Zygote]:
 def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
-    for name in [name for name in sys.modules if name.split(".")[0] in {"session_widgets", "kills"}]:
+    for name in [name for name in sys.modules if name.split(".")[0] in {"session_widgets", "kills", "kernels"}]:
         del sys.modules[name]
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "only a process of one thread may be forked"
     for line in sys.stdin:
