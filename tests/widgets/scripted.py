@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,6 +74,7 @@ class Scripted:
         self.answers: list[tuple[str, str]] = []
         self.cancelled = 0
         self.turn = 0
+        self.clock = timedelta()
         self.told: dict[int, Any] = {}
         self.status = "idle"
         self.pending: list[Any] = []
@@ -159,7 +160,9 @@ class Scripted:
         events = []
         for _ in range(count):
             seq = len(self.events) + 1
-            events.append(Event(self.id, seq, self.turn or None, datetime.now(UTC), direction, method, kind, payload))
+            events.append(
+                Event(self.id, seq, self.turn or None, datetime.now(UTC) + self.clock, direction, method, kind, payload)
+            )
             self.events.append(events[-1])
         for watcher in list(self._watchers):
             watcher(events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -443,3 +444,37 @@ def test_the_card_says_where_a_cell_asks_before_anybody_clicks(chat, session):
     assert session.answers == [], "the cell answers, and it alone"
     session._page.show(None)
     chat.until(lambda: chat.page.evaluate("typed.length") == 2)
+
+
+def later(session, seconds):
+    """The next event comes so much later."""
+    session.clock += timedelta(seconds=seconds)
+
+
+def test_times_leave_out_what_a_person_took_to_answer(chat, session):
+    session.begin("hello")
+    session.tool("t", title="make", kind="execute", rawInput={"command": "make"})
+    session.ask(1, toolCallId="t")
+    later(session, 60)
+    session.pending[-1].choose("once")
+    later(session, 2)
+    session.tool("t", first=False, status="completed")
+    session.end()
+    chat.sees("Done")
+    assert chat.page.locator(".sw-tool .sw-state").inner_text() == "2.0 s\ndone"
+    assert chat.page.locator(".sw-foot").inner_text().split("\n")[1] == "2.0 s + 1 min 0 s you"
+
+
+def test_a_failed_command_tells_its_exit_code_and_a_stopped_one_is_not_failed(chat, session):
+    session.begin("hello")
+    session.tool("a", title="make", kind="execute", rawInput={"command": "make"})
+    session.tool("a", first=False, status="failed", rawOutput={"exitCode": 3})
+    chat.sees("exit 3")
+    session.tool("b", title="sleep", kind="execute", rawInput={"command": "sleep 60"})
+    session.emit("out", "notification", {"method": "session/cancel", "params": {}}, method="session/cancel")
+    session.tool("b", first=False, status="failed", content=[text("Cancelled.")])
+    session.end("cancelled", stop_reason="cancelled")
+    chat.sees("Stopped")
+    states = [tool.get_attribute("data-status") for tool in chat.page.locator(".sw-tool").all()]
+    assert states == ["failed", "cancelled"]
+    assert "failed" not in chat.words()

@@ -133,17 +133,34 @@ const REASONS = new Map([
   ["max_turn_requests", "Reached the request limit"],
 ]);
 
+/** What a turn that failed is called, where more is known. */
+const FAILURES = new Map([
+  ["turn_limit", "Failed: a limit of the turn"],
+  ["auth_failed", "Failed: no valid key"],
+  ["rate_limited", "Failed: rate limited"],
+  ["agent_exited", "Failed: the agent exited"],
+  ["model_error", "Failed: the model gave an error"],
+  ["no_answer", "No answer"],
+]);
+
+/** How long the agent took, and apart from that the person who was asked. */
+function times(turn: Turn, ended: number): TemplateResult {
+  const took = Math.max(0, ended - turn.started - turn.waited);
+  return html`<span title="Without the time that permissions waited for you">${duration(took)}${turn.waited >= 500 ? html` + ${duration(turn.waited)} you` : nothing}</span>`;
+}
+
 /** `prompt`: what began the turn, if it is here. */
 function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolean, prompt?: Step): TemplateResult | typeof nothing {
   if (turn.status === "running") return nothing;
-  const words = turn.status === "failed" ? "Failed" : (REASONS.get(turn.stop_reason ?? "") ?? (turn.status === "cancelled" ? "Stopped" : "Done"));
-  const sign: IconName = turn.status === "failed" ? "cross" : turn.status === "cancelled" ? "stopped" : "check";
+  const words = turn.status === "failed" || FAILURES.has(turn.outcome) ? (FAILURES.get(turn.outcome) ?? "Failed") : (REASONS.get(turn.stop_reason ?? "") ?? (turn.status === "cancelled" ? "Stopped" : "Done"));
+  const failed = turn.status === "failed" || FAILURES.has(turn.outcome);
+  const sign: IconName = failed ? "cross" : turn.status === "cancelled" ? "stopped" : "check";
   const kept = keptOf(turn, later, moment);
   const key = `${turn.turn} kept`;
   const byDefault = kept?.state === "lost" && last;
-  return html`<footer class="sw-foot" data-status=${turn.status}>
+  return html`<footer class="sw-foot" data-status=${failed ? "failed" : turn.status}>
     <span class="sw-foot-words">${icon(sign)}${words}</span>
-    ${turn.ended ? html`<span>${duration(turn.ended - turn.started)}</span>` : nothing}
+    ${turn.ended ? times(turn, turn.ended) : nothing}
     ${tokens(turn)}
     ${last && turn.status === "failed" && prompt?.body && prompt.body.text.length === prompt.body.length
       ? retryButton(ui, prompt.body.text)

@@ -75,7 +75,9 @@ function totals(call: Tool): TemplateResult | typeof nothing {
 
 function stateOf(step: Step, call: Tool): string {
   if (call.permission?.outcome === null) return "waiting";
-  return step.status === "failed" && call.permission && refused(call.permission) ? "refused" : step.status;
+  if (step.status !== "failed") return step.status;
+  if (call.failure === "rejected" || (call.permission && refused(call.permission))) return "refused";
+  return call.failure === "interrupted" ? "cancelled" : "failed"; // what a person stopped has not failed
 }
 
 function chosen(permission: Permission): Option | undefined {
@@ -87,7 +89,7 @@ function refused(permission: Permission): boolean {
 }
 
 function statusMark(step: Step, call: Tool): TemplateResult | typeof nothing {
-  const took = step.ended - step.started;
+  const took = step.ended - step.started - call.waited; // what a person took to answer is not the tool's
   switch (stateOf(step, call)) {
     case "waiting":
       return html`<span class="sw-state sw-warn">${icon("shield")}<span>asks you</span></span>`;
@@ -96,7 +98,7 @@ function statusMark(step: Step, call: Tool): TemplateResult | typeof nothing {
     case "refused":
       return nothing; // the decision says it
     case "failed":
-      return html`<span class="sw-state sw-bad"><span>failed</span>${icon("cross")}</span>`;
+      return html`<span class="sw-state sw-bad"><span>${call.exit_code ? exitWords(call.exit_code) : "failed"}</span>${icon("cross")}</span>`;
     case "cancelled":
       return html`<span class="sw-state sw-dim"><span>stopped</span>${icon("stopped")}</span>`;
     case "unfinished":
@@ -106,6 +108,11 @@ function statusMark(step: Step, call: Tool): TemplateResult | typeof nothing {
   }
 }
 
+/** An exit code; a negative one is a signal. */
+function exitWords(code: number): string {
+  return code < 0 ? `signal ${-code}` : `exit ${code}`;
+}
+
 /** The decision stays with the call: what was chosen and by whom. */
 function decisionMark(permission: Permission | null): TemplateResult | typeof nothing {
   if (!permission || permission.outcome === null) return nothing;
@@ -113,7 +120,7 @@ function decisionMark(permission: Permission | null): TemplateResult | typeof no
   const by = decider(permission.by ?? "user");
   const words = option ? decision(option.kind) : "Not answered";
   const title = [option?.name, permission.reason].filter(Boolean).join(": ");
-  return html`<span class="sw-tag ${refused(permission) ? "sw-tag-bad" : ""}" title=${line(title)}>${words}${by}</span>`;
+  return html`<span class="sw-tag ${refused(permission) ? "sw-tag-bad" : ""} ${by === " by policy" ? "sw-tag-quiet" : ""}" title=${line(title)}>${words}${by}</span>`;
 }
 
 function decider(by: string): string {
