@@ -77,7 +77,13 @@ def _exit_code(update: Json) -> int | None:
     raw = update.get("rawOutput")
     told, terminal = as_object(raw), as_object(as_object(update.get("_meta")).get("terminal_exit"))
     parts = [part.get("exitCode") for part in as_objects(told.get("contents"))][-1:]
-    for code in (told.get("exit_code"), told.get("exitCode"), as_object(told.get("metadata")).get("exit"), *parts, terminal.get("exit_code")):
+    for code in (
+        told.get("exit_code"),
+        told.get("exitCode"),
+        as_object(told.get("metadata")).get("exit"),
+        *parts,
+        terminal.get("exit_code"),
+    ):
         if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 2**31:
             return code
     said = raw if isinstance(raw, str) else block_text(next(iter(as_objects(told.get("content"))), {}))

@@ -181,6 +181,20 @@ def test_an_answer_from_python_ends_the_question_of_the_cell(kernel, panel):
     expect(cell).to_contain_text("'Ada'")
 
 
+def test_a_question_is_answered_in_the_panel_while_the_cell_asks(kernel, panel):
+    asking = ASKED_BEFORE_HEARD.format(others=0, views=1, name="form", prompt="question Which one? | red | blue")
+    cell = kernel.begin(asking.replace("asked.pending", "asked.questions"))
+    expect(cell.locator(STDIN)).to_be_visible()
+    form = Panel(cell).root.get_by_role("group", name="Question of the agent")
+    expect(form).to_contain_text("The cell asks, too: answer here or there.")
+    form.get_by_label("blue").check()
+    form.get_by_test_id("question-accept").click()
+    kernel.ended(cell)
+    expect(cell.locator(STDIN)).to_have_count(0)
+    kernel.run("told = turn.text")
+    assert "blue" in kernel.kernel_says("print(told)")
+
+
 def test_stop_ends_a_turn_that_no_cell_waits_for(kernel, panel):
     before = panel.ends.count()
     panel.prompt("say going\nwait 50")

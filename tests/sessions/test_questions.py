@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from session_widgets.errors import BadValue
-from session_widgets.sessions import cell_form
+from session_widgets.sessions import cell, cell_form
 from session_widgets.store.payload import encode
 from support import until
 
@@ -143,7 +143,7 @@ def typing(monkeypatch, typed):
         return line if is_wanted() else None
 
     monkeypatch.setattr(cell_form, "has_stdin", lambda: True)
-    monkeypatch.setattr(cell_form, "read_line", type_in)
+    monkeypatch.setattr(cell, "read_line", type_in)
     assert threading.current_thread() is threading.main_thread()
     return shown
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from session_widgets.acp.questions import METHOD
 from session_widgets.errors import NotFound
 from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, FileInfo, PermissionOption
+from session_widgets.question_form import check_answer, fields_of
 from session_widgets.sessions.cell import Page
 from session_widgets.sessions.launching import Lack
 from session_widgets.sessions.permissions import check_policy
@@ -72,12 +74,14 @@ class Scripted:
         self.events: list[Event] = []
         self.prompts: list[str] = []
         self.answers: list[tuple[str, str]] = []
+        self.replies: list[tuple[str, Any]] = []
         self.cancelled = 0
         self.turn = 0
         self.clock = timedelta()
         self.told: dict[int, Any] = {}
         self.status = "idle"
         self.pending: list[Any] = []
+        self.questions: list[Any] = []
         self._page = Page()
         self.permissions: Any = "ask"
         self._harness = Harness(
@@ -216,6 +220,25 @@ class Scripted:
         self.pending.remove(request)
         self.note("permission_decision", request_id=request.id, outcome="selected", option_id=option, decided_by="user")
         return True
+
+    def question(self, number: int, message: str, *, url: str | None = None, **properties: Any) -> None:
+        """Ask a person; `required` names the fields that need an answer."""
+        schema = {"properties": properties, "required": properties.pop("required", [])}
+        asked = {"mode": "form", "requestedSchema": schema} if url is None else {"mode": "url", "url": url}
+        payload = {"id": number, "method": METHOD, "params": {"message": message, **asked}}
+        self.emit("in", "request", payload, method=METHOD)
+        fields = fields_of(schema) if url is None else ()
+
+        def over(action: str, content: Any = None) -> bool:
+            content = check_answer(fields, content or {}) if action == "accept" and url is None else None
+            self.questions.remove(request)
+            self.replies.append((action, content))
+            self.note("question_answered", request_id=f"/{number}", action=action, content=content, answered_by="user")
+            return True
+
+        request = SimpleNamespace(id=f"/{number}", accept=lambda content=None: over("accept", content))
+        request.decline, request.cancel = (lambda: over("decline")), (lambda: over("cancel"))
+        self.questions.append(request)
 
     def end(self, status: str = "completed", **fields: Any) -> None:
         self.note("turn_ended", status=status, **({"stop_reason": "end_turn"} | fields))

@@ -3,7 +3,9 @@ import { html, nothing, type TemplateResult } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import type { Client } from "../lib/client.ts";
 import { icon } from "../lib/icons.ts";
+import type { Command } from "../lib/protocol.ts";
 import { line, visible } from "../lib/text.ts";
+import { list, matching } from "./commands.ts";
 import { Missing } from "./missing.ts";
 import { Pickers } from "./pickers.ts";
 import { PolicyPicker } from "./policy.ts";
@@ -15,6 +17,9 @@ export class Composer {
   private queue: string[] = [];
   private error: string | undefined;
   private stopping = false;
+  /** Which of the listed commands Enter takes; none once Escape has put them away. */
+  private command = 0;
+  private away = false;
   private wasRunning = false;
   private pickers: Pickers;
   private policy: PolicyPicker;
@@ -55,8 +60,9 @@ export class Composer {
       ${this.missing.view()}
       ${this.queue.map((text, i) => this.queued(text, i))}
       ${this.error ? html`<div class="sw-complaint" role="alert">${icon("alert")}<span>${visible(this.error)}</span></div>` : nothing}
+      ${list(this.commands, this.command, (one) => this.take(one))}
       <div class="sw-box">
-        <textarea rows="1" aria-label="Prompt" data-testid="composer" dir="auto" spellcheck="false"
+        <textarea rows="1" aria-label="Prompt" data-testid="composer" dir="auto" spellcheck="false" aria-controls=${this.commands.length ? "sw-commands" : nothing}
           placeholder=${running ? "Write what comes next…" : "Ask the agent to do something…"}
           .value=${live(this.text)} @input=${this.input} @keydown=${this.keydown}></textarea>
         ${running && !this.text.trim()
@@ -91,14 +97,41 @@ export class Composer {
     </div>`;
   }
 
+  private get commands(): Command[] {
+    return this.away ? [] : matching(this.client.commands, this.text);
+  }
+
+  private take({ name }: Command): void {
+    this.write(`/${name} `);
+    this.client.changed();
+  }
+
+  /** The keys of the list of commands; returns whether one was meant for it. */
+  private walk(event: KeyboardEvent): boolean {
+    const found = this.commands;
+    const chosen = found[this.command];
+    if (!chosen) return false;
+    if (event.key === "ArrowDown") this.command = (this.command + 1) % found.length;
+    else if (event.key === "ArrowUp") this.command = (this.command + found.length - 1) % found.length;
+    else if (event.key === "Escape") this.away = true;
+    else if (event.key === "Tab" || (event.key === "Enter" && !event.shiftKey)) this.take(chosen);
+    else return false;
+    event.preventDefault();
+    this.client.changed();
+    return true;
+  }
+
   private input = (event: Event): void => {
     const area = event.target as HTMLTextAreaElement;
     this.write(area.value);
     this.error = undefined;
+    this.command = 0;
+    this.away = false;
     this.client.changed();
   };
 
   private keydown = (event: KeyboardEvent): void => {
+    if (!event.isComposing && this.walk(event)) return;
     if (event.key === "Escape" && this.client.transcript.running) this.stop();
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();

@@ -44,7 +44,7 @@ function card(ui: Ui, step: Step, tool: Tool, permission: Permission, waiting: n
     </div>
     <div class="sw-ask-options">
       ${options.map((option) => button(ui, permission, option, chosen, armed))}
-      ${where(ui, permission, chosen)}
+      ${where(ui, permission.request, chosen)}
     </div>
   </div>`;
 }
@@ -57,10 +57,10 @@ function verb({ command, blocks, kind }: Tool): string {
 }
 
 /** Where to answer, if a cell asks as well or keeps the kernel from hearing. */
-function where(ui: Ui, permission: Permission, chosen: string | undefined): TemplateResult | typeof nothing {
+export function where(ui: Ui, request: string, chosen: string | undefined): TemplateResult | typeof nothing {
   const asked = ui.client.cellQuestion;
   const words =
-    asked?.request === permission.request
+    asked?.request === request
       ? cellField(document, asked)
         ? "The cell asks, too: answer here or there."
         : "Answer in the cell: it keeps the kernel from hearing a click."

@@ -10,6 +10,7 @@ import { count, duration, line, moment, plural, visible } from "../lib/text.ts";
 import type { Section } from "../lib/transcript.ts";
 import { memory } from "./handover.ts";
 import { chip, prose, rest, tail, whole } from "./parts.ts";
+import { asked } from "./question.ts";
 import { tool } from "./tool.ts";
 import type { Ui } from "./ui.ts";
 
@@ -52,6 +53,8 @@ function row(ui: Ui, step: Step): TemplateResult | typeof nothing {
       return thought(ui, step);
     case "tool_call":
       return step.tool ? tool(ui, step, step.tool) : nothing;
+    case "question":
+      return step.question ? asked(step, step.question) : nothing;
     case "plan":
       return plan(ui, step, step.entries ?? []);
     case "error":

@@ -19,6 +19,8 @@ export class Ui {
   private loading = new Set<string>();
   /** Answers on their way to the kernel: request to option. */
   readonly answering = new Map<string, string>();
+  /** Why an answer to a question was not taken. */
+  readonly refusals = new Map<string, string>();
   readonly arming: Arming;
   readonly openFile: ((path: string) => void) | undefined;
 
@@ -118,6 +120,23 @@ export class Ui {
   relative(path: string): string {
     const root = this.client.session?.root.replace(/\/$/, "");
     return root && path.startsWith(`${root}/`) ? path.slice(root.length + 1) : path;
+  }
+
+  /** Answer a question of the agent. */
+  async reply(request: string, action: "accept" | "decline" | "cancel", content?: Record<string, unknown>): Promise<void> {
+    if (this.answering.has(request)) return;
+    this.answering.set(request, action);
+    this.refusals.delete(request);
+    this.changed();
+    const asked = this.client.cellQuestion;
+    if (asked?.request === request && answerInCell(document, asked, action, content)) return;
+    try {
+      await this.client.rpc.call("question", { request, action, content }, 0);
+    } catch (error) {
+      this.answering.delete(request);
+      this.refusals.set(request, (error as Error).message);
+      this.changed();
+    }
   }
 
   async answer(request: string, option: string): Promise<void> {

@@ -11,6 +11,7 @@ import type { Composer } from "./composer.ts";
 import { header } from "./header.ts";
 import { whole } from "./parts.ts";
 import { permissions } from "./permission.ts";
+import { questions } from "./question.ts";
 import { activity, outgoing, section } from "./rows.ts";
 import { Ui } from "./ui.ts";
 
@@ -139,10 +140,15 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
       <div class="sw-dock">
         ${following ? nothing : pill()}
         <div class="sw-column">
-          ${whole(() => permissions(ui))}
+          ${whole(() => permissions(ui))}${transcriptAsks() ? whole(() => questions(ui)) : nothing}
           ${client.link === "gone" ? gone() : client.session?.status === "deleted" ? deleted() : composer.view()}
         </div>
       </div>`;
+  }
+
+  /** Questions come after permissions: one card at a time. */
+  function transcriptAsks(): boolean {
+    return !client.transcript.pending.length && client.transcript.questions.length > 0;
   }
 
   function content(): TemplateResult {
@@ -158,7 +164,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
         const last = one === transcript.last;
         return guard([one, ui.rev, later?.turn, last, client.busy, client.session?.missing != null], () => section(ui, one, later, last, client.session?.missing != null));
       })}
-      ${transcript.running?.turn && !transcript.pending.length ? activity(transcript.running.turn, client.activity) : nothing}
+      ${transcript.running?.turn && !transcript.pending.length && !transcript.questions.length ? activity(transcript.running.turn, client.activity) : nothing}
       ${composer.outgoing ? outgoing(composer.outgoing.text, client.busy) : nothing}`;
   }
 

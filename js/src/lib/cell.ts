@@ -9,10 +9,12 @@ export function cellField(page: Document, question: CellQuestion): HTMLInputElem
   return fields.findLast((field) => field.parentElement?.textContent?.startsWith(question.prompt));
 }
 
-/** Answer a question in its field, as a person would; returns whether it has one. */
-export function answerInCell(page: Document, question: CellQuestion, option: string): boolean {
-  const answer = question.answers[option];
-  return answer !== undefined && type(cellField(page, question), answer);
+/** Answer a question in its field, as a person would, `content` behind the first word; returns whether it has one. */
+export function answerInCell(page: Document, question: CellQuestion, option: string, content?: unknown): boolean {
+  const answer = Object.hasOwn(question.answers, option) ? question.answers[option] : undefined;
+  if (answer === undefined) return false;
+  const said = content === undefined ? answer : answer.replace(/^\w+/, (word) => `${word} ${JSON.stringify(content)}`);
+  return type(cellField(page, question), said);
 }
 
 /** Close the field of a question that nobody asks any more: JupyterLab runs no other cell while one is open. */

@@ -1,7 +1,7 @@
 // The page's end of one widget: takes batches in order, asks again on a gap, notices a kernel that is gone.
 // It belongs to the model and outlives every view of it; views subscribe.
 import { closeInCell } from "./cell.ts";
-import type { CellQuestion, FromKernel, Listing, Model, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
+import type { CellQuestion, Command, FromKernel, Listing, Model, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
 import { Rpc } from "./rpc.ts";
 import { Transcript } from "./transcript.ts";
 
@@ -19,6 +19,8 @@ export class Client {
   session: Session | undefined;
   /** What the agent offers; null while it was never started. */
   settings: Setting[] | null = null;
+  /** The agent's own commands. */
+  commands: Command[] = [];
   /** What takes time now, apart from the transcript. */
   activity: string | null = null;
   /** What a cell asks now. */
@@ -98,6 +100,7 @@ export class Client {
     this.skew = snapshot.now - Date.now();
     this.session = snapshot.session;
     this.settings = snapshot.settings;
+    this.commands = snapshot.commands;
     this.activity = snapshot.activity;
     this.askedInCell(snapshot.cell_question);
     this.transcript.replace(snapshot.page);
@@ -116,7 +119,7 @@ export class Client {
     this.skew = batch.now - Date.now();
     for (const item of batch.items) {
       if (item.type === "session") this.session = item.session;
-      else if (item.type === "settings") this.settings = item.settings;
+      else if (item.type === "settings") [this.settings, this.commands] = [item.settings, item.commands];
       else if (item.type === "activity") this.activity = item.text;
       else if (item.type === "cell_question") this.askedInCell(item.question);
       else if (item.type === "listing") this.listings.set(item.path, item);

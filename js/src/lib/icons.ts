@@ -12,6 +12,7 @@ const SHAPES = {
   fetch: svg`<circle cx="8" cy="8" r="6"/><path d="M2 8h12M8 2c2 1.8 2.8 3.8 2.8 6S10 12.2 8 14c-2-1.8-2.8-3.8-2.8-6S6 3.8 8 2z"/>`,
   switch_mode: svg`<path d="M3 5.5h8.5M9 3l2.5 2.5L9 8M13 10.5H4.5M7 8l-2.5 2.5L7 13"/>`,
   other: svg`<path d="M9.8 3.2a3.3 3.3 0 0 0-4 4.2L2.5 10.7l2.8 2.8 3.3-3.3a3.3 3.3 0 0 0 4.2-4L10.6 8.3 8.3 7.7 7.7 5.4z"/>`,
+  question: svg`<circle cx="8" cy="8" r="6"/><path d="M6.2 6.4a1.8 1.8 0 1 1 2.6 1.7c-.5.3-.8.6-.8 1.2M8 11.3v.1"/>`,
   check: svg`<path d="M3 8.5l3.3 3.2L13 4.8"/>`,
   cross: svg`<path d="M4 4l8 8M12 4l-8 8"/>`,
   alert: svg`<path d="M8 2.3l6.2 11H1.8zM8 6.5v3.2M8 11.6v.1"/>`,

@@ -55,16 +55,43 @@ export interface Entry {
   priority: string;
 }
 
+export interface Field {
+  name: string;
+  title: string;
+  description: string;
+  kind: "text" | "number" | "integer" | "boolean" | "choice" | "choices";
+  required: boolean;
+  /** Its value is never stored. */
+  secret: boolean;
+  default: unknown;
+  choices: { value: string; label: string }[];
+  least: number | null;
+  most: number | null;
+}
+
+/** A question of the agent: a form, or an address to open. */
+export interface Question {
+  request: string;
+  fields: Field[];
+  url: string | null;
+  /** null while it is open. */
+  action: "accept" | "decline" | "cancel" | "refused" | null;
+  values: { name: string; value: string }[];
+  by: string | null;
+  reason: string | null;
+}
+
 export interface Step {
   turn: number;
   index: number;
-  kind: "user" | "message" | "thought" | "tool_call" | "plan" | "notice" | "error";
+  kind: "user" | "message" | "thought" | "tool_call" | "plan" | "question" | "notice" | "error";
   status: string;
   started: number;
   ended: number;
   body?: Text;
   tool?: Tool;
   entries?: Entry[];
+  question?: Question;
 }
 
 export interface Usage {
@@ -132,6 +159,13 @@ export interface Setting {
   name: SettingName;
   current: string | null;
   choices: Choice[];
+}
+
+/** A command of the agent, without its "/"; `hint` says what to write behind it. */
+export interface Command {
+  name: string;
+  description: string;
+  hint: string | null;
 }
 
 export interface Session {
@@ -211,7 +245,7 @@ export type Item =
   | { type: "append"; turn: number; index: number; text: string; length: number; tail?: string; at: number }
   | { type: "turn"; turn: Turn }
   | { type: "session"; session: Session }
-  | { type: "settings"; settings: Setting[] | null }
+  | { type: "settings"; settings: Setting[] | null; commands: Command[] }
   | { type: "activity"; text: string | null }
   | { type: "cell_question"; question: CellQuestion | null }
   | Listing;
@@ -237,6 +271,7 @@ export interface Snapshot {
   now: number;
   session: Session;
   settings: Setting[] | null;
+  commands: Command[];
   activity: string | null;
   cell_question: CellQuestion | null;
   page: Page;

@@ -34,6 +34,7 @@ export function statusOf(transcript: Transcript, session?: Session, activity: st
   if (turn.status !== "running") return { tone: "idle", words: "Ready" };
   const waiting = transcript.pending.length;
   if (waiting) return { tone: "waiting", words: "Waiting for your permission", since: turn.started };
+  if (transcript.questions.length) return { tone: "waiting", words: "Waiting for your answer", since: turn.started };
   return { tone: "active", words: turn.saving ? "Saving" : doing(section.steps), since: turn.started };
 }
 

@@ -40,6 +40,13 @@ export class Transcript {
     );
   }
 
+  /** Questions that wait for an answer. */
+  get questions(): Step[] {
+    return this.sections.flatMap((section) =>
+      section.turn?.status === "running" ? section.steps.filter((step) => step.question && step.status === "pending") : [],
+    );
+  }
+
   replace(page: Page): void {
     this.sections = [];
     this.prepend(page);

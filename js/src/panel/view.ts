@@ -51,7 +51,7 @@ export function mountPanel(root: HTMLElement, client: Client, shared: { composer
   }
 
   const unsubscribe = client.subscribe(() => {
-    panel.dataset["waiting"] = String(client.transcript.pending.length > 0);
+    panel.dataset["waiting"] = String(client.transcript.pending.length + client.transcript.questions.length > 0);
   });
   const follow = () => place(Number(model.get("divider") ?? 0.62));
   model.on("change:divider", follow);

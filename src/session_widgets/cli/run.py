@@ -43,7 +43,7 @@ def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool =
     def answer_question(question: QuestionRequest) -> None:
         if asks:
             printer.make_room(question.id)
-            if (answered := ask_question(question, lambda: question in session.questions)) is not None:
+            if (answered := ask_question(question, session._page, lambda: question in session.questions)) is not None:
                 question.answer(answered)
         else:
             question.answer(Answer("decline", None, "policy:ask", NO_TERMINAL))

@@ -104,7 +104,7 @@ class Asking:
                 if (decision := ask(request, self.page, partial(self._waits, request))) is not None:
                     request.answer(decision)
             for question in tuple(self.questions.pending.values()):
-                if (answer := ask_question(question, partial(self.questions.waits, question))) is not None:
+                if (answer := ask_question(question, self.page, partial(self.questions.waits, question))) is not None:
                     question.answer(answer)
 
     async def answer_here_async(self) -> None:
@@ -114,7 +114,7 @@ class Asking:
                 if (decision := ask(request, self.page, partial(self._waits, request))) is not None:
                     await private_loop().aio(request.answer_async(decision))
             for question in tuple(self.questions.pending.values()):
-                if (answer := ask_question(question, partial(self.questions.waits, question))) is not None:
+                if (answer := ask_question(question, self.page, partial(self.questions.waits, question))) is not None:
                     await private_loop().aio(question.answer_async(answer))
 
     def _waits(self, request: PermissionRequest) -> bool:

@@ -107,6 +107,34 @@ def must_ask_here(page: Page, *, awaiting: bool) -> bool:
     return not page.heard_apart
 
 
+class CellField:
+    """The field of a question in the cell or terminal, which ends when the question is answered elsewhere.
+
+    Args:
+        page: learns of the question, so that a click there can answer it here.
+        question: what the page has to know.
+        is_open: whether it still waits for an answer.
+    """
+
+    def __init__(self, page: Page, question: CellQuestion, is_open: Callable[[], bool]) -> None:
+        self._page, self._question, self._is_open = page, question, is_open
+
+    def read(self, prompt: str | None = None, *, secret: bool = False) -> str | None:
+        """Return a line that was typed, by default for the question itself; None if it was answered elsewhere."""
+        question = self._question if prompt is None else CellQuestion(self._question.request, prompt, {})
+        self._page.show(question)
+        closing = CLOSING_SECONDS if self._page.watched else 0
+        line = read_line(current_kernel(), question.prompt, self._is_wanted, closing, secret=secret)
+        if line is None:
+            print("This was answered elsewhere.", flush=True)  # noqa: T201  # below the question, for a person
+        return line
+
+    def _is_wanted(self) -> bool:
+        if not (wanted := self._is_open()):
+            self._page.show(None)  # which closes the field
+        return wanted
+
+
 def ask(request: PermissionRequest, page: Page, is_open: Callable[[], bool]) -> Decision | None:
     """Put a request before a person at the cell or terminal; reject it if there is no input.
 
@@ -125,23 +153,15 @@ def ask(request: PermissionRequest, page: Page, is_open: Callable[[], bool]) -> 
     page.asked += 1
     offered = " / ".join(f"[{letter}] {name}" for letter, (name, _) in letters.items())
     prompt = f"{request.session_id}, question {page.asked}. Allow? {offered}: "
-    page.show(CellQuestion(request.id, prompt, _answers(request, letters)))
-    closing = CLOSING_SECONDS if page.watched else 0
-
-    def is_wanted() -> bool:
-        if not (is_wanted := is_open()):
-            page.show(None)  # which closes the field
-        return is_wanted
-
+    field = CellField(page, CellQuestion(request.id, prompt, _answers(request, letters)), is_open)
     try:
-        while (line := read_line(current_kernel(), prompt, is_wanted, closing)) is not None:
+        while (line := field.read()) is not None:
             if (decision := _decision(request, letters, line)) is not None:
                 return decision
     except EOFError:
         return request.rejection("policy:ask", NO_STDIN)
     finally:
         page.show(None)
-    print("This was answered elsewhere.", flush=True)  # noqa: T201  # below the question, for a person who reads it
     return None
 
 

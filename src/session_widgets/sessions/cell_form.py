@@ -1,30 +1,31 @@
-"""Ask an agent's question in the cell or terminal: field by field, secrets unseen, until it is answered anywhere."""
+"""Ask an agent's question in the cell or terminal: field by field, secrets unseen."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from session_widgets.errors import BadValue
-from session_widgets.question_form import QuestionField
-from session_widgets.sessions.cell import NO_STDIN, current_kernel, has_stdin
+from session_widgets.question_form import QuestionField, check_answer
+from session_widgets.sessions.cell import IN_THE_PANEL, NO_STDIN, CellField, CellQuestion, Page, has_stdin
 from session_widgets.sessions.questions import Answer, QuestionRequest
-from session_widgets.sessions.stdin import read_line
 from session_widgets.text import one_line, printable
 
 YES, NO = frozenset({"y", "yes", "true"}), frozenset({"n", "no", "false"})
 
 
-class _Over(Exception):
-    """The question was answered elsewhere, or its turn has ended."""
+class _AnsweredElsewhere(Exception):
+    """Nobody waits for the answer any more."""
 
 
-def ask_question(request: QuestionRequest, is_open: Callable[[], bool]) -> Answer | None:
+def ask_question(request: QuestionRequest, page: Page, is_open: Callable[[], bool]) -> Answer | None:
     """Put a question before a person at the cell or terminal; decline it if there is no input.
 
     Args:
         request: what to ask.
-        is_open: whether the question still waits for an answer.
+        page: learns of the question while it is open, so that a click there can answer it here.
+        is_open: whether it still waits for an answer.
 
     Returns:
         The answer; None if the question was answered elsewhere, or its turn has ended.
@@ -33,12 +34,13 @@ def ask_question(request: QuestionRequest, is_open: Callable[[], bool]) -> Answe
         return Answer("decline", None, "policy:ask", NO_STDIN)
     print(describe_question(request), flush=True)  # noqa: T201  # the question stands above its input field
     try:
-        return _ask(request, is_open)
+        return _ask(request, page, is_open)
+    except _AnsweredElsewhere:
+        return None
     except EOFError:
         return Answer("decline", None, "policy:ask", NO_STDIN)
-    except _Over:
-        print("This was answered elsewhere.", flush=True)  # noqa: T201  # below the question
-        return None
+    finally:
+        page.show(None)
 
 
 def describe_question(request: QuestionRequest) -> str:
@@ -49,24 +51,48 @@ def describe_question(request: QuestionRequest) -> str:
     return printable("\n".join(lines))
 
 
-def _ask(request: QuestionRequest, is_open: Callable[[], bool]) -> Answer:
+def _ask(request: QuestionRequest, page: Page, is_open: Callable[[], bool]) -> Answer:
     done = "opened" if request.mode == "url" else "answer"
-    ways = {"a": "accept", "d": "decline", "c": "cancel"}
-    prompt = f"{request.session_id}: [a] {done} / [d] decline / [c] cancel: "
-    while (way := _line(prompt, is_open).strip().lower()[:1]) not in ways:
-        pass
-    if way == "d":
-        return Answer("decline", None, "user:cell")
-    if way == "c":
-        return Answer("cancel", None, "user:cell")
-    values = {field.name: value for field in request.fields if (value := _value(field, is_open)) is not None}
+    page.asked += 1
+    prompt = f"{request.session_id}, question {page.asked}. [a] {done} / [d] decline / [c] cancel: "
+    ways = {way: way + IN_THE_PANEL for way in ("accept", "decline", "cancel")}
+    if any(field.secret for field in request.fields):
+        del ways["accept"]  # what is typed into a cell is kept with it
+    field = CellField(page, CellQuestion(request.id, prompt, ways), is_open)
+    while True:
+        line = _read_from(field).strip()
+        if line.endswith(IN_THE_PANEL) and (told := _told_by_panel(request, line.removesuffix(IN_THE_PANEL))):
+            return told
+        if (way := line.lower()[:1]) in {"d", "c"}:
+            return Answer("decline" if way == "d" else "cancel", None, "user:cell")
+        if way == "a":
+            break
+    values = {one.name: value for one in request.fields if (value := _value(one, field)) is not None}
     return Answer("accept", values, "user:cell")
 
 
-def _value(field: QuestionField, is_open: Callable[[], bool]) -> Any:
+def _told_by_panel(request: QuestionRequest, said: str) -> Answer | None:
+    """Return the answer that a panel types: "decline", "cancel", or "accept" and the values as JSON."""
+    way, _, values = said.partition(" ")
+    if way in {"decline", "cancel"}:
+        return Answer("decline" if way == "decline" else "cancel")
+    try:
+        return Answer("accept", check_answer(request.fields, json.loads(values or "{}")) if request.fields else None)
+    except (BadValue, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _read_from(field: CellField, prompt: str | None = None, *, secret: bool = False) -> str:
+    if (line := field.read(prompt, secret=secret)) is None:
+        raise _AnsweredElsewhere
+    return line
+
+
+def _value(field: QuestionField, cell: CellField) -> Any:
     """Ask for one field until what was typed fits; None leaves it out."""
+    prompt = f"{_label(field)}: "
     while True:
-        typed = _line(f"{_label(field)}: ", is_open, secret=field.secret)
+        typed = _read_from(cell, prompt, secret=field.secret)
         if not typed.strip():
             if field.default is not None or not field.required:
                 return field.default
@@ -75,13 +101,6 @@ def _value(field: QuestionField, is_open: Callable[[], bool]) -> Any:
             return field.check(_read(field, typed))
         except (BadValue, ValueError) as error:
             print(printable(str(error)), flush=True)  # noqa: T201
-
-
-def _line(prompt: str, is_open: Callable[[], bool], *, secret: bool = False) -> str:
-    line = read_line(current_kernel(), prompt, is_open, 0, secret=secret)
-    if line is None:
-        raise _Over
-    return line
 
 
 def _label(field: QuestionField) -> str:

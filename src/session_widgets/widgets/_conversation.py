@@ -9,7 +9,8 @@ from session_widgets.errors import BadValue
 from session_widgets.widgets._parts import step_image, step_text
 from session_widgets.widgets._rpc import Answer, Buffers, Operation
 from session_widgets.widgets._stream import Stream
-from session_widgets.widgets._wire import handover_view, safe
+from session_widgets.widgets._text import safe
+from session_widgets.widgets._wire import handover_view
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session
@@ -31,6 +32,7 @@ class Conversation:
             "start": self._start,
             "cancel": self._cancel,
             "answer": self._answer,
+            "question": self._question,
             "choose": self._choose,
             "install": self._install,
             "page": self._page,
@@ -58,6 +60,19 @@ class Conversation:
         if request is None:
             return Answer({"taken": False})
         return Answer({"taken": request.choose(str(args.get("option")))})
+
+    def _question(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        """Answer a question of the agent: `action` is "accept" with `content`, "decline" or "cancel"."""
+        asked = next((one for one in self._session.questions if one.id == args.get("request")), None)
+        action = args.get("action")
+        if action not in {"accept", "decline", "cancel"}:
+            raise BadValue(f"a question is accepted, declined or cancelled; got {action!r:.40}")
+        if asked is None:
+            return Answer({"taken": False})
+        if action == "accept":
+            content = args.get("content")
+            return Answer({"taken": asked.accept(content if isinstance(content, Mapping) else None)})
+        return Answer({"taken": asked.decline() if action == "decline" else asked.cancel()})
 
     def _choose(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         if args.get("name") == "permissions":

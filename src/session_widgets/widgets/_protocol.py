@@ -110,6 +110,50 @@ class EntryView(TypedDict):
     priority: str
 
 
+class FieldChoiceView(TypedDict):
+    """One value of a field that offers some."""
+
+    value: str
+    label: str
+
+
+class FieldView(TypedDict):
+    """One field of a question; `kind` is text, number, integer, boolean, choice or choices.
+
+    The value of one that is `secret` is never stored.
+    """
+
+    name: str
+    title: str
+    description: str
+    kind: str
+    required: bool
+    secret: bool
+    default: Any
+    choices: list[FieldChoiceView]
+    least: float | None
+    most: float | None
+
+
+class ValueView(TypedDict):
+    """What was answered in one field."""
+
+    name: str
+    value: str
+
+
+class QuestionView(TypedDict):
+    """A question of the agent: a form, or an address to open; `action` is None while it is open."""
+
+    request: str
+    fields: list[FieldView]
+    url: str | None
+    action: str | None
+    values: list[ValueView]
+    by: str | None
+    reason: str | None
+
+
 class StepView(TypedDict):
     """One step, its texts clipped to `CLIP` characters together."""
 
@@ -122,6 +166,7 @@ class StepView(TypedDict):
     body: NotRequired[Text]
     tool: NotRequired[ToolView]
     entries: NotRequired[list[EntryView]]
+    question: NotRequired[QuestionView]
 
 
 class UsageView(TypedDict):
@@ -279,11 +324,20 @@ class SessionItem(TypedDict):
     session: SessionView
 
 
+class CommandView(TypedDict):
+    """A command of the agent, without its "/"; `hint` says what to write behind it, None for nothing."""
+
+    name: str
+    description: str
+    hint: str | None
+
+
 class SettingsItem(TypedDict):
-    """What the agent offers now; None while it was never started."""
+    """What the agent offers now; `settings` is None while it was never started."""
 
     type: Literal["settings"]
     settings: list[SettingView] | None
+    commands: list[CommandView]
 
 
 class ActivityItem(TypedDict):
@@ -377,6 +431,7 @@ class Snapshot(TypedDict):
     now: int
     session: SessionView
     settings: list[SettingView] | None
+    commands: list[CommandView]
     activity: str | None
     cell_question: CellQuestionView | None
     page: Page

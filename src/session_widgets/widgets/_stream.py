@@ -29,13 +29,14 @@ from session_widgets.widgets._protocol import (
     StepView,
     TurnView,
 )
+from session_widgets.widgets._text import safe
 from session_widgets.widgets._wire import (
     Home,
     cell_question_view,
+    commands_view,
     home_of,
     millis,
     permissions_view,
-    safe,
     session_view,
     settings_view,
     step_view,
@@ -324,7 +325,8 @@ class Stream:
         if self._session_changed:
             items.append({"type": "session", "session": self._session_view()})
         if self._settings_changed:
-            items.append({"type": "settings", "settings": settings_view(self._offers)})
+            settings, commands = settings_view(self._offers), commands_view(self._offers)
+            items.append({"type": "settings", "settings": settings, "commands": commands})
         if self._activity_changed:
             items.append({"type": "activity", "text": self._activity()})
         if self._question_changed:
@@ -350,6 +352,7 @@ class Stream:
             "now": _now(),
             "session": self._session_view(),
             "settings": settings_view(self._offers),
+            "commands": commands_view(self._offers),
             "activity": self._activity(),
             "cell_question": cell_question_view(self._session._page.question),
             "page": self.page(),

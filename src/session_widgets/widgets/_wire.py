@@ -18,6 +18,7 @@ from session_widgets.widgets._protocol import (
     AgentView,
     Block,
     CellQuestionView,
+    CommandView,
     FileView,
     HandoverView,
     MissingView,
@@ -29,6 +30,8 @@ from session_widgets.widgets._protocol import (
     ToolView,
     TurnView,
 )
+from session_widgets.widgets._questions import question_view
+from session_widgets.widgets._text import safe
 
 if TYPE_CHECKING:
     from session_widgets.sessions.cell import CellQuestion
@@ -45,15 +48,6 @@ Home = tuple[str, str]
 def millis(moment: datetime) -> int:
     """Return milliseconds since 1970 UTC."""
     return int(moment.timestamp() * 1000)
-
-
-def safe(text: str) -> str:
-    """Return `text` without lone surrogates, which JSON over a socket cannot carry."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
 
 
 class _Budget:
@@ -96,6 +90,8 @@ def _step_view(step: Step) -> StepView:
         view["body"] = budget.clip(text)
         if step.status == "running" and len(text) > CLIP:
             view["body"]["tail"] = tail(text)
+    if step.kind == "question":
+        view["question"] = question_view(step)
     return view
 
 
@@ -213,6 +209,19 @@ def settings_view(offers: Offers) -> list[SettingView] | None:
 def permissions_view(policy: Policy) -> str:
     """Return the name of a policy, or "function" and that of the function."""
     return f"function {safe(getattr(policy, '__name__', type(policy).__name__))}"[:100] if callable(policy) else policy
+
+
+def commands_view(offers: Offers) -> list[CommandView]:
+    """Return the agent's own commands for the page."""
+    return [
+        {
+            "name": safe(one.name),
+            "description": safe(one.description),
+            "hint": None if one.hint is None else safe(one.hint),
+        }
+        for one in offers.commands
+        if one.name == safe(one.name)
+    ]
 
 
 def session_view(

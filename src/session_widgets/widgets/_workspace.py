@@ -13,7 +13,8 @@ from session_widgets.errors import BadValue, LimitExceeded, SessionWidgetsError
 from session_widgets.model import Event, FileInfo
 from session_widgets.widgets._protocol import MAX_CHUNK, EntryInfo, ListingItem
 from session_widgets.widgets._rpc import Answer, Buffers, Operation
-from session_widgets.widgets._wire import millis, safe
+from session_widgets.widgets._text import safe
+from session_widgets.widgets._wire import millis
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session
