@@ -28,6 +28,7 @@ FURTHER = {"gemini", "qwen", "copilot"}
 NODE = ROOT / ".cache" / "node"
 """A directory with the Node.js of PyPI, to be put on `sys.path`: new enough where that of this machine is not."""
 MODEL = ROOT / "tests" / "model" / "node_modules"
+AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
 SANDBOX_AGENT = ROOT / "tests" / "sandbox_agent" / "node_modules"
 
 
@@ -81,6 +82,7 @@ def docker() -> bool:
 
 
 NEEDS = {
+    "axe": Need(AXE.exists, "npm ci --ignore-scripts --prefix js"),
     "chromium": Need(chromium, "apt-get install chromium"),
     "docker": Need(
         docker, "as root: .ci/services and .ci/base-image; else a daemon, and docker pull debian:bookworm-slim"

@@ -9,14 +9,14 @@ import { clock, count, line } from "../lib/text.ts";
 
 export function header(client: Client): TemplateResult {
   const session = client.session;
-  return html`<header class="sw-head">
+  return html`<div class="sw-head">
     <div class="sw-who">
       <span class="sw-title" title=${session ? `Session ${session.id}` : ""}><bdi>${session ? line(session.title ?? session.id, 120) : "Session"}</bdi></span>
       ${session ? where(session) : nothing}
     </div>
     ${context(client)}
     ${state(client, linkStatus(client) ?? statusOf(client.transcript, client.session, client.activity))}
-  </header>`;
+  </div>`;
 }
 
 function where(session: Session): TemplateResult {

@@ -161,18 +161,18 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
 
   function view(path: string): TemplateResult {
     return html`<div class="sw-tree-pane">
-        <header class="sw-head">
+        <div class="sw-head">
           <span class="sw-title">Files</span>
           <span class="sw-tree-tools">
             <button type="button" class="sw-ghost" title="Upload files" aria-label="Upload files" @click=${() => picker.click()}>${icon("upload")}</button>
             <button type="button" class="sw-ghost" title="Refresh" aria-label="Refresh" @click=${refresh}>${icon("refresh")}</button>
           </span>
-        </header>
+        </div>
         ${atRest()}
         ${working ? html`<div class="sw-strip" role="status">${spinner()}${working}</div>` : nothing}
         ${complaint ? html`<div class="sw-strip sw-bad" role="alert">${icon("alert")}<span>${line(complaint, 600)}</span>
             <button type="button" class="sw-ghost" aria-label="Dismiss" @click=${dismiss}>${icon("cross")}</button></div>` : nothing}
-        <div class="sw-tree ${over === "" ? "sw-over" : ""}" role="tree" aria-label="Files" @keydown=${keys}
+        <div class="sw-tree ${over === "" ? "sw-over" : ""}" role=${tree.rows().some((row) => "entry" in row) ? "tree" : "group"} aria-label="Files" @keydown=${keys}
           @dragover=${(event: DragEvent) => hover(event, "")} @dragleave=${leave} @drop=${(event: DragEvent) => drop(event, "")}>
           ${repeat(tree.rows(), (row) => ("entry" in row ? row.entry.path : `${row.path}\n`), (row) => ("entry" in row ? node(row) : note(row)))}
           ${tree.empty ? html`<div class="sw-note">No files yet. What the agent writes appears here; drop files to add your own.</div>` : nothing}

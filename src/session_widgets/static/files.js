@@ -11,18 +11,18 @@ var Rt="answered elsewhere";function Ct(n,e){return[...n.querySelectorAll("input
 `).length,r=Array.from({length:s},(l,h)=>h+1).join(`
 `),d=[e>Se?`Only the first ${E(Se)} of ${E(e)} are shown.`:"",t?"Not UTF-8: shown as Latin-1.":""].filter(Boolean).join(" ");return v`${d?v`<div class="sw-preview-note">${d}</div>`:m}
     <div class="sw-source"><pre class="sw-numbers" aria-hidden="true">${r}</pre><pre class="sw-text">${ut(he(n),Me(i))}</pre></div>`}function gt(n,e,t){let{model:i,rpc:s}=e,r=Xe(Ie),a=new fe(s,r),d="",l="",h,w,u,g=document.createElement("div");g.className="sw-files",n.append(g);let f=document.createElement("input");f.type="file",f.multiple=!0,f.addEventListener("change",()=>{Re([...f.files??[]],Le(d))});let b=e.subscribe(r);return i.on("change:selected",r),Ie(),{show:Q,dispose:T};function T(){b(),i.off("change:selected",r),a.dispose(),g.remove()}function L(){return String(i.get("selected")??"")}function Q(o){for(let c=o.indexOf("/");c>0;c=o.indexOf("/",c+1))Ee(o.slice(0,c));G(o)}function G(o){t.seen(o),l="",d=o||d,i.set("selected",o);try{i.save_changes()}catch{}r()}function Ee(o){t.open.has(o)||(t.open.add(o),Y(o))}async function Y(o){try{let{value:c}=await s.call("list",{path:o});e.listings.set(o,c)}catch(c){w=c.message}e.changed()}function vt(o){t.open.delete(o),s.call("close",{path:o}).catch(()=>{}),r()}function me(o){t.open.has(o)?vt(o):Ee(o),t.seen(o),r()}function wt(){w=void 0,Promise.all(["",...t.open].map(Y))}function Le(o){return t.entry(o)?.type==="directory"?o:o.slice(0,Math.max(0,o.lastIndexOf("/")))}async function Re(o,c){await ge(async()=>{for(let y of o){let $=c?`${c}/${y.name}`:y.name;await ft(s,y,$,(k,M)=>Ce(`Uploading ${A(y.name,60)}`,k,M))}f.value="",await Y(c)})}async function yt(o){await ge(()=>ht(s,o,(c,y)=>Ce(`Downloading ${A(I(o),60)}`,c,y)))}async function bt(o){await ge(async()=>{await s.call("delete",{path:o,recursive:t.entry(o)?.type==="directory"}),(L()===o||L().startsWith(`${o}/`))&&G(""),await Y(Le(o))})}function Ce(o,c,y){h=y?`${o}, ${Math.round(c/y*100)} %`:o,r()}async function ge(o){w=void 0,l="";try{await o()}catch(c){w=c.message}h=void 0,r()}function Ie(){t.awake=e.session?.awake??!0,t.deleted=e.session?.status==="deleted",t.update(e.listings);let o=L(),c=t.entry(o);a.show(o,c?`${c.modified} ${c.size}`:""),o&&c&&t.seen(o),Ye($t(o),g)}function $t(o){return v`<div class="sw-tree-pane">
-        <header class="sw-head">
+        <div class="sw-head">
           <span class="sw-title">Files</span>
           <span class="sw-tree-tools">
             <button type="button" class="sw-ghost" title="Upload files" aria-label="Upload files" @click=${()=>f.click()}>${x("upload")}</button>
             <button type="button" class="sw-ghost" title="Refresh" aria-label="Refresh" @click=${wt}>${x("refresh")}</button>
           </span>
-        </header>
+        </div>
         ${xt()}
         ${h?v`<div class="sw-strip" role="status">${ae()}${h}</div>`:m}
         ${w?v`<div class="sw-strip sw-bad" role="alert">${x("alert")}<span>${A(w,600)}</span>
             <button type="button" class="sw-ghost" aria-label="Dismiss" @click=${_t}>${x("cross")}</button></div>`:m}
-        <div class="sw-tree ${u===""?"sw-over":""}" role="tree" aria-label="Files" @keydown=${Et}
+        <div class="sw-tree ${u===""?"sw-over":""}" role=${t.rows().some(c=>"entry"in c)?"tree":"group"} aria-label="Files" @keydown=${Et}
           @dragover=${c=>Ne(c,"")} @dragleave=${St} @drop=${c=>Pe(c,"")}>
           ${lt(t.rows(),c=>"entry"in c?c.entry.path:`${c.path}
 `,c=>"entry"in c?At(c):kt(c))}
