@@ -20,8 +20,8 @@ BUNDLE_BYTES = 250_000
 FILE_LINES = 600
 PUBLIC = {
     "Chat", "Event", "ExecResult", "FileBrowser", "FileChange", "FileInfo", "Harness", "PermissionRequest",
-    "QuestionRequest", "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn", "TurnLimits", "Usage",
-    "__version__", "errors", "harnesses", "install_harness", "local_s3", "open_session", "sessions", "store",
+    "QuestionRequest", "Sandbox", "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn", "TurnLimits",
+    "Usage", "__version__", "errors", "harnesses", "install_harness", "local_s3", "open_session", "sessions", "store",
 }  # fmt: skip
 
 

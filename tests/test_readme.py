@@ -41,10 +41,23 @@ def test_the_python_of_a_page_runs(page, no_session_left, capsys, monkeypatch):
         exec(compile(block, f"{page}, block {number}", "exec"), names)
     printed = capsys.readouterr().out
     if page == "README.md":
-        assert "It says hi. end_turn" in printed
-        assert "['hello.py']" in printed
-        assert "\nhi\n" in printed
-        assert "turn_started" in printed
+        assert says_what_readme_says(printed)
+
+
+@pytest.mark.needs("docker")
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.drop")
+def test_the_python_of_readme_runs_in_docker(no_session_left, capsys):
+    (block,) = (block for block in python_blocks("README.md") if "hello.py" in block)
+    exec(compile(block.replace('sandbox="local"', 'sandbox="docker"'), "README.md", "exec"), {})
+    assert sw.store().sql("select sandbox from v_sessions").fetchall() == [("docker",)]
+    assert says_what_readme_says(capsys.readouterr().out)
+
+
+def says_what_readme_says(printed: str) -> bool:
+    """Whether the example of README has printed what its comments say."""
+    return all(
+        words in printed for words in ("It says hi. end_turn", "['hello.py']", "\nhi\n", "turn_started")
+    )
 
 
 def test_every_link_leads_somewhere():

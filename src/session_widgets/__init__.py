@@ -14,6 +14,7 @@ from session_widgets.version import __version__
 if TYPE_CHECKING:
     from session_widgets.harnesses.harness import Harness
     from session_widgets.model import Event, ExecResult, FileChange, FileInfo, Step, Usage
+    from session_widgets.sandboxes.options import Sandbox
     from session_widgets.sessions import (
         PermissionRequest,
         QuestionRequest,
@@ -37,6 +38,7 @@ _HOMES = {
     "Step": "model",
     "Usage": "model",
     "PermissionRequest": "sessions",
+    "Sandbox": "sandboxes.options",
     "QuestionRequest": "sessions",
     "Session": "sessions",
     "Transcript": "sessions",
@@ -61,6 +63,7 @@ __all__ = [
     "Harness",
     "PermissionRequest",
     "QuestionRequest",
+    "Sandbox",
     "Session",
     "SessionPanel",
     "Step",

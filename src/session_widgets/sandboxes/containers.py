@@ -70,11 +70,11 @@ class Containers:
     def __init__(self, home: Path) -> None:
         self._home = home
 
-    def image(self, progress: Progress, cancelled: Event) -> str:
-        """Return the image for a new container, made if it is missing."""
+    def image(self, wanted: str | None, progress: Progress, cancelled: Event) -> str:
+        """Return the image for a new container, made or pulled if it is missing; None is the provider's own."""
         self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
         with engine() as docker:
-            return ensure_image(docker, self._home / "image.lock", progress, cancelled)
+            return ensure_image(docker, self._home / "image.lock", progress, cancelled, wanted)
 
     def make(self, id: str, spec: SandboxSpec, image: str) -> None:
         """Record and create a container; it does not run yet."""
@@ -121,9 +121,9 @@ class Containers:
                 ],
                 tmpfs={PRIVATE: f"{account.private},size=64k,noexec,nosuid,nodev"},
                 ports={f"{PORT}/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]  # None: any free one
-                mem_limit=LIMITS.memory,
-                memswap_limit=LIMITS.memory,
-                nano_cpus=int(min(LIMITS.cpus, about["NCPU"]) * 1e9),
+                mem_limit=spec.memory or LIMITS.memory,
+                memswap_limit=spec.memory or LIMITS.memory,
+                nano_cpus=int(min(spec.cpus or LIMITS.cpus, about["NCPU"]) * 1e9),
                 pids_limit=LIMITS.processes,
                 cap_drop=["ALL"],
                 cap_add=CAPABILITIES if account.inside else [],

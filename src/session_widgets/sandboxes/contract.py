@@ -27,6 +27,9 @@ class SandboxSpec:
         owner: who made it (an installation id); becomes a label.
         idle_seconds: without any activity for this long, the sandbox parks itself.
         mounts: directories of this host that the sandbox may read, by the path that it sees them at.
+        image: to make it from, where the provider has images; None: its own.
+        cpus: processors that it may use; None: as the provider has it.
+        memory: bytes that it may use; None: as the provider has it.
         progress: told what is being done, in a few words, whenever it takes time; called from any thread.
     """
 
@@ -37,6 +40,9 @@ class SandboxSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     idle_seconds: int = 1800
     mounts: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    cpus: float | None = None
+    memory: int | None = None
     progress: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 
@@ -103,6 +109,7 @@ class SandboxProvider(Protocol):
         node: Node.js inside; None: this machine's.
         path: PATH inside; None: this machine's.
         harnesses: where it sees an installed harness; None: at the host's own path.
+        options: what of a `Sandbox` it takes: names of its fields.
     """
 
     name: str
@@ -112,6 +119,7 @@ class SandboxProvider(Protocol):
     node: str | None
     path: str | None
     harnesses: str | None
+    options: frozenset[str]
 
     def check(self, harness: str, location: str) -> None:
         """Raise `BadValue` if it cannot run this harness, or on a workspace that is kept there."""

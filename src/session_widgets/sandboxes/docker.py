@@ -54,6 +54,7 @@ class DockerProvider:
     node = "/opt/node/bin/node"
     path = "/opt/venv/bin:/opt/harnesses/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin"
     harnesses = "/opt/harness"
+    options = frozenset({"image", "cpus", "memory", "env", "mounts"})
 
     def __init__(self, home: Path) -> None:
         check_sdk()
@@ -68,7 +69,7 @@ class DockerProvider:
         await announce(ref)
         cancelled = Event()
         try:
-            image = await asyncio.to_thread(self._containers.image, spec.progress, cancelled)
+            image = await asyncio.to_thread(self._containers.image, spec.image, spec.progress, cancelled)
         except BaseException:
             cancelled.set()
             raise

@@ -43,15 +43,18 @@ _NOISE = re.compile(r"\x1b\[[0-9;]*m|\(Reading database.*?installed\.\)", re.DOT
 Progress = Callable[[str], None]
 
 
-def ensure_image(docker: DockerClient, lock: Path, progress: Progress, cancelled: Event) -> str:
+def ensure_image(
+    docker: DockerClient, lock: Path, progress: Progress, cancelled: Event, wanted: str | None = None
+) -> str:
     """Return the name of an image that is on this machine, after pulling or building it if need be.
 
-    One process at a time holds the file `lock`. Setting `cancelled` ends the call at the next line of output.
+    `wanted` is pulled if it is missing; None is the image of this package. One process at a time holds the file `lock`.
+    Setting `cancelled` ends the call at the next line of output.
 
     Raises:
         SandboxError: it can be neither found nor made; the message ends with what was said last.
     """
-    wanted = os.environ.get("SESSION_WIDGETS_IMAGE")
+    wanted = wanted or os.environ.get("SESSION_WIDGETS_IMAGE")
     content = {} if wanted else build_context()
     name = wanted or tag_of(content)
     if has_image(docker, name):

@@ -66,6 +66,7 @@ class LocalProvider:
     node = None
     path = None
     harnesses = None
+    options = frozenset({"env"})
 
     def __init__(self, home: Path) -> None:
         self._root = home / "sandboxes"

@@ -73,6 +73,7 @@ class SandboxAgentProvider:
     node = None
     path = None
     harnesses = None
+    options: frozenset[str] = frozenset()
 
     def __init__(self, home: Path, url: str | None = None) -> None:
         self._root = home / NAME

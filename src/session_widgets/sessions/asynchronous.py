@@ -10,6 +10,7 @@ from typing import Any
 from session_widgets.errors import BadValue
 from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, ExecResult, Json
+from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles
 from session_widgets.sessions.limits import TurnLimits, check_limits
@@ -138,7 +139,7 @@ class AsyncSession:
         await private_loop().aio(self._core.park(force=force))
 
     async def switch(
-        self, *, harness: str | Harness | None = None, sandbox: str | None = None, force: bool = False
+        self, *, harness: str | Harness | None = None, sandbox: str | Sandbox | None = None, force: bool = False
     ) -> None:
         """See `Session.switch`."""
         await private_loop().aio(self._core.switch(harness, sandbox, force=force))

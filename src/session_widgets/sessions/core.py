@@ -25,6 +25,7 @@ from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Event, ExecResult, Json, SessionRecord, TurnRecord
 from session_widgets.offers import Offers, Setting
 from session_widgets.sandboxes import SandboxProvider, get_provider
+from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions.activity import Activity
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.agent_keeper import AgentKeeper
@@ -37,6 +38,7 @@ from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import owner
 from session_widgets.sessions.permissions import Policy
 from session_widgets.sessions.rules import NOTE, Rules
+from session_widgets.sessions.sandbox_options import SandboxOptions, check_options, sandbox_name
 from session_widgets.sessions.skills import Skills
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
@@ -78,6 +80,7 @@ class SessionCore:
         self.journal = Journal(store, record.id, store.last_seq(record.id), self._on_events, self._wait_for_store)
         self.asking = Asking(self.journal, policy, self.spawn, self._changed)
         self.skills = Skills(store.home, record.id)
+        self.sandbox_options = SandboxOptions(store, record.id)
         self.offering = Offering(record.id, self.journal, self.spawn, lambda: self.running, self.skills)
 
     # What others may ask at any time
@@ -272,21 +275,36 @@ class SessionCore:
                     raise
             self.activity.tell(None)
 
-    async def switch(self, harness: str | Harness | None, sandbox: str | None, *, force: bool = False) -> None:
+    async def set_sandbox(self, sandbox: Sandbox) -> None:
+        """Keep what the sandbox is made of; the next turn makes one anew that is made of something else."""
+        if (kept := await asyncio.to_thread(self.sandbox_options.keep, sandbox)) is not None:
+            await self.journal.commit([kept])
+
+    async def switch(
+        self, harness: str | Harness | None, sandbox: str | Sandbox | None, *, force: bool = False
+    ) -> None:
         """Remove the sandbox and go on with another harness or in another one."""
         asked, current = harness or self.record.harness, self.machine.harness
         new_harness = current if asked == current.id else catalog.get(asked)  # the user's own is not there
-        wanted = {"harness": new_harness.id, "sandbox": sandbox}
+        name = sandbox_name(sandbox)
+        wanted = {"harness": new_harness.id, "sandbox": name}
         changed: dict[str, str | None] = {
             name: value for name, value in wanted.items() if value not in {None, getattr(self.record, name)}
         }
         if "harness" in changed:  # each has ids of its own; models that settings files name may be known to both
             both = self.machine.harness.settings is not None and new_harness.settings is not None
             changed |= dict.fromkeys(("mode", "effort") if both else ("mode", "effort", "model"))
-        provider = get_provider(sandbox or self.record.sandbox, self.store.home)
-        if not changed:
-            return
-        provider.check(new_harness.id, self.workspace.location)
+        provider = get_provider(name or self.record.sandbox, self.store.home)
+        check_options(sandbox, provider)
+        if changed:
+            provider.check(new_harness.id, self.workspace.location)
+            await self._switch(new_harness, provider, changed, force=force)
+        if isinstance(sandbox, Sandbox):
+            await self.set_sandbox(sandbox)
+
+    async def _switch(
+        self, new_harness: Harness, provider: SandboxProvider, changed: dict[str, str | None], *, force: bool
+    ) -> None:
         async with self._start_lock:
             await self._come_to_rest("switching", force=force)
             await self.machine.stop("switched")
@@ -329,6 +347,7 @@ class SessionCore:
             await self.machine.stop("deleted")
             await self.machine.remove_workspace()
             await asyncio.to_thread(self.skills.remove)
+            await asyncio.to_thread(self.sandbox_options.remove)
             await asyncio.to_thread(self.store.delete_session, self.record.id)
         except BaseException:
             self.deleted = False  # so that it can be tried again

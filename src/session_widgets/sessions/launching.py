@@ -18,19 +18,23 @@ from session_widgets.harnesses.installing import Installation, this_platform
 from session_widgets.harnesses.node import need_node
 from session_widgets.model import Capability
 from session_widgets.sandboxes import SandboxProvider
+from session_widgets.sandboxes.options import Sandbox
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A harness's entry in the runner's configuration, and the directories of this host that it needs."""
+    """A harness's entry in the runner's configuration, the directories of this host that it needs, and its sandbox."""
 
     entry: Mapping[str, Any]
     mounts: Mapping[str, str]
+    sandbox: Sandbox | None = None
 
     @property
     def mark(self) -> str:
-        """What changes with the entry, such as when another key is set: a running sandbox keeps what it was given."""
-        return hashlib.sha256(orjson.dumps(self.entry, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        """What changes with either, such as when another key is set: a running sandbox keeps what it was given."""
+        options = self.sandbox.json() if self.sandbox and self.sandbox.given else None
+        given = [self.entry, options] if options else self.entry
+        return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from session_widgets.errors import SandboxError, SandboxGone, SandboxNotRunning, TransportError
@@ -108,7 +109,9 @@ class Machine:
         return self._core.workspace.objects is None and not self._core.workspace.path.is_dir()
 
     async def _launch(self) -> Launch:
-        return await asyncio.to_thread(prepare, self.harness, self.provider, data_directory(), self.root)
+        sandbox = await self._core.journal.ask(self._core.sandbox_options.current, self.provider.name)
+        launch = await asyncio.to_thread(prepare, self.harness, self.provider, data_directory(), self.root)
+        return replace(launch, sandbox=sandbox)
 
     async def _renew_sandbox(self) -> None:
         """Remove a sandbox that was given something else than the harness needs now, such as another key."""
@@ -143,18 +146,24 @@ class Machine:
                 await self._core.journal.commit([note("sandbox_stopped", {"ref": str(ref), "why": "gone"})])
             else:
                 if not self._core.record.awake:
-                    await self._core.journal.commit([note("sandbox_started", {"ref": str(ref)})])
+                    started = {"ref": str(ref), "launch": self._core.record.launch}  # it has what it was made with
+                    await self._core.journal.commit([note("sandbox_started", started)])
                 return sandbox
 
         async def announce(ref: SandboxRef) -> None:
             await self._core.journal.commit([note("sandbox_started", {"ref": str(ref), "launch": launch.mark})])
 
+        options = launch.sandbox
         spec = SandboxSpec(
             self._core.record.id,
             str(self._core.workspace.path),
             {self.harness.id: launch.entry},
             owner=user(),
-            mounts=launch.mounts,
+            env=options.env if options else {},
+            mounts={**(options.mounts if options else {}), **launch.mounts},
+            image=options.image if options else None,
+            cpus=options.cpus if options else None,
+            memory=options.memory_bytes if options else None,
             progress=self._core.activity.tell,
         )
         return await self.provider.create(spec, announce)

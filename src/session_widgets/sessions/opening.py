@@ -13,6 +13,7 @@ from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
 from session_widgets.model import Json, SessionRecord, check_session_id
 from session_widgets.sandboxes import get_provider
+from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.host_tool import HostTool, check_tools
 from session_widgets.sessions.journal import note
@@ -21,6 +22,7 @@ from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.mcp_servers import check_harness, check_servers
 from session_widgets.sessions.permissions import Policy, check_policy
 from session_widgets.sessions.rules import NOTE, Rules
+from session_widgets.sessions.sandbox_options import check_options, sandbox_name
 from session_widgets.sessions.session import Session
 from session_widgets.sessions.skills import check_skills
 from session_widgets.store import Store
@@ -43,7 +45,7 @@ def open_session(
     id: str,
     *,
     harness: str | Harness | None = None,
-    sandbox: str | None = None,
+    sandbox: str | Sandbox | None = None,
     workspace: str | Path | None = None,
     attachment: str | None = None,
     model: str | None = None,
@@ -69,7 +71,8 @@ def open_session(
         sandbox: where it runs: "local" (the default) is this machine, as your user, and isolates nothing: an agent
             there can read what you can, and answer its own permission requests (the turn fails then). "docker" is a
             container, "sandbox-agent" a server of that program, "sandbox-agent:http://127.0.0.1:2468" one that is
-            there already.
+            there already. `Sandbox("docker", memory="2g", ...)` says also what it is made of; a sandbox that is made of
+            something else is made anew by the next turn.
         workspace: an existing directory, or "s3://bucket/prefix", below which the session gets a folder of its own; by
             default a directory is made and kept for the session.
         attachment: how a sandbox comes by a workspace in a bucket: "sync" (the default) keeps a directory in step with
@@ -121,9 +124,9 @@ def open_session(
         chosen = catalog.get(harness if harness is not None else known.harness if known else "demo")
         if offered or servers:
             check_harness(chosen)
-        provider = get_provider(
-            sandbox if sandbox is not None else known.sandbox if known else "local", held.home, token
-        )
+        named = sandbox_name(sandbox)
+        provider = get_provider(named if named is not None else known.sandbox if known else "local", held.home, token)
+        check_options(sandbox, provider)
         space = _workspace(held, id, known, workspace, attachment)
         provider.check(chosen.id, space.location)
         where = {"workspace": space.location, "attachment": space.attachment}
@@ -151,6 +154,8 @@ def open_session(
         if given is not None:
             live._core.skills.keep(given)
         private_loop().run(live._core.set_rules(permissions, limits))
+        if isinstance(sandbox, Sandbox):
+            private_loop().run(live._core.set_sandbox(sandbox))
         _change(live, {name: value for name, value in settings.items() if value not in {None, getattr(known, name)}})
         return live
 

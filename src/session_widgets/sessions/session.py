@@ -11,6 +11,7 @@ from session_widgets.harnesses.harness import Harness
 from session_widgets.harnesses.installing import Installation
 from session_widgets.model import Event, ExecResult, Json
 from session_widgets.offers import SETTINGS, Choice, Command
+from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
 from session_widgets.sessions.cell import Page, Ticker
@@ -299,7 +300,9 @@ class Session:
         """
         private_loop().run(self.aio.park(force=force))
 
-    def switch(self, *, harness: str | Harness | None = None, sandbox: str | None = None, force: bool = False) -> None:
+    def switch(
+        self, *, harness: str | Harness | None = None, sandbox: str | Sandbox | None = None, force: bool = False
+    ) -> None:
         """Go on with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
 
         The old sandbox is removed. The agent's memory comes back as `Turn.tier` says. Mode and effort of the old

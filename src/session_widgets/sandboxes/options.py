@@ -1,0 +1,148 @@
+"""What a sandbox is to be made of, where its name alone does not say enough."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from session_widgets.errors import BadValue
+from session_widgets.model import Json
+
+LEAST_MEMORY = 64 << 20
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OURS = "SESSION_WIDGETS_"
+_TAKEN = ("/workspace", "/run/session-widgets", "/opt/session-widgets", "/opt/harness", "/proc", "/sys", "/dev")
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox by name, and what it is made of. Goes wherever the name of a sandbox goes.
+
+    What is left out has the provider's default. "docker" takes all of it, "local" takes `env`.
+
+    Args:
+        name: as for `open_session`: "docker", "local", ...
+        image: of Docker, with a runner in it: one that was built from `sandbox-image`, or from one of those. Pulled if
+            this machine has it not.
+        cpus: processors, such as 0.5; 2 by default.
+        memory: bytes, or text such as "512m" or "4g"; 4 GB by default, at least 64 MB.
+        env: variables for agents and commands, by name. Their values are kept in a file beside the store that your
+            user alone can read, and in no transcript; the store has their names.
+        mounts: directories or files of this machine that the sandbox may read, to where it sees them:
+            `{"/data/corpus": "/data"}`. "~" is your home.
+
+    Raises:
+        BadValue: a value is not possible; the message says which, what was expected, and what came.
+
+    Example:
+        >>> session = open_session("parser", sandbox=Sandbox("docker", cpus=1, memory="2g", env={"SEED": "7"}))
+    """
+
+    name: str
+    image: str | None = None
+    cpus: float | None = None
+    memory: int | str | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mounts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise BadValue(f"name must be that of a sandbox, such as 'docker'; got {self.name!r:.80}.")
+        if self.image is not None and (not isinstance(self.image, str) or not re.fullmatch(r"\S+", self.image)):
+            raise BadValue(f"image must be the name of a Docker image, such as 'my-sandbox:1'; got {self.image!r:.80}.")
+        if self.cpus is not None and not _is_amount(self.cpus):
+            raise BadValue(f"cpus must be a number of processors from 0.01, such as 0.5 or 2; got {self.cpus!r:.80}.")
+        object.__setattr__(self, "memory", _bytes(self.memory))
+        object.__setattr__(self, "env", _variables(self.env))
+        object.__setattr__(self, "mounts", _mounts(self.mounts))
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the options that are not left to the provider."""
+        return tuple(one.name for one in fields(self) if one.name != "name" and getattr(self, one.name))
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """`memory` as a number."""
+        return self.memory if isinstance(self.memory, int) else None
+
+    def json(self) -> dict[str, Any]:
+        """Return all of it, with the values of `env`."""
+        return {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+
+    def stored(self) -> Json:
+        """Return what a store may hold: of `env` the names."""
+        return self.json() | {"env": sorted(self.env)}
+
+
+def check_taken(sandbox: Sandbox, takes: frozenset[str]) -> None:
+    """Raise `BadValue` if a provider that takes these options was given others."""
+    if wrong := [name for name in sandbox.given if name not in takes]:
+        can = f"takes {' and '.join(f'{name}=' for name in sorted(takes))} alone" if takes else "takes no options"
+        raise BadValue(
+            f"sandbox {sandbox.name!r} {can}; got {', '.join(f'{name}=' for name in wrong)}. "
+            "Leave that out, or use Sandbox('docker', ...)."
+        )
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0.01
+
+
+def _bytes(value: object) -> int | None:
+    if value is None:
+        return None
+    size: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    elif isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
+        size = int(float(found[1]) * _UNITS[found[2].lower()])
+    if size is None or size < LEAST_MEMORY:
+        raise BadValue(f"memory must be bytes or text such as '512m' or '4g', at least 64 MB; got {value!r:.80}.")
+    return size
+
+
+def _variables(value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise BadValue(f"env must be text by the names of variables; got {type(value).__name__}.")
+    for name, text in value.items():
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name) or name.startswith(_OURS):
+            raise BadValue(f"a variable of env has a name such as 'SEED', not '{_OURS}...'; got {name!r:.80}.")
+        if not isinstance(text, str) or "\0" in text:  # the value may be a secret: not shown
+            raise BadValue(f"env[{name!r}] must be text without NUL; got {type(text).__name__}. Numbers: str(7).")
+    return dict(value)
+
+
+def _mounts(value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise BadValue(f"mounts must be {{'/of/this/machine': '/inside'}}; got {type(value).__name__}.")
+    mounts: dict[str, str] = {}
+    for host, inside in value.items():
+        if not isinstance(host, str | Path) or not isinstance(inside, str | PurePosixPath):
+            raise BadValue(f"mounts must be {{'/of/this/machine': '/inside'}}; got {host!r:.60}: {inside!r:.60}.")
+        path, place = Path(host).expanduser(), PurePosixPath(inside)
+        if not path.is_absolute() or not path.exists():
+            raise BadValue(f"mounts: {str(host)!r:.80} must be an absolute path that exists on this machine.")
+        if not place.is_absolute() or ".." in place.parts or place == PurePosixPath("/") or _is_taken(place):
+            raise BadValue(
+                f"mounts: {str(inside)!r:.80} must be an absolute path inside, of its own: not '/', and neither in nor "
+                f"above {', '.join(_TAKEN)}. '/data' would do."
+            )
+        if str(place) in mounts.values():
+            raise BadValue(f"mounts: two things cannot be seen at {str(place)!r:.80}.")
+        mounts[str(path)] = str(place)
+    return mounts
+
+
+def _is_taken(place: PurePosixPath) -> bool:
+    return any(place.is_relative_to(taken) or PurePosixPath(taken).is_relative_to(place) for taken in _TAKEN)
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,82 @@
+"""What a session's sandbox is made of, kept with the session: a note in the store, secrets in a file beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from session_widgets.daemon import read_json, write_private
+from session_widgets.errors import BadValue, SandboxError
+from session_widgets.model import Draft
+from session_widgets.sandboxes import SandboxProvider
+from session_widgets.sandboxes.options import Sandbox, check_taken
+from session_widgets.sessions.journal import note
+from session_widgets.store import Store
+
+NOTE = "session_sandbox"
+
+
+def sandbox_name(sandbox: str | Sandbox | None) -> str | None:
+    """Return the name of what was given as a sandbox."""
+    return sandbox.name if isinstance(sandbox, Sandbox) else sandbox
+
+
+def check_options(sandbox: str | Sandbox | None, provider: SandboxProvider) -> None:
+    """Raise `BadValue` if a provider does not take what it was given."""
+    if isinstance(sandbox, Sandbox):
+        check_taken(sandbox, getattr(provider, "options", frozenset()))
+
+
+class SandboxOptions:
+    """The options of one session. All methods block.
+
+    Args:
+        store: holds the note.
+        session_id: whose.
+    """
+
+    def __init__(self, store: Store, session_id: str) -> None:
+        self._store = store
+        self._session_id = session_id
+        self._file = store.home / "environments" / f"{session_id}.json"
+
+    def keep(self, sandbox: Sandbox) -> Draft | None:
+        """Keep the values of `env` and return the note to store; None if all of it is kept already."""
+        if (self._store.last_note(self._session_id, NOTE) or {}) == sandbox.stored() and self._values() == sandbox.env:
+            return None
+        if sandbox.env:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(self._file, dict(sandbox.env))
+        else:
+            self.remove()
+        return note(NOTE, sandbox.stored())
+
+    def current(self, name: str) -> Sandbox:
+        """Return what the sandbox of this name is made of.
+
+        Raises:
+            SandboxError: a value of its environment, or what it mounts, is not on this machine any more.
+        """
+        said: dict[str, Any] = dict(self._store.last_note(self._session_id, NOTE) or {})
+        if said.get("name") != name:
+            return Sandbox(name)
+        values, wanted = self._values(), said.pop("env", [])
+        if missing := [variable for variable in wanted if variable not in values]:
+            raise SandboxError(
+                f"the sandbox of session {self._session_id!r} was given {', '.join(missing)} in its environment, and "
+                f"the values are not on this machine. Give them again: open_session({self._session_id!r}, "
+                f"sandbox=Sandbox({name!r}, env={{...}}))"
+            )
+        try:
+            return replace(Sandbox(**said), env={variable: values[variable] for variable in wanted})
+        except BadValue as error:
+            raise SandboxError(
+                f"the sandbox of session {self._session_id!r} cannot be made as it was: {error}"
+            ) from error
+
+    def remove(self) -> None:
+        """Forget the values."""
+        self._file.unlink(missing_ok=True)
+
+    def _values(self) -> dict[str, str]:
+        return read_json(self._file) or {}

@@ -1,0 +1,58 @@
+"""`Sandbox`: what it takes, and what its errors say."""
+
+import pytest
+
+import session_widgets as sw
+from session_widgets.errors import BadValue
+from session_widgets.sandboxes.options import check_taken
+
+WRONG = [
+    ({"name": ""}, "name must be"),
+    ({"image": "two words"}, "image must be"),
+    ({"image": 3}, "image must be"),
+    ({"cpus": 0}, "cpus must be"),
+    ({"cpus": True}, "cpus must be"),
+    ({"cpus": float("nan")}, "cpus must be"),
+    ({"cpus": "2"}, "cpus must be"),
+    ({"memory": "lots"}, "memory must be"),
+    ({"memory": "1m"}, "at least 64 MB"),
+    ({"memory": -1}, "memory must be"),
+    ({"memory": True}, "memory must be"),
+    ({"env": ["A=b"]}, "env must be"),
+    ({"env": {"A B": "c"}}, "variable of env"),
+    ({"env": {"SESSION_WIDGETS_X": "c"}}, "variable of env"),
+    ({"env": {"SEED": 7}}, "Numbers: str"),
+    ({"mounts": "/tmp:/data"}, "mounts must be"),
+    ({"mounts": {"relative": "/data"}}, "absolute path that exists"),
+    ({"mounts": {"/not/there": "/data"}}, "absolute path that exists"),
+    ({"mounts": {"/": "data"}}, "'/data' would do"),
+    ({"mounts": {"/": "/"}}, "'/data' would do"),
+    ({"mounts": {"/": "/workspace/data"}}, "'/data' would do"),
+    ({"mounts": {"/": "/run"}}, "'/data' would do"),
+    ({"mounts": {"/": "/data/../run"}}, "'/data' would do"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), WRONG, ids=str)
+def test_what_is_wrong_is_said(options, words):
+    with pytest.raises(BadValue, match=words):
+        sw.Sandbox(**{"name": "docker", **options})
+
+
+def test_values_are_kept_in_one_form(tmp_path):
+    made = sw.Sandbox("docker", memory="1.5 GiB", env={"A": "secret"}, mounts={tmp_path: "/data/"}, cpus=2)
+    assert made.memory == made.memory_bytes == 3 << 29
+    assert made.mounts == {str(tmp_path): "/data"}
+    assert "secret" not in repr(made) + str(made.stored())
+    assert made.stored()["env"] == ["A"]
+    assert made == sw.Sandbox(**made.json())
+    with pytest.raises(AttributeError):
+        made.cpus = 3
+
+
+def test_a_provider_that_takes_less_says_what():
+    check_taken(sw.Sandbox("local", env={"A": "b"}), frozenset({"env"}))
+    with pytest.raises(BadValue, match=r"'local' takes env= alone; got image=, memory=\. Leave that out"):
+        check_taken(sw.Sandbox("local", image="x", memory="1g", env={"A": "b"}), frozenset({"env"}))
+    with pytest.raises(BadValue, match="takes no options; got cpus="):
+        check_taken(sw.Sandbox("mine", cpus=1), frozenset())
