@@ -166,3 +166,28 @@ def test_containers_are_listed_and_swept_and_those_of_another_home_are_not(cli, 
     finally:
         private_loop().run(get_provider("docker", home).destroy(left))
         private_loop().run(get_provider("docker", tmp_path / "elsewhere").destroy(other))
+
+
+def test_run_says_what_a_sandbox_is_made_of(home):
+    def run(*arguments, **env):
+        command = [
+            str(Path(sys.executable).with_name("session-widgets")),
+            "run",
+            "say hi",
+            "--session",
+            "one",
+            *arguments,
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=40, check=False, env={**os.environ, **env}
+        )
+        return done.returncode, done.stderr
+
+    assert "--sandbox docker" in run("--memory", "2g")[1]
+    assert "takes env= alone; got memory=" in run("--sandbox", "local", "--memory", "2g")[1]
+    assert "SEED is not" in run("--sandbox", "local", "--env", "SEED")[1]
+    assert "/of/this/machine:/inside" in run("--sandbox", "docker", "--mount", "/data")[1]
+    assert run("--sandbox", "local", "--env", "SEED", SEED="7") == (0, "")
+    session = sw.open_session("one")
+    assert session.exec("echo $SEED").out == "7\n"
+    session.delete()

@@ -17,6 +17,7 @@ from rich.text import Text
 from session_widgets.cli.errors import errors_told
 from session_widgets.cli.harness import harness as harness_app
 from session_widgets.cli.s3 import s3
+from session_widgets.cli.sandbox_option import sandbox_of
 from session_widgets.cli.sandboxes import sandboxes
 from session_widgets.cli.workspace import workspace as workspace_app
 from session_widgets.model import PermissionMode
@@ -55,6 +56,16 @@ def run(
     sandbox: Annotated[
         str | None, typer.Option(help="Where it runs: 'local' (the default) isolates nothing, 'docker' is a container.")
     ] = None,
+    image: Annotated[str | None, typer.Option(help="Image of a docker sandbox.")] = None,
+    cpus: Annotated[float | None, typer.Option(help="Processors of a docker sandbox, such as 0.5.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of a docker sandbox, such as 2g.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A variable of this terminal that the sandbox gets.")
+    ] = None,
+    mount: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HERE:THERE", help="A directory that a docker sandbox may read, and where it sees it."),
+    ] = None,
     workspace: Annotated[
         str | None, typer.Option(help="Directory to work in, or s3://bucket/prefix. Default: one of its own.")
     ] = None,
@@ -83,7 +94,7 @@ def run(
         opened = open_session(
             session or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}",
             harness=harness,
-            sandbox=sandbox,
+            sandbox=sandbox_of(sandbox, image, cpus, memory, env or (), mount or ()),
             workspace=workspace,
             attachment=attachment,
             permissions=permissions,
