@@ -170,17 +170,9 @@ def test_containers_are_listed_and_swept_and_those_of_another_home_are_not(cli, 
 
 def test_run_says_what_a_sandbox_is_made_of(home):
     def run(*arguments, **env):
-        command = [
-            str(Path(sys.executable).with_name("session-widgets")),
-            "run",
-            "say hi",
-            "--session",
-            "one",
-            *arguments,
-        ]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=40, check=False, env={**os.environ, **env}
-        )
+        command = [COMMAND[0], "run", "say hi", "--session", "one", *arguments]
+        variables = {**os.environ, **env}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False, env=variables)
         return done.returncode, done.stderr
 
     assert "--sandbox docker" in run("--memory", "2g")[1]

@@ -55,7 +55,7 @@ def test_the_python_of_readme_runs_in_docker(no_session_left, capsys):
 
 def says_what_readme_says(printed: str) -> bool:
     """Whether the example of README has printed what its comments say."""
-    return all(words in printed for words in ("It says hi. end_turn", "['hello.py']", "\nhi\n", "turn_started"))
+    return all(words in printed for words in ("It says hi. end_turn", "['hello.py']", "\nhi\n", "completed"))
 
 
 def test_every_link_leads_somewhere():
