@@ -2,8 +2,10 @@
 
 import asyncio
 import fcntl
+import io
 import os
 import stat
+import tarfile
 import threading
 
 import psutil
@@ -16,7 +18,7 @@ from session_widgets.harnesses.harness import Place
 from session_widgets.sandboxes import SandboxSpec, get_provider
 from session_widgets.sandboxes.conformance import CHECKS, Subject
 from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sandboxes.images import build, ensure_image
+from session_widgets.sandboxes.images import _BASE, base_argument, build, build_context, ensure_image
 from session_widgets.sandboxes.sweep import sweep
 from support import until_async
 
@@ -232,6 +234,26 @@ def test_a_build_that_fails_shows_the_end_of_its_output():
     with engine() as docker, pytest.raises(SandboxError, match="this is the reason"):
         build(docker, "session-widgets-broken", broken, {}, told.append, threading.Event())
     assert told[-1] == "Building the sandbox image, step 2 of 3: try it"
+
+
+def test_the_base_is_pinned_unless_it_was_made_on_this_machine():
+    assert _BASE.search(build_context()["Dockerfile"].decode()), "the base has no digest"
+    dockerfile = f"ARG BASE=session-widgets-own-base:1@sha256:{'0' * 64}\nFROM ${{BASE}}\n"
+    told = []
+    with engine() as docker:
+        assert base_argument(docker, dockerfile) == {}
+        with pytest.raises(SandboxError, match="session-widgets-own-base"):  # no other base takes its place
+            build(docker, "session-widgets-based", {"Dockerfile": dockerfile.encode()}, {}, print, threading.Event())
+        with tarfile.open(fileobj=(data := io.BytesIO()), mode="w") as tar:
+            tar.addfile(tarfile.TarInfo("here"))
+        docker.api.import_image_from_data(data.getvalue(), repository="session-widgets-own-base", tag="1")
+        try:
+            assert base_argument(docker, dockerfile) == {"BASE": "session-widgets-own-base:1"}
+            content = {"Dockerfile": f"{dockerfile}LABEL a=b\n".encode()}
+            build(docker, "session-widgets-based", content, {}, told.append, threading.Event())
+            docker.images.remove("session-widgets-based")
+        finally:
+            docker.images.remove("session-widgets-own-base:1")
 
 
 def test_an_image_that_cannot_be_pulled_is_told(tmp_path, monkeypatch):

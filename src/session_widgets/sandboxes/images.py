@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = "session-widgets-sandbox"
 LABEL = "session_widgets.image"
+BASE_LABEL = "session_widgets.base"
 TAIL_LINES = 25
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -38,6 +39,7 @@ _AGENT = ("harnesses/__init__.py", "harnesses/demo")
 """The agent that needs no installation; the catalog stays outside, so that another one makes no other image."""
 _ARGUMENTS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY")
 _STEP = re.compile(r"Step (\d+)/(\d+) : (?:RUN : ([^;]+);)?", re.DOTALL)
+_BASE = re.compile(r"^ARG BASE=(\S+)@sha256:[0-9a-f]{64}$", re.MULTILINE)
 _NOISE = re.compile(r"\x1b\[[0-9;]*m|\(Reading database.*?installed\.\)", re.DOTALL)
 
 Progress = Callable[[str], None]
@@ -101,7 +103,7 @@ def build(
         decode=True,
         timeout=None,
         network_mode="host",
-        buildargs=_build_arguments() | dict(arguments),
+        buildargs=_build_arguments() | base_argument(docker, content["Dockerfile"].decode()) | dict(arguments),
         labels={LABEL: "1"},
     )
     tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -131,6 +133,24 @@ def build_context() -> dict[str, bytes]:
         for file in sorted(start.rglob("*.py")) if start.is_dir() else [start]:
             files[f"session_widgets/{file.relative_to(_PACKAGE).as_posix()}"] = file.read_bytes()
     return files
+
+
+def base_argument(docker: DockerClient, dockerfile: str) -> dict[str, str]:
+    """Return the build argument that names the base, where it is not the one that the Dockerfile pins by its digest.
+
+    An image of that name which was made on this machine (`.ci/base-image`) takes its place: no registry has it.
+    """
+    from docker.errors import ImageNotFound
+
+    pinned = _BASE.search(dockerfile)
+    if pinned is None:
+        return {}
+    try:
+        here = docker.images.get(pinned[1])
+    except ImageNotFound:
+        return {}
+    made_here = BASE_LABEL in here.labels or not here.attrs.get("RepoDigests")
+    return {"BASE": pinned[1]} if made_here else {}
 
 
 def tag_of(content: Mapping[str, bytes]) -> str:
