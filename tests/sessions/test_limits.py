@@ -201,3 +201,19 @@ def test_an_agent_that_takes_its_time_to_stop_is_not_ended(open_session, monkeyp
     until(lambda: turn.steps[1:], what="the first step")
     session.cancel()
     assert session.send("say on").status == "completed"
+
+
+@pytest.mark.needs("docker")
+@pytest.mark.timeout(180)
+def test_a_deaf_agent_in_a_container_is_ended_and_the_container_goes_on(open_session):
+    session = open_session(sandbox="docker")
+    turn = session.start("say hi\ndeaf")
+    until(lambda: turn.text == "hi", seconds=120, what="the first word")
+    before = session.store.session("s1").sandbox_ref
+    started = time.monotonic()
+    assert session.cancel()
+    assert time.monotonic() - started < 3
+    assert turn.status == "cancelled"
+    turn = session.send("remember", timeout=60)
+    assert (turn.status, "1 earlier turn" in turn.text) == ("completed", True)
+    assert session.store.session("s1").sandbox_ref == before
