@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from session_widgets.context import Context
 from session_widgets.errors import (
     AgentFailed,
     BadValue,
@@ -74,10 +74,11 @@ class SessionCore:
         self._driver: Driver | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._start_lock = asyncio.Lock()
-        self._facts = Fold(record.id, Context(session=record))
+        last_seq = store.last_seq(record.id)
+        self._facts = Fold(record.id, replace(store.context(record.id), session=record))
         self.running: int | None = None
         self.offers = Offers.of(store.setting_events(record.id) if record.agent_session_id else ())
-        self.journal = Journal(store, record.id, store.last_seq(record.id), self._on_events, self._wait_for_store)
+        self.journal = Journal(store, record.id, last_seq, self._on_events, self._wait_for_store)
         self.asking = Asking(self.journal, policy, self.spawn, self._changed)
         self.skills = Skills(store.home, record.id)
         self.sandbox_options = SandboxOptions(store, record.id)
@@ -177,8 +178,9 @@ class SessionCore:
         if not turns or turns[-1].ended_at is not None:
             return
         record = turns[-1]
+        context, before = await self.journal.ask(self.store.turn_begin, self.record.id, record.index)
         if self.turn is None or self.turn.index != record.index:
-            self.turn = Turn(self, record, self._facts.context)
+            self.turn = Turn(self, record, context)
         elif self.turn.ended:  # its end could not be stored: the next start does
             return
         self.running = record.index
@@ -186,7 +188,7 @@ class SessionCore:
         turn.hold()  # events that arrive while the past is read must not be taken before it
         past: list[Event] = []
         try:
-            past = await self.journal.ask(self.store.events, self.record.id, turn=record.index)
+            past = await self.journal.ask(self.store.events, self.record.id, after=before)
         finally:
             turn.release(past)
         self._drive(self.turn, record, adopted=True)
@@ -428,6 +430,7 @@ class SessionCore:
 
     def _on_events(self, events: list[Event]) -> None:
         for event in events:
+            self._facts.pass_by(event)
             if event.direction == "note" or event.kind == "session_info_update":
                 self._on_note(event)
             if self.offers.feed(event) and event.direction == "in" and event.turn is not None:
@@ -436,9 +439,6 @@ class SessionCore:
             self.turn.feed(events)
 
     def _on_note(self, event: Event) -> None:
-        self._facts.feed(event)
-        if event.turn is not None:
-            self._facts.forget(event.turn)
         self.record = self._facts.session() or self.record
         if event.kind == "turn_started":
             self.running = event.turn

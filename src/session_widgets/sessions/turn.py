@@ -227,9 +227,10 @@ class Turn:
             return
         with self._lock:
             for event in events:
-                if event.turn in {self.index, None} and event.seq > self._last_seq:
+                if event.seq > self._last_seq:
                     self._last_seq = event.seq
-                    fold.feed(event)
+                    take = fold.feed if event.turn in {self.index, None} else fold.pass_by
+                    take(event)
 
     def finish(self, record: TurnRecord | None = None) -> None:
         """Take the stored end in, or the one that was fed, and wake everyone; called by the session alone."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from session_widgets.context import Context
 from session_widgets.errors import BadValue
 from session_widgets.fold import Fold
 from session_widgets.model import (
@@ -28,7 +29,7 @@ from session_widgets.store import append, compacting, queries, querying, rebuild
 from session_widgets.store.connection import StoreFile
 from session_widgets.store.listing import SessionList
 from session_widgets.store.location import home_of, locate
-from session_widgets.store.rows import Row, read_session, read_step, read_turn
+from session_widgets.store.rows import Row, context_of, read_session, read_step, read_turn
 
 Progress = Callable[[int, int], object]
 
@@ -178,6 +179,26 @@ class Store:
         with self._file.looking() as connection:
             row = queries.session(connection, session_id)
         return read_session(row) if row else None
+
+    def context(self, session_id: str) -> Context:
+        """Return what a fold has to begin with that takes the events after the last one of a session."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            row = queries.session(connection, session_id)
+        return context_of(row["context"]) if row else Context()
+
+    def turn_begin(self, session_id: str, turn: int) -> tuple[Context, int]:
+        """Return what a fold has to begin with that takes a turn again, and the `seq` before the turn's first event.
+
+        Raises:
+            KeyError: the store holds no such turn.
+        """
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            row = queries.turn(connection, session_id, turn)
+        if row is None:
+            raise KeyError(turn)
+        return context_of(row["context"]), row["first_seq"] - 1
 
     def turns(self, session_id: str) -> list[TurnRecord]:
         """Return the turns of a session; one that runs as far as its committed events go."""
