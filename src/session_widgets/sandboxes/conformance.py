@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from session_widgets.errors import (
     BadPath,
@@ -76,6 +76,19 @@ async def exec_takes_input_environment_and_directory(subject: Subject) -> None:
         assert (await sandbox.exec("ls", cwd="sub")).out == "here.txt\n"
         result = await sandbox.exec('printf %s "$GIVEN"; cat', env={"GIVEN": "a'b \"$c"}, stdin=b"\x00\xffin")
         assert result.out_bytes == b"a'b \"$c\x00\xffin"
+
+
+async def environment_reaches_commands(subject: Subject) -> None:
+    """`SandboxSpec.env` is there for commands, also after a rest; a command's own goes first."""
+    if "env" not in subject.provider.options:
+        return
+    with_env = Subject(subject.provider, lambda: replace(subject.spec(), env={"GIVEN": "a'b \"$c", "OWN": "theirs"}))
+    async with with_env.sandbox() as sandbox:
+        show = 'printf %s "$GIVEN $OWN"'
+        assert (await sandbox.exec(show, env={"OWN": "mine"})).out == "a'b \"$c mine"
+        again = await subject.provider.attach(await subject.provider.park(sandbox.ref))
+        assert (await again.exec(show)).out == "a'b \"$c theirs"
+        await again.aclose()
 
 
 async def bytes_survive(subject: Subject) -> None:
@@ -184,6 +197,7 @@ CHECKS: tuple[Callable[[Subject], Awaitable[None]], ...] = (
     announces_before_it_is_ready,
     exit_code_is_a_result,
     exec_takes_input_environment_and_directory,
+    environment_reaches_commands,
     bytes_survive,
     timeout_kills_everything_below,
     cancelling_kills_everything_below,
