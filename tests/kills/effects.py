@@ -1,9 +1,9 @@
 """Names every effect that this process has outside of itself, just before it happens, and dies at the one chosen.
 
-Files, processes and signals are seen by Python's audit hooks, requests where httpx and http.client send them, commits
-where the store takes them: whatever is added to the program later is seen as well. Names carry no id, so that they are
-the same in each run. What happens to a file or a process a second time is "... (2)"; requests are told once, since some
-are made until the answer is the right one, and so is what is removed from within a folder.
+Files, processes and signals are seen by audit hooks, requests where httpx and http.client send them, waits in
+`time.sleep`, commits where the store takes them: whatever is added to the program later is seen as well. Names carry no
+id, so that they are the same in each run. What happens to a file or a process a second time is "... (2)"; requests are
+told once, since some are made until the answer is the right one, and so is what is removed from within a folder.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ import orjson
 
 from session_widgets.model import Draft
 
+WAITING = ("session_widgets.daemon", "session_widgets.sandboxes", "session_widgets.workspaces")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 REQUEST = re.compile(rb"(PUT|POST|DELETE) (\S+) HTTP/1.1")
 FOLDERS = (
@@ -73,6 +75,7 @@ class Effects:
         self._watching = True
         sys.addaudithook(self._audit)
         self._wrap_requests()
+        self._wrap_waits()
         self._wrap_store()
 
     def end(self) -> None:
@@ -124,6 +127,19 @@ class Effects:
         elif event == "http.client.send" and isinstance(args[1], bytes) and (found := REQUEST.match(args[1])):
             self._sending = self._request(found[1].decode(), found[2].decode())
             self.meet(self._sending)
+
+    def _wrap_waits(self) -> None:
+        """Tell where it waits for something that it has begun; the store's waiting has no effect of its own."""
+        sleep = time.sleep
+
+        def sleeping(seconds: float) -> None:
+            frame = sys._getframe(1)
+            module = str(frame.f_globals["__name__"])
+            if module.startswith(WAITING):
+                self.meet(f"wait in {module.rpartition('.')[2]}.{frame.f_code.co_name}")
+            sleep(seconds)
+
+        time.sleep = sleeping
 
     def _file(self, what: str, path: str | bytes | int | os.PathLike[Any], directory: int = -1) -> None:
         if isinstance(path, int):

@@ -10,8 +10,8 @@ from __future__ import annotations
 Table = dict[str, tuple[str, ...]]
 """The effects by operation."""
 
-SOMETIMES = {"commit in updates"}
-"""Met unless all that the agent says comes together with what it asks, or with its answer."""
+SOMETIMES = {"commit in updates", "signal SIGKILL"}
+"""Met unless all that the agent says comes together with what it asks, and unless all has ended by SIGTERM."""
 
 
 def answered(*requests: str) -> tuple[str, ...]:
@@ -89,8 +89,9 @@ RUNNER = (
     "rename sandboxes/*/process.json",
     "start session_widgets.runner",
     "rename sandboxes/*/process.json (2)",
+    "wait in local._ready",
 )
-RUNNER_STOPPED = ("signal SIGTERM",)
+RUNNER_STOPPED = ("signal SIGTERM", "wait in daemon.stop", "signal SIGKILL")
 RUNNER_REMOVED = (
     *RUNNER_STOPPED,
     "remove sandboxes/*/sandbox.json",
@@ -119,6 +120,7 @@ DOCKER = table(
         "rename containers/*/runner.json",
         "rename containers/*/state/**",
         *answered("POST /docker/containers/*/start"),
+        "wait in containers._wait_ready",
     ),
     answered("POST /docker/containers/*/stop"),
     (
@@ -132,7 +134,6 @@ DOCKER = table(
     ),
 )
 
-SERVER_STOPPED = ("signal SIGTERM", "signal SIGKILL")
 SANDBOX_AGENT = table(
     FOLDER,
     (
@@ -148,10 +149,11 @@ SANDBOX_AGENT = table(
         "rename sandbox-agent/*/process.json",
         "start sandbox-agent (2)",
         "rename sandbox-agent/*/process.json (2)",
+        "wait in sandbox_agent_server.start",
     ),
-    SERVER_STOPPED,
+    RUNNER_STOPPED,
     (
-        *SERVER_STOPPED,
+        *RUNNER_STOPPED,
         "remove sandbox-agent/*/sandbox.json",
         "remove sandbox-agent/*/data/**",
         "rmdir sandbox-agent/*/data/**",
@@ -193,6 +195,7 @@ S3FS = table(
         "rename mounts/S/process.json",
         "start s3fs",
         "rename mounts/S/process.json (2)",
+        "wait in mount._mount",
         "rename mounts/S/mount.json",
         *(f"{what} mounts/S/workspace/**" for what in TRIED),
         "rename mounts/S/mount.json (2)",
