@@ -8,6 +8,7 @@ import stat
 import psutil
 import pytest
 
+from session_widgets.daemon import write_private
 from session_widgets.sandboxes import SandboxSpec, get_provider, local
 from session_widgets.sandboxes.conformance import CHECKS, Subject
 
@@ -86,6 +87,34 @@ async def test_what_escaped_the_killed_runner_dies_with_park(subject):
         await subject.provider.park(sandbox.ref)
         psutil.wait_procs([escaped], timeout=5)
         assert not _lives(escaped)
+        assert not _lives(runner)
+
+
+async def test_a_runner_that_does_not_listen_yet_is_waited_for(subject, tmp_path):
+    """A kernel that was killed as it waited leaves one."""
+    async with subject.sandbox() as sandbox:
+        runner = (await sandbox.runner.health())["pid"]
+        ready = next(tmp_path.glob("sandboxes/*/state/ready.json"))
+        later = ready.rename(ready.with_suffix(".later"))
+        attaching = asyncio.create_task(subject.provider.attach(sandbox.ref))
+        done, _ = await asyncio.wait({attaching}, timeout=0.2)
+        assert not done
+        later.rename(ready)
+        again = await attaching
+        assert (await again.runner.health())["pid"] == runner
+        await again.aclose()
+
+
+async def test_a_runner_whose_pid_was_never_written_down_is_found(subject, tmp_path):
+    """A kernel that was killed between its start and that leaves one."""
+    async with subject.sandbox() as sandbox:
+        runner = psutil.Process((await sandbox.runner.health())["pid"])
+        record = next(tmp_path.glob("sandboxes/*/process.json"))
+        write_private(record, {"argv": runner.cmdline()})
+        again = await subject.provider.attach(sandbox.ref)
+        assert (await again.runner.health())["pid"] == runner.pid
+        await again.aclose()
+        await subject.provider.park(sandbox.ref)
         assert not _lives(runner)
 
 
