@@ -77,6 +77,28 @@ def test_without_a_terminal_what_would_be_asked_is_rejected_and_the_reason_is_sa
     assert sw.store().sql("select option_kind from v_permissions").fetchall() == [("reject_once",)]
 
 
+def test_without_a_terminal_a_question_is_declined(cli):
+    done = cli("run", "question Why?", "--session", "one", stdin=subprocess.DEVNULL)
+    assert "You declined to answer." in done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.usefixtures("cli")
+def test_in_a_terminal_a_question_is_asked():
+    child = pexpect.spawn(COMMAND[0], ["run", "question Which? | red | blue", "--session", "one"], timeout=30)
+    child.expect_exact("The agent asks: Which?")
+    child.expect_exact("[a] answer / [d] decline / [c] cancel: ")
+    child.sendline("a")
+    child.expect_exact("(red, blue): ")
+    child.sendline("green")
+    child.expect_exact("one of 'red', 'blue'")
+    child.sendline("blue")
+    child.expect_exact('You answered: {"answer": "blue"}')
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
 def test_in_a_terminal_permission_is_asked(cli, tmp_path):
     arguments = ["run", WRITE, "--session", "one", "--workspace", str(tmp_path)]
     for key in ("r", "o", "a"):

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from session_widgets.errors import BadValue
+from session_widgets.errors import BadValue, TransportError
 from session_widgets.sessions import cell, cell_form
 from session_widgets.store.payload import encode
 from support import until
@@ -122,6 +122,32 @@ def test_a_kernel_that_comes_later_asks_again(open_session):
     session.attach()
     assert asked(session).accept({"answer": "b"}) is True
     assert session.turns[-1].wait(20).text == 'You answered: {"answer": "b"}'
+
+
+@pytest.mark.parametrize(
+    ("script", "content", "said"),
+    [
+        ("question Which? | a | b", {"answer": "b"}, 'You answered: {"answer": "b"}'),
+        (FORM, {"host": "h", "password": SECRET}, "You left my question open."),
+    ],
+    ids=["an answer", "one with a secret"],
+)
+def test_an_answer_that_was_stored_and_did_not_arrive_is_sent_again_but_for_secrets(
+    open_session, monkeypatch, script, content, said
+):
+    session = open_session()
+    session.start(script)
+    question = asked(session)
+
+    async def lost(envelope):
+        raise TransportError("the line is cut")
+
+    monkeypatch.setattr(session._core.agents.agent.connection, "post", lost)
+    assert question.accept(content) is False
+    session.detach()
+    session.attach()
+    assert session.turns[-1].wait(20).text == said
+    assert len(answers(session)) == 1
 
 
 def test_blocked_send_with_nobody_to_ask_declines_and_says_why(open_session):
