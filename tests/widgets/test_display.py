@@ -31,7 +31,8 @@ def test_the_widget_and_its_summary_are_two_outputs(session, outputs):
     session.say("An answer")
     widget = panel(session)
     assert "application/vnd.jupyter.widget-view+json" in outputs[0][0]
-    html = outputs[1][0].data
+    assert outputs[0][0]["text/plain"] == ""
+    html = outputs[1][0]["text/html"]
     assert f'data-sw-for="{widget.snapshot_id}"' in html
     assert "An answer" in html
     widget.close()
@@ -39,13 +40,13 @@ def test_the_widget_and_its_summary_are_two_outputs(session, outputs):
 
 def test_the_summary_follows_each_turn(session, outputs):
     widget = panel(session)
-    assert "No messages yet" in outputs[-1][0].data
+    assert "No messages yet" in outputs[-1][0]["text/html"]
     session.begin("hello")
     session.say("Later words")
     session.end()
     html, options = outputs[-1]
-    assert "Later words" in html.data
-    assert options == {"display_id": widget.snapshot_id}
+    assert "Later words" in html["text/html"]
+    assert options == {"raw": True, "display_id": widget.snapshot_id}
     widget.close()
 
 
@@ -54,7 +55,7 @@ def test_the_summary_is_small_and_keeps_the_newest(session, outputs):
         session.begin(f"prompt {turn} " + "é" * 3000)
         session.say("x" * 100_000)
     widget = panel(session)
-    html = outputs[1][0].data
+    html = outputs[1][0]["text/html"]
     assert len(html.encode()) <= 150_000
     assert "prompt 299" in html
     assert "prompt 0 " not in html
@@ -81,7 +82,7 @@ def test_the_summary_holds_no_key_however_it_came(session, outputs, monkeypatch)
     session.end("failed", error=" ".join(keys.values()))
     session.begin("x" * 3_990 + keys["ANTHROPIC_API_KEY"])
     widget = panel(session)
-    html = "".join(output.data for output, _ in outputs[1:])
+    html = "".join(output["text/html"] for output, _ in outputs[1:])
     assert [piece for piece in ("sk-ant-api", "Zx81-hunter-Kq", keys["SERVICE_TOKEN"]) if piece in html] == []
     assert "[redacted]" in html
     assert "curl -H" in html
@@ -97,9 +98,9 @@ def test_the_summary_holds_text_only(session, outputs):
     session.tool("t", title="</code><iframe>", content=[text("x")])
     session.end("failed", error="<object>")
     widget = panel(session)
-    html = outputs[-1][0].data
+    html = outputs[-1][0]["text/html"]
     tags = {tag.lower() for tag in re.findall(r"<([a-zA-Z]+)", html)}
-    assert tags <= {"div", "b", "span", "p", "code", "ul", "li", "details", "summary", "pre"}
+    assert tags <= {"div", "style", "b", "span", "p", "code", "ul", "li", "details", "summary", "pre"}
     assert "[U+202E]gnp.exe" in html
     html.encode()
     widget.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
-from IPython.display import HTML, display, update_display
+from IPython.display import display, update_display
 
 from session_widgets.model import Event
 from session_widgets.widgets._conversation import Conversation
@@ -94,16 +94,18 @@ class SessionWidget(anywidget.AnyWidget):
     def _on_events(self, events: list[Event]) -> None:
         self._workspace.watch(events)
         if self._shown and any(event.kind == "turn_ended" for event in events):
-            update_display(self._static(), display_id=self.snapshot_id)
+            update_display(self._static(), raw=True, display_id=self.snapshot_id)
 
     def _ipython_display_(self) -> None:
         """Draw the widget, and beside it the static snapshot that the live widget hides."""
         self._open()
         bundle = self._repr_mimebundle_()
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        display(data, metadata=metadata, raw=True)
-        display(self._static(), display_id=self.snapshot_id)
+        silent = (data or {}) | {"text/plain": ""}  # an export without the widget prints it: the snapshot is enough
+        display(silent, metadata=metadata, raw=True)
+        display(self._static(), raw=True, display_id=self.snapshot_id)
         self._shown = True
 
-    def _static(self) -> HTML:
-        return HTML(static_html(self._session, self._stream, self.snapshot_id))
+    def _static(self) -> dict[str, str]:
+        html = static_html(self._session, self._stream, self.snapshot_id)
+        return {"text/html": html, "text/plain": f"Session {self._session.id}"}

@@ -23,14 +23,20 @@ _STYLE = (
     "font:13px/1.5 system-ui,sans-serif;border:1px solid #8884;border-radius:8px;padding:10px 14px;max-width:900px;"
     "overflow-wrap:anywhere"
 )
+_ALONE = '.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-sw-for="{uid}"]):not(:has(.sw)) {{ display: none }}'
 _PRE = "margin:4px 0;white-space:pre-wrap;font:12px/1.45 ui-monospace,monospace"
 
 
 def static_html(session: Session, stream: Stream, uid: str) -> str:
-    """Return the newest steps as escaped HTML; the live widget hides it by `uid`."""
+    """Return the newest steps as escaped HTML.
+
+    The live widget hides it by `uid`. Where the widget is not drawn, it hides what the output above says of that.
+    """
+    alone = f"<style>{_ALONE.format(uid=uid)}</style>"
+    where = f"{_text(session.harness)} · {_text(session.sandbox)} · as of the last save"
     head = (
-        f'<div data-sw-for="{uid}" style="{_STYLE}"><b>{_text(session.title or session.id)}</b> '
-        f'<span style="opacity:.65">{_text(session.harness)} · {_text(session.sandbox)} · as of the last save</span>'
+        f'<div data-sw-for="{uid}" style="{_STYLE}">{alone}<b>{_text(session.title or session.id)}</b> '
+        f'<span style="opacity:.65">{where}</span>'
     )
     foot = "</div>"
     room = _MAX_BYTES - len(head.encode()) - len(foot) - 200
