@@ -199,3 +199,20 @@ def test_a_closed_stream_is_silent_and_leaves_no_thread(session):
     session.begin("hello")
     until(lambda: not any(thread.name == "widget-scripted" and thread.is_alive() for thread in threading.enumerate()))
     assert len(pages.messages) == count
+
+
+def test_a_new_kernel_sends_a_request_that_nests_deep_and_all_around_it(session):
+    value: list[Any] = ["the end"]
+    for _ in range(1000):
+        value = [value]
+    session.begin("hello")
+    session.say("before")
+    session.ask(1, toolCallId="t", rawInput={"deep": value})
+    session.say("after")
+    pages = Pages(session)  # nothing of an earlier widget is known to it
+    pages.stream.hello("a")
+    steps = pages.of("snapshot")[-1]["page"]["steps"]
+    assert [step["kind"] for step in steps] == ["user", "message", "tool_call", "message"]
+    assert steps[2]["tool"]["permission"]["request"] == "/1"
+    assert steps[2]["tool"]["input"]["length"] > 1000
+    pages.stream.close()
