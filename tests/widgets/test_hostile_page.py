@@ -89,6 +89,21 @@ def test_a_double_click_answers_one_request(chat, session):
     chat.until(lambda: session.answers == [("/1", "once"), ("/2", "once")])
 
 
+def test_a_double_click_answers_no_question_that_takes_the_place_of_a_request(chat, session):
+    ask(chat, session, 1, title="Say hello", kind="other")
+    chat.page.get_by_test_id("permission-allow_once").click()
+    chat.until(lambda: session.answers == [("/1", "once")])
+    session.question(2, "Run it?", run={"type": "string", "default": "rm -r ~"})
+    accept = chat.page.get_by_test_id("question-accept")
+    chat.until(accept.count, what="the question")
+    accept.click(force=True)
+    chat.page.wait_for_timeout(50)
+    chat.pump()
+    assert session.replies == []
+    accept.click()
+    chat.until(lambda: session.replies == [("accept", {"run": "rm -r ~"})])
+
+
 def test_a_click_counts_for_the_request_that_was_pressed(chat, session):
     ask(chat, session, 1, title="Say hello", kind="other")
     session.ask(2, toolCallId="t2", title="Say hello", kind="other")

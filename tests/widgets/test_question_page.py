@@ -39,6 +39,7 @@ def test_a_form_is_filled_in_by_the_keyboard_alone(chat, session):
     chat.sees("Who are you?")
     assert chat.page.inner_text(".sw-status-words") == "Waiting for your answer"
     assert chat.page.evaluate("document.activeElement.tagName") == "BODY", "nothing is focused for a stray Enter"
+    expect(card(chat).get_by_test_id("question-accept")).to_be_enabled()
     card(chat).get_by_label("Your name").focus()
     keys = chat.page.keyboard
     keys.type("Ada")

@@ -20,9 +20,11 @@ function card(ui: Ui, step: Step, question: Question, waiting: number): Template
   const { request, url, fields } = question;
   const chosen = ui.answering.get(request);
   const off = chosen !== undefined;
+  const early = !ui.arming.armed(question);
   const error = ui.refusals.get(request);
   const submit = (event: Event) => {
     event.preventDefault();
+    if (off || early) return; // Enter in a field, too
     ui.reply(request, "accept", url === null ? contentOf(event.currentTarget as HTMLFormElement, fields) : undefined);
   };
   const sign = (action: string) => (chosen === action ? spinner() : nothing);
@@ -36,9 +38,9 @@ function card(ui: Ui, step: Step, question: Question, waiting: number): Template
       ${error ? html`<div class="sw-question-error" role="alert">${visible(error)}</div>` : nothing}
     </div>
     <div class="sw-ask-options">
-      <button type="submit" class="sw-button" data-kind="allow" data-testid="question-accept" ?disabled=${off}>${sign("accept")}${url === null ? "Answer" : "Done"}</button>
-      <button type="button" class="sw-button" data-testid="question-decline" ?disabled=${off} title="Say no" @click=${() => ui.reply(request, "decline")}>${sign("decline")}Decline</button>
-      <button type="button" class="sw-button" data-testid="question-cancel" ?disabled=${off} title="Give no answer" @click=${() => ui.reply(request, "cancel")}>${sign("cancel")}Cancel</button>
+      <button type="submit" class="sw-button" data-kind="allow" data-testid="question-accept" ?disabled=${off || early}>${sign("accept")}${url === null ? "Answer" : "Done"}</button>
+      <button type="button" class="sw-button" data-testid="question-decline" ?disabled=${off || early} title="Say no" @click=${() => ui.reply(request, "decline")}>${sign("decline")}Decline</button>
+      <button type="button" class="sw-button" data-testid="question-cancel" ?disabled=${off || early} title="Give no answer" @click=${() => ui.reply(request, "cancel")}>${sign("cancel")}Cancel</button>
       ${where(ui, request, chosen)}
     </div>
   </form>`;
