@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,15 +21,18 @@ def directory_of_run(config: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def seaweed(pytestconfig: pytest.Config) -> LocalS3:
+def seaweed(pytestconfig: pytest.Config) -> Iterator[LocalS3]:
     """A store with the bucket "lab", for the whole run: do not stop it, and stay below a prefix of your own."""
     if why := needs.missing("seaweedfs"):
         pytest.skip(why)
-    return local_s3(directory_of_run(pytestconfig), BUCKET)
+    store = local_s3(directory_of_run(pytestconfig), BUCKET)
+    yield store
+    if not hasattr(pytestconfig, "workerinput"):
+        store.stop()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the store when all workers are done."""
+    """End the store when all workers are done with it."""
     if not hasattr(config, "workerinput"):
         LocalS3(directory_of_run(config), BUCKET).stop()
 

@@ -105,11 +105,6 @@ def test_what_is_installed_for_development_is_checked_and_runs_no_script_of_a_pa
     assert [line for line in commands if re.search(r"\bci --", line) and "--ignore-scripts" not in line] == []
 
 
-def test_no_notebook_keeps_outputs():
-    for path in tracked("*.ipynb"):
-        assert '"output_type"' not in path.read_text(), f"strip the outputs of {path.name}"
-
-
 def test_tests_reach_no_other_machine():
     with pytest.raises(NetworkRefused):
         socket.create_connection(("192.0.2.1", 80), timeout=1)
