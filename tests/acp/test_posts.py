@@ -312,6 +312,16 @@ async def test_close_does_not_wait_for_a_delete_that_never_answers():
     assert connection._posts == {}
 
 
+async def test_a_connection_that_is_let_go_while_a_message_waits_to_be_sent_again():
+    connection = AcpConnection(Endpoint(f"http://127.0.0.1:{free_port()}"), "c", "demo", give_up=30)
+    posting = asyncio.create_task(connection.post(PROMPT))
+    done, _ = await asyncio.wait({posting}, timeout=0.2)
+    assert not done
+    await connection.detach()
+    with pytest.raises(TransportError, match="was closed before it took the message"):
+        await posting
+
+
 async def test_a_proxy_of_the_environment_does_not_come_between(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from session_widgets.daemon import write_private
+from session_widgets.errors import TransportError
 from session_widgets.sandboxes import SandboxSpec, get_provider, local
 from session_widgets.sandboxes.conformance import CHECKS, Subject
 
@@ -116,6 +117,14 @@ async def test_a_runner_whose_pid_was_never_written_down_is_found(subject, tmp_p
         await again.aclose()
         await subject.provider.park(sandbox.ref)
         assert not _lives(runner)
+
+
+async def test_a_client_that_was_closed_says_so(subject):
+    async with subject.sandbox() as sandbox:
+        again = await subject.provider.attach(sandbox.ref)
+        await again.aclose()
+        with pytest.raises(TransportError, match="was closed"):
+            await again.runner.connections()
 
 
 async def test_attach_restarts_a_killed_runner_with_a_new_token(subject):

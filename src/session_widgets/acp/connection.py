@@ -266,6 +266,8 @@ class AcpConnection:
         timeout = timeout or httpx.Timeout(ACCEPTED_WITHIN, connect=self._give_up)
         patience = Patience(self._give_up)
         while True:
+            if self._closed:  # while it waited to try again, or since `post` asked for the features
+                raise TransportError("the connection to the runner was closed before it took the message")
             try:
                 response = await ask(self._client, method, path, most=MOST_ANSWER, timeout=timeout, **options)
             except httpx.TransportError as error:

@@ -247,6 +247,8 @@ class RunnerClient:
         if json is not None:
             content, sent["content-type"] = orjson.dumps(json), "application/json"
         timeout = httpx.Timeout(wait, connect=5)
+        if self._http.is_closed:  # found dead, and given up, by somebody else who uses it
+            raise TransportError("the connection to the sandbox was closed.")
         try:
             answer = await ask(
                 self._http, method, url, most=most, params=params, content=content, headers=sent, timeout=timeout
