@@ -76,7 +76,7 @@ export class Composer {
         ${this.policy.view()}${this.pickers.view()}
         <div class="sw-hint" aria-hidden="true">${running
           ? this.stopping ? "Stopping…" : html`<kbd>Esc</kbd> stops · <kbd>Enter</kbd> queues`
-          : html`<kbd>Enter</kbd> sends · <kbd>Shift</kbd> <kbd>Enter</kbd> breaks the line`}</div>
+          : html`<kbd>Enter</kbd> sends<span class="sw-hint-more"> · <kbd>Shift</kbd> <kbd>Enter</kbd> breaks the line</span>`}</div>
       </div>
     </div>`;
   }

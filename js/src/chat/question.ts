@@ -66,7 +66,7 @@ function row(field: Field, off: boolean): TemplateResult {
     </fieldset>`;
   }
   if (field.kind === "boolean") {
-    return html`<div class="sw-question-field"><label class="sw-question-choice"><input type="checkbox" name=${field.name} ?checked=${field.default === true} ?disabled=${off} />${title}</label>${about}</div>`;
+    return html`<div class="sw-question-field"><label class="sw-question-choice"><input type="checkbox" name=${field.name} ?checked=${field.default === true} ?disabled=${off} /><bdi>${line(field.title, 200)}</bdi></label>${about}</div>`;
   }
   return html`<label class="sw-question-field">${title}${about}${secret}${input(field, off)}</label>`;
 }

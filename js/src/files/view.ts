@@ -178,7 +178,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
           ${tree.empty ? html`<div class="sw-note">No files yet. What the agent writes appears here; drop files to add your own.</div>` : nothing}
         </div>
       </div>
-      ${path ? preview.view(actions(path)) : nothing}`;
+      ${path && !tree.deleted ? preview.view(actions(path)) : nothing}`;
   }
 
   /** Where the files are read while no sandbox runs. */

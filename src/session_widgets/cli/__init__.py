@@ -133,7 +133,7 @@ def sessions(as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Say what this machine can do, with the remedy beside each no."""
+    """Say what this machine can do, with the remedy beside each no; a dash marks what all else works without."""
     from session_widgets.cli.doctor import checks
 
     if as_json:
@@ -141,7 +141,13 @@ def doctor(as_json: AsJson = False) -> None:
         return
     console = _console()
     for check in checks():
-        mark = Text("yes", style="green") if check.ok else Text("no ", style="yellow")
+        mark = (
+            Text("yes", style="green")
+            if check.ok
+            else Text(" - ", style="dim")
+            if check.optional
+            else Text("no ", style="yellow")
+        )
         remedy = f"\n      {printable(check.remedy)}" if check.remedy else ""
         line = Text.assemble(mark, f"   {check.name}: {one_line(check.found)}", (remedy, "dim"))
         console.print(line, soft_wrap=True)

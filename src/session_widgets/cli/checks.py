@@ -9,19 +9,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `remedy` is empty when all is well."""
+    """One thing that was looked at.
+
+    Attributes:
+        ok: whether it is there and works.
+        remedy: what to do; empty when all is well.
+        optional: whether all else works without it.
+    """
 
     name: str
     ok: bool
     found: str
     remedy: str = ""
+    optional: bool = False
 
 
-def program(name: str, commands: tuple[str, ...], remedy: str) -> Check:
+def program(name: str, commands: tuple[str, ...], remedy: str, *, optional: bool = False) -> Check:
     """Look for the first of some programs on PATH."""
     path = next(filter(None, map(shutil.which, commands)), None)
     if path is None:
-        return Check(name, False, "not found", remedy)
+        return Check(name, False, "not found", remedy, optional)
     return Check(name, True, f"{output([path, '--version']) or 'does not say its version'} ({path})")
 
 

@@ -20,14 +20,18 @@ def docker_checks() -> Iterator[Check]:
             version, present = docker.version()["Version"], has_image(docker, image)
     except (MissingDependency, SandboxError) as error:
         cause, _, remedy = str(error).partition(": ")
-        yield Check("Docker", False, cause, remedy or cause)
+        yield Check("Docker", False, cause, remedy or cause, optional=True)
         return
     yield Check("Docker", True, f"{version}; each container is limited, and its runner answers this machine alone")
     if present:
         yield Check("sandbox image", True, image)
     elif given:
         yield Check(
-            "sandbox image", False, f"{image} is not here yet", "the first session with sandbox='docker' pulls it"
+            "sandbox image",
+            False,
+            f"{image} is not here yet",
+            "the first session with sandbox='docker' pulls it",
+            optional=True,
         )
     else:
         yield Check(
@@ -36,4 +40,5 @@ def docker_checks() -> Iterator[Check]:
             f"{image} is not here yet",
             "the first session with sandbox='docker' builds it, which takes minutes; or now: "
             "python -m session_widgets.sandboxes.images",
+            optional=True,
         )

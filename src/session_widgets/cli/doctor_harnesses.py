@@ -16,7 +16,7 @@ def harness_checks(home: Path) -> Iterator[Check]:
     node = find_node(NODE_FOR_NPM)
     if node is None:
         remedy = "to install harnesses and to run some of them: pip install 'session-widgets[node]'"
-        yield Check("Node.js", False, f"none of version {NODE_FOR_NPM} or newer", remedy)
+        yield Check("Node.js", False, f"none of version {NODE_FOR_NPM} or newer", remedy, optional=True)
     else:
         yield Check("Node.js", True, f"{output([node, '--version'])} ({node})")
     for harness in HARNESSES:
@@ -25,4 +25,4 @@ def harness_checks(home: Path) -> Iterator[Check]:
             there = installation.modules is not None
             found = f"{harness.version} in {installation.path}" if there else f"{harness.version} is not installed"
             remedy = "" if there else f"session-widgets harness install {harness.id}"
-            yield Check(harness.title, there, found, remedy)
+            yield Check(harness.title, there, found, remedy, optional=True)

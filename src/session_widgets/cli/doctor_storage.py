@@ -52,6 +52,7 @@ def mount_checks() -> Iterator[Check]:
             False,
             "only their owner may see mounts",
             "for sandbox='docker' on a mount: add the line user_allow_other to /etc/fuse.conf",
+            optional=True,
         )
     for name in DRIVERS:
         yield _mounter(name, fuse)
@@ -68,6 +69,7 @@ def store_checks(home: Path) -> Iterator[Check]:
             "no AWS settings",
             "for workspaces in a bucket of yours: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and "
             "AWS_ENDPOINT_URL_S3 if it is not Amazon's",
+            optional=True,
         )
     yield from _embedded(LocalS3(home))
 
@@ -75,15 +77,19 @@ def store_checks(home: Path) -> Iterator[Check]:
 def _fuse() -> Check:
     mounter = shutil.which("fusermount3") or shutil.which("fusermount")
     if sys.platform != "linux":
-        return Check("FUSE", False, f"mounts need Linux, and this is {sys.platform}", WITHOUT)
+        return Check("FUSE", False, f"mounts need Linux, and this is {sys.platform}", WITHOUT, optional=True)
     if not FUSE.exists():
         return Check(
-            "FUSE", False, f"no {FUSE}", f"modprobe fuse; in a container, start it with --device {FUSE}; {WITHOUT}"
+            "FUSE",
+            False,
+            f"no {FUSE}",
+            f"modprobe fuse; in a container, start it with --device {FUSE}; {WITHOUT}",
+            optional=True,
         )
     if not os.access(FUSE, os.R_OK | os.W_OK):
-        return Check("FUSE", False, f"no permission for {FUSE}", f"as root: chmod 666 {FUSE}; {WITHOUT}")
+        return Check("FUSE", False, f"no permission for {FUSE}", f"as root: chmod 666 {FUSE}; {WITHOUT}", optional=True)
     if mounter is None:
-        return Check("FUSE", False, "no fusermount3", f"apt-get install fuse3; {WITHOUT}")
+        return Check("FUSE", False, "no fusermount3", f"apt-get install fuse3; {WITHOUT}", optional=True)
     return Check("FUSE", True, f"{FUSE}, {output([mounter, '--version']) or 'fusermount'} ({mounter})")
 
 
@@ -94,11 +100,13 @@ def _mounter(name: str, fuse: Check) -> Check:
     try:
         path = DRIVERS[name].program()
     except (MissingDependency, WorkspaceError) as error:
-        return Check(title, False, f"not installed. It would give: {able}", str(error).rpartition(": ")[2])
+        return Check(
+            title, False, f"not installed. It would give: {able}", str(error).rpartition(": ")[2], optional=True
+        )
     version = re.search(r"\d+\.\d[\w.]*", output([path, VERSIONS.get(name, "--version")]) or "")
     program = f"{name} {version.group() if version else '(of unknown version)'}, {path}"
     if not fuse.ok:
-        return Check(title, False, f"{program}, but no FUSE", fuse.remedy)
+        return Check(title, False, f"{program}, but no FUSE", fuse.remedy, optional=True)
     return Check(title, True, f"{able} ({program})")
 
 
@@ -132,14 +140,18 @@ def _embedded(store: LocalS3) -> Iterator[Check]:
             weed()
         except MissingDependency as error:
             remedy = f"{str(error).rpartition(': ')[2]}, then: session-widgets s3 start"
-            yield Check(title, False, "never started, and SeaweedFS is not installed", remedy)
+            yield Check(title, False, "never started, and SeaweedFS is not installed", remedy, optional=True)
             return
         yield Check(
-            title, False, "never started", "for workspaces in a bucket of this machine: session-widgets s3 start"
+            title,
+            False,
+            "never started",
+            "for workspaces in a bucket of this machine: session-widgets s3 start",
+            optional=True,
         )
     elif not store.running:
         remedy = "a session that needs it starts it; or now: session-widgets s3 start"
-        yield Check(title, False, f"does not run; its files are in {store.place}", remedy)
+        yield Check(title, False, f"does not run; its files are in {store.place}", remedy, optional=True)
     else:
         try:
             refused, _ = _ask(partial(store.client, attempts=1))

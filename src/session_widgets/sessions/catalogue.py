@@ -16,7 +16,7 @@ from session_widgets.text import html_table, one_line, text_table
 if TYPE_CHECKING:
     from session_widgets.harnesses.installing import Installation
 
-_COLUMNS = ("harness", "title", "version", "installed", "key", "Node.js", "memory comes back by", "what is missing")
+_COLUMNS = ("harness", "title", "version", "installed", "key", "Node.js", "resumes by", "what is missing")
 _YES = {True: "yes", False: "no"}
 
 
@@ -176,7 +176,7 @@ def _look(harness: Harness) -> HarnessInfo:
 
 def _cells(info: HarnessInfo) -> tuple[str, ...]:
     keys = ", ".join(key for key, is_set in info.keys.items() if is_set)
-    node = f"{info.node}: {_YES[info.has_node]}" if info.node else "not needed"
+    node = f">= {info.node}: {_YES[info.has_node]}" if info.node else "not needed"
     facts = (
         info.id,
         info.title,

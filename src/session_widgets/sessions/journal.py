@@ -15,6 +15,7 @@ import orjson
 from session_widgets.errors import StoreBusy
 from session_widgets.model import Direction, Draft, Event, Json
 from session_widgets.store import Store
+from session_widgets.store.stamp import Stamp
 
 Subscriber = Callable[[list[Event]], None]
 Patience = Callable[[StoreBusy | None], bool]
@@ -137,13 +138,16 @@ class Journal:
 
     async def _follow(self) -> None:
         """Notice what other processes write while nothing happens here."""
+        stamp = Stamp(self.store.path)
         while self._subscribers:
             await asyncio.sleep(TAIL_SECONDS)
             if self.store.closed:
                 return
             try:
-                await self.catch_up()
+                if await asyncio.to_thread(stamp.has_moved):
+                    await self.catch_up()
             except Exception:
+                stamp.forget()
                 LOG.exception("could not read new events of session %s; trying again", self.session_id)
 
 

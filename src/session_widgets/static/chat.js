@@ -53,7 +53,7 @@ os.environ["${e}"] = getpass.getpass()`,s=n.map((r,o)=>p`${o?", ":""}<code>${x(r
       </div>
       <div class="sw-bar">
         ${this.policy.view()}${this.pickers.view()}
-        <div class="sw-hint" aria-hidden="true">${e?this.stopping?"Stopping…":p`<kbd>Esc</kbd> stops · <kbd>Enter</kbd> queues`:p`<kbd>Enter</kbd> sends · <kbd>Shift</kbd> <kbd>Enter</kbd> breaks the line`}</div>
+        <div class="sw-hint" aria-hidden="true">${e?this.stopping?"Stopping…":p`<kbd>Esc</kbd> stops · <kbd>Enter</kbd> queues`:p`<kbd>Enter</kbd> sends<span class="sw-hint-more"> · <kbd>Shift</kbd> <kbd>Enter</kbd> breaks the line</span>`}</div>
       </div>
     </div>`}queued(e,n){let i=()=>{this.queue.splice(n,1),this.client.changed()},s=()=>{this.queue.splice(n,1),this.write([e,this.text].filter(Boolean).join(`
 `)),this.client.changed()};return p`<div class="sw-queued">
@@ -187,7 +187,7 @@ Mounted: ${x(t.remark,1e3)}`:"",n=`Workspace: ${x(t.workspace,1e3)}${e}`;return 
       ${t.choices.map(({value:r,label:o})=>p`<label class="sw-question-choice">
         <input type=${t.kind==="choice"?"radio":"checkbox"} name=${t.name} value=${r}
           ?required=${t.kind==="choice"&&t.required} ?checked=${Gl(t,r)} /><bdi>${x(o,300)}</bdi></label>`)}
-    </fieldset>`:t.kind==="boolean"?p`<div class="sw-question-field"><label class="sw-question-choice"><input type="checkbox" name=${t.name} ?checked=${t.default===!0} ?disabled=${e} />${s}</label>${n}</div>`:p`<label class="sw-question-field">${s}${n}${i}${jl(t,e)}</label>`}function jl(t,e){let{name:n,required:i,least:s,most:r}=t,o=t.default===null||t.default===void 0?"":String(t.default);return t.kind==="choice"?p`<select name=${n} ?required=${i} ?disabled=${e}><option value="">…</option>
+    </fieldset>`:t.kind==="boolean"?p`<div class="sw-question-field"><label class="sw-question-choice"><input type="checkbox" name=${t.name} ?checked=${t.default===!0} ?disabled=${e} /><bdi>${x(t.title,200)}</bdi></label>${n}</div>`:p`<label class="sw-question-field">${s}${n}${i}${jl(t,e)}</label>`}function jl(t,e){let{name:n,required:i,least:s,most:r}=t,o=t.default===null||t.default===void 0?"":String(t.default);return t.kind==="choice"?p`<select name=${n} ?required=${i} ?disabled=${e}><option value="">…</option>
       ${t.choices.map(({value:c,label:l})=>p`<option value=${c} ?selected=${c===o}>${x(l,300)}</option>`)}</select>`:t.kind==="text"?p`<input type=${t.secret?"password":"text"} name=${n} value=${o} autocomplete="off" spellcheck="false" dir="auto"
       ?required=${i} minlength=${s??m} maxlength=${r??m} ?disabled=${e} />`:p`<input type="number" name=${n} value=${o} step=${t.kind==="integer"?"1":"any"} min=${s??m} max=${r??m} ?required=${i} ?disabled=${e} />`}function Gl(t,e){return Array.isArray(t.default)?t.default.includes(e):t.default===e}function Vl(t,e){let n=new FormData(t),i=[];for(let{name:s,kind:r}of e)if(r==="boolean")i.push([s,n.has(s)]);else if(r==="choices")i.push([s,n.getAll(s)]);else{let o=n.get(s);if(typeof o!="string"||o==="")continue;i.push([s,r==="number"||r==="integer"?Number(o):o])}return Object.fromEntries(i)}var Yl=new Map([["decline","Declined"],["cancel","Not answered"]]);function Dr(t,e){let{action:n,values:i,by:s,reason:r}=e,o=n===null?t.status==="pending"?"asks you":"Not answered":Yl.get(n);return p`<div class="sw-asked" data-state=${n??t.status}>
     ${$("question")}<div>

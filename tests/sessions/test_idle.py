@@ -1,0 +1,46 @@
+"""A session at rest asks the store nothing, and hears of other processes all the same."""
+
+import os
+import time
+
+from kernels import Kernel
+from session_widgets.sessions import journal
+from session_widgets.store import stamp
+from session_widgets.store.stamp import Stamp
+from support import until
+
+
+def test_an_idle_session_does_not_query_the_store_again_and_again(open_session, monkeypatch):
+    monkeypatch.setattr(journal, "TAIL_SECONDS", 0.02)
+    monkeypatch.setattr(stamp, "SETTLED_NS", 300_000_000)
+    session = open_session()
+    session.send("say hello")
+    looks, events = [], type(session.store).events
+    monkeypatch.setattr(type(session.store), "events", lambda *args, **more: looks.append(1) or events(*args, **more))
+    seen = []
+    session.subscribe(lambda batch: seen.extend(batch))
+    until(lambda: any(event.kind == "turn_ended" for event in seen))
+    time.sleep(0.6)  # the file has settled
+    looks.clear()
+    time.sleep(1)  # 50 ticks
+    assert len(looks) < 10
+    other = Kernel(f"s = sw.open_session({session.id!r}); s.send('say from elsewhere'); print(1)")
+    other.end()
+    until(lambda: sum(event.kind == "turn_ended" for event in seen) == 2, what="the turn of the other process")
+    assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
+
+
+def test_a_file_that_changed_just_now_is_looked_at_again(tmp_path):
+    path = tmp_path / "a.duckdb"
+    path.write_bytes(b"one")
+    looked = Stamp(path)
+    assert looked.has_moved()
+    assert looked.has_moved(), "it may change within the same tick of the clock, to the same size"
+    settled = time.time() - 10
+    os.utime(path, (settled, settled))
+    assert looked.has_moved()
+    assert not looked.has_moved()
+    path.with_name("a.duckdb.wal").write_bytes(b"more")
+    assert looked.has_moved()
+    looked.forget()
+    assert looked.has_moved()
