@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kernels import exactly_once
 from session_widgets.model import Event
 
 CHUNKS = 40
+BARE = re.compile(r"[A-Z]\w*(Error|Exception): ")
 CHECK = "run echo {0} >> done.txt\nremember"
 WORK = f"""say begun
 run echo {{0}} >> done.txt
@@ -90,3 +92,6 @@ def check(session: sw.Session, acknowledged: Path) -> None:
             assert what in done or not turn.durable_at, f"turn {turn.index} is completed, and {what!r} was not done"
         else:
             assert told == whole[: len(told)], f"turn {turn.index} told {told}"
+            assert not BARE.match(turn.error or ""), (
+                f"turn {turn.index} does not say in words what happened: {turn.error}"
+            )
