@@ -381,17 +381,16 @@ def test_a_screen_reader_finds_its_way(chat, session):
     assert chat.page.evaluate(unnamed) == 0
 
 
-CRASH = "The agent exited (code 3). Its last words: out of paper"
-
-
 def test_a_crash_is_told_once_and_the_prompt_can_be_sent_again(chat, session):
     session.begin("hello there")
-    session.emit(
-        "in", "notification", {"method": "_adapter/agent_exited", "params": {"code": 3, "stderr": "out of paper"}}
-    )
-    session.end("failed", stop_reason=None, error=CRASH)
+    failed = {"id": "1", "error": {"code": -32603, "message": "agent exited with code 3"}}
+    session.emit("in", "error", failed, method="session/prompt")
+    exited = {"method": "_adapter/agent_exited", "params": {"code": 3, "signal": None, "stderr": "out of paper"}}
+    session.emit("in", "notification", exited, method="_adapter/agent_exited")
+    session.end("failed", stop_reason=None, error="the agent process ended with code 3\nout of paper")
     chat.sees("Failed")
     assert len(chat.page.locator(".sw-error").all()) == 1
+    assert chat.words().count("exited with code 3") == 1
     assert chat.words().count("out of paper") == 1
     chat.page.get_by_role("button", name="Retry").click()
     chat.until(lambda: session.prompts == ["hello there"])
