@@ -179,7 +179,13 @@ SYNC = table(
     remove=(*WIPED, *FOLDER_REMOVED, "remove sync/S/**", "rmdir sync/S"),
 )
 
-UNMOUNTED = ("start umount", "remove mounts/S/keys", "remove mounts/S/mount.json", "rmdir mounts/S/cache")
+UNMOUNTED = (
+    "start umount",
+    "wait in mount._let_go",
+    "remove mounts/S/keys",
+    "remove mounts/S/mount.json",
+    "rmdir mounts/S/cache",
+)
 TRIED = ("mkdir", "write", "rename", "truncate", "symlink", "link", "chmod", "remove", "rmdir")
 S3FS = table(
     (

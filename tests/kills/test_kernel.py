@@ -76,6 +76,13 @@ def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     assert left_of(tmp_path, monkeypatch) == []
 
 
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let kernels find the sandbox-agent of the tests; to be asked for before `chain`."""
+    server.binary().chmod(0o755)
+    monkeypatch.setenv("SESSION_WIDGETS_SANDBOX_AGENT", str(server.binary()))
+
+
 operations = pytest.mark.parametrize("operation", OPERATIONS)
 
 
@@ -112,8 +119,7 @@ def test_every_step_of_docker(operation, chain):
 @pytest.mark.needs("sandbox-agent")
 @pytest.mark.timeout(1200)
 @operations
-def test_sandbox_agent(operation, chain, monkeypatch):
-    monkeypatch.setenv("SESSION_WIDGETS_SANDBOX_AGENT", str(server.binary()))
+def test_sandbox_agent(operation, program, chain):
     how = {"sandbox": "sandbox-agent", "harnesses": ["pi", "opencode"]}  # names that it knows
     check(chain(operation, how), SANDBOX_AGENT[operation], SANDBOX_AGENT[operation])
 
