@@ -212,7 +212,10 @@ class AgentKeeper:
             self._core.asking.take(agent, message, self._core.running)
 
         def on_update(message: dict[str, Any]) -> None:
-            agent.settings.take_update(update_of(message))
+            update = update_of(message)
+            agent.settings.take_update(update)
+            if self.agent is agent:
+                self._core.asking.take_update(update)
             if ladder is not None and self.agent is not agent:
                 ladder.take_update(message)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from session_widgets.acp import messages
 from session_widgets.acp.permissions import PermissionRequest as Asked
 from session_widgets.acp.permissions import cancelled, selected
-from session_widgets.envelopes import as_object, as_text, permission_request_id
+from session_widgets.envelopes import as_object, as_text, permission_request_id, update_of
 from session_widgets.errors import ProtocolError, StoreError
-from session_widgets.model import Draft, Event
+from session_widgets.model import Draft, Event, Json
 from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.announced import AnnouncedCalls
 from session_widgets.sessions.answers import ForeignAnswer
 from session_widgets.sessions.cell import Page, ask, must_ask_here
 from session_widgets.sessions.cell_form import ask_question
@@ -47,12 +49,17 @@ class Asking:
         self._spawn = spawn
         self._on_change = on_change
         self._open: dict[str, tuple[PermissionRequest, Agent, Asked]] = {}  # with those that a function thinks about
+        self._announced = AnnouncedCalls()
         self._cancelling = False
 
     @property
     def waits(self) -> bool:
         """Whether a person has to answer something."""
         return bool(self.pending or self.questions.pending)
+
+    def take_update(self, update: Json) -> None:
+        """Take what a stored update tells of a tool call that the agent may ask about."""
+        self._announced.take_update(update)
 
     def take(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
         """Answer a stored request of the agent, or put it before a person."""
@@ -64,6 +71,8 @@ class Asking:
         self.questions.take_again(agent, events, turn)
         decided = {e.payload.get("request_id") for e in events if e.kind == "permission_decision"}
         for event in events:
+            if event.direction == "in" and event.method == "session/update":
+                self.take_update(update_of(event.payload))
             if event.method != "session/request_permission":
                 continue
             if event.direction == "out":
@@ -93,6 +102,7 @@ class Asking:
         self.pending.clear()
         self._open.clear()
         self.approved_modes.clear()
+        self._announced.clear()
         self.questions.forget()
         self._cancelling = False
         self._on_change()
@@ -134,6 +144,7 @@ class Asking:
             return
         try:
             asked = Asked.parse(message)
+            asked = replace(asked, tool_call=self._announced.complete(asked.tool_call))
         except ProtocolError as error:
             await self._refuse(agent, message, turn, messages.INVALID_PARAMS, str(error))
             return

@@ -56,7 +56,8 @@ class PermissionRequest:
         id: unique over the session's life.
         title: what the agent calls it. Agent text: show it escaped.
         tool_kind: ACP's ToolKind ("read", "edit", "execute", ...), or None if it said nothing.
-        tool_call: the whole `toolCall` of the request: `content` may hold diffs, `rawInput` the command.
+        tool_call: the `toolCall` of the request, with what the agent told of that call before. `content` may hold
+            diffs, `rawInput` the command.
         options: the ways to answer, in the agent's order.
     """
 
