@@ -16,13 +16,17 @@ EARLY = ("matrix", "browser", "real", "sandboxes", "widgets", "sandbox_agent")
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside every other wrapper: pytest-xdist reads the marks in a plain hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """Mark each test with its group; when all others have sorted the tests, put the long groups first."""
+    """Mark each test with its group; when all others have sorted the tests, put the long groups first.
+
+    What is shared is made once: those that take the same value of a module's fixture come one after the other.
+    """
     for item in items:
         if item.get_closest_marker("xdist_group") is None and (group := _group(item)):
             item.add_marker(pytest.mark.xdist_group(group))
     yield
     rank = {folder: place for place, folder in enumerate(EARLY)}
-    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
+    modules = {path: place for place, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: (rank.get(item.path.parent.name, len(rank)), modules[item.path], _values(item)))
 
 
 def _group(item: pytest.Item) -> str | None:
@@ -31,6 +35,14 @@ def _group(item: pytest.Item) -> str | None:
     chosen = {name: found[-1].scope for name in item.fixturenames if (found := definitions.get(name))}
     if "package" in chosen.values():
         return str(item.path.parent)
-    indices = (getattr(item, "callspec", None) and item.callspec.indices) or {}
-    shared = [name for name, scope in chosen.items() if scope == "module" and name != "nothing_left_open"]
-    return "-".join([str(item.path), *(str(indices[name]) for name in shared if name in indices)]) if shared else None
+    shared = any(scope == "module" and name != "nothing_left_open" for name, scope in chosen.items())
+    return "-".join([str(item.path), *map(str, _values(item))]) if shared else None
+
+
+def _values(item: pytest.Item) -> tuple[int, ...]:
+    """Which values it takes of the parametrized fixtures of its module."""
+    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - it has no public name
+    indices: dict[str, int] = getattr(getattr(item, "callspec", None), "indices", {})
+    return tuple(
+        index for name, index in indices.items() if (found := definitions.get(name)) and found[-1].scope == "module"
+    )

@@ -17,7 +17,9 @@ WRITE = "write {0}.txt <<EOT\\ntext of {0}\\nEOT"
 
 @pytest.fixture(scope="module")
 def panel(kernel: Notebook) -> Panel:
-    return kernel.open_session(permissions="ask")
+    """Of the session `s`, also where tests have drawn panels of others below."""
+    kernel.open_session(permissions="ask", shown=False)
+    return Panel(kernel.run("s"))
 
 
 def asks_in_cell(kernel: Notebook, *, awaited: bool) -> bool:
