@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 NODE_MODULES := $(if $(NPM),$(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard js/package-lock.json tests/*/package-lock.json)))
 ARGS ?=
-WORKERS ?= 4
+WORKERS ?= 3
 # Tests that share a fixture of a module stay on one worker (tests/scheduling.py); -n0 in ARGS runs all in one process.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
