@@ -381,7 +381,7 @@ def test_an_archive_is_unpacked(runner, folder):
         archive({"a.txt": b"a"}, mode="w:gz"),
         b"no archive at all",
     ],
-    ids=["outside", "symlink", "hard link", "device", "packed", "none"],
+    ids=["above", "absolute", "above by a folder", "symlink", "hard link", "device", "packed", "none"],
 )
 def test_a_bad_archive_leaves_nothing(runner, folder, body):
     assert code(upload(runner, f"{folder}/up", body)) == (400, "invalid_request")
