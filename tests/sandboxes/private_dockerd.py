@@ -1,5 +1,6 @@
 """A Docker daemon of one test, which may be stopped and killed without hurting others."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -12,8 +13,9 @@ import psutil
 from session_widgets.daemon import is_running
 from support import until
 
-BRIDGE = "sw-test0"
-ADDRESS = "172.31.77.1/24"
+BRIDGE = f"sw-{os.getpid()}"
+"""One a process: those of other workers run beside it."""
+ADDRESS = f"172.31.{os.getpid() % 250}.1/24"
 
 
 class PrivateDockerd:

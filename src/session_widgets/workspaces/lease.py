@@ -103,9 +103,14 @@ class Lease:
         held = self.read()
         if self.is_others(held):
             raise self._taken(held)
-        if held is None or held.free or held.token != self._token:
+        if held is None:
             raise WorkspaceTaken(
-                f"session {self._session!r} was worked on by somebody else meanwhile. Look at the files, send again."
+                f"the lease of session {self._session!r} is no longer in the bucket. Look at the files, send again."
+            )
+        if held.free or held.token != self._token:
+            raise WorkspaceTaken(
+                f"session {self._session!r} was worked on by somebody else meanwhile: its lease is number {held.token}, "
+                f"not {self._token}. Look at the files, send again."
             )
 
     def release(self) -> None:
