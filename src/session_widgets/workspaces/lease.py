@@ -110,7 +110,7 @@ class Lease:
         if held.free or held.token != self._token:
             raise WorkspaceTaken(
                 f"session {self._session!r} was worked on by somebody else meanwhile: its lease is number {held.token}, "
-                f"not {self._token}. Look at the files, send again."
+                f"this writer's {self._token}. Look at the files, send again."
             )
 
     def release(self) -> None:
