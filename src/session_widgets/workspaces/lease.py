@@ -109,8 +109,8 @@ class Lease:
             )
         if held.free or held.token != self._token:
             raise WorkspaceTaken(
-                f"session {self._session!r} was worked on by somebody else meanwhile: its lease is number {held.token}, "
-                f"this writer's {self._token}. Look at the files, send again."
+                f"session {self._session!r} was worked on by somebody else meanwhile: its lease has the number "
+                f"{held.token}, this writer's had {self._token}. Look at the files, send again."
             )
 
     def release(self) -> None:
