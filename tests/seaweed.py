@@ -1,9 +1,8 @@
-"""The real object store for tests: one SeaweedFS a run, started as users start theirs."""
+"""The real object store for tests: one SeaweedFS a worker, started as users start theirs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -14,27 +13,17 @@ from session_widgets.workspaces.local_s3 import LocalS3, local_s3
 BUCKET = "lab"
 
 
-def directory_of_run(config: pytest.Config) -> Path:
-    """The temporary directory that the workers of a run share; they work in directories below it."""
-    base: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-    return base.parent if hasattr(config, "workerinput") else base
-
-
 @pytest.fixture(scope="session")
-def seaweed(pytestconfig: pytest.Config) -> Iterator[LocalS3]:
-    """A store with the bucket "lab", for the whole run: do not stop it, and stay below a prefix of your own."""
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
+    """A store with the bucket "lab", for all tests of a worker: do not stop it, and stay below a prefix of your own.
+
+    One for all workers lost objects: what several of them wrote at once was not always there to read.
+    """
     if why := needs.missing("seaweedfs"):
         pytest.skip(why)
-    store = local_s3(directory_of_run(pytestconfig), BUCKET)
+    store = local_s3(tmp_path_factory.mktemp("s3"), BUCKET)
     yield store
-    if not hasattr(pytestconfig, "workerinput"):
-        store.stop()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the store when all workers are done with it."""
-    if not hasattr(config, "workerinput"):
-        LocalS3(directory_of_run(config), BUCKET).stop()
+    store.stop()
 
 
 @pytest.fixture
