@@ -47,6 +47,15 @@ def test_a_prompt_is_sent_and_its_answer_streams(chat, session):
     assert chat.page.inner_text(".sw-status-words") == "Ready"
 
 
+def test_tokens_of_the_last_model_call_are_not_shown_as_those_of_the_turn(chat, session):
+    session.note("agent_started", connection="", agent_session_id="a", agent_info={"name": "opencode", "version": "1"})
+    session.begin("hello")
+    result = {"stopReason": "end_turn", "usage": {"inputTokens": 1200, "outputTokens": 7}}
+    session.emit("in", "response", {"id": 1, "result": result}, method="session/prompt")
+    session.end()
+    chat.sees("1.2k in, 7 out in the last model call")
+
+
 def test_what_a_new_session_suggests_is_the_harnesses(chat, session):
     chat.sees("What should the agent do?")
     expect(chat.page.locator(".sw-ideas button")).to_have_text(list(session._harness.suggestions))

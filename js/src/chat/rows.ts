@@ -203,8 +203,10 @@ function tokens({ usage }: Turn): TemplateResult | typeof nothing {
   const words = usage.input === null && usage.output === null
     ? `${count(usage.total ?? 0)} tokens`
     : `${count(usage.input ?? 0)} in, ${count(usage.output ?? 0)} out`;
+  const scope = usage.scope === "call" ? " in the last model call" : "";
   const cost = usage.cost === null ? "" : ` · ${usage.cost.toFixed(usage.cost < 0.1 ? 4 : 2)} ${usage.currency ?? ""}`;
-  return html`<span title="Tokens of this turn">${words}${cost}</span>`;
+  const title = scope ? "The agent counts its last model call, not the whole turn" : "Tokens of this turn";
+  return html`<span title=${usage.remark ? line(`${title}; ${usage.remark}`, 300) : title}>${words}${scope}${cost}</span>`;
 }
 
 /** A prompt that the kernel has not taken yet. */
