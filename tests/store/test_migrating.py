@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
 import sys
 from decimal import Decimal
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets.fold import Fold
 from session_widgets.store.database import Store
 from session_widgets.store.migrations import LATEST
 
 from .drafting import derived, note
+from .old_store import contents
 
-OLD = Path(__file__).parent.parent / "fixtures" / "stores" / "format-2.duckdb.gz"
+STORES = Path(__file__).parent.parent / "fixtures" / "stores"
+OLD = STORES / "format-2.duckdb.gz"
 """As the last release with format 2 wrote it: recorded turns of four harnesses; `costs`, whose third turn had another
 process, whose fourth runs and asks, and whose requests all have the id 0."""
 
@@ -52,6 +56,32 @@ def test_a_store_of_format_2_is_migrated_and_goes_on(store: Store) -> None:
     before = derived(store)
     store.rebuild("costs")
     assert derived(store) == before
+
+
+FORMAT_4 = STORES / "format-4.duckdb.gz"
+"""As the last release with format 4 wrote it: recorded turns of eight harnesses; `live`, `settings`, `sandboxed` and
+`approving`, whose demo agent asked, was asked, called tools, was cancelled, parked, handed over, killed and lost its
+runner; `by-hand`, whose notes of every kind end its agents and sandboxes in every way. `format-4.json` is what that
+release read out of it."""
+
+
+def test_a_store_of_format_4_holds_what_it_held(store: Store) -> None:
+    store.path.write_bytes(gzip.decompress(FORMAT_4.read_bytes()))
+    expected = json.loads((STORES / "format-4.json").read_text())
+    assert contents(store) == expected
+    store.rebuild()
+    assert contents(store) == expected
+
+
+def test_the_events_of_a_store_of_format_4_fold_to_what_its_tables_hold(store: Store) -> None:
+    store.path.write_bytes(gzip.decompress(FORMAT_4.read_bytes()))
+    for record in store.sessions():
+        fold = Fold(record.id)
+        for event in store.events(record.id):
+            fold.feed(event)
+        assert fold.session() == record
+        assert list(fold.steps) == store.steps(record.id)
+        assert [fold.turn(turn) for turn in fold.turns] == store.turns(record.id)
 
 
 READ_ONLY = """
