@@ -13,8 +13,8 @@ import duckdb
 import numpy as np
 
 from benchmarks.figures import Figure, Reference, percentile
-from session_widgets.model import Draft
 from session_widgets.store import store as open_store
+from session_widgets.transcript.records import Draft
 from store import writer
 from store.drafting import chunk, opened
 

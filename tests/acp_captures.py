@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from session_widgets.envelopes import permission_request_id
-from session_widgets.model import Draft, Event
+from session_widgets.transcript.envelopes import permission_request_id
+from session_widgets.transcript.records import Draft, Event
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 

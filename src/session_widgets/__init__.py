@@ -13,7 +13,7 @@ from session_widgets.version import __version__
 
 if TYPE_CHECKING:
     from session_widgets.harnesses.harness import Harness
-    from session_widgets.model import Event, ExecResult, FileChange, FileInfo, Step, Usage
+    from session_widgets.model import ExecResult, FileInfo
     from session_widgets.sandboxes.options import Sandbox
     from session_widgets.sessions import (
         PermissionRequest,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from session_widgets.sessions.catalogue import install_harness
     from session_widgets.store import Store
+    from session_widgets.transcript.records import Event, FileChange, Step, Usage
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 
 _HOMES = {

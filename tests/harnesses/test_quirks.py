@@ -1,6 +1,7 @@
 """What agents do differently from each other, over traffic of the real programs: folded, and played again in sessions.
 
-The rest of `docs/harnesses.md`, "What they do differently", is held by `tests/real` and `tests/test_fold.py`.
+The rest of `docs/harnesses.md`, "What they do differently", is held by `tests/real` and
+`tests/transcript/test_fold.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pytest
 import session_widgets as sw
 from acp_captures import events as recorded
 from acp_captures import scenarios
-from session_widgets.fold import Fold
+from session_widgets.transcript.fold import Fold
 from support import shared
 
 PLAYER = Path(__file__).with_name("replayed_agent.py")

@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import orjson
 
-from session_widgets.model import Draft
+from session_widgets.transcript.records import Draft
 
 WAITING = ("session_widgets.daemon", "session_widgets.sandboxes", "session_widgets.workspaces")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT

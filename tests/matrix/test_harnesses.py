@@ -28,7 +28,7 @@ from model.serving import bridge_address, serving
 from real.test_harnesses import alive
 from sandbox_agent import server as sandbox_agent
 from session_widgets.harnesses import catalog
-from session_widgets.model import Event
+from session_widgets.transcript.records import Event
 from support import until
 
 EVENTS = ("switch harness", "warm", "new process", "SIGKILL", "switch sandbox")

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from session_widgets.errors import StoreBusy, StoreError
-from session_widgets.model import Event
 from session_widgets.sessions import journal as module
 from session_widgets.sessions.journal import KERNEL, Journal, draft, next_number, note
 from session_widgets.store import store as open_store
 from session_widgets.store.database import Store
+from session_widgets.transcript.records import Event
 from support import until_async
 
 

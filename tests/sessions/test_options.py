@@ -6,9 +6,9 @@ import session_widgets as sw
 from session_widgets.errors import BadValue
 from session_widgets.harnesses.demo.settings import Settings
 from session_widgets.harnesses.installing import Installation
-from session_widgets.offers import Offers
 from session_widgets.sessions.launching import Lack
 from session_widgets.sessions.loop import private_loop
+from session_widgets.transcript.options import AgentOptions
 from support import until
 
 
@@ -106,7 +106,7 @@ def test_the_next_process_is_set_up_the_same_and_says_so(open_session):
 
 
 def test_another_harness_forgets_what_the_first_offered():
-    offers = Offers.of([started(), note("session_changed", harness="other")])
+    offers = AgentOptions.of([started(), note("session_changed", harness="other")])
     assert (offers.started, offers.choices("mode")) == (False, ())
 
 
@@ -194,7 +194,7 @@ def test_the_agents_commands(open_session):
         ("plan", "what"),
         ("odd", None),
     ]
-    again = Offers.of(session.store.setting_events("s1"))
+    again = AgentOptions.of(session.store.setting_events("s1"))
     assert again.commands == session.commands
     session.send("commands")
     assert session.commands == ()
@@ -202,7 +202,7 @@ def test_the_agents_commands(open_session):
 
 def test_commands_are_bounded_and_nonsense_is_left_out():
     said = [{"name": f"c{n}", "description": "x" * 10_000} for n in range(10_000)]
-    offers = Offers(commands=[*said[:2], {"name": ["x"]}, {"name": "two words"}, {"name": "c0"}, None, *said[2:]])
+    offers = AgentOptions(commands=[*said[:2], {"name": ["x"]}, {"name": "two words"}, {"name": "c0"}, None, *said[2:]])
     assert len(offers.commands) <= 500
     assert [command.name for command in offers.commands[:3]] == ["c0", "c1", "c2"]
     assert max(len(command.description) for command in offers.commands) == 500
@@ -230,7 +230,7 @@ def test_what_keeps_a_harness_from_starting_is_known_before_it_is_tried(open_ses
 def note(kind, **payload):
     from datetime import UTC, datetime
 
-    from session_widgets.model import Event
+    from session_widgets.transcript.records import Event
 
     return Event("s", 1, None, datetime.now(UTC), "note", None, kind, payload)
 
@@ -246,7 +246,7 @@ def test_groups_are_flattened_and_nonsense_is_left_out():
         {"name": "Two", "options": [{"value": "b"}, {"value": 3}, "x", {"value": "a", "name": "again"}]},
         {"value": "c", "name": None, "description": 7},
     ]}  # fmt: skip
-    offers = Offers([grouped, 3, {"category": "mode"}, {"category": "thought_level", "options": {}}], "modes", 7)
+    offers = AgentOptions([grouped, 3, {"category": "mode"}, {"category": "thought_level", "options": {}}], "modes", 7)
     assert [(c.id, c.name, c.description, c.current) for c in offers.choices("model")] == [
         ("a", "A", "", False), ("b", "b", "", True), ("c", "c", "", False),
     ]  # fmt: skip
@@ -258,31 +258,31 @@ def test_groups_are_flattened_and_nonsense_is_left_out():
 def test_agents_without_options_have_modes_and_models():
     modes = {"currentModeId": "m1", "availableModes": [{"id": "m1", "name": "One"}, {"id": "m2"}]}
     models = {"currentModelId": "a", "availableModels": [{"modelId": "a", "name": "A"}, {"modelId": "b"}]}
-    offers = Offers((), modes, models)
+    offers = AgentOptions((), modes, models)
     assert offers.request("mode", "m2") == ("session/set_mode", {"modeId": "m2"})
     assert offers.request("model", "b") == ("session/set_model", {"modelId": "b"})
-    offers.take_set("session/set_model", {"modelId": "b"})
-    offers.take_update({"sessionUpdate": "current_mode_update", "currentModeId": "m2"})
+    offers.apply_set("session/set_model", {"modelId": "b"})
+    offers.apply_update({"sessionUpdate": "current_mode_update", "currentModeId": "m2"})
     assert (offers.current("mode"), offers.current("model")) == ("m2", "b")
     with pytest.raises(BadValue, match="no setting for effort"):
         offers.request("effort", "high")
 
 
 def test_modes_that_are_levels_of_thinking_are_an_effort():
-    offers = Offers((), {"currentModeId": "off", "availableModes": [{"id": "off"}, {"id": "high"}]})
+    offers = AgentOptions((), {"currentModeId": "off", "availableModes": [{"id": "off"}, {"id": "high"}]})
     assert (offers.choices("mode"), offers.current("mode")) == ((), None)
     assert [(choice.id, choice.current) for choice in offers.choices("effort")] == [("off", True), ("high", False)]
     assert offers.request("effort", "high") == ("session/set_mode", {"modeId": "high"})
-    offers.take_update({"sessionUpdate": "current_mode_update", "currentModeId": "high"})
+    offers.apply_update({"sessionUpdate": "current_mode_update", "currentModeId": "high"})
     assert offers.current("effort") == "high"
     with pytest.raises(BadValue, match="no setting for mode"):
         offers.request("mode", "high")
 
 
 def test_both_ways_of_saying_the_mode_stay_one():
-    offers = Offers.of([started()])
-    offers.take_update({"sessionUpdate": "current_mode_update", "currentModeId": "plan"})
+    offers = AgentOptions.of([started()])
+    offers.apply_update({"sessionUpdate": "current_mode_update", "currentModeId": "plan"})
     assert offers.current("mode") == "plan"
     options = Settings(mode="full_access").config_options()
-    offers.take_update({"sessionUpdate": "config_option_update", "configOptions": options})
+    offers.apply_update({"sessionUpdate": "config_option_update", "configOptions": options})
     assert offers.modes["currentModeId"] == offers.current("mode") == "full_access"

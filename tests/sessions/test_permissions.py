@@ -9,10 +9,10 @@ import pexpect
 import pytest
 
 from session_widgets.errors import BadValue
-from session_widgets.model import PermissionOption
 from session_widgets.sessions.cell import describe
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import PermissionRequest, decide
+from session_widgets.transcript.records import PermissionOption
 from support import until
 
 ALL = ("reject_always", "allow_always", "reject_once", "allow_once")

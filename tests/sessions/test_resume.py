@@ -10,9 +10,9 @@ import pytest
 
 from kernels import runner_pid
 from session_widgets.harnesses import catalog
-from session_widgets.model import TurnRecord
 from session_widgets.sessions.agent import Agent, replayed_prompts
 from session_widgets.sessions.resume import _not_in
+from session_widgets.transcript.records import TurnRecord
 from support import until
 
 NOW = datetime.now(UTC)

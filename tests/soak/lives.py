@@ -12,7 +12,7 @@ from zlib import crc32
 
 import session_widgets as sw
 from kernels import exactly_once
-from session_widgets.model import Event
+from session_widgets.transcript.records import Event
 
 CHUNKS = 40
 BARE = re.compile(r"[A-Z]\w*(Error|Exception): ")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from session_widgets.model import Draft
+from session_widgets.transcript.records import Draft
 
 from .drafting import TS, note, opened, update
 

@@ -10,9 +10,9 @@ import pytest
 
 from acp_captures import drafts as recorded
 from acp_captures import scenarios
-from session_widgets.fold import Fold
-from session_widgets.model import Draft
 from session_widgets.store.database import Store
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.records import Draft
 from support import shared
 
 from .drafting import chunk, derived, note, opened, update

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from session_widgets.fold import Fold
 from session_widgets.store.database import Store
 from session_widgets.store.migrations import LATEST
+from session_widgets.transcript.fold import Fold
 
 from .drafting import derived, note
 from .old_store import contents

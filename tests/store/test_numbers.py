@@ -13,8 +13,8 @@ import pytest
 
 from acp_captures import drafts as recorded
 from acp_captures import scenarios
-from session_widgets.model import Draft
 from session_widgets.store.database import Store
+from session_widgets.transcript.records import Draft
 from support import ROOT, shared
 
 from .drafting import TS, chunk, note, opened, update

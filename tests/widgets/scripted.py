@@ -13,11 +13,12 @@ from typing import Any
 from session_widgets.acp.questions import METHOD
 from session_widgets.errors import NotFound
 from session_widgets.harnesses.harness import Harness
-from session_widgets.model import Event, FileInfo, PermissionOption
-from session_widgets.question_form import check_answer, fields_of
+from session_widgets.model import FileInfo
 from session_widgets.sessions.cell import Page
 from session_widgets.sessions.launching import Lack
 from session_widgets.sessions.permissions import check_policy
+from session_widgets.transcript.question_form import check_answer, fields_of
+from session_widgets.transcript.records import Event, PermissionOption
 
 OPTIONS = [
     {"optionId": "once", "name": "Allow", "kind": "allow_once"},

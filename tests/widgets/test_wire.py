@@ -8,9 +8,9 @@ import json
 import pytest
 
 from session_widgets.errors import BadValue
-from session_widgets.fold import Fold
-from session_widgets.model import Step
-from session_widgets.offers import Offers
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.options import AgentOptions
+from session_widgets.transcript.records import Step
 from session_widgets.widgets import _wire
 from session_widgets.widgets._parts import step_image, step_text
 from session_widgets.widgets._protocol import CLIP
@@ -223,7 +223,7 @@ def test_a_sandbox_is_awake_until_it_is_parked_or_gone(session):
 def test_what_an_agent_offers_is_bounded_and_can_come_back_as_it_was():
     hostile = [{"value": "a\ud800", "name": "x"}, {"value": "b" * 301}, {"value": "ok", "name": "\ud800" * 500}]
     many = [{"value": str(number)} for number in range(1000)]
-    offers = Offers(
+    offers = AgentOptions(
         [
             {"id": "m", "category": "model", "currentValue": "ok", "options": hostile},
             {"id": "e", "category": "thought_level", "currentValue": 7, "options": many},

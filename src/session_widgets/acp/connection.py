@@ -19,7 +19,8 @@ from session_widgets.acp.problems import error_of, too_large
 from session_widgets.acp.stream import EventStream, Received
 from session_widgets.answers import PLAIN, ask
 from session_widgets.errors import BadValue, SessionWidgetsError, TransportError
-from session_widgets.model import Endpoint, Json
+from session_widgets.model import Endpoint
+from session_widgets.transcript.records import Json
 
 ACCEPTED_WITHIN = 30.0  # seconds
 CLOSED_WITHIN = 2.0  # seconds

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from session_widgets.acp import messages
-from session_widgets.envelopes import as_object, as_text, quote, rpc_error_text
 from session_widgets.errors import AgentExited, AgentFailed
-from session_widgets.model import Json
+from session_widgets.transcript.envelopes import as_object, as_text, quote, rpc_error_text
+from session_widgets.transcript.records import Json
 
 Handled = Literal["request", "response", "repeat", "notification"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from session_widgets.envelopes import as_object, as_objects, as_text
 from session_widgets.errors import ProtocolError
-from session_widgets.model import Json, PermissionOption
+from session_widgets.transcript.envelopes import as_object, as_objects, as_text
+from session_widgets.transcript.records import Json, PermissionOption
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from session_widgets.envelopes import as_object, as_text
 from session_widgets.errors import ProtocolError
-from session_widgets.model import Json
-from session_widgets.question_form import QuestionField, fields_of
+from session_widgets.transcript.envelopes import as_object, as_text
+from session_widgets.transcript.question_form import QuestionField, fields_of
+from session_widgets.transcript.records import Json
 
 METHOD = "elicitation/create"
 Action = Literal["accept", "decline", "cancel"]

@@ -12,8 +12,8 @@ from session_widgets.errors import SessionWidgetsError
 from session_widgets.text import one_line
 
 if TYPE_CHECKING:
-    from session_widgets.model import Event
     from session_widgets.sessions import Turn
+    from session_widgets.transcript.records import Event
 
 PROMPT = "Answer in one short sentence, and use no tool: are you there?"
 SECONDS = 120.0

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
-from session_widgets.context import Context
-from session_widgets.fold import Fold
-from session_widgets.model import Event, Json, PermissionState, Step
 from session_widgets.sessions import Turn
 from session_widgets.text import one_line, printable
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.records import Event, Json, PermissionState, Step
+from session_widgets.transcript.state import FoldState
 
 MAX_LINES = 24
 MAX_DIFF_CHARACTERS = 200_000
@@ -26,7 +26,7 @@ class TurnPrinter:
     """Prints committed events as text, tool lines, diffs and plans; all agent text is made printable first."""
 
     def __init__(self, session_id: str, console: Console, connection: str | None = None) -> None:
-        self._fold = Fold(session_id, Context(connection=connection or ""))
+        self._fold = Fold(session_id, FoldState(connection=connection or ""))
         self._console = console
         self._kinds: dict[tuple[int, int], str] = {}
         self._printed: dict[tuple[int, int], int] = {}

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from session_widgets.errors import BadValue
-from session_widgets.model import Json
+from session_widgets.transcript.records import Json
 
 LEAST_MEMORY = 64 << 20
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}

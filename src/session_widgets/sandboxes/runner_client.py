@@ -22,8 +22,9 @@ from session_widgets.errors import (
     TransportError,
 )
 from session_widgets.manifest import Manifest
-from session_widgets.model import Endpoint, ExecResult, FileChange, FileInfo
+from session_widgets.model import Endpoint, ExecResult, FileInfo
 from session_widgets.sandboxes.paths import check_path
+from session_widgets.transcript.records import FileChange
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 CHUNK = 1 << 20

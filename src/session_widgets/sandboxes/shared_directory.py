@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from session_widgets.model import FileChange, FileInfo
+from session_widgets.model import FileInfo
+from session_widgets.transcript.records import FileChange
 from session_widgets.tree import Walk
 
 MAX_FILES = 200_000

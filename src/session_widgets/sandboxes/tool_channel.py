@@ -10,7 +10,8 @@ import orjson
 
 from session_widgets.answers import PLAIN, ask, pieces
 from session_widgets.errors import SandboxError, TransportError
-from session_widgets.model import Endpoint, Json
+from session_widgets.model import Endpoint
+from session_widgets.transcript.records import Json
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 SILENCE = httpx.Timeout(30, connect=5, read=40)  # heartbeats come every 15 s

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from session_widgets.sessions.permissions import PermissionRequest
     from session_widgets.sessions.questions import QuestionRequest
     from session_widgets.sessions.session import Session
-    from session_widgets.sessions.transcript import Transcript
     from session_widgets.sessions.turn import Turn
+    from session_widgets.transcript.transcript import Transcript
 
 _HOMES = {
     "PermissionRequest": "permissions",

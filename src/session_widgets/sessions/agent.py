@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from session_widgets.acp import AcpConnection, Peer
-from session_widgets.model import Json, Tier
-from session_widgets.offers import Offers
 from session_widgets.sessions.answers import Answers
+from session_widgets.transcript.options import AgentOptions
+from session_widgets.transcript.records import Json, Tier
 
 
 class Agent:
@@ -21,7 +21,7 @@ class Agent:
         self.info: Json = {}
         self.capabilities: Json = {}
         self.session_id = ""
-        self.settings = Offers()
+        self.settings = AgentOptions()
         self.model: str | None = None  # of the settings file that the process was started with
         self.offered: str | None = None  # mark of the tools that the process was started with
         self.skills: list[str] = []  # folders of the workspace that it was given
@@ -42,7 +42,7 @@ class Agent:
 
     def take_setup(self, result: Json) -> None:
         """Remember the options that a `session/new`, `load` or `resume` answered with."""
-        self.settings.take(result)
+        self.settings.apply(result)
 
 
 def replayed_prompts(updates: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,11 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from session_widgets.acp import AcpConnection, Peer
-from session_widgets.envelopes import update_of
 from session_widgets.errors import AgentExited, SandboxError
 from session_widgets.harnesses.harness import Harness
-from session_widgets.model import Capability, Draft, Step, TurnRecord
-from session_widgets.offers import Setting
+from session_widgets.model import Capability
 from session_widgets.sandboxes import Sandbox, SandboxProvider
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.answers import ForeignAnswer
@@ -21,6 +19,9 @@ from session_widgets.sessions.handover import history_block
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.pump import Pump
 from session_widgets.sessions.resume import Ladder, apply_setting, apply_settings
+from session_widgets.transcript.envelopes import update_of
+from session_widgets.transcript.options import Setting
+from session_widgets.transcript.records import Draft, Step, TurnRecord
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
@@ -213,7 +214,7 @@ class AgentKeeper:
 
         def on_update(message: dict[str, Any]) -> None:
             update = update_of(message)
-            agent.settings.take_update(update)
+            agent.settings.apply_update(update)
             if self.agent is agent:
                 self._core.asking.take_update(update)
             if ladder is not None and self.agent is not agent:

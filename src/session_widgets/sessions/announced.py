@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from session_widgets.envelopes import as_text
-from session_widgets.model import Json
+from session_widgets.transcript.envelopes import as_text
+from session_widgets.transcript.records import Json
 
 FIELDS = ("title", "kind", "rawInput", "content", "locations")
 

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from session_widgets.acp import AcpConnection
-from session_widgets.envelopes import as_object
 from session_widgets.errors import ProtocolError, SessionWidgetsError
-from session_widgets.model import Json
+from session_widgets.transcript.envelopes import as_object
+from session_widgets.transcript.records import Json
 
 
 class ForeignAnswer(ProtocolError):

@@ -11,9 +11,7 @@ from typing import Any
 from session_widgets.acp import messages
 from session_widgets.acp.permissions import PermissionRequest as Asked
 from session_widgets.acp.permissions import cancelled, selected
-from session_widgets.envelopes import as_object, as_text, permission_request_id, update_of
 from session_widgets.errors import ProtocolError, StoreError
-from session_widgets.model import Draft, Event, Json
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.announced import AnnouncedCalls
 from session_widgets.sessions.answers import ForeignAnswer
@@ -23,6 +21,8 @@ from session_widgets.sessions.journal import Journal, draft, note
 from session_widgets.sessions.loop import in_thread, private_loop
 from session_widgets.sessions.permissions import Decision, PermissionRequest, Policy, decide
 from session_widgets.sessions.questions import Questions, is_question
+from session_widgets.transcript.envelopes import as_object, as_text, permission_request_id, update_of
+from session_widgets.transcript.records import Draft, Event, Json
 
 CANCELLED = Decision(None, "user", "the turn was cancelled")
 

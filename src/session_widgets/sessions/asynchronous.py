@@ -9,7 +9,7 @@ from typing import Any
 
 from session_widgets.errors import BadValue
 from session_widgets.harnesses.harness import Harness
-from session_widgets.model import Event, ExecResult, Json
+from session_widgets.model import ExecResult
 from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions.core import SessionCore
 from session_widgets.sessions.files import AsyncFiles
@@ -18,8 +18,9 @@ from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import PermissionRequest, Policy, check_policy
 from session_widgets.sessions.prompt import check_key, check_prompt, check_timeout
 from session_widgets.sessions.questions import QuestionRequest
-from session_widgets.sessions.transcript import Transcript
 from session_widgets.sessions.turn import Turn
+from session_widgets.transcript.records import Event, Json
+from session_widgets.transcript.transcript import Transcript
 
 Prompt = str | Sequence[Json]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
-from session_widgets.offers import Choice
 from session_widgets.text import html_table, one_line, text_table
+from session_widgets.transcript.options import Choice
 
 if TYPE_CHECKING:
     from session_widgets.harnesses.installing import Installation

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from session_widgets.envelopes import as_object, as_objects, block_text
-from session_widgets.model import Json
 from session_widgets.sessions.permissions import Decision, PermissionRequest
 from session_widgets.sessions.stdin import read_line
 from session_widgets.text import one_line, printable
-from session_widgets.tool_input import beside, command_of, places, words
+from session_widgets.transcript.envelopes import as_object, as_objects, block_text
+from session_widgets.transcript.records import Json
+from session_widgets.transcript.tool_input import beside, command_of, places, words
 
 NO_STDIN = (
     "nobody could be asked: no click arrives while this cell runs, and it has no input of its own. "

@@ -19,11 +19,9 @@ from session_widgets.errors import (
     StoreBusy,
     WorkspaceError,
 )
-from session_widgets.fold import Fold
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
-from session_widgets.model import Event, ExecResult, Json, SessionRecord, TurnRecord
-from session_widgets.offers import Offers, Setting
+from session_widgets.model import ExecResult
 from session_widgets.sandboxes import SandboxProvider, get_provider
 from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions.activity import Activity
@@ -42,6 +40,9 @@ from session_widgets.sessions.sandbox_options import SandboxOptions, check_optio
 from session_widgets.sessions.skills import Skills
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.options import AgentOptions, Setting
+from session_widgets.transcript.records import Event, Json, SessionRecord, TurnRecord
 from session_widgets.workspaces import Workspace
 
 Doing = Literal["running", "waiting", "detached"]
@@ -75,9 +76,9 @@ class SessionCore:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._start_lock = asyncio.Lock()
         last_seq = store.last_seq(record.id)
-        self._facts = Fold(record.id, replace(store.context(record.id), session=record))
+        self._facts = Fold(record.id, replace(store.fold_state(record.id), session=record))
         self.running: int | None = None
-        self.offers = Offers.of(store.setting_events(record.id) if record.agent_session_id else ())
+        self.offers = AgentOptions.of(store.setting_events(record.id) if record.agent_session_id else ())
         self.journal = Journal(store, record.id, last_seq, self._on_events, self._wait_for_store)
         self.asking = Asking(self.journal, policy, self.spawn, self._changed)
         self.skills = Skills(store.home, record.id)
@@ -135,7 +136,7 @@ class SessionCore:
             await self.journal.catch_up()
             await self._adopt()
             return self.turn_of(record)
-        self.turn = Turn(self, record, self._facts.context)
+        self.turn = Turn(self, record, self._facts.state)
         await self.journal.publish(started)
         self._drive(self.turn, record)
         return self.turn

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from session_widgets.envelopes import as_object, as_text, block_text
-from session_widgets.model import Json, Step, TurnRecord
+from session_widgets.transcript.envelopes import as_object, as_text, block_text
+from session_widgets.transcript.records import Json, Step, TurnRecord
 
 HISTORY_URI = "session-widgets:history"
 _MARKED = re.compile(rf"<{HISTORY_URI}>\n(.*)\n</{HISTORY_URI}>", re.DOTALL)

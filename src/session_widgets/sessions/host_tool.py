@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from session_widgets.errors import BadValue, MissingDependency
-from session_widgets.model import Json
+from session_widgets.transcript.records import Json
 
 SECONDS = 60
 MAX_RUNNING = 32

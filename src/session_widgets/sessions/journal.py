@@ -13,9 +13,9 @@ from uuid import uuid4
 import orjson
 
 from session_widgets.errors import StoreBusy
-from session_widgets.model import Direction, Draft, Event, Json
 from session_widgets.store import Store
 from session_widgets.store.stamp import Stamp
+from session_widgets.transcript.records import Direction, Draft, Event, Json
 
 Subscriber = Callable[[list[Event]], None]
 Patience = Callable[[StoreBusy | None], bool]

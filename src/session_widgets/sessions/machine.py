@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from session_widgets.errors import SandboxError, SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.harnesses.harness import Harness
 from session_widgets.manifest import Manifest
-from session_widgets.model import Capability, FileChange, SandboxRef
+from session_widgets.model import Capability, SandboxRef
 from session_widgets.sandboxes import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets.sessions.directory_files import DirectoryFiles, Looking
 from session_widgets.sessions.files import FileAccess
@@ -20,6 +20,7 @@ from session_widgets.sessions.launching import Launch, prepare
 from session_widgets.sessions.loop import OneAtATime, in_thread
 from session_widgets.sessions.owner import user
 from session_widgets.store.location import data_directory
+from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import ObjectFiles
 
 if TYPE_CHECKING:

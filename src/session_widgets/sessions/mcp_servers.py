@@ -8,7 +8,7 @@ from typing import Any
 
 from session_widgets.errors import BadValue
 from session_widgets.harnesses.harness import Harness
-from session_widgets.model import Json
+from session_widgets.transcript.records import Json
 
 NOTEBOOK = "notebook"
 REDACTED = "[redacted]"

@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 
 from session_widgets.errors import BadValue, SandboxError, SessionWidgetsError, TransportError
-from session_widgets.model import Json
 from session_widgets.sandboxes import Sandbox
 from session_widgets.sandboxes.tool_channel import ToolChannel
 from session_widgets.sessions.host_tool import ERROR_CHARACTERS, HostTool, Run
@@ -22,6 +21,7 @@ from session_widgets.sessions.journal import Journal, note
 from session_widgets.sessions.mcp_servers import NOTEBOOK, storable
 from session_widgets.sessions.resume import readable
 from session_widgets.sessions.skills import Skills
+from session_widgets.transcript.records import Json
 
 LOG = logging.getLogger("session_widgets")
 ARGUMENT_CHARACTERS = 4_000

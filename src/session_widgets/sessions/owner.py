@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from session_widgets.daemon import start_of
-from session_widgets.model import Json
+from session_widgets.transcript.records import Json
 
 
 def owner() -> Mapping[str, Any]:

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from session_widgets.envelopes import as_objects
 from session_widgets.errors import BadValue
-from session_widgets.model import Json, PermissionMode, PermissionOption
+from session_widgets.model import PermissionMode
 from session_widgets.sessions.loop import private_loop
+from session_widgets.transcript.envelopes import as_objects
+from session_widgets.transcript.records import Json, PermissionOption
 
 Policy = PermissionMode | Callable[["PermissionRequest"], str | None]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from session_widgets.errors import BadValue
-from session_widgets.model import Json
+from session_widgets.transcript.records import Json
 
 _FIELDS = {
     "text": ("text",),

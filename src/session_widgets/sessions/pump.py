@@ -11,9 +11,9 @@ from session_widgets.acp import Received, classify
 from session_widgets.acp.messages import AGENT_EXITED, ANSWERED
 from session_widgets.acp.peer import agent_exited
 from session_widgets.errors import StoreBusy
-from session_widgets.model import Draft
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.journal import Journal
+from session_widgets.transcript.records import Draft
 
 LINGER_SECONDS = 0.02
 STREAK = 3

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from session_widgets.acp import messages
 from session_widgets.acp.questions import METHOD, Action, Question, answer
-from session_widgets.envelopes import as_text, permission_request_id
 from session_widgets.errors import BadValue, ProtocolError
-from session_widgets.model import Event
-from session_widgets.question_form import QuestionField, check_answer, without_secrets
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.journal import Journal, draft, note
 from session_widgets.sessions.loop import private_loop
+from session_widgets.transcript.envelopes import as_text, permission_request_id
+from session_widgets.transcript.question_form import QuestionField, check_answer, without_secrets
+from session_widgets.transcript.records import Event
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], Any]
 

@@ -11,13 +11,14 @@ from uuid import uuid4
 from session_widgets.acp import AcpConnection, Call, Peer
 from session_widgets.acp.messages import initialize_params
 from session_widgets.errors import AgentError, AgentFailed, SessionWidgetsError
-from session_widgets.model import Endpoint, Json, SessionRecord, Tier, TurnRecord
-from session_widgets.offers import Setting
+from session_widgets.model import Endpoint
 from session_widgets.sessions.agent import Agent, replayed_prompts
 from session_widgets.sessions.handover import prompt_text
 from session_widgets.sessions.journal import Journal, draft
 from session_widgets.sessions.mcp_servers import check_supported, storable
 from session_widgets.text import printable
+from session_widgets.transcript.options import Setting
+from session_widgets.transcript.records import Json, SessionRecord, Tier, TurnRecord
 from session_widgets.version import __version__
 
 LOG = logging.getLogger("session_widgets")
@@ -200,7 +201,7 @@ async def apply_setting(agent: Agent, name: Setting, value: str, journal: Journa
     if (wanted := agent.settings.request(name, value)) is not None:
         method, params = wanted
         answered = await call(journal, agent, method, {"sessionId": agent.session_id, **params})
-        agent.settings.take_set(method, params)
+        agent.settings.apply_set(method, params)
         agent.take_setup(answered)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import cast, get_args
 
-from session_widgets.model import Json, PermissionMode
+from session_widgets.model import PermissionMode
 from session_widgets.sessions.limits import TurnLimits
 from session_widgets.sessions.permissions import Policy
 from session_widgets.store import Store
+from session_widgets.transcript.records import Json
 
 NOTE = "session_rules"
 _FUNCTION = "function:"

@@ -7,11 +7,11 @@ from typing import Any
 
 from session_widgets.daemon import read_json, write_private
 from session_widgets.errors import BadValue, SandboxError
-from session_widgets.model import Draft
 from session_widgets.sandboxes import SandboxProvider
 from session_widgets.sandboxes.options import Sandbox, check_taken
 from session_widgets.sessions.journal import note
 from session_widgets.store import Store
+from session_widgets.transcript.records import Draft
 
 NOTE = "session_sandbox"
 

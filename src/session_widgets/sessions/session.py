@@ -9,8 +9,7 @@ from typing import Any
 
 from session_widgets.harnesses.harness import Harness
 from session_widgets.harnesses.installing import Installation
-from session_widgets.model import Event, ExecResult, Json
-from session_widgets.offers import SETTINGS, Choice, Command
+from session_widgets.model import ExecResult
 from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
@@ -27,10 +26,12 @@ from session_widgets.sessions.mcp_servers import check_harness
 from session_widgets.sessions.permissions import PermissionRequest, Policy
 from session_widgets.sessions.prompt import check_timeout
 from session_widgets.sessions.questions import QuestionRequest
-from session_widgets.sessions.transcript import Transcript
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
 from session_widgets.store.location import data_directory
+from session_widgets.transcript.options import SETTINGS, Choice, Command
+from session_widgets.transcript.records import Event, Json
+from session_widgets.transcript.transcript import Transcript
 
 Prompt = str | Sequence[Json]
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from session_widgets.context import Context
-from session_widgets.envelopes import as_object, as_objects
 from session_widgets.errors import SessionError
-from session_widgets.fold import Fold
-from session_widgets.model import Draft, Event, FileChange, Json, Step, Tier, TurnRecord, Usage
-from session_widgets.outcomes import outcome
 from session_widgets.sessions.cell import Ticker
 from session_widgets.sessions.handover import handed_over
 from session_widgets.sessions.news import News
 from session_widgets.store.redaction import redactor
+from session_widgets.transcript.envelopes import as_object, as_objects
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.outcomes import outcome
+from session_widgets.transcript.records import Draft, Event, FileChange, Json, Step, Tier, TurnRecord, Usage
+from session_widgets.transcript.state import FoldState
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
@@ -35,7 +35,7 @@ class Turn:
         'hello'
     """
 
-    def __init__(self, core: SessionCore, record: TurnRecord, context: Context | None = None) -> None:
+    def __init__(self, core: SessionCore, record: TurnRecord, context: FoldState | None = None) -> None:
         self._core = core
         self._record = record
         self._fold: Fold | None = None if record.ended_at else Fold(record.session_id, context)

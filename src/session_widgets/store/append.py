@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from session_widgets.context import Context
 from session_widgets.errors import SessionBusy, SessionGone
-from session_widgets.fold import Fold
-from session_widgets.model import Draft, Event, Json, TurnRecord, check_session_id
+from session_widgets.model import check_session_id
 from session_widgets.store import queries
 from session_widgets.store.connection import StoreFile
 from session_widgets.store.derive import Derivation
 from session_widgets.store.payload import clean, decode, encode
 from session_widgets.store.queries import Connection
 from session_widgets.store.rebuilding import put_session
-from session_widgets.store.rows import Row, context_of
+from session_widgets.store.rows import Row, state_of
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.records import Draft, Event, Json, TurnRecord
+from session_widgets.transcript.state import FoldState
 
 SESSIONS_IN_MEMORY = 64
 
@@ -166,13 +167,13 @@ def load(connection: Connection, session_id: str, since: int | None = None) -> _
     """Read a session's state from its oldest running turn on, or from turn `since` if that is older."""
     row = queries.session(connection, session_id)
     assert row is not None
-    context, after, first_turn = context_of(row["context"]), row["last_seq"], row["turns"] + 1
+    context, after, first_turn = state_of(row["context"]), row["last_seq"], row["turns"] + 1
     if begin := queries.first_running_turn(connection, session_id):
-        context, after, first_turn = context_of(begin["context"]), begin["first_seq"] - 1, begin["turn"]
+        context, after, first_turn = state_of(begin["context"]), begin["first_seq"] - 1, begin["turn"]
     if since is not None and since < first_turn:
-        context, after, first_turn = Context(), 0, since
+        context, after, first_turn = FoldState(), 0, since
         if older := queries.turn(connection, session_id, since):
-            context, after = context_of(older["context"]), older["first_seq"] - 1
+            context, after = state_of(older["context"]), older["first_seq"] - 1
     derivation = Derivation(Fold(session_id, context), first_turn)
     for batch in queries.every_event(connection, session_id, after):
         for event in batch:

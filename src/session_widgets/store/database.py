@@ -12,24 +12,16 @@ from typing import Any
 
 import duckdb
 
-from session_widgets.context import Context
 from session_widgets.errors import BadValue
-from session_widgets.fold import Fold
-from session_widgets.model import (
-    Draft,
-    Event,
-    FileChange,
-    Json,
-    SessionRecord,
-    Step,
-    TurnRecord,
-    check_session_id,
-)
+from session_widgets.model import check_session_id
 from session_widgets.store import append, compacting, queries, querying, rebuilding
 from session_widgets.store.connection import StoreFile
 from session_widgets.store.listing import SessionList
 from session_widgets.store.location import home_of, locate
-from session_widgets.store.rows import Row, context_of, read_session, read_step, read_turn
+from session_widgets.store.rows import Row, read_session, read_step, read_turn, state_of
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.records import Draft, Event, FileChange, Json, SessionRecord, Step, TurnRecord
+from session_widgets.transcript.state import FoldState
 
 Progress = Callable[[int, int], object]
 
@@ -162,7 +154,7 @@ class Store:
             return queries.sent_prompt(connection, session_id, turn)
 
     def setting_events(self, session_id: str) -> list[Event]:
-        """Return what the latest agent said about its settings, for `Offers`."""
+        """Return what the latest agent said about its settings, for `AgentOptions`."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             return queries.setting_events(connection, session_id)
@@ -180,14 +172,14 @@ class Store:
             row = queries.session(connection, session_id)
         return read_session(row) if row else None
 
-    def context(self, session_id: str) -> Context:
+    def fold_state(self, session_id: str) -> FoldState:
         """Return what a fold has to begin with that takes the events after the last one of a session."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             row = queries.session(connection, session_id)
-        return context_of(row["context"]) if row else Context()
+        return state_of(row["context"]) if row else FoldState()
 
-    def turn_begin(self, session_id: str, turn: int) -> tuple[Context, int]:
+    def turn_begin(self, session_id: str, turn: int) -> tuple[FoldState, int]:
         """Return what a fold has to begin with that takes a turn again, and the `seq` before the turn's first event.
 
         Raises:
@@ -198,7 +190,7 @@ class Store:
             row = queries.turn(connection, session_id, turn)
         if row is None:
             raise KeyError(turn)
-        return context_of(row["context"]), row["first_seq"] - 1
+        return state_of(row["context"]), row["first_seq"] - 1
 
     def turns(self, session_id: str) -> list[TurnRecord]:
         """Return the turns of a session; one that runs as far as its committed events go."""

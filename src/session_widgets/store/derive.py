@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from session_widgets.asked import PermissionRecord
-from session_widgets.context import Context
-from session_widgets.fold import Fold
-from session_widgets.model import Event, PermissionState, Step
 from session_widgets.store.rows import (
     Row,
     file_change_row,
@@ -18,7 +14,11 @@ from session_widgets.store.rows import (
     step_row,
     turn_row,
 )
-from session_widgets.turn_fold import FINAL_STATUSES
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.permissions import PermissionRecord
+from session_widgets.transcript.records import Event, PermissionState, Step
+from session_widgets.transcript.state import FoldState
+from session_widgets.transcript.turn import FINAL_STATUSES
 
 KEYS = {
     "turns": ("session_id", "turn"),
@@ -42,7 +42,7 @@ class Written:
 @dataclass(slots=True)
 class _Turn:
     first_seq: int
-    context: Context
+    context: FoldState
     over: bool = False
     row: Row | None = None
     revision: int = -1
@@ -72,7 +72,7 @@ class Derivation:
         self._steps: dict[tuple[int, int], Step] = {}
         self._changed_turns: set[int] = set()
         self._ended: set[int] = set()
-        self._outside = outside_rows(fold.session_id, fold.context)
+        self._outside = outside_rows(fold.session_id, fold.state)
 
     def knows(self, turn: int) -> bool:
         """Whether the rows of this turn, if it has any, are kept here."""
@@ -85,7 +85,7 @@ class Derivation:
             self.fold.pass_by(event)
             return
         if turn is not None and turn not in self._turns:
-            self._turns[turn] = _Turn(event.seq, self.fold.context)
+            self._turns[turn] = _Turn(event.seq, self.fold.state)
             self._changed_turns.add(turn)
         changes = self.fold.feed(event)
         if turn is None:
@@ -116,7 +116,7 @@ class Derivation:
 
     def session(self, origin: str, last_seq: int, turns: int) -> Row:
         """Return the session's own row."""
-        return session_row(self.fold.session_id, self.fold.context, origin, last_seq, turns)
+        return session_row(self.fold.session_id, self.fold.state, origin, last_seq, turns)
 
     def forget_before(self, turn: int) -> None:
         """Drop all turns before this one."""
@@ -158,7 +158,7 @@ class Derivation:
         return Written(rows, [], changed), Written(calls, stale)
 
     def _take_outside(self) -> tuple[list[Row], list[Row]]:
-        before, self._outside = self._outside, outside_rows(self.fold.session_id, self.fold.context)
+        before, self._outside = self._outside, outside_rows(self.fold.session_id, self.fold.state)
         if before == self._outside:
             return [], []
         return [*self._outside], [*before]

@@ -9,8 +9,8 @@ from typing import Any, cast
 import orjson
 
 from session_widgets.errors import BadValue
-from session_widgets.model import Json
 from session_widgets.store.redaction import Redactor, redactor
+from session_widgets.transcript.records import Json
 
 TOO_DEEP = '"[nested too deeply to be kept here; the event holds it]"'
 

@@ -10,11 +10,11 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from session_widgets.model import Draft, Event, Json
 from session_widgets.store.derive import KEYS, Written
 from session_widgets.store.payload import decode, encode, encode_clean, parse
 from session_widgets.store.result import Result, as_result
 from session_widgets.store.rows import Row
+from session_widgets.transcript.records import Draft, Event, Json
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING
 
-from session_widgets.fold import Fold
 from session_widgets.store import queries
 from session_widgets.store.derive import Derivation
 from session_widgets.store.queries import Connection
 from session_widgets.store.rows import Row
+from session_widgets.transcript.fold import Fold
 from session_widgets.version import __version__
 
 if TYPE_CHECKING:

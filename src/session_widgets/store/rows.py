@@ -8,9 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from session_widgets.asked import PermissionRecord
-from session_widgets.context import Context
-from session_widgets.model import (
+from session_widgets.store.payload import decode, encode
+from session_widgets.transcript.permissions import PermissionRecord
+from session_widgets.transcript.records import (
     FileChange,
     PermissionOption,
     PermissionState,
@@ -19,9 +19,9 @@ from session_widgets.model import (
     TurnRecord,
     Usage,
 )
-from session_widgets.store.payload import decode, encode
-from session_widgets.tool_input import script_of
-from session_widgets.usage import by_currency
+from session_widgets.transcript.state import FoldState
+from session_widgets.transcript.tool_input import script_of
+from session_widgets.transcript.usage import by_currency
 
 Row = dict[str, Any]
 
@@ -36,14 +36,14 @@ _SAME_IN_STEP = (
 )
 
 
-def session_row(session_id: str, context: Context, origin: str, last_seq: int, turns: int) -> Row:
+def session_row(session_id: str, context: FoldState, origin: str, last_seq: int, turns: int) -> Row:
     """Return the row of a session; `origin` tells it from one of the same name that was deleted."""
     facts = {name: getattr(context.session, name) for name in _SAME_IN_SESSION} if context.session else {}
     identity = {"session_id": session_id, "origin": origin, "last_seq": last_seq, "context": encode(context)}
     return {**facts, **identity, "turns": turns}
 
 
-def turn_row(record: TurnRecord, first_seq: int, context: Context) -> Row:
+def turn_row(record: TurnRecord, first_seq: int, context: FoldState) -> Row:
     """Return the row of a turn; `context` is what it began with. The text comes with its end."""
     ended = record.ended_at is not None
     return {
@@ -148,7 +148,7 @@ def llm_call_rows(record: TurnRecord, costs: Mapping[str, Decimal]) -> list[Row]
     ]
 
 
-def outside_rows(session_id: str, context: Context) -> list[Row]:
+def outside_rows(session_id: str, context: FoldState) -> list[Row]:
     """Return what was spent in no turn, one row for each harness and currency."""
     tokens = dict.fromkeys(_TOKENS)
     return [
@@ -177,7 +177,7 @@ def file_change_row(record: TurnRecord, change: FileChange) -> Row:
 
 def read_session(row: Mapping[str, Any]) -> SessionRecord | None:
     """Return a row of `sessions` as a record; None for one that was never opened."""
-    return context_of(row["context"]).session
+    return state_of(row["context"]).session
 
 
 def read_turn(row: Mapping[str, Any], files: tuple[FileChange, ...]) -> TurnRecord:
@@ -210,7 +210,7 @@ def read_step(row: Mapping[str, Any]) -> Step:
     return Step(index=row["step"], permission=_permission(decode(row["permission"])), **values)
 
 
-def context_of(text: str) -> Context:
+def state_of(text: str) -> FoldState:
     """Return the context that `encode` wrote."""
     value = decode(text)
     if (session := value["session"]) is not None:
@@ -220,7 +220,7 @@ def context_of(text: str) -> Context:
     value["outside"] = tuple((harness, currency, Decimal(amount)) for harness, currency, amount in value["outside"])
     if value["asked_model"] is not None:
         value["asked_model"] = tuple(value["asked_model"])
-    return Context(**value)
+    return FoldState(**value)
 
 
 def _usage_row(usage: Usage) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from session_widgets.outcomes import outcome_sql
+from session_widgets.transcript.outcomes import outcome_sql
 
 SECONDS = "date_diff('millisecond', started_at, ended_at) / 1000.0"
 RUN_SECONDS = f"round(greatest({SECONDS} - waited_s, 0), 3)"

@@ -12,7 +12,7 @@ import anywidget
 import traitlets
 from IPython.display import display, update_display
 
-from session_widgets.model import Event
+from session_widgets.transcript.records import Event
 from session_widgets.widgets._conversation import Conversation
 from session_widgets.widgets._rpc import Buffers, Operation, Rpc, pool
 from session_widgets.widgets._static_html import static_html

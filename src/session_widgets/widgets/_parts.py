@@ -6,10 +6,10 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from session_widgets.envelopes import as_object
 from session_widgets.errors import BadValue
-from session_widgets.model import Step
-from session_widgets.tool_input import beside, command_of, places, words
+from session_widgets.transcript.envelopes import as_object
+from session_widgets.transcript.records import Step
+from session_widgets.transcript.tool_input import beside, command_of, places, words
 
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from session_widgets.model import Step
 from session_widgets.store.redaction import redactor
-from session_widgets.tool_input import words
+from session_widgets.transcript.records import Step
+from session_widgets.transcript.tool_input import words
 from session_widgets.widgets._stream import Stream
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from session_widgets.fold import Fold
-from session_widgets.model import Event, SessionRecord, Step
-from session_widgets.offers import Offers
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.options import AgentOptions
+from session_widgets.transcript.records import Event, SessionRecord, Step
 from session_widgets.widgets._harness import agent_view, missing_view
 from session_widgets.widgets._protocol import (
     CLIP,
@@ -86,7 +86,7 @@ class Stream:
         self._watch = watch
         self._transcript = transcript
         self._fold = Fold(session.id)
-        self._offers = Offers()
+        self._offers = AgentOptions()
         self._missing: MissingView | None = None
         self._lock = threading.RLock()
         self._wake = threading.Event()

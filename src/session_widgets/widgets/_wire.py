@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from session_widgets.envelopes import as_objects, as_text
-from session_widgets.model import Json, PermissionState, SessionRecord, Step, TurnRecord
-from session_widgets.offers import SETTINGS, Offers
-from session_widgets.outcomes import outcome
-from session_widgets.tool_input import command_of, words
+from session_widgets.transcript.envelopes import as_objects, as_text
+from session_widgets.transcript.options import SETTINGS, AgentOptions
+from session_widgets.transcript.outcomes import outcome
+from session_widgets.transcript.records import Json, PermissionState, SessionRecord, Step, TurnRecord
+from session_widgets.transcript.tool_input import command_of, words
 from session_widgets.widgets._parts import blocks, input_text, locations
 from session_widgets.widgets._protocol import (
     CLIP,
@@ -187,7 +187,7 @@ def home_of(session: SessionRecord) -> Home:
     return session.workspace, session.attachment
 
 
-def settings_view(offers: Offers) -> list[SettingView] | None:
+def settings_view(offers: AgentOptions) -> list[SettingView] | None:
     """Return what an agent offers for the page; a category without a choice is left out."""
     if not offers.started:
         return None
@@ -211,7 +211,7 @@ def permissions_view(policy: Policy) -> str:
     return f"function {safe(getattr(policy, '__name__', type(policy).__name__))}"[:100] if callable(policy) else policy
 
 
-def commands_view(offers: Offers) -> list[CommandView]:
+def commands_view(offers: AgentOptions) -> list[CommandView]:
     """Return the agent's own commands for the page."""
     return [
         {

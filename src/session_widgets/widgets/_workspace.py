@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from session_widgets.errors import BadValue, LimitExceeded, SessionWidgetsError
-from session_widgets.model import Event, FileInfo
+from session_widgets.model import FileInfo
+from session_widgets.transcript.records import Event
 from session_widgets.widgets._protocol import MAX_CHUNK, EntryInfo, ListingItem
 from session_widgets.widgets._rpc import Answer, Buffers, Operation
 from session_widgets.widgets._text import safe

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from session_widgets.manifest import Manifest
-from session_widgets.model import FileChange
+from session_widgets.transcript.records import FileChange
 
 if TYPE_CHECKING:
     from session_widgets.workspaces.objects import Objects

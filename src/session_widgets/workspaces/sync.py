@@ -16,8 +16,8 @@ from dataclasses import replace
 from session_widgets.daemon import locked
 from session_widgets.errors import NotFound, WorkspaceConflict, WorkspaceError
 from session_widgets.manifest import Entry, Manifest, scan
-from session_widgets.model import FileChange
 from session_widgets.text import plural
+from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import known
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents

@@ -1,7 +1,7 @@
 """Events to steps: pure, incremental, and the only place that knows how.
 
 A `Fold` is fed the events of one session in order. What came before a turn matters to it only through
-its `context`, so a turn can be folded again from the context it began with.
+its `state`, so a turn can be folded again from the state it began with.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from session_widgets.asked import PermissionRecord
-from session_widgets.context import Context, apply_note, hear_of_model, spend, spend_outside, take_title
-from session_widgets.model import (
-    Event,
-    SessionRecord,
-    Step,
-    TurnRecord,
+from session_widgets.transcript.permissions import PermissionRecord
+from session_widgets.transcript.records import Event, SessionRecord, Step, TurnRecord
+from session_widgets.transcript.state import (
+    FoldState,
+    apply_cost,
+    apply_cost_outside,
+    apply_model,
+    apply_note,
+    apply_title,
 )
-from session_widgets.turn_fold import Change, TurnFold
+from session_widgets.transcript.turn import Change, TurnFold
 
 
 class Fold:
@@ -27,12 +29,12 @@ class Fold:
 
     Args:
         session_id: whose events will be fed.
-        context: where to begin when the events before the first one are not fed.
+        state: where to begin when the events before the first one are not fed.
     """
 
-    def __init__(self, session_id: str, context: Context | None = None) -> None:
+    def __init__(self, session_id: str, state: FoldState | None = None) -> None:
         self.session_id = session_id
-        self._context = context or Context()
+        self._state = state or FoldState()
         self._updated_at: datetime | None = None
         self._turns: dict[int, TurnFold] = {}
 
@@ -41,29 +43,29 @@ class Fold:
         spent = self._learn(event)
         if event.turn is None:
             if spent is not None:
-                self._context = spend_outside(self._context, *spent)
+                self._state = apply_cost_outside(self._state, *spent)
             return []
         turn = self._turns.get(event.turn)
         if turn is None:
-            turn = self._turns[event.turn] = TurnFold(self.session_id, event.turn, event.ts, self._context)
-        return turn.feed(event, self._context, spent)
+            turn = self._turns[event.turn] = TurnFold(self.session_id, event.turn, event.ts, self._state)
+        return turn.feed(event, self._state, spent)
 
     def pass_by(self, event: Event) -> None:
         """Take the next event, of a turn that is not kept: only what concerns the session counts."""
         self._learn(event)
 
     def _learn(self, event: Event) -> tuple[str, Decimal] | None:
-        """Keep the context current; return what the event says was spent, if anything."""
+        """Keep the state current; return what the event says was spent, if anything."""
         self._updated_at = event.ts
         if event.direction == "note":
-            self._context = apply_note(self._context, event)
+            self._state = apply_note(self._state, event)
             return None
         if event.kind == "usage_update":
-            self._context, spent = spend(self._context, event)
+            self._state, spent = apply_cost(self._state, event)
             return spent
         if event.kind == "session_info_update":
-            self._context = take_title(self._context, event)
-        self._context = hear_of_model(self._context, event)
+            self._state = apply_title(self._state, event)
+        self._state = apply_model(self._state, event)
         return None
 
     def forget(self, turn: int) -> None:
@@ -71,9 +73,9 @@ class Fold:
         self._turns.pop(turn, None)
 
     @property
-    def context(self) -> Context:
+    def state(self) -> FoldState:
         """What a fold of the events that follow has to begin with."""
-        return replace(self._context, session=self.session())
+        return replace(self._state, session=self.session())
 
     @property
     def turns(self) -> tuple[int, ...]:
@@ -117,7 +119,7 @@ class Fold:
 
     def session(self) -> SessionRecord | None:
         """Return what is known of the session; None until `session_opened`."""
-        record = self._context.session
+        record = self._state.session
         if record is None or self._updated_at is None:
             return record
         return replace(record, updated_at=self._updated_at)

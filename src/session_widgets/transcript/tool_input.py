@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from session_widgets.envelopes import as_object, as_objects, as_text
+from session_widgets.transcript.envelopes import as_object, as_objects, as_text
 
 INDENTED = 12
 """Levels of JSON that get lines of their own; what is deeper stands on one line."""

@@ -8,9 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from session_widgets.asked import Asked, PermissionRecord
-from session_widgets.context import Context
-from session_widgets.envelopes import (
+from session_widgets.transcript.envelopes import (
     as_object,
     as_objects,
     as_text,
@@ -24,7 +22,8 @@ from session_widgets.envelopes import (
     tool_fields,
     update_of,
 )
-from session_widgets.model import (
+from session_widgets.transcript.permissions import Asked, PermissionRecord
+from session_widgets.transcript.records import (
     Event,
     FileChange,
     Json,
@@ -37,7 +36,8 @@ from session_widgets.model import (
     TurnRecord,
     TurnStatus,
 )
-from session_widgets.usage import Tally
+from session_widgets.transcript.state import FoldState
+from session_widgets.transcript.usage import Tally
 
 TEXT_KINDS: Mapping[str, StepKind] = {"agent_message_chunk": "message", "agent_thought_chunk": "thought"}
 SILENT = "The agent ended its turn without saying or doing anything: some do so when their model fails or refuses."
@@ -113,8 +113,8 @@ class GrowingStep:
 class TurnFold:
     """One turn under construction."""
 
-    def __init__(self, session_id: str, index: int, ts: datetime, context: Context) -> None:
-        harness = context.session.harness if context.session else None
+    def __init__(self, session_id: str, index: int, ts: datetime, state: FoldState) -> None:
+        harness = state.session.harness if state.session else None
         self._record = TurnRecord(
             session_id=session_id, index=index, status="running", prompt=(), started_at=ts, harness=harness
         )
@@ -131,12 +131,12 @@ class TurnFold:
         self._model_failed = False
         self._cancelling = False
 
-    def feed(self, event: Event, context: Context, spent: tuple[str, Decimal] | None) -> list[Change]:
+    def feed(self, event: Event, state: FoldState, spent: tuple[str, Decimal] | None) -> list[Change]:
         """Take the next event.
 
         Args:
             event: of this turn.
-            context: as it is with this event.
+            state: as it is with this event.
             spent: what the event says was spent: currency and amount.
         """
         if spent is not None:
@@ -144,13 +144,13 @@ class TurnFold:
         if event.kind not in _OF_STEPS:
             self.revision += 1
             if not self._ended:
-                self._set(model=context.model)
+                self._set(model=state.model)
         self._changes = {}
         self.asked.touched.clear()
         if event.direction == "note":
             self._note(event)
         elif event.direction == "in":
-            self._envelope(event, context)
+            self._envelope(event, state)
         elif event.method == "session/cancel":
             self._cancelling = True
         return list(self._changes.values())
@@ -196,17 +196,17 @@ class TurnFold:
             raw = quote(as_text(note.get("raw")))
             self._say(event, "notice", f"The agent broke the protocol: {as_text(note.get('what')) or 'unknown'}{raw}")
 
-    def _envelope(self, event: Event, context: Context) -> None:
+    def _envelope(self, event: Event, state: FoldState) -> None:
         if event.method == "session/update":
             self._session_update(event)
             return
         params = as_object(event.payload.get("params"))
         if event.method == "session/request_permission" and event.kind == "request":
-            self._ask(event, params, context.connection)
+            self._ask(event, params, state.connection)
         elif event.method == "elicitation/create" and event.kind == "request":
-            self._question(event, params, permission_request_id(context.connection, event.payload.get("id")))
+            self._question(event, params, permission_request_id(state.connection, event.payload.get("id")))
         elif event.method == "session/prompt" and event.kind == "response":
-            self._answered(as_object(event.payload.get("result")), context.agent)
+            self._answered(as_object(event.payload.get("result")), state.agent)
         elif event.method == "session/prompt" and event.kind == "error":
             text = rpc_error_text(event.payload.get("error"))
             self._set(error=text)
@@ -220,7 +220,7 @@ class TurnFold:
         update = update_of(event.payload)
         kind = event.kind
         if kind in TEXT_KINDS:
-            if "_meta" in update and self.tally.take_call(update):
+            if "_meta" in update and self.tally.apply_call(update):
                 self.revision += 1
             self._chunk(event, TEXT_KINDS[kind], update)
         elif kind in {"tool_call", "tool_call_update"}:
@@ -232,7 +232,7 @@ class TurnFold:
         elif kind == "plan":
             self._planned(event, as_objects(update.get("entries")))
         elif kind == "usage_update":
-            self.tally.take_update(update)
+            self.tally.apply_update(update)
         elif kind == "session_info_update":
             self._model_failed = model_failed(update, self._model_failed)
 
@@ -351,7 +351,7 @@ class TurnFold:
 
     def _answered(self, result: Json, agent: str) -> None:
         self._set(stop_reason=as_text(result.get("stopReason")) or self._record.stop_reason)
-        self.tally.take_answer(result, agent)
+        self.tally.apply_answer(result, agent)
 
     def _end(self, event: Event) -> None:
         note = event.payload
@@ -366,7 +366,7 @@ class TurnFold:
             durable_at=as_time(note.get("durable_at")),
             durability_error=as_text(note.get("durability_error")),
         )
-        self.tally.take_tokens(as_object(note.get("usage")))
+        self.tally.apply_tokens(as_object(note.get("usage")))
         self._close_steps(event)
         if self._record.error and not any(step.kind == "error" for step in self.steps):
             self._say(event, "error", self._record.error)

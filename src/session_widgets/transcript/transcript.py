@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from session_widgets.errors import BadValue
-from session_widgets.fold import Fold
-from session_widgets.model import Event, Step
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.records import Event, Step
 
 
 class Transcript:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from session_widgets.envelopes import as_object, as_objects, as_text, update_of
 from session_widgets.errors import BadValue
-from session_widgets.model import Event, Json
 from session_widgets.text import one_line
+from session_widgets.transcript.envelopes import as_object, as_objects, as_text, update_of
+from session_widgets.transcript.records import Event, Json
 
 Setting = Literal["mode", "model", "effort"]
 SETTINGS: tuple[Setting, ...] = ("mode", "model", "effort")
@@ -55,7 +55,7 @@ class Choice:
     current: bool
 
 
-class Offers:
+class AgentOptions:
     """What one agent offers, kept up to date by what it says.
 
     Agents say it twice, as `configOptions` and, older, as `modes` and `models`: the newer way wins where it is there.
@@ -78,12 +78,12 @@ class Offers:
         self.started = bool(self.config or self.modes or self.models)
         self._asked: dict[str, tuple[str, Json]] = {}
 
-    def copy(self) -> Offers:
+    def copy(self) -> AgentOptions:
         """Return the same, to be kept up to date on its own."""
-        return Offers(self.config, self.modes, self.models, self.commands_said)
+        return AgentOptions(self.config, self.modes, self.models, self.commands_said)
 
     @classmethod
-    def of(cls, events: Sequence[Event]) -> Offers:
+    def of(cls, events: Sequence[Event]) -> AgentOptions:
         """Return what an agent offers according to a session's events."""
         offers = cls()
         for event in events:
@@ -104,14 +104,14 @@ class Offers:
         elif event.direction == "out" and event.method in {"session/set_mode", "session/set_model"}:
             self._asked[str(said.get("id"))] = (event.method, as_object(said.get("params")))
         elif event.kind in {"current_mode_update", "config_option_update", "available_commands_update"}:
-            return self.take_update(update_of(said))
+            return self.apply_update(update_of(said))
         elif event.kind == "response" and event.method in _ANSWERS:
-            return self.take(as_object(said.get("result")))
+            return self.apply(as_object(said.get("result")))
         elif event.kind == "response" and (asked := self._asked.pop(str(said.get("id")), None)):
-            return self.take_set(*asked)
+            return self.apply_set(*asked)
         return False
 
-    def take(self, told: Json) -> bool:
+    def apply(self, told: Json) -> bool:
         """Take the answer to a set-up request, or an update with new options."""
         config, modes, models = (told.get(name) for name in ("configOptions", "modes", "models"))
         self.config = as_objects(config) or self.config
@@ -121,14 +121,14 @@ class Offers:
             self.modes = {**self.modes, "currentModeId": mode}
         return bool(config or modes or models)
 
-    def take_update(self, update: Json) -> bool:
+    def apply_update(self, update: Json) -> bool:
         """Take what the agent changed by itself, or says again after it was asked."""
         if update.get("sessionUpdate") == "current_mode_update":
-            return self.take_set("session/set_mode", {"modeId": update.get("currentModeId")})
+            return self.apply_set("session/set_mode", {"modeId": update.get("currentModeId")})
         if update.get("sessionUpdate") == "available_commands_update":
             self.commands_said = as_objects(update.get("availableCommands"))[:COMMANDS]
             return True
-        return update.get("sessionUpdate") == "config_option_update" and self.take(update)
+        return update.get("sessionUpdate") == "config_option_update" and self.apply(update)
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -142,7 +142,7 @@ class Offers:
                 found.setdefault(name, Command(name, about, None if hint is None else one_line(hint, ABOUT_LIMIT)))
         return tuple(found.values())
 
-    def take_set(self, method: str, params: Json) -> bool:
+    def apply_set(self, method: str, params: Json) -> bool:
         """Take note of a request of `request` that the agent has agreed to."""
         if method == "session/set_mode" and (mode := as_text(params.get("modeId"))):
             self.modes = {**self.modes, "currentModeId": mode}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from session_widgets.envelopes import as_object, as_objects, as_text
-from session_widgets.model import Json, Usage, UsageScope
+from session_widgets.transcript.envelopes import as_object, as_objects, as_text
+from session_widgets.transcript.records import Json, Usage, UsageScope
 
 COST_LIMIT = Decimal(10) ** 9
 """A cost from here on, in whatever currency, is not kept: the store counts nine digits before the point."""
@@ -73,7 +73,7 @@ class Tally:
     _currency: str | None = None
     _last_call: bool = False
 
-    def take_update(self, update: Json) -> None:
+    def apply_update(self, update: Json) -> None:
         """Take a `usage_update`; its cost comes by `spend`."""
         self._context.update(_counts({"context_used": update.get("used"), "context_size": update.get("size")}))
         self._currency = as_text(as_object(update.get("cost")).get("currency")) or self._currency
@@ -83,23 +83,23 @@ class Tally:
         """Add to the cost."""
         self.costs[currency] = self.costs.get(currency, Decimal(0)) + amount
 
-    def take_call(self, update: Json) -> bool:
+    def apply_call(self, update: Json) -> bool:
         """Add the tokens of one model call that came with a piece of its answer (Qwen Code); False if none did."""
         counts = _tokens(as_object(as_object(update.get("_meta")).get("usage")))
         for name, count in counts.items():
             self._calls[name] = self._calls.get(name, 0) + count
         return bool(counts)
 
-    def take_answer(self, result: Json, agent: str) -> None:
+    def apply_answer(self, result: Json, agent: str) -> None:
         """Take the answer to the prompt."""
         quota = as_object(as_object(result.get("_meta")).get("quota"))
-        self.take_tokens(as_object(result.get("usage")) or as_object(quota.get("token_count")))
+        self.apply_tokens(as_object(result.get("usage")) or as_object(quota.get("token_count")))
         self._last_call = agent.partition(" ")[0].lower() in LAST_CALL
         models = {as_text(each.get("model")) for each in as_objects(quota.get("model_usage"))}
         if len(models) == 1:
             self.model = models.pop() or self.model
 
-    def take_tokens(self, usage: Json) -> None:
+    def apply_tokens(self, usage: Json) -> None:
         """Take the counts of the turn."""
         self._answer.update(_tokens(usage))
 

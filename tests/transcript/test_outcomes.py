@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from session_widgets.outcomes import outcome, outcome_sql
+from session_widgets.transcript.outcomes import outcome, outcome_sql
 
 CASES = [
     ("completed", "end_turn", None, "completed"),

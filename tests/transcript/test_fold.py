@@ -12,10 +12,10 @@ import pytest
 
 from acp_captures import events as recorded
 from acp_captures import scenarios
-from session_widgets.envelopes import block_text, permission_request_id, rpc_error_text
-from session_widgets.fold import Fold
-from session_widgets.model import Event, Step
-from session_widgets.turn_fold import FINAL_STATUSES, Change
+from session_widgets.transcript.envelopes import block_text, permission_request_id, rpc_error_text
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.records import Event, Step
+from session_widgets.transcript.turn import FINAL_STATUSES, Change
 from support import shared
 
 CAPTURES = Path(__file__).parent / "fixtures" / "captures"
@@ -164,7 +164,7 @@ def test_a_turn_can_be_folded_again_from_its_context() -> None:
         contexts = {}
         for place, event in enumerate(events):
             if event.turn is not None and event.turn not in contexts:
-                contexts[event.turn] = (whole.context, place)
+                contexts[event.turn] = (whole.state, place)
             whole.feed(event)
         for turn, (context, place) in contexts.items():
             again = Fold("capture", context)

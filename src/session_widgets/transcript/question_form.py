@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from session_widgets.envelopes import as_object, as_objects, as_text
 from session_widgets.errors import BadValue, ProtocolError
-from session_widgets.model import Json
+from session_widgets.transcript.envelopes import as_object, as_objects, as_text
+from session_widgets.transcript.records import Json
 
 FieldKind = Literal["text", "number", "integer", "boolean", "choice", "choices"]
 FIELDS = 50

@@ -4,7 +4,7 @@ import pytest
 
 from session_widgets.acp.questions import Question
 from session_widgets.errors import BadValue, ProtocolError
-from session_widgets.question_form import check_answer, fields_of, without_secrets
+from session_widgets.transcript.question_form import check_answer, fields_of, without_secrets
 
 SCHEMA = {
     "type": "object",

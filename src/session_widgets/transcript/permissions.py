@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from session_widgets.model import PermissionState
+from session_widgets.transcript.records import PermissionState
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from session_widgets.envelopes import as_object, as_text, update_of
-from session_widgets.model import Event, SessionRecord
-from session_widgets.offers import Offers
 from session_widgets.text import one_line
-from session_widgets.usage import amount_of, restarts_with_process
+from session_widgets.transcript.envelopes import as_object, as_text, update_of
+from session_widgets.transcript.options import AgentOptions
+from session_widgets.transcript.records import Event, SessionRecord
+from session_widgets.transcript.usage import amount_of, restarts_with_process
 
 TITLE_LIMIT = 200
 """Characters of a title that an agent gives."""
@@ -22,7 +22,7 @@ _PLACE = ("harness", "sandbox", "workspace", "attachment")
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class FoldState:
     """What later turns need to know of everything before them.
 
     Attributes:
@@ -45,13 +45,13 @@ class Context:
     outside: tuple[tuple[str, str, Decimal], ...] = ()
 
 
-def apply_note(context: Context, event: Event) -> Context:
-    """Return the context after a note; only the facts about the session matter here."""
+def apply_note(state: FoldState, event: Event) -> FoldState:
+    """Return the state after a note; only the facts about the session matter here."""
     note, kind = event.payload, event.kind
     if kind == "agent_started":
-        context = _agent_started(context, event)
-    if context.session is None:
-        return replace(context, session=_opened(event)) if kind == "session_opened" else context
+        state = _agent_started(state, event)
+    if state.session is None:
+        return replace(state, session=_opened(event)) if kind == "session_opened" else state
     facts: dict[str, Any] = {}
     if kind == "session_changed":
         facts = {name: as_text(note[name]) for name in _CHOICES if name in note}
@@ -62,7 +62,7 @@ def apply_note(context: Context, event: Event) -> Context:
         facts = {"remark": as_text(note.get("remark")) or ""}
     elif kind == "sandbox_started":
         facts = {"sandbox_ref": as_text(note.get("ref")), "awake": True, "launch": as_text(note.get("launch"))}
-        if context.session.status in {"new", "parked"}:
+        if state.session.status in {"new", "parked"}:
             facts["status"] = "idle"
     elif kind == "sandbox_stopped":
         facts = {"connection": None, "awake": False}
@@ -71,45 +71,45 @@ def apply_note(context: Context, event: Event) -> Context:
         elif note.get("why") == "parked":
             facts["status"] = "parked"
     elif kind == "agent_started":
-        facts = {"connection": context.connection, "agent_session_id": context.agent_session_id}
-    elif kind == "agent_stopped" and note.get("connection") == context.session.connection:
+        facts = {"connection": state.connection, "agent_session_id": state.agent_session_id}
+    elif kind == "agent_stopped" and note.get("connection") == state.session.connection:
         facts = {"connection": None}
     elif kind == "turn_started":
-        facts = {"status": "running", "turns": max(context.session.turns, event.turn or 0)}
+        facts = {"status": "running", "turns": max(state.session.turns, event.turn or 0)}
     elif kind == "turn_ended":
         facts = {"status": "idle"}
-    model = None if "harness" in facts else context.model
-    return replace(context, session=replace(context.session, **facts), model=model) if facts else context
+    model = None if "harness" in facts else state.model
+    return replace(state, session=replace(state.session, **facts), model=model) if facts else state
 
 
-def _agent_started(context: Context, event: Event) -> Context:
+def _agent_started(state: FoldState, event: Event) -> FoldState:
     note = event.payload
     session_id, connection = as_text(note.get("agent_session_id")), as_text(note.get("connection")) or ""
     info = as_object(note.get("agent_info"))
     agent = f"{as_text(info.get('name')) or ''} {as_text(info.get('version')) or ''}".strip()
-    if session_id != context.agent_session_id or (restarts_with_process(agent) and connection != context.connection):
-        context = replace(context, totals={})
-    offers = Offers(note.get("config"), note.get("modes"), note.get("models"))
+    if session_id != state.agent_session_id or (restarts_with_process(agent) and connection != state.connection):
+        state = replace(state, totals={})
+    offers = AgentOptions(note.get("config"), note.get("modes"), note.get("models"))
     model = offers.current("model") or as_text(note.get("model"))
     return replace(
-        context, agent_session_id=session_id, connection=connection, agent=agent, model=model, asked_model=None
+        state, agent_session_id=session_id, connection=connection, agent=agent, model=model, asked_model=None
     )
 
 
-def hear_of_model(context: Context, event: Event) -> Context:
-    """Return the context after an envelope that may say which model the agent uses from now on."""
+def apply_model(state: FoldState, event: Event) -> FoldState:
+    """Return the state after an envelope that may say which model the agent uses from now on."""
     said = event.payload
     if event.method == "session/set_model":
         if event.direction == "out" and (wanted := as_text(as_object(said.get("params")).get("modelId"))):
-            return replace(context, asked_model=(str(said.get("id")), wanted))
-        if event.kind == "response" and context.asked_model and context.asked_model[0] == str(said.get("id")):
-            return replace(context, model=context.asked_model[1], asked_model=None)
+            return replace(state, asked_model=(str(said.get("id")), wanted))
+        if event.kind == "response" and state.asked_model and state.asked_model[0] == str(said.get("id")):
+            return replace(state, model=state.asked_model[1], asked_model=None)
     elif event.kind == "config_option_update" or (
         event.method == "session/set_config_option" and event.kind == "response"
     ):
         told = update_of(said) if event.kind == "config_option_update" else as_object(said.get("result"))
-        return replace(context, model=Offers(told.get("configOptions")).current("model") or context.model)
-    return context
+        return replace(state, model=AgentOptions(told.get("configOptions")).current("model") or state.model)
+    return state
 
 
 def _opened(event: Event) -> SessionRecord:
@@ -129,31 +129,31 @@ def _opened(event: Event) -> SessionRecord:
     )
 
 
-def take_title(context: Context, event: Event) -> Context:
-    """Return the context after a `session_info_update`: an agent may give a title where the user gave none."""
-    update, session = update_of(event.payload), context.session
+def apply_title(state: FoldState, event: Event) -> FoldState:
+    """Return the state after a `session_info_update`: an agent may give a title where the user gave none."""
+    update, session = update_of(event.payload), state.session
     if session is None or "title" not in update or not (session.title is None or session.title_by_agent):
-        return context
+        return state
     title = one_line(as_text(update["title"]) or "", TITLE_LIMIT) or None
-    return replace(context, session=replace(session, title=title, title_by_agent=title is not None))
+    return replace(state, session=replace(session, title=title, title_by_agent=title is not None))
 
 
-def spend(context: Context, event: Event) -> tuple[Context, tuple[str, Decimal] | None]:
-    """Return the context after a `usage_update`, and by how much the agent's total in which currency has grown."""
+def apply_cost(state: FoldState, event: Event) -> tuple[FoldState, tuple[str, Decimal] | None]:
+    """Return the state after a `usage_update`, and by how much the agent's total in which currency has grown."""
     cost = as_object(update_of(event.payload).get("cost"))
     total, currency = amount_of(cost), as_text(cost.get("currency")) or ""
     if total is None:
-        return context, None
-    before = context.totals.get(currency, Decimal(0))
+        return state, None
+    before = state.totals.get(currency, Decimal(0))
     grown = total - before if total >= before else total
-    return replace(context, totals={**context.totals, currency: total}), (currency, grown)
+    return replace(state, totals={**state.totals, currency: total}), (currency, grown)
 
 
-def spend_outside(context: Context, currency: str, grown: Decimal) -> Context:
-    """Return the context after a cost that came in no turn."""
+def apply_cost_outside(state: FoldState, currency: str, grown: Decimal) -> FoldState:
+    """Return the state after a cost that came in no turn."""
     if not grown:
-        return context
-    harness = context.session.harness if context.session else ""
-    spent = {each[:2]: each[2] for each in context.outside}
+        return state
+    harness = state.session.harness if state.session else ""
+    spent = {each[:2]: each[2] for each in state.outside}
     spent[harness, currency] = spent.get((harness, currency), Decimal(0)) + grown
-    return replace(context, outside=tuple((*key, amount) for key, amount in spent.items()))
+    return replace(state, outside=tuple((*key, amount) for key, amount in spent.items()))

@@ -1,0 +1,245 @@
+"""Events, and what they add up to: steps, turns, sessions. Frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Json = Mapping[str, Any]
+Direction = Literal["out", "in", "note"]
+TurnStatus = Literal["running", "completed", "cancelled", "failed"]
+StepKind = Literal["user", "message", "thought", "tool_call", "plan", "question", "notice", "error"]
+Tier = Literal["warm", "resume", "load", "replay", "fresh"]
+UsageScope = Literal["call", "turn", "session"]
+UsageQuality = Literal["final", "partial", "placeholder", "none"]
+StepFailure = Literal["rejected", "error", "interrupted"]
+Verdict = Literal["allowed", "rejected", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event before the store has given it a place.
+
+    `payload` is the JSON text as it was sent or received. `(source, source_seq)` names it once
+    and for all: the store ignores a draft that it already holds.
+    """
+
+    direction: Direction
+    kind: str
+    payload: str
+    source: str
+    source_seq: int
+    turn: int | None
+    ts: datetime
+    method: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An envelope or a notice, with its place in the session.
+
+    Attributes:
+        seq: 1, 2, 3, ... within the session, without gaps.
+        turn: index of the turn it belongs to (from 1), or None outside turns.
+        ts: when this side saw it, UTC.
+        direction: "out" to the agent, "in" from the agent, "note" by session_widgets.
+        method: JSON-RPC method; for a response, that of the request it answers; None for a note.
+        kind: the `sessionUpdate` value of an update, else "request", "response", "error",
+            "notification", or the name of the note (see `docs/transcripts.md`).
+        payload: the whole envelope, or the note's fields.
+    """
+
+    session_id: str
+    seq: int
+    turn: int | None
+    ts: datetime
+    direction: Direction
+    method: str | None
+    kind: str
+    payload: Json
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionOption:
+    """One way to answer; `kind` is ACP's (allow_once, allow_always, reject_once, reject_always)."""
+
+    id: str
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionState:
+    """A permission request as the transcript knows it; `outcome` is None while it is open."""
+
+    request_id: str
+    options: tuple[PermissionOption, ...]
+    outcome: Literal["selected", "cancelled"] | None = None
+    option_id: str | None = None
+    decided_by: str | None = None
+    reason: str | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the answer means for the call: a policy that finds no option to reject with cancels, and rejects."""
+        if self.outcome is None:
+            return None
+        if self.outcome == "cancelled":
+            by_rule = (self.decided_by or "").startswith(("policy:", "function:"))
+            return "rejected" if by_rule else "cancelled"
+        kind = next((option.kind for option in self.options if option.id == self.option_id), "")
+        return "rejected" if kind.startswith("reject") else "allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a person calls one line of a transcript.
+
+    Attributes:
+        turn: turn index, from 1.
+        index: place within the turn, from 0.
+        text: message, thought, question, notice or error text; None for tool calls and plans.
+        status: ACP's tool call status; "running" for a text step that still grows, else "completed".
+        content: ACP tool call content blocks (text, diff, terminal).
+        entries: plan entries, each with content, status and priority.
+        raw_input: of a tool call; of a question its `request_id`, `mode`, and `schema` or `url`.
+        raw_output: of a tool call; of a question its `action`, `content` without secrets, `answered_by` and `reason`.
+        waited_s: of a tool call, seconds for which its permission requests stood open until they were answered; of a
+            question until it was; of other kinds None. What is left of `ended_at - started_at` it ran.
+        failure: of a tool call that did not succeed: "rejected" by a person or a policy, "error" as the agent says,
+            or "interrupted", where its turn failed or was cancelled first.
+        exit_code: of a command, where the agent tells it; negative for a signal.
+    """
+
+    session_id: str
+    turn: int
+    index: int
+    kind: StepKind
+    first_seq: int
+    last_seq: int
+    started_at: datetime
+    ended_at: datetime
+    status: str
+    text: str | None = None
+    tool_call_id: str | None = None
+    title: str | None = None
+    tool_kind: str | None = None
+    content: Sequence[Json] = ()
+    locations: Sequence[Json] = ()
+    raw_input: Any = None
+    raw_output: Any = None
+    entries: Sequence[Json] = ()
+    permission: PermissionState | None = None
+    waited_s: float | None = None
+    failure: StepFailure | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one turn as the agent reported them; None where it said nothing.
+
+    Attributes:
+        context_used: tokens in the context window, as last reported.
+        cost: what the turn cost, in `currency`; None also where it cost something in several currencies.
+        scope: what the tokens are the sum of: all model calls of the turn, the last "call" alone, or the "session".
+        quality: "final"; "partial" where calls are missing, or the turn runs or did not complete; "placeholder" where
+            the agent said 0 for a turn in which a model answered, stored as None; "none" where it said nothing.
+        remark: why a figure is missing, if one is.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_read_tokens: int | None = None
+    cached_write_tokens: int | None = None
+    thought_tokens: int | None = None
+    total_tokens: int | None = None
+    context_used: int | None = None
+    context_size: int | None = None
+    cost: float | None = None
+    currency: str | None = None
+    scope: UsageScope | None = None
+    quality: UsageQuality | None = None
+    remark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file that differs between the start and the end of a turn; `size` in bytes, None if deleted."""
+
+    path: str
+    change: Literal["created", "modified", "deleted"]
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """A turn as the store holds it.
+
+    Attributes:
+        saving: known only of a running turn that was folded from its events.
+        harness: the session's when the turn began.
+        model: what the agent said that it uses, in its own words, the latest in the turn; None where it says nothing.
+        waited_s: seconds for which at least one permission request or question stood open until it was answered.
+        failure: of a turn that the agent calls completed: "model_error" or "no_answer", where it was none.
+    """
+
+    session_id: str
+    index: int
+    status: TurnStatus
+    prompt: Sequence[Json]
+    started_at: datetime
+    ended_at: datetime | None = None
+    text: str = ""
+    stop_reason: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    files: tuple[FileChange, ...] = ()
+    tier: Tier | None = None
+    saving: bool = False
+    durable_at: datetime | None = None
+    durability_error: str | None = None
+    error: str | None = None
+    idempotency_key: str | None = None
+    owner: Json | None = None
+    harness: str | None = None
+    model: str | None = None
+    waited_s: float = 0.0
+    failure: Literal["model_error", "no_answer"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session as the store holds it.
+
+    Attributes:
+        workspace: where the files are at home: "/a/directory" or "s3://bucket/prefix".
+        attachment: how the sandbox reaches them: "directory", "sync" or "fuse:<mounter>".
+        title: the user's; while they gave none, the agent's.
+        title_by_agent: whether it is the agent's.
+        remark: what a mount was found to do.
+        sandbox_ref: with the agent fields, what is warm, if anything.
+        awake: whether the sandbox was started and not stopped since, as far as was noted.
+    """
+
+    id: str
+    harness: str
+    sandbox: str
+    workspace: str
+    created_at: datetime
+    updated_at: datetime
+    title: str | None = None
+    model: str | None = None
+    mode: str | None = None
+    effort: str | None = None
+    sandbox_ref: str | None = None
+    awake: bool = False
+    launch: str | None = None
+    connection: str | None = None
+    agent_session_id: str | None = None
+    turns: int = 0
+    status: str = "new"
+    attachment: str = "directory"
+    remark: str = ""
+    title_by_agent: bool = False
