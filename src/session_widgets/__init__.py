@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         PermissionRequest,
         QuestionRequest,
         Session,
-        Transcript,
         Turn,
         TurnLimits,
         local_s3,
@@ -28,21 +27,22 @@ if TYPE_CHECKING:
     from session_widgets.sessions.catalogue import install_harness
     from session_widgets.store import Store
     from session_widgets.transcript.records import Event, FileChange, Step, Usage
+    from session_widgets.transcript.transcript import Transcript
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 
 _HOMES = {
-    "Event": "model",
+    "Event": "transcript.records",
     "ExecResult": "model",
-    "FileChange": "model",
+    "FileChange": "transcript.records",
     "FileInfo": "model",
     "Harness": "harnesses.harness",
-    "Step": "model",
-    "Usage": "model",
+    "Step": "transcript.records",
+    "Usage": "transcript.records",
     "PermissionRequest": "sessions",
     "Sandbox": "sandboxes.options",
     "QuestionRequest": "sessions",
     "Session": "sessions",
-    "Transcript": "sessions",
+    "Transcript": "transcript.transcript",
     "Turn": "sessions",
     "TurnLimits": "sessions",
     "install_harness": "sessions.catalogue",

@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from session_widgets.sessions.questions import QuestionRequest
     from session_widgets.sessions.session import Session
     from session_widgets.sessions.turn import Turn
-    from session_widgets.transcript.transcript import Transcript
 
 _HOMES = {
     "PermissionRequest": "permissions",
     "QuestionRequest": "questions",
     "Session": "session",
-    "Transcript": "transcript",
     "Turn": "turn",
     "TurnLimits": "limits",
     "local_s3": "embedded",
@@ -30,7 +28,6 @@ __all__ = [
     "PermissionRequest",
     "QuestionRequest",
     "Session",
-    "Transcript",
     "Turn",
     "TurnLimits",
     "local_s3",
