@@ -11,7 +11,7 @@ import pytest
 from session_widgets.errors import BadValue
 from session_widgets.sessions.cell import describe
 from session_widgets.sessions.loop import private_loop
-from session_widgets.sessions.permissions import PermissionRequest, decide
+from session_widgets.sessions.permissions import Decision, PermissionRequest, check_policy, decide
 from session_widgets.transcript.records import PermissionOption
 from support import until
 
@@ -109,6 +109,127 @@ def test_choosing_what_is_not_offered():
         request(options=("reject_once",)).choose("id-allow_once")
     with pytest.raises(BadValue, match="id-reject_once"):
         request(options=("reject_once",)).allow()
+
+
+def answered(options=ALL, first=True):
+    """A request that notes its answers; `first` is what the answerer is told."""
+    answers = []
+
+    async def answer(asked, decision):
+        answers.append((asked, decision))
+        return first
+
+    return replace(request(options=options), _answer=answer), answers
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_person_answers_by_kind_or_by_id(first):
+    asked, answers = answered(first=first)
+    assert [asked.allow(), asked.reject(), asked.choose("id-reject_always")] == [first] * 3
+    assert [decision.option.id for _, decision in answers] == ["id-allow_once", "id-reject_once", "id-reject_always"]
+    assert all(one is asked and (decision.by, decision.reason) == ("user", "") for one, decision in answers)
+    assert asked.answer(Decision(None, "elsewhere", "why")) is first
+    assert answers[-1] == (asked, Decision(None, "elsewhere", "why"))
+
+
+def test_what_is_not_offered_names_what_is():
+    asked, answers = answered(options=("reject_once", "allow_always"))
+    with pytest.raises(BadValue) as caught:
+        asked.choose("x" * 200)
+    assert str(caught.value) == (f"option_id must be one of 'id-reject_once', 'id-allow_always'; got '{'x' * 79}.")
+    with pytest.raises(BadValue) as caught:
+        asked.allow()
+    assert str(caught.value) == (
+        "the agent offers no option of kind 'allow_once', but 'id-reject_once' (reject_once), 'id-allow_always' "
+        "(allow_always). Answer with choose(option_id)."
+    )
+    with pytest.raises(BadValue, match="'reject_once'"):
+        answered(options=("allow_once",))[0].reject()
+    assert answers == []
+
+
+def test_the_first_option_of_a_kind_is_taken():
+    twice = tuple(PermissionOption(name, name, "allow_once") for name in ("first", "second"))
+    assert decide("allow_all", replace(request(), options=twice)).option.id == "first"
+
+
+@pytest.mark.parametrize("policy", ["ask", "allow_reads", "allow_edits", "allow_all", "deny", lambda asked: None])
+def test_what_is_a_policy(policy):
+    assert check_policy(policy) is policy
+
+
+@pytest.mark.parametrize("value", ["", "allow", "ALLOW_ALL", None, 1])
+def test_what_is_no_policy(value):
+    with pytest.raises(BadValue) as caught:
+        check_policy(value)
+    assert str(caught.value) == (
+        "permissions must be one of 'ask', 'allow_reads', 'allow_edits', 'allow_all', 'deny' or a function(request) -> "
+        f"option id; got {value!r}."
+    )
+
+
+def test_an_answer_says_whose_it_is_and_why():
+    class Judge:
+        def __call__(self, asked):
+            return "x" * 200
+
+    def broken(asked):
+        raise RuntimeError("oh")
+
+    def judge(asked):
+        return "id-allow_always"
+
+    found = [decide(policy, request()) for policy in ("deny", "allow_all", "allow_edits", judge, broken, Judge())]
+    assert [(decision.option.kind, decision.by, decision.reason) for decision in found] == [
+        ("reject_once", "policy:deny", "the policy rejects everything"),
+        ("allow_once", "policy:allow_all", ""),
+        ("allow_once", "policy:allow_edits", ""),
+        ("allow_always", "function:judge", ""),
+        ("reject_once", "function:broken", "it raised RuntimeError: oh"),
+        ("reject_once", "function:Judge", f"it answered '{'x' * 79}, which is none of the options"),
+    ]
+
+
+RUN = ["command", "commands", "cmd", "script", "code", "shell", "argv", "args", "stdin"]
+WRITTEN = [
+    "diff",
+    "patch",
+    "edits",
+    "changes",
+    "content",
+    "contents",
+    "new_string",
+    "old_string",
+    "new_str",
+    "old_str",
+    "newtext",
+    "oldtext",
+    "new_text",
+]
+
+
+@pytest.mark.parametrize("name", RUN + WRITTEN)
+def test_every_name_of_what_is_run_or_written_is_asked_about(name):
+    for raw in ({name.upper(): ""}, {"a": [{"b": {name: 1}}]}):
+        assert decide("allow_reads", request("read", rawInput=raw)) is None
+        assert (decide("allow_edits", request("edit", rawInput=raw)) is None) is (name in RUN)
+
+
+def test_names_are_looked_for_so_far_and_no_further():
+    assert decide("allow_reads", request("read", rawInput={"a": {"b": {"c": {"command": 1}}}})) is None
+    assert decide("allow_reads", request("read", rawInput={"a": {"b": {"c": {"d": {"command": 1}}}}})) is not None
+    assert decide("allow_reads", request("read", rawInput=[[[{"command": 1}]]])) is None
+    assert decide("allow_reads", request("read", rawInput=[[[[{"command": 1}]]]])) is not None
+
+
+@pytest.mark.parametrize(
+    ("policy", "kinds"), [("allow_reads", "read search think"), ("allow_edits", "read search think edit move")]
+)
+def test_the_kinds_that_a_policy_allows(policy, kinds):
+    every = ["read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode", "other"]
+    assert [kind for kind in every if decide(policy, request(kind))] == [
+        kind for kind in every if kind in kinds.split()
+    ]
 
 
 def test_question_shows_diff_and_command_without_control_characters():

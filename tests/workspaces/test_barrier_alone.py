@@ -36,6 +36,7 @@ def listed(*files: tuple[str, str] | str) -> Listing:
 
 
 def same(found: Entry, info: ObjectInfo) -> bool:
+    assert "directory" not in (found.kind, info.kind), "it is asked about files alone"
     return found.md5 == info.etag
 
 
@@ -198,6 +199,9 @@ def test_what_no_bucket_keeps_is_told_after_the_rest_was_saved(whole: Manifest) 
     with pytest.raises(NotDurable, match=r"1 entry that no bucket.*'a\\b'") as caught:
         tell_strange(replace(whole, strange=("a\\b",)))
     assert caught.value.reason == "name"
+    for long in ({"strange": ("x" * 500,)}, {"large": ("x" * 500,)}):
+        with pytest.raises(NotDurable, match=f"'{'x' * 119}…'"):
+            tell_strange(replace(whole, **long))
     with pytest.raises(NotDurable, match=r"2 files larger than 32 GiB.*'big'") as caught:
         tell_strange(replace(whole, large=("big", "huge")))
     assert caught.value.reason == "name"

@@ -1,0 +1,87 @@
+"""What a mutant changes, in words that do not move with the lines around it."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import textwrap
+from typing import NamedTuple
+
+ERRORS = ("Error", "Exception", "Warning")
+LOGGERS = {"log", "logger", "logging", "warnings"}
+
+
+class Change(NamedTuple):
+    """One small fault in one function."""
+
+    file: str
+    """Under `src/session_widgets`."""
+    function: str
+    before: str
+    after: str
+    of_message: bool
+    """Whether it changes the words of an error or of a log line, and nothing else."""
+
+    @property
+    def name(self) -> str:
+        """Its name in `survivors.toml`, below that of its file."""
+        return f"{self.function}: {self.before} -> {self.after}"
+
+
+def change(file: str, function: str, before: str, after: str, errors: set[str]) -> Change:
+    """Compare the source of a function with that of its mutant.
+
+    Args:
+        file: where it stands, under `src/session_widgets`.
+        function: its name, with that of its class.
+        before: its source.
+        after: the mutant's.
+        errors: names of what is raised; a text with a space in it that is given to them is a message.
+    """
+    old, new = (textwrap.dedent(text).splitlines() for text in (before, after))
+    lost, added = [], []
+    for line in difflib.ndiff(old, new):
+        if line.startswith("- "):
+            lost.append(line[2:].strip())
+        elif line.startswith("+ "):
+            added.append(line[2:].strip())
+    return Change(file, function, " ".join(lost), " ".join(added), _of_message(before, after, errors))
+
+
+def _of_message(before: str, after: str, errors: set[str]) -> bool:
+    old, new = (list(_with_parents(ast.parse(textwrap.dedent(text)))) for text in (before, after))
+    if len(old) != len(new):
+        return False
+    differing = [
+        (one, parents) for (one, parents), (other, _) in zip(old, new, strict=True) if _own(one) != _own(other)
+    ]
+    differing = [(one, parents) for one, parents in differing if not isinstance(one, ast.FunctionDef)]
+    if len(differing) != 1:
+        return False
+    one, parents = differing[0]
+    words = isinstance(one, ast.Constant) and isinstance(one.value, str) and " " in one.value.strip()
+    return words and any(isinstance(parent, ast.Raise) or _is_told(parent, errors) for parent in parents)
+
+
+def _is_told(node: ast.AST, errors: set[str]) -> bool:
+    """Whether this makes an error, or writes to a log."""
+    match node:
+        case ast.Call(func=ast.Name(id=name)):
+            return name in errors or name.endswith(ERRORS)
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name))):
+            return name in LOGGERS
+        case _:
+            return False
+
+
+def _with_parents(node: ast.AST, above: tuple[ast.AST, ...] = ()) -> list[tuple[ast.AST, tuple[ast.AST, ...]]]:
+    found = [(node, above)]
+    for child in ast.iter_child_nodes(node):
+        found += _with_parents(child, (*above, node))
+    return found
+
+
+def _own(node: ast.AST) -> tuple[object, ...]:
+    """What a node is without its children."""
+    values = [value for _, value in ast.iter_fields(node) if not isinstance(value, ast.AST | list)]
+    return (type(node), *((type(value), value) for value in values))

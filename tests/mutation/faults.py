@@ -1,0 +1,109 @@
+"""mutmut, driven: which faults there are, and what became of each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mutmut import configuration
+from mutmut.__main__ import _run, copy_also_copy_files, copy_src_dir, create_mutants
+from mutmut.mutation.data import MutantLineSpans, SourceFileMutationData
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.file_utils import walk_mutatable_files
+from mutmut.utils.format_utils import orig_function_and_class_names_from_key
+
+from mutation.changes import Change, change
+from mutation.modules import Module
+
+SOURCES = Path("src/session_widgets")
+SKIPPED = next(code for code, status in status_by_exit_code.items() if status == "skipped")
+NOTICED = {"killed", "timeout", "segfault"}
+
+
+class Fault(NamedTuple):
+    """A fault that was tried."""
+
+    name: str
+    """mutmut's: `mutmut show NAME` prints it."""
+    outcome: str
+    change: Change
+
+    @property
+    def noticed(self) -> bool:
+        return self.outcome in NOTICED
+
+
+def make(module: Module, workers: int) -> None:
+    """Configure mutmut for a module, write its faults, and leave out those that change the words of a message alone."""
+    config = configuration.config()
+    config.only_mutate = [str(SOURCES / pattern) for pattern in module.sources]
+    config.pytest_add_cli_args_test_selection = [f"tests/{path}" for path in module.tests]
+    copy_src_dir()
+    copy_also_copy_files()
+    create_mutants(workers)
+    for data in _files():
+        for name, found in _changes(data):
+            if found.of_message:
+                data.exit_code_by_key[name] = SKIPPED
+        data.save()
+
+
+def try_all(workers: int) -> None:
+    """Try what was not tried; raises `SystemExit` where mutmut gives up."""
+    _run((), workers)
+
+
+def reset() -> None:
+    """Have those tried again that nothing noticed, by the tests that there are now."""
+    Path("mutants/mutmut-stats.json").unlink(missing_ok=True)
+    for data in _files():
+        for name, code in data.exit_code_by_key.items():
+            if code != SKIPPED and status_by_exit_code[code] not in NOTICED:
+                data.exit_code_by_key[name] = None
+        data.save()
+
+
+def results() -> list[Fault]:
+    return [
+        Fault(name, status_by_exit_code[data.exit_code_by_key[name]], found)
+        for data in _files()
+        for name, found in _changes(data)
+    ]
+
+
+def _files() -> Iterator[SourceFileMutationData]:
+    for path in sorted(walk_mutatable_files()):
+        data = SourceFileMutationData(path=path)
+        data.load()
+        yield data
+
+
+def _changes(data: SourceFileMutationData) -> Iterator[tuple[str, Change]]:
+    """Each fault of a file by its name."""
+    spans = MutantLineSpans.load(data.path)
+    assert spans is not None, "mutmut writes it with the faults"
+    lines = spans.mutants_path.read_text("utf-8").splitlines(keepends=True)
+    errors = {
+        node.name
+        for node in ast.parse((SOURCES / "errors.py").read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    }
+
+    def source(generated: str) -> str:
+        span = spans.span_by_function_name[generated]
+        return "".join(lines[span.start - 1 : span.end]).replace(generated, "it", 1)
+
+    for name in data.exit_code_by_key:
+        generated = name.rpartition(".")[2]
+        function, of = orig_function_and_class_names_from_key(name)
+        original = generated.partition("__mutmut_")[0] + "__mutmut_orig"
+        found = change(
+            str(Path(data.path).relative_to(SOURCES)),
+            f"{of}.{function}" if of else function,
+            source(original),
+            source(generated),
+            errors,
+        )
+        yield name, found

@@ -1,0 +1,29 @@
+"""What must not be wrong, and the tests that are to notice a fault in it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Module(NamedTuple):
+    """Sources (patterns under `src/session_widgets`), and the tests (under `tests`) that are to notice."""
+
+    sources: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+MODULES = {
+    "barrier": Module(("workspaces/barrier.py",), ("workspaces/test_barrier_alone.py",)),
+    "lease": Module(("workspaces/lease.py",), ("workspaces/test_lease_alone.py",)),
+    "journal": Module(
+        ("runner/journal.py", "sessions/journal.py"), ("runner/test_journal.py", "sessions/test_journal.py")
+    ),
+    "permissions": Module(("sessions/permissions.py",), ("sessions/test_permissions.py",)),
+    "jail": Module(("runner/jail.py",), ("runner/test_jail.py",)),
+    "fold": Module(("transcript/fold.py", "transcript/turn.py"), ("transcript/test_fold.py",)),
+    "sync": Module(("workspaces/sync*.py",), ("workspaces/test_sync.py", "workspaces/test_sync_faults.py")),
+    "store": Module(("store/*.py",), ("store",)),
+}
+
+if __name__ == "__main__":
+    print(*MODULES, sep="\n")
