@@ -92,9 +92,11 @@ def _tell(name: str, faults: list[Fault], seconds: float) -> int:
             print(f"survivors.toml, {file}: {'is noticed now' if entry in there else 'is no fault any more'}: {entry}")
     whole = len(counted) - len(equal)
     noticed = len(counted) - len(missed)
+    slow = sum(fault.outcome == "timeout" for fault in counted)
     share = noticed / whole if whole else 1.0
     print(
-        f"{name}: {len(counted)} mutants ({len(faults) - len(counted)} more of messages left out), {noticed} noticed, "
+        f"{name}: {len(counted)} mutants ({len(faults) - len(counted)} more of messages left out), {noticed} noticed "
+        f"({slow} by a test that took too long), "
         f"{len(missed) - len(unnamed)} accepted ({len(equal)} of them change nothing), {len(unnamed)} not named: "
         f"{share:.1%} of those that change something; {seconds:.0f} s",
         flush=True,

@@ -60,7 +60,7 @@ def _of_message(before: str, after: str, errors: set[str]) -> bool:
         return False
     one, parents = differing[0]
     words = isinstance(one, ast.Constant) and isinstance(one.value, str) and " " in one.value.strip()
-    return words and any(isinstance(parent, ast.Raise) or _is_told(parent, errors) for parent in parents)
+    return words and any(isinstance(parent, ast.Raise | ast.Assert) or _is_told(parent, errors) for parent in parents)
 
 
 def _is_told(node: ast.AST, errors: set[str]) -> bool:

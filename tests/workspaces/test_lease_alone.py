@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import itertools
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
 from session_widgets.errors import NotFound, WorkspaceError, WorkspaceTaken
+from session_widgets.workspaces import lease as module
 from session_widgets.workspaces.bucket import Changed, ObjectInfo
-from session_widgets.workspaces.lease import ATTEMPTS, Lease
+from session_widgets.workspaces.lease import ATTEMPTS, Held, Lease
 
 PATH = ".leases/s1.json"
 
@@ -26,6 +30,7 @@ class Bucket:
         self.objects: dict[str, tuple[bytes, str]] = {}
         self.heeds_conditions = True
         self.between = lambda: None
+        self.before_reading = lambda: None
         self._numbers = itertools.count(1)
 
     def put(self, path: str, body: bytes, size: int, *, metadata: dict[str, str], if_match: str | None) -> None:
@@ -38,6 +43,7 @@ class Bucket:
 
     @contextmanager
     def reading(self, path: str) -> Iterator[tuple[io.BytesIO, ObjectInfo, dict[str, str]]]:
+        self.before_reading()
         if path not in self.objects:
             raise NotFound(path)
         body, etag = self.objects[path]
@@ -55,6 +61,14 @@ class Bucket:
 @pytest.fixture
 def bucket() -> Bucket:
     return Bucket()
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each pause would have been."""
+    slept: list[float] = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=slept.append))
+    return slept
 
 
 def lease(bucket: Bucket, installation: str = "mine") -> Lease:
@@ -156,7 +170,7 @@ def test_a_lease_that_changes_hands_all_the_time_is_given_up(bucket: Bucket) -> 
         bucket.objects[PATH] = orjson.dumps({"token": len(tries), "free": True}), f"race {len(tries)}"
 
     bucket.between = race
-    with pytest.raises(WorkspaceTaken, match="changes hands all the time"):
+    with pytest.raises(WorkspaceTaken, match=r"^the lease of session 's1' changes hands all the time"):
         lease(bucket).acquire()
     assert len(tries) == ATTEMPTS
 
@@ -167,3 +181,79 @@ def test_a_store_that_lets_two_make_it_is_refused(bucket: Bucket) -> None:
         lease(bucket).acquire()
     assert caught.value.reason == "taken"
     assert bucket.objects == {}, "and nothing of it stays"
+
+
+def test_what_it_says_of_its_holder(bucket: Bucket) -> None:
+    mine = lease(bucket, "mine-and-longer")
+    mine.acquire()
+    held = mine.read()
+    assert held is not None
+    since = datetime.fromisoformat(held.since)
+    assert timedelta() <= datetime.now(UTC) - since < timedelta(minutes=1)
+    user, host = getpass.getuser(), socket.gethostname()
+    assert held == Held(1, "mine-and-longer", host, user, since.isoformat(timespec="seconds"), False, "e1")
+    assert held.holder == f"{user} on {host} (installation mine-and, since {held.since[:16]})"
+    with pytest.raises(WorkspaceTaken) as caught:
+        lease(bucket, "other").acquire()
+    assert str(caught.value) == (
+        f"session 's1' is worked on by {held.holder}. Park it there first; if that cannot be done any more, call "
+        "session.take_over(), which makes this the only writer."
+    )
+
+
+def test_a_lease_that_says_nothing_belongs_to_nobody_known(bucket: Bucket) -> None:
+    bucket.objects[PATH] = b"{}", "e0"
+    assert lease(bucket).read() == Held(0, "None", "None", "None", "None", False, "e0")
+
+
+def test_a_store_that_answers_wrongly_once_is_asked_once_more(bucket: Bucket, slept: list[float]) -> None:
+    mine = lease(bucket)
+    mine.acquire()
+    mine.check()
+    assert slept == [], "it is asked once where nothing is wrong"
+    right = bucket.objects[PATH]
+    for wrong in (None, (orjson.dumps(bucket.said | {"token": 0}), "e0")):
+        answers = iter([wrong, right])
+
+        def answer(answers: Iterator[Any] = answers) -> None:
+            bucket.objects.pop(PATH, None)
+            if found := next(answers):
+                bucket.objects[PATH] = found
+
+        bucket.before_reading = answer
+        mine.check()
+        assert list(answers) == []
+    assert slept == [0.5, 0.5]
+
+
+def test_who_is_told_off_is_told_why(bucket: Bucket) -> None:
+    mine, other = lease(bucket), lease(bucket, "other")
+    mine.acquire()
+    other.acquire(forced=True)
+    with pytest.raises(WorkspaceTaken, match=r"^session 's1' is worked on by .* \(installation other, "):
+        mine.check()
+    other.release()
+    with pytest.raises(WorkspaceTaken) as caught:
+        mine.check()
+    assert str(caught.value) == (
+        "session 's1' was worked on by somebody else meanwhile: its lease has the number 2, this writer's had 1. Look "
+        "at the files, send again."
+    )
+    other.remove()
+    with pytest.raises(WorkspaceTaken) as caught:
+        mine.check()
+    assert str(caught.value) == "the lease of session 's1' is no longer in the bucket. Look at the files, send again."
+
+
+def test_who_gave_it_back_has_it_no_more(bucket: Bucket) -> None:
+    mine = lease(bucket)
+    mine.acquire()
+    mine.release()
+    lease(bucket).acquire()
+    with pytest.raises(WorkspaceTaken, match="the number 2, this writer's had None"):
+        mine.check()
+    mine.acquire()
+    mine.remove()
+    lease(bucket).acquire()
+    with pytest.raises(WorkspaceTaken, match="the number 1, this writer's had None"):
+        mine.check()
