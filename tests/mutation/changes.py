@@ -53,14 +53,20 @@ def _of_message(before: str, after: str, errors: set[str]) -> bool:
     if len(old) != len(new):
         return False
     differing = [
-        (one, parents) for (one, parents), (other, _) in zip(old, new, strict=True) if _own(one) != _own(other)
+        (one, other, parents) for (one, parents), (other, _) in zip(old, new, strict=True) if _own(one) != _own(other)
     ]
-    differing = [(one, parents) for one, parents in differing if not isinstance(one, ast.FunctionDef)]
     if len(differing) != 1:
         return False
-    one, parents = differing[0]
-    words = isinstance(one, ast.Constant) and isinstance(one.value, str) and " " in one.value.strip()
-    return words and any(isinstance(parent, ast.Raise | ast.Assert) or _is_told(parent, errors) for parent in parents)
+    one, other, parents = differing[0]
+    return (
+        _are_words(one)
+        and _are_words(other)
+        and any(isinstance(parent, ast.Raise | ast.Assert) or _is_told(parent, errors) for parent in parents)
+    )
+
+
+def _are_words(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip()
 
 
 def _is_told(node: ast.AST, errors: set[str]) -> bool:
@@ -69,7 +75,7 @@ def _is_told(node: ast.AST, errors: set[str]) -> bool:
         case ast.Call(func=ast.Name(id=name)):
             return name in errors or name.endswith(ERRORS)
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name))):
-            return name in LOGGERS
+            return name.lower() in LOGGERS
         case _:
             return False
 
