@@ -21,11 +21,11 @@ from kernels import runner_pid
 from model.serving import Model, script, serving
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.installing import FOLDER, Installation
+from session_widgets.host.data_directory import data_directory
 from session_widgets.sandboxes import get_provider
 from session_widgets.sandboxes.local import INHERITED
 from session_widgets.sessions import Session
 from session_widgets.sessions.launching import prepare
-from session_widgets.store.location import data_directory
 from session_widgets.transcript.records import Event
 
 NAMES = ("claude", "codex", "opencode", "pi")

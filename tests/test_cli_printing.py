@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from session_widgets.cli.turn_printer import TurnPrinter
-from session_widgets.text import one_line, printable
+from session_widgets.printing import one_line, printable
 from session_widgets.transcript.records import Event, FileChange, Usage
 
 TS = datetime(2026, 1, 1, tzinfo=UTC)

@@ -25,7 +25,7 @@ import orjson
 
 from session_widgets.transcript.records import Draft
 
-WAITING = ("session_widgets.daemon", "session_widgets.sandboxes", "session_widgets.workspaces")
+WAITING = ("session_widgets.host.daemon", "session_widgets.sandboxes", "session_widgets.workspaces")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 REQUEST = re.compile(rb"(PUT|POST|DELETE) (\S+) HTTP/1.1")
 FOLDERS = (

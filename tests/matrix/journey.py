@@ -16,9 +16,9 @@ import session_widgets as sw
 from matrix.memory import Messages, told_to_demo
 from model.serving import Model, script
 from real.conftest import MODELS, allow_once
-from session_widgets.daemon import Daemon
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
+from session_widgets.host.daemon import Daemon
 from session_widgets.sessions import Session
 from support import until
 

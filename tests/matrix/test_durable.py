@@ -21,7 +21,7 @@ import session_widgets as sw
 from kernels import Kernel, exactly_once
 from matrix.bucket import Evidence, in_bucket, in_directory
 from matrix.conftest import DURABLE
-from session_widgets.daemon import Daemon
+from session_widgets.host.daemon import Daemon
 from session_widgets.sessions import Session
 from support import ROOT
 

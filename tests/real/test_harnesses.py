@@ -9,7 +9,7 @@ import pytest
 
 from kernels import runner_pid
 from model.serving import script
-from session_widgets.daemon import is_running
+from session_widgets.host.daemon import is_running
 from support import until
 
 NAMES = ("claude", "codex", "opencode", "pi")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from session_widgets.daemon import is_running
+from session_widgets.host.daemon import is_running
 from support import until
 
 BRIDGE = f"sw-{os.getpid()}"

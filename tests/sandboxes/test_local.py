@@ -8,8 +8,8 @@ import stat
 import psutil
 import pytest
 
-from session_widgets.daemon import write_private
 from session_widgets.errors import TransportError
+from session_widgets.host.daemon import write_private
 from session_widgets.sandboxes import SandboxSpec, get_provider, local
 from session_widgets.sandboxes.conformance import CHECKS, Subject
 

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler
 import httpx
 import pytest
 
-from session_widgets.daemon import installation
 from session_widgets.errors import BadPath, NotFound, SandboxError, SandboxGone
+from session_widgets.host.daemon import installation
 from session_widgets.sandboxes.containers import STATE, Containers, _name
 from session_widgets.sandboxes.runner_client import problem
 

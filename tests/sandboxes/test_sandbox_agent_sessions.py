@@ -12,14 +12,14 @@ import session_widgets as sw
 from matrix.bucket import in_bucket
 from model.serving import script
 from sandbox_agent import server as real
-from session_widgets.daemon import Daemon, read_json
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
+from session_widgets.host.daemon import Daemon, read_json
+from session_widgets.host.data_directory import data_directory
 from session_widgets.sandboxes import SandboxSpec, get_provider
 from session_widgets.sandboxes.sandbox_agent_server import MARK
 from session_widgets.sessions.launching import prepare
-from session_widgets.store.location import data_directory
 from support import until
 
 MODELS = {"opencode": "mock-model", "pi": "mock-model"}

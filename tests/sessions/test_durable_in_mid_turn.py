@@ -14,8 +14,8 @@ import session_widgets as sw
 from flaky_s3 import Fault
 from kernels import Kernel, exactly_once, runner_pid
 from sandboxes.private_dockerd import private_dockerd
-from session_widgets.daemon import Daemon, installation
 from session_widgets.errors import SandboxError
+from session_widgets.host.daemon import Daemon, installation
 from session_widgets.sandboxes.images import build_context, tag_of
 from session_widgets.sessions import driving, machine
 from sessions.mid_turn import WRITE, Hold, left_of

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 import session_widgets as sw
 from matrix.bucket import in_bucket
-from session_widgets.daemon import Daemon
 from session_widgets.errors import NotDurable
+from session_widgets.host.daemon import Daemon
 from session_widgets.workspaces.clients import client_of
 from sessions.mid_turn import WRITE, Hold, untouched
 from support import until

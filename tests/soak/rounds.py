@@ -19,8 +19,8 @@ import psutil
 import session_widgets as sw
 from kills.zygote import Zygote, zygote
 from sandboxes.private_dockerd import PrivateDockerd, private_dockerd
-from session_widgets.daemon import Daemon
 from session_widgets.errors import SandboxError
+from session_widgets.host.daemon import Daemon
 from session_widgets.sandboxes import get_provider
 from session_widgets.sandboxes.images import build_context, tag_of
 from session_widgets.sessions.loop import private_loop

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets.host.data_directory import data_directory
 from session_widgets.store import sessions
 from session_widgets.store import store as open_store
 from session_widgets.store.database import Store
-from session_widgets.store.location import data_directory
 
 from .drafting import opened
 

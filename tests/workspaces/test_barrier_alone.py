@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from session_widgets.errors import NotDurable, WorkspaceError
-from session_widgets.manifest import Entry, Manifest
+from session_widgets.host.manifest import Entry, Manifest
 from session_widgets.workspaces import barrier
 from session_widgets.workspaces.barrier import Difference, differences, prove, some, tell_strange
 from session_widgets.workspaces.bucket import Listing, ObjectInfo

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from session_widgets.errors import NotDurable, WorkspaceTaken
-from session_widgets.manifest import scan
+from session_widgets.host.manifest import scan
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.place import remembered
 from workspaces.making import attach, contents, workspace

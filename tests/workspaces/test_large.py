@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from session_widgets.errors import NotDurable, WorkspaceConflict
-from session_widgets.manifest import md5
+from session_widgets.host.manifest import md5
 from session_widgets.workspaces import bucket as bucket_module
 from session_widgets.workspaces.files import ObjectFiles
 from workspaces.making import attach, contents, move, persist, workspace, write

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from session_widgets.errors import NotDurable, WorkspaceError
-from session_widgets.manifest import Entry
+from session_widgets.host.manifest import Entry
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.bucket import Prefix
 from session_widgets.workspaces.credentials import Credentials

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from flaky_s3 import Fault, flaky, once
-from session_widgets.daemon import locked
 from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError, WorkspaceTaken
-from session_widgets.manifest import scan
+from session_widgets.host.daemon import locked
+from session_widgets.host.manifest import scan
 from session_widgets.workspaces import clients
 from support import until
 from workspaces.making import attach, contents, move, persist, workspace, write

@@ -17,7 +17,7 @@ from session_widgets.errors import (
     SessionWidgetsError,
     TransportError,
 )
-from session_widgets.text import printable
+from session_widgets.printing import printable
 
 _CODE_PREFIX = "urn:sandbox-agent:error:"
 _LONGEST_DETAIL = 500

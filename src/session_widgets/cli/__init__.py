@@ -21,7 +21,7 @@ from session_widgets.cli.sandbox_option import sandbox_of
 from session_widgets.cli.sandboxes import sandboxes
 from session_widgets.cli.workspace import workspace as workspace_app
 from session_widgets.model import PermissionMode
-from session_widgets.text import one_line, printable
+from session_widgets.printing import one_line, printable
 from session_widgets.version import __version__
 
 app = typer.Typer(

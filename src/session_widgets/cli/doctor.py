@@ -15,8 +15,8 @@ from session_widgets.cli.doctor_harnesses import harness_checks
 from session_widgets.cli.doctor_storage import mount_checks, store_checks
 from session_widgets.errors import SessionWidgetsError
 from session_widgets.harnesses.entries import HARNESSES
+from session_widgets.host.data_directory import data_directory
 from session_widgets.store import store
-from session_widgets.store.location import data_directory
 
 KEYS = {
     "ANTHROPIC_API_KEY": "models of Anthropic",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from session_widgets.errors import SessionWidgetsError
-from session_widgets.text import printable
+from session_widgets.printing import printable
 
 
 @contextmanager

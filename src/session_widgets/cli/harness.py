@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from session_widgets.cli.errors import errors_told
-from session_widgets.text import one_line, printable
+from session_widgets.printing import one_line, printable
 
 if TYPE_CHECKING:
     from session_widgets.sessions.catalogue import HarnessInfo

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from session_widgets.cli.checks import Check
 from session_widgets.errors import SessionWidgetsError
-from session_widgets.text import one_line
+from session_widgets.printing import one_line
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Turn

@@ -16,7 +16,7 @@ from rich.text import Text
 from session_widgets.cli.asking import confirm, may_ask
 from session_widgets.cli.errors import errors_told
 from session_widgets.errors import SessionWidgetsError
-from session_widgets.text import one_line
+from session_widgets.printing import one_line
 
 if TYPE_CHECKING:
     from session_widgets.sandboxes import SandboxInfo

@@ -18,7 +18,7 @@ from session_widgets.cli.asking import confirm, may_ask
 from session_widgets.cli.errors import errors_told
 from session_widgets.errors import BadPath, BadValue, NotFound, SessionBusy, SessionWidgetsError
 from session_widgets.model import FileInfo
-from session_widgets.text import printable
+from session_widgets.printing import printable
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Session

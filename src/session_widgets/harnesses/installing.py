@@ -24,10 +24,10 @@ from typing import Any, TextIO
 import orjson
 import psutil
 
-from session_widgets.daemon import locked
 from session_widgets.errors import BadValue, HarnessNotReady
 from session_widgets.harnesses.harness import Harness
 from session_widgets.harnesses.node import INSTALL_SECONDS, LOOK_SECONDS, npm_ci
+from session_widgets.host.daemon import locked
 
 FOLDER = "SESSION_WIDGETS_HARNESSES"
 """A directory for installed harnesses, in place of `harnesses` in the data directory: several users may share it."""

@@ -11,11 +11,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from session_widgets.host.tree import Found, Order, Walk
 from session_widgets.runner.jail import Jail
 from session_widgets.runner.limits import Limits
 from session_widgets.runner.problems import Problem, invalid
 from session_widgets.runner.queries import count, flag, required
-from session_widgets.tree import Found, Order, Walk
 
 SORT_KEYS = {
     "name": lambda entry: entry.name,

@@ -9,7 +9,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from session_widgets.manifest import Entry, scan
+from session_widgets.host.manifest import Entry, scan
 from session_widgets.runner.jail import Jail
 
 

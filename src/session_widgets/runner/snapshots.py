@@ -19,11 +19,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from session_widgets.host.tree import Walk
 from session_widgets.runner.jail import Jail
 from session_widgets.runner.limits import Limits
 from session_widgets.runner.problems import Problem, invalid, over_limit
 from session_widgets.runner.sse import HEARTBEAT, HEARTBEAT_SECONDS, event_stream, frame
-from session_widgets.tree import Walk
 
 SKIPPED = frozenset({".git", "node_modules", "__pycache__", ".venv", ".harness"})
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")

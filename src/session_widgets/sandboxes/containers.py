@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from session_widgets.daemon import installation, read_json, write_private
 from session_widgets.errors import SandboxError
+from session_widgets.host.daemon import installation, read_json, write_private
 from session_widgets.sandboxes.contract import RUNNER_LIMITS, SandboxInfo, SandboxSpec
 from session_widgets.sandboxes.docker_engine import engine
 from session_widgets.sandboxes.images import Progress, ensure_image

@@ -17,8 +17,8 @@ from uuid import uuid4
 
 import psutil
 
-from session_widgets.daemon import Daemon, is_running, read_json, write_private
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
+from session_widgets.host.daemon import Daemon, is_running, read_json, write_private
 from session_widgets.model import Capability, Endpoint, SandboxRef
 from session_widgets.sandboxes.contract import RUNNER_LIMITS, Announce, SandboxInfo, SandboxSpec
 from session_widgets.sandboxes.records import CONFIG, RECORD, TOKEN, alone, info, made_of, recorded

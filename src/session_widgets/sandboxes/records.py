@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from session_widgets.daemon import locked, read_json
 from session_widgets.errors import SandboxGone
+from session_widgets.host.daemon import locked, read_json
 from session_widgets.model import SandboxRef
 from session_widgets.sandboxes.contract import SandboxInfo
 

@@ -21,7 +21,7 @@ from session_widgets.errors import (
     SandboxError,
     TransportError,
 )
-from session_widgets.manifest import Manifest
+from session_widgets.host.manifest import Manifest
 from session_widgets.model import Endpoint, ExecResult, FileInfo
 from session_widgets.sandboxes.paths import check_path
 from session_widgets.transcript.records import FileChange

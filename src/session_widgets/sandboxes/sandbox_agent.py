@@ -21,14 +21,14 @@ from uuid import uuid4
 
 import httpx
 
-from session_widgets.daemon import Daemon, read_json, write_private
 from session_widgets.errors import BadValue, NotFound, SandboxError, SandboxGone, TransportError
+from session_widgets.host.daemon import Daemon, read_json, write_private
+from session_widgets.host.tree import TEMPORARY
 from session_widgets.model import Capability, Endpoint, SandboxRef
 from session_widgets.sandboxes import sandbox_agent_server as server
 from session_widgets.sandboxes.contract import Announce, SandboxInfo, SandboxSpec
 from session_widgets.sandboxes.records import RECORD, alone, info, made_of, recorded
 from session_widgets.sandboxes.sandbox_agent_client import SandboxAgentClient
-from session_widgets.tree import TEMPORARY
 
 NAME = "sandbox-agent"
 TOKEN_VARIABLE = "SANDBOX_AGENT_TOKEN"  # noqa: S105 - a name

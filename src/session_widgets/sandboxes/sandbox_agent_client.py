@@ -19,15 +19,15 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from session_widgets.daemon import read_json, write_private
 from session_widgets.errors import BadPath, ExecTimeout, LimitExceeded, NotFound, SandboxError, TransportError
-from session_widgets.manifest import Manifest, scan
+from session_widgets.host.daemon import read_json, write_private
+from session_widgets.host.manifest import Manifest, scan
+from session_widgets.host.tree import TEMPORARY
 from session_widgets.model import Endpoint, ExecResult, FileInfo
 from session_widgets.sandboxes.paths import check_path
 from session_widgets.sandboxes.runner_client import CHUNK, MOST_READ, RunnerClient
 from session_widgets.sandboxes.shared_directory import MAX_FILES, compared, identities, true_kind
 from session_widgets.transcript.records import FileChange
-from session_widgets.tree import TEMPORARY
 
 LONGEST_PAUSE = 0.2  # seconds
 DRAINED_WITHIN = 2.0  # seconds

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import psutil
 
-from session_widgets.daemon import Daemon, read_json, write_private
 from session_widgets.errors import MissingDependency, SandboxError
+from session_widgets.host.daemon import Daemon, read_json, write_private
 from session_widgets.sandboxes.local import INHERITED
 
 VERSION = "0.4.2"

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from session_widgets.host.tree import Walk
 from session_widgets.model import FileInfo
 from session_widgets.transcript.records import FileChange
-from session_widgets.tree import Walk
 
 MAX_FILES = 200_000
 SKIPPED = frozenset({".git", "node_modules", "__pycache__", ".venv", ".harness"})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
-from session_widgets.text import html_table, one_line, text_table
+from session_widgets.printing import html_table, one_line, text_table
 from session_widgets.transcript.options import Choice
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def install_harness(*names: str) -> HarnessList:
 def installations(names: Iterable[str]) -> list[Installation]:
     """Return the places of harnesses that session-widgets installs; `BadValue` for any other."""
     from session_widgets.harnesses.installing import Installation
-    from session_widgets.store.location import data_directory
+    from session_widgets.host.data_directory import data_directory
 
     chosen = [catalog.get(name) for name in names]
     for harness in chosen:
@@ -156,8 +156,8 @@ def installations(names: Iterable[str]) -> list[Installation]:
 def _look(harness: Harness) -> HarnessInfo:
     from session_widgets.harnesses.installing import Installation
     from session_widgets.harnesses.node import find_node
+    from session_widgets.host.data_directory import data_directory
     from session_widgets.sessions.probing import known_options
-    from session_widgets.store.location import data_directory
 
     return HarnessInfo(
         harness.id,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from session_widgets.printing import one_line, printable
 from session_widgets.sessions.permissions import Decision, PermissionRequest
 from session_widgets.sessions.stdin import read_line
-from session_widgets.text import one_line, printable
 from session_widgets.transcript.envelopes import as_object, as_objects, block_text
 from session_widgets.transcript.records import Json
 from session_widgets.transcript.tool_input import beside, command_of, places, words

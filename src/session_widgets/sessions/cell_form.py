@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from session_widgets.errors import BadValue
+from session_widgets.printing import one_line, printable
 from session_widgets.sessions.cell import IN_THE_PANEL, NO_STDIN, CellField, CellQuestion, Page, has_stdin
 from session_widgets.sessions.questions import Answer, QuestionRequest
-from session_widgets.text import one_line, printable
 from session_widgets.transcript.question_form import QuestionField, check_answer
 
 YES, NO = frozenset({"y", "yes", "true"}), frozenset({"n", "no", "false"})

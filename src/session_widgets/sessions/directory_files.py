@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from session_widgets.errors import BadPath, NotFound
+from session_widgets.host.tree import Found, Walk
 from session_widgets.model import FileInfo
 from session_widgets.sandboxes.paths import check_path
 from session_widgets.sessions.loop import private_loop
-from session_widgets.tree import Found, Walk
 
 MAX_ENTRIES = 20_000
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW

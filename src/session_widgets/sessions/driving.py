@@ -19,6 +19,7 @@ from session_widgets.errors import (
     TransportError,
     WorkspaceError,
 )
+from session_widgets.printing import printable
 from session_widgets.sandboxes import Sandbox
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.journal import draft, note
@@ -27,7 +28,6 @@ from session_widgets.sessions.owner import is_alive
 from session_widgets.sessions.prompt import check_taken
 from session_widgets.sessions.resume import readable
 from session_widgets.sessions.turn import Turn
-from session_widgets.text import printable
 from session_widgets.transcript.records import Draft, Event, FileChange, TurnRecord
 
 if TYPE_CHECKING:

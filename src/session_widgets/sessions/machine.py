@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from session_widgets.errors import SandboxError, SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.harnesses.harness import Harness
-from session_widgets.manifest import Manifest
+from session_widgets.host.data_directory import data_directory
+from session_widgets.host.manifest import Manifest
 from session_widgets.model import Capability, SandboxRef
 from session_widgets.sandboxes import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets.sessions.directory_files import DirectoryFiles, Looking
@@ -19,7 +20,6 @@ from session_widgets.sessions.journal import note
 from session_widgets.sessions.launching import Launch, prepare
 from session_widgets.sessions.loop import OneAtATime, in_thread
 from session_widgets.sessions.owner import user
-from session_widgets.store.location import data_directory
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import ObjectFiles
 

@@ -11,6 +11,7 @@ from typing import Any
 from session_widgets.errors import BadValue, SessionConflict
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
+from session_widgets.host.data_directory import data_directory
 from session_widgets.model import check_session_id
 from session_widgets.sandboxes import get_provider
 from session_widgets.sandboxes.options import Sandbox
@@ -27,7 +28,6 @@ from session_widgets.sessions.session import Session
 from session_widgets.sessions.skills import check_skills
 from session_widgets.store import Store
 from session_widgets.store import store as default_store
-from session_widgets.store.location import data_directory
 from session_widgets.transcript.records import Json, SessionRecord
 from session_widgets.workspaces import SCHEME, Workspace, place, remembered
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from session_widgets.daemon import start_of
+from session_widgets.host.daemon import start_of
 from session_widgets.transcript.records import Json
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import orjson
 
-from session_widgets.daemon import write_private
 from session_widgets.errors import SessionWidgetsError
 from session_widgets.harnesses.harness import Harness
-from session_widgets.store.location import FILE_NAME, data_directory
-from session_widgets.text import one_line
+from session_widgets.host.daemon import write_private
+from session_widgets.host.data_directory import data_directory
+from session_widgets.printing import one_line
+from session_widgets.store.location import FILE_NAME
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text
 from session_widgets.transcript.options import SETTINGS, Choice
 

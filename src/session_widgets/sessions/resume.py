@@ -12,11 +12,11 @@ from session_widgets.acp import AcpConnection, Call, Peer
 from session_widgets.acp.messages import initialize_params
 from session_widgets.errors import AgentError, AgentFailed, SessionWidgetsError
 from session_widgets.model import Endpoint
+from session_widgets.printing import printable
 from session_widgets.sessions.agent import Agent, replayed_prompts
 from session_widgets.sessions.handover import prompt_text
 from session_widgets.sessions.journal import Journal, draft
 from session_widgets.sessions.mcp_servers import check_supported, storable
-from session_widgets.text import printable
 from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Json, SessionRecord, Tier, TurnRecord
 from session_widgets.version import __version__

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from session_widgets.daemon import read_json, write_private
 from session_widgets.errors import BadValue, SandboxError
+from session_widgets.host.daemon import read_json, write_private
 from session_widgets.sandboxes import SandboxProvider
 from session_widgets.sandboxes.options import Sandbox, check_taken
 from session_widgets.sessions.journal import note

@@ -9,6 +9,7 @@ from typing import Any
 
 from session_widgets.harnesses.harness import Harness
 from session_widgets.harnesses.installing import Installation
+from session_widgets.host.data_directory import data_directory
 from session_widgets.model import ExecResult
 from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions import display
@@ -28,7 +29,6 @@ from session_widgets.sessions.prompt import check_timeout
 from session_widgets.sessions.questions import QuestionRequest
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
-from session_widgets.store.location import data_directory
 from session_widgets.transcript.options import SETTINGS, Choice, Command
 from session_widgets.transcript.records import Event, Json
 from session_widgets.transcript.transcript import Transcript

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from session_widgets.daemon import read_json, write_private
 from session_widgets.errors import BadValue, NotFound, SessionError
-from session_widgets.manifest import CACHES
+from session_widgets.host.daemon import read_json, write_private
+from session_widgets.host.manifest import CACHES
+from session_widgets.host.tree import Walk
 from session_widgets.sandboxes import Sandbox
-from session_widgets.tree import Walk
 
 FILE = "SKILL.md"
 INDEX = "index.json"

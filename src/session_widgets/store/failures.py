@@ -10,8 +10,8 @@ import duckdb
 import psutil
 
 from session_widgets.errors import StoreBusy, StoreError
+from session_widgets.printing import one_line
 from session_widgets.store.redaction import redactor
-from session_widgets.text import one_line
 
 _HELD = ("Conflicting lock is held", "Unique file handle conflict")
 _HOLDER = re.compile(r"\(PID (\d+)\)")

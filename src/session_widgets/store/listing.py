@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from session_widgets.text import html_table, one_line, text_table
+from session_widgets.printing import html_table, one_line, text_table
 from session_widgets.transcript.records import SessionRecord
 
 _COLUMNS = ("session", "title", "status", "turns", "harness", "sandbox", "updated")

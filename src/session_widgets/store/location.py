@@ -5,16 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from session_widgets.host.data_directory import data_directory
+
 FILE_NAME = "transcripts.duckdb"
-
-
-def data_directory() -> Path:
-    """Return SESSION_WIDGETS_HOME, else this platform's data directory for the user."""
-    if home := os.environ.get("SESSION_WIDGETS_HOME"):
-        return Path(home).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("session-widgets", appauthor=False))
 
 
 def locate(path: str | Path | None) -> Path:

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from session_widgets.text import printable
+from session_widgets.printing import printable
 from session_widgets.transcript.records import Json
 
 _EXIT_IN_WORDS = re.compile(r"\AExit code (\d{1,3})\b|\bCommand exited with code (\d{1,3})\s*\Z")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from session_widgets.errors import BadValue
-from session_widgets.text import one_line
+from session_widgets.printing import one_line
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text, update_of
 from session_widgets.transcript.records import Event, Json
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from session_widgets.text import one_line
+from session_widgets.printing import one_line
 from session_widgets.transcript.envelopes import as_object, as_text, update_of
 from session_widgets.transcript.options import AgentOptions
 from session_widgets.transcript.records import Event, SessionRecord

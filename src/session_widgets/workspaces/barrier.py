@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from session_widgets.errors import NotDurable, WorkspaceError
-from session_widgets.manifest import MAX_ENTRIES, MAX_FILE_BYTES, Entry, Manifest
-from session_widgets.text import one_line, plural
-from session_widgets.tree import MAX_DEPTH
+from session_widgets.host.manifest import MAX_ENTRIES, MAX_FILE_BYTES, Entry, Manifest
+from session_widgets.host.tree import MAX_DEPTH
+from session_widgets.printing import one_line, plural
 from session_widgets.workspaces.bucket import Listing, ObjectInfo
 from session_widgets.workspaces.contract import Look
 

@@ -15,9 +15,9 @@ from datetime import datetime
 from typing import IO, Any, Literal
 
 from session_widgets.errors import NotFound, WorkspaceError
-from session_widgets.manifest import CACHES
-from session_widgets.manifest import md5 as digest_of
-from session_widgets.tree import TEMPORARY
+from session_widgets.host.manifest import CACHES
+from session_widgets.host.manifest import md5 as digest_of
+from session_widgets.host.tree import TEMPORARY
 from session_widgets.workspaces.connect import explain
 
 BATCH = 1000

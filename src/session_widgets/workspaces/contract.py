@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from session_widgets.manifest import Manifest
+from session_widgets.host.manifest import Manifest
 from session_widgets.transcript.records import FileChange
 
 if TYPE_CHECKING:

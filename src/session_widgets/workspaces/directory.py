@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 from uuid import uuid4
 
-from session_widgets.tree import TEMPORARY
+from session_widgets.host.tree import TEMPORARY
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 CHUNK = 1 << 20

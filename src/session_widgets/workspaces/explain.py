@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from session_widgets.errors import Reason, WorkspaceError
-from session_widgets.text import one_line
+from session_widgets.printing import one_line
 
 SKEW_SECONDS = 300
 """From here on, a refused request is taken to be the clock's fault; stores allow 15 minutes."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from session_widgets.daemon import read_json, write_private
-from session_widgets.manifest import Entry
+from session_widgets.host.daemon import read_json, write_private
+from session_widgets.host.manifest import Entry
 from session_widgets.workspaces.bucket import ObjectInfo
 
 

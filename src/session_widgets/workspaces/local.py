@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from session_widgets.errors import BadValue, NotDurable
-from session_widgets.manifest import Manifest, scan
+from session_widgets.host.manifest import Manifest, scan
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.contract import Look, Progress
 from session_widgets.workspaces.directory import Directory

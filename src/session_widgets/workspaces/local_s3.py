@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from session_widgets.daemon import Daemon, locked, read_json, write_private
 from session_widgets.errors import BadValue, WorkspaceError
+from session_widgets.host.daemon import Daemon, locked, read_json, write_private
 from session_widgets.workspaces.clients import ATTEMPTS, client_of
 from session_widgets.workspaces.contract import Progress
 from session_widgets.workspaces.credentials import Credentials

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from session_widgets.errors import NotDurable, NotFound, WorkspaceError
-from session_widgets.manifest import Entry, Manifest, scan
-from session_widgets.text import plural
+from session_widgets.host.manifest import Entry, Manifest, scan
+from session_widgets.printing import plural
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, ObjectInfo

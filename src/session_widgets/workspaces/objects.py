@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from session_widgets.daemon import installation
 from session_widgets.errors import BadValue, WorkspaceError, WorkspaceTaken
+from session_widgets.host.daemon import installation
 from session_widgets.workspaces.bucket import Listing, Prefix
 from session_widgets.workspaces.connect import Connection, connect
 from session_widgets.workspaces.contract import Progress

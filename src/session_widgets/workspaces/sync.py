@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from session_widgets.daemon import locked
 from session_widgets.errors import NotFound, WorkspaceConflict, WorkspaceError
-from session_widgets.manifest import Entry, Manifest, scan
-from session_widgets.text import plural
+from session_widgets.host.daemon import locked
+from session_widgets.host.manifest import Entry, Manifest, scan
+from session_widgets.printing import plural
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import known
 from session_widgets.workspaces.barrier import prove, tell_strange

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import IO
 
-from session_widgets.manifest import Entry, EntryKind, md5, stamp
+from session_widgets.host.manifest import Entry, EntryKind, md5, stamp
 from session_widgets.workspaces.directory import Directory, Replaceable
 
 MAX_LINK = 4095

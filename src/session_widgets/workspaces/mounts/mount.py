@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 
-from session_widgets.daemon import Daemon, locked, read_json, write_private
 from session_widgets.errors import WorkspaceError
-from session_widgets.text import plural
+from session_widgets.host.daemon import Daemon, locked, read_json, write_private
+from session_widgets.printing import plural
 from session_widgets.workspaces.mounts.drivers import Driver, Target
 from session_widgets.workspaces.mounts.mountinfo import (
     ANSWER_SECONDS,

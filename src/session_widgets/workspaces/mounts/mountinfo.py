@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from session_widgets.tree import TEMPORARY
+from session_widgets.host.tree import TEMPORARY
 
 Health = Literal["absent", "alive", "dead"]
 ANSWER_SECONDS = 5.0

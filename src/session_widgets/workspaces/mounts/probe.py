@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from uuid import uuid4
 
-from session_widgets.tree import TEMPORARY
+from session_widgets.host.tree import TEMPORARY
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from session_widgets.tree import Walk
+from session_widgets.host.tree import Walk
 
 CACHES = frozenset({"node_modules", "__pycache__", ".venv"})
 """Folders that are made again rather than kept: they are in no manifest and in no bucket."""
