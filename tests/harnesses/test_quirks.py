@@ -1,6 +1,6 @@
 """What agents do differently from each other, over traffic of the real programs: folded, and played again in sessions.
 
-The rest of `docs/harnesses.md`, "What they do differently", is held by `tests/real` and
+The rest of `docs/harnesses.md`, "Differences between harnesses", is held by `tests/real` and
 `tests/transcript/test_fold.py`.
 """
 

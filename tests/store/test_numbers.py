@@ -80,12 +80,7 @@ class Story:
 
 
 def test_the_table_of_harnesses_says_what_recorded_traffic_holds(store: Store) -> None:
-    page = (
-        (ROOT / "docs" / "transcripts.md")
-        .read_text()
-        .partition("## What each harness reports")[2]
-        .partition("\n## ")[0]
-    )
+    page = (ROOT / "docs" / "transcripts.md").read_text().partition("## Reported usage")[2].partition("\n## ")[0]
     said = {}
     for line in page.splitlines():
         if line.startswith("| `"):
