@@ -1,33 +1,54 @@
-"""The real object store for tests: one SeaweedFS a worker, started as users start theirs."""
+"""The real object store for tests: one SeaweedFS a run, started as users start theirs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 import needs
+from session_widgets.workspaces.bucket import Prefix
 from session_widgets.workspaces.local_s3 import LocalS3, local_s3
 
 BUCKET = "lab"
+OTHERS = "of-another-test"
+
+
+def directory_of_run(config: pytest.Config) -> Path:
+    """The temporary directory that the workers of a run share; they work in directories below it."""
+    base: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    return base.parent if hasattr(config, "workerinput") else base
 
 
 @pytest.fixture(scope="session")
-def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
-    """A store with the bucket "lab", for all tests of a worker: do not stop it, and stay below a prefix of your own.
-
-    One for all workers lost objects: what several of them wrote at once was not always there to read.
-    """
+def seaweed(pytestconfig: pytest.Config) -> Iterator[LocalS3]:
+    """A store with the bucket "lab", for the whole run: do not stop it, and stay below a prefix of your own."""
     if why := needs.missing("seaweedfs"):
         pytest.skip(why)
-    store = local_s3(tmp_path_factory.mktemp("s3"), BUCKET)
+    store = local_s3(directory_of_run(pytestconfig), BUCKET)
     yield store
-    store.stop()
+    if not hasattr(pytestconfig, "workerinput"):
+        store.stop()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the store when all workers are done with it."""
+    if not hasattr(config, "workerinput"):
+        LocalS3(directory_of_run(config), BUCKET).stop()
+
+
+@pytest.fixture(scope="session")
+def others(seaweed: LocalS3) -> Prefix:
+    """An object beside the folders of the tests, which none of them may touch."""
+    prefix = Prefix(seaweed.client(), BUCKET, f"{OTHERS}/")
+    prefix.put("kept", b"", 0, metadata={}, if_match=None)
+    return prefix
 
 
 @pytest.fixture
-def lab(seaweed: LocalS3, monkeypatch: pytest.MonkeyPatch) -> str:
+def lab(seaweed: LocalS3, others: Prefix, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """ "s3://lab/<a folder of this test>", which the AWS settings of this test lead to."""
     keys = seaweed.credentials
     settings = {
@@ -39,4 +60,7 @@ def lab(seaweed: LocalS3, monkeypatch: pytest.MonkeyPatch) -> str:
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    return f"{seaweed.url}/{uuid4().hex[:8]}"
+    yield f"{seaweed.url}/{uuid4().hex[:8]}"
+    if others.head("kept") is None:
+        others.put("kept", b"", 0, metadata={}, if_match=None)
+        pytest.fail("a test that runs now deletes what is not below its own prefix", pytrace=False)

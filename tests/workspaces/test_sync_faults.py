@@ -16,6 +16,7 @@ from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError
 from session_widgets.host.daemon import locked
 from session_widgets.host.manifest import scan
 from session_widgets.workspaces import clients
+from session_widgets.workspaces.bucket import Prefix
 from support import until
 from workspaces.making import attach, contents, move, persist, workspace, write
 
@@ -284,12 +285,11 @@ def test_a_folder_that_cannot_be_looked_into_is_not_taken_for_an_empty_one(here)
     assert contents(here) == {"closed/a": b"kept"}
 
 
-def test_a_bucket_that_was_emptied_is_filled_again_and_takes_nothing_from_here(here):
+def test_a_bucket_that_was_emptied_is_filled_again_and_takes_nothing_from_here(here, lab):
     write(here, "a", "kept")
     persist(here)
-    client, bucket = here.objects.prefix.client, here.objects.bucket
-    for row in client.list_objects_v2(Bucket=bucket)["Contents"]:
-        client.delete_object(Bucket=bucket, Key=row["Key"])
+    bucket, _, folder = lab.removeprefix("s3://").partition("/")
+    Prefix(here.objects.prefix.client, bucket, f"{folder}/").delete_folder("")
     attach(here)
     persist(here)
     assert contents(here) == {"a": b"kept"}

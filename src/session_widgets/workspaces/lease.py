@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import getpass
 import socket
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +21,6 @@ from session_widgets.workspaces.bucket import Changed, Prefix
 
 FOLDER = ".leases"
 ATTEMPTS = 5
-LOOK_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +101,6 @@ class Lease:
     def check(self) -> None:
         """Raise `WorkspaceTaken` unless it did not change hands since `acquire`."""
         held = self.read()
-        if held is None or held.token != self._token:  # a busy store was seen to answer wrongly: ask it once more
-            time.sleep(LOOK_AGAIN_SECONDS)
-            held = self.read()
         if self.is_others(held):
             raise self._taken(held)
         if held is None:
