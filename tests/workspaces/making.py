@@ -34,12 +34,15 @@ def contents(space: Workspace) -> dict[str, bytes]:
     assert space.objects is not None
     prefix: Prefix = space.objects.prefix
     client, bucket, start = prefix.client, prefix.bucket, prefix.prefix
-    found = {}
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
-        for row in page.get("Contents", ()):
-            body = client.get_object(Bucket=bucket, Key=row["Key"])["Body"].read()
-            found[row["Key"][len(start) :]] = body
-    return found
+    return {key: client.get_object(Bucket=bucket, Key=start + key)["Body"].read() for key in keys(space)}
+
+
+def keys(space: Workspace) -> list[str]:
+    """What the bucket lists below the session's prefix, by boto3 alone."""
+    assert space.objects is not None
+    prefix: Prefix = space.objects.prefix
+    pages = prefix.client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=prefix.prefix)
+    return [row["Key"][len(prefix.prefix) :] for page in pages for row in page.get("Contents", ())]
 
 
 def write(space: Workspace, path: str, text: str = "x") -> Path:
