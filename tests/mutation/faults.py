@@ -20,6 +20,8 @@ from mutation.modules import Module
 SOURCES = Path("src/session_widgets")
 SKIPPED = next(code for code, status in status_by_exit_code.items() if status == "skipped")
 NOTICED = {"killed", "timeout", "segfault"}
+BROKEN = 255
+"""mutmut could not run the tests; it takes that for a test that took too long."""
 
 
 class Fault(NamedTuple):
@@ -39,7 +41,9 @@ def make(module: Module, workers: int) -> None:
     """Configure mutmut for a module, write its faults, and leave out those that change the words of a message alone."""
     config = configuration.config()
     config.only_mutate = [str(SOURCES / pattern) for pattern in module.sources]
-    config.pytest_add_cli_args_test_selection = [f"tests/{path}" for path in module.tests]
+    config.pytest_add_cli_args_test_selection = [
+        path if path.startswith("-") else f"tests/{path}" for path in module.tests
+    ]
     copy_src_dir()
     copy_also_copy_files()
     create_mutants(workers)
@@ -56,18 +60,18 @@ def try_all(workers: int) -> None:
 
 
 def reset() -> None:
-    """Have those tried again that nothing noticed, by the tests that there are now."""
+    """Have those tried again that nothing noticed but the clock, by the tests that there are now."""
     Path("mutants/mutmut-stats.json").unlink(missing_ok=True)
     for data in _files():
         for name, code in data.exit_code_by_key.items():
-            if code != SKIPPED and status_by_exit_code[code] not in NOTICED:
+            if code != SKIPPED and status_by_exit_code[code] not in NOTICED - {"timeout"}:
                 data.exit_code_by_key[name] = None
         data.save()
 
 
 def results() -> list[Fault]:
     return [
-        Fault(name, status_by_exit_code[data.exit_code_by_key[name]], found)
+        Fault(name, "broken" if (code := data.exit_code_by_key[name]) == BROKEN else status_by_exit_code[code], found)
         for data in _files()
         for name, found in _changes(data)
     ]

@@ -6,21 +6,32 @@ from typing import NamedTuple
 
 
 class Module(NamedTuple):
-    """Sources (patterns under `src/session_widgets`), and the tests (under `tests`) that are to notice."""
+    """Sources (patterns under `src/session_widgets`), and the tests (under `tests`) that are to notice.
+
+    What begins with "-" is an option of pytest.
+    """
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
 
 
+SLOW = (
+    "--deselect=tests/transcript/test_fold.py::test_feeding_costs_the_same_however_long_the_text_is",
+    "--deselect=tests/transcript/test_fold.py::test_a_permission_costs_the_same_however_many_came_before",
+)
+"""They measure time."""
 MODULES = {
     "barrier": Module(("workspaces/barrier.py",), ("workspaces/test_barrier_alone.py",)),
     "lease": Module(("workspaces/lease.py",), ("workspaces/test_lease_alone.py",)),
     "journal": Module(
-        ("runner/journal.py", "sessions/journal.py"), ("runner/test_journal.py", "sessions/test_journal.py")
+        ("runner/journal.py", "sessions/journal.py"),
+        ("runner/test_journal.py", "runner/test_journal_alone.py", "sessions/test_journal.py"),
     ),
     "permissions": Module(("sessions/permissions.py",), ("sessions/test_permissions.py",)),
-    "jail": Module(("runner/jail.py",), ("runner/test_jail.py",)),
-    "fold": Module(("transcript/fold.py", "transcript/turn.py"), ("transcript/test_fold.py",)),
+    "jail": Module(("runner/jail.py",), ("runner/test_jail_alone.py",)),
+    "fold": Module(
+        ("transcript/fold.py", "transcript/turn.py"), ("transcript/test_fold.py", "transcript/test_turn.py", *SLOW)
+    ),
     "sync": Module(("workspaces/sync*.py",), ("workspaces/test_sync.py", "workspaces/test_sync_faults.py")),
     "store": Module(("store/*.py",), ("store",)),
 }

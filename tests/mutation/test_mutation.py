@@ -73,4 +73,4 @@ def test_every_module_has_sources_and_tests() -> None:
         assert all(
             any(fnmatch(str(path.relative_to(source)), one) for path in source.rglob("*.py")) for one in module.sources
         )
-        assert all((tests / one).exists() for one in module.tests if not one.startswith("--"))
+        assert all((tests / one).exists() for one in module.tests if not one.startswith("-"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,55 +17,9 @@ from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Event, Step
 from session_widgets.transcript.turn import FINAL_STATUSES, Change
 from support import shared
+from transcript.script import T0, Script
 
 CAPTURES = Path(__file__).parent / "fixtures" / "captures"
-T0 = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-
-
-class Script:
-    """A session written by hand, folded as it is written."""
-
-    def __init__(self) -> None:
-        self.fold = Fold("s")
-        self.seq = 0
-        self.changes: list[Change] = []
-        self.note("session_opened", turn=None, harness="demo", sandbox="local", workspace="/w", title="t")
-        self.note("agent_started", turn=None, connection="c1", agent_session_id="a1")
-        self.note("turn_started", prompt=[{"type": "text", "text": "go"}])
-
-    def event(self, direction: Any, method: str | None, kind: str, payload: dict[str, Any], turn: int | None) -> None:
-        self.seq += 1
-        ts = T0 + timedelta(seconds=self.seq)
-        self.changes = self.fold.feed(Event("s", self.seq, turn, ts, direction, method, kind, payload))
-
-    def note(self, kind: str, /, *, turn: int | None = 1, **fields: Any) -> None:
-        self.event("note", None, kind, fields, turn)
-
-    def update(self, kind: str, /, *, turn: int | None = 1, **fields: Any) -> None:
-        payload = {"method": "session/update", "params": {"update": {"sessionUpdate": kind, **fields}}}
-        self.event("in", "session/update", kind, payload, turn)
-
-    def say(self, text: Any, kind: str = "agent_message_chunk", **fields: Any) -> None:
-        self.update(kind, content={"type": "text", "text": text}, **fields)
-
-    def ask(self, rpc_id: object, tool: dict[str, Any]) -> None:
-        options = [
-            {"optionId": "yes", "name": "Yes", "kind": "allow_once"},
-            {"optionId": "no", "name": "No", "kind": "reject_once"},
-        ]
-        payload = {"id": rpc_id, "params": {"toolCall": tool, "options": options}}
-        self.event("in", "session/request_permission", "request", payload, 1)
-
-    def answer(self, kind: str = "response", **body: Any) -> None:
-        self.event("in", "session/prompt", kind, {"id": "p", **body}, 1)
-
-    def end(self, status: str = "completed", **fields: Any) -> None:
-        self.note("turn_ended", status=status, **fields)
-
-    @property
-    def steps(self) -> list[Step]:
-        """The steps after the user's."""
-        return list(self.fold.steps[1:])
 
 
 @pytest.fixture
