@@ -19,7 +19,7 @@ from session_widgets.transcript.turn import FINAL_STATUSES, Change
 from support import shared
 from transcript.script import T0, Script
 
-CAPTURES = Path(__file__).parent / "fixtures" / "captures"
+CAPTURES = Path(__file__).parent.parent / "fixtures" / "captures"
 
 
 @pytest.fixture
