@@ -1,4 +1,4 @@
-# One command per need, the same by hand and in .ci/run. `make help` lists them.
+# The commands, the same by hand and in .ci/run. `make help` lists them.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -22,14 +22,14 @@ help:  ## list the commands
 demo: .venv/.demo  ## one session in the terminal, then the first notebook (ARGS=--no-lab: the terminal part alone)
 	@$(BIN)/python notebooks/demo.py $(ARGS)
 
-install: .venv/.dev  ## everything that development needs, into .venv
+install: .venv/.dev  ## create .venv with all development tools
 
-prepare: .venv/.dev .cache/kernels/.installed $(NODE_MODULES)  ## what the tests need beside `install`
+prepare: .venv/.dev .cache/kernels/.installed $(NODE_MODULES)  ## install the tests' other requirements
 
-test: prepare test-js  ## all that this machine can carry (ARGS: for pytest; REQUIRE=all: leave nothing out)
+test: prepare test-js  ## all tests that this machine can run (ARGS: for pytest; REQUIRE=all: skip none)
 	@$(PYTEST) $(ARGS)
 
-nightly: prepare  ## what takes too long for CI: all kills, the soak; for hours (KILLS: how many, SEED: of an earlier run)
+nightly: prepare  ## the stages too long for CI: all kills, the soak; for hours (KILLS: number, SEED: of an earlier run)
 	@.ci/nightly
 
 test-nightly: prepare
@@ -41,7 +41,7 @@ check: lint  ## lint, and the tests that start no process: within a minute
 
 test-js: $(NODE_MODULES)
 	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check && $(NPM) --prefix js run --silent test; \
-	  else echo "left out: the tests of js/ need Node.js 20 or newer, with npm"; [ "$${REQUIRE:-}" != all ]; fi
+	  else echo "skipped: the tests of js/ need Node.js 20 or newer, with npm"; [ "$${REQUIRE:-}" != all ]; fi
 
 lint: .venv/.dev  ## ruff, mypy and import-linter
 	@$(BIN)/ruff check
@@ -49,38 +49,38 @@ lint: .venv/.dev  ## ruff, mypy and import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-format: .venv/.dev  ## let ruff mend what it can
+format: .venv/.dev  ## ruff's automatic fixes
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
 bundles: js/node_modules/.installed  ## rebuild the front end into src/session_widgets/static
 	@$(NPM) --prefix js run --silent build
 
-notebooks: .venv/.dev  ## run the notebooks and keep their outputs
+notebooks: .venv/.dev  ## run the notebooks and store their outputs
 	@$(BIN)/python notebooks/render.py $(ARGS)
 
-bench: .venv/.dev $(NODE_MODULES)  ## measure; results go to the terminal
+bench: .venv/.dev $(NODE_MODULES)  ## run the benchmarks
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-lock:  ## write requirements/*.txt anew from pyproject.toml (needs uv: pip install uv)
+lock:  ## write requirements/*.txt from pyproject.toml (needs uv: pip install uv)
 	@.ci/lock
 
-clean:  ## remove what the commands above made
+clean:  ## remove the files that the commands above created
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache js/node_modules tests/*/node_modules
 
 .venv/bin/python:
-	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer found. Install one, or say where it is: make demo PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer found. Install one, or pass its path: make demo PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot create a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
 
 .venv/.demo: requirements/demo.txt pyproject.toml binder/overrides.json | .venv/bin/python
-	@echo "Installing JupyterLab and the rest into .venv: about a minute, once."
+	@echo "Installing JupyterLab and the other packages into .venv: about a minute, once."
 	@$(PIP) --require-hashes --requirement requirements/demo.txt
 	@$(PIP) --no-build-isolation --editable .
 	@mkdir -p .venv/share/jupyter/lab/settings && cp binder/overrides.json .venv/share/jupyter/lab/settings/
 	@touch $@
 
 .venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
-	@echo "Installing what development needs into .venv: about a minute, once."
+	@echo "Installing the development tools into .venv: about a minute, once."
 	@$(PIP) --require-hashes --requirement requirements/dev.txt
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
@@ -90,4 +90,4 @@ clean:  ## remove what the commands above made
 
 %/node_modules/.installed: %/package-lock.json
 	@$(NPM) ci --ignore-scripts --prefix $* --no-audit --no-fund --silent && touch $@ \
-	  || echo "npm ci failed in $*: the tests that need it are left out" >&2
+	  || echo "npm ci failed in $*: the tests that need it are skipped" >&2

@@ -24,6 +24,18 @@ PUBLIC = {
     "Usage", "__version__", "errors", "harnesses", "install_harness", "local_s3", "open_session", "sessions", "store",
 }  # fmt: skip
 
+UNCLEAR = {
+    r"who(m)?ever": "name the person or the process",
+    r"anew": "again, new, recreated, rewritten",
+    r"(is|are|was|were|be|been|being) told": "receives, is sent, reports",
+    r"shall": "will, must, or the present tense",
+    r"none that": "no, without",
+    r"(what|whatever) (becomes|became) of": "name the outcome",
+    r"hears? (of|nothing|no)": "receives, is notified of",
+}
+"""Regular expressions, with the words to use instead (CONTRIBUTING.md, *Words*): only words that no sentence needs."""
+TEXTS = ("*.md", "Makefile", ".ci/*", "docs/*.md")
+
 
 def tracked(*patterns: str) -> list[Path]:
     """The files of the repository, as git or, in an unpacked archive, the disk knows them."""
@@ -82,6 +94,18 @@ def test_the_tree_names_no_machine_and_no_registry():
         text = path.read_text(errors="replace")
         found += [f"{path.relative_to(ROOT)}: {hit.group()}" for hit in names.finditer(text)]
     assert found == []
+
+
+def test_no_sentence_uses_an_unclear_word():
+    unclear = re.compile("|".join(rf"\b{word}\b" for word in UNCLEAR), re.IGNORECASE)
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for path in sorted(path for pattern in TEXTS for path in ROOT.glob(pattern))
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        for match in unclear.finditer(line)
+    ]
+    assert not found, f"use instead {UNCLEAR}: " + "\n".join(found)
 
 
 @pytest.mark.parametrize("name", ["requirements/demo.txt", "requirements/dev.txt", "sandbox-image/requirements.txt"])

@@ -11,7 +11,7 @@ def line(xs, ys):
     slope = sum((a - x) * (b - y) for a, b in zip(xs, ys)) / sum((a - x) ** 2 for a in xs)
     return slope, y - slope * x
 """
-NOTES = "A straight line is wrong where what is left over has a shape. It is wrong, too, beyond the data.\n"
+NOTES = "A straight line is wrong if the residuals have a shape. It is also wrong beyond the data.\n"
 TEST = """\
 apply_patch <<'EOT'
 *** Begin Patch
