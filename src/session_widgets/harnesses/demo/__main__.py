@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 from session_widgets.harnesses.demo.agent import DemoAgent
@@ -13,8 +14,12 @@ from session_widgets.harnesses.demo.wire import StdioTransport
 
 async def main() -> None:
     """Serve ACP on stdin and stdout until the end of input or SIGTERM; neither leaves a command running."""
+    try:
+        transport = await StdioTransport.open()
+    except OSError as error:
+        sys.exit(f"session_widgets.harnesses.demo: {error}")
     state_dir = os.environ.get("DEMO_STATE_DIR")
-    agent = DemoAgent(await StdioTransport.open(), Path(state_dir) if state_dir else None)
+    agent = DemoAgent(transport, Path(state_dir) if state_dir else None)
     serving = asyncio.ensure_future(agent.serve())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     await asyncio.wait({serving})

@@ -5,55 +5,54 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
-
-from acp.agent.router import build_agent_router
-from acp.connection import Connection
-from acp.exceptions import RequestError
-from acp.interfaces import Agent
-from acp.meta import AGENT_METHODS, PROTOCOL_VERSION
-from acp.schema import ClientCapabilities, DeleteSessionRequest
-from pydantic import BaseModel
 
 from session_widgets.errors import BadValue
+from session_widgets.harnesses.demo import params
+from session_widgets.harnesses.demo.jsonrpc import Connection, Json, RequestError, Transport
 from session_widgets.harnesses.demo.memory import Memory, stored_sessions
+from session_widgets.harnesses.demo.params import checked
+from session_widgets.harnesses.demo.session import Session
 from session_widgets.harnesses.demo.settings import Settings
-from session_widgets.harnesses.demo.turn import Session, Turn
-from session_widgets.harnesses.demo.wire import StdioTransport
+from session_widgets.harnesses.demo.turn import Turn
 from session_widgets.model import check_session_id
 from session_widgets.version import __version__
 
-Servers = Sequence[BaseModel] | None
+PROTOCOL_VERSION = 1
 
 
 class DemoAgent:
-    """An agent on one connection; its method names are those of the library's `Agent` protocol."""
+    """An agent on one connection."""
 
-    def __init__(self, transport: StdioTransport, state_dir: Path | None) -> None:
-        router = build_agent_router(cast("Agent", self), use_unstable_protocol=True)
-        router.route_request(AGENT_METHODS["session_delete"], DeleteSessionRequest, self, "delete_session")
-        self._connection = Connection(router, transport, listening=False)
+    def __init__(self, transport: Transport, state_dir: Path | None) -> None:
+        requests = {
+            "initialize": checked(params.INITIALIZE, self._initialize),
+            "session/new": checked(params.NEW, self._new),
+            "session/load": checked(params.LOAD, self._load),
+            "session/resume": checked(params.RESUME, self._resume),
+            "session/list": checked(params.LIST, self._list),
+            "session/close": checked(params.SESSION, self._close),
+            "session/delete": checked(params.SESSION, self._delete),
+            "session/set_mode": checked(params.SET_MODE, self._set_mode),
+            "session/set_config_option": checked(params.SET_CONFIG_OPTION, self._set_config_option),
+            "session/prompt": checked(params.PROMPT, self._prompt),
+        }
+        self._connection = Connection(transport, requests, {"session/cancel": checked(params.SESSION, self._cancel)})
         self._state_dir = state_dir
         self._sessions: dict[str, Session] = {}
         self._questions: frozenset[str] = frozenset()
 
     async def serve(self) -> None:
         """Answer until the end of input; then stop what runs."""
-        try:
-            await self._connection.main_loop()
-        finally:
-            await self._connection.close()
+        await self._connection.serve()
 
-    async def initialize(
-        self, protocol_version: int, client_capabilities: ClientCapabilities | None = None, **_: Any
-    ) -> dict[str, Any]:
+    async def _initialize(self, given: Json) -> Json:
         """Tell what this agent can do."""
-        asked = client_capabilities.elicitation if client_capabilities else None
-        self._questions = frozenset(name for name in ("form", "url") if asked and getattr(asked, name) is not None)
+        asked = (given.get("clientCapabilities") or {}).get("elicitation")
+        modes = asked if isinstance(asked, dict) else {}
+        self._questions = frozenset(name for name in ("form", "url") if modes.get(name) is not None)
         return {
-            "protocolVersion": min(protocol_version, PROTOCOL_VERSION) or PROTOCOL_VERSION,
+            "protocolVersion": PROTOCOL_VERSION,
             "agentInfo": {"name": "session-widgets-demo", "title": "Demo", "version": __version__},
             "agentCapabilities": {
                 "loadSession": True,
@@ -63,61 +62,63 @@ class DemoAgent:
             "authMethods": [],
         }
 
-    async def new_session(self, cwd: str, mcp_servers: Servers = None, **_: Any) -> dict[str, Any]:
+    async def _new(self, given: Json) -> Json:
         """Start a session in the directory `cwd`."""
+        cwd = given["cwd"]
         root = _directory(cwd)
-        session_id = uuid.uuid4().hex
-        self._sessions[session_id] = Session(
-            session_id, root, Memory.create(self._folder(cwd), session_id, cwd), _servers(mcp_servers)
-        )
-        return {"sessionId": session_id, **Settings().state()}
+        id_ = uuid.uuid4().hex
+        memory = Memory.create(self._folder(cwd), id_, cwd)
+        self._sessions[id_] = Session(id_, root, memory, given["mcpServers"])
+        return {"sessionId": id_, **Settings().state()}
 
-    async def load_session(self, cwd: str, session_id: str, mcp_servers: Servers = None, **_: Any) -> dict[str, Any]:
+    async def _load(self, given: Json) -> Json:
         """Reopen a session and replay it."""
-        session = self._reopen(cwd, session_id, mcp_servers)
+        session = self._reopen(given)
         for update in session.memory.replay():
-            await self._notify(session_id, update)
+            await self._notify(session.id, update)
         return session.memory.settings.state()
 
-    async def resume_session(self, cwd: str, session_id: str, mcp_servers: Servers = None, **_: Any) -> dict[str, Any]:
+    async def _resume(self, given: Json) -> Json:
         """Reopen a session in silence."""
-        return self._reopen(cwd, session_id, mcp_servers).memory.settings.state()
+        return self._reopen(given).memory.settings.state()
 
-    async def list_sessions(self, cwd: str | None = None, **_: Any) -> dict[str, Any]:
+    async def _list(self, given: Json) -> Json:
         """List the sessions on disk, all on one page."""
+        cwd = given.get("cwd")
         return {"sessions": stored_sessions(self._folder(cwd or os.getcwd()), cwd)}  # noqa: PTH109 - text is meant
 
-    async def close_session(self, session_id: str, **_: Any) -> None:
+    async def _close(self, given: Json) -> Json:
         """Stop and forget an open session; its file stays."""
-        session = self._sessions.pop(session_id, None)
-        if session is None:
-            raise RequestError.resource_not_found(session_id)
+        session = self._open(given)
+        del self._sessions[session.id]
         await _stop(session)
+        return {}
 
-    async def delete_session(self, session_id: str, **_: Any) -> dict[str, Any]:
+    async def _delete(self, given: Json) -> Json:
         """Delete a session and its file."""
-        session = self._sessions.pop(session_id, None)
+        id_ = given["sessionId"]
+        session = self._sessions.pop(id_, None)
         if session:
             await _stop(session)
-        path = session.memory.path if session else self._file(os.getcwd(), session_id)  # noqa: PTH109 - text is meant
+        path = session.memory.path if session else self._file(os.getcwd(), id_)  # noqa: PTH109 - text is meant
         path.unlink(missing_ok=True)
         return {}
 
-    async def set_session_mode(self, session_id: str, mode_id: str, **_: Any) -> None:
+    async def _set_mode(self, given: Json) -> Json:
         """Choose the mode."""
-        await self._choose(session_id, "mode", mode_id)
+        await self._choose(given, "mode", given["modeId"])
+        return {}
 
-    async def set_config_option(self, session_id: str, config_id: str, value: str | bool, **_: Any) -> dict[str, Any]:
+    async def _set_config_option(self, given: Json) -> Json:
         """Choose mode, model or effort."""
-        settings = await self._choose(session_id, config_id, value)
+        settings = await self._choose(given, given["configId"], given["value"])
         return {"configOptions": settings.config_options()}
 
-    async def prompt(self, session_id: str, prompt: list[BaseModel], **_: Any) -> dict[str, Any]:
+    async def _prompt(self, given: Json) -> Json:
         """Carry out a prompt."""
-        session = self._open(session_id)
+        session = self._open(given)
         _refuse_while_running(session)
-        blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in prompt]
-        turn = Turn(session, self._connection, blocks, self._questions)
+        turn = Turn(session, self._connection, given["prompt"], self._questions)
         running = session.running = asyncio.create_task(turn.run())
         try:
             await asyncio.wait({running})
@@ -126,42 +127,43 @@ class DemoAgent:
         stop_reason = "cancelled" if running.cancelled() else running.result()
         return {"stopReason": stop_reason, "usage": turn.usage()}
 
-    async def cancel(self, session_id: str, **_: Any) -> None:
+    async def _cancel(self, given: Json) -> None:
         """Cancel the running turn, if there is one; its prompt is answered with `cancelled`."""
-        session = self._sessions.get(session_id)
+        session = self._sessions.get(given["sessionId"])
         if session and session.running and not session.running.cancelling():
             session.running.cancel()
 
-    async def _choose(self, session_id: str, option: str, value: object) -> Settings:
-        session = self._open(session_id)
+    async def _choose(self, given: Json, option: str, value: object) -> Settings:
+        session = self._open(given)
         before = session.memory.settings
         try:
             settings = before.changed(option, value)
         except ValueError as error:
-            raise RequestError.invalid_params({"details": str(error)}) from None
+            raise RequestError.invalid_params(str(error)) from None
         session.memory.choose(settings)
         if settings.mode != before.mode:
-            await self._notify(session_id, {"sessionUpdate": "current_mode_update", "currentModeId": settings.mode})
+            await self._notify(session.id, {"sessionUpdate": "current_mode_update", "currentModeId": settings.mode})
         options = settings.config_options()
-        await self._notify(session_id, {"sessionUpdate": "config_option_update", "configOptions": options})
+        await self._notify(session.id, {"sessionUpdate": "config_option_update", "configOptions": options})
         return settings
 
-    async def _notify(self, session_id: str, update: dict[str, Any]) -> None:
-        await self._connection.send_notification("session/update", {"sessionId": session_id, "update": update})
+    async def _notify(self, session_id: str, update: Json) -> None:
+        await self._connection.notify("session/update", {"sessionId": session_id, "update": update})
 
-    def _open(self, session_id: str) -> Session:
-        session = self._sessions.get(session_id)
+    def _open(self, given: Json) -> Session:
+        session = self._sessions.get(given["sessionId"])
         if session is None:
-            raise RequestError.resource_not_found(session_id)
+            raise RequestError.resource_not_found(given["sessionId"])
         return session
 
-    def _reopen(self, cwd: str, session_id: str, servers: Servers) -> Session:
-        if running := self._sessions.get(session_id):
+    def _reopen(self, given: Json) -> Session:
+        id_, cwd = given["sessionId"], given["cwd"]
+        if running := self._sessions.get(id_):
             _refuse_while_running(running)
-        root, path = _directory(cwd), self._file(cwd, session_id)
+        root, path = _directory(cwd), self._file(cwd, id_)
         if not path.is_file():
-            raise RequestError.resource_not_found(session_id)
-        session = self._sessions[session_id] = Session(session_id, root, Memory(path), _servers(servers))
+            raise RequestError.resource_not_found(id_)
+        session = self._sessions[id_] = Session(id_, root, Memory(path), given.get("mcpServers") or [])
         return session
 
     def _folder(self, cwd: str) -> Path:
@@ -171,23 +173,19 @@ class DemoAgent:
         try:
             return self._folder(cwd) / f"{check_session_id(session_id)}.jsonl"
         except BadValue as error:
-            raise RequestError.invalid_params({"details": str(error)}) from None
-
-
-def _servers(given: Servers) -> list[dict[str, Any]]:
-    return [server.model_dump(mode="json", by_alias=True, exclude_none=True) for server in given or ()]
+            raise RequestError.invalid_params(str(error)) from None
 
 
 def _directory(cwd: str) -> Path:
     path = Path(cwd)
     if "\0" in cwd or not path.is_absolute() or not path.is_dir():
-        raise RequestError.invalid_params({"details": f"cwd must be an existing absolute directory; got {cwd!r:.200}"})
+        raise RequestError.invalid_params(f"cwd must be an existing absolute directory; got {cwd!r:.200}")
     return path
 
 
 def _refuse_while_running(session: Session) -> None:
     if session.running:
-        raise RequestError.invalid_request({"details": "a turn is running in this session; cancel it or wait"})
+        raise RequestError.invalid_request("a turn is running in this session; cancel it or wait")
 
 
 async def _stop(session: Session) -> None:

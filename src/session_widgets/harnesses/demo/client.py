@@ -6,44 +6,41 @@ import json
 import signal
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from acp.exceptions import RequestError
-
-from session_widgets.harnesses.demo.toolcall import Refused, text_content
-
-if TYPE_CHECKING:
-    from session_widgets.harnesses.demo.turn import Turn
+from session_widgets.harnesses.demo.jsonrpc import RequestError
+from session_widgets.harnesses.demo.reply import Reply
+from session_widgets.harnesses.demo.toolcall import Refused, text_content, tool_call
 
 
-async def question(turn: Turn, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+async def question(reply: Reply, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Ask the user by ACP's elicitation, and say what was answered; None if nothing was."""
     mode = params.get("mode")
-    if mode not in turn.questions:
-        await turn.say(f"This client takes no questions by {mode}.")
+    if mode not in reply.questions:
+        await reply.say(f"This client takes no questions by {mode}.")
         return None
     try:
-        answer = await turn.request("elicitation/create", dict(params))
+        answer = await reply.request("elicitation/create", dict(params))
     except RequestError as error:
-        await turn.say(f"My question was refused: {error}")
+        await reply.say(f"My question was refused: {error}")
         return None
     match answer:
         case {"action": "accept"}:
             content = answer.get("content") or {}
-            await turn.say(f"You answered: {json.dumps(content, ensure_ascii=False)}")
+            await reply.say(f"You answered: {json.dumps(content, ensure_ascii=False)}")
             return content if isinstance(content, Mapping) else None
         case {"action": "decline"}:
-            await turn.say("You declined to answer.")
+            await reply.say("You declined to answer.")
         case _:
-            await turn.say("You left my question open.")
+            await reply.say("You left my question open.")
     return None
 
 
-async def go_to(turn: Turn, mode: str, *, asks: bool) -> None:
+async def go_to(reply: Reply, mode: str, *, asks: bool) -> None:
     """Change the mode, as agents do that leave a plan; without asking, as agents may."""
-    memory = turn.session.memory
+    memory = reply.session.memory
     before = memory.settings
-    async with turn.tool("switch_mode", f"Go to mode {mode}", {"mode": mode}) as call:
+    async with tool_call(reply, "switch_mode", f"Go to mode {mode}", {"mode": mode}) as call:
         settings = before.changed("mode", mode)
         await call.open()
         if asks:
@@ -54,24 +51,24 @@ async def go_to(turn: Turn, mode: str, *, asks: bool) -> None:
             if not (await call.ask(options)).startswith("allow"):
                 raise Refused("The user rejected it.")
         memory.choose(settings)
-        await turn.update({"sessionUpdate": "current_mode_update", "currentModeId": mode})
-        await turn.update({"sessionUpdate": "config_option_update", "configOptions": settings.config_options()})
+        await reply.update({"sessionUpdate": "current_mode_update", "currentModeId": mode})
+        await reply.update({"sessionUpdate": "config_option_update", "configOptions": settings.config_options()})
         await call.finish("completed", content=text_content(f"The mode is {mode} now."))
 
 
-async def title(turn: Turn, text: str) -> None:
+async def title(reply: Reply, text: str) -> None:
     """Give the session a title."""
-    await turn.update({"sessionUpdate": "session_info_update", "title": text})
+    await reply.update({"sessionUpdate": "session_info_update", "title": text})
 
 
-async def offer(turn: Turn, names: tuple[str, ...]) -> None:
+async def offer(reply: Reply, names: tuple[str, ...]) -> None:
     """Tell the commands that a prompt may begin with; `name:hint` is one that takes input."""
     parts = [name.partition(":") for name in names]
     commands = [
         {"name": name, "description": f"The command {name}", **({"input": {"hint": hint}} if hint else {})}
         for name, _, hint in parts
     ]
-    await turn.update({"sessionUpdate": "available_commands_update", "availableCommands": commands})
+    await reply.update({"sessionUpdate": "available_commands_update", "availableCommands": commands})
 
 
 def be_deaf() -> NoReturn:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from session_widgets.harnesses.demo import tools
-
-if TYPE_CHECKING:
-    from session_widgets.harnesses.demo.turn import Turn
+from session_widgets.harnesses.demo.reply import Reply
 
 NOTES = "NOTES.md"
 _SHOWN = 20  # entries of the workspace
@@ -27,31 +23,31 @@ I also know `think`, `read PATH`, `wait SECONDS`, `question TEXT | A | B`, `stre
 `crash CODE`."""
 
 
-async def answer(turn: Turn, prompt: str) -> None:
+async def answer(reply: Reply, prompt: str) -> None:
     """Look at the workspace, write a note about it, and tell what was found and what else can be done."""
-    await turn.say("I will look at the workspace first.")
-    names = await tools.listing(turn)
+    await reply.say("I will look at the workspace first.")
+    names = await tools.listing(reply)
     readme = next((name for name in names if name.lower().startswith("readme") and not name.endswith("/")), None)
-    summary = _first_paragraph(await tools.read(turn, readme) or "") if readme else ""
+    summary = _first_paragraph(await tools.read(reply, readme) or "") if readme else ""
     found = _found(names, readme, summary)
-    noted = await _take_note(turn, prompt, found)
+    noted = await _take_note(reply, prompt, found)
     done = f"I wrote this down in `{NOTES}`." if noted else f"I did not write `{NOTES}`."
-    await turn.say(f"{found}\n\n{done}\n\n{_ABILITIES}")
+    await reply.say(f"{found}\n\n{done}\n\n{_ABILITIES}")
 
 
-async def _take_note(turn: Turn, prompt: str, found: str) -> bool:
+async def _take_note(reply: Reply, prompt: str, found: str) -> bool:
     old = ""
-    target = turn.cwd / NOTES
+    target = reply.session.cwd / NOTES
     if target.is_file():
         try:
-            old, whole = tools.show(tools.inside(turn.cwd, NOTES))
+            old, whole = tools.show(tools.inside(reply.session.cwd, NOTES))
         except ValueError:
             return False
         if not whole or "\ufffd" in old:  # not ours to rewrite
             return False
     asked = "\n".join(f"> {line}" for line in prompt.strip().splitlines()) or "> (nothing)"
     heading = f"{old.rstrip()}\n\n" if old.strip() else "# Notes\n\n"
-    return await tools.write(turn, NOTES, f"{heading}## Turn {turn.session.memory.turns}\n\n{asked}\n\n{found}\n")
+    return await tools.write(reply, NOTES, f"{heading}## Turn {reply.session.memory.turns}\n\n{asked}\n\n{found}\n")
 
 
 def _found(names: list[str], readme: str | None, summary: str) -> str:

@@ -126,7 +126,7 @@ def prompt_text(blocks: list[dict[str, Any]]) -> str:
 def history(blocks: list[dict[str, Any]]) -> list[dict[str, str]] | None:
     """Return the turns of the replayed history that a prompt carries; None if it carries none that can be read."""
     for block in blocks:
-        resource = block.get("resource") or {}
+        resource = block["resource"] if block.get("type") == "resource" else {}
         if not str(resource.get("uri", "")).startswith(HISTORY_URI):
             continue
         try:

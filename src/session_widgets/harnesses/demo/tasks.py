@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
 
 from session_widgets.harnesses.demo import client, free_text, tools
+from session_widgets.harnesses.demo.reply import Reply
 from session_widgets.harnesses.demo.suggestions import ASK, LOOK, WRITE
-
-if TYPE_CHECKING:
-    from session_widgets.harnesses.demo.turn import Turn
 
 PRIMES = "primes.py"
 SLOW = '''\
@@ -43,47 +40,47 @@ QUESTION = {
 }
 
 
-async def look(turn: Turn) -> None:
+async def look(reply: Reply) -> None:
     """List the workspace, read its README, and take a note."""
-    await free_text.answer(turn, LOOK)
+    await free_text.answer(reply, LOOK)
 
 
-async def write(turn: Turn) -> None:
+async def write(reply: Reply) -> None:
     """Write a script, run it, and make it better."""
     steps = ("Write the script", "Run it", "Look at fewer divisors", "Run it again")
-    await turn.show_plan(steps, 0)
-    await turn.say("I will print the primes below 50, and begin with the simplest way.")
-    done = await tools.write(turn, PRIMES, SLOW)
-    await turn.show_plan(steps, 1)
-    await tools.run(turn, f"python3 {PRIMES}")
-    await turn.show_plan(steps, 2)
-    await turn.say("A number that has a divisor has one up to its root, so the script can stop there.")
-    done = await tools.write(turn, PRIMES, FAST) and done
-    await turn.show_plan(steps, 3)
-    await tools.run(turn, f"python3 {PRIMES}")
-    await turn.show_plan(steps, 4)
-    await turn.say(f"`{PRIMES}` is in the workspace." if done else "The script is not as I wanted it: see above.")
+    await reply.show_plan(steps, 0)
+    await reply.say("I will print the primes below 50, and begin with the simplest way.")
+    done = await tools.write(reply, PRIMES, SLOW)
+    await reply.show_plan(steps, 1)
+    await tools.run(reply, f"python3 {PRIMES}")
+    await reply.show_plan(steps, 2)
+    await reply.say("A number that has a divisor has one up to its root, so the script can stop there.")
+    done = await tools.write(reply, PRIMES, FAST) and done
+    await reply.show_plan(steps, 3)
+    await tools.run(reply, f"python3 {PRIMES}")
+    await reply.show_plan(steps, 4)
+    await reply.say(f"`{PRIMES}` is in the workspace." if done else "The script is not as I wanted it: see above.")
 
 
-async def ask(turn: Turn) -> None:
+async def ask(reply: Reply) -> None:
     """Ask what to write, and write it."""
     steps = ("Ask what to write", "Write it")
-    await turn.show_plan(steps, 0)
-    answer = await client.question(turn, QUESTION) or {}
-    await turn.show_plan(steps, 1)
+    await reply.show_plan(steps, 0)
+    answer = await client.question(reply, QUESTION) or {}
+    await reply.show_plan(steps, 1)
     poem = POEMS.get(str(answer.get("kind")))
     if poem is None:
-        await turn.say("So I leave everything as it is.")
+        await reply.say("So I leave everything as it is.")
         return
-    done = await tools.write(turn, POEM, f"# {answer.get('heading') or 'For you'}\n\n{poem}")
-    await turn.show_plan(steps, 2)
-    await turn.say(f"`{POEM}` is in the workspace." if done else f"I did not write `{POEM}`.")
+    done = await tools.write(reply, POEM, f"# {answer.get('heading') or 'For you'}\n\n{poem}")
+    await reply.show_plan(steps, 2)
+    await reply.say(f"`{POEM}` is in the workspace." if done else f"I did not write `{POEM}`.")
 
 
-TASKS: Mapping[str, Callable[[Turn], Awaitable[None]]] = {LOOK: look, WRITE: write, ASK: ask}
+TASKS: Mapping[str, Callable[[Reply], Awaitable[None]]] = {LOOK: look, WRITE: write, ASK: ask}
 
 
-def find(prompt: str) -> Callable[[Turn], Awaitable[None]] | None:
+def find(prompt: str) -> Callable[[Reply], Awaitable[None]] | None:
     """Return the task that a prompt names, but for its case and its last full stop."""
     wanted = " ".join(prompt.lower().split()).rstrip(".")
     return next((task for words, task in TASKS.items() if words.lower() == wanted), None)

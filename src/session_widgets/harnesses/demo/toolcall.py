@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from session_widgets.harnesses.demo.turn import Turn
+from session_widgets.errors import BadPath
+from session_widgets.harnesses.demo.jsonrpc import Json
+from session_widgets.harnesses.demo.reply import Reply, TurnCancelled
 
-Content = list[dict[str, Any]]
-Answer = Literal["allow", "reject"]
+Content = list[Json]
 OPTIONS = (
     {"optionId": "once", "name": "Allow once", "kind": "allow_once"},
     {"optionId": "session", "name": "Allow all of this kind in this session", "kind": "allow_always"},
@@ -23,18 +25,18 @@ class Refused(Exception):
 
 
 class ToolCall:
-    """A tool call of a turn; made, and in the end closed, by `Turn.tool`."""
+    """A tool call of a turn; made, and in the end closed, by `tool_call`."""
 
-    def __init__(self, turn: Turn, id_: str, kind: str, title: str, raw_input: dict[str, Any]) -> None:
-        self._turn = turn
-        self._opening: dict[str, Any] = {
-            "toolCallId": id_,
+    def __init__(self, reply: Reply, kind: str, title: str, raw_input: Json) -> None:
+        self._reply = reply
+        self._id = reply.next_call_id()
+        self._opening: Json = {
+            "toolCallId": self._id,
             "title": title,
             "kind": kind,
             "status": "pending",
             "rawInput": raw_input,
         }
-        self._id = id_
         self._kind = kind
         self.status: str | None = None
 
@@ -43,7 +45,7 @@ class ToolCall:
         self._opening["content"] = content or []
         self._opening["locations"] = [{"path": path}] if path else []
         self.status = "pending"
-        await self._turn.record({"sessionUpdate": "tool_call", **self._opening})
+        await self._reply.record({"sessionUpdate": "tool_call", **self._opening})
 
     async def permit(self, *, free_modes: Sequence[str]) -> None:
         """Return when the call may go on: at once in one of `free_modes`, else when the user has allowed it.
@@ -52,7 +54,7 @@ class ToolCall:
             Refused: the user or the mode refused.
             TurnCancelled: the client cancelled the turn instead of an answer.
         """
-        session = self._turn.session
+        session = self._reply.session
         if session.memory.settings.mode == "plan":
             raise Refused("Plan mode only reads.")
         if session.memory.settings.mode in free_modes:
@@ -67,8 +69,8 @@ class ToolCall:
             raise Refused("The user rejected it.")
 
     async def ask(self, options: Sequence[dict[str, str]]) -> str:
-        """Ask the user for permission; see `Turn.ask`."""
-        return await self._turn.ask({**self._opening, "status": self.status}, options)
+        """Ask the user for permission; see `Reply.ask`."""
+        return await self._reply.ask({**self._opening, "status": self.status}, options)
 
     async def begin(self) -> None:
         """Report that the work has started."""
@@ -90,9 +92,25 @@ class ToolCall:
     async def _update(self, status: str, **changes: Any) -> None:
         self.status = status
         update = {"sessionUpdate": "tool_call_update", "toolCallId": self._id, "status": status, **changes}
-        send: Callable[[dict[str, Any]], Awaitable[None]]
-        send = self._turn.update if status == "in_progress" else self._turn.record
+        send: Callable[[Json], Awaitable[None]]
+        send = self._reply.update if status == "in_progress" else self._reply.record
         await send(update)
+
+
+@asynccontextmanager
+async def tool_call(reply: Reply, kind: str, title: str, raw_input: Json) -> AsyncIterator[ToolCall]:
+    """Make a tool call; whatever ends the block closes it. A failed one does not end the turn."""
+    call = ToolCall(reply, kind, title, raw_input)
+    try:
+        yield call
+    except Refused as refusal:
+        await call.finish("failed", content=text_content(str(refusal)))
+        await reply.say(f"{refusal} So I went on without: {title}")
+    except (BadPath, OSError, ValueError) as error:
+        await call.finish("failed", content=text_content(str(error)))
+    except (asyncio.CancelledError, TurnCancelled):
+        await call.finish("failed", content=text_content("Cancelled."))
+        raise
 
 
 def text_content(text: str) -> Content:

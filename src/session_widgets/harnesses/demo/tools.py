@@ -7,15 +7,13 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from session_widgets.errors import BadPath
 from session_widgets.harnesses.demo.mcp import call_tool
+from session_widgets.harnesses.demo.reply import Reply
 from session_widgets.harnesses.demo.shell import Shell
-from session_widgets.harnesses.demo.toolcall import diff_content, text_content
-
-if TYPE_CHECKING:
-    from session_widgets.harnesses.demo.turn import Turn
+from session_widgets.harnesses.demo.toolcall import diff_content, text_content, tool_call
 
 SHOWN_BYTES = 256 * 1024  # of a file
 _CUT = f"\n[cut at {SHOWN_BYTES} bytes]"
@@ -45,24 +43,24 @@ def show(path: Path) -> tuple[str, bool]:
     return data[:SHOWN_BYTES].decode(errors="replace") + ("" if whole else _CUT), whole
 
 
-async def write(turn: Turn, path: str, text: str) -> bool:
+async def write(reply: Reply, path: str, text: str) -> bool:
     """Write a file, atomically, with the folders above it; return whether it was done."""
-    async with turn.tool("edit", f"Write {path}", {"path": path, "content": text}) as call:
-        target = inside(turn.cwd, path)
+    async with tool_call(reply, "edit", f"Write {path}", {"path": path, "content": text}) as call:
+        target = inside(reply.session.cwd, path)
         old = show(target)[0] if target.exists() else None
         await call.open(path=str(target), content=diff_content(str(target), old, text))
         await call.permit(free_modes=("accept_edits", "full_access"))
         await call.begin()
-        _replace(inside(turn.cwd, path), text.encode())  # looked up again: time has passed
+        _replace(inside(reply.session.cwd, path), text.encode())  # looked up again: time has passed
         await call.finish("completed", raw_output={"bytes": len(text.encode()), "created": old is None})
     return call.status == "completed"
 
 
-async def read(turn: Turn, path: str) -> str | None:
+async def read(reply: Reply, path: str) -> str | None:
     """Read a file; return its text, None if that failed."""
     text = None
-    async with turn.tool("read", f"Read {path}", {"path": path}) as call:
-        target = inside(turn.cwd, path)
+    async with tool_call(reply, "read", f"Read {path}", {"path": path}) as call:
+        target = inside(reply.session.cwd, path)
         await call.open(path=str(target))
         await call.begin()
         text, _ = show(target)
@@ -70,13 +68,13 @@ async def read(turn: Turn, path: str) -> str | None:
     return text
 
 
-async def listing(turn: Turn) -> list[str]:
+async def listing(reply: Reply) -> list[str]:
     """List the top of the workspace: sorted names, folders with a slash, hidden ones left out."""
     found: list[str] = []
-    async with turn.tool("search", "List the workspace", {"path": "."}) as call:
-        await call.open(path=str(turn.cwd))
+    async with tool_call(reply, "search", "List the workspace", {"path": "."}) as call:
+        await call.open(path=str(reply.session.cwd))
         await call.begin()
-        with os.scandir(turn.cwd) as entries:
+        with os.scandir(reply.session.cwd) as entries:
             found = sorted(
                 os.fsencode(entry.name).decode(errors="replace") + "/" * entry.is_dir()
                 for entry in entries
@@ -86,13 +84,13 @@ async def listing(turn: Turn) -> list[str]:
     return found
 
 
-async def run(turn: Turn, command: str) -> None:
+async def run(reply: Reply, command: str) -> None:
     """Run a shell command in the workspace and show what it prints."""
-    async with turn.tool("execute", command, {"command": command, "cwd": str(turn.cwd)}) as call:
+    async with tool_call(reply, "execute", command, {"command": command, "cwd": str(reply.session.cwd)}) as call:
         await call.open(content=text_content(f"$ {command}"))
         await call.permit(free_modes=("full_access",))
         await call.begin()
-        async with Shell(command, turn.cwd) as shell:
+        async with Shell(command, reply.session.cwd) as shell:
             async for output in shell.output():
                 await call.progress(text_content(output))
             code = await shell.wait()
@@ -101,9 +99,9 @@ async def run(turn: Turn, command: str) -> None:
         )
 
 
-async def wait(turn: Turn, seconds: float) -> None:
+async def wait(reply: Reply, seconds: float) -> None:
     """Pause, with a sign of life each second."""
-    async with turn.tool("other", f"Wait {seconds:g} s", {"seconds": seconds}) as call:
+    async with tool_call(reply, "other", f"Wait {seconds:g} s", {"seconds": seconds}) as call:
         await call.open()
         await call.begin()
         start = time.monotonic()
@@ -113,13 +111,13 @@ async def wait(turn: Turn, seconds: float) -> None:
         await call.finish("completed")
 
 
-async def call(turn: Turn, name: str, arguments: dict[str, Any]) -> None:
+async def call(reply: Reply, name: str, arguments: dict[str, Any]) -> None:
     """Call a tool of the session's MCP servers."""
-    async with turn.tool("other", f"Call {name}", arguments) as call:
+    async with tool_call(reply, "other", f"Call {name}", arguments) as call:
         await call.open()
         await call.permit(free_modes=("full_access",))
         await call.begin()
-        result = await call_tool(turn.session.servers, str(turn.cwd), name, arguments)
+        result = await call_tool(reply.session.servers, str(reply.session.cwd), name, arguments)
         text = "".join(str(block.get("text", f"[{block.get('type')}]")) for block in result.get("content") or ())
         status: Literal["completed", "failed"] = "failed" if result.get("isError") else "completed"
         await call.finish(status, content=text_content(text), raw_output=result)
