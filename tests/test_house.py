@@ -55,16 +55,34 @@ def test_an_unknown_name_is_an_attribute_error():
         sw.open_sesion  # noqa: B018 - the access is the test
 
 
-def test_importing_takes_less_than_half_a_second_and_loads_nothing_heavy():
-    code = (
-        "import sys, time; start = time.perf_counter(); import session_widgets; print(time.perf_counter() - start);"
-        "heavy = {'pandas', 'anywidget', 'ipywidgets', 'duckdb', 'httpx', 'starlette', 'acp', 'boto3'};"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
+def test_importing_takes_less_than_half_a_second():
+    code = "import time; start = time.perf_counter(); import session_widgets; print(time.perf_counter() - start)"
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
-    seconds, heavy = zip(*(run.stdout.split("\n")[:2] for run in runs), strict=True)
-    assert min(map(float, seconds)) < 0.5
-    assert set(heavy) == {"[]"}
+    assert min(float(run.stdout) for run in runs) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        (
+            "session_widgets",
+            "acp anywidget asyncio boto3 duckdb httpx importlib.metadata ipywidgets pandas psutil pydantic starlette "
+            "session_widgets.model session_widgets.sessions.catalogue",
+        ),
+        (
+            "session_widgets.harnesses.demo.__main__",
+            "acp httpx importlib.metadata psutil pydantic starlette session_widgets.model session_widgets.runner",
+        ),
+        (
+            "session_widgets.runner.app",
+            "acp duckdb httpx importlib.metadata pydantic session_widgets.model session_widgets.harnesses.catalog",
+        ),
+    ],
+)
+def test_a_start_loads_nothing_heavy(module, heavy):
+    code = f"import sys, {module}; print(sorted(set({heavy.split()}) & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("name", sorted(BUNDLES))
@@ -111,7 +129,7 @@ def test_no_sentence_uses_an_unclear_word():
 @pytest.mark.parametrize("name", ["requirements/demo.txt", "requirements/dev.txt", "sandbox-image/requirements.txt"])
 def test_every_pin_has_its_hashes(name):
     pins = re.split(r"^(?=[A-Za-z0-9])", (ROOT / name).read_text(), flags=re.MULTILINE)[1:]
-    assert len(pins) > 10
+    assert len(pins) >= 10
     assert [pin.split()[0] for pin in pins if "==" not in pin or "--hash=sha256:" not in pin] == []
 
 

@@ -6,9 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from session_widgets import errors
-from session_widgets.sessions import display  # before sessions(), which takes the name of the subpackage
-from session_widgets.sessions.catalogue import harnesses  # takes the name of a subpackage too
-from session_widgets.store import sessions, store
+from session_widgets.sessions import display
 from session_widgets.version import __version__
 
 if TYPE_CHECKING:
@@ -24,11 +22,16 @@ if TYPE_CHECKING:
         local_s3,
         open_session,
     )
-    from session_widgets.sessions.catalogue import install_harness
-    from session_widgets.store import Store
+    from session_widgets.sessions.catalogue import harnesses, install_harness
+    from session_widgets.store import Store, sessions, store
     from session_widgets.transcript.records import Event, FileChange, Step, Usage
     from session_widgets.transcript.transcript import Transcript
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
+
+# A subpackage that is loaded later would take its name from the function.
+for _name in ("harnesses", "sessions", "store"):
+    import_module(f"session_widgets.{_name}")
+    del globals()[_name]
 
 _HOMES = {
     "Event": "transcript.records",
@@ -45,10 +48,13 @@ _HOMES = {
     "Transcript": "transcript.transcript",
     "Turn": "sessions",
     "TurnLimits": "sessions",
+    "harnesses": "sessions.catalogue",
     "install_harness": "sessions.catalogue",
     "local_s3": "sessions",
     "open_session": "sessions",
     "Store": "store",
+    "sessions": "store",
+    "store": "store",
     "Chat": "widgets",
     "FileBrowser": "widgets",
     "SessionPanel": "widgets",

@@ -12,7 +12,14 @@ import sys
 from typing import Any
 
 from acp.contrib.session_state import SessionAccumulator
-from acp.schema import AllowedOutcome, PermissionOption, RequestPermissionResponse, SessionNotification, ToolCallUpdate
+from acp.schema import (
+    AllowedOutcome,
+    PermissionOption,
+    RequestPermissionResponse,
+    SessionNotification,
+    TextContentBlock,
+    ToolCallUpdate,
+)
 
 import acp
 
@@ -65,7 +72,7 @@ async def main(workspace: str) -> None:
         session = await agent.new_session(cwd=workspace, mcp_servers=[])
         await agent.set_session_mode(session_id=session.session_id, mode_id="accept_edits")
         await agent.set_config_option(session_id=session.session_id, config_id="effort", value="low")
-        answer = await agent.prompt(session_id=session.session_id, prompt=[acp.text_block(SCRIPT)])
+        answer = await agent.prompt(session_id=session.session_id, prompt=[TextContentBlock(text=SCRIPT)])
     again = Client()
     async with acp.spawn_agent_process(again, *command, use_unstable_protocol=True) as (agent, _):
         await agent.initialize(protocol_version=acp.PROTOCOL_VERSION)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from harnesses.driver import Conversation
+from harnesses.driver import COMMAND, Conversation
 
 
 def test_initialize_tells_what_is_there(shared_agent):
@@ -124,6 +125,55 @@ def test_what_is_no_request_is_answered_with_an_error(shared_agent, line, id_, c
     response = shared_agent.read()
     assert (response["id"], response["error"]["code"]) == (id_, code)
     assert shared_agent.call("session/list")["result"]
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "details"),
+    [
+        ("session/new", {"mcpServers": []}, "params.cwd is missing"),
+        ("session/new", {"cwd": "/", "mcpServers": {}}, "params.mcpServers: expected an array, got {}"),
+        (
+            "session/new",
+            {"cwd": "/", "mcpServers": [{"name": "a", "command": "b", "args": [1], "env": []}]},
+            "params.mcpServers[0].args[0]: expected a string, got 1",
+        ),
+        ("initialize", {"protocolVersion": True}, "params.protocolVersion: expected an integer, got True"),
+        (
+            "session/prompt",
+            {"sessionId": "a", "prompt": [{"type": "text", "text": "x"}, {"type": "film"}]},
+            "params.prompt[1].type: expected one of text, image, audio, resource_link, resource, got 'film'",
+        ),
+        (
+            "session/prompt",
+            {"sessionId": "a", "prompt": [{"type": "resource", "resource": {"uri": "file:///a", "text": None}}]},
+            "params.prompt[0].resource has neither text nor blob",
+        ),
+        ("session/set_mode", [], "params: expected an object, got []"),
+    ],
+)
+def test_the_answer_names_the_field_that_is_wrong(shared_agent, method, params, details):
+    shared_agent.write(json.dumps({"jsonrpc": "2.0", "id": "u", "method": method, "params": params}).encode())
+    error = {"code": -32602, "message": "Invalid params", "data": {"details": details}}
+    assert shared_agent.read() == {"jsonrpc": "2.0", "id": "u", "error": error}
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout"])
+def test_a_stream_that_is_no_pipe_is_refused_at_once(stream, tmp_path):
+    (tmp_path / "file").touch()
+    for path in (Path("/dev/null"), tmp_path / "file"):
+        with path.open("r+b") as file:
+            streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: file}
+            with subprocess.Popen(COMMAND, **streams) as process:
+                assert process.wait(20) == 1
+                said = f"session_widgets.harnesses.demo: {stream} is no pipe, socket or terminal"
+                assert process.stderr.read().decode().startswith(said)
+
+
+def test_what_was_asked_before_the_end_of_input_is_answered():
+    asked = b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}\n'
+    done = subprocess.run(COMMAND, input=asked, capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["result"]["protocolVersion"] == 1
 
 
 def test_noise_that_needs_no_answer(shared_agent):

@@ -34,10 +34,7 @@ BASE_LABEL = "session_widgets.base"
 TAIL_LINES = 25
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_INSIDE = (
-    *("errors.py", "model.py", "printing.py", "version.py", "runner"),
-    *("host/__init__.py", "host/manifest.py", "host/tree.py"),
-)
+_INSIDE = ("errors.py", "version.py", "host/__init__.py", "host/manifest.py", "host/tree.py", "runner")
 _AGENT = ("harnesses/__init__.py", "harnesses/demo")
 """The agent that needs no installation; the catalog stays outside, so that another one makes no other image."""
 _ARGUMENTS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY")

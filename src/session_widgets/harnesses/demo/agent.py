@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import uuid
 from pathlib import Path
 
-from session_widgets.errors import BadValue
 from session_widgets.harnesses.demo import params
 from session_widgets.harnesses.demo.jsonrpc import Connection, Json, RequestError, Transport
 from session_widgets.harnesses.demo.memory import Memory, stored_sessions
@@ -15,10 +15,10 @@ from session_widgets.harnesses.demo.params import checked
 from session_widgets.harnesses.demo.session import Session
 from session_widgets.harnesses.demo.settings import Settings
 from session_widgets.harnesses.demo.turn import Turn
-from session_widgets.model import check_session_id
 from session_widgets.version import __version__
 
 PROTOCOL_VERSION = 1
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # also the name of its file
 
 
 class DemoAgent:
@@ -170,10 +170,9 @@ class DemoAgent:
         return self._state_dir or Path(cwd) / ".harness" / "demo"
 
     def _file(self, cwd: str, session_id: str) -> Path:
-        try:
-            return self._folder(cwd) / f"{check_session_id(session_id)}.jsonl"
-        except BadValue as error:
-            raise RequestError.invalid_params(str(error)) from None
+        if not _SESSION_ID.fullmatch(session_id):
+            raise RequestError.invalid_params(f"params.sessionId: {session_id!r:.80} is no session of this agent")
+        return self._folder(cwd) / f"{session_id}.jsonl"
 
 
 def _directory(cwd: str) -> Path:
