@@ -9,14 +9,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
 from session_widgets.errors import NotFound, WorkspaceError, WorkspaceTaken
-from session_widgets.workspaces import lease as module
 from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.lease import ATTEMPTS, Held, Lease
 
@@ -30,7 +28,6 @@ class Bucket:
         self.objects: dict[str, tuple[bytes, str]] = {}
         self.heeds_conditions = True
         self.between = lambda: None
-        self.before_reading = lambda: None
         self._numbers = itertools.count(1)
 
     def put(self, path: str, body: bytes, size: int, *, metadata: dict[str, str], if_match: str | None) -> None:
@@ -43,7 +40,6 @@ class Bucket:
 
     @contextmanager
     def reading(self, path: str) -> Iterator[tuple[io.BytesIO, ObjectInfo, dict[str, str]]]:
-        self.before_reading()
         if path not in self.objects:
             raise NotFound(path)
         body, etag = self.objects[path]
@@ -61,14 +57,6 @@ class Bucket:
 @pytest.fixture
 def bucket() -> Bucket:
     return Bucket()
-
-
-@pytest.fixture(autouse=True)
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each pause would have been."""
-    slept: list[float] = []
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=slept.append))
-    return slept
 
 
 def lease(bucket: Bucket, installation: str = "mine") -> Lease:
@@ -204,26 +192,6 @@ def test_what_it_says_of_its_holder(bucket: Bucket) -> None:
 def test_a_lease_that_says_nothing_belongs_to_nobody_known(bucket: Bucket) -> None:
     bucket.objects[PATH] = b"{}", "e0"
     assert lease(bucket).read() == Held(0, "None", "None", "None", "None", False, "e0")
-
-
-def test_a_store_that_answers_wrongly_once_is_asked_once_more(bucket: Bucket, slept: list[float]) -> None:
-    mine = lease(bucket)
-    mine.acquire()
-    mine.check()
-    assert slept == [], "it is asked once where nothing is wrong"
-    right = bucket.objects[PATH]
-    for wrong in (None, (orjson.dumps(bucket.said | {"token": 0}), "e0")):
-        answers = iter([wrong, right])
-
-        def answer(answers: Iterator[Any] = answers) -> None:
-            bucket.objects.pop(PATH, None)
-            if found := next(answers):
-                bucket.objects[PATH] = found
-
-        bucket.before_reading = answer
-        mine.check()
-        assert list(answers) == []
-    assert slept == [0.5, 0.5]
 
 
 def test_who_is_told_off_is_told_why(bucket: Bucket) -> None:
