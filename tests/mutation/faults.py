@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from mutmut import configuration
-from mutmut.__main__ import _run, copy_also_copy_files, copy_src_dir, create_mutants
+from mutmut.__main__ import _run, copy_src_dir, create_mutants
 from mutmut.mutation.data import MutantLineSpans, SourceFileMutationData
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import walk_mutatable_files
@@ -44,14 +45,23 @@ def make(module: Module, workers: int) -> None:
     config.pytest_add_cli_args_test_selection = [
         path if path.startswith("-") else f"tests/{path}" for path in module.tests
     ]
+    config.also_copy = []  # by mutmut, which would copy thousands of files of Node's
+    _copy()
     copy_src_dir()
-    copy_also_copy_files()
     create_mutants(workers)
     for data in _files():
         for name, found in _changes(data):
             if found.of_message:
                 data.exit_code_by_key[name] = SKIPPED
         data.save()
+
+
+def _copy() -> None:
+    """Have beside the sources what the tests need."""
+    for folder in ("tests", "docs"):
+        ignored = shutil.ignore_patterns("node_modules", "__pycache__")
+        shutil.copytree(folder, f"mutants/{folder}", ignore=ignored, dirs_exist_ok=True)
+    shutil.copy("pyproject.toml", "mutants")
 
 
 def try_all(workers: int) -> None:
