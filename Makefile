@@ -14,7 +14,7 @@ WORKERS ?= 3
 # Tests that share a fixture of a module stay on one worker (tests/scheduling.py); -n0 in ARGS runs all in one process.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo install prepare test nightly test-nightly test-js check lint format bundles notebooks bench lock clean
+.PHONY: help demo install prepare test nightly test-nightly test-js check lint format bundles docs notebooks bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -55,6 +55,9 @@ format: .venv/.dev  ## ruff's automatic fixes
 
 bundles: js/node_modules/.installed  ## rebuild the front end into src/session_widgets/static
 	@$(NPM) --prefix js run --silent build
+
+docs: .venv/.dev  ## write the tables of docs/ that are generated from code
+	@$(BIN)/python docs/tables.py
 
 notebooks: .venv/.dev  ## run the notebooks and store their outputs
 	@$(BIN)/python notebooks/render.py $(ARGS)

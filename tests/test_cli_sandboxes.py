@@ -142,8 +142,9 @@ def test_one_that_a_session_came_to_refer_to_while_it_was_asked_stays(cli, home)
 
 def _started(ref):
     from session_widgets.sessions.journal import note
+    from session_widgets.transcript.notes import SandboxStarted
 
-    return note("sandbox_started", {"ref": str(ref)})
+    return note(SandboxStarted(ref=str(ref)))
 
 
 @pytest.mark.needs("docker")

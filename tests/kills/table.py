@@ -34,7 +34,7 @@ AGENT = (
     "commit agent_started",
 )
 PROMPT = (
-    "commit turn_tier",
+    "commit memory_restored",
     "POST /v1/acp/S-* session/prompt",
     "commit in request",
     "commit permission_decision",

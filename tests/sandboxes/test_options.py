@@ -44,7 +44,7 @@ def test_values_are_kept_in_one_form(tmp_path):
     assert made.memory == made.memory_bytes == 3 << 29
     assert made.mounts == {str(tmp_path): "/data"}
     assert "secret" not in repr(made) + str(made.stored())
-    assert made.stored()["env"] == ["A"]
+    assert made.stored().env == ("A",)
     assert made == sw.Sandbox(**made.json())
     with pytest.raises(AttributeError):
         made.cpus = 3

@@ -269,7 +269,7 @@ def test_a_container_removed_behind_our_back_is_made_again_with_its_files(open_s
     assert session._core.record.sandbox_ref != first
     assert not list(Path(session.store.home, "containers").glob(first.split(":")[1])), "its record was left"
     assert turn.durable_at is not None
-    assert "gone" in [event.payload.get("why") for event in session.events() if event.kind == "sandbox_stopped"]
+    assert "gone" in [event.payload.get("reason") for event in session.events() if event.kind == "sandbox_stopped"]
 
 
 @pytest.mark.needs("docker")

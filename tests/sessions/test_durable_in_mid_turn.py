@@ -180,7 +180,7 @@ def test_two_kernels_end_the_same_turn(open_session, seaweed, lab, home, bucket,
     events = session.events()
     exactly_once(events)
     kinds = [event.kind for event in events]
-    assert [kinds.count(kind) for kind in ("turn_started", "turn_tier", "turn_ended")] == [1, 1, 1]
+    assert [kinds.count(kind) for kind in ("turn_started", "memory_restored", "turn_ended")] == [1, 1, 1]
     assert [event.method for event in events].count("session/prompt") == 2  # asked, answered
     assert bucket()["a"] == b"content of a\n"
     folder = lab.removeprefix(f"{seaweed.url}/")

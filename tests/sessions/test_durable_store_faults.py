@@ -33,7 +33,7 @@ def test_a_slow_store_is_shown_and_the_turn_ends_durable(way, open_session, lab)
     way.rule = lambda method, path: Fault(delay=1.5) if method == "PUT" and path.endswith("/a") else None
     turn = session.send(WRITE.format("a"))
     assert turn.durable_at is not None
-    assert [event.payload for event in session.events() if event.kind == "turn_saving"] == [{"attachment": "sync"}]
+    assert [event.payload for event in session.events() if event.kind == "persist_started"] == [{"attachment": "sync"}]
 
 
 def test_stop_works_while_the_store_does_not_answer(way, open_session, lab, bucket):

@@ -10,7 +10,7 @@ import pytest
 
 from session_widgets.errors import StoreBusy, StoreError
 from session_widgets.sessions import journal as module
-from session_widgets.sessions.journal import KERNEL, Journal, draft, next_number, note
+from session_widgets.sessions.journal import KERNEL, Journal, draft, next_number
 from session_widgets.store import store as open_store
 from session_widgets.store.database import Store
 from session_widgets.transcript.records import Event
@@ -39,7 +39,7 @@ class Seen:
 
 
 def notes(count: int) -> list:
-    return [note("title", {"n": number}) for number in range(count)]
+    return [draft("note", "title", {"n": number}, None) for number in range(count)]
 
 
 async def test_what_is_committed_is_stored_when_it_is_shown(store: Store) -> None:
@@ -49,7 +49,7 @@ async def test_what_is_committed_is_stored_when_it_is_shown(store: Store) -> Non
     assert [event.seq for event in written] == [1, 2, 3]
     assert stored == [3]
     assert journal.cursor == 3
-    again = note("end", {}, source="turn:1:end")
+    again = draft("note", "end", {}, None, source="turn:1:end")
     assert len(await journal.commit([again])) == 1
     assert await journal.commit([again]) == [], "a note with a name of its own exists once"
     assert stored == [3, 4]
@@ -175,7 +175,7 @@ async def test_patience_decides_whether_a_busy_store_is_waited_for(store: Store)
 
 
 def test_drafts_have_names_that_no_other_has() -> None:
-    one, two = note("k", {"a": 1}), note("k", {"a": 1}, turn=3)
+    one, two = draft("note", "k", {"a": 1}, None), draft("note", "k", {"a": 1}, 3)
     assert (one.source, one.direction, one.payload, one.turn, two.turn) == (KERNEL, "note", '{"a":1}', None, 3)
     assert two.source_seq > one.source_seq
     assert next_number() > two.source_seq
@@ -186,5 +186,5 @@ def test_drafts_have_names_that_no_other_has() -> None:
         "session/prompt",
         "request",
     )
-    assert note("k", {}, source="turn:1:end").source_seq == 1
+    assert draft("note", "k", {}, None, source="turn:1:end").source_seq == 1
     assert named.ts.tzinfo is not None

@@ -38,7 +38,7 @@ def answers(turn):
 
 
 def notes(session):
-    return [event for event in session.events() if event.kind == "host_tool"]
+    return [event for event in session.events() if event.kind == "notebook_tool_called"]
 
 
 def stored(session):

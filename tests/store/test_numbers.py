@@ -139,7 +139,7 @@ def test_a_total_that_begins_again_with_each_process_counts_from_zero(store: Sto
     story.agent("c1", info)
     for turn, total in enumerate((0.2507, 0.2790, 0.40), 1):
         if turn == 3:
-            story.note("agent_stopped", connection="c1", why="ended")
+            story.note("agent_stopped", connection="c1", reason="ended")
             story.agent("c2", info)
         story.begin(turn)
         story.cost(turn, total)
@@ -256,7 +256,7 @@ def test_every_turn_has_the_model_and_the_harness_that_ran_it(store: Store) -> N
     option = {"id": "m", "category": "model", "currentValue": "one", "options": [{"value": "one"}, {"value": "two"}]}
     story.begin(1)
     story.agent("c1", config=[option], models={"currentModelId": "older way"})
-    story.note("turn_tier", 1, tier="fresh")
+    story.note("memory_restored", 1, tier="fresh")
     story.end(1)
     result = {"configOptions": [{**option, "currentValue": "two"}]}
     story.envelope("in", "session/set_config_option", "response", None, id=4, result=result)

@@ -179,7 +179,7 @@ def test_empty_chunks_make_no_step(s: Script) -> None:
         lambda s: s.say("hm", "agent_thought_chunk"),
         lambda s: s.update("tool_call", toolCallId="t", title="x"),
         lambda s: s.update("plan", entries=[]),
-        lambda s: s.note("protocol_error", what="nonsense", raw="{"),
+        lambda s: s.event("in", "_adapter/invalid_stdout", "notification", {"params": {"raw": "{"}}, 1),
     ],
 )
 def test_another_step_in_between_begins_a_new_message(s: Script, between: Any) -> None:
@@ -339,21 +339,19 @@ def test_a_turn_costs_what_the_running_total_grew(s: Script) -> None:
 
 def test_the_end_of_an_earlier_agent_is_not_the_end_of_the_present_one(s: Script) -> None:
     s.note("agent_started", turn=None, connection="c2", agent_session_id="a1")
-    s.note("agent_stopped", turn=None, connection="c1", why="lost")
+    s.note("agent_stopped", turn=None, connection="c1", reason="lost")
     assert s.fold.session().connection == "c2"
-    s.note("agent_stopped", turn=None, connection="c2", why="ended")
+    s.note("agent_stopped", turn=None, connection="c2", reason="ended")
     assert s.fold.session().connection is None
 
 
 def test_errors_and_notices_can_be_read(s: Script) -> None:
     s.event("in", "_adapter/invalid_stdout", "notification", {"params": {"error": "x", "raw": "warning: hi"}}, 1)
-    s.note("protocol_error", what="a response to nothing", raw='{"id": 9}')
     s.answer("error", error={"code": -32603, "message": "Internal error", "data": {"details": "no credit"}})
     s.event("in", "_adapter/agent_exited", "notification", {"params": {"code": 3, "stderr": "Traceback\nboom"}}, 1)
     s.end("failed", error="the agent exited")
     assert [(step.kind, step.text) for step in s.steps] == [
         ("notice", "The agent printed something that is no message.\nwarning: hi"),
-        ("notice", 'The agent broke the protocol: a response to nothing\n{"id": 9}'),
         ("error", "Internal error: no credit"),
         ("error", "The agent exited with code 3.\nTraceback\nboom"),
     ]
@@ -403,7 +401,7 @@ def test_the_session_follows_its_notes(s: Script) -> None:
     assert (session.title, session.model, session.status, session.turns) == ("new", "m2", "running", 1)
     assert (session.sandbox_ref, session.connection, session.agent_session_id) == ("local:1", "c1", "a1")
     s.end()
-    s.note("sandbox_stopped", turn=None, ref="local:1", why="gone")
+    s.note("sandbox_stopped", turn=None, ref="local:1", reason="gone")
     s.note("session_opened", turn=None, harness="other", sandbox="x", workspace="y")
     session = s.fold.session()
     assert session is not None
@@ -430,11 +428,11 @@ def test_the_session_follows_where_its_files_live(s: Script) -> None:
 
 def test_a_turn_saves_until_it_has_ended(s: Script) -> None:
     assert not s.fold.turn(1).saving
-    s.note("turn_saving", attachment="sync")
+    s.note("persist_started", attachment="sync")
     assert s.fold.turn(1).saving
     s.end(durable_at=T0.isoformat())
     assert (s.fold.turn(1).saving, s.fold.turn(1).durable_at) == (False, T0)
-    s.note("turn_saving", attachment="sync")
+    s.note("persist_started", attachment="sync")
     assert not s.fold.turn(1).saving
 
 

@@ -301,14 +301,12 @@ def test_what_went_wrong_is_said(s: Script) -> None:
     told("_adapter/agent_exited", code=0)
     told("_adapter/invalid_stdout", raw="x")
     told("_adapter/answered", raw="x")
-    s.note("protocol_error")
     s.note("no_such_note", what="x")
     assert [(step.kind, step.text) for step in s.steps] == [
         ("error", "The agent exited."),
         ("error", "The agent exited by signal 9.\nboom"),
         ("error", "The agent exited with code 0."),
         ("notice", "The agent printed something that is no message.\nx"),
-        ("notice", "The agent broke the protocol: unknown"),
     ]
     assert {step.status for step in s.steps} == {"completed"}
     assert s.fold.turn(1).error is None
@@ -322,12 +320,11 @@ def test_the_end_of_a_turn(s: Script) -> None:
         {"path": 5, "change": "whatever", "size": "x"},
         "no file",
     ]
-    s.note("turn_tier", tier="warm")
-    s.note("turn_saving")
+    s.note("memory_restored", tier="warm")
+    s.note("persist_started")
     s.end(
         stop_reason="end_turn",
         files=files,
-        usage={"inputTokens": 3},
         durable_at="2026-11-21T09:00:00+00:00",
         durability_error="why",
     )
@@ -337,8 +334,7 @@ def test_the_end_of_a_turn(s: Script) -> None:
     assert turn.files == (FileChange("a", "created", 3), FileChange("b", "deleted"), FileChange("", "modified"))
     assert (turn.durable_at, turn.durability_error, turn.text) == (T0, "why", "text")
     assert s.fold.turn(1, text=False).text == ""
-    assert turn.usage.input_tokens == 3
-    s.note("turn_tier", tier=5)
+    s.note("memory_restored", tier=5)
     assert s.fold.turn(1).tier is None
 
 
@@ -464,7 +460,7 @@ def test_a_revision_grows_with_everything_but_text(s: Script) -> None:
     assert not grows(lambda: s.update("tool_call_update", toolCallId="t", title="x"))
     assert not grows(lambda: s.update("tool_call", toolCallId="u"))
     assert grows(lambda: s.update("usage_update", used=5))
-    assert grows(lambda: s.note("turn_tier", tier="warm"))
+    assert grows(lambda: s.note("memory_restored", tier="warm"))
     assert grows(lambda: s.answer(result={}))
     assert grows(s.end)
 

@@ -188,7 +188,7 @@ class Scripted:
         """Begin a turn of an agent that is told of earlier ones."""
         self.begin(prompt)
         self.told[self.turn] = told
-        self.note("turn_tier", tier=tier, handed_over=True)
+        self.note("memory_restored", tier=tier, handed_over=True)
         return self.turn
 
     @property
@@ -241,7 +241,9 @@ class Scripted:
         request.decline, request.cancel = (lambda: over("decline")), (lambda: over("cancel"))
         self.questions.append(request)
 
-    def end(self, status: str = "completed", **fields: Any) -> None:
+    def end(self, status: str = "completed", *, usage: Any = None, **fields: Any) -> None:
+        if usage is not None:
+            self.emit("in", "response", {"result": {"stopReason": "end_turn", "usage": usage}}, method="session/prompt")
         self.note("turn_ended", status=status, **({"stop_reason": "end_turn"} | fields))
 
 

@@ -66,7 +66,7 @@ def test_what_a_new_session_suggests_is_the_harnesses(chat, session):
 def test_a_parked_session_says_so_and_still_takes_a_prompt(chat, session):
     session.begin("hello")
     session.end()
-    session.note("sandbox_stopped", ref="local:1", why="parked")
+    session.note("sandbox_stopped", ref="local:1", reason="parked")
     chat.sees("Parked")
     composer(chat).fill("wake up")
     composer(chat).press("Enter")

@@ -106,7 +106,7 @@ def test_a_turn_that_is_saved_says_so_and_without_motion_where_none_is_wanted(ch
     session.say("hi")
     chat.sees("hi")
     assert chat.page.locator(".sw-kept, .sw-activity").count() == 0
-    session.note("turn_saving", attachment="sync")
+    session.note("persist_started", attachment="sync")
     chat.sees("Saving to s3 · sync…")
     assert said(chat, ".sw-status-words") == "Saving"
     name = "getComputedStyle(document.querySelector('.sw-saving .sw-icon')).animationName"
@@ -146,11 +146,11 @@ def test_a_page_that_opens_late_sees_what_takes_time(page, session):
 
 def test_how_the_memory_came_back_is_said_once(chat, session):
     session.begin("hello")
-    session.note("turn_tier", tier="fresh")
+    session.note("memory_restored", tier="fresh")
     session.end()
     for tier in ("warm", "replay", "fresh"):
         session.begin("hello")
-        session.note("turn_tier", tier=tier)
+        session.note("memory_restored", tier=tier)
         session.end()
     chat.sees("remembers nothing")
     assert chat.page.locator(".sw-memory").all_inner_texts() == [
@@ -177,7 +177,7 @@ def test_hostile_reasons_and_places_are_text(chat, session):
     kept(chat, "lost").first.click()
     chat.until(lambda: chat.words().count("onerror") >= 3)
     session.begin("hello")
-    session.note("turn_saving", attachment=HOSTILE)
+    session.note("persist_started", attachment=HOSTILE)
     session.work(HOSTILE)
     chat.until(lambda: "onerror" in said(chat, ".sw-saving"))
     session.end(durable_at=NOON)

@@ -59,7 +59,7 @@ def test_an_empty_workspace_is_said_to_be_empty(page, session):
 
 def test_a_parked_session_shows_the_files_of_its_folder(page, session, tmp_path):
     (tmp_path / "kept.txt").write_text("x")
-    session.note("sandbox_stopped", ref="local:1", why="parked")
+    session.note("sandbox_stopped", ref="local:1", reason="parked")
     session.status = "parked"
     bench = Bench(page, FileBrowser(session))
     bench.sees("Read from the folder; the sandbox is parked.")
@@ -97,7 +97,7 @@ def test_files_of_a_parked_session_come_from_its_bucket(page, session, tmp_path)
     bench.sees("a.txt")
     assert "Read from the bucket" not in bench.words()
     session.status = "parked"
-    session.note("sandbox_stopped", ref="docker:1", why="parked")
+    session.note("sandbox_stopped", ref="docker:1", reason="parked")
     bench.sees("Read from the bucket; no sandbox is running.")
     bench.widget.close()
 

@@ -190,7 +190,7 @@ def test_a_turn_and_its_session(session):
 
 def test_what_became_of_a_turn_s_files(session):
     session.begin("hello")
-    session.note("turn_saving", attachment="sync")
+    session.note("persist_started", attachment="sync")
     fold = Fold(session.id)
     for event in session.events:
         fold.feed(event)
@@ -216,7 +216,7 @@ def test_a_sandbox_is_awake_until_it_is_parked_or_gone(session):
     for why in ("parked", "gone"):
         session.note("sandbox_started", ref="local:1")
         assert awake()
-        session.note("sandbox_stopped", ref="local:1", why=why)
+        session.note("sandbox_stopped", ref="local:1", reason=why)
         assert not awake()
 
 

@@ -13,7 +13,9 @@ from session_widgets.printing import one_line
 
 if TYPE_CHECKING:
     from session_widgets.sessions import Turn
-    from session_widgets.transcript.records import Event
+
+from session_widgets.transcript.notes import TurnStarted
+from session_widgets.transcript.records import Event
 
 PROMPT = "Answer in one short sentence, and use no tool: are you there?"
 SECONDS = 120.0
@@ -54,7 +56,7 @@ def _wait(turn: Turn) -> str:
 
 
 def _proofs(events: list[Event], turn: Turn, late: str, tried: str) -> Iterator[Check]:
-    began = next(event.ts for event in events if event.kind == "turn_started")
+    began = next(event.ts for event in events if event.kind == TurnStarted.kind)
     cause = late or turn.error or ""
 
     def seconds(event: Event) -> str:

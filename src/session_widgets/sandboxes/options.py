@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from session_widgets.errors import BadValue
-from session_widgets.transcript.records import Json
+from session_widgets.transcript.notes import SessionSandbox
 
 LEAST_MEMORY = 64 << 20
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -76,9 +76,16 @@ class Sandbox:
         """Return all of it, with the values of `env`."""
         return {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
 
-    def stored(self) -> Json:
-        """Return what a store may hold: of `env` the names."""
-        return self.json() | {"env": sorted(self.env)}
+    def stored(self) -> SessionSandbox:
+        """Return the note of it: of `env` the names."""
+        return SessionSandbox(
+            name=self.name,
+            image=self.image,
+            cpus=self.cpus,
+            memory=self.memory_bytes,
+            env=tuple(sorted(self.env)),
+            mounts=dict(self.mounts),
+        )
 
 
 def check_taken(sandbox: Sandbox, takes: frozenset[str]) -> None:

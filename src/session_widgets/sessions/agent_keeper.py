@@ -20,6 +20,7 @@ from session_widgets.sessions.journal import note
 from session_widgets.sessions.pump import Pump
 from session_widgets.sessions.resume import Ladder, apply_setting, apply_settings
 from session_widgets.transcript.envelopes import update_of
+from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped
 from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Draft, Step, TurnRecord
 
@@ -149,11 +150,11 @@ class AgentKeeper:
     async def _start(self, sandbox: Sandbox) -> Agent:
         await self._write_settings(sandbox)
         turns = await self._core.journal.ask(self._core.store.turns, self._core.record.id)
-        before = await self._core.journal.ask(self._core.store.last_note, self._core.record.id, "agent_started")
-        end = await self._core.journal.ask(self._core.store.agent_end, self._core.record.id) or {}
+        before = await self._core.journal.ask(self._core.store.last_note, self._core.record.id, AgentStarted)
+        end = await self._core.journal.ask(self._core.store.agent_end, self._core.record.id)
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
         start_pump = self._start_pump
-        skills = await self._core.skills.put(sandbox, self._harness.skills, (before or {}).get("skills") or ())
+        skills = await self._core.skills.put(sandbox, self._harness.skills, before.skills if before else ())
         offered, servers = self._core.offering.mark, await self._core.offering.serve(sandbox, self._provider.python)
         ladder = Ladder(
             self._core.record,
@@ -162,7 +163,7 @@ class AgentKeeper:
             lambda agent: start_pump(agent, ladder),
             servers,
             portable=self._harness.portable,
-            cut_off=end.get("why") not in IN_ORDER,
+            cut_off=end is None or end.reason not in IN_ORDER,
         )
 
         def past(turns: Sequence[TurnRecord], embedded: bool) -> dict[str, Any] | None:
@@ -190,18 +191,18 @@ class AgentKeeper:
         if self.agent is not None and self.agent.id == name and self.agent.dead is None:
             return self.agent
         await self.drop()
-        started = await self._core.journal.ask(self._core.store.last_note, self._core.record.id, "agent_started")
-        if name is None or started is None or started.get("connection") != name:
+        started = await self._core.journal.ask(self._core.store.last_note, self._core.record.id, AgentStarted)
+        if name is None or started is None or started.connection != name:
             return None
         last = await self._core.journal.ask(self._core.store.last_source_seq, self._core.record.id, name)
         peer = Peer()
         endpoint = await sandbox.endpoint()
         connection = AcpConnection(endpoint, name, self._core.record.harness, last, on_post_failed=peer.fail)
         agent = Agent(connection, peer)
-        agent.session_id = started["agent_session_id"]
-        agent.info, agent.capabilities = started.get("agent_info") or {}, started.get("capabilities") or {}
-        agent.settings, agent.model = self._core.offers.copy(), started.get("model")
-        agent.offered = started.get("offered")
+        agent.session_id = started.agent_session_id or ""
+        agent.info, agent.capabilities = started.agent_info, started.capabilities
+        agent.settings, agent.model = self._core.offers.copy(), started.model
+        agent.offered = started.offered
         self.agent = agent
         with suppress(SandboxError):  # the turn goes on all the same; its calls say that nobody answers
             await self._core.offering.serve(sandbox, self._provider.python)
@@ -233,21 +234,22 @@ class AgentKeeper:
         self._pump = self._core.spawn(self._run_pump(agent, pump))
 
     async def _run_pump(self, agent: Agent, pump: Pump) -> None:
-        why, error = "exited", None
+        reason: AgentEnd = "exited"
+        error = None
         try:
             await pump.run()
         except Exception as failure:  # whatever ends the stream must end what waits for it
-            why, error = "lost", failure
+            reason, error = "lost", failure
             agent.dead = failure
             agent.peer.fail_all(failure)
-        await self._note_end(agent, why, error)
+        await self._note_end(agent, reason, error)
         if isinstance(error, ForeignAnswer):  # what it does now, nobody has allowed
             await agent.connection.close()
         else:
             await agent.connection.detach()
 
-    async def _note_end(self, agent: Agent, why: str, error: Exception | None = None) -> None:
-        stopped = note("agent_stopped", {"connection": agent.id, "why": why, "error": str(error) if error else None})
+    async def _note_end(self, agent: Agent, reason: AgentEnd, error: Exception | None = None) -> None:
+        stopped = note(AgentStopped(connection=agent.id, reason=reason, error=str(error) if error else None))
         with suppress(Exception):  # the turn says what went wrong; a full disk may refuse this note as well
             await self._core.journal.commit([stopped])
 
@@ -268,20 +270,21 @@ class AgentKeeper:
 
 
 def _started(agent: Agent, harness: str, cwd: str) -> Draft:
-    payload = {
-        "connection": agent.id,
-        "agent_session_id": agent.session_id,
-        "tier": agent.tier,
-        "harness": harness,
-        "cwd": cwd,
-        "agent_info": agent.info,
-        "capabilities": agent.capabilities,
-        "config": list(agent.settings.config),
-        "modes": agent.settings.modes,
-        "models": agent.settings.models,
-        "commands": list(agent.settings.commands_said),
-        "model": agent.model,
-        "offered": agent.offered,
-        "skills": agent.skills,
-    }
-    return note("agent_started", payload)
+    return note(
+        AgentStarted(
+            connection=agent.id,
+            agent_session_id=agent.session_id,
+            tier=agent.tier,
+            harness=harness,
+            cwd=cwd,
+            agent_info=agent.info,
+            capabilities=agent.capabilities,
+            config=agent.settings.config,
+            modes=agent.settings.modes,
+            models=agent.settings.models,
+            commands=agent.settings.commands_said,
+            model=agent.model,
+            offered=agent.offered,
+            skills=agent.skills,
+        )
+    )

@@ -22,6 +22,7 @@ from session_widgets.sessions.loop import in_thread, private_loop
 from session_widgets.sessions.permissions import Decision, PermissionRequest, Policy, decide
 from session_widgets.sessions.questions import Questions, is_question
 from session_widgets.transcript.envelopes import as_object, as_text, permission_request_id, update_of
+from session_widgets.transcript.notes import PermissionDecision
 from session_widgets.transcript.records import Draft, Event, Json
 
 CANCELLED = Decision(None, "user", "the turn was cancelled")
@@ -69,7 +70,7 @@ class Asking:
         """Pick up the requests of a turn that another process began: ask what is open, resend what was answered."""
         events = list(events)
         self.questions.take_again(agent, events, turn)
-        decided = {e.payload.get("request_id") for e in events if e.kind == "permission_decision"}
+        decided = {PermissionDecision.decode(e.payload).request_id for e in events if e.kind == PermissionDecision.kind}
         for event in events:
             if event.direction == "in" and event.method == "session/update":
                 self.take_update(update_of(event.payload))
@@ -183,15 +184,15 @@ class Asking:
         option = decision.option
         envelope = messages.result(asked.message, cancelled() if option is None else selected(option))
         source = f"permission:{request.id}"
-        payload = {
-            "request_id": request.id,
-            "outcome": "cancelled" if option is None else "selected",
-            "option_id": option.id if option else None,
-            "option_kind": option.kind if option else None,
-            "decided_by": decision.by,
-            "reason": decision.reason or None,
-        }
-        decided = note("permission_decision", payload, turn=request.turn, source=source)
+        said = PermissionDecision(
+            request_id=request.id,
+            outcome="cancelled" if option is None else "selected",
+            option_id=option.id if option else None,
+            option_kind=option.kind if option else None,
+            decided_by=decision.by,
+            reason=decision.reason or None,
+        )
+        decided = note(said, turn=request.turn, source=source)
         written = await self._journal.commit([decided, _out(envelope, request.turn, source)])
         self.pending.pop(request.id, None)
         self._open.pop(request.id, None)
@@ -216,17 +217,16 @@ class Asking:
         option_id = as_text(outcome.get("optionId"))
         request, _, _ = self._open.pop(request_id, (None, None, None))
         option = next((one for one in request.options if one.id == option_id), None) if request else None
-        payload = {
-            "request_id": request_id,
-            "outcome": as_text(outcome.get("outcome")) or "cancelled",
-            "option_id": option_id,
-            "option_kind": option.kind if option else None,
-            "decided_by": "elsewhere",
-            "reason": "the agent got this answer from something that is not this session",
-        }
         if outcome:
-            decided = note("permission_decision", payload, turn=turn, source=f"permission:{request_id}")
-            await self._journal.commit([decided])
+            said = PermissionDecision(
+                request_id=request_id,
+                outcome="selected" if outcome.get("outcome") == "selected" else "cancelled",
+                option_id=option_id,
+                option_kind=option.kind if option else None,
+                decided_by="elsewhere",
+                reason="the agent got this answer from something that is not this session",
+            )
+            await self._journal.commit([note(said, turn=turn, source=f"permission:{request_id}")])
         self.pending.pop(request_id, None)
         self._on_change()
         raise ForeignAnswer(

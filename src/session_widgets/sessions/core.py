@@ -35,12 +35,13 @@ from session_widgets.sessions.machine import Machine
 from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import owner
 from session_widgets.sessions.permissions import Policy
-from session_widgets.sessions.rules import NOTE, Rules
+from session_widgets.sessions.rules import Rules
 from session_widgets.sessions.sandbox_options import SandboxOptions, check_options, sandbox_name
 from session_widgets.sessions.skills import Skills
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
 from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.notes import SessionChanged, SessionRules, TurnEnded, TurnStarted
 from session_widgets.transcript.options import AgentOptions, Setting
 from session_widgets.transcript.records import Event, Json, SessionRecord, TurnRecord
 from session_widgets.workspaces import Workspace
@@ -311,7 +312,7 @@ class SessionCore:
         async with self._start_lock:
             await self._come_to_rest("switching", force=force)
             await self.machine.stop("switched")
-            await self.journal.commit([note("session_changed", changed)])
+            await self.journal.commit([note(SessionChanged(**changed))])
             self.machine.provider, self.machine.harness = provider, new_harness
             self.activity.tell(None)
 
@@ -363,16 +364,18 @@ class SessionCore:
 
     async def change(self, settings: Mapping[str, str | None]) -> None:
         """Store new values of title, model, mode or effort; the agent hears of them with the next prompt."""
-        await self.journal.commit([note("session_changed", settings)])
+        await self.journal.commit([note(SessionChanged(**settings))])
 
     async def set_rules(self, permissions: Policy | None, limits: TurnLimits | None) -> None:
         """Keep a new policy or new limits, from the next request and the next turn on; None keeps the old."""
         if permissions is not None:
             self.asking.set_policy(permissions)
         self.limits = limits or self.limits
+        if permissions is None and limits is None:
+            return
         rules = Rules(self.asking.policy, self.limits).stored()
-        if (permissions or limits) and rules != await asyncio.to_thread(self.store.last_note, self.record.id, NOTE):
-            await self.journal.commit([note(NOTE, rules)])
+        if rules != await asyncio.to_thread(self.store.last_note, self.record.id, SessionRules):
+            await self.journal.commit([note(rules)])
 
     async def choose(self, name: Setting, value: str) -> None:
         """Store a new model, mode or effort, and set it at once where the agent can take it."""
@@ -441,11 +444,11 @@ class SessionCore:
 
     def _on_note(self, event: Event) -> None:
         self.record = self._facts.session() or self.record
-        if event.kind == "turn_started":
+        if event.kind == TurnStarted.kind:
             self.running = event.turn
             if self.turn is None or self.turn.index != event.turn:
                 self.spawn(self.adopt())
-        elif event.kind == "turn_ended":
+        elif event.kind == TurnEnded.kind:
             self.running = None
 
     def heard(self, agent: Agent, size: int) -> None:

@@ -28,7 +28,8 @@ from session_widgets.sessions.owner import is_alive
 from session_widgets.sessions.prompt import check_taken
 from session_widgets.sessions.resume import readable
 from session_widgets.sessions.turn import Turn
-from session_widgets.transcript.records import Draft, Event, FileChange, TurnRecord
+from session_widgets.transcript.notes import MemoryRestored, PersistStarted, TurnEnded
+from session_widgets.transcript.records import Draft, Event, FileChange, TurnRecord, TurnStatus
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
@@ -98,7 +99,8 @@ class Driver:
             watching.cancel()
 
     async def _run(self, *, adopted: bool) -> None:
-        status, stop_reason, failure = "failed", None, None
+        status: TurnStatus = "failed"
+        stop_reason, failure = None, None
         try:
             result = await (self._rejoin() if adopted else self._dispatch(own=True))
             stop_reason = result.get("stopReason")
@@ -175,8 +177,8 @@ class Driver:
         check_taken(self._record.prompt, core.machine.harness.title, agent.capabilities)
         blocks = ([agent.history] if agent.history else []) + list(self._record.prompt)
         call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
-        how = {"tier": agent.tier, "handed_over": agent.history is not None}
-        tier = note("turn_tier", how, turn=index, source=f"turn:{index}:tier")
+        restored = MemoryRestored(tier=agent.tier, handed_over=agent.history is not None)
+        tier = note(restored, turn=index, source=f"turn:{index}:tier")
         prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
         stored, _ = await asyncio.gather(core.journal.commit([tier, prompt]), sandbox.runner.snapshot(self._snapshot))
         if len(stored) < 2:
@@ -246,27 +248,27 @@ class Driver:
             self._posted.set()
         return await self._within_limits(result, clock) or {}
 
-    async def _finish(self, status: str, stop_reason: str | None, failure: Exception | None) -> None:
+    async def _finish(self, status: TurnStatus, stop_reason: str | None, failure: Exception | None) -> None:
         core, index = self._core, self._turn.index
         self._ending = True
         error = None if failure is None else await self._explained(failure)
         if self._cancelled:
             await core.agents.leave_cancelled()
         files, durable_at, durability_error = await self._changes()
-        payload = {
-            "status": status,
-            "stop_reason": stop_reason,
-            "error": error,
-            "files": [{"path": f.path, "change": f.change, "size": f.size} for f in files],
-            "durable_at": durable_at,
-            "durability_error": durability_error,
-        }
-        ended = note("turn_ended", payload, turn=index, source=f"turn:{index}:end")
+        ended = TurnEnded(
+            status=status,
+            stop_reason=stop_reason,
+            error=error,
+            files=files,
+            durable_at=durable_at,
+            durability_error=durability_error,
+        )
+        end = note(ended, turn=index, source=f"turn:{index}:end")
         try:
-            await core.journal.commit([ended])
+            await core.journal.commit([end])
         except Exception as failure:  # whatever keeps the end from being stored, nobody may wait for it for ever
             text = f"{error or ''} The transcript could not be stored: {failure}".strip()
-            self._turn.fail_unsaved(ended, text)
+            self._turn.fail_unsaved(end, text)
         else:
             self._turn.finish()
         core.activity.tell(None)
@@ -303,8 +305,8 @@ class Driver:
         try:
             done, _ = await asyncio.wait({saving, stopped}, timeout=QUIET_SECONDS, return_when="FIRST_COMPLETED")
             if not done:
-                saving_note = note("turn_saving", {"attachment": core.workspace.attachment}, turn=self._turn.index)
-                await core.journal.commit([saving_note])
+                started = PersistStarted(attachment=core.workspace.attachment)
+                await core.journal.commit([note(started, turn=self._turn.index)])
                 await asyncio.wait({saving, stopped}, return_when="FIRST_COMPLETED")
             if stopped.done():
                 await asyncio.wait({saving}, timeout=GRACE_SECONDS)

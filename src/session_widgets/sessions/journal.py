@@ -15,6 +15,7 @@ import orjson
 from session_widgets.errors import StoreBusy
 from session_widgets.store import Store
 from session_widgets.store.stamp import Stamp
+from session_widgets.transcript.notes import Note
 from session_widgets.transcript.records import Direction, Draft, Event, Json
 
 Subscriber = Callable[[list[Event]], None]
@@ -163,9 +164,9 @@ def _deliver(subscriber: Subscriber, events: list[Event]) -> None:
         LOG.exception("a subscriber of session %s failed", events[0].session_id)
 
 
-def note(kind: str, payload: Json, *, turn: int | None = None, source: str = "") -> Draft:
-    """Return a notice of ours. A `source` names a note that can exist only once, whoever writes it."""
-    return draft("note", kind, payload, turn, source=source)
+def note(said: Note, *, turn: int | None = None, source: str = "") -> Draft:
+    """Return a draft of a note. A `source` names a note that can exist only once, whoever writes it."""
+    return draft("note", said.kind, said.encode(), turn, source=source)
 
 
 def draft(

@@ -20,6 +20,7 @@ from session_widgets.sessions.journal import note
 from session_widgets.sessions.launching import Launch, prepare
 from session_widgets.sessions.loop import OneAtATime, in_thread
 from session_widgets.sessions.owner import user
+from session_widgets.transcript.notes import SandboxStarted, SandboxStopped, WorkspaceAttached
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import ObjectFiles
 
@@ -122,7 +123,7 @@ class Machine:
         await self._core.agents.drop()
         await self.drop_sandbox()
         await self.provider.destroy(SandboxRef.parse(record.sandbox_ref))
-        await self._core.journal.commit([note("sandbox_stopped", {"ref": record.sandbox_ref, "why": "changed"})])
+        await self._core.journal.commit([note(SandboxStopped(ref=record.sandbox_ref, reason="changed"))])
 
     async def _attach_workspace(self) -> None:
         anew = await self._storing.run(self._core.workspace.attach, self._core.activity.tell)
@@ -132,8 +133,9 @@ class Machine:
                 await self.provider.park(SandboxRef.parse(ref))  # its runner stands in a directory that is no more
             await self.drop_sandbox()
         if anew and (remark := self._core.workspace.remark):
-            payload = {"location": self._core.workspace.location, "attachment": self._core.workspace.attachment}
-            await self._core.journal.commit([note("workspace_attached", payload | {"remark": remark})])
+            workspace = self._core.workspace
+            attached = WorkspaceAttached(location=workspace.location, attachment=workspace.attachment, remark=remark)
+            await self._core.journal.commit([note(attached)])
 
     async def _attach_or_create(self) -> Sandbox:
         await self._core.journal.catch_up()  # another kernel may have made one
@@ -144,15 +146,15 @@ class Machine:
                 sandbox = await self.provider.attach(ref)
             except SandboxGone:
                 await self.provider.destroy(ref)  # what is left of its records
-                await self._core.journal.commit([note("sandbox_stopped", {"ref": str(ref), "why": "gone"})])
+                await self._core.journal.commit([note(SandboxStopped(ref=str(ref), reason="gone"))])
             else:
                 if not self._core.record.awake:
-                    started = {"ref": str(ref), "launch": self._core.record.launch}  # it has what it was made with
-                    await self._core.journal.commit([note("sandbox_started", started)])
+                    started = SandboxStarted(ref=str(ref), launch=self._core.record.launch)  # what it was made with
+                    await self._core.journal.commit([note(started)])
                 return sandbox
 
         async def announce(ref: SandboxRef) -> None:
-            await self._core.journal.commit([note("sandbox_started", {"ref": str(ref), "launch": launch.mark})])
+            await self._core.journal.commit([note(SandboxStarted(ref=str(ref), launch=launch.mark))])
 
         options = launch.sandbox
         spec = SandboxSpec(
@@ -233,7 +235,7 @@ class Machine:
         if sandbox is not None:
             await sandbox.aclose()
 
-    async def stop(self, why: Literal["parked", "switched", "deleted"]) -> None:
+    async def stop(self, reason: Literal["parked", "switched", "deleted"]) -> None:
         """Stop the sandbox with everything that runs in it; keep it only if the session is `parked`."""
         async with self._lock:
             if Capability.FOREIGN in self.provider.capabilities:
@@ -243,13 +245,13 @@ class Machine:
             if self._core.record.sandbox_ref is None:
                 return
             ref = SandboxRef.parse(self._core.record.sandbox_ref)
-            if why == "parked":
+            if reason == "parked":
                 await self.provider.park(ref)
             else:
                 await self.provider.destroy(ref)
                 async for left in self.provider.list(self._core.record.id):  # of a kernel that died as it made one
                     await self.provider.destroy(left.ref)
-            await self._core.journal.commit([note("sandbox_stopped", {"ref": str(ref), "why": why})])
+            await self._core.journal.commit([note(SandboxStopped(ref=str(ref), reason=reason))])
 
     async def release_workspace(self) -> None:
         """Let go of the workspace: unmount it and give its lease back."""

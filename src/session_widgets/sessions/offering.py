@@ -21,6 +21,7 @@ from session_widgets.sessions.journal import Journal, note
 from session_widgets.sessions.mcp_servers import NOTEBOOK, storable
 from session_widgets.sessions.resume import readable
 from session_widgets.sessions.skills import Skills
+from session_widgets.transcript.notes import NotebookToolCalled
 from session_widgets.transcript.records import Json
 
 LOG = logging.getLogger("session_widgets")
@@ -188,9 +189,11 @@ class Offering:
         if error is not None:
             result = {"content": [{"type": "text", "text": error}], "isError": True}
         seconds = round(time.monotonic() - started, 3)
-        payload = {"name": name, "arguments": _shown(arguments), "ok": error is None, "seconds": seconds}
+        called = NotebookToolCalled(
+            name=name, arguments=_shown(arguments), ok=error is None, seconds=seconds, error=error
+        )
         with suppress(SessionWidgetsError):
-            await self._journal.commit([note("host_tool", {**payload, "error": error}, turn=turn)])
+            await self._journal.commit([note(called, turn=turn)])
         with suppress(SandboxError, TransportError):  # the runner tells the agent, or is gone with it
             await channel.answer(str(item["call"]), result)
 

@@ -22,12 +22,13 @@ from session_widgets.sessions.limits import TurnLimits, check_limits
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.mcp_servers import check_harness, check_servers
 from session_widgets.sessions.permissions import Policy, check_policy
-from session_widgets.sessions.rules import NOTE, Rules
+from session_widgets.sessions.rules import Rules
 from session_widgets.sessions.sandbox_options import check_options, sandbox_name
 from session_widgets.sessions.session import Session
 from session_widgets.sessions.skills import check_skills
 from session_widgets.store import Store
 from session_widgets.store import store as default_store
+from session_widgets.transcript.notes import SandboxStopped, SessionChanged, SessionOpened
 from session_widgets.transcript.records import Json, SessionRecord
 from session_widgets.workspaces import SCHEME, Workspace, place, remembered
 
@@ -191,7 +192,7 @@ def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
 
 
 def _create(store: Store, id: str, rules: Rules, **options: Any) -> SessionRecord:
-    store.append(id, [note("session_opened", options, source="session"), note(NOTE, rules.stored())])
+    store.append(id, [note(SessionOpened(**options), source="session"), note(rules.stored())])
     record = store.session(id)
     assert record is not None, "it was stored just now"
     return record
@@ -199,9 +200,9 @@ def _create(store: Store, id: str, rules: Rules, **options: Any) -> SessionRecor
 
 def _moved(store: Store, known: SessionRecord, location: str) -> SessionRecord:
     """Note that the data directory was moved: a sandbox that is recorded stands at the old place."""
-    notes = [note("session_changed", {"workspace": location})]
+    notes = [note(SessionChanged(workspace=location))]
     if known.sandbox_ref is not None:
-        notes.append(note("sandbox_stopped", {"ref": known.sandbox_ref, "why": "gone"}))
+        notes.append(note(SandboxStopped(ref=known.sandbox_ref, reason="gone")))
     store.append(known.id, notes)
     record = store.session(known.id)
     assert record is not None, "it is known"

@@ -13,6 +13,7 @@ from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.journal import Journal, draft, note
 from session_widgets.sessions.loop import private_loop
 from session_widgets.transcript.envelopes import as_text, permission_request_id
+from session_widgets.transcript.notes import QuestionAnswered
 from session_widgets.transcript.question_form import QuestionField, check_answer, without_secrets
 from session_widgets.transcript.records import Event
 
@@ -118,13 +119,16 @@ class Questions:
     def take_again(self, agent: Agent, events: Iterable[Event], turn: int) -> None:
         """Pick up the questions of a turn that another process began: ask what is open, resend what was answered."""
         events = list(events)
-        answered = {e.payload.get("request_id"): e.payload for e in events if e.kind == "question_answered"}
+        notes = [QuestionAnswered.decode(e.payload) for e in events if e.kind == QuestionAnswered.kind]
+        answered = {note.request_id: note for note in notes}
         asked = {e.payload.get("id"): e for e in events if e.method == METHOD and e.direction == "in"}
         for event in events:
             if event.method == METHOD and event.direction == "out":
-                said = answered.get(permission_request_id(agent.id, event.payload.get("id")), {})
+                said = answered.get(permission_request_id(agent.id, event.payload.get("id")))
                 envelope = dict(event.payload)
-                if said.get("secrets"):  # they were not stored: if the agent has not got them, it has to ask again
+                if (
+                    said is not None and said.secrets
+                ):  # they were not stored: if the agent has not got them, it has to ask again
                     envelope["result"] = answer("cancel")
                 self._spawn(agent.answers.send_again(envelope))
         for id_, event in asked.items():
@@ -143,8 +147,8 @@ class Questions:
         try:
             asked = Question.parse(message)
         except ProtocolError as error:
-            refused = {"request_id": id_, "action": "refused", "reason": str(error)}
-            await self._journal.commit([note("question_answered", refused, turn=turn, source=f"question:{id_}")])
+            refused = QuestionAnswered(request_id=id_, action="refused", reason=str(error))
+            await self._journal.commit([note(refused, turn=turn, source=f"question:{id_}")])
             raise
         request = QuestionRequest(
             id_, self._journal.session_id, turn, asked.message, asked.mode, asked.fields, asked.url, self._answer
@@ -187,15 +191,15 @@ class Questions:
         kept = None if content is None else without_secrets(request.fields, content)
         hidden = [field.name for field in request.fields if field.secret and field.name in (content or {})]
         source = f"question:{request.id}"
-        payload = {
-            "request_id": request.id,
-            "action": given.action,
-            "content": kept,
-            "secrets": hidden,
-            "answered_by": given.by,
-            "reason": given.reason or None,
-        }
-        answered = note("question_answered", payload, turn=request.turn, source=source)
+        said = QuestionAnswered(
+            request_id=request.id,
+            action=given.action,
+            content=kept,
+            secrets=hidden,
+            answered_by=given.by,
+            reason=given.reason or None,
+        )
+        answered = note(said, turn=request.turn, source=source)
         stored = messages.result(asked.message_sent, answer(given.action, kept))
         out = draft("out", "response", stored, request.turn, method=METHOD, source=source, source_seq=2)
         written = await self._journal.commit([answered, out])

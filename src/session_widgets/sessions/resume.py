@@ -17,6 +17,7 @@ from session_widgets.sessions.agent import Agent, replayed_prompts
 from session_widgets.sessions.handover import prompt_text
 from session_widgets.sessions.journal import Journal, draft
 from session_widgets.sessions.mcp_servers import check_supported, storable
+from session_widgets.transcript.notes import AgentStarted
 from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Json, SessionRecord, Tier, TurnRecord
 from session_widgets.version import __version__
@@ -63,7 +64,9 @@ class Ladder:
         self._cut_off = cut_off
         self._replayed: list[Json] = []
 
-    async def start(self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: Json | None, past: Past) -> Agent:
+    async def start(
+        self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: AgentStarted | None, past: Past
+    ) -> Agent:
         """Start a process and climb down the ladder.
 
         Args:
@@ -79,7 +82,7 @@ class Ladder:
             result = await self._initialize(agent)
             agent.info = result.get("agentInfo") or {}
             agent.capabilities = result.get("agentCapabilities") or {}
-            await self._remember(agent, turns, before or {}, past)
+            await self._remember(agent, turns, before, past)
         except BaseException:
             await asyncio.shield(agent.connection.close())
             raise
@@ -95,12 +98,16 @@ class Ladder:
         """Keep an update that may belong to a replay."""
         self._replayed.append((message.get("params") or {}).get("update") or {})
 
-    async def _remember(self, agent: Agent, turns: Sequence[TurnRecord], before: Json, past: Past) -> None:
+    async def _remember(
+        self, agent: Agent, turns: Sequence[TurnRecord], before: AgentStarted | None, past: Past
+    ) -> None:
         earlier = self._record.agent_session_id
         check_supported(self._servers, agent.capabilities)
         place = {"cwd": self._cwd, "mcpServers": list(self._servers)}
-        own = before.get("harness") == self._record.harness  # another harness's memory is not this one's
-        moved = before.get("cwd", self._cwd) != self._cwd
+        own = (
+            before is not None and before.harness == self._record.harness
+        )  # another harness's memory is not this one's
+        moved = before is not None and before.cwd not in {None, self._cwd}
         usable = own and (self._portable or not moved)
         if turns and earlier and usable and await self._is_listed(agent, earlier):
             agent.session_id = earlier

@@ -9,9 +9,8 @@ from session_widgets.model import PermissionMode
 from session_widgets.sessions.limits import TurnLimits
 from session_widgets.sessions.permissions import Policy
 from session_widgets.store import Store
-from session_widgets.transcript.records import Json
+from session_widgets.transcript.notes import SessionRules
 
-NOTE = "session_rules"
 _FUNCTION = "function:"
 
 
@@ -32,18 +31,17 @@ class Rules:
     @classmethod
     def of(cls, store: Store, session_id: str) -> Rules:
         """Return the rules that a session was left with; those of every new session if nothing is known."""
-        said = store.last_note(session_id, NOTE) or {}
-        policy = said.get("permissions")
-        limits = TurnLimits.restored(said.get("limits"))
-        if isinstance(policy, str) and policy.startswith(_FUNCTION):
+        said = store.last_note(session_id, SessionRules) or SessionRules()
+        policy, limits = said.permissions, TurnLimits.restored(said.limits)
+        if policy is not None and policy.startswith(_FUNCTION):
             return cls("ask", limits, policy.removeprefix(_FUNCTION))
         return cls(cast("PermissionMode", policy) if policy in get_args(PermissionMode) else "ask", limits)
 
-    def stored(self) -> Json:
-        """Return what the note says; of a function its name alone."""
+    def stored(self) -> SessionRules:
+        """Return the note of them; of a function its name alone."""
         policy = self.permissions
         name = policy if isinstance(policy, str) else f"{_FUNCTION}{name_of(policy)}"
-        return {"permissions": name, "limits": self.limits.stored()}
+        return SessionRules(permissions=name, limits=self.limits.stored())
 
 
 def name_of(policy: object) -> str:

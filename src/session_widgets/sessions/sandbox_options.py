@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from session_widgets.errors import BadValue, SandboxError
 from session_widgets.host.daemon import read_json, write_private
@@ -11,9 +10,8 @@ from session_widgets.sandboxes import SandboxProvider
 from session_widgets.sandboxes.options import Sandbox, check_taken
 from session_widgets.sessions.journal import note
 from session_widgets.store import Store
+from session_widgets.transcript.notes import SessionSandbox
 from session_widgets.transcript.records import Draft
-
-NOTE = "session_sandbox"
 
 
 def sandbox_name(sandbox: str | Sandbox | None) -> str | None:
@@ -42,14 +40,17 @@ class SandboxOptions:
 
     def keep(self, sandbox: Sandbox) -> Draft | None:
         """Keep the values of `env` and return the note to store; None if all of it is kept already."""
-        if (self._store.last_note(self._session_id, NOTE) or {}) == sandbox.stored() and self._values() == sandbox.env:
+        if (
+            self._store.last_note(self._session_id, SessionSandbox) == sandbox.stored()
+            and self._values() == sandbox.env
+        ):
             return None
         if sandbox.env:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self._file, dict(sandbox.env))
         else:
             self.remove()
-        return note(NOTE, sandbox.stored())
+        return note(sandbox.stored())
 
     def current(self, name: str) -> Sandbox:
         """Return what the sandbox of this name is made of.
@@ -57,10 +58,10 @@ class SandboxOptions:
         Raises:
             SandboxError: a value of its environment, or what it mounts, is not on this machine any more.
         """
-        said: dict[str, Any] = dict(self._store.last_note(self._session_id, NOTE) or {})
-        if said.get("name") != name:
+        said = self._store.last_note(self._session_id, SessionSandbox)
+        if said is None or said.name != name:
             return Sandbox(name)
-        values, wanted = self._values(), said.pop("env", [])
+        values, wanted = self._values(), said.env
         if missing := [variable for variable in wanted if variable not in values]:
             raise SandboxError(
                 f"the sandbox of session {self._session_id!r} was given {', '.join(missing)} in its environment, and "
@@ -68,7 +69,8 @@ class SandboxOptions:
                 f"sandbox=Sandbox({name!r}, env={{...}}))"
             )
         try:
-            return replace(Sandbox(**said), env={variable: values[variable] for variable in wanted})
+            made = Sandbox(name, image=said.image, cpus=said.cpus, memory=said.memory, mounts=said.mounts)
+            return replace(made, env={variable: values[variable] for variable in wanted})
         except BadValue as error:
             raise SandboxError(
                 f"the sandbox of session {self._session_id!r} cannot be made as it was: {error}"

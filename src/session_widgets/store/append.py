@@ -18,6 +18,7 @@ from session_widgets.store.queries import Connection
 from session_widgets.store.rebuilding import put_session
 from session_widgets.store.rows import Row, state_of
 from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.notes import TurnStarted
 from session_widgets.transcript.records import Draft, Event, Json, TurnRecord
 from session_widgets.transcript.state import FoldState
 
@@ -78,7 +79,7 @@ class Ledger:
     ) -> tuple[TurnRecord, list[Event]] | None:
         """Begin the next turn and return it with its note; None if a turn with this key exists."""
         check_session_id(session_id)
-        note = {"prompt": prompt, "idempotency_key": idempotency_key, "owner": owner}
+        note = TurnStarted(prompt=prompt, idempotency_key=idempotency_key, owner=owner)
         with self._transaction(session_id) as connection:
             if idempotency_key is not None and queries.has_turn(connection, session_id, idempotency_key):
                 return None
@@ -88,7 +89,7 @@ class Ledger:
             if live.last_seq == 0:
                 raise SessionGone(f"session {session_id!r} was deleted. Open a new one with open_session().")
             turn = live.last_turn + 1
-            draft = Draft("note", "turn_started", encode(note), source, source_seq, turn, ts)
+            draft = Draft("note", note.kind, encode(note.encode()), source, source_seq, turn, ts)
             events = self._commit(connection, session_id, live, _clean([draft]))
             return self._live[session_id].derivation.fold.turn(turn), events
 

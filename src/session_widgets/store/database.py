@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -20,10 +20,12 @@ from session_widgets.store.listing import SessionList
 from session_widgets.store.location import home_of, locate
 from session_widgets.store.rows import Row, read_session, read_step, read_turn, state_of
 from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.notes import AgentStopped, Note, SandboxStopped
 from session_widgets.transcript.records import Draft, Event, FileChange, Json, SessionRecord, Step, TurnRecord
 from session_widgets.transcript.state import FoldState
 
 Progress = Callable[[int, int], object]
+N = TypeVar("N", bound=Note)
 
 _open: dict[tuple[int, Path], Store] = {}
 _opening = threading.Lock()
@@ -129,11 +131,12 @@ class Store:
             found = queries.place(connection, session_id)
         return found[1] if found else 0
 
-    def last_note(self, session_id: str, kind: str) -> Json | None:
-        """Return the payload of the newest note of a kind, None if there is none."""
+    def last_note(self, session_id: str, kind: type[N]) -> N | None:
+        """Return the newest note of a kind, None if there is none."""
         check_session_id(session_id)
         with self._file.looking() as connection:
-            return queries.last_note(connection, session_id, kind)
+            payload = queries.last_note(connection, session_id, kind.kind)
+        return None if payload is None else kind.decode(payload)
 
     def sent_answer(self, session_id: str, request_id: str) -> Json | None:
         """Return the answer to a request of the agent that was stored before it was sent; None if there is none."""
@@ -141,7 +144,7 @@ class Store:
         with self._file.looking() as connection:
             return queries.sent_answer(connection, session_id, request_id)
 
-    def agent_end(self, session_id: str) -> Json | None:
+    def agent_end(self, session_id: str) -> AgentStopped | SandboxStopped | None:
         """Return the note that tells how the latest agent ended, None if nobody has seen it end."""
         check_session_id(session_id)
         with self._file.looking() as connection:

@@ -15,6 +15,7 @@ from session_widgets.store.rows import (
     turn_row,
 )
 from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.notes import TurnEnded
 from session_widgets.transcript.permissions import PermissionRecord
 from session_widgets.transcript.records import Event, PermissionState, Step
 from session_widgets.transcript.state import FoldState
@@ -94,7 +95,7 @@ class Derivation:
             if change.append is None or self._state[turn, change.index][0] != "running":
                 self._keep(self.fold.step(turn, change.index))
         state = self._turns[turn]
-        if event.kind == "turn_ended":
+        if event.kind == TurnEnded.kind:
             state.over = True
             self._ended.add(turn)
         if state.over or self.fold.revision(turn) != state.revision:

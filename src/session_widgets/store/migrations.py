@@ -106,9 +106,28 @@ def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
     views.define(connection)
 
 
-# After a change of a derived table, or of what the fold makes of events: append `_derive_again`, and let `_superseded`
-# take its former place.
-MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first, _superseded, _superseded, _derive_again)
+_RENAMED = {"turn_tier": "memory_restored", "turn_saving": "persist_started", "host_tool": "notebook_tool_called"}
+
+
+def _rename_notes(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give notes, and the field that says why an agent or a sandbox stopped, the names that `transcript.notes` has."""
+    for before, after in _RENAMED.items():
+        connection.execute("update store.events set kind = ? where kind = ? and direction = 'note'", [after, before])
+    connection.execute("""
+        update store.events set payload = replace(payload, '"why":', '"reason":')
+        where kind in ('agent_stopped', 'sandbox_stopped') and direction = 'note'""")
+    _derive_again(connection)
+
+
+# After a change of a derived table, or of what the fold makes of events: append `_derive_again`. The last one
+# that derives is enough: let `_superseded` take the place of one that did nothing else.
+MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
+    _first,
+    _superseded,
+    _superseded,
+    _superseded,
+    _rename_notes,
+)
 LATEST = len(MIGRATIONS)
 
 

@@ -14,6 +14,7 @@ from session_widgets.store.derive import KEYS, Written
 from session_widgets.store.payload import decode, encode, encode_clean, parse
 from session_widgets.store.result import Result, as_result
 from session_widgets.store.rows import Row
+from session_widgets.transcript.notes import AgentStarted, AgentStopped, SandboxStopped, SessionChanged, read_note
 from session_widgets.transcript.records import Draft, Event, Json
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,16 +113,18 @@ def last_note(connection: Connection, session_id: str, kind: str) -> Json | None
     return parse(found[0][0]) if found else None
 
 
-def agent_end(connection: Connection, session_id: str) -> Json | None:
+def agent_end(connection: Connection, session_id: str) -> AgentStopped | SandboxStopped | None:
     """Return the first note after the latest `agent_started` that tells of this agent's end, or its sandbox's."""
-    query = """select e.payload from store.events e, (
+    query = f"""select e.kind, e.payload from store.events e, (
                    select seq, payload ->> 'connection' as connection from store.events
-                   where session_id = ? and kind = 'agent_started' and direction = 'note' order by seq desc limit 1) a
-               where e.session_id = ? and e.direction = 'note' and e.seq > a.seq and (e.kind = 'sandbox_stopped'
-                   or e.kind = 'agent_stopped' and e.payload ->> 'connection' = a.connection)
-               order by e.seq limit 1"""
+                   where session_id = ? and kind = '{AgentStarted.kind}' and direction = 'note'
+                   order by seq desc limit 1) a
+               where e.session_id = ? and e.direction = 'note' and e.seq > a.seq and (e.kind = '{SandboxStopped.kind}'
+                   or e.kind = '{AgentStopped.kind}' and e.payload ->> 'connection' = a.connection)
+               order by e.seq limit 1"""  # noqa: S608
     found = connection.execute(query, [session_id, session_id]).fetchall()
-    return parse(found[0][0]) if found else None
+    note = read_note(found[0][0], parse(found[0][1])) if found else None
+    return note if isinstance(note, AgentStopped | SandboxStopped) else None
 
 
 def sent_prompt(connection: Connection, session_id: str, turn: int) -> Json | None:
@@ -143,14 +146,14 @@ def sent_answer(connection: Connection, session_id: str, request_id: str) -> Jso
 def setting_events(connection: Connection, session_id: str) -> list[Event]:
     """Return what the latest agent said about its settings, and what it was asked to set, in order."""
     result = connection.execute(
-        """select seq, turn, epoch_us(ts), direction, method, kind, payload from store.events e
+        f"""select seq, turn, epoch_us(ts), direction, method, kind, payload from store.events e
            where session_id = ? and seq >= (
                select coalesce(max(seq), 0) from store.events
-               where session_id = e.session_id and kind = 'agent_started' and direction = 'note')
-           and (kind in ('agent_started', 'session_changed', 'current_mode_update', 'config_option_update',
+               where session_id = e.session_id and kind = '{AgentStarted.kind}' and direction = 'note')
+           and (kind in ('{AgentStarted.kind}', '{SessionChanged.kind}', 'current_mode_update', 'config_option_update',
                          'available_commands_update')
                 or method in ('session/set_mode', 'session/set_model', 'session/set_config_option'))
-           order by seq""",
+           order by seq""",  # noqa: S608
         [session_id],
     )
     return [

@@ -30,6 +30,16 @@ def as_objects(value: object) -> tuple[Json, ...]:
     return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list | tuple) else ()
 
 
+def as_texts(value: object) -> tuple[str, ...]:
+    """Return the strings of a JSON array; nothing for anything else."""
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else ()
+
+
+def as_number(value: object) -> float | None:
+    """Return a number, or None for anything else; true and false are none."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def as_time(value: object) -> datetime | None:
     """Return an ISO 8601 text as a time, UTC unless it says otherwise; None for anything else."""
     try:

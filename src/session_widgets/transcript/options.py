@@ -9,6 +9,7 @@ from typing import Any, Literal
 from session_widgets.errors import BadValue
 from session_widgets.printing import one_line
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text, update_of
+from session_widgets.transcript.notes import AgentStarted, SessionChanged, read_note
 from session_widgets.transcript.records import Event, Json
 
 Setting = Literal["mode", "model", "effort"]
@@ -94,13 +95,14 @@ class AgentOptions:
         """Take an event of the session; False if it tells nothing of this."""
         said = event.payload
         if event.direction == "note":
-            starts = event.kind == "agent_started"
-            if starts or (event.kind == "session_changed" and said.get("harness")):
-                self.config, self.modes = as_objects(said.get("config")), as_object(said.get("modes"))
-                self.models = as_object(said.get("models"))
-                self.commands_said = as_objects(said.get("commands"))[:COMMANDS]
-                self.started = starts
-                return True
+            match read_note(event.kind, said):
+                case AgentStarted() as note:
+                    self.config, self.modes, self.models = tuple(note.config), note.modes, note.models
+                    self.commands_said, self.started = tuple(note.commands[:COMMANDS]), True
+                    return True
+                case SessionChanged(harness=str()):
+                    self.config, self.modes, self.models, self.commands_said, self.started = (), {}, {}, (), False
+                    return True
         elif event.direction == "out" and event.method in {"session/set_mode", "session/set_model"}:
             self._asked[str(said.get("id"))] = (event.method, as_object(said.get("params")))
         elif event.kind in {"current_mode_update", "config_option_update", "available_commands_update"}:

@@ -9,6 +9,19 @@ from typing import Any
 
 from session_widgets.printing import one_line
 from session_widgets.transcript.envelopes import as_object, as_text, update_of
+from session_widgets.transcript.notes import (
+    AgentStarted,
+    AgentStopped,
+    Note,
+    SandboxStarted,
+    SandboxStopped,
+    SessionChanged,
+    SessionOpened,
+    TurnEnded,
+    TurnStarted,
+    WorkspaceAttached,
+    read_note,
+)
 from session_widgets.transcript.options import AgentOptions
 from session_widgets.transcript.records import Event, SessionRecord
 from session_widgets.transcript.usage import amount_of, restarts_with_process
@@ -16,7 +29,7 @@ from session_widgets.transcript.usage import amount_of, restarts_with_process
 TITLE_LIMIT = 200
 """Characters of a title that an agent gives."""
 
-_CHOICES = ("title", "model", "mode", "effort", "status")
+_CHOICES = ("title", "model", "mode", "effort")
 _PLACE = ("harness", "sandbox", "workspace", "attachment")
 """Facts that every session has: a note that leaves one empty says nothing of it."""
 
@@ -47,50 +60,55 @@ class FoldState:
 
 def apply_note(state: FoldState, event: Event) -> FoldState:
     """Return the state after a note; only the facts about the session matter here."""
-    note, kind = event.payload, event.kind
-    if kind == "agent_started":
-        state = _agent_started(state, event)
+    note = read_note(event.kind, event.payload)
+    if isinstance(note, AgentStarted):
+        state = _agent_started(state, note)
     if state.session is None:
-        return replace(state, session=_opened(event)) if kind == "session_opened" else state
-    facts: dict[str, Any] = {}
-    if kind == "session_changed":
-        facts = {name: as_text(note[name]) for name in _CHOICES if name in note}
-        facts |= {name: text for name in _PLACE if (text := as_text(note.get(name)))}
-        if "title" in note:
-            facts["title_by_agent"] = False
-    elif kind == "workspace_attached":
-        facts = {"remark": as_text(note.get("remark")) or ""}
-    elif kind == "sandbox_started":
-        facts = {"sandbox_ref": as_text(note.get("ref")), "awake": True, "launch": as_text(note.get("launch"))}
-        if state.session.status in {"new", "parked"}:
-            facts["status"] = "idle"
-    elif kind == "sandbox_stopped":
-        facts = {"connection": None, "awake": False}
-        if as_text(note.get("why")) in {"deleted", "gone", "switched", "changed"}:
-            facts["sandbox_ref"] = None
-        elif note.get("why") == "parked":
-            facts["status"] = "parked"
-    elif kind == "agent_started":
-        facts = {"connection": state.connection, "agent_session_id": state.agent_session_id}
-    elif kind == "agent_stopped" and note.get("connection") == state.session.connection:
-        facts = {"connection": None}
-    elif kind == "turn_started":
-        facts = {"status": "running", "turns": max(state.session.turns, event.turn or 0)}
-    elif kind == "turn_ended":
-        facts = {"status": "idle"}
+        return replace(state, session=_opened(event, note)) if isinstance(note, SessionOpened) else state
+    facts = _facts(state, state.session, event, note)
     model = None if "harness" in facts else state.model
     return replace(state, session=replace(state.session, **facts), model=model) if facts else state
 
 
-def _agent_started(state: FoldState, event: Event) -> FoldState:
-    note = event.payload
-    session_id, connection = as_text(note.get("agent_session_id")), as_text(note.get("connection")) or ""
-    info = as_object(note.get("agent_info"))
+def _facts(state: FoldState, session: SessionRecord, event: Event, note: Note | None) -> dict[str, Any]:
+    """Return what a note changes of the session."""
+    match note:
+        case SessionChanged():
+            return _changed(note)
+        case WorkspaceAttached():
+            return {"remark": note.remark}
+        case SandboxStarted():
+            started = {"sandbox_ref": note.ref, "awake": True, "launch": note.launch}
+            return started | ({"status": "idle"} if session.status in {"new", "parked"} else {})
+        case SandboxStopped(reason="parked"):
+            return {"connection": None, "awake": False, "status": "parked"}
+        case SandboxStopped():
+            ended = {"sandbox_ref": None} if note.reason in {"deleted", "gone", "switched", "changed"} else {}
+            return {"connection": None, "awake": False} | ended
+        case AgentStarted():
+            return {"connection": state.connection, "agent_session_id": state.agent_session_id}
+        case AgentStopped() if note.connection == session.connection:
+            return {"connection": None}
+        case TurnStarted():
+            return {"status": "running", "turns": max(session.turns, event.turn or 0)}
+        case TurnEnded():
+            return {"status": "idle"}
+    return {}
+
+
+def _changed(note: SessionChanged) -> dict[str, Any]:
+    said = note.encode()
+    facts = {name: said[name] for name in _CHOICES if name in said}
+    facts |= {name: said[name] for name in _PLACE if said.get(name)}
+    return facts | ({"title_by_agent": False} if "title" in said else {})
+
+
+def _agent_started(state: FoldState, note: AgentStarted) -> FoldState:
+    session_id, connection, info = note.agent_session_id, note.connection, note.agent_info
     agent = f"{as_text(info.get('name')) or ''} {as_text(info.get('version')) or ''}".strip()
     if session_id != state.agent_session_id or (restarts_with_process(agent) and connection != state.connection):
         state = replace(state, totals={})
-    offers = AgentOptions(note.get("config"), note.get("modes"), note.get("models"))
-    model = offers.current("model") or as_text(note.get("model"))
+    model = AgentOptions(note.config, note.modes, note.models).current("model") or note.model
     return replace(
         state, agent_session_id=session_id, connection=connection, agent=agent, model=model, asked_model=None
     )
@@ -112,20 +130,19 @@ def apply_model(state: FoldState, event: Event) -> FoldState:
     return state
 
 
-def _opened(event: Event) -> SessionRecord:
-    note = event.payload
+def _opened(event: Event, note: SessionOpened) -> SessionRecord:
     return SessionRecord(
         id=event.session_id,
-        harness=as_text(note.get("harness")) or "",
-        sandbox=as_text(note.get("sandbox")) or "",
-        workspace=as_text(note.get("workspace")) or "",
+        harness=note.harness,
+        sandbox=note.sandbox,
+        workspace=note.workspace,
         created_at=event.ts,
         updated_at=event.ts,
-        title=as_text(note.get("title")),
-        model=as_text(note.get("model")),
-        mode=as_text(note.get("mode")),
-        effort=as_text(note.get("effort")),
-        attachment=as_text(note.get("attachment")) or "directory",
+        title=note.title,
+        model=note.model,
+        mode=note.mode,
+        effort=note.effort,
+        attachment=note.attachment or "directory",
     )
 
 

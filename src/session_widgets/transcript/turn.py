@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any
 
 from session_widgets.transcript.envelopes import (
     as_object,
@@ -22,19 +22,25 @@ from session_widgets.transcript.envelopes import (
     tool_fields,
     update_of,
 )
+from session_widgets.transcript.notes import (
+    MemoryRestored,
+    PermissionDecision,
+    PersistStarted,
+    QuestionAnswered,
+    TurnEnded,
+    TurnStarted,
+    read_note,
+)
 from session_widgets.transcript.permissions import Asked, PermissionRecord
 from session_widgets.transcript.records import (
     Event,
-    FileChange,
     Json,
     PermissionOption,
     PermissionState,
     Step,
     StepFailure,
     StepKind,
-    Tier,
     TurnRecord,
-    TurnStatus,
 )
 from session_widgets.transcript.state import FoldState
 from session_widgets.transcript.usage import Tally
@@ -179,22 +185,19 @@ class TurnFold:
         self._record = replace(self._record, **fields)
 
     def _note(self, event: Event) -> None:
-        note = event.payload
-        if event.kind == "turn_started":
-            self._started(event)
-        elif event.kind == "turn_tier":
-            self._set(tier=cast("Tier | None", as_text(note.get("tier"))))
-        elif event.kind == "turn_saving":
-            self._set(saving=not self._ended)
-        elif event.kind == "permission_decision":
-            self._decided(event)
-        elif event.kind == "question_answered":
-            self._question_over(event)
-        elif event.kind == "turn_ended":
-            self._end(event)
-        elif event.kind == "protocol_error":
-            raw = quote(as_text(note.get("raw")))
-            self._say(event, "notice", f"The agent broke the protocol: {as_text(note.get('what')) or 'unknown'}{raw}")
+        match read_note(event.kind, event.payload):
+            case TurnStarted() as note:
+                self._started(event, note)
+            case MemoryRestored() as note:
+                self._set(tier=note.tier)
+            case PersistStarted():
+                self._set(saving=not self._ended)
+            case PermissionDecision() as note:
+                self._decided(event, note)
+            case QuestionAnswered() as note:
+                self._question_over(event, note)
+            case TurnEnded() as note:
+                self._end(event, note)
 
     def _envelope(self, event: Event, state: FoldState) -> None:
         if event.method == "session/update":
@@ -236,15 +239,9 @@ class TurnFold:
         elif kind == "session_info_update":
             self._model_failed = model_failed(update, self._model_failed)
 
-    def _started(self, event: Event) -> None:
-        blocks = as_objects(event.payload.get("prompt"))
-        owner = event.payload.get("owner")
-        self._set(
-            prompt=blocks,
-            started_at=event.ts,
-            idempotency_key=as_text(event.payload.get("idempotency_key")),
-            owner=owner if isinstance(owner, Mapping) else None,
-        )
+    def _started(self, event: Event, note: TurnStarted) -> None:
+        blocks = tuple(note.prompt)
+        self._set(prompt=blocks, started_at=event.ts, idempotency_key=note.idempotency_key, owner=note.owner)
         self._say(event, "user", "\n".join(map(block_text, blocks)), content=_without_text(blocks))
 
     def _chunk(self, event: Event, kind: StepKind, update: Json) -> None:
@@ -305,12 +302,10 @@ class TurnFold:
         self.asked.ask(PermissionRecord(self._record.index, index, event.seq, event.ts, state))
         self._show_permission(index)
 
-    def _decided(self, event: Event) -> None:
-        note = event.payload
-        outcome: Literal["selected", "cancelled"] = "selected" if note.get("outcome") == "selected" else "cancelled"
-        words: dict[str, Any] = {name: as_text(note.get(name)) for name in ("option_id", "decided_by", "reason")}
-        for place in self.asked.open(as_text(note.get("request_id")) or ""):
-            self._close(event, place, outcome=outcome, **words)
+    def _decided(self, event: Event, note: PermissionDecision) -> None:
+        said = {"option_id": note.option_id, "decided_by": note.decided_by, "reason": note.reason}
+        for place in self.asked.open(note.request_id):
+            self._close(event, place, outcome=note.outcome, **said)
 
     def _close(self, event: Event, place: int, **answer: Any) -> None:
         step = self.asked.close(place, replace(self.asked.records[place].state, **answer), event.ts)
@@ -332,13 +327,17 @@ class TurnFold:
         self._questions[request_id] = index
         self.asked.hold(index, event.ts)
 
-    def _question_over(self, event: Event) -> None:
-        note = event.payload
-        index = self._questions.get(as_text(note.get("request_id")) or "")
+    def _question_over(self, event: Event, note: QuestionAnswered) -> None:
+        index = self._questions.get(note.request_id)
         if index is None:
             return
-        status = {"refused": "failed", "cancel": "cancelled"}.get(as_text(note.get("action")) or "", "completed")
-        said = {name: note.get(name) for name in ("action", "content", "answered_by", "reason")}
+        status = {"refused": "failed", "cancel": "cancelled"}.get(note.action or "", "completed")
+        said = {
+            "action": note.action,
+            "content": note.content,
+            "answered_by": note.answered_by,
+            "reason": note.reason,
+        }
         if self.steps[index].status == "pending":
             self._heard(index, event)
         self.steps[index].set(event, status=status, raw_output=said)
@@ -353,20 +352,17 @@ class TurnFold:
         self._set(stop_reason=as_text(result.get("stopReason")) or self._record.stop_reason)
         self.tally.apply_answer(result, agent)
 
-    def _end(self, event: Event) -> None:
-        note = event.payload
-        status = as_text(note.get("status"))
+    def _end(self, event: Event, note: TurnEnded) -> None:
         self._set(
-            status=cast("TurnStatus", status if status in {"completed", "cancelled"} else "failed"),
+            status=note.status,
             ended_at=event.ts,
             saving=False,
-            stop_reason=as_text(note.get("stop_reason")) or self._record.stop_reason,
-            files=tuple(map(_file_change, as_objects(note.get("files")))),
-            error=as_text(note.get("error")) or self._record.error,
-            durable_at=as_time(note.get("durable_at")),
-            durability_error=as_text(note.get("durability_error")),
+            stop_reason=note.stop_reason or self._record.stop_reason,
+            files=tuple(note.files),
+            error=note.error or self._record.error,
+            durable_at=as_time(note.durable_at),
+            durability_error=note.durability_error,
         )
-        self.tally.apply_tokens(as_object(note.get("usage")))
         self._close_steps(event)
         if self._record.error and not any(step.kind == "error" for step in self.steps):
             self._say(event, "error", self._record.error)
@@ -423,15 +419,6 @@ class TurnFold:
 
 def _without_text(blocks: Iterable[Json]) -> tuple[Json, ...]:
     return tuple(block for block in blocks if block.get("type") != "text")
-
-
-def _file_change(value: Json) -> FileChange:
-    change, size = as_text(value.get("change")), value.get("size")
-    return FileChange(
-        path=as_text(value.get("path")) or "",
-        change=cast("Any", change if change in {"created", "deleted"} else "modified"),
-        size=size if isinstance(size, int) else None,
-    )
 
 
 def _exit(params: Json) -> str:

@@ -12,6 +12,7 @@ import anywidget
 import traitlets
 from IPython.display import display, update_display
 
+from session_widgets.transcript.notes import TurnEnded
 from session_widgets.transcript.records import Event
 from session_widgets.widgets._conversation import Conversation
 from session_widgets.widgets._rpc import Buffers, Operation, Rpc, pool
@@ -93,7 +94,7 @@ class SessionWidget(anywidget.AnyWidget):
 
     def _on_events(self, events: list[Event]) -> None:
         self._workspace.watch(events)
-        if self._shown and any(event.kind == "turn_ended" for event in events):
+        if self._shown and any(event.kind == TurnEnded.kind for event in events):
             update_display(self._static(), raw=True, display_id=self.snapshot_id)
 
     def _ipython_display_(self) -> None:

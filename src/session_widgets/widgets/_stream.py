@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.notes import MemoryRestored, PersistStarted, TurnEnded, TurnStarted
 from session_widgets.transcript.options import AgentOptions
 from session_widgets.transcript.records import Event, SessionRecord, Step
 from session_widgets.widgets._harness import agent_view, missing_view
@@ -57,7 +58,7 @@ _BEHIND_STEPS = 400
 _BEHIND_BATCHES = 4
 """Changes since the last flush beyond which a new snapshot costs less than the changes."""
 
-_TELLS_HOME = ("turn_started", "turn_saving", "turn_ended")
+_TELLS_HOME = (TurnStarted.kind, PersistStarted.kind, TurnEnded.kind)
 
 
 class Stream:
@@ -249,6 +250,7 @@ class Stream:
                 self._wake.set()
 
     def _feed(self, event: Event) -> None:
+        said = event.payload
         for change in self._fold.feed(event):
             key = (change.turn, change.index)
             self._counts[change.turn] = max(self._counts.get(change.turn, 0), change.index + 1)
@@ -264,7 +266,7 @@ class Stream:
             self._settings_changed = True
         if event.kind in _TELLS_HOME and event.turn is not None and (session := self._fold.session()) is not None:
             self._homes[event.turn] = home_of(session)
-        if event.kind == "turn_tier" and event.turn is not None and event.payload.get("handed_over"):
+        if event.kind == MemoryRestored.kind and event.turn is not None and MemoryRestored.decode(said).handed_over:
             self._handed_over.add(event.turn)
         if (
             self._transcript

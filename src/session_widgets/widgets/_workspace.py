@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from session_widgets.errors import BadValue, LimitExceeded, SessionWidgetsError
 from session_widgets.model import FileInfo
+from session_widgets.transcript.notes import PermissionDecision, TurnEnded
 from session_widgets.transcript.records import Event
 from session_widgets.widgets._protocol import MAX_CHUNK, EntryInfo, ListingItem
 from session_widgets.widgets._rpc import Answer, Buffers, Operation
@@ -26,7 +27,7 @@ _MAX_FOLDERS = 40
 _MAX_UPLOAD = 512 * 1024 * 1024
 _REFRESH_PAUSE = 0.5
 _PLUMBING = (".harness", ".session-widgets")
-_TOUCHING = frozenset({"tool_call", "tool_call_update", "turn_ended", "permission_decision"})
+_TOUCHING = frozenset({"tool_call", "tool_call_update", TurnEnded.kind, PermissionDecision.kind})
 
 
 class Workspace:

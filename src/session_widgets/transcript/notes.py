@@ -1,0 +1,324 @@
+"""The notes that session_widgets writes into a session's events: one dataclass each, the only place that names a field.
+
+`encode` makes the payload of an event. `decode` reads one that may hold anything: a value of the wrong type counts as
+absent, and a field that this release does not know is passed over, as `read_note` passes over an unknown note; the
+event keeps both. `make docs` makes the tables of the documentation from this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any, ClassVar, Literal, Self
+
+from session_widgets.transcript.envelopes import as_number, as_object, as_objects, as_text, as_texts
+from session_widgets.transcript.records import FileChange, Json, Tier, TurnStatus
+
+SandboxEnd = Literal["parked", "switched", "changed", "gone", "deleted"]
+AgentEnd = Literal["ended", "exited", "lost", "killed"]
+
+
+class Unsaid(Enum):
+    """The value of a field that a note leaves out, where null says something."""
+
+    UNSAID = "unsaid"
+
+
+UNSAID = Unsaid.UNSAID
+Changed = str | Unsaid | None
+
+
+def _field(read: Callable[[Any], Any], about: str = "", default: Any = None) -> Any:
+    """Return a field: how its value is read, a remark for the documentation, and the value of an absent one."""
+    return field(default_factory=lambda: default, metadata={"read": read, "about": about})
+
+
+def _text(about: str = "") -> Any:
+    return _field(as_text, about)
+
+
+def _said(about: str = "") -> Any:
+    """Return a text that each such note has."""
+    return _field(lambda value: as_text(value) or "", about, "")
+
+
+def _object(about: str = "") -> Any:
+    return _field(as_object, about, {})
+
+
+def _objects(about: str = "") -> Any:
+    return _field(as_objects, about, ())
+
+
+def _texts(about: str = "") -> Any:
+    return _field(as_texts, about, ())
+
+
+def _number(about: str = "") -> Any:
+    return _field(as_number, about)
+
+
+def _flag(about: str = "") -> Any:
+    return _field(lambda value: value is True, about, False)
+
+
+def _json(about: str = "") -> Any:
+    return _field(lambda value: value, about)
+
+
+def _changed() -> Any:
+    return _field(as_text, "", UNSAID)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What all notes have: `kind`, that of their event. The first line of a docstring goes into the documentation."""
+
+    kind: ClassVar[str]
+
+    def encode(self) -> dict[str, Any]:
+        """Return the payload of the event."""
+        said = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in said.items() if value is not UNSAID}
+
+    @classmethod
+    def decode(cls, payload: Json) -> Self:
+        """Read the payload of an event."""
+        return cls(**{one.name: one.metadata["read"](payload[one.name]) for one in fields(cls) if one.name in payload})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened(Note):
+    """The first event of a session."""
+
+    kind: ClassVar[str] = "session_opened"
+    harness: str = _said()
+    sandbox: str = _said()
+    workspace: str = _said("its location")
+    attachment: str = _said()
+    title: str | None = _text()
+    model: str | None = _text()
+    mode: str | None = _text()
+    effort: str | None = _text()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRules(Note):
+    """Who answers the agent's requests, and how long a turn may take; the latest holds when a session is opened."""
+
+    kind: ClassVar[str] = "session_rules"
+    permissions: str | None = _text("a mode, or `function:NAME`")
+    limits: Json = _object("of a turn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionChanged(Note):
+    """New values of what a session is set to, without those that stay; null takes a value away."""
+
+    kind: ClassVar[str] = "session_changed"
+    harness: Changed = _changed()
+    sandbox: Changed = _changed()
+    workspace: Changed = _changed()
+    attachment: Changed = _changed()
+    title: Changed = _changed()
+    model: Changed = _changed()
+    mode: Changed = _changed()
+    effort: Changed = _changed()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSandbox(Note):
+    """What the sandboxes of a session are made of."""
+
+    kind: ClassVar[str] = "session_sandbox"
+    name: str = _said()
+    image: str | None = _text()
+    cpus: float | None = _number()
+    memory: int | None = _number("bytes")
+    env: Sequence[str] = _texts("names alone")
+    mounts: Json = _object("paths inside by paths of this machine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceAttached(Note):
+    """A workspace was mounted."""
+
+    kind: ClassVar[str] = "workspace_attached"
+    location: str = _said()
+    attachment: str = _said()
+    remark: str = _said("what the mount was found to do")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxStarted(Note):
+    """A sandbox is made or started; stored before it is awaited."""
+
+    kind: ClassVar[str] = "sandbox_started"
+    ref: str | None = _text()
+    launch: str | None = _text("fingerprint of what it was made with")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxStopped(Note):
+    """A sandbox stopped."""
+
+    kind: ClassVar[str] = "sandbox_stopped"
+    ref: str | None = _text()
+    reason: SandboxEnd | None = _text(
+        "`parked`, `switched` to another, `changed`: made again of something else, `gone` behind our back, `deleted`"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStarted(Note):
+    """An agent process is ready to be asked."""
+
+    kind: ClassVar[str] = "agent_started"
+    connection: str = _said()
+    agent_session_id: str | None = _text()
+    tier: Tier | None = _text()
+    harness: str | None = _text()
+    cwd: str | None = _text("where it sees the workspace")
+    agent_info: Json = _object()
+    capabilities: Json = _object()
+    config: Sequence[Json] = _objects("its `configOptions`")
+    modes: Json = _object()
+    models: Json = _object()
+    commands: Sequence[Json] = _objects()
+    model: str | None = _text("of its settings file")
+    offered: str | None = _text("fingerprint of the tools it was offered")
+    skills: Sequence[str] = _texts("their folders in the workspace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStopped(Note):
+    """An agent process ended, or cannot be heard any more."""
+
+    kind: ClassVar[str] = "agent_stopped"
+    connection: str = _said()
+    reason: AgentEnd | None = _text("`ended` by us, `exited` by itself, `lost`, `killed`: it did not stop when asked")
+    error: str | None = _text()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted(Note):
+    """A prompt was taken; stored before it is sent."""
+
+    kind: ClassVar[str] = "turn_started"
+    prompt: Sequence[Json] = _objects("ACP content blocks, the user's own words")
+    idempotency_key: str | None = _text()
+    owner: Json | None = _field(lambda value: as_object(value) or None, "`pid, host, process, started`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRestored(Note):
+    """How the agent of a turn came by the session's memory."""
+
+    kind: ClassVar[str] = "memory_restored"
+    tier: Tier | None = _text()
+    handed_over: bool = _flag("whether earlier turns were sent with the prompt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermissionDecision(Note):
+    """The answer to a permission request; stored before it is sent."""
+
+    kind: ClassVar[str] = "permission_decision"
+    request_id: str = _said()
+    outcome: Literal["selected", "cancelled"] = _field(
+        lambda value: "selected" if value == "selected" else "cancelled", "`selected`, `cancelled`", "cancelled"
+    )
+    option_id: str | None = _text()
+    option_kind: str | None = _text()
+    decided_by: str | None = _text()
+    reason: str | None = _text()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionAnswered(Note):
+    """The answer to a question of the agent."""
+
+    kind: ClassVar[str] = "question_answered"
+    request_id: str = _said()
+    action: str | None = _text("`accept`, `decline`, `cancel`, `refused`")
+    content: Json | None = _field(lambda value: None if value is None else as_object(value), "without secrets")
+    secrets: Sequence[str] = _texts("names of the fields left out")
+    answered_by: str | None = _text()
+    reason: str | None = _text()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotebookToolCalled(Note):
+    """A call of a function of the notebook is over."""
+
+    kind: ClassVar[str] = "notebook_tool_called"
+    name: str = _said()
+    arguments: Any = _json("cut if long")
+    ok: bool = _flag()
+    seconds: float | None = _number()
+    error: str | None = _text()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersistStarted(Note):
+    """Bringing the workspace to durable storage takes more than 0.5 s."""
+
+    kind: ClassVar[str] = "persist_started"
+    attachment: str = _said()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnEnded(Note):
+    """A turn is over, however it went."""
+
+    kind: ClassVar[str] = "turn_ended"
+    status: TurnStatus = _field(lambda value: value if value in ("completed", "cancelled") else "failed", "", "failed")
+    stop_reason: str | None = _text("ACP's")
+    error: str | None = _text()
+    files: Sequence[FileChange] = _field(
+        lambda value: tuple(map(_file_change, as_objects(value))), "`path, change, size` each", ()
+    )
+    durable_at: str | None = _text("ISO 8601")
+    durability_error: str | None = _text()
+
+    def encode(self) -> dict[str, Any]:
+        """Return the payload of the event."""
+        files = [{"path": one.path, "change": one.change, "size": one.size} for one in self.files]
+        return Note.encode(self) | {"files": files}
+
+
+NOTES: tuple[type[Note], ...] = (
+    SessionOpened,
+    SessionRules,
+    SessionChanged,
+    SessionSandbox,
+    WorkspaceAttached,
+    SandboxStarted,
+    SandboxStopped,
+    AgentStarted,
+    AgentStopped,
+    TurnStarted,
+    MemoryRestored,
+    PermissionDecision,
+    QuestionAnswered,
+    NotebookToolCalled,
+    PersistStarted,
+    TurnEnded,
+)
+_BY_KIND = {note.kind: note for note in NOTES}
+
+
+def read_note(kind: str, payload: Json) -> Note | None:
+    """Return the note of an event whose direction is "note"; None for one that this release does not know."""
+    note = _BY_KIND.get(kind)
+    return None if note is None else note.decode(payload)
+
+
+def _file_change(value: Json) -> FileChange:
+    change, size = as_text(value.get("change")), value.get("size")
+    return FileChange(
+        path=as_text(value.get("path")) or "",
+        change="created" if change == "created" else "deleted" if change == "deleted" else "modified",
+        size=size if isinstance(size, int) else None,
+    )
