@@ -65,7 +65,7 @@ test("memory is spoken of only where it had to come back", () => {
   assert.equal(memoryOf(made(1, { tier: "fresh" })), undefined);
   assert.equal(memoryOf(made(2, { tier: "warm" })), undefined);
   assert.equal(memoryOf(made(2, { tier: null })), undefined);
-  assert.match(memoryOf(made(2, { tier: "load", handed_over: true })) ?? "", /told what that lacked/);
+  assert.match(memoryOf(made(2, { tier: "load", handed_over: true })) ?? "", /received the missing turns/);
   for (const tier of ["resume", "load", "replay", "fresh"]) assert.ok(memoryOf(made(2, { tier })), tier);
 });
 

@@ -152,10 +152,10 @@ def test_how_the_memory_came_back_is_said_once(chat, session):
         session.begin("hello")
         session.note("memory_restored", tier=tier)
         session.end()
-    chat.sees("remembers nothing")
+    chat.sees("has no memory")
     assert chat.page.locator(".sw-memory").all_inner_texts() == [
         "History handed over",
-        "The agent remembers nothing of the earlier turns",
+        "The agent has no memory of the earlier turns",
     ]
 
 

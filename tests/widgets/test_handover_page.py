@@ -1,4 +1,4 @@
-"""What an agent was told of the turns before it, read in the panel."""
+"""The history that an agent received, read in the panel."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def head(chat: Bench):
 
 
 def box(chat: Bench):
-    return chat.page.get_by_role("list", name="What the agent was told")
+    return chat.page.get_by_role("list", name="History sent to the agent")
 
 
 def handed_over(chat: Bench, session: Scripted, told) -> None:
@@ -70,7 +70,7 @@ def test_it_opens_and_shows_each_turn(chat, session):
     head(chat).click()
     chat.until(lambda: box(chat).count() == 1)
     expect(head(chat)).to_have_attribute("aria-expanded", "true")
-    assert chat.page.inner_text(".sw-told-head") == "The agent was told of 2 earlier turns. 4 more were left out."
+    assert chat.page.inner_text(".sw-told-head") == "The agent received 2 earlier turns. 4 more were omitted."
     first, second = box(chat).locator("li").all()
     assert first.locator(".sw-told-prompt").inner_text().endswith("Write a parser")
     assert first.locator(".sw-told-answer").inner_text().endswith("It is in parser.py.\n\n# no heading")
@@ -88,7 +88,7 @@ def test_what_a_loaded_memory_lacked_can_be_read(chat, session):
     session.end()
     session.hand_over({"turns": [{"prompt": "Cut off", "answer": "", "ended": "failed"}]}, tier="load")
     session.end()
-    button = chat.page.get_by_role("button", name="The agent loaded its own memory, and was told what that lacked")
+    button = chat.page.get_by_role("button", name="The agent loaded its own memory and received the missing turns")
     chat.until(lambda: button.count() == 1)
     button.click()
     chat.until(lambda: box(chat).count() == 1)
@@ -181,7 +181,7 @@ def test_a_kernel_that_does_not_answer_yet_is_waited_for(chat, session):
     ).start()
     head(chat).click()
     chat.sees("Asking the kernel")
-    chat.sees("The kernel runs a cell; this comes when it ends")
+    chat.sees("The kernel is running a cell; this loads when it ends")
     gate.set()
     chat.until(lambda: box(chat).count() == 1)
 

@@ -139,7 +139,7 @@ def test_a_missing_key_is_named_and_never_asked_for_here(chat, session):
     card = chat.page.locator(".sw-missing")
     chat.sees("Demo needs a key: ANTHROPIC_API_KEY")
     assert 'os.environ["ANTHROPIC_API_KEY"] = getpass' in card.locator("pre").inner_text()
-    assert "ANTHROPIC_AUTH_TOKEN will do as well" in card.inner_text()
+    assert "ANTHROPIC_AUTH_TOKEN can be used instead" in card.inner_text()
     assert card.locator("input, textarea, [contenteditable]").count() == 0
     session._lack = Lack()
     session.begin("again")

@@ -1,8 +1,8 @@
-// Buttons under a question that a person has had time to see: the second half of a double click must not answer
-// the question that took the place of the first, nor one whose content has just changed.
+// Buttons become active only after a request was visible for a while: the second half of a double click must not answer
+// the next request, or a request whose content just changed.
 import type { Question, Tool } from "../lib/protocol.ts";
 
-/** Milliseconds; the longest pause that systems take for a double click. */
+/** Milliseconds: the longest double click of common systems. */
 export const ARMED_AFTER = 500;
 
 export class Arming {
@@ -13,7 +13,7 @@ export class Arming {
 
   constructor(private redraw: () => void) {}
 
-  /** Whether what is asked has been on the page, as it is now, for long enough; called whenever it is drawn. */
+  /** Whether the request was visible, unchanged, for long enough; called at each redraw. */
   armed(asked: Tool | Question): boolean {
     if (asked === this.asked) return this.ready;
     this.asked = asked;

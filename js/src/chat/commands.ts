@@ -5,7 +5,7 @@ import { line } from "../lib/text.ts";
 
 const SHOWN = 8;
 
-/** The commands that what is written so far may become. */
+/** The commands that begin with the text in the composer. */
 export function matching(commands: Command[], text: string): Command[] {
   const typed = /^\/(\S*)$/.exec(text)?.[1];
   if (typed === undefined) return [];

@@ -1,4 +1,4 @@
-// Where a person writes. What they wrote survives a redraw, a second view and a reload of the page.
+// The composer. Its text survives a redraw, a second view and a reload of the page.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import type { Client } from "../lib/client.ts";
@@ -11,13 +11,13 @@ import { Pickers } from "./pickers.ts";
 import { PolicyPicker } from "./policy.ts";
 
 export class Composer {
-  /** A prompt on its way, and the turn that came of it. */
+  /** A prompt being sent, and the turn that it started. */
   outgoing: { text: string; turn: number | undefined } | undefined;
   private text = "";
   private queue: string[] = [];
   private error: string | undefined;
   private stopping = false;
-  /** Which of the listed commands Enter takes; none once Escape has put them away. */
+  /** The listed command that Enter takes; none after Escape has closed the list. */
   private command = 0;
   private away = false;
   private wasRunning = false;
@@ -32,7 +32,7 @@ export class Composer {
     this.missing = new Missing(client, () => this.offerAgain());
   }
 
-  /** Follow the transcript: a prompt that arrived is no longer outgoing, a queued one goes when its turn comes. */
+  /** Follow the transcript: a stored prompt is no longer outgoing; a queued prompt is sent when the turn ends. */
   follow(): void {
     const { transcript } = this.client;
     const { outgoing } = this;
@@ -63,7 +63,7 @@ export class Composer {
       ${list(this.commands, this.command, (one) => this.take(one))}
       <div class="sw-box">
         <textarea rows="1" aria-label="Prompt" data-testid="composer" dir="auto" spellcheck="false" aria-controls=${this.commands.length ? "sw-commands" : nothing}
-          placeholder=${running ? "Write what comes next…" : "Ask the agent to do something…"}
+          placeholder=${running ? "Write the next prompt…" : "Ask the agent to do something…"}
           .value=${live(this.text)} @input=${this.input} @keydown=${this.keydown}></textarea>
         ${running && !this.text.trim()
           ? html`<button type="button" class="sw-round sw-stop" title="Stop (Escape)" aria-label="Stop" data-testid="stop"
@@ -106,7 +106,7 @@ export class Composer {
     this.client.changed();
   }
 
-  /** The keys of the list of commands; returns whether one was meant for it. */
+  /** Handle a key of the command list; returns whether the list used it. */
   private walk(event: KeyboardEvent): boolean {
     const found = this.commands;
     const chosen = found[this.command];
@@ -138,7 +138,7 @@ export class Composer {
     this.submit();
   };
 
-  /** Send the prompt of a turn that failed once more. */
+  /** Send the prompt of a failed turn again. */
   retry(text: string): void {
     if (this.client.link !== "live" || this.outgoing || this.client.transcript.running) return;
     void this.send(text);
@@ -171,7 +171,7 @@ export class Composer {
     this.queue = [];
   }
 
-  /** Put the prompt that failed for want of the harness where it can be sent again. */
+  /** Put a prompt that failed because the harness was missing back into the composer. */
   private offerAgain(): void {
     const last = this.client.transcript.last;
     const prompt = last?.turn?.status === "failed" ? last.steps.find((step) => step.kind === "user")?.body : undefined;

@@ -1,4 +1,4 @@
-// How the agent got its memory back; where it had to be told, what it was told, on demand.
+// How the agent regained its memory, and, on demand, the history that it received.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { stripAnsi } from "../lib/ansi.ts";
@@ -26,7 +26,7 @@ export function memory(ui: Ui, turn: Turn): TemplateResult | typeof nothing {
 function told(ui: Ui, turn: number): unknown {
   const handover = ui.handover(turn);
   if (handover === undefined) {
-    return html`<div class="sw-told-wait">${spinner()} ${ui.client.busy ? "The kernel runs a cell; this comes when it ends" : "Asking the kernel"}</div>`;
+    return html`<div class="sw-told-wait">${spinner()} ${ui.client.busy ? "The kernel is running a cell; this loads when it ends" : "Asking the kernel"}</div>`;
   }
   if (handover instanceof Error) {
     return html`<div class="sw-told-wait" role="alert">
@@ -36,10 +36,10 @@ function told(ui: Ui, turn: number): unknown {
   }
   return guard([handover], () => whole(() => html`
     <div class="sw-told-head">
-      The agent was told of ${plural(handover.turns.length, "earlier turn")}.
-      ${handover.earlier ? `${plural(handover.earlier, "more was", "more were")} left out.` : nothing}
+      The agent received ${plural(handover.turns.length, "earlier turn")}.
+      ${handover.earlier ? `${plural(handover.earlier, "more was", "more were")} omitted.` : nothing}
     </div>
-    <ol class="sw-told-turns" tabindex="0" aria-label="What the agent was told">${handover.turns.map((one) => whole(() => toldTurn(ui, one)))}</ol>`));
+    <ol class="sw-told-turns" tabindex="0" aria-label="History sent to the agent">${handover.turns.map((one) => whole(() => toldTurn(ui, one)))}</ol>`));
 }
 
 const ENDS = new Map([["cancelled", "Stopped"], ["failed", "Failed"]]);

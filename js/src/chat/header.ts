@@ -1,4 +1,4 @@
-// Who works here, and what they are doing now.
+// The header: harness, sandbox, workspace and status.
 import { html, nothing, type TemplateResult } from "lit-html";
 import type { Client } from "../lib/client.ts";
 import { homeWords, isFolder, sandboxWords } from "../lib/home.ts";
@@ -46,7 +46,7 @@ function home(session: Session): TemplateResult {
   </span>`;
 }
 
-/** How full the agent's context is, where it says so. */
+/** How full the agent's context is, if the agent reports it. */
 function context(client: Client): TemplateResult | typeof nothing {
   const usage = client.transcript.sections.findLast((section) => section.turn?.usage.context_size)?.turn?.usage;
   if (!usage?.context_size || usage.context_used === null) return nothing;

@@ -1,4 +1,4 @@
-// What keeps the harness from starting, and what a person can do about it here.
+// The missing requirements of the harness, with their remedies.
 import { html, nothing, type TemplateResult } from "lit-html";
 import type { Client } from "../lib/client.ts";
 import { copyButton } from "../lib/dom.ts";
@@ -10,7 +10,7 @@ export class Missing {
   private installing = false;
   private error: string | undefined;
 
-  /** `done` is called when the harness was installed from here. */
+  /** `done` is called after an installation from this card. */
   constructor(private client: Client, private done: () => void) {}
 
   view(): TemplateResult | typeof nothing {
@@ -31,7 +31,7 @@ export class Missing {
       <div><strong>${title} is not installed</strong>
         <p role="status">${this.installing
           ? html`${spinner()} <span>${line(words ?? "Installing", 160)}…</span>`
-          : "It goes into the data directory of session-widgets. Nothing else on this machine is changed."}</p>
+          : "It is installed in the data directory of session-widgets. Nothing else on this machine changes."}</p>
         ${this.error ? html`<div class="sw-missing-error" role="alert">${visible(this.error)}</div>` : nothing}
       </div>
       <button type="button" class="sw-button" data-testid="install" ?disabled=${this.installing || this.client.link !== "live"}
@@ -55,14 +55,14 @@ export class Missing {
   }
 }
 
-/** The name of what is missing and the way to set it; its value is nobody's business here. */
+/** The name of the missing key and how to set it; the page never handles its value. */
 function key(title: string, [first = "", ...others]: Lack["keys"]): TemplateResult {
   const code = `import os, getpass\nos.environ["${first}"] = getpass.getpass()`;
   const names = others.map((name, i) => html`${i ? ", " : ""}<code>${line(name, 80)}</code>`);
   return html`<div class="sw-missing-part">
     ${icon("key")}
     <div><strong>${title} needs a key: <code>${line(first, 80)}</code></strong>
-      <p>Run this in a cell, then send again. The key goes to the sandbox in a file that only your user can read, and into no transcript.${others.length ? html` ${names} will do as well.` : nothing}</p>
+      <p>Run this in a cell, then send again. The sandbox receives the key in a file that only your user can read; no transcript contains it.${others.length ? html` ${names} can be used instead.` : nothing}</p>
       <div class="sw-missing-code"><pre tabindex="0" aria-label="Python that asks for the key">${visible(code)}</pre>${copyButton(() => code, "Copy")}</div>
     </div>
   </div>`;

@@ -1,4 +1,4 @@
-// Pieces that several kinds of rows share: markdown, output, diffs, and the way to the rest of a long text.
+// Elements that several kinds of rows share: markdown, output, diffs, and the button for the rest of a long text.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { unsafeHTML } from "lit-html/directives/unsafe-html.js";
 import { ansiRuns, stripAnsi } from "../lib/ansi.ts";
@@ -13,7 +13,7 @@ import type { Ui } from "./ui.ts";
 const MARKDOWN_LIMIT = 200_000;
 const ROWS = 160;
 
-/** Draw one thing, or say that it cannot be drawn: it keeps nothing else from the page. */
+/** Draw one element, or an error in its place; the rest of the page is drawn anyway. */
 export function whole(draw: () => TemplateResult | typeof nothing): TemplateResult | typeof nothing {
   try {
     return draw();
@@ -41,7 +41,7 @@ export function code(text: string, lang: string): TemplateResult {
   </div>`;
 }
 
-/** A button for the rest, where only the start of a text is here. */
+/** A button for the rest of a text whose start alone was sent. */
 export function rest(ui: Ui, step: Step, part: string, start: Text): TemplateResult | typeof nothing {
   const shown = ui.text(step, part, start);
   const left = shown.length - [...shown.text].length;
@@ -51,7 +51,7 @@ export function rest(ui: Ui, step: Step, part: string, start: Text): TemplateRes
   </button>`;
 }
 
-/** The newest lines of a text that grows beyond the start that is here. */
+/** The newest lines of a text that grows beyond its sent start. */
 export function tail({ tail }: Text): TemplateResult | typeof nothing {
   return tail ? html`<pre class="sw-tail" aria-hidden="true">${visible(tail)}</pre>` : nothing;
 }
@@ -69,7 +69,7 @@ export function output(ui: Ui, step: Step, part: string, start: Text): TemplateR
   </div>`;
 }
 
-/** Agents like to wrap output in a fence of its own. */
+/** Agents often wrap output in a code fence. */
 function unfenced(text: string): string {
   const trimmed = text.trim();
   const [from, to] = [trimmed.indexOf("\n") + 1, trimmed.length - 3];

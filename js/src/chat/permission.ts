@@ -1,4 +1,4 @@
-// What waits for a person: the call in full, and the agent's own answers in its own order.
+// A permission request: the whole call, and the agent's options in the agent's order.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { keyed } from "lit-html/directives/keyed.js";
 import { cellField } from "../lib/cell.ts";
@@ -25,7 +25,7 @@ export function permissions(ui: Ui): TemplateResult | typeof nothing {
   if (!step?.tool?.permission) return nothing;
   const { tool } = step;
   const { request } = step.tool.permission;
-  // new elements for each request: a button that was pressed under another one gets no click
+  // new elements for each request: a button pressed for the previous request receives no click
   return html`${keyed(request, card(ui, step, tool, step.tool.permission, waiting.length))}`;
 }
 
@@ -49,23 +49,23 @@ function card(ui: Ui, step: Step, tool: Tool, permission: Permission, waiting: n
   </div>`;
 }
 
-/** What the call does counts for more than the kind that the agent gives it. */
+/** The content of the call takes precedence over the agent's `kind`. */
 function verb({ command, blocks, kind }: Tool): string {
   if (command) return "run a command";
   if (blocks.some((block) => block.type === "diff")) return "change a file";
   return VERBS.get(kind) ?? "use a tool";
 }
 
-/** Where to answer, if a cell asks as well or keeps the kernel from hearing. */
+/** Where to answer, if a cell asks too or blocks the kernel. */
 export function where(ui: Ui, request: string, chosen: string | undefined): TemplateResult | typeof nothing {
   const asked = ui.client.cellQuestion;
   const words =
     asked?.request === request
       ? cellField(document, asked)
-        ? "The cell asks, too: answer here or there."
-        : "Answer in the cell: it keeps the kernel from hearing a click."
+        ? "The cell asks too: answer here or there."
+        : "Answer in the cell: while it waits, the kernel receives no clicks."
       : chosen && ui.client.busy
-        ? "The kernel runs a cell, and hears the click when that ends."
+        ? "The kernel is running a cell and receives the click when it ends."
         : "";
   return words ? html`<span class="sw-ask-where sw-dim">${words}</span>` : nothing;
 }

@@ -1,4 +1,4 @@
-// Mode, model and effort, below the place where a person writes.
+// Mode, model and effort, below the composer.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import type { Client } from "../lib/client.ts";
@@ -8,7 +8,7 @@ import { type Picker, pickersOf } from "../lib/settings.ts";
 import { line } from "../lib/text.ts";
 
 export class Pickers {
-  /** Choices on their way to the kernel. */
+  /** Choices being sent to the kernel. */
   private choosing = new Map<SettingName, string>();
 
   constructor(private client: Client, private complain: (error: Error) => void) {}
@@ -20,7 +20,7 @@ export class Pickers {
     return pickers.length ? html`<div class="sw-picks" role="group" aria-label="Settings of the agent">${pickers.map((one) => this.picker(one))}</div>` : nothing;
   }
 
-  /** The words are drawn and the list lies over them unseen, so that the one is as wide as what it says. */
+  /** An invisible list covers the visible text, so that the picker is as wide as its text. */
   private picker(picker: Picker): TemplateResult {
     const chosen = this.choosing.get(picker.name);
     const value = chosen ?? picker.value;

@@ -1,4 +1,4 @@
-// Who answers the agent's permission requests: seen at all times, and chosen here.
+// The permission policy: always visible, and changed here.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import type { Client } from "../lib/client.ts";
@@ -6,7 +6,7 @@ import { icon } from "../lib/icons.ts";
 import { POLICIES, policyOf } from "../lib/policy.ts";
 
 export class PolicyPicker {
-  /** A choice on its way to the kernel. */
+  /** A choice being sent to the kernel. */
   private choosing: string | undefined;
 
   constructor(private client: Client, private complain: (error: Error) => void) {}

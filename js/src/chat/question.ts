@@ -1,4 +1,4 @@
-// What the agent asks a person: a form to fill in, or an address to open. All its words are the agent's.
+// A question of the agent: a form to fill in, or an address to open. All its text is the agent's.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { keyed } from "lit-html/directives/keyed.js";
 import { icon, spinner } from "../lib/icons.ts";
@@ -9,7 +9,7 @@ import type { Ui } from "./ui.ts";
 
 const FEW = 6;
 
-/** The oldest question that is open. */
+/** The oldest open question. */
 export function questions(ui: Ui): TemplateResult | typeof nothing {
   const [step, ...others] = ui.client.transcript.questions;
   if (!step?.question) return nothing;
@@ -40,23 +40,23 @@ function card(ui: Ui, step: Step, question: Question, waiting: number): Template
     <div class="sw-ask-options">
       <button type="submit" class="sw-button" data-kind="allow" data-testid="question-accept" ?disabled=${off || early}>${sign("accept")}${url === null ? "Answer" : "Done"}</button>
       <button type="button" class="sw-button" data-testid="question-decline" ?disabled=${off || early} title="Say no" @click=${() => ui.reply(request, "decline")}>${sign("decline")}Decline</button>
-      <button type="button" class="sw-button" data-testid="question-cancel" ?disabled=${off || early} title="Give no answer" @click=${() => ui.reply(request, "cancel")}>${sign("cancel")}Cancel</button>
+      <button type="button" class="sw-button" data-testid="question-cancel" ?disabled=${off || early} title="Close without an answer" @click=${() => ui.reply(request, "cancel")}>${sign("cancel")}Cancel</button>
       ${where(ui, request, chosen)}
     </div>
   </form>`;
 }
 
-/** The address in full; only one of the web can be opened from here. */
+/** The full address; only web addresses can be opened from here. */
 function address(url: string): TemplateResult {
   const web = /^https?:\/\//i.test(url);
-  return html`<div class="sw-question-field"><span>It wants you to open an address that it chose. Open it only if you know it.</span>
+  return html`<div class="sw-question-field"><span>The agent asks you to open this address. Open it only if you know it.</span>
     <code class="sw-question-url">${visible(url)}</code>
     ${web ? html`<a class="sw-question-open" href=${url} target="_blank" rel="noopener noreferrer nofollow">${icon("link")}Open in a new tab</a>` : nothing}</div>`;
 }
 
 function row(field: Field, off: boolean): TemplateResult {
   const about = field.description ? html`<small>${line(field.description, 600)}</small>` : nothing;
-  const secret = field.secret ? html`<small>It goes to the agent, and into no transcript.</small>` : nothing;
+  const secret = field.secret ? html`<small>The agent receives it; no transcript contains it.</small>` : nothing;
   const title = html`<span class="sw-question-title"><bdi>${line(field.title, 200)}</bdi>${field.required ? nothing : html` <span class="sw-dim">(may be left out)</span>`}</span>`;
   if (field.kind === "choices" || (field.kind === "choice" && field.choices.length <= FEW)) {
     return html`<fieldset class="sw-question-field" ?disabled=${off}><legend>${title}</legend>${about}
@@ -89,7 +89,7 @@ function isDefault(field: Field, value: string): boolean {
   return Array.isArray(field.default) ? field.default.includes(value) : field.default === value;
 }
 
-/** What the form holds, by the fields' names; what was left empty is left out. */
+/** The values of the form by field name, without empty ones. */
 export function contentOf(form: HTMLFormElement, fields: Field[]): Record<string, unknown> {
   const data = new FormData(form);
   const found: [string, unknown][] = [];
@@ -107,7 +107,7 @@ export function contentOf(form: HTMLFormElement, fields: Field[]): Record<string
 
 const SAID = new Map([["decline", "Declined"], ["cancel", "Not answered"]]);
 
-/** A question in the transcript, and what was answered. */
+/** A question in the transcript, with its answer. */
 export function asked(step: Step, question: Question): TemplateResult {
   const { action, values, by, reason } = question;
   const words = action === null ? (step.status === "pending" ? "asks you" : "Not answered") : SAID.get(action);

@@ -1,4 +1,4 @@
-// One turn: the prompt, what came of it, and how it ended.
+// One turn: the prompt, its steps, and its end.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { repeat } from "lit-html/directives/repeat.js";
@@ -15,8 +15,8 @@ import { tool } from "./tool.ts";
 import type { Ui } from "./ui.ts";
 
 /**
- * `later` is the turn that saved what this one could not; `last` says that no turn follows; `missing`, that a card below
- * says what the harness lacks.
+ * `later` is the turn that saved this turn's files; `last` means that no turn follows; `missing`, that a card below
+ * lists the missing requirements of the harness.
  */
 export function section(ui: Ui, section: Section, later: Turn | undefined, last: boolean, missing: boolean): TemplateResult {
   const [first, ...others] = section.steps;
@@ -31,14 +31,14 @@ export function section(ui: Ui, section: Section, later: Turn | undefined, last:
   </section>`;
 }
 
-/** Steps without the errors that only repeat another one of the turn, as when an agent exits and its turn fails of that. */
+/** Steps without errors that repeat another error of the turn, as when an agent's exit fails its turn. */
 function toldOnce(steps: Step[]): Step[] {
   const errors = steps.filter((step) => step.kind === "error");
   const repeats = (step: Step) => errors.some((other) => other !== step && tells(other, step) && (!tells(step, other) || other.index < step.index));
   return errors.length > 1 ? steps.filter((step) => step.kind !== "error" || !repeats(step)) : steps;
 }
 
-/** Whether one error says all that another says. */
+/** Whether one error contains the other. */
 function tells(one: Step, other: Step): boolean {
   return (one.body?.text ?? "").includes((other.body?.text ?? "").trim().replace(/\.$/, ""));
 }
@@ -136,23 +136,23 @@ const REASONS = new Map([
   ["max_turn_requests", "Reached the request limit"],
 ]);
 
-/** What a turn that failed is called, where more is known. */
+/** The label of a failed turn by its `outcome`. */
 const FAILURES = new Map([
   ["turn_limit", "Failed: a limit of the turn"],
   ["auth_failed", "Failed: no valid key"],
   ["rate_limited", "Failed: rate limited"],
   ["agent_exited", "Failed: the agent exited"],
-  ["model_error", "Failed: the model gave an error"],
+  ["model_error", "Failed: model error"],
   ["no_answer", "No answer"],
 ]);
 
-/** How long the agent took, and apart from that the person who was asked. */
+/** The time of the agent, and separately the time that a person took to answer. */
 function times(turn: Turn, ended: number): TemplateResult {
   const took = Math.max(0, ended - turn.started - turn.waited);
-  return html`<span title="Without the time that permissions waited for you">${duration(took)}${turn.waited >= 500 ? html` + ${duration(turn.waited)} you` : nothing}</span>`;
+  return html`<span title="Without the time that you took to answer">${duration(took)}${turn.waited >= 500 ? html` + ${duration(turn.waited)} you` : nothing}</span>`;
 }
 
-/** `prompt`: what began the turn, if it is here. */
+/** `prompt`: the turn's prompt, if the page has it. */
 function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolean, prompt?: Step): TemplateResult | typeof nothing {
   if (turn.status === "running") return nothing;
   const words = turn.status === "failed" || FAILURES.has(turn.outcome) ? (FAILURES.get(turn.outcome) ?? "Failed") : (REASONS.get(turn.stop_reason ?? "") ?? (turn.status === "cancelled" ? "Stopped" : "Done"));
@@ -187,7 +187,7 @@ function keptButton({ state, words, detail }: Kept, open: boolean, toggle: () =>
   </button>`;
 }
 
-/** What takes time in a turn that runs, where the transcript says nothing of it. */
+/** The current activity of a running turn that no step shows. */
 export function activity(turn: Turn, words: string | null): TemplateResult | typeof nothing {
   if (turn.saving) {
     const folder = turn.attachment === "directory";
@@ -209,10 +209,10 @@ function tokens({ usage }: Turn): TemplateResult | typeof nothing {
   return html`<span title=${usage.remark ? line(`${title}; ${usage.remark}`, 300) : title}>${words}${scope}${cost}</span>`;
 }
 
-/** A prompt that the kernel has not taken yet. */
+/** A prompt that the kernel has not received yet. */
 export function outgoing(text: string, busy: boolean): TemplateResult {
   return html`<div class="sw-prompt sw-outgoing">
     <div class="sw-bubble" dir="auto">${visible(text)}</div>
-    <div class="sw-dim sw-outgoing-note">${spinner()} ${busy ? "The kernel runs a cell and takes this when it ends" : "Sending"}</div>
+    <div class="sw-dim sw-outgoing-note">${spinner()} ${busy ? "The kernel is running a cell and receives this when it ends" : "Sending"}</div>
   </div>`;
 }

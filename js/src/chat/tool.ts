@@ -29,7 +29,7 @@ export function tool(ui: Ui, step: Step, call: Tool): TemplateResult {
   </div>`;
 }
 
-/** What a tool call did or would do, in full; also what a person sees before they answer. */
+/** The whole of a tool call, also shown in its permission request. */
 export function details(ui: Ui, step: Step, call: Tool, key: string): TemplateResult {
   const { command } = call;
   return html`
@@ -58,7 +58,7 @@ function isLong({ text }: Text): boolean {
 function opensByItself(step: Step, call: Tool): boolean {
   const state = stateOf(step, call);
   if (state === "failed") return true;
-  if (state === "waiting" || state === "refused") return false; // the request shows it in full, or did
+  if (state === "waiting" || state === "refused") return false; // the permission request shows it, or did
   const diffs = call.blocks.filter((block) => block.type === "diff");
   if (diffs.length) return diffs.reduce((sum, block) => sum + rowsOf(block).rows.length, 0) <= SHORT_DIFF;
   if (call.kind !== "execute") return false;
@@ -77,7 +77,7 @@ function stateOf(step: Step, call: Tool): string {
   if (call.permission?.outcome === null) return "waiting";
   if (step.status !== "failed") return step.status;
   if (call.failure === "rejected" || (call.permission && refused(call.permission))) return "refused";
-  return call.failure === "interrupted" ? "cancelled" : "failed"; // what a person stopped has not failed
+  return call.failure === "interrupted" ? "cancelled" : "failed"; // a call that a person stopped has not failed
 }
 
 function chosen(permission: Permission): Option | undefined {
@@ -89,14 +89,14 @@ function refused(permission: Permission): boolean {
 }
 
 function statusMark(step: Step, call: Tool): TemplateResult | typeof nothing {
-  const took = step.ended - step.started - call.waited; // what a person took to answer is not the tool's
+  const took = step.ended - step.started - call.waited; // without the time that a person took to answer
   switch (stateOf(step, call)) {
     case "waiting":
       return html`<span class="sw-state sw-warn">${icon("shield")}<span>asks you</span></span>`;
     case "completed":
       return html`<span class="sw-state">${took >= 1000 ? html`<span class="sw-dim">${duration(took)}</span>` : nothing}${icon("check", "sw-ok")}<span class="sw-hidden">done</span></span>`;
     case "refused":
-      return nothing; // the decision says it
+      return nothing; // the decision shows it
     case "failed":
       return html`<span class="sw-state sw-bad"><span>${call.exit_code ? exitWords(call.exit_code) : "failed"}</span>${icon("cross")}</span>`;
     case "cancelled":
@@ -113,7 +113,7 @@ function exitWords(code: number): string {
   return code < 0 ? `signal ${-code}` : `exit ${code}`;
 }
 
-/** The decision stays with the call: what was chosen and by whom. */
+/** The decision of the call's permission request: the option and the decider. */
 function decisionMark(permission: Permission | null): TemplateResult | typeof nothing {
   if (!permission || permission.outcome === null) return nothing;
   const option = chosen(permission);

@@ -1,4 +1,4 @@
-// What a view of the chat remembers and never tells the kernel: what is folded, opened further, being answered.
+// The state of one chat view, unknown to the kernel: folded rows, expanded texts, answers being sent.
 import { answerInCell } from "../lib/cell.ts";
 import type { Client } from "../lib/client.ts";
 import { Markdown } from "../lib/markdown.ts";
@@ -8,23 +8,23 @@ import { Arming } from "./arming.ts";
 let markdown: Markdown | undefined;
 
 export class Ui {
-  /** Rises with every change here, so that rows know to draw again. */
+  /** Grows with every change, so that rows are drawn again. */
   rev = 0;
-  /** A person has opened or closed something just now: what they look at is to stay where it is. */
+  /** A person just opened or closed a row: keep the view's position. */
   unfolded = false;
   private folds = new Map<string, boolean>();
   private texts = new Map<string, Text>();
   private images = new Map<string, string>();
   private handovers = new Map<number, Handover | Error>();
   private loading = new Set<string>();
-  /** Answers on their way to the kernel: request to option. */
+  /** Answers being sent to the kernel: request to option. */
   readonly answering = new Map<string, string>();
-  /** Why an answer to a question was not taken. */
+  /** Why an answer to a question was refused. */
   readonly refusals = new Map<string, string>();
   readonly arming: Arming;
   readonly openFile: ((path: string) => void) | undefined;
 
-  /** Send a prompt once more. */
+  /** Send a prompt again. */
   readonly retry: (text: string) => void;
 
   constructor(readonly client: Client, private redraw: () => void, openFile?: (path: string) => void, retry: (text: string) => void = () => undefined) {
@@ -52,13 +52,13 @@ export class Ui {
     this.changed();
   }
 
-  /** The text of one part of a step, with what was asked for beyond its start. */
+  /** The text of one part of a step, including the fetched pieces beyond its start. */
   text(step: Step, part: string, start: Text): Text {
     const more = this.texts.get(partKey(step, part));
     return more && more.text.length > start.text.length ? more : start;
   }
 
-  /** Ask for the next piece of a long text. */
+  /** Fetch the next piece of a long text. */
   async more(step: Step, part: string, start: Text): Promise<void> {
     const key = partKey(step, part);
     if (this.loading.has(key)) return;
@@ -74,7 +74,7 @@ export class Ui {
     }
   }
 
-  /** The address of an image in a tool's output; undefined until its bytes are here. */
+  /** The address of an image in a tool's output; undefined until its bytes have arrived. */
   image(step: Step, block: number, mime: string): string | undefined {
     const key = partKey(step, `image ${block}`);
     if (!this.images.has(key) && !this.loading.has(key)) {
@@ -89,7 +89,7 @@ export class Ui {
     return this.images.get(key);
   }
 
-  /** What the agent was told in a turn, or why that cannot be shown; undefined until the kernel has answered. */
+  /** The history that a turn carried, or the error; undefined until the kernel answers. */
   handover(turn: number): Handover | Error | undefined {
     const key = `${turn} told`;
     if (!this.handovers.has(turn) && !this.loading.has(key)) {
@@ -105,7 +105,7 @@ export class Ui {
     return this.handovers.get(turn);
   }
 
-  /** Ask once more for what could not be shown. */
+  /** Fetch the history again after an error. */
   askAgain(turn: number): void {
     this.handovers.delete(turn);
     this.changed();
@@ -116,7 +116,7 @@ export class Ui {
     for (const url of this.images.values()) URL.revokeObjectURL(url);
   }
 
-  /** A path as the workspace has it. */
+  /** A path relative to the workspace. */
   relative(path: string): string {
     const root = this.client.session?.root.replace(/\/$/, "");
     return root && path.startsWith(`${root}/`) ? path.slice(root.length + 1) : path;

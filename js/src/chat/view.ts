@@ -1,4 +1,4 @@
-// The chat: header, transcript, what waits for an answer, composer.
+// The chat: header, transcript, open requests, composer.
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { repeat } from "lit-html/directives/repeat.js";
@@ -54,7 +54,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     shape = shapeOf(element);
   }
 
-  /** A scroll in a shape that the view has not been drawn in comes from the browser, not from a person. */
+  /** A scroll event at a size that was not drawn yet comes from the browser, not from a person. */
   function onScroll(event: Event): void {
     const element = event.target as HTMLElement;
     const reshaped = shape !== shapeOf(element);
@@ -63,7 +63,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     follow(element);
   }
 
-  /** Follow the end if it is in view, and only then. */
+  /** Follow the end while it is in view. */
   function follow(element: HTMLElement): void {
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
     if (atEnd === following) return;
@@ -119,7 +119,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     }
   }
 
-  /** The dock is as wide as what scrolls, whatever room the scrollbar takes. */
+  /** The dock is as wide as the scrolled content, without the scrollbar. */
   function alignDock(): void {
     const element = scroller();
     if (element?.clientWidth) box.style.setProperty("--sw-scrollbar", `${element.offsetWidth - element.clientWidth}px`);
@@ -177,7 +177,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     return html`<div class="sw-blank" aria-busy="true">
       <div class="sw-bones"><i></i><i></i><i></i></div>
       <p>${client.busy
-        ? "The kernel runs a cell and hears nothing until it ends. The transcript comes then."
+        ? "The kernel is running a cell. The transcript loads when it ends."
         : "Connecting to the kernel…"}</p>
     </div>`;
   }
@@ -185,7 +185,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   function empty(): TemplateResult {
     return html`<div class="sw-blank">
       <h2>What should the agent do?</h2>
-      <p>It works in a folder of its own, and you see every step it takes.</p>
+      <p>It works in its own folder, and you see every step.</p>
       <div class="sw-ideas">${(client.session?.agent.suggestions ?? []).map((idea) => html`<button type="button" @click=${() => pick(idea)}>${idea}</button>`)}</div>
     </div>`;
   }
@@ -199,7 +199,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     return html`<div class="sw-gone" role="alert">
       ${icon("unplug")}
       <div><strong>The kernel is gone</strong>
-        <p>Nothing is lost: every step is in the store, and a running turn goes on in its sandbox. Restart the kernel, then run this cell again to go on from here.</p>
+        <p>Nothing is lost: every step is in the store, and a running turn continues in its sandbox. Restart the kernel and run this cell again to continue.</p>
       </div>
       <button type="button" class="sw-button" @click=${() => client.reconnect()}>Try again</button>
     </div>`;
@@ -209,7 +209,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     return html`<div class="sw-gone" role="status">
       ${icon("delete")}
       <div><strong>This session was deleted</strong>
-        <p>Its transcript and its sandbox are gone. What is shown here stays until the cell runs again.</p>
+        <p>Its transcript and its sandbox are gone. This view stays until the cell runs again.</p>
       </div>
     </div>`;
   }

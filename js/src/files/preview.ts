@@ -1,4 +1,4 @@
-// One file, as far as it can be shown: text with line numbers, images, and words for everything else.
+// A preview of one file: text with line numbers, images, a message for everything else.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { highlighted, languageOf } from "../lib/highlight.ts";
@@ -35,7 +35,7 @@ export class Preview {
 
   constructor(private rpc: Rpc, private changed: () => void) {}
 
-  /** Show `path` as it is in `version`; the same again is left alone. */
+  /** Show `path` in `version`; does nothing if it is already shown. */
   async show(path: string, version: string): Promise<void> {
     if (path === this.path && version === this.version) return;
     const other = path !== this.path;
@@ -89,7 +89,7 @@ export class Preview {
   }
 }
 
-/** A drawing may hold scripts: as data, opened in a tab of its own, they run apart from the notebook's page. */
+/** An SVG may contain scripts: a data URL in its own tab isolates them from the notebook's page. */
 function address(image: Blob): Promise<string> | string {
   if (image.type !== SVG) return URL.createObjectURL(image);
   return new Promise((done, failed) => {
@@ -100,7 +100,7 @@ function address(image: Blob): Promise<string> | string {
   });
 }
 
-/** UTF-8, or Latin-1 where it is not; a character that the cut went through is left out. */
+/** UTF-8, else Latin-1; a character split by the cut is dropped. */
 function decode(data: Uint8Array<ArrayBuffer>, cut: boolean): { text: string; latin: boolean } {
   try {
     return { text: new TextDecoder("utf-8", { fatal: true }).decode(data, { stream: cut }), latin: false };

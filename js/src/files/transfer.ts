@@ -1,4 +1,4 @@
-// Bytes between the page and the workspace, in pieces that the socket carries.
+// Transfers between the page and the workspace, in pieces that fit the socket.
 import { MAX_CHUNK, type FileEntry } from "../lib/protocol.ts";
 import type { Rpc } from "../lib/rpc.ts";
 import { basename, bytes } from "../lib/text.ts";

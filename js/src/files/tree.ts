@@ -1,7 +1,7 @@
-// The tree as rows to draw, and what changed since a person last saw it. Pure.
+// The tree as rows to draw, with the changes since a person last saw it. Pure.
 import type { FileEntry, Listing } from "../lib/protocol.ts";
 
-/** Where harnesses and session-widgets keep their own state: shown, and never news. */
+/** State of harnesses and session-widgets: shown, but never marked as changed. */
 const PLUMBING = [".harness", ".session-widgets"];
 
 export type Mark = "new" | "changed";
@@ -27,15 +27,15 @@ export function isPlumbing(path: string): boolean {
 
 export class Tree {
   open = new Set<string>();
-  /** Whether the session was deleted, and its files with it. */
+  /** Whether the session and its files were deleted. */
   deleted = false;
-  /** Whether a sandbox lists the files; a bucket knows other times of them. */
+  /** Whether the listing comes from a sandbox; a bucket has other times. */
   awake = true;
   marks = new Map<string, Mark>();
   private listings = new Map<string, Listing>();
   private listedAwake = new Map<string, boolean>();
 
-  /** Take the newest listings; entries that came or changed since the last time are marked. */
+  /** Apply the newest listings; mark entries that are new or changed since the last ones. */
   update(listings: ReadonlyMap<string, Listing>): void {
     for (const [path, listing] of listings) {
       const before = this.listings.get(path);
@@ -59,7 +59,7 @@ export class Tree {
     this.marks.delete(path);
   }
 
-  /** Whether the workspace is known to hold nothing of anybody's work. */
+  /** Whether the workspace is known to contain no files of the user or the agent. */
   get empty(): boolean {
     const listing = this.listings.get("");
     return listing !== undefined && !listing.error && listing.entries.every((entry) => isPlumbing(entry.path));
@@ -85,7 +85,7 @@ export class Tree {
     return rows;
   }
 
-  /** A closed folder carries the mark of what changed inside it. */
+  /** A closed folder is marked if a file inside it changed. */
   private markOf(entry: FileEntry): Mark | undefined {
     const own = this.marks.get(entry.path);
     if (own || entry.type !== "directory" || this.open.has(entry.path)) return own;

@@ -1,4 +1,4 @@
-// The file browser: a tree that follows the agent, and one file beside or below it.
+// The file browser: a tree that follows the agent, with a preview beside or below it.
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
 import type { Client } from "../lib/client.ts";
@@ -63,7 +63,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
     try {
       model.save_changes();
     } catch {
-      // the kernel is gone: the choice lasts as long as the page
+      // the kernel is gone: the choice lasts only as long as the page
     }
     redraw();
   }
@@ -175,13 +175,13 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
         <div class="sw-tree ${over === "" ? "sw-over" : ""}" role=${tree.rows().some((row) => "entry" in row) ? "tree" : "group"} aria-label="Files" @keydown=${keys}
           @dragover=${(event: DragEvent) => hover(event, "")} @dragleave=${leave} @drop=${(event: DragEvent) => drop(event, "")}>
           ${repeat(tree.rows(), (row) => ("entry" in row ? row.entry.path : `${row.path}\n`), (row) => ("entry" in row ? node(row) : note(row)))}
-          ${tree.empty ? html`<div class="sw-note">No files yet. What the agent writes appears here; drop files to add your own.</div>` : nothing}
+          ${tree.empty ? html`<div class="sw-note">No files yet. Files that the agent writes appear here; drop files to add your own.</div>` : nothing}
         </div>
       </div>
       ${path && !tree.deleted ? preview.view(actions(path)) : nothing}`;
   }
 
-  /** Where the files are read while no sandbox runs. */
+  /** The source of the files while no sandbox runs. */
   function atRest(): TemplateResult | typeof nothing {
     const { session } = client;
     if (!session || !tree.has("") || tree.deleted) return nothing;
@@ -272,7 +272,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
     void put([...event.dataTransfer.files], path);
   }
 
-  /** The keys of a tree: arrows walk and fold, Enter opens. */
+  /** Keys of the tree: arrows move and fold, Enter opens. */
   function keys(event: KeyboardEvent): void {
     const rows = tree.rows().filter((row): row is TreeRow => "entry" in row);
     const at = rows.findIndex((row) => row.entry.path === focused);

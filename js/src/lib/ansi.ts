@@ -1,4 +1,4 @@
-// Terminal output as runs of styled text: colours are kept, everything else a terminal obeys is dropped.
+// Terminal output as runs of styled text: colours are kept, all other escape sequences are dropped.
 
 export interface Run {
   text: string;
@@ -42,7 +42,7 @@ export function stripAnsi(text: string): string {
   return overwritten(text).replace(ESCAPES, "");
 }
 
-/** A carriage return writes over its line: progress bars show their last state. */
+/** A carriage return overwrites its line, so progress bars show their last state. */
 function overwritten(text: string): string {
   if (!text.includes("\r")) return text;
   return text.split("\n").map(lastState).join("\n");

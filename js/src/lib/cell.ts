@@ -1,15 +1,15 @@
-// The field that a blocked cell opens. No click reaches a kernel that waits in a cell, but what is typed there does.
+// The input field of a blocked cell. A kernel that waits in a cell receives no click, but does receive text from this field.
 import type { CellQuestion } from "./protocol.ts";
 
 const CLOSED = "answered elsewhere";
 
-/** The field of a question, in JupyterLab and Notebook; undefined where the host shows it in another way. */
+/** The field of a question, in JupyterLab and Notebook; undefined in other hosts. */
 export function cellField(page: Document, question: CellQuestion): HTMLInputElement | undefined {
   const fields = [...page.querySelectorAll<HTMLInputElement>("input.jp-Stdin-input")];
   return fields.findLast((field) => field.parentElement?.textContent?.startsWith(question.prompt));
 }
 
-/** Answer a question in its field, as a person would, `content` behind the first word; returns whether it has one. */
+/** Type an answer into a question's field, with `content` after the first word; returns whether the field exists. */
 export function answerInCell(page: Document, question: CellQuestion, option: string, content?: unknown): boolean {
   const answer = Object.hasOwn(question.answers, option) ? question.answers[option] : undefined;
   if (answer === undefined) return false;
@@ -17,7 +17,7 @@ export function answerInCell(page: Document, question: CellQuestion, option: str
   return type(cellField(page, question), said);
 }
 
-/** Close the field of a question that nobody asks any more: JupyterLab runs no other cell while one is open. */
+/** Close the field of an answered question: JupyterLab runs no other cell while a field is open. */
 export function closeInCell(page: Document, question: CellQuestion): void {
   type(cellField(page, question), CLOSED);
 }

@@ -1,4 +1,4 @@
-// The page's end of one widget: takes batches in order, asks again on a gap, notices a kernel that is gone.
+// The page's side of one widget: applies batches in order, requests a snapshot on a gap, detects a missing kernel.
 // It belongs to the model and outlives every view of it; views subscribe.
 import { closeInCell } from "./cell.ts";
 import type { CellQuestion, Command, FromKernel, Listing, Model, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
@@ -9,27 +9,27 @@ const ACK_PAUSE = 250;
 const HEARTBEAT = 10_000;
 const PATIENCE = 4_000;
 
-/** connecting: nothing heard yet; gap: a batch was lost and asked for; gone: the kernel does not take messages. */
+/** connecting: no message yet; gap: a lost batch was requested; gone: the kernel accepts no messages. */
 export type Link = "connecting" | "live" | "gap" | "gone";
 
 export class Client {
   link: Link = "connecting";
-  /** The kernel took a message and has said nothing for a while: it runs a cell. */
+  /** The kernel accepted a message but has not answered for a while: it runs a cell. */
   busy = false;
   session: Session | undefined;
-  /** What the agent offers; null while it was never started. */
+  /** The agent's options; null before its first start. */
   settings: Setting[] | null = null;
   /** The agent's own commands. */
   commands: Command[] = [];
-  /** What takes time now, apart from the transcript. */
+  /** The current activity outside the transcript. */
   activity: string | null = null;
-  /** What a cell asks now. */
+  /** The current question of a cell. */
   cellQuestion: CellQuestion | null = null;
   transcript = new Transcript();
   listings = new Map<string, Listing>();
   /** Kernel time minus page time, in milliseconds. */
   skew = 0;
-  /** Whether a view reads above the end: then nothing old is dropped. */
+  /** Whether a view is scrolled up: then no old step is dropped. */
   reading = false;
   readonly rpc: Rpc;
 
@@ -65,7 +65,7 @@ export class Client {
     return Date.now() + this.skew;
   }
 
-  /** Say hello again, for a person who asks a second time. */
+  /** Send `hello` again, when a person retries. */
   reconnect(): void {
     this.link = "connecting";
     this.hello();

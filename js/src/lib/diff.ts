@@ -54,7 +54,7 @@ function hunkRows(hunks: Hunk[]): Row[] {
   return rows;
 }
 
-/** Two texts too different to compare in time: all of one, then all of the other. */
+/** For two texts too different to compare in time: all lines of one, then all lines of the other. */
 function wholeRows(before: string, after: string): Row[] {
   const lines = (text: string) => (text ? text.replace(/\n$/, "").split("\n") : []);
   return [

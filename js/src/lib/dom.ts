@@ -1,4 +1,4 @@
-// Small things that every view needs.
+// Helpers for every view.
 import { html, type TemplateResult } from "lit-html";
 import { icon } from "./icons.ts";
 
@@ -15,7 +15,7 @@ export function framed(draw: () => void): () => void {
   };
 }
 
-/** A root that the host's shortcuts leave alone. */
+/** A root that ignores the host's shortcuts. */
 export function createRoot(parent: HTMLElement, classes: string): HTMLElement {
   const root = document.createElement("div");
   root.className = `sw ${classes}`;
@@ -25,7 +25,7 @@ export function createRoot(parent: HTMLElement, classes: string): HTMLElement {
   return root;
 }
 
-/** Hide the static snapshot that stands beside a live widget, also when it is drawn again. */
+/** Hide the static snapshot beside a live widget, also after it is drawn again. */
 export function hideSnapshot(root: HTMLElement, id: string): void {
   if (!/^[0-9a-f]+$/.test(id)) return;
   const style = document.createElement("style");
@@ -33,7 +33,7 @@ export function hideSnapshot(root: HTMLElement, id: string): void {
   root.append(style);
 }
 
-/** A button that copies what `text` gives and says so. */
+/** A button that copies the result of `text` and confirms it. */
 export function copyButton(text: () => string, label = "Copy"): TemplateResult {
   return html`<button type="button" class="sw-ghost sw-copy" title=${label} aria-label=${label} @click=${copy(text)}>${icon("copy")}${icon("check")}</button>`;
 }

@@ -1,4 +1,4 @@
-// A light touch of colour for code: comments, strings, numbers, keywords. No grammar, so it never gets in the way.
+// Simple highlighting of code: comments, strings, numbers, keywords, without a grammar.
 import { html, type TemplateResult } from "lit-html";
 
 const KEYWORDS = new Set(

@@ -1,4 +1,4 @@
-// Where the files of a session are kept, and what became of those of a turn, in words. Pure.
+// Labels for the location of a session's files and the durability of each turn. Pure.
 import type { Session, Turn } from "./protocol.ts";
 import { line } from "./text.ts";
 import type { Section } from "./transcript.ts";
@@ -26,11 +26,11 @@ type Home = Pick<Turn, "workspace" | "attachment">;
 export interface Kept {
   state: "disk" | "saved" | "later" | "lost";
   words: string;
-  /** In full: when and where, or why not. */
+  /** The details: time and place, or the reason. */
   detail: string;
 }
 
-/** A reason and what follows it; a text that begins with none is all detail. */
+/** A reason and its detail; a text without a known reason is all detail. */
 export function reasonOf(error: string): { words: string | undefined; detail: string } {
   const [, code = "", rest = ""] = /^([a-z]+):\s*([^]*)$/.exec(error) ?? [];
   const words = REASONS.get(code);
@@ -48,7 +48,7 @@ export function homeWords(home: Home): string {
   return line(`${scheme} · ${home.attachment.replace(/^fuse:/, "")}`, 40);
 }
 
-/** What became of the files of a turn that has ended; undefined where nobody knows. */
+/** Whether an ended turn's files are saved; undefined if unknown. */
 export function keptOf(turn: Turn, later: Turn | undefined, when: (millis: number) => string): Kept | undefined {
   const where = line(turn.workspace, 500);
   if (turn.durable_at !== null) {
@@ -62,7 +62,7 @@ export function keptOf(turn: Turn, later: Turn | undefined, when: (millis: numbe
   return { state: "lost", words: words ? `Not saved: ${words}` : "Not saved", detail };
 }
 
-/** The first later turn that proved the same workspace safe, and with it what this turn left open. */
+/** The first later turn that verified the same workspace, including this turn's files. */
 export function savedLater(sections: Section[], turn: Turn): Turn | undefined {
   if (turn.durable_at !== null || turn.durability_error === null) return undefined;
   if (turn.attachment.startsWith("fuse:") || turn.durability_error.startsWith("mount:")) return undefined; // it may be lost
@@ -71,13 +71,13 @@ export function savedLater(sections: Section[], turn: Turn): Turn | undefined {
   )?.turn;
 }
 
-/** How a sandbox is called, and what that means. */
+/** The label and the tooltip of a sandbox. */
 export function sandboxWords(session: Session): { words: string; extra: string; title: string } {
   const local = session.sandbox === "local";
   return {
     words: line(session.sandbox, 40),
     extra: local ? ", not isolated" : "",
-    title: local ? "Sandbox: local. The agent runs on this machine as you, and can reach whatever you can" : `Sandbox: ${line(session.sandbox, 100)}`,
+    title: local ? "Sandbox: local. The agent runs on this machine as you, and can access everything that you can" : `Sandbox: ${line(session.sandbox, 100)}`,
   };
 }
 
@@ -85,12 +85,12 @@ const MEMORY = new Map([
   ["resume", "Resumed: the agent has its own memory"],
   ["load", "The agent loaded its own memory"],
   ["replay", "History handed over"],
-  ["fresh", "The agent remembers nothing of the earlier turns"],
+  ["fresh", "The agent has no memory of the earlier turns"],
 ]);
 
-const PARTLY = "The agent loaded its own memory, and was told what that lacked";
+const PARTLY = "The agent loaded its own memory and received the missing turns";
 
-/** How the agent got its memory back, where it had to. */
+/** How the agent regained its memory, if it had to. */
 export function memoryOf(turn: Turn): string | undefined {
   if (turn.turn === 1) return undefined;
   return turn.tier === "load" && turn.handed_over ? PARTLY : MEMORY.get(turn.tier ?? "");

@@ -1,4 +1,4 @@
-// Line icons on a 16 px grid, drawn for this package. They say nothing to screen readers: the words beside them do.
+// Line icons on a 16 px grid, drawn for this package. Screen readers skip them and read the text beside them.
 import { html, svg, type TemplateResult } from "lit-html";
 
 const SHAPES = {
@@ -56,7 +56,7 @@ export function icon(name: IconName, classes = ""): TemplateResult {
   return html`<svg class="sw-icon ${classes}" viewBox="0 0 16 16" aria-hidden="true">${SHAPES[name]}</svg>`;
 }
 
-/** A ring that turns; a dotted ring where motion is not wanted. */
+/** A turning ring; a dotted ring under reduced motion. */
 export function spinner(): TemplateResult {
   return html`<span class="sw-spinner" aria-hidden="true"></span>`;
 }

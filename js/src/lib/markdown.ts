@@ -1,6 +1,6 @@
-// Markdown from an agent, made safe: raw HTML is shown as text, and DOMPurify has the last word.
-// Nor can it freeze the page: nesting, the length of a paragraph and the time that parsing takes are bounded, and
-// what is beyond a bound is shown as the text it is.
+// Markdown from an agent, made safe: raw HTML is shown as text, and DOMPurify runs last.
+// It cannot freeze the page: nesting, paragraph length and parsing time are bounded, and
+// text beyond a bound is shown as plain text.
 import createDOMPurify, { type WindowLike } from "dompurify";
 import { Marked, type Token, Tokenizer, type Tokens } from "marked";
 import { visible } from "./text.ts";
@@ -21,20 +21,20 @@ const ALLOWED = {
 const REMEMBERED = 2000;
 /** Quotes and lists inside each other. */
 const NESTED = 16;
-/** Characters: a longer paragraph stays as it is, a longer link is none, a block of more HTML is shown as its source. */
+/** Characters: a longer paragraph stays plain, a longer link is no link, a block of more HTML is shown as source. */
 const PARAGRAPH = 10_000;
 const LINK = 2000;
 const HTML = 200_000;
 const BLOCKS = 1000;
-/** Milliseconds for one text, to parse it and to make it safe; one of fewer characters than HARMLESS needs no clock. */
+/** Milliseconds to parse and sanitise one text; a text shorter than HARMLESS needs no time limit. */
 const PARSING = 200;
 const CLEANING = 500;
 const HARMLESS = 2000;
 const SLOW = 50;
 
-/** What marked does in one step, where one step alone could take too long or nest too deep. */
+/** The steps of marked of which a single one could take too long or nest too deep. */
 class Bounded extends Tokenizer {
-  /** Whether quotes and lists stay as they are: looking for them in a line of any length takes too long. */
+  /** Whether quotes and lists stay plain: finding them in a very long line takes too long. */
   flat = false;
   private depth = 0;
 
@@ -66,7 +66,7 @@ export class Markdown {
   private readonly bounded = new Bounded();
   private readonly purify: ReturnType<typeof createDOMPurify>;
   private readonly cache = new Map<string, string>();
-  /** Texts that took too long; what begins like one of them is not tried again. */
+  /** Texts that took too long; a text with the same beginning is not parsed again. */
   private slow: string[] = [];
   private deadline = Infinity;
   private late = false;
@@ -87,14 +87,14 @@ export class Markdown {
         checkbox: ({ checked }: Tokens.Checkbox) => (checked ? "☑ " : "☐ "),
       },
       extensions: [
-        // marked asks these before each of its steps: out of time, they take the whole rest
+        // marked calls these before each step: out of time, they consume the whole rest
         { name: "plain", level: "block", tokenizer: (src) => (this.over() ? plain(src) : undefined), renderer: ({ text }) => `<p>${escape(text)}</p>` },
         { name: "rest", level: "inline", tokenizer: (src) => (this.over() || src.length > PARAGRAPH ? { type: "text", raw: src, text: src } : undefined) },
       ],
     });
   }
 
-  /** Split into blocks. The blocks of a text that only grew are those of before, but for the last ones. */
+  /** Split into blocks. A text that only grew keeps its blocks, except the last ones. */
   blocks(source: string): MarkdownBlock[] {
     if (this.slow.some((start) => source.startsWith(start))) return [{ type: "text", text: source }];
     this.late = false;
@@ -102,7 +102,7 @@ export class Markdown {
     try {
       return this.read(visible(source));
     } catch {
-      this.late = true; // too deep for the stack, or another fault of the parser
+      this.late = true; // too deep for the stack, or another parser error
       return [{ type: "text", text: source }];
     } finally {
       if (this.late) this.slow = [source, ...this.slow].slice(0, SLOW);

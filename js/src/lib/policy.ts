@@ -15,7 +15,7 @@ export const POLICIES: Policy[] = [
   { id: "deny", words: "Rejects everything", title: "Every tool call that needs permission is rejected" },
 ];
 
-/** A policy by its name; a function of the notebook has its own. */
+/** A policy by its name; a notebook function is named by the function. */
 export function policyOf(permissions: string): Policy {
   const known = POLICIES.find(({ id }) => id === permissions);
   if (known) return known;

@@ -1,4 +1,4 @@
-// What travels between a widget and its page: the same as src/session_widgets/widgets/_protocol.py.
+// The messages between a widget and its page: the same as src/session_widgets/widgets/_protocol.py.
 // Times are milliseconds since 1970 UTC, sizes are bytes, lengths are characters.
 
 export const MAX_CHUNK = 4 * 1024 * 1024;
@@ -7,7 +7,7 @@ export const MAX_CHUNK = 4 * 1024 * 1024;
 export interface Text {
   text: string;
   length: number;
-  /** The newest characters, while the text grows and its start is all that is sent. */
+  /** The newest characters, while the text grows and only its start is sent. */
   tail?: string;
 }
 
@@ -35,15 +35,15 @@ export interface Permission {
 export interface Tool {
   title: string;
   kind: string;
-  /** What a shell would run, if it runs one. */
+  /** The shell command, if the call has one. */
   command: Text | null;
-  /** What the agent's input holds besides the command and the diff. */
+  /** The agent's input without the command and the diff. */
   input: Text | null;
-  /** The files that the call names, one a line. */
+  /** The files of the call, one a line. */
   locations: Text | null;
   blocks: Block[];
   permission: Permission | null;
-  /** Milliseconds for which its permission requests stood open: of `ended - started` the rest is what it ran. */
+  /** Milliseconds with an open permission request; the rest of `ended - started` is run time. */
   waited: number;
   failure: "rejected" | "error" | "interrupted" | null;
   exit_code: number | null;
@@ -102,9 +102,9 @@ export interface Usage {
   context_size: number | null;
   cost: number | null;
   currency: string | null;
-  /** What the tokens are the sum of. */
+  /** The scope of the tokens. */
   scope: "call" | "turn" | "session" | null;
-  /** Why a figure is missing, if one is. */
+  /** The reason for a missing figure. */
   remark: string | null;
 }
 
@@ -119,30 +119,30 @@ export interface Turn {
   status: "running" | "completed" | "cancelled" | "failed";
   started: number;
   ended: number | null;
-  /** Milliseconds for which a permission request stood open until it was answered. */
+  /** Milliseconds with an open permission request. */
   waited: number;
   stop_reason: string | null;
-  /** `Turn.outcome`: the status, or a better word for it. */
+  /** `Turn.outcome`: the status, or a more specific value. */
   outcome: string;
-  /** What the agent said that it used. */
+  /** The model that the agent reported. */
   model: string | null;
   usage: Usage;
   files: FileChange[];
   tier: string | null;
-  /** Whether the agent was told of earlier turns with its prompt. */
+  /** Whether the prompt carried a history. */
   handed_over: boolean;
   error: string | null;
   saving: boolean;
   durable_at: number | null;
   durability_error: string | null;
-  /** Where its files went, or are to go. */
+  /** The location of its files. */
   workspace: string;
   attachment: string;
 }
 
 export interface Missing {
   install: boolean;
-  /** Names of variables, one of which has to hold a key. */
+  /** Names of variables, one of which must contain a key. */
   keys: string[];
 }
 
@@ -154,14 +154,14 @@ export interface Choice {
   description: string;
 }
 
-/** What the agent lets people choose, and what it uses now. */
+/** The agent's options and its current settings. */
 export interface Setting {
   name: SettingName;
   current: string | null;
   choices: Choice[];
 }
 
-/** A command of the agent, without its "/"; `hint` says what to write behind it. */
+/** A command of the agent, without its "/"; `hint` describes its input. */
 export interface Command {
   name: string;
   description: string;
@@ -178,15 +178,15 @@ export interface Session {
   remark: string;
   /** Where the agent sees the workspace. */
   root: string;
-  /** What was asked for; null leaves the agent its own. */
+  /** The user's choice; null leaves the agent's default. */
   model: string | null;
   mode: string | null;
   effort: string | null;
-  /** `suggestions` are prompts to begin with. */
+  /** `suggestions` are first prompts. */
   agent: { title: string; version: string; suggestions: string[] };
-  /** What keeps the harness from starting; null for one that can. */
+  /** Missing requirements of the harness; null if it can start. */
   missing: Missing | null;
-  /** The policy: its name, or "function" and the name of that. */
+  /** The policy: its name, or "function" and the function's name. */
   permissions: string;
   status: string;
   awake: boolean;
@@ -196,22 +196,22 @@ export interface Session {
 export interface ToldTool {
   title: string;
   status: string;
-  /** Its start; empty for none. */
+  /** Its start; empty without one. */
   result: string;
 }
 
-/** An earlier turn, as an agent was told of it. */
+/** An earlier turn in a history. */
 export interface ToldTurn {
   prompt: string;
   answer: string;
-  /** How, unless it ended well. */
+  /** How it ended, unless it completed. */
   ended: string | null;
   tools: ToldTool[];
   earlier_tools: number;
   files: FileChange[];
 }
 
-/** What an agent was told of earlier turns, oldest first; `earlier` ones were left out. Pulled by `handover`. */
+/** The history that a prompt carried, oldest turn first; `earlier` turns were omitted. Fetched by `handover`. */
 export interface Handover {
   turns: ToldTurn[];
   earlier: number;
@@ -233,7 +233,7 @@ export interface Listing {
   error: string | null;
 }
 
-/** A permission request that a cell asks about now: the text beside its field, and what to type for each option. */
+/** The permission request that a cell asks about: the text beside its field, and the input for each option. */
 export interface CellQuestion {
   request: string;
   prompt: string;
@@ -296,7 +296,7 @@ export type ToKernel =
   | { kind: "rpc"; view: string; id: number; op: string; args: Record<string, unknown> }
   | { kind: "cancel"; view: string; id: number };
 
-/** The part of an anywidget model that we use; a test or an exported page brings its own. */
+/** The part of an anywidget model that we use; a test or an exported page provides its own. */
 export interface Model {
   get(name: string): unknown;
   set(name: string, value: unknown): void;

@@ -1,4 +1,4 @@
-// Requests to the kernel by name: numbered, timed, and refused in words.
+// Requests to the kernel by operation name, with numbers, timeouts and error messages.
 import type { Reply, ToKernel } from "./protocol.ts";
 
 export class RpcError extends Error {
@@ -26,7 +26,7 @@ export class Rpc {
 
   constructor(private view: string, private post: Post) {}
 
-  /** Ask for `op`. `timeout` in milliseconds; 0 waits for as long as a cell runs. */
+  /** Request `op`. `timeout` in milliseconds; 0 waits as long as a cell runs. */
   call<T>(op: string, args: Record<string, unknown> = {}, timeout = 30_000, buffers: ArrayBuffer[] = []): Promise<Answer<T>> {
     const id = ++this.last;
     return new Promise<Answer<T>>((resolve, reject) => {
@@ -49,7 +49,7 @@ export class Rpc {
     });
   }
 
-  /** Take a reply; those of other pages and of requests that were given up are dropped. */
+  /** Handle a reply; replies for other pages and abandoned requests are dropped. */
   reply(reply: Reply, buffers: DataView[]): void {
     if (reply.view !== this.view) return;
     const waiting = this.settle(reply.id);
@@ -58,7 +58,7 @@ export class Rpc {
     else waiting.reject(new RpcError(reply.error?.type ?? "Error", reply.error?.message ?? "The operation failed."));
   }
 
-  /** Fail everything that waits. */
+  /** Fail all waiting requests. */
   fail(message: string): void {
     for (const id of [...this.waiting.keys()]) this.settle(id)?.reject(new RpcError("KernelGone", message));
   }

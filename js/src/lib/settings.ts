@@ -1,4 +1,4 @@
-// What a picker of mode, model or effort shows. Pure.
+// The content of the pickers of mode, model and effort. Pure.
 import type { Choice, Session, Setting, SettingName } from "./protocol.ts";
 import { line } from "./text.ts";
 
@@ -8,15 +8,15 @@ export interface Picker {
   value: string;
   words: string;
   choices: Choice[];
-  /** Why nothing can be chosen. */
+  /** Why the picker is disabled. */
   reason: string | undefined;
   title: string;
 }
 
 const LABELS: Record<SettingName, string> = { mode: "Mode", model: "Model", effort: "Effort" };
-const UNKNOWN = "The agent tells what there is when it starts, with the first prompt";
+const UNKNOWN = "The options are known after the first prompt has started the agent";
 
-/** The pickers, in the agent's own words; before it was ever started they say what was asked for, and wait. */
+/** The pickers, with the agent's own labels; before its first start they show the user's choices and are disabled. */
 export function pickersOf(session: Session, settings: Setting[] | null, running: boolean): Picker[] {
   if (!settings) {
     return (["mode", "model"] as const).map((name) => {

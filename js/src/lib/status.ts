@@ -1,4 +1,4 @@
-// What a session is doing, in words. Pure.
+// The session's status as text. Pure.
 import type { Session, Step } from "./protocol.ts";
 import { line } from "./text.ts";
 import type { Transcript } from "./transcript.ts";
@@ -6,7 +6,7 @@ import type { Transcript } from "./transcript.ts";
 export interface Status {
   tone: "idle" | "stopped" | "active" | "waiting" | "failed";
   words: string;
-  /** When what it does began, kernel time; undefined when it does nothing. */
+  /** Start of the current activity, kernel time; undefined when idle. */
   since?: number;
 }
 
@@ -21,7 +21,7 @@ const DOING = new Map([
   ["fetch", "Fetching"],
 ]);
 
-/** `activity`: what the session does apart from its turn. */
+/** `activity`: the session's activity outside its turn. */
 export function statusOf(transcript: Transcript, session?: Session, activity: string | null = null): Status {
   if (session?.status === "deleted") return { tone: "stopped", words: "Deleted" };
   const section = transcript.last;

@@ -1,11 +1,11 @@
-// Words and numbers as people read them, and hostile characters made visible.
+// Text and numbers for people, with hostile characters made visible.
 
 const HIDDEN = /[\u202A-\u202E\u2066-\u2069\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F]/g;
 
-/** Accents on one letter, and joiners: a browser needs the square of their number to draw them. */
+/** Accents on one letter, and joiners: a browser draws them in quadratic time. */
 const PILE = /([\p{M}\p{Cf}]{32})([\p{M}\p{Cf}]+)/gu;
 
-/** Show characters that reorder or hide what follows them, so that a name cannot pretend to be another. */
+/** Make characters visible that reorder or hide text, so that a name cannot imitate another. */
 export function visible(text: string): string {
   return text
     .replace(HIDDEN, (char) => `⟨U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`)
@@ -47,7 +47,7 @@ export function clock(millis: number): string {
   return hours ? `${hours}:${parts.join(":")}` : parts.join(":").replace(/^0/, "");
 }
 
-/** A time of day, with the date where it is not today's. */
+/** A time of day, with the date if it is not today. */
 export function moment(millis: number): string {
   const date = new Date(millis);
   const today = date.toDateString() === new Date().toDateString();

@@ -1,4 +1,4 @@
-// Light or dark, as the host has it: JupyterLab says so on the body, others by a class, the rest by the system.
+// Light or dark, like the host: JupyterLab marks the body, others use a class, else the system's setting.
 
 const DARK_CLASSES = ["dark", "dark-mode", "vscode-dark", "vscode-high-contrast"];
 const LIGHT_CLASSES = ["light", "light-mode", "vscode-light"];
@@ -13,7 +13,7 @@ function isDark(): boolean {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-/** Keep `data-theme` of `root` in step with the host; returns what undoes it. */
+/** Keep `data-theme` of `root` equal to the host's theme; returns a function that stops it. */
 export function followTheme(root: HTMLElement): () => void {
   const apply = () => {
     root.dataset["theme"] = isDark() ? "dark" : "light";

@@ -1,8 +1,8 @@
 // The part of a session that a page holds: the newest steps, in order. Pure: no DOM, no clock.
-// Every change replaces the objects it touches, so that a view can tell by identity what to draw again.
+// Every change replaces the changed objects, so that a view redraws by identity.
 import type { Item, Page, Step, Text, Turn } from "./protocol.ts";
 
-/** Steps that a page keeps while it follows the end; older ones are asked for again. */
+/** Steps that a page keeps while it follows the end; older ones are fetched again. */
 export const WINDOW = 160;
 
 export interface Section {
@@ -27,7 +27,7 @@ export class Transcript {
     return this.sections.at(-1);
   }
 
-  /** The running turn, if there is one. */
+  /** The running turn, if any. */
   get running(): Section | undefined {
     const last = this.last;
     return last?.turn?.status === "running" ? last : undefined;
@@ -54,7 +54,7 @@ export class Transcript {
 
   /** Add a page of older steps. */
   prepend(page: Page): void {
-    this.earlier = false; // these steps close the hole
+    this.earlier = false; // these steps close the gap
     for (const turn of page.turns) this.putTurn(turn);
     for (const step of page.steps) this.put(step);
     this.earlier = page.earlier;
@@ -100,7 +100,7 @@ export class Transcript {
     this.put({ ...step, body, ended: item.at });
   }
 
-  /** An old step that the page does not hold stays out: the page would have a hole between it and the rest. */
+  /** An old step outside the window is not added: it would leave a gap before the window. */
   private isBefore(step: Step): boolean {
     const first = this.first;
     if (!first || !this.earlier) return false;

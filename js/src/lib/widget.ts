@@ -1,4 +1,4 @@
-// What every anywidget module of ours does around its view.
+// The common frame of our anywidget modules.
 import { Client } from "./client.ts";
 import { createRoot, hideSnapshot } from "./dom.ts";
 import type { Model } from "./protocol.ts";
@@ -6,7 +6,7 @@ import { followTheme } from "./theme.ts";
 
 type Cleanup = () => void;
 
-/** An anywidget module: one `shared` object per model, one view per place where it is shown. */
+/** An anywidget module: one `shared` object per model, one view per output that shows it. */
 export function widget<T>(name: string, share: (client: Client) => T, mount: (root: HTMLElement, client: Client, shared: T) => Cleanup) {
   return () => {
     let client: Client | undefined;

@@ -1,4 +1,4 @@
-// Chat on the left, files on the right, a divider that a mouse, a finger or the arrow keys move.
+// Chat on the left, files on the right, with a divider for mouse, touch and arrow keys.
 import type { Client } from "../lib/client.ts";
 import type { Composer } from "../chat/composer.ts";
 import { mountChat } from "../chat/view.ts";
@@ -46,7 +46,7 @@ export function mountPanel(root: HTMLElement, client: Client, shared: { composer
     try {
       model.save_changes();
     } catch {
-      // the kernel is gone: the place lasts as long as the page
+      // the kernel is gone: the position lasts only as long as the page
     }
   }
 

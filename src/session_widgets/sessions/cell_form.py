@@ -47,7 +47,7 @@ def describe_question(request: QuestionRequest) -> str:
     """Return the question as text, with the address in full."""
     lines = [f"The agent asks: {request.message or '(nothing)'}"]
     if request.url is not None:
-        lines += ["It wants you to open an address that it chose. Open it only if you know it:", f"  {request.url}"]
+        lines += ["The agent asks you to open this address. Open it only if you know it:", f"  {request.url}"]
     return printable("\n".join(lines))
 
 
