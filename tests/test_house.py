@@ -34,7 +34,7 @@ UNCLEAR = {
     r"hears? (of|nothing|no)": "receives, is notified of",
 }
 """Regular expressions, with the words to use instead (CONTRIBUTING.md, *Words*): only words that no sentence needs."""
-TEXTS = ("*.md", "Makefile", ".ci/*", "docs/*.md")
+TEXTS = ("*.md", "Makefile", ".ci/*", "docs/*.md", "js/src/**/*.ts", "js/src/**/*.css")
 
 
 def tracked(*patterns: str) -> list[Path]:
