@@ -41,7 +41,7 @@ def test_the_pickers_wait_for_the_agent_and_say_why(chat, session):
     chat.sees("What should")
     assert shown(chat) == ["Mode", "Model"]
     expect(picker(chat, "mode")).to_be_disabled()
-    assert "with the first prompt" in picker(chat, "mode").get_attribute("aria-description")
+    assert "after the first prompt" in picker(chat, "mode").get_attribute("aria-description")
     assert "after the first prompt" in chat.page.locator(".sw-picks .sw-pick").first.get_attribute("title")
     session.offer(mode=["ask", "plan"], model=["small", "large"], effort=["low", "high"])
     chat.until(lambda: shown(chat) == ["Ask", "Small", "Low"])

@@ -72,7 +72,7 @@ def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) 
         raise HarnessNotReady(
             f"{harness.title} needs a key: set os.environ[{harness.keys[0]!r}]"
             + (f" (or {', '.join(harness.keys[1:])})" if harness.keys[1:] else "")
-            + " and send again. The sandbox receives it in a file that only your user can read; no transcript contains it."
+            + " and send again. The sandbox receives it in a file only your user can read; no transcript contains it."
         )
     modules, mounts = _modules(harness, provider, home)
     node = provider.node or (need_node(harness.node, harness.title) if harness.node else None)
