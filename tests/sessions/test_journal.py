@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -96,7 +97,43 @@ async def test_a_subscriber_gets_all_after_its_place_then_what_is_new(store: Sto
     assert early.seqs[-1] == 7
 
 
-async def test_a_subscriber_that_fails_stops_nobody(store: Store) -> None:
+async def test_what_was_not_published_yet_is_not_handed_out_before(store: Store) -> None:
+    journal, first = Journal(store, "s", 0, Seen()), Seen()
+    await journal.commit(notes(2))
+    store.append("s", notes(2))
+    await journal.watch(first, 0)
+    assert first.batches == [[1, 2]]
+    await journal.catch_up()
+    assert first.batches == [[1, 2], [3, 4]], "each once"
+
+
+async def test_what_is_committed_in_its_turn_is_not_read_again(store: Store, monkeypatch) -> None:
+    journal, seen = Journal(store, "s", 0, Seen()), Seen()
+    await journal.watch(seen, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "events", lambda *_: pytest.fail("the store is asked"))
+        await journal.commit(notes(2))
+        await journal.watch(Seen(), 2)
+    assert seen.batches == [[1, 2]]
+
+
+async def test_who_watches_a_session_that_is_gone_hears_of_what_comes(store: Store) -> None:
+    journal, seen = Journal(store, "s", 5, Seen()), Seen()
+    await journal.watch(seen, 0)
+    (event,) = store.append("s", notes(1))
+    await journal.publish([replace(event, seq=6)])
+    assert seen.seqs == [6]
+
+
+async def test_who_asks_gets_the_error_as_it_is(store: Store) -> None:
+    def fail() -> None:
+        raise StoreError("oh")
+
+    with pytest.raises(StoreError, match="oh"):
+        await Journal(store, "s", 0, Seen(), lambda _: True).ask(fail)
+
+
+async def test_a_subscriber_that_fails_stops_nobody(store: Store, caplog) -> None:
     journal, seen = Journal(store, "s", 0, Seen()), Seen()
 
     def fail(_: list[Event]) -> None:
@@ -106,10 +143,12 @@ async def test_a_subscriber_that_fails_stops_nobody(store: Store) -> None:
     await journal.watch(seen, 0)
     await journal.commit(notes(2))
     assert seen.seqs == [1, 2]
+    assert [record.getMessage() for record in caplog.records] == ["a subscriber of session s failed"]
+    assert "broken viewer" in caplog.text
     journal.close()
 
 
-async def test_what_others_write_is_noticed_while_nothing_happens_here(store: Store, monkeypatch) -> None:
+async def test_what_others_write_is_noticed_while_nothing_happens_here(store: Store, monkeypatch, caplog) -> None:
     monkeypatch.setattr(module, "TAIL_SECONDS", 0.01)
     journal, seen = Journal(store, "s", 0, Seen()), Seen()
     await journal.watch(seen, 0)
@@ -126,6 +165,8 @@ async def test_what_others_write_is_noticed_while_nothing_happens_here(store: St
         await until_async(broken.is_set, what="a failure")
     store.append("s", notes(1))
     await until_async(lambda: seen.seqs == [1, 2], what="the next one")
+    told = {record.getMessage() for record in caplog.records if record.name == "session_widgets"}
+    assert told == {"could not read new events of session s; trying again"}
     journal.unwatch(seen)
     assert journal._tail is not None
     await asyncio.wait_for(journal._tail, 5)
