@@ -225,6 +225,11 @@ def test_a_root_that_is_a_link_is_named_as_it_was_given(root: Path, tmp_path: Pa
         assert path_of(jail, path) == "/a/file"
 
 
+def test_a_root_that_is_no_directory_is_refused(root: Path) -> None:
+    with pytest.raises(NotADirectoryError):
+        Jail(root / "a" / "file")
+
+
 def test_no_descriptor_stays_open(jail: Jail) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for path in ("", "a/b/c", "a/none/x", "out/x", "up/file", "a/b/absolute", "a/b/top", "loop"):
