@@ -33,8 +33,12 @@ MODULES = {
         ("transcript/fold.py", "transcript/turn.py"), ("transcript/test_fold.py", "transcript/test_turn.py", *SLOW)
     ),
     "sync": Module(("workspaces/sync*.py",), ("workspaces/test_sync_alone.py",)),
-    "ledger": Module(("store/append.py", "store/derive.py", "store/rebuilding.py"), ("store",)),
-    "store": Module(("store/[!adr]*.py", "store/redaction.py", "store/result.py", "store/rows.py"), ("store",)),
+    "derive": Module(("store/derive.py", "store/rows.py"), ("store/test_derivation.py", "store/test_rows.py")),
+    "ledger": Module(
+        ("store/append.py", "store/rebuilding.py"),
+        ("store/test_append.py", "store/test_start_turn.py", "store/test_derive.py", "store/test_rewriting.py"),
+    ),
+    "store": Module(("store/[!adr]*.py", "store/redaction.py", "store/result.py"), ("store",)),
 }
 
 if __name__ == "__main__":
