@@ -131,7 +131,7 @@ asked = sw.open_session(s.id + "-asked-{name}", permissions="ask")
 turn = asked.start({prompt!r})
 while not asked.pending: time.sleep(0.05)
 for _ in range({views}): display(asked)
-asked._page.heard_apart = False  # as if its first message were still on its way
+asked.control.page.heard_apart = False  # as if its first message were still on its way
 turn.wait()
 """
 

@@ -16,7 +16,7 @@ def parked(open_session):
 
 
 def test_files_are_seen_and_the_session_stays_parked(parked):
-    files = parked._watched_files
+    files = parked.control.files
     assert [info.path for info in files.list() if info.path != ".harness"] == ["src", "z.txt"]
     assert [(info.path, info.name, info.type, info.size) for info in files.list("src")] == [
         ("src/a.txt", "a.txt", "file", 6)
@@ -31,7 +31,7 @@ def test_no_link_leads_out(parked, tmp_path):
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "key").write_text("hidden")
-    place, files = parked.workspace, parked._watched_files
+    place, files = parked.workspace, parked.control.files
     (place / "out").symlink_to(secret)
     (place / "key").symlink_to(secret / "key")
     os.mkfifo(place / "pipe")

@@ -210,7 +210,7 @@ def parking(monkeypatch):
 
 def test_to_look_while_it_is_being_parked_does_not_start_it_again(session, parking):
     session.send("write a <<EOT\nx\nEOT")
-    looked = parking(session, session._watched_files.list)
+    looked = parking(session, session.control.files.list)
     assert "a" in [info.path for info in looked.result()]
     assert session.status == "parked"
 

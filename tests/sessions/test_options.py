@@ -213,15 +213,15 @@ def test_what_keeps_a_harness_from_starting_is_known_before_it_is_tried(open_ses
     for key in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"):
         monkeypatch.delenv(key, raising=False)
     session = open_session(harness="claude")
-    assert session._lack == Lack(True, session._harness.keys)
+    assert session.control.lack == Lack(True, session.control.harness.keys)
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "dummy")
-    assert session._lack == Lack(True)
+    assert session.control.lack == Lack(True)
     assert "is not installed" in session.send("hi").error
-    (Installation(session._harness, tmp_path).path / "node_modules").mkdir(parents=True)
-    assert session._lack == Lack()
-    session._install()
+    (Installation(session.control.harness, tmp_path).path / "node_modules").mkdir(parents=True)
+    assert session.control.lack == Lack()
+    session.control.install()
     assert session.activity is None
-    assert open_session("s2")._lack == Lack()
+    assert open_session("s2").control.lack == Lack()
 
 
 # What agents say, read

@@ -399,7 +399,7 @@ def answer():
     sys.stdin_is_read.wait()
     session.pending[0].allow()
 sys.stdin_is_read = threading.Event()
-session._page.watch(sys.stdin_is_read.set)
+session.control.page.watch(sys.stdin_is_read.set)
 threading.Thread(target=answer, daemon=True).start()
 print("first:", session.send("write a.txt <<EOT\\nx\\nEOT").files[0].path)
 print("second:", session.send("write b.txt <<EOT\\nx\\nEOT").files)

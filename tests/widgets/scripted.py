@@ -18,7 +18,8 @@ from session_widgets.sessions.cell import Page
 from session_widgets.sessions.launching import Lack
 from session_widgets.sessions.permissions import check_policy
 from session_widgets.transcript.question_form import check_answer, fields_of
-from session_widgets.transcript.records import Event, PermissionOption
+from session_widgets.transcript.records import Event, PermissionOption, SessionRecord
+from session_widgets.transcript.sources import SharedFold
 
 OPTIONS = [
     {"optionId": "once", "name": "Allow", "kind": "allow_once"},
@@ -68,7 +69,7 @@ class Scripted:
 
     def __init__(self, root: Path, *, id: str = "scripted", title: str | None = None) -> None:
         self.id, self.title, self.harness, self.sandbox = id, title or id, "demo", "local"
-        self.files = self._watched_files = LocalFiles(root)
+        self.files = LocalFiles(root)
         self.workspace = root
         self.attachment = "directory"
         self.activity: str | None = None
@@ -83,16 +84,11 @@ class Scripted:
         self.status = "idle"
         self.pending: list[Any] = []
         self.questions: list[Any] = []
-        self._page = Page()
         self.permissions: Any = "ask"
-        self._harness = Harness(
-            ("demo",), title="Demo", version="1.2.3", suggestions=("Do the one", "Do <b>the</b> other")
-        )
-        self._lack = Lack()
+        self.control = Control(self)
         self.installs: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
         self.chosen: list[tuple[str, str]] = []
         self._watchers: list[Callable[[list[Event]], None]] = []
-        self._activity_watchers: list[Callable[[], None]] = []
         self.note("session_opened", harness="demo", sandbox="local", workspace=str(root), title=title)
 
     def subscribe(self, callback: Callable[[list[Event]], None], after: int = 0) -> Callable[[], None]:
@@ -100,13 +96,13 @@ class Scripted:
         callback(self.events[after:])
         return lambda: self._watchers.remove(callback)
 
-    def _watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
-        self._activity_watchers.append(callback)
-        return lambda: self._activity_watchers.remove(callback)
+    @property
+    def record(self) -> SessionRecord:
+        return self.control.fold.fold.session()
 
     def work(self, activity: str | None) -> None:
         self.activity = activity
-        for watcher in list(self._activity_watchers):
+        for watcher in list(self.control.activity_watchers):
             watcher()
 
     def live(self, workspace: str, attachment: str) -> None:
@@ -120,7 +116,7 @@ class Scripted:
 
     def set_permissions(self, policy: Any) -> None:
         self.permissions = check_policy(policy)
-        self._page.tell()
+        self.control.page.tell()
 
     def set_mode(self, id: str) -> None:
         self._set("mode", id)
@@ -134,16 +130,6 @@ class Scripted:
     def _set(self, name: str, value: str) -> None:
         self.chosen.append((name, value))
         self.note("session_changed", **{name: value})
-
-    def _install(self) -> None:
-        """Tell each text of `installs` until "" ends it well or an error ends it badly."""
-        while step := self.installs.get(timeout=20):
-            if isinstance(step, Exception):
-                self.work(None)
-                raise step
-            self.work(step)
-        self._lack = Lack(keys=self._lack.keys)
-        self.work(None)
 
     def offer(self, **settings: list[str]) -> None:
         """Start an agent that offers these ids, the first of each its current one."""
@@ -169,6 +155,7 @@ class Scripted:
                 Event(self.id, seq, self.turn or None, datetime.now(UTC) + self.clock, direction, method, kind, payload)
             )
             self.events.append(events[-1])
+        self.control.fold.feed(events)
         for watcher in list(self._watchers):
             watcher(events)
 
@@ -245,6 +232,45 @@ class Scripted:
         if usage is not None:
             self.emit("in", "response", {"result": {"stopReason": "end_turn", "usage": usage}}, method="session/prompt")
         self.note("turn_ended", status=status, **({"stop_reason": "end_turn"} | fields))
+
+
+class Control:
+    """Its `SessionControl`."""
+
+    def __init__(self, session: Scripted) -> None:
+        self._session = session
+        self.fold = SharedFold(session.id)
+        self.files, self.root, self.page, self.lack = session.files, str(session.workspace), Page(), Lack()
+        self.harness = Harness(
+            ("demo",), title="Demo", version="1.2.3", suggestions=("Do the one", "Do <b>the</b> other")
+        )
+        self.activity_watchers: list[Callable[[], None]] = []
+
+    @property
+    def deleted(self) -> bool:
+        return self._session.status == "deleted"
+
+    @property
+    def permissions(self) -> Any:
+        return self._session.permissions
+
+    @property
+    def activity(self) -> str | None:
+        return self._session.activity
+
+    def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self.activity_watchers.append(callback)
+        return lambda: self.activity_watchers.remove(callback)
+
+    def install(self) -> None:
+        """Tell each text of `installs` until "" ends it well or an error ends it badly."""
+        while step := self._session.installs.get(timeout=20):
+            if isinstance(step, Exception):
+                self._session.work(None)
+                raise step
+            self._session.work(step)
+        self.lack = Lack(keys=self.lack.keys)
+        self._session.work(None)
 
 
 def text(value: str) -> dict[str, Any]:

@@ -58,9 +58,9 @@ def test_tokens_of_the_last_model_call_are_not_shown_as_those_of_the_turn(chat, 
 
 def test_what_a_new_session_suggests_is_the_harnesses(chat, session):
     chat.sees("What should the agent do?")
-    expect(chat.page.locator(".sw-ideas button")).to_have_text(list(session._harness.suggestions))
+    expect(chat.page.locator(".sw-ideas button")).to_have_text(list(session.control.harness.suggestions))
     chat.page.locator(".sw-ideas button").last.click()
-    expect(composer(chat)).to_have_value(session._harness.suggestions[-1])
+    expect(composer(chat)).to_have_value(session.control.harness.suggestions[-1])
 
 
 def test_a_parked_session_says_so_and_still_takes_a_prompt(chat, session):
@@ -408,7 +408,7 @@ def test_a_crash_is_told_once_and_the_prompt_can_be_sent_again(chat, session):
 
 
 def test_a_missing_key_is_told_by_its_card_alone(chat, session):
-    session._lack = Lack(keys=("SOME_KEY",))
+    session.control.lack = Lack(keys=("SOME_KEY",))
     session.begin("hello")
     session.end("failed", stop_reason=None, error="Demo needs a key: set SOME_KEY and send again.")
     chat.sees("Demo needs a key")
@@ -421,7 +421,7 @@ def test_a_deleted_session_says_so(chat, session):
     session.end()
     chat.sees("Ready")
     session.status = "deleted"
-    session._page.tell()
+    session.control.page.tell()
     chat.sees("This session was deleted")
     assert chat.page.inner_text(".sw-status-words") == "Deleted"
     assert composer(chat).count() == 0
@@ -433,7 +433,7 @@ def test_the_card_says_where_a_cell_asks_before_anybody_clicks(chat, session):
     session.ask(1, toolCallId="t")
     chat.sees("May the agent")
     assert "cell" not in chat.page.locator(".sw-ask").inner_text()
-    session._page.show(CellQuestion("/1", "scripted, question 1. Allow?", {"once": "once (in the panel)"}))
+    session.control.page.show(CellQuestion("/1", "scripted, question 1. Allow?", {"once": "once (in the panel)"}))
     chat.sees("Answer in the cell")
     chat.page.evaluate(
         """() => {
@@ -445,12 +445,12 @@ def test_the_card_says_where_a_cell_asks_before_anybody_clicks(chat, session):
           input.addEventListener("keydown", ({ key }) => typed.push([key, input.value]));
         }"""
     )
-    session._page.tell()
+    session.control.page.tell()
     chat.sees("The cell asks, too")
     chat.page.get_by_test_id("permission-allow_once").click()
     chat.until(lambda: chat.page.evaluate("typed") == [["Enter", "once (in the panel)"]])
     assert session.answers == [], "the cell answers, and it alone"
-    session._page.show(None)
+    session.control.page.show(None)
     chat.until(lambda: chat.page.evaluate("typed.length") == 2)
 
 

@@ -72,7 +72,7 @@ def test_a_deleted_session_has_no_files(page, session, tmp_path):
     bench = Bench(page, FileBrowser(session))
     bench.sees("gone.txt")
     session.status = "deleted"
-    session._page.tell()
+    session.control.page.tell()
     bench.sees("The session was deleted.")
     assert "gone.txt" not in bench.words()
     bench.widget.close()

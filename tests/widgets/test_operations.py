@@ -170,7 +170,7 @@ def test_open_folders_follow_the_agent_without_being_asked(asker, session, tmp_p
 
 def test_a_session_at_rest_is_not_woken_by_being_looked_at(session, tmp_path: Path):
     session.status = "parked"
-    session._watched_files = LocalFiles(tmp_path)
+    session.control.files = LocalFiles(tmp_path)
     session.files.list = session.files.stat = session.files.read_bytes = lambda *args, **more: pytest.fail("woken")
     (tmp_path / "a.txt").write_text("words")
     widget = FileBrowser(session)
@@ -252,17 +252,17 @@ def test_delete_asks_the_workspace(asker, tmp_path: Path):
 
 def test_whether_clicks_arrive_during_cells_is_noted(asker, session):
     asker.post({"kind": "ping", "view": "v"})
-    assert session._page.heard
-    assert session._page.heard_apart is False
+    assert session.control.page.heard
+    assert session.control.page.heard_apart is False
     thread = threading.Thread(target=asker.post, args=({"kind": "ping", "view": "v"},))
     thread.start()
     thread.join()
-    assert session._page.heard_apart is True
+    assert session.control.page.heard_apart is True
     asker.widget.comm._reply_subshell_for = lambda data, default: default
     thread = threading.Thread(target=asker.post, args=({"kind": "ping", "view": "v"},))
     thread.start()
     thread.join()
-    assert session._page.heard_apart is False
+    assert session.control.page.heard_apart is False
 
 
 def test_only_settings_can_be_chosen(asker, session):
@@ -277,7 +277,7 @@ def test_what_a_harness_lacks_is_looked_at_again_when_a_page_pings(asker, sessio
     asker.post({"kind": "hello", "view": "v"})
     missing = [m["session"]["missing"] for m in asker.messages if m["kind"] == "snapshot"]
     assert set(missing) == {None}
-    session._lack = Lack(keys=("SOME_KEY",))
+    session.control.lack = Lack(keys=("SOME_KEY",))
     asker.post({"kind": "ping", "view": "v"})
 
     def told():

@@ -121,7 +121,7 @@ def test_hostile_words_of_a_question_are_text(chat, session):
 def test_an_answer_is_typed_into_the_cell_that_asks(chat, session):
     session.begin("hello")
     session.question(1, "Who?", name={"type": "string"})
-    session._page.show(CellQuestion("/1", "scripted, question 1.", {"accept": "accept (in the panel)"}))
+    session.control.page.show(CellQuestion("/1", "scripted, question 1.", {"accept": "accept (in the panel)"}))
     chat.sees("Who?")
     chat.page.evaluate(
         """() => {

@@ -21,7 +21,7 @@ class Pages:
     def __init__(self, session: Scripted, **options: Any) -> None:
         self.messages: list[dict[str, Any]] = []
         self.times: list[float] = []
-        self.stream = Stream(session, self._take, **options)
+        self.stream = Stream(session, self._take, session.control, **options)
         self.stream.open()
 
     def _take(self, message: Any) -> None:

@@ -34,7 +34,7 @@ def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool =
     def answer(request: PermissionRequest) -> None:
         if asks:
             printer.make_room(request.id)
-            decision = ask(request, session._page, lambda: any(one.id == request.id for one in session.pending))
+            decision = ask(request, session.control.page, lambda: any(one.id == request.id for one in session.pending))
             if decision is not None:
                 request.answer(decision)
         else:
@@ -43,7 +43,9 @@ def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool =
     def answer_question(question: QuestionRequest) -> None:
         if asks:
             printer.make_room(question.id)
-            if (answered := ask_question(question, session._page, lambda: question in session.questions)) is not None:
+            if (
+                answered := ask_question(question, session.control.page, lambda: question in session.questions)
+            ) is not None:
                 question.answer(answered)
         else:
             question.answer(Answer("decline", None, "policy:ask", NO_TERMINAL))

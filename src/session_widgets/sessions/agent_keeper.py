@@ -201,7 +201,7 @@ class AgentKeeper:
         agent = Agent(connection, peer)
         agent.session_id = started.agent_session_id or ""
         agent.info, agent.capabilities = started.agent_info, started.capabilities
-        agent.settings, agent.model = self._core.offers.copy(), started.model
+        agent.settings, agent.model = self._core.fold.options.copy(), started.model
         agent.offered = started.offered
         self.agent = agent
         with suppress(SandboxError):  # the turn goes on all the same; its calls say that nobody answers

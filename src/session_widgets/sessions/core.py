@@ -40,10 +40,10 @@ from session_widgets.sessions.sandbox_options import SandboxOptions, check_optio
 from session_widgets.sessions.skills import Skills
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
-from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.notes import SessionChanged, SessionRules, TurnEnded, TurnStarted
 from session_widgets.transcript.options import AgentOptions, Setting
 from session_widgets.transcript.records import Event, Json, SessionRecord, TurnRecord
+from session_widgets.transcript.sources import Folded, SharedFold
 from session_widgets.workspaces import Workspace
 
 Doing = Literal["running", "waiting", "detached"]
@@ -77,9 +77,15 @@ class SessionCore:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._start_lock = asyncio.Lock()
         last_seq = store.last_seq(record.id)
-        self._facts = Fold(record.id, replace(store.fold_state(record.id), session=record))
+        self.fold = SharedFold(
+            record.id,
+            replace(store.fold_state(record.id), session=record),
+            after=last_seq,
+            first_turn=record.turns + 1,
+            options=AgentOptions.of(store.setting_events(record.id) if record.agent_session_id else ()),
+        )
+        self.fold.watch(self._on_folded)
         self.running: int | None = None
-        self.offers = AgentOptions.of(store.setting_events(record.id) if record.agent_session_id else ())
         self.journal = Journal(store, record.id, last_seq, self._on_events, self._wait_for_store)
         self.asking = Asking(self.journal, policy, self.spawn, self._changed)
         self.skills = Skills(store.home, record.id)
@@ -137,7 +143,7 @@ class SessionCore:
             await self.journal.catch_up()
             await self._adopt()
             return self.turn_of(record)
-        self.turn = Turn(self, record, self._facts.state)
+        self.turn = Turn(self, record, self.fold)
         await self.journal.publish(started)
         self._drive(self.turn, record)
         return self.turn
@@ -180,20 +186,21 @@ class SessionCore:
         if not turns or turns[-1].ended_at is not None:
             return
         record = turns[-1]
-        context, before = await self.journal.ask(self.store.turn_begin, self.record.id, record.index)
         if self.turn is None or self.turn.index != record.index:
-            self.turn = Turn(self, record, context)
+            await self._read_back(record.index)
+            self.turn = Turn(self, record, self.fold)
         elif self.turn.ended:  # its end could not be stored: the next start does
             return
         self.running = record.index
-        turn = self.turn
-        turn.hold()  # events that arrive while the past is read must not be taken before it
-        past: list[Event] = []
-        try:
-            past = await self.journal.ask(self.store.events, self.record.id, after=before)
-        finally:
-            turn.release(past)
         self._drive(self.turn, record, adopted=True)
+
+    async def _read_back(self, turn: int) -> None:
+        """Fold a running turn from its beginning, if this process did not see that."""
+        state, before = await self.journal.ask(self.store.turn_begin, self.record.id, turn)
+        if before >= self.fold.after:
+            return
+        with self.fold.refold(state, before, turn) as take:
+            take(await self.journal.ask(self.store.events, self.record.id, after=before))
 
     async def current_turn(self) -> int | None:
         """Return the turn that an envelope arriving now belongs to; another process may have started it."""
@@ -209,6 +216,7 @@ class SessionCore:
     def turn_over(self, index: int) -> None:
         """Make room for the next turn; called by the driver at the end of turn `index`."""
         self._driver = None
+        self.fold.forget(index)
         self.asking.forget()
         if self.running not in {None, index}:  # another process has begun the next one already
             self.spawn(self.adopt())
@@ -396,15 +404,15 @@ class SessionCore:
     def _check_choice(self, name: Setting, value: object) -> None:
         if not isinstance(value, str) or not value.strip():
             raise BadValue(f"{name} must be text; got {value!r:.80}.")
-        if self.offers.started and not (name == "model" and self.agents.writes_settings):
-            self.offers.check(name, value)
+        if self.fold.options.started and not (name == "model" and self.agents.writes_settings):
+            self.fold.options.check(name, value)
 
     def _follow_mode(self) -> None:
         """Want the mode that a person has let the agent go to, such as out of planning: else it would be set back.
 
         What an agent chooses by itself stays its own choice: the next prompt sets the user's mode again.
         """
-        mode = self.offers.current("mode")
+        mode = self.fold.options.current("mode")
         if mode in self.asking.approved_modes and self.record.mode not in {None, mode}:
             self.spawn(self.change({"mode": mode}))
 
@@ -433,17 +441,17 @@ class SessionCore:
         return True
 
     def _on_events(self, events: list[Event]) -> None:
-        for event in events:
-            self._facts.pass_by(event)
-            if event.direction == "note" or event.kind == "session_info_update":
-                self._on_note(event)
-            if self.offers.feed(event) and event.direction == "in" and event.turn is not None:
+        self.fold.feed(events)
+        self.record = self.fold.fold.session() or self.record
+
+    def _on_folded(self, folded: list[Folded]) -> None:
+        for one in folded:
+            if one.event.direction == "note":
+                self._on_note(one.event)
+            if one.options and one.event.direction == "in" and one.event.turn is not None:
                 self._follow_mode()
-        if self.turn is not None:
-            self.turn.feed(events)
 
     def _on_note(self, event: Event) -> None:
-        self.record = self._facts.session() or self.record
         if event.kind == TurnStarted.kind:
             self.running = event.turn
             if self.turn is None or self.turn.index != event.turn:

@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from session_widgets.harnesses.harness import Harness
-from session_widgets.harnesses.installing import Installation
-from session_widgets.host.data_directory import data_directory
 from session_widgets.model import ExecResult
 from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
-from session_widgets.sessions.cell import Page, Ticker
+from session_widgets.sessions.cell import Ticker
+from session_widgets.sessions.control import SessionControl
 from session_widgets.sessions.core import SessionCore
-from session_widgets.sessions.directory_files import WatchedFiles
 from session_widgets.sessions.files import Files
 from session_widgets.sessions.host_tool import SECONDS as TOOL_SECONDS
 from session_widgets.sessions.host_tool import HostTool
-from session_widgets.sessions.launching import Lack, lack
 from session_widgets.sessions.limits import TurnLimits
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.mcp_servers import check_harness
@@ -30,7 +27,7 @@ from session_widgets.sessions.questions import QuestionRequest
 from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
 from session_widgets.transcript.options import SETTINGS, Choice, Command
-from session_widgets.transcript.records import Event, Json
+from session_widgets.transcript.records import Event, Json, SessionRecord
 from session_widgets.transcript.transcript import Transcript
 
 Prompt = str | Sequence[Json]
@@ -42,6 +39,7 @@ class Session:
     Attributes:
         files: the workspace.
         aio: the same methods, awaitable from any event loop.
+        control: what widgets need besides.
 
     Example:
         >>> session = open_session("hello")
@@ -54,7 +52,7 @@ class Session:
         self._panel: Any = None  # drawn again, it is a second view of the same model
         self.aio = AsyncSession(core)
         self.files = Files(self.aio.files)
-        self._watched_files = WatchedFiles(core.machine.watched_files)
+        self.control = SessionControl(core)
 
     @property
     def id(self) -> str:
@@ -137,7 +135,7 @@ class Session:
             >>> [choice.id for choice in session.options["mode"]]
             ['ask', 'accept_edits', 'full_access', 'plan']
         """
-        offers = self._core.offers
+        offers = self._core.fold.options
         return {name: choices for name in SETTINGS if (choices := offers.choices(name))}
 
     @property
@@ -155,7 +153,7 @@ class Session:
             >>> session.commands[0].name
             'review'
         """
-        return self._core.offers.commands
+        return self._core.fold.options.commands
 
     @property
     def store(self) -> Store:
@@ -392,6 +390,16 @@ class Session:
         private_loop().run(self._core.offering.add([HostTool(function, name, timeout)]))
         return function
 
+    @property
+    def record(self) -> SessionRecord:
+        """The session as of its latest event."""
+        return self._core.record
+
+    @property
+    def live(self) -> bool:
+        """Whether events may still come: it was neither detached nor deleted."""
+        return self.status not in {"detached", "deleted"}
+
     def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """Return stored events with `seq` greater than `after`, at most `limit`."""
         return self.store.events(self.id, after, limit)
@@ -410,29 +418,6 @@ class Session:
             loop.loop.call_soon_threadsafe(journal.unwatch, callback)
 
         return unsubscribe
-
-    @property
-    def _harness(self) -> Harness:
-        return self._core.machine.harness
-
-    @property
-    def _lack(self) -> Lack:
-        machine = self._core.machine
-        return lack(machine.harness, machine.provider, data_directory())
-
-    def _install(self) -> None:
-        """Install the harness, telling how far it is."""
-        try:
-            Installation(self._core.machine.harness, data_directory()).install(self._core.activity.tell)
-        finally:
-            self._core.activity.tell(None)
-
-    def _watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
-        return self._core.activity.watch(callback)
-
-    @property
-    def _page(self) -> Page:
-        return self._core.asking.page
 
     def _ipython_display_(self) -> None:
         display.draw(self)

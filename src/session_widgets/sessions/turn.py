@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,10 +14,9 @@ from session_widgets.sessions.handover import handed_over
 from session_widgets.sessions.news import News
 from session_widgets.store.redaction import redactor
 from session_widgets.transcript.envelopes import as_object, as_objects
-from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.outcomes import outcome
-from session_widgets.transcript.records import Draft, Event, FileChange, Json, Step, Tier, TurnRecord, Usage
-from session_widgets.transcript.state import FoldState
+from session_widgets.transcript.records import Draft, FileChange, Json, Step, Tier, TurnRecord, Usage
+from session_widgets.transcript.sources import SharedFold
 
 if TYPE_CHECKING:
     from session_widgets.sessions.core import SessionCore
@@ -35,13 +33,10 @@ class Turn:
         'hello'
     """
 
-    def __init__(self, core: SessionCore, record: TurnRecord, context: FoldState | None = None) -> None:
+    def __init__(self, core: SessionCore, record: TurnRecord, fold: SharedFold | None = None) -> None:
         self._core = core
         self._record = record
-        self._fold: Fold | None = None if record.ended_at else Fold(record.session_id, context)
-        self._lock = threading.Lock()
-        self._last_seq = 0
-        self._held: list[Event] | None = None
+        self._fold = None if record.ended_at else fold
         self.unsaved_end: Draft | None = None
         self._news = News(over=record.ended_at is not None)
 
@@ -149,8 +144,8 @@ class Turn:
         fold = self._fold
         if fold is None:
             return tuple(self._core.store.steps(self._record.session_id, self.index))
-        with self._lock:
-            return fold.steps
+        with fold.lock:
+            return fold.fold.steps_of(self.index)
 
     def wait(self, timeout: float | None = None) -> Turn:
         """Block until the turn ends, and return it. Interrupting the wait leaves the turn running.
@@ -207,31 +202,6 @@ class Turn:
         """Await more news than `seen`, or the end."""
         await self._news.arrive(seen)
 
-    def hold(self) -> None:
-        """Keep what is fed until `release`: what came before it is still being read."""
-        self._held = []
-
-    def release(self, past: Iterable[Event]) -> None:
-        """Take in what came before, then what was fed meanwhile."""
-        held, self._held = self._held or (), None
-        self.feed(past)
-        self.feed(held)
-
-    def feed(self, events: Iterable[Event]) -> None:
-        """Take committed events in; called by the session alone."""
-        if self._held is not None:
-            self._held.extend(events)
-            return
-        fold = self._fold
-        if fold is None:
-            return
-        with self._lock:
-            for event in events:
-                if event.seq > self._last_seq:
-                    self._last_seq = event.seq
-                    take = fold.feed if event.turn in {self.index, None} else fold.pass_by
-                    take(event)
-
     def finish(self, record: TurnRecord | None = None) -> None:
         """Take the stored end in, or the one that was fed, and wake everyone; called by the session alone."""
         self._record = record or self._now()
@@ -251,8 +221,8 @@ class Turn:
         fold = self._fold
         if fold is None or self._news.over:
             return self._record
-        with self._lock:
-            return fold.turn(self.index) if self.index in fold.turns else self._record
+        with fold.lock:
+            return fold.fold.turn(self.index) if self.index in fold.fold.turns else self._record
 
     def _detached(self) -> SessionError:
         return SessionError(

@@ -19,6 +19,7 @@ from session_widgets.store.connection import StoreFile
 from session_widgets.store.listing import SessionList
 from session_widgets.store.location import home_of, locate
 from session_widgets.store.rows import Row, read_session, read_step, read_turn, state_of
+from session_widgets.store.source import StoredSession
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.notes import AgentStopped, Note, SandboxStopped
 from session_widgets.transcript.records import Draft, Event, FileChange, Json, SessionRecord, Step, TurnRecord
@@ -194,6 +195,10 @@ class Store:
         if row is None:
             raise KeyError(turn)
         return state_of(row["context"]), row["first_seq"] - 1
+
+    def source(self, session_id: str) -> StoredSession:
+        """Return a session as a source of its events; raise `SessionGone` if there is none."""
+        return StoredSession(self, check_session_id(session_id))
 
     def turns(self, session_id: str) -> list[TurnRecord]:
         """Return the turns of a session; one that runs as far as its committed events go."""

@@ -92,6 +92,10 @@ class Fold:
         """Tool steps that wait for a permission."""
         return tuple(step for turn in self.turns for step in self._turns[turn].pending())
 
+    def steps_of(self, turn: int) -> tuple[Step, ...]:
+        """Return the steps of one turn; none for one that was never seen."""
+        return tuple(step.snapshot() for step in self._turns[turn].steps) if turn in self._turns else ()
+
     def step(self, turn: int, index: int) -> Step:
         """Return one step; raise `KeyError` or `IndexError` if there is none."""
         return self._turns[turn].steps[index].snapshot()
@@ -103,6 +107,18 @@ class Fold:
     def revision(self, turn: int) -> int:
         """Return a number that grows whenever a turn's record changes in anything but its text."""
         return self._turns[turn].revision
+
+    def step_count(self, turn: int) -> int:
+        """Return how many steps a turn has."""
+        return len(self._turns[turn].steps)
+
+    def home(self, turn: int) -> tuple[str, str]:
+        """Return where the session's files were kept while a turn ran, and their attachment; empty where not said."""
+        return self._turns[turn].home
+
+    def handed_over(self, turn: int) -> bool:
+        """Whether the agent was told of earlier turns with the prompt of this one."""
+        return self._turns[turn].handed_over
 
     def permissions(self, turn: int) -> tuple[PermissionRecord, ...]:
         """Return every permission request of a turn, oldest first."""

@@ -52,6 +52,7 @@ FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "unfinished"})
 
 _OF_STEPS = frozenset({*TEXT_KINDS, "tool_call", "tool_call_update", "plan", "available_commands_update"})
 """Updates that change nothing of a turn but its steps."""
+_TELLS_HOME = frozenset({TurnStarted.kind, PersistStarted.kind, TurnEnded.kind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,12 @@ class GrowingStep:
 
 
 class TurnFold:
-    """One turn under construction."""
+    """One turn under construction.
+
+    Attributes:
+        home: where the session's files were kept while it ran, and how they got there.
+        handed_over: whether the agent was told of earlier turns with its prompt.
+    """
 
     def __init__(self, session_id: str, index: int, ts: datetime, state: FoldState) -> None:
         harness = state.session.harness if state.session else None
@@ -136,6 +142,8 @@ class TurnFold:
         self._interrupted = False
         self._model_failed = False
         self._cancelling = False
+        self.home = ("", "directory")
+        self.handed_over = False
 
     def feed(self, event: Event, state: FoldState, spent: tuple[str, Decimal] | None) -> list[Change]:
         """Take the next event.
@@ -155,6 +163,8 @@ class TurnFold:
         self.asked.touched.clear()
         if event.direction == "note":
             self._note(event)
+            if event.kind in _TELLS_HOME and state.session is not None:
+                self.home = (state.session.workspace, state.session.attachment)
         elif event.direction == "in":
             self._envelope(event, state)
         elif event.method == "session/cancel":
@@ -190,6 +200,7 @@ class TurnFold:
                 self._started(event, note)
             case MemoryRestored() as note:
                 self._set(tier=note.tier)
+                self.handed_over = self.handed_over or note.handed_over
             case PersistStarted():
                 self._set(saving=not self._ended)
             case PermissionDecision() as note:

@@ -42,7 +42,7 @@ class SessionWidget(anywidget.AnyWidget):
         super().__init__(session_id=session.id, snapshot_id=uuid.uuid4().hex)
         self._session = session
         self._shown = False
-        self._stream = Stream(session, self.send, watch=self._on_events, transcript=self.conversation)
+        self._stream = Stream(session, self.send, session.control, watch=self._on_events, transcript=self.conversation)
         self._workspace = Workspace(session, self._stream.push, lambda: self._stream.running)
         self._rpc = Rpc(self._operations(), self.send)
         self.on_msg(self._receive)
@@ -69,7 +69,7 @@ class SessionWidget(anywidget.AnyWidget):
 
     def _receive(self, _: Any, content: Mapping[str, Any], buffers: Buffers) -> None:
         if self.conversation:
-            page = self._session._page
+            page = self._session.control.page
             page.heard, page.heard_apart = True, self._hears_during_cells()
         match content.get("kind"):
             case "hello":

@@ -86,7 +86,7 @@ class Conversation:
         return Answer()
 
     def _install(self, args: Mapping[str, Any], _: Buffers) -> Answer:
-        self._session._install()
+        self._session.control.install()
         self._stream.look_again()
         return Answer()
 

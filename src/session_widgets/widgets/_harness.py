@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from session_widgets.widgets._control import SessionControl
 from session_widgets.widgets._protocol import AgentView, MissingView
 
-if TYPE_CHECKING:
-    from session_widgets.sessions import Session
 
-
-def agent_view(session: Session) -> AgentView:
-    """Return the harness's title and version, and what it suggests to begin with."""
-    harness = session._harness
+def agent_view(control: SessionControl | None, id: str) -> AgentView:
+    """Return the harness's title and version, and what it suggests to begin with; of a stored session its id alone."""
+    if control is None:
+        return {"title": id, "version": "", "suggestions": []}
+    harness = control.harness
     return {"title": harness.title, "version": harness.version, "suggestions": list(harness.suggestions)}
 
 
-def missing_view(session: Session) -> MissingView | None:
+def missing_view(control: SessionControl | None) -> MissingView | None:
     """Return what the harness lacks: names of keys, never their values."""
-    lack = session._lack
-    return {"install": lack.install, "keys": list(lack.keys)} if lack.install or lack.keys else None
+    lack = control.lack if control is not None else None
+    return {"install": lack.install, "keys": list(lack.keys)} if lack and (lack.install or lack.keys) else None

@@ -7,13 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from session_widgets.errors import StoreBusy
 from session_widgets.transcript.fold import Fold
-from session_widgets.transcript.notes import MemoryRestored, PersistStarted, TurnEnded, TurnStarted
-from session_widgets.transcript.options import AgentOptions
-from session_widgets.transcript.records import Event, SessionRecord, Step
+from session_widgets.transcript.notes import PersistStarted, TurnEnded, TurnStarted
+from session_widgets.transcript.records import Event, Step
+from session_widgets.transcript.sources import EventSource, Folded, shared_fold
+from session_widgets.widgets._control import SessionControl
 from session_widgets.widgets._harness import agent_view, missing_view
 from session_widgets.widgets._protocol import (
     CLIP,
@@ -21,6 +22,7 @@ from session_widgets.widgets._protocol import (
     MAX_ITEMS,
     AppendItem,
     Batch,
+    CellQuestionView,
     Item,
     ListingItem,
     MissingView,
@@ -32,10 +34,8 @@ from session_widgets.widgets._protocol import (
 )
 from session_widgets.widgets._text import safe
 from session_widgets.widgets._wire import (
-    Home,
     cell_question_view,
     commands_view,
-    home_of,
     millis,
     permissions_view,
     session_view,
@@ -44,9 +44,6 @@ from session_widgets.widgets._wire import (
     tail,
     turn_view,
 )
-
-if TYPE_CHECKING:
-    from session_widgets.sessions import Session
 
 log = logging.getLogger(__name__)
 
@@ -62,40 +59,40 @@ _TELLS_HOME = (TurnStarted.kind, PersistStarted.kind, TurnEnded.kind)
 
 
 class Stream:
-    """Folds a session's events and keeps its pages in step.
+    """Keeps pages in step with a session, by the one fold of its events in this process.
 
     Until a page has said hello every message is a snapshot, so that a panel fills even where the kernel hears
     nothing until a running cell ends. All methods may be called from any thread.
 
     Args:
-        session: the session to follow.
+        source: the session to follow.
         send: hands one message to every page.
+        control: the same session, if it is live.
         watch: told of each batch of events, after the fold.
         transcript: whether the pages draw steps and turns; if not, only the session and listings are sent.
     """
 
     def __init__(
         self,
-        session: Session,
+        source: EventSource,
         send: Callable[[Any], None],
+        control: SessionControl | None = None,
         *,
         watch: Callable[[list[Event]], None] | None = None,
         transcript: bool = True,
     ) -> None:
-        self._session = session
+        self._source = source
+        self._control = control
         self._send = send
         self._watch = watch
         self._transcript = transcript
-        self._fold = Fold(session.id)
-        self._offers = AgentOptions()
+        self._shared = shared_fold(source) if control is None else control.fold
         self._missing: MissingView | None = None
-        self._lock = threading.RLock()
+        self._lock = self._shared.lock  # what the fold says and what was told of it belong together
         self._wake = threading.Event()
         self._counts: dict[int, int] = {}
         self._steps: dict[tuple[int, int], list[str] | None] = {}
         self._turns: set[int] = set()
-        self._homes: dict[int, Home] = {}
-        self._handed_over: set[int] = set()
         self._session_changed = False
         self._settings_changed = False
         self._activity_changed = False
@@ -116,10 +113,29 @@ class Stream:
                 return
             self._open = True
         self.look_again()
-        threading.Thread(target=self._run, name=f"widget-{self._session.id}", daemon=True).start()
-        self._unsubscribe.append(self._session.subscribe(self._on_events, after=0))
-        self._unsubscribe.append(self._session._watch_activity(self._on_activity))
-        self._unsubscribe.append(self._session._page.watch(self._on_question))
+        if self._shared.whole:
+            self._follow()
+        threading.Thread(target=self._run, name=f"widget-{self._source.record.id}", daemon=True).start()
+        if self._control is not None:
+            self._unsubscribe.append(self._control.watch_activity(self._on_activity))
+            self._unsubscribe.append(self._control.page.watch(self._on_question))
+
+    def _follow(self) -> None:
+        """Begin to follow the fold, which has the session from its first event on."""
+        with self._lock:
+            if not self._open:
+                return
+            fold = self._fold
+            self._counts = {turn: fold.step_count(turn) for turn in fold.turns}
+            self._session_changed = True
+            after = self._shared.last_seq
+            self._unsubscribe.append(self._shared.watch(self._on_folded))
+        self._unsubscribe.append(self._source.subscribe(self._on_events, after=after))
+        self._wake.set()
+
+    @property
+    def _fold(self) -> Fold:
+        return self._shared.fold
 
     def close(self) -> None:
         """Stop; the pages keep what they have."""
@@ -192,25 +208,26 @@ class Stream:
             return bool(self._counts) and self._fold.turn(max(self._counts)).status == "running"
 
     def _session_view(self) -> SessionView:
-        session, now = self._session, datetime.now(UTC)
-        record = self._fold.session() or SessionRecord(  # as its object knows it, until the first event says more
-            session.id, session.harness, session.sandbox, "", now, now, title=session.title
-        )
+        control, record = self._control, self._fold.session() or self._source.record
         return session_view(
             record,
-            str(session.workspace),
-            agent_view(session),
+            record.workspace if control is None else control.root,
+            agent_view(control, record.harness),
             self._missing,
-            permissions_view(session.permissions),
-            deleted=session.status == "deleted",
+            permissions_view("deny" if control is None else control.permissions),
+            deleted=control is not None and control.deleted,
         )
 
     def _turn_view(self, index: int) -> TurnView:
-        return turn_view(self._fold.turn(index), self._homes.get(index, ("", "directory")), index in self._handed_over)
+        fold = self._fold
+        return turn_view(fold.turn(index), fold.home(index), fold.handed_over(index))
 
     def _activity(self) -> str | None:
-        text = self._session.activity
+        text = None if self._control is None else self._control.activity
         return safe(text)[:300] if text else None
+
+    def _cell_question(self) -> CellQuestionView | None:
+        return None if self._control is None else cell_question_view(self._control.page.question)
 
     def _backwards(self, before: tuple[int, int] | None) -> Iterator[Step]:
         for turn in sorted(self._counts, reverse=True):
@@ -220,10 +237,12 @@ class Stream:
             for index in range(end - 1, -1, -1):
                 yield self._fold.step(turn, index)
 
+    def _on_folded(self, folded: list[Folded]) -> None:
+        for one in folded:
+            self._note_change(one)
+        self._wake.set()
+
     def _on_events(self, events: list[Event]) -> None:
-        with self._lock:
-            for event in events:
-                self._feed(event)
         if any(event.kind in _TELLS_HOME for event in events):
             self.look_again()
         if self._watch is not None:
@@ -243,15 +262,15 @@ class Stream:
 
     def look_again(self) -> None:
         """Find out whether the harness can start now: what it lacks comes by other ways than events."""
-        missing = missing_view(self._session)
+        missing = missing_view(self._control)
         with self._lock:
             if missing != self._missing:
                 self._missing, self._session_changed = missing, True
                 self._wake.set()
 
-    def _feed(self, event: Event) -> None:
-        said = event.payload
-        for change in self._fold.feed(event):
+    def _note_change(self, folded: Folded) -> None:
+        event = folded.event
+        for change in folded.changes:
             key = (change.turn, change.index)
             self._counts[change.turn] = max(self._counts.get(change.turn, 0), change.index + 1)
             if not self._transcript:
@@ -262,12 +281,7 @@ class Stream:
                 pieces.append(change.append)
         if event.direction == "note" or event.kind == "session_info_update":
             self._session_changed = True
-        if self._offers.feed(event):
-            self._settings_changed = True
-        if event.kind in _TELLS_HOME and event.turn is not None and (session := self._fold.session()) is not None:
-            self._homes[event.turn] = home_of(session)
-        if event.kind == MemoryRestored.kind and event.turn is not None and MemoryRestored.decode(said).handed_over:
-            self._handed_over.add(event.turn)
+        self._settings_changed |= folded.options
         if (
             self._transcript
             and event.turn is not None
@@ -276,6 +290,8 @@ class Stream:
             self._turns.add(event.turn)
 
     def _run(self) -> None:
+        if not self._shared.whole:
+            self._read_back()
         while True:
             self._wake.wait()
             with self._lock:
@@ -285,9 +301,25 @@ class Stream:
                 try:
                     self._flush()
                 except Exception:
-                    log.exception("a widget of session %s could not send", self._session.id)
+                    log.exception("a widget of session %s could not send", self._source.record.id)
                 pause = self._pause()
             time.sleep(pause)
+
+    def _read_back(self) -> None:
+        """Have the fold take what came before it began; a store that somebody holds is asked again."""
+        while self._open and not self._shared.whole:
+            try:
+                self._shared.complete(self._source.events)
+            except StoreBusy:
+                log.debug("the store is held; a widget of session %s asks again", self._source.record.id)
+            except Exception:
+                log.exception("a widget of session %s could not read it", self._source.record.id)
+                return
+        self._follow()
+        with self._lock:
+            self._clear()
+            self._n += 1
+            self._send_snapshot(None, reset=True)
 
     def _pause(self) -> float:
         unacked = self._n - self._acked
@@ -327,12 +359,13 @@ class Stream:
         if self._session_changed:
             items.append({"type": "session", "session": self._session_view()})
         if self._settings_changed:
-            settings, commands = settings_view(self._offers), commands_view(self._offers)
+            options = self._shared.options
+            settings, commands = settings_view(options), commands_view(options)
             items.append({"type": "settings", "settings": settings, "commands": commands})
         if self._activity_changed:
             items.append({"type": "activity", "text": self._activity()})
         if self._question_changed:
-            items.append({"type": "cell_question", "question": cell_question_view(self._session._page.question)})
+            items.append({"type": "cell_question", "question": self._cell_question()})
         items.extend({"type": "turn", "turn": self._turn_view(turn)} for turn in sorted(self._turns))
         for (turn, index), pieces in self._steps.items():
             step = self._fold.step(turn, index)
@@ -353,10 +386,10 @@ class Stream:
             "n": self._n,
             "now": _now(),
             "session": self._session_view(),
-            "settings": settings_view(self._offers),
-            "commands": commands_view(self._offers),
+            "settings": settings_view(self._shared.options),
+            "commands": commands_view(self._shared.options),
             "activity": self._activity(),
-            "cell_question": cell_question_view(self._session._page.question),
+            "cell_question": self._cell_question(),
             "page": self.page(),
             "listings": list(self._listings.values()),
         }

@@ -182,11 +182,6 @@ def turn_view(turn: TurnRecord, home: Home, handed_over: bool = False) -> TurnVi
     }
 
 
-def home_of(session: SessionRecord) -> Home:
-    """Return where the files of `session` are kept, and how they get there."""
-    return session.workspace, session.attachment
-
-
 def settings_view(offers: AgentOptions) -> list[SettingView] | None:
     """Return what an agent offers for the page; a category without a choice is left out."""
     if not offers.started:
