@@ -19,41 +19,12 @@ from session_widgets.store import queries, rebuilding, views
 
 
 def _first(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the table of events; the derived ones of that release are replaced by `_derive_again` in any case."""
     connection.execute("""
         create table store.events (
             session_id varchar not null, seq bigint not null, turn integer, ts timestamptz not null,
             direction varchar not null, source varchar not null, source_seq bigint not null,
-            method varchar, kind varchar not null, payload varchar not null);
-        create table store.sessions (
-            session_id varchar not null, origin varchar not null, last_seq bigint not null, context varchar not null,
-            harness varchar, sandbox varchar, workspace varchar, title varchar, model varchar, mode varchar,
-            effort varchar, status varchar, sandbox_ref varchar, connection varchar, agent_session_id varchar,
-            turns integer not null, created_at timestamptz, updated_at timestamptz);
-        create table store.turns (
-            session_id varchar not null, turn integer not null, first_seq bigint not null, context varchar not null,
-            status varchar not null, prompt json not null, text varchar, stop_reason varchar, error varchar,
-            tier varchar, started_at timestamptz not null, ended_at timestamptz, durable_at timestamptz,
-            durability_error varchar, idempotency_key varchar, owner json,
-            input_tokens bigint, output_tokens bigint, cached_read_tokens bigint, cached_write_tokens bigint,
-            thought_tokens bigint, total_tokens bigint, context_used bigint, context_size bigint,
-            cost decimal(18, 9), currency varchar);
-        create table store.steps (
-            session_id varchar not null, turn integer not null, step integer not null, kind varchar not null,
-            status varchar not null, text varchar, tool_call_id varchar, title varchar, tool_kind varchar,
-            content json not null, locations json not null, raw_input json, raw_output json, entries json not null,
-            permission json, first_seq bigint not null, last_seq bigint not null,
-            started_at timestamptz not null, ended_at timestamptz not null);
-        create table store.permissions (
-            session_id varchar not null, request_id varchar not null, turn integer not null, step integer not null,
-            options json not null, requested_at timestamptz not null, decided_at timestamptz, outcome varchar,
-            option_id varchar, option_kind varchar, decided_by varchar, reason varchar);
-        create table store.llm_calls (
-            llm_call_id varchar not null, session_id varchar not null, turn integer not null, model varchar,
-            input_tokens bigint, output_tokens bigint, cached_read_tokens bigint, cached_write_tokens bigint,
-            thought_tokens bigint, total_tokens bigint, cost decimal(18, 9), currency varchar, ended_at timestamptz);
-        create table store.file_changes (
-            session_id varchar not null, turn integer not null, path varchar not null, change varchar not null,
-            size bigint);
+            method varchar, kind varchar not null, payload varchar not null)
     """)
 
 
@@ -64,7 +35,7 @@ def _superseded(_: duckdb.DuckDBPyConnection) -> None:
 def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all tables but the events as this release has them, and compute them from the events."""
     for table in queries.DERIVED:
-        connection.execute(f"drop table store.{table}")
+        connection.execute(f"drop table if exists store.{table}")
     connection.execute("""
         create table store.sessions (
             session_id varchar not null, origin varchar not null, last_seq bigint not null, context varchar not null,
@@ -132,18 +103,33 @@ LATEST = len(MIGRATIONS)
 
 
 def version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """Return the number of migrations that the file attached as `store` has had.
+    """Return the number of migrations that the file attached as `store` has had; not to be asked in a transaction.
 
     Raises:
         StoreVersion: the file was written by a newer release, or by an older one and cannot be brought up to date.
         StoreError: the file holds something else.
     """
-    found = connection.execute("select table_name from duckdb_tables() where database_name = 'store'").fetchall()
-    if not found:
+    try:
+        return _version(connection, path)
+    except duckdb.CatalogException:  # to look for the table first takes ten times as long as to find it
+        if connection.execute("select 1 from duckdb_tables() where database_name = 'store' limit 1").fetchall():
+            raise StoreError(f"{path} is a DuckDB file, but not a transcript store. Choose another path.") from None
         return 0
-    if ("schema_version",) not in found:
-        raise StoreError(f"{path} is a DuckDB file, but not a transcript store. Choose another path.")
-    had: int = connection.execute("select max(version) from store.schema_version").fetchall()[0][0]
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Bring the file attached as `store` up to date, inside the caller's transaction."""
+    connection.execute(
+        "create table if not exists store.schema_version (version integer not null, migrated_at timestamptz not null)"
+    )
+    had = _version(connection, path)  # another process may have done it meanwhile
+    for number, function in enumerate(MIGRATIONS[had:], had + 1):
+        function(connection)
+        connection.execute("insert into store.schema_version values (?, now())", [number])
+
+
+def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    had: int = connection.execute("select coalesce(max(version), 0) from store.schema_version").fetchall()[0][0]
     if had > LATEST:
         raise StoreVersion(
             f"{path} has format {had}, this release of session-widgets knows formats up to {LATEST}; the file was "
@@ -155,16 +141,3 @@ def version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
             "to date where it is: it is read-only. Open it once where it can be written, or open a copy."
         )
     return had
-
-
-def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Bring the file attached as `store` up to date, inside the caller's transaction."""
-    had = version(connection, path)
-    if had == LATEST:
-        return
-    connection.execute(
-        "create table if not exists store.schema_version (version integer not null, migrated_at timestamptz not null)"
-    )
-    for number, function in enumerate(MIGRATIONS[had:], had + 1):
-        function(connection)
-        connection.execute("insert into store.schema_version values (?, now())", [number])
