@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from forked import Forked
 from session_widgets.errors import StoreBusy, StoreError
 from session_widgets.sessions import journal as module
-from session_widgets.sessions.journal import KERNEL, Journal, draft, next_number
+from session_widgets.sessions.journal import Journal, draft, kernel, next_number
 from session_widgets.store import store as open_store
 from session_widgets.store.database import Store
 from session_widgets.transcript.records import Event
@@ -215,9 +216,17 @@ async def test_patience_decides_whether_a_busy_store_is_waited_for(store: Store)
         await Journal(store, "s", 0, Seen()).ask(work, "a", more="b")
 
 
+def test_a_forked_process_writes_under_a_name_of_its_own(forked: Forked) -> None:
+    """With the name of the process it came from, its notes would be taken for notes that are stored already."""
+    name = "from session_widgets.sessions.journal import kernel; print(kernel(), kernel())"
+    said = [forked.python(name).stdout.split() for _ in range(2)]
+    assert [len(set(names)) for names in said] == [1, 1]
+    assert said[0] != said[1]
+
+
 def test_drafts_have_names_that_no_other_has() -> None:
     one, two = draft("note", "k", {"a": 1}, None), draft("note", "k", {"a": 1}, 3)
-    assert (one.source, one.direction, one.payload, one.turn, two.turn) == (KERNEL, "note", '{"a":1}', None, 3)
+    assert (one.source, one.direction, one.payload, one.turn, two.turn) == (kernel(), "note", '{"a":1}', None, 3)
     assert two.source_seq > one.source_seq
     assert next_number() > two.source_seq
     named = draft("out", "request", {}, 1, method="session/prompt", source="turn:1:prompt", source_seq=2)

@@ -29,7 +29,7 @@ from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.agent_keeper import AgentKeeper
 from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.driving import Driver
-from session_widgets.sessions.journal import KERNEL, Journal, next_number, note
+from session_widgets.sessions.journal import Journal, kernel, next_number, note
 from session_widgets.sessions.limits import TurnLimits
 from session_widgets.sessions.machine import Machine
 from session_widgets.sessions.offering import Offering
@@ -132,7 +132,7 @@ class SessionCore:
                 prompt,
                 idempotency_key=idempotency_key,
                 owner=owner(),
-                source=KERNEL,
+                source=kernel(),
                 source_seq=next_number(),
                 ts=datetime.now(UTC),
             )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from itertools import count
 from typing import ParamSpec, TypeVar
 from uuid import uuid4
@@ -26,7 +28,6 @@ T = TypeVar("T")
 LOG = logging.getLogger("session_widgets")
 TAIL_SECONDS = 1.0
 PAGE = 5_000
-KERNEL = f"kernel:{uuid4().hex}"
 _numbers = count(1)
 
 
@@ -152,6 +153,16 @@ class Journal:
                 LOG.exception("could not read new events of session %s; trying again", self.session_id)
 
 
+def kernel() -> str:
+    """Return the `source` of what this process writes; a process that was forked from it has another."""
+    return _kernel(os.getpid())
+
+
+@cache
+def _kernel(_: int) -> str:
+    return f"kernel:{uuid4().hex}"
+
+
 def next_number() -> int:
     """Return the next `source_seq` of this process."""
     return next(_numbers)
@@ -184,7 +195,7 @@ def draft(
         direction=direction,
         kind=kind,
         payload=orjson.dumps(payload).decode(),
-        source=source or KERNEL,
+        source=source or kernel(),
         source_seq=source_seq if source else next_number(),
         turn=turn,
         ts=datetime.now(UTC),
