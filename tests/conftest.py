@@ -21,7 +21,7 @@ import needs
 from session_widgets.harnesses.installing import FOLDER
 from session_widgets.store import database
 
-pytest_plugins = ["model.serving", "quick", "scheduling", "seaweed"]
+pytest_plugins = ["forked", "model.serving", "quick", "scheduling", "seaweed"]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
 
 
@@ -95,6 +95,16 @@ def nothing_left_open() -> Iterator[None]:
     """What a file of tests has left open is told at its end, not in whichever test the garbage is next collected in."""
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables and nothing in them: to copy it costs a third of making one."""
+    path = tmp_path_factory.mktemp("empty") / "transcripts.duckdb"
+    store = database.open_store(path)
+    store.sessions()
+    store.close()
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,10 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
+
+from forked import Forked
 
 PRELUDE = """
 import json, sys, time
@@ -16,24 +17,25 @@ import session_widgets as sw
 class Kernel:
     """Runs `code` behind `PRELUDE`; it prints one JSON value a line."""
 
-    def __init__(self, code):
-        self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", PRELUDE + code], stdout=subprocess.PIPE, text=True, env=os.environ.copy()
-        )
+    def __init__(self, forked: Forked, code: str) -> None:
+        reading, writing = os.pipe()
+        self._said = os.fdopen(reading)
+        with os.fdopen(writing, "w") as said, Path(os.devnull).open() as nothing:
+            self.process = forked.start(["-c"], code=PRELUDE + code, stdin=nothing, stdout=said)
 
-    def read(self):
-        line = self.process.stdout.readline()
-        assert line, f"the other kernel ended with {self.process.wait()}"
+    def read(self) -> Any:
+        line = self._said.readline()
+        assert line, f"the other kernel ended with {self.process.wait(5)}"
         return json.loads(line)
 
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.end()
 
-    def end(self):
-        out, _ = self.process.communicate(timeout=50)
-        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
+    def end(self) -> tuple[int, list[Any]]:
+        with self._said:
+            said = [json.loads(line) for line in self._said]
+        return self.process.wait(50), said
 
 
 def runner_pid(session):

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 FIXTURES = {
-    "bridged_model", "browser", "chain", "kernel", "lab", "model", "notebook", "open_session", "page", "run", "runner",
-    "seaweed", "server", "shared_agent", "start", "start_agent", "talk",
+    "bridged_model", "browser", "chain", "forked", "kernel", "lab", "lasting", "model", "notebook", "open_session",
+    "page", "run", "runner", "seaweed", "server", "shared_agent", "start", "start_agent", "talk",
 }  # fmt: skip
 """They start processes."""
 EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec"}

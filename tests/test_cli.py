@@ -1,4 +1,6 @@
-"""`session-widgets` as people type it: its own process, the real agent, a real terminal where it needs one."""
+"""`session-widgets` as people type it: its own process, the real agent, a real terminal where it needs one.
+
+Three tests and those of a terminal start it as a shell does; the others fork it from a process that has imported it."""
 
 from __future__ import annotations
 
@@ -19,23 +21,34 @@ WRITE = "write a.txt <<EOT\nhello\nEOT\nsay done"
 
 
 @pytest.fixture
-def cli(home):
-    """Run the command to its end; sessions that it leaves are deleted afterwards."""
-
-    def cli(*arguments, **options):
-        return subprocess.run(
-            [*COMMAND, *arguments], capture_output=True, text=True, timeout=40, check=False, **options
-        )
-
-    yield cli
+def cleared(home):
+    """Sessions that a command leaves are deleted afterwards."""
+    yield
     for (session_id,) in sw.store().sql("select session_id from v_sessions").fetchall():
         sw.open_session(session_id).delete()
 
 
-def test_run_streams_the_answer_and_goes_on_with_the_session(cli, tmp_path):
+@pytest.fixture
+def cli(cleared, forked):
+    return forked.command
+
+
+@pytest.fixture
+def started(cleared):
+    """Start the command as a shell does, and wait for its end."""
+
+    def started(*arguments, **options):
+        return subprocess.run(
+            [*COMMAND, *arguments], capture_output=True, text=True, timeout=40, check=False, **options
+        )
+
+    return started
+
+
+def test_run_streams_the_answer_and_goes_on_with_the_session(started, tmp_path):
     place = tmp_path / "place"
     place.mkdir()
-    done = cli("run", WRITE, "--session", "one", "--workspace", str(place), "--permissions", "allow_edits")
+    done = started("run", WRITE, "--session", "one", "--workspace", str(place), "--permissions", "allow_edits")
     assert (done.returncode, done.stderr) == (0, "")
     assert "done" in done.stdout
     assert "+hello" in done.stdout
@@ -43,13 +56,13 @@ def test_run_streams_the_answer_and_goes_on_with_the_session(cli, tmp_path):
     assert "--session one" in done.stdout
     assert (place / "a.txt").read_text() == "hello\n"
     assert sw.store().sql("select turn, status from v_turns where session_id = 'one'").fetchall() == [(1, "completed")]
-    again = cli("run", "remember", "--session", "one")
+    again = started("run", "remember", "--session", "one")
     assert "turn 2 completed" in again.stdout
     assert "write a.txt" in again.stdout
 
 
-def test_json_is_one_event_a_line_and_nothing_else(cli):
-    done = cli("run", "-", "--json", input="say \u202e äß from a pipe")
+def test_json_is_one_event_a_line_and_nothing_else(started):
+    done = started("run", "-", "--json", input="say \u202e äß from a pipe")
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -71,19 +84,19 @@ def test_a_turn_that_fails_exits_1_and_says_why_and_the_next_one_works(cli):
 
 
 def test_without_a_terminal_what_would_be_asked_is_rejected_and_the_reason_is_said(cli, tmp_path):
-    done = cli("run", WRITE, "--session", "one", "--workspace", str(tmp_path), stdin=subprocess.DEVNULL)
+    done = cli("run", WRITE, "--session", "one", "--workspace", str(tmp_path))
     assert "there is no terminal to ask in" in done.stdout
     assert not (tmp_path / "a.txt").exists()
     assert sw.store().sql("select option_kind from v_permissions").fetchall() == [("reject_once",)]
 
 
 def test_without_a_terminal_a_question_is_declined(cli):
-    done = cli("run", "question Why?", "--session", "one", stdin=subprocess.DEVNULL)
+    done = cli("run", "question Why?", "--session", "one")
     assert "You declined to answer." in done.stdout
     assert done.returncode == 0
 
 
-@pytest.mark.usefixtures("cli")
+@pytest.mark.usefixtures("cleared")
 def test_in_a_terminal_a_question_is_asked():
     child = pexpect.spawn(COMMAND[0], ["run", "question Which? | red | blue", "--session", "one"], timeout=30)
     child.expect_exact("The agent asks: Which?")
@@ -99,7 +112,7 @@ def test_in_a_terminal_a_question_is_asked():
     assert child.exitstatus == 0
 
 
-def test_in_a_terminal_permission_is_asked(cli, tmp_path):
+def test_in_a_terminal_permission_is_asked(cleared, tmp_path):
     arguments = ["run", WRITE, "--session", "one", "--workspace", str(tmp_path)]
     for key in ("r", "o", "a"):
         child = pexpect.spawn(COMMAND[0], arguments, encoding="utf-8", timeout=30)
@@ -117,7 +130,7 @@ def test_in_a_terminal_permission_is_asked(cli, tmp_path):
     assert answers == [(kind, "user:cell") for kind in ("reject_once", "allow_once", "allow_always")]
 
 
-def test_ctrl_c_at_the_question_cancels_the_turn(cli, tmp_path):
+def test_ctrl_c_at_the_question_cancels_the_turn(cleared, tmp_path):
     child = pexpect.spawn(COMMAND[0], ["run", WRITE, "--workspace", str(tmp_path)], encoding="utf-8", timeout=30)
     child.expect(r"Allow\?.*: ")
     child.sendintr()
@@ -169,8 +182,8 @@ def test_a_bucket_that_is_missing_fails_the_turn_and_says_what_to_do(cli, lab):
     assert "turn 1 failed" in done.stdout
 
 
-def test_an_unknown_permission_is_a_usage_error(cli):
-    done = cli("run", "say x", "--permissions", "always")
+def test_an_unknown_permission_is_a_usage_error(started):
+    done = started("run", "say x", "--permissions", "always")
     assert done.returncode == 2
     assert "allow_edits" in done.stderr
 

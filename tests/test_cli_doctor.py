@@ -27,16 +27,14 @@ STRANGER = 4321
 
 
 @pytest.fixture
-def doctor(home, tmp_path):
+def doctor(home, tmp_path, forked):
     """Run it, without Docker and without AWS settings except for those given; return its checks by name."""
 
     def doctor(**settings):
         env = {"HOME": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path / 'no.sock'}"}
         if "AWS_ENDPOINT_URL_S3" not in settings:
             env |= {name: "" for name in os.environ if name.startswith("AWS_") and name != "AWS_CA_BUNDLE"}
-        command = [*COMMAND, "--json"]
-        env = os.environ | env | settings
-        done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, env=env)
+        done = forked.command("doctor", "--json", env=os.environ | env | settings)
         assert (done.returncode, done.stderr) == (0, "")
         checks = {check["name"]: check for check in json.loads(done.stdout)}
         assert all(check["remedy"] for check in checks.values() if not check["ok"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,13 +16,12 @@ from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog, installing
 from session_widgets.harnesses.installing import FOLDER, Installation
 
-COMMAND = [str(Path(sys.executable).with_name("session-widgets")), "harness"]
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "OPENAI_API_KEY", "CODEX_API_KEY")
 ANSWER_SECONDS = 55
 
 
 @pytest.fixture
-def cli(home, tmp_path, monkeypatch):
+def cli(home, tmp_path, monkeypatch, forked):
     """Run it without keys but those given; what it makes in passing has to be gone afterwards."""
     for key in (*KEYS, "GEMINI_API_KEY", "OPENROUTER_API_KEY"):
         monkeypatch.delenv(key, raising=False)
@@ -32,14 +29,8 @@ def cli(home, tmp_path, monkeypatch):
     passing.mkdir()
 
     def cli(*arguments, **variables):
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=ANSWER_SECONDS,
-            check=False,
-            env=os.environ | {"COLUMNS": "200", "TMPDIR": str(passing)} | variables,
-        )
+        env = os.environ | {"COLUMNS": "200", "TMPDIR": str(passing)} | variables
+        return forked.command("harness", *arguments, env=env, timeout=ANSWER_SECONDS)
 
     yield cli
     assert list(passing.iterdir()) == []

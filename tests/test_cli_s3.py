@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 import session_widgets as sw
 from session_widgets.workspaces.local_s3 import LocalS3
 
-COMMAND = [str(Path(sys.executable).with_name("session-widgets")), "s3"]
-
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(120)]
 
 
 @pytest.fixture
-def cli(home):
-    yield lambda *arguments: subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=90, check=False
-    )
+def cli(home, forked):
+    yield lambda *arguments: forked.command("s3", *arguments, timeout=90)
     LocalS3(home).stop()
 
 

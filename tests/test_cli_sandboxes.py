@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -23,19 +22,11 @@ NO_DOCKER = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 
 @pytest.fixture
-def cli(home, tmp_path):
+def cli(home, tmp_path, forked):
     """Run the command to its end; sessions and sandboxes are removed afterwards."""
 
     def cli(*arguments, env=None):
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env=os.environ | {"COLUMNS": "200"} | (env or NO_DOCKER),
-        )
+        return forked.command("sandboxes", *arguments, env=os.environ | {"COLUMNS": "200"} | (env or NO_DOCKER))
 
     yield cli
     for session in sw.store().sessions():
@@ -169,11 +160,9 @@ def test_containers_are_listed_and_swept_and_those_of_another_home_are_not(cli, 
         private_loop().run(get_provider("docker", tmp_path / "elsewhere").destroy(other))
 
 
-def test_run_says_what_a_sandbox_is_made_of(home):
+def test_run_says_what_a_sandbox_is_made_of(home, forked):
     def run(*arguments, **env):
-        command = [COMMAND[0], "run", "say hi", "--session", "one", *arguments]
-        variables = {**os.environ, **env}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False, env=variables)
+        done = forked.command("run", "say hi", "--session", "one", *arguments, env={**os.environ, **env})
         return done.returncode, done.stderr
 
     assert "--sandbox docker" in run("--memory", "2g")[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -24,20 +23,12 @@ SHOWN = "d/new␊line ␛[31m⟨U+202E⟩äß"
 
 
 @pytest.fixture
-def cli(home, tmp_path):
+def cli(home, tmp_path, forked):
     """Run the command to its end in a directory of its own; sessions are deleted afterwards."""
     (tmp_path / "here").mkdir()
 
     def cli(*arguments, **options):
-        return subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            cwd=tmp_path / "here",
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-            **options,
-        )
+        return forked.command("workspace", *arguments, cwd=tmp_path / "here", **options)
 
     yield cli
     for session in sw.store().sessions():
@@ -141,7 +132,7 @@ def test_put_takes_a_name_a_folder_or_none(cli, parked, tmp_path):
 
 def test_rm_removes_exactly_what_was_named_and_only_when_told(cli, parked):
     before = parked.held()
-    unasked = cli("rm", "one", "a", stdin=subprocess.DEVNULL)
+    unasked = cli("rm", "one", "a")
     assert (unasked.returncode, "--yes" in unasked.stderr) == (1, True)
     assert parked.held() == before
     assert cli("rm", "one", "a", "--yes").stdout == "removed a (3 bytes)\n"

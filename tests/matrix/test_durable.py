@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 import session_widgets as sw
+from forked import Forked
 from kernels import Kernel, exactly_once
 from matrix.bucket import Evidence, in_bucket, in_directory
 from matrix.conftest import DURABLE
@@ -44,7 +45,7 @@ def cells() -> Iterator[object]:
 
 
 @pytest.mark.parametrize(("sandbox", "attachment", "event"), list(cells()))
-def test_files_and_memory_survive(sandbox, attachment, event, lab, home, record_property):
+def test_files_and_memory_survive(forked: Forked, sandbox, attachment, event, lab, home, record_property):
     record_property(DURABLE, (sandbox, attachment, event, TIERS[event]))
     options = {"harness": "demo", "sandbox": sandbox, "permissions": "allow_all"}
     if attachment != "directory":
@@ -57,7 +58,7 @@ def test_files_and_memory_survive(sandbox, attachment, event, lab, home, record_
             f"write deep/token.txt <<EOT\n{token}\nEOT\nrun chmod 755 deep/token.txt && ln -s token.txt deep/link"
         )
         check_durable(first, evidence, {"deep/token.txt": f"{token}\n".encode()})
-        session = happen(event, session, sandbox, options)
+        session = happen(forked, event, session, sandbox, options)
         second = session.send(
             "run cat deep/token.txt; test -x deep/token.txt && readlink deep/link\nwrite after.txt <<EOT\nsecond\nEOT"
         )
@@ -85,31 +86,34 @@ def check_durable(turn: sw.Turn, evidence: Evidence, files: dict[str, bytes]) ->
     assert {path: found.get(path) for path in files} == files
 
 
-def happen(event: str, session: Session, sandbox: str, options: dict[str, str]) -> Session:
+def happen(forked: Forked, event: str, session: Session, sandbox: str, options: dict[str, str]) -> Session:
     if event == "parked":
         session.park()
         assert session.status == "parked"
     elif event == "switched":
         session.switch(sandbox="docker" if sandbox == "local" else "local")
     elif event == "killed":
-        kill_all(session, options)
+        kill_all(forked, session, options)
         session = sw.open_session("cell", permissions="allow_all")
         session.turns[-1].wait(60)
     return session
 
 
-def kill_all(session: Session, options: dict[str, str]) -> None:
+def kill_all(forked: Forked, session: Session, options: dict[str, str]) -> None:
     """SIGKILL a kernel in mid-turn, with the runner or container and the mounter under it."""
     ref, home, mounted = session._core.record.sandbox_ref, session.store.home, session.attachment.startswith("fuse:")
     session.detach()
     sw.store().close()
-    kernel = Kernel("""
+    kernel = Kernel(
+        forked,
+        """
 s = sw.open_session("cell", permissions="allow_all")
 turn = s.start("run touch begun && sleep 60")
 while not (s._core.workspace.path / "begun").exists(): time.sleep(0.05)
 print(json.dumps("running"))
 time.sleep(60)
-""")
+""",
+    )
     assert kernel.read() == "running"
     kernel.kill()
     provider, _, name = ref.partition(":")

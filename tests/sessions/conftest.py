@@ -1,5 +1,7 @@
 """Sessions of the demo harness in the local sandbox, ended after each test."""
 
+import shutil
+
 import pytest
 
 import session_widgets as sw
@@ -35,11 +37,36 @@ def bucket(lab):
     return in_bucket(lab, "s1")
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SESSION_WIDGETS_HOME", str(tmp_path_factory.mktemp("lasting")))
+        session = sw.open_session("lasting", permissions="allow_all")
+        assert session.send("say warm").status == "completed"
+        yield session
+        session.delete()
+        session.store.close()
+
+
 @pytest.fixture
-def open_session(home):
+def session(lasting):
+    """One session for the tests of a file that are not about its life: idle, its directory empty, all allowed."""
+    lasting.set_permissions("allow_all")
+    yield lasting
+    lasting.cancel()
+    for path in lasting.workspace.glob("*"):
+        if path.name != ".harness":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@pytest.fixture
+def open_session(home, empty_store):
     opened = []
 
     def open_(id="s1", **options):
+        if not home.exists():
+            home.mkdir(mode=0o700)
+            shutil.copy(empty_store, home)
         session = sw.open_session(id, **{"permissions": "allow_all", **options})
         opened.append(session)
         return session

@@ -119,19 +119,22 @@ def test_a_session_is_resumed_by_its_id_alone_and_cannot_be_moved_by_mistake(ses
         sw.open_session("s1", workspace=lab, attachment="fuse:weed")
 
 
-def test_another_machine_goes_on_with_files_and_memory_of_its_own_store(session, lab, tmp_path, monkeypatch):
+def test_another_machine_goes_on_with_files_and_memory_of_its_own_store(forked, session, lab, tmp_path, monkeypatch):
     """The files travel; the transcript is the other machine's own, so the agent there starts afresh, said aloud."""
     session.send(WRITE.format("a"))
     session.park()
     monkeypatch.setenv("SESSION_WIDGETS_HOME", str(tmp_path / "elsewhere"))
-    kernel = Kernel(f"""
+    kernel = Kernel(
+        forked,
+        f"""
 s = sw.open_session("s1", workspace={lab!r}, permissions="allow_all")
 turn = s.send("run cat a && echo more > b")
 print(json.dumps([turn.status, turn.error, turn.tier, str(turn.steps).count("content of a")]))
 s.park()
 s.store.delete_session("s1")
 sw.store().close()
-""")
+""",
+    )
     code, ((status, error, tier, count),) = kernel.end()
     assert code == 0
     assert (status, error, tier) == ("completed", None, "fresh")
@@ -223,14 +226,17 @@ def test_a_conflict_stops_the_turn_keeps_both_and_the_next_one_goes_on(session, 
     assert sorted(files_of(bucket()).values()) == [b"ours", b"theirs"]
 
 
-def test_a_kernel_killed_while_it_saves_loses_nothing(way, lab, open_session, bucket):
+def test_a_kernel_killed_while_it_saves_loses_nothing(forked, way, lab, open_session, bucket):
     """The answer is stored, the upload hangs, the kernel dies: the next one saves, and the turn becomes durable."""
-    kernel = Kernel(f"""
+    kernel = Kernel(
+        forked,
+        f"""
 s = sw.open_session("s1", workspace={lab!r}, permissions="allow_all")
 s.send("say before")
 print(json.dumps("warm"))
 s.send("write a <<EOT\\ncontent of a\\nEOT")
-""")
+""",
+    )
     assert kernel.read() == "warm"
     way.seen.clear()
     way.rule = lambda method, path: Fault(delay=60) if method == "PUT" and path.endswith("/a") else None

@@ -159,13 +159,13 @@ print(json.dumps([turn.status, turn.text, turn.error, str(turn.durable_at), turn
 """
 
 
-def test_two_kernels_end_the_same_turn(open_session, seaweed, lab, home, bucket, tmp_path):
+def test_two_kernels_end_the_same_turn(forked, open_session, seaweed, lab, home, bucket, tmp_path):
     """The second takes it up while the first is still about to make the sandbox."""
     hold, start = Hold(tmp_path), tmp_path / "start"
     prompt = f"{hold.line}\n{WRITE.format('a')}\nsay over"
     kernels = []
     for _ in range(2):
-        kernels.append(Kernel(HOLDER.format(lab=lab, prompt=prompt, start=str(start))))
+        kernels.append(Kernel(forked, HOLDER.format(lab=lab, prompt=prompt, start=str(start))))
         assert kernels[-1].read() == "begun"
     start.touch()
     assert [kernel.read() for kernel in kernels] == ["at work", "at work"]
@@ -196,9 +196,9 @@ s.start({prompt!r}).wait(60)
 
 
 @pytest.mark.needs("docker")
-def test_a_kernel_killed_leaves_its_container_at_work(open_session, lab, home, bucket, monkeypatch):
+def test_a_kernel_killed_leaves_its_container_at_work(forked, open_session, lab, home, bucket, monkeypatch):
     hold = Hold(home / "workspaces" / "s1", ".")
-    kernel = Kernel(LEAVER.format(lab=lab, prompt=f"{hold.line}\n{WRITE.format('a')}\nsay over"))
+    kernel = Kernel(forked, LEAVER.format(lab=lab, prompt=f"{hold.line}\n{WRITE.format('a')}\nsay over"))
     until(lambda: (hold.here / "begun").exists(), seconds=60, what="the middle of the turn")
     kernel.kill()
     assert [line for line in left_of(home, monkeypatch, 0) if line.startswith("container ")], "the census is blind"
@@ -229,9 +229,9 @@ sw.open_session("s1", sandbox="docker", workspace={lab!r}, permissions="allow_al
 
 @pytest.mark.needs("docker")
 @pytest.mark.parametrize(("step", "after"), [("make", False), ("make", True), ("start_if_stopped", True)])
-def test_a_kernel_killed_while_its_container_is_made(step, after, open_session, lab, bucket):
+def test_a_kernel_killed_while_its_container_is_made(forked, step, after, open_session, lab, bucket):
     """Recorded before it is made: the next kernel finds it, or makes another one and leaves none behind."""
-    kernel = Kernel(MAKER.format(step=step, after=after, lab=lab, prompt=WRITE.format("a")))
+    kernel = Kernel(forked, MAKER.format(step=step, after=after, lab=lab, prompt=WRITE.format("a")))
     assert kernel.read() == "here"
     kernel.kill()
     session = open_session()

@@ -14,15 +14,18 @@ from session_widgets.errors import SessionBusy, StoreError
 from support import until
 
 
-def test_kernel_killed_in_mid_turn(open_session):
+def test_kernel_killed_in_mid_turn(forked, open_session):
     """The turn goes on; the next kernel's session ends with every event exactly once."""
-    kernel = Kernel("""
+    kernel = Kernel(
+        forked,
+        """
 s = sw.open_session("s1", permissions="allow_all")
 t = s.start("say warm\\nstream 300\\nwait 1.5\\nstream 300\\nwrite after.txt <<EOT\\nx\\nEOT")
 while "chunk 100" not in t.text: time.sleep(0.01)
 print(json.dumps("now"))
 time.sleep(60)
-""")
+""",
+    )
     assert kernel.read() == "now"
     kernel.kill()
     session = open_session()
@@ -38,25 +41,31 @@ time.sleep(60)
     assert session.send("remember").tier == "warm"
 
 
-def test_kernel_that_leaves_in_order_lets_the_turn_go_on(open_session):
-    kernel = Kernel("""
+def test_kernel_that_leaves_in_order_lets_the_turn_go_on(forked, open_session):
+    kernel = Kernel(
+        forked,
+        """
 s = sw.open_session("s1", permissions="allow_all")
 t = s.start("say begun\\nwait 1\\nsay done")
 while "begun" not in t.text: time.sleep(0.01)
-""")
+""",
+    )
     assert kernel.end() == (0, [])
     assert open_session().turns[-1].wait(30).text == "begun\n\ndone"
 
 
-def test_kernel_killed_while_a_permission_waits(open_session):
+def test_kernel_killed_while_a_permission_waits(forked, open_session):
     """The request waits for the next kernel; nothing approves it meanwhile."""
-    kernel = Kernel("""
+    kernel = Kernel(
+        forked,
+        """
 s = sw.open_session("s1", permissions="ask")
 t = s.start("write asked.txt <<EOT\\nx\\nEOT")
 while not s.pending: time.sleep(0.01)
 print(json.dumps("now"))
 time.sleep(60)
-""")
+""",
+    )
     assert kernel.read() == "now"
     kernel.kill()
     session = open_session(permissions="ask")
@@ -69,9 +78,11 @@ time.sleep(60)
     assert (session.workspace / "asked.txt").read_text() == "x\n"
 
 
-def test_kernel_killed_between_commit_and_dispatch(open_session):
+def test_kernel_killed_between_commit_and_dispatch(forked, open_session):
     """A prompt that was stored but never sent is sent by the next kernel, once."""
-    kernel = Kernel("""
+    kernel = Kernel(
+        forked,
+        """
 import os, signal
 from session_widgets.sessions.machine import Machine
 async def die(self, **_): os.kill(os.getpid(), signal.SIGKILL)
@@ -80,10 +91,10 @@ s.send("say before")
 Machine.probe_sandbox = die
 print(json.dumps("now"))
 s.send("say never sent")
-""")
+""",
+    )
     assert kernel.read() == "now"
-    kernel.process.wait(30)
-    kernel.process.stdout.close()
+    assert kernel.end() == (-signal.SIGKILL, [])
     session = open_session()
     assert session.turns[-1].wait(30).text == "never sent"
     prompts = [e for e in session.events() if e.direction == "out" and e.method == "session/prompt"]
@@ -159,19 +170,21 @@ def kill_demo_agent(session):
     next(process for process in below if "demo" in process.cmdline()[-1]).kill()
 
 
-def test_runner_and_kernel_killed(open_session):
+def test_runner_and_kernel_killed(forked, open_session):
     """Nobody is left to finish the turn: the next kernel reads the rest of the journal and says how it ended."""
-    kernel = Kernel("""
+    kernel = Kernel(
+        forked,
+        """
 import os, signal
 s = sw.open_session("s1", permissions="allow_all")
 t = s.start("say begun\\nwait 1\\nsay unseen\\nwait 30")
 while "begun" not in t.text: time.sleep(0.01)
 print(json.dumps(json.load(open(next(s.store.home.glob("sandboxes/*/process.json"))))["pid"]))
 os.kill(os.getpid(), signal.SIGKILL)
-""")
+""",
+    )
     pid = kernel.read()
-    kernel.process.wait()
-    kernel.process.stdout.close()
+    assert kernel.end() == (-signal.SIGKILL, [])
     journal = next((sw.store().home / "sandboxes").glob("*/state"))
     until(lambda: any(b"unseen" in file.read_bytes() for file in journal.rglob("*") if file.is_file()))
     os.kill(pid, signal.SIGKILL)
@@ -198,20 +211,23 @@ def test_nothing_of_a_killed_runner_survives(open_session):
     turn.wait(20)
 
 
-def test_two_kernels_one_session(open_session):
+def test_two_kernels_one_session(forked, open_session):
     """The other kernel's turn is seen live, refused a rival, and stored once."""
     session = open_session()
     session.send("say mine")
     seen = []
     session.subscribe(seen.extend)
-    kernel = Kernel("""
+    kernel = Kernel(
+        forked,
+        """
 s = sw.open_session("s1", permissions="allow_all")
 t = s.start("say theirs\\nwait 2\\nsay done")
 while "theirs" not in t.text: time.sleep(0.01)
 print(json.dumps("now"))
 t.wait(30)
 print(json.dumps([t.status, t.text]))
-""")
+""",
+    )
     assert kernel.read() == "now"
     with pytest.raises(SessionBusy, match=f"{kernel.process.pid}"):
         session.send("say rival")
@@ -224,19 +240,22 @@ print(json.dumps([t.status, t.text]))
     exactly_once(session.events())
 
 
-def test_the_first_answer_wins(open_session):
+def test_the_first_answer_wins(forked, open_session):
     """Two kernels watch one permission; the second answer changes nothing and says so."""
     session = open_session(permissions="ask")
     turn = session.start("write a.txt <<EOT\nx\nEOT")
     until(lambda: session.pending)
-    kernel = Kernel("""
+    kernel = Kernel(
+        forked,
+        """
 s = sw.open_session("s1", permissions="ask")
 while not s.pending: time.sleep(0.01)
 request = s.pending[0]
 print(json.dumps("now"))
 while s.pending: time.sleep(0.01)
 print(json.dumps(request.reject()))
-""")
+""",
+    )
     assert kernel.read() == "now"
     assert session.pending[0].allow() is True
     assert turn.wait(30).status == "completed"
@@ -246,7 +265,7 @@ print(json.dumps(request.reject()))
     assert (session.workspace / "a.txt").exists()
 
 
-def test_two_kernels_stream_into_one_store(open_session):
+def test_two_kernels_stream_into_one_store(forked, open_session):
     """20,000 chunks each, a third process asking all the while: dense, complete, nobody blocked for more than 2 s."""
     code = """
 s = sw.open_session({id!r}, permissions="allow_all")
@@ -254,7 +273,9 @@ t = s.send("stream 20000")
 print(json.dumps([t.status, [e.seq for e in s.events()] == list(range(1, len(s.events()) + 1))]))
 s.park()
 """
-    reader = Kernel("""
+    reader = Kernel(
+        forked,
+        """
 worst = 0
 while True:
     began = time.monotonic()
@@ -263,8 +284,9 @@ while True:
     if done == 2: break
     time.sleep(0.01)
 print(json.dumps(worst))
-""")
-    writers = [Kernel(code.format(id=name)) for name in ("k1", "k2")]
+""",
+    )
+    writers = [Kernel(forked, code.format(id=name)) for name in ("k1", "k2")]
     for writer in writers:
         assert writer.end() == (0, [["completed", True]])
     code, (worst,) = reader.end()
@@ -328,15 +350,18 @@ def test_full_disk_stops_the_turn_and_shows_nothing_that_is_not_stored(open_sess
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_store_held_by_somebody_else_is_named(open_session, monkeypatch):
+def test_store_held_by_somebody_else_is_named(forked, open_session, monkeypatch):
     session = open_session()
     session.send("say x")
-    kernel = Kernel(f"""
+    kernel = Kernel(
+        forked,
+        f"""
 import duckdb
 held = duckdb.connect({str(session.store.path)!r})
 print(json.dumps("now"))
 time.sleep(60)
-""")
+""",
+    )
     assert kernel.read() == "now"
     with pytest.raises(StoreError, match=str(kernel.process.pid)):
         session.send("say y")

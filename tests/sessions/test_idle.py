@@ -10,7 +10,7 @@ from session_widgets.store.stamp import Stamp
 from support import until
 
 
-def test_an_idle_session_does_not_query_the_store_again_and_again(open_session, monkeypatch):
+def test_an_idle_session_does_not_query_the_store_again_and_again(forked, open_session, monkeypatch):
     monkeypatch.setattr(journal, "TAIL_SECONDS", 0.02)
     monkeypatch.setattr(stamp, "SETTLED_NS", 300_000_000)
     session = open_session()
@@ -24,7 +24,7 @@ def test_an_idle_session_does_not_query_the_store_again_and_again(open_session, 
     looks.clear()
     time.sleep(1)  # 50 ticks
     assert len(looks) < 10
-    other = Kernel(f"s = sw.open_session({session.id!r}); s.send('say from elsewhere'); print(1)")
+    other = Kernel(forked, f"s = sw.open_session({session.id!r}); s.send('say from elsewhere'); print(1)")
     other.end()
     until(lambda: sum(event.kind == "turn_ended" for event in seen) == 2, what="the turn of the other process")
     assert [event.seq for event in seen] == list(range(1, len(seen) + 1))

@@ -295,11 +295,13 @@ WRITE = "write a.txt <<EOT\nx\nEOT"
 
 
 def decisions(session):
-    return [event.payload for event in session.events() if event.kind == "permission_decision"]
+    """Those of the latest turn."""
+    events = session.store.events(session.id, turn=session.turns[-1].index)
+    return [event.payload for event in events if event.kind == "permission_decision"]
 
 
-def test_allow_edits_writes_and_asks_for_commands(open_session):
-    session = open_session(permissions="allow_edits")
+def test_allow_edits_writes_and_asks_for_commands(session):
+    session.set_permissions("allow_edits")
     turn = session.start(f"{WRITE}\nrun echo hi")
     while not session.pending:
         turn.wait_news(1)
@@ -312,38 +314,39 @@ def test_allow_edits_writes_and_asks_for_commands(open_session):
     assert [payload["decided_by"] for payload in decisions(session)] == ["policy:allow_edits", "user"]
 
 
-def test_deny(open_session):
-    session = open_session(permissions="deny")
+def test_deny(session):
+    session.set_permissions("deny")
     turn = session.send(WRITE)
     assert turn.files == ()
     assert [payload["option_kind"] for payload in decisions(session)] == ["reject_once"]
 
 
-def test_function_sees_the_diff(open_session):
+def test_function_sees_the_diff(session):
     seen = []
 
     def judge(asked):
         seen.append(asked)
         return asked.of_kind("allow_once").id
 
-    turn = open_session(permissions=judge).send(WRITE)
+    session.set_permissions(judge)
+    turn = session.send(WRITE)
     assert [change.path for change in turn.files] == ["a.txt"]
     assert seen[0].tool_call["content"][0]["newText"] == "x\n"
 
 
-def test_blocked_send_with_nobody_to_ask_rejects_and_says_why(open_session):
-    session = open_session(permissions="ask")
+def test_blocked_send_with_nobody_to_ask_rejects_and_says_why(session):
+    session.set_permissions("ask")
     turn = session.send(WRITE)
     assert turn.files == ()
     (payload,) = decisions(session)
     assert payload["option_kind"] == "reject_once"
     assert "nobody could be asked" in payload["reason"]
-    rows = session.store.sql("select decided_by, outcome from v_permissions").fetchall()
+    rows = session.store.sql("select decided_by, outcome from v_permissions where turn = ?", [turn.index]).fetchall()
     assert rows == [("policy:ask", "rejected")]
 
 
-def test_cancel_answers_what_is_open(open_session):
-    session = open_session(permissions="ask")
+def test_cancel_answers_what_is_open(session):
+    session.set_permissions("ask")
     turn = session.start(WRITE)
     while not session.pending:
         turn.wait_news(1)
@@ -354,7 +357,7 @@ def test_cancel_answers_what_is_open(open_session):
     assert [payload["outcome"] for payload in decisions(session)] == ["cancelled"]
 
 
-def test_cancel_answers_what_a_function_still_thinks_about(open_session):
+def test_cancel_answers_what_a_function_still_thinks_about(session):
     thinking, over = threading.Event(), threading.Event()
 
     def ponder(request):
@@ -362,19 +365,18 @@ def test_cancel_answers_what_a_function_still_thinks_about(open_session):
         over.wait(20)
         return request.of_kind("allow_once").id
 
-    session = open_session(permissions=ponder)
+    session.set_permissions(ponder)
     turn = session.start("write a.txt <<EOT\nx\nEOT")
     assert thinking.wait(20)
     session.cancel()
     over.set()
     assert turn.status == "cancelled"
-    assert [e.payload["outcome"] for e in session.events() if e.kind == "permission_decision"] == ["cancelled"]
+    assert [payload["outcome"] for payload in decisions(session)] == ["cancelled"]
     assert not (session.workspace / "a.txt").exists()
 
 
-async def test_what_is_asked_after_the_cancel_is_cancelled_too(open_session):
+async def test_what_is_asked_after_the_cancel_is_cancelled_too(session):
     """An agent may ask before it hears of the cancel; left alone it would wait for ever."""
-    session = open_session(permissions="allow_all")
     turn = session.start("wait 20")
     until(lambda: any(step.kind == "tool_call" for step in turn.steps))
     asking, agent = session._core.asking, session._core.agents.agent
@@ -386,8 +388,7 @@ async def test_what_is_asked_after_the_cancel_is_cancelled_too(open_session):
         await asking._take(agent, late, turn.index)
 
     await private_loop().aio(cancel_then_ask())
-    decisions = [e.payload for e in session.events() if e.kind == "permission_decision"]
-    assert [decision["outcome"] for decision in decisions] == ["cancelled"]
+    assert [decision["outcome"] for decision in decisions(session)] == ["cancelled"]
     session.cancel()
 
 

@@ -21,19 +21,20 @@ def asked(session):
 
 
 def answers(session):
-    return [event.payload for event in session.events() if event.kind == "question_answered"]
+    """Those of the latest turn."""
+    events = session.store.events(session.id, turn=session.turns[-1].index)
+    return [event.payload for event in events if event.kind == "question_answered"]
 
 
 def step_of(turn):
     return next(step for step in turn.steps if step.kind == "question")
 
 
-def test_a_question_waits_for_a_person_and_is_recorded(open_session):
-    session = open_session(permissions="allow_all")
+def test_a_question_waits_for_a_person_and_is_recorded(session):
     turn = session.start("question Which colour? | red | blue")
     question = asked(session)
     assert session.status == turn.status == "waiting"
-    assert (question.message, question.mode, question.turn) == ("Which colour?", "form", 1)
+    assert (question.message, question.mode, question.turn) == ("Which colour?", "form", turn.index)
     assert [choice.value for choice in question.fields[0].choices] == ["red", "blue"]
     assert (step_of(turn).status, step_of(turn).text) == ("pending", "Which colour?")
     assert step_of(turn).raw_input["request_id"] == question.id
@@ -43,7 +44,7 @@ def test_a_question_waits_for_a_person_and_is_recorded(open_session):
     assert question.accept({"answer": "red"}) is False
     assert turn.wait(20).text == 'You answered: {"answer": "blue"}'
     assert session.questions == ()
-    (stored,) = [step for step in session.transcript.steps if step.kind == "question"]
+    (stored,) = [step for step in session.transcript.steps if (step.turn, step.kind) == (turn.index, "question")]
     assert stored == step_of(turn)
     assert (stored.status, stored.raw_output["action"], stored.raw_output["answered_by"]) == (
         "completed",
@@ -57,16 +58,14 @@ def test_a_question_waits_for_a_person_and_is_recorded(open_session):
     ("way", "said", "status"),
     [("decline", "You declined to answer.", "completed"), ("cancel", "You left my question open.", "cancelled")],
 )
-def test_a_question_can_be_declined_or_left_open(open_session, way, said, status):
-    session = open_session()
+def test_a_question_can_be_declined_or_left_open(session, way, said, status):
     turn = session.start("question Why?")
     assert getattr(asked(session), way)() is True
     assert turn.wait(20).text == said
     assert (step_of(turn).status, step_of(turn).raw_output["action"]) == (status, way)
 
 
-def test_a_secret_reaches_the_agent_and_never_the_store(open_session):
-    session = open_session()
+def test_a_secret_reaches_the_agent_and_never_the_store(session):
     turn = session.start(f"{FORM}\nsay done")
     question = asked(session)
     assert [field.secret for field in question.fields] == [False, False, True]
@@ -79,8 +78,7 @@ def test_a_secret_reaches_the_agent_and_never_the_store(open_session):
     assert (note["content"], note["secrets"]) == ({"host": "h", "password": "[redacted]"}, ["password"])
 
 
-def test_an_address_is_shown_and_never_opened_by_us(open_session):
-    session = open_session()
+def test_an_address_is_shown_and_never_opened_by_us(session):
     url = '{"message": "Sign in", "mode": "url", "elicitationId": "e1", "url": "https://example.org/in"}'
     turn = session.start(f"question {url}")
     question = asked(session)
@@ -89,22 +87,20 @@ def test_an_address_is_shown_and_never_opened_by_us(open_session):
     assert turn.wait(20).text == "You answered: {}"
 
 
-def test_what_cannot_be_asked_is_refused(open_session):
-    session = open_session()
+def test_what_cannot_be_asked_is_refused(session):
     turn = session.send('question {"mode": "url", "url": "javascript:alert(1)", "elicitationId": "e1"}')
     assert "not http or https" in turn.text
     assert (step_of(turn).status, step_of(turn).raw_output["action"]) == ("failed", "refused")
     assert session.questions == ()
 
 
-def test_a_policy_that_rejects_everything_declines(open_session):
-    session = open_session(permissions="deny")
+def test_a_policy_that_rejects_everything_declines(session):
+    session.set_permissions("deny")
     assert session.send("question Why?").text == "You declined to answer."
     assert [(note["action"], note["answered_by"]) for note in answers(session)] == [("decline", "policy:deny")]
 
 
-def test_cancelling_the_turn_leaves_the_question_open(open_session):
-    session = open_session()
+def test_cancelling_the_turn_leaves_the_question_open(session):
     turn = session.start("question Why?")
     asked(session)
     assert session.cancel()
@@ -150,8 +146,8 @@ def test_an_answer_that_was_stored_and_did_not_arrive_is_sent_again_but_for_secr
     assert len(answers(session)) == 1
 
 
-def test_blocked_send_with_nobody_to_ask_declines_and_says_why(open_session):
-    session = open_session(permissions="ask")
+def test_blocked_send_with_nobody_to_ask_declines_and_says_why(session):
+    session.set_permissions("ask")
     turn = session.send("question Why?")
     assert turn.text == "You declined to answer."
     assert "nobody could be asked" in answers(session)[0]["reason"]
@@ -174,17 +170,16 @@ def typing(monkeypatch, typed):
     return shown
 
 
-def test_a_cell_asks_field_by_field(open_session, monkeypatch, capsys):
+def test_a_cell_asks_field_by_field(session, monkeypatch, capsys):
     shown = typing(monkeypatch, ["", "x", "answer", "", "host.example", "many", "2222", SECRET])
-    turn = open_session().send(FORM)
+    turn = session.send(FORM)
     assert turn.text == f'You answered: {{"host": "host.example", "port": 2222, "password": "{SECRET}"}}'
     assert "The agent asks: Where to?" in capsys.readouterr().out
     assert [prompt.startswith("secret ") for prompt in shown] == [False] * 7 + [True]
-    assert answers(open_session())[0]["answered_by"] == "user:cell"
+    assert answers(session)[0]["answered_by"] == "user:cell"
 
 
-def test_an_answer_from_elsewhere_ends_the_cells_question(open_session, monkeypatch, capsys):
-    session = open_session()
+def test_an_answer_from_elsewhere_ends_the_cells_question(session, monkeypatch, capsys):
     typing(monkeypatch, ["a", lambda: asked(session).accept({"answer": "blue"})])
     assert session.send("question Which? | red | blue").text == 'You answered: {"answer": "blue"}'
     assert "answered elsewhere" in capsys.readouterr().out

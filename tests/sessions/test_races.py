@@ -25,11 +25,11 @@ print(json.dumps([t.status, t.text]))
 
 
 @pytest.fixture
-def rival(open_session):
+def rival(forked, open_session):
     """A session with nobody watching, while another kernel runs a turn of it."""
     session = open_session()
     session.send("say mine")
-    kernel = Kernel(THEIRS)
+    kernel = Kernel(forked, THEIRS)
     assert kernel.read() == "begun"
     yield session
     assert kernel.end() == (0, [["completed", "theirs"]])
@@ -49,10 +49,10 @@ def test_park_leaves_the_turn_of_another_kernel_alone(rival):
         rival.park()
 
 
-def test_a_session_that_another_kernel_deleted_is_gone(open_session):
+def test_a_session_that_another_kernel_deleted_is_gone(forked, open_session):
     session = open_session()
     session.send("say x")
-    assert Kernel('sw.open_session("s1").delete()').end() == (0, [])
+    assert Kernel(forked, 'sw.open_session("s1").delete()').end() == (0, [])
     with pytest.raises(SessionGone, match="s1"):
         session.send("say y")
     assert session.status == "deleted"

@@ -1,8 +1,5 @@
 """Policy and limits are the session's: stored with it, restored by its id alone."""
 
-import subprocess
-import sys
-
 import pytest
 
 import session_widgets as sw
@@ -12,14 +9,19 @@ OPEN = "import session_widgets as sw\nfrom session_widgets import TurnLimits\n"
 STRICT = "TurnLimits(first_byte=5, silence=None, total=60, size=2)"
 
 
-def elsewhere(code):
+@pytest.fixture
+def elsewhere(forked):
     """Do it in another process, which ends."""
-    done = subprocess.run([sys.executable, "-c", OPEN + code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+
+    def elsewhere(code):
+        done = forked.python(OPEN + code)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return elsewhere
 
 
-def test_a_session_that_is_opened_by_its_id_alone_is_as_it_was_left(home, open_session):
+def test_a_session_that_is_opened_by_its_id_alone_is_as_it_was_left(elsewhere, open_session):
     elsewhere(f"sw.open_session('s1', permissions='deny', limits={STRICT}, mode='plan', title='Mine')")
     session = sw.open_session("s1")
     try:
@@ -42,7 +44,7 @@ def test_the_default_is_ask_and_the_usual_limits():
     session.delete()
 
 
-def test_a_function_stays_in_its_process_and_another_one_says_so(home):
+def test_a_function_stays_in_its_process_and_another_one_says_so(elsewhere):
     elsewhere("def careful(request): return None\nsw.open_session('s1', permissions=careful)")
     with pytest.warns(UserWarning, match="'careful' of another process. A function cannot be stored"):
         session = sw.open_session("s1")

@@ -25,8 +25,8 @@ def everything_stored():
     return str(sw.store().sql("from v_events").fetchall()) + str(sw.store().sql("from v_sessions").fetchall())
 
 
-def test_the_environment_outlives_the_kernel_and_is_in_no_store(open_session, home):
-    kernel = Kernel(CODE)
+def test_the_environment_outlives_the_kernel_and_is_in_no_store(forked, open_session, home):
+    kernel = Kernel(forked, CODE)
     assert kernel.read() == f"{SECRET}\n"
     kernel.kill()
     session = open_session()

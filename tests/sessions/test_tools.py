@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import resource
-import subprocess
 import sys
 import threading
 import time
@@ -313,14 +312,14 @@ def test_tools_of_two_sessions_do_not_mix(open_session):
     assert answers(two.send('tool add {"a": 1}\ntool only_two')) == [("completed", "100"), ("completed", "mine")]
 
 
-def test_a_kernel_that_comes_later_registers_its_tools_again(home, open_session):
+def test_a_kernel_that_comes_later_registers_its_tools_again(forked, open_session):
     program = (
         "import session_widgets as sw\n"
         "def add(a: int, b: int = 2) -> int:\n    'Add two numbers.'\n    return a + b\n"
         "session = sw.open_session('s1', permissions='allow_all', tools=[add])\n"
         "print(session.send('tool add {\"a\": 1}').status)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False)
+    ran = forked.python(program)
     assert ran.stdout.split() == ["completed"], ran.stderr
     session = open_session()
     turn = session.send('tool add {"a": 1}')
@@ -333,7 +332,7 @@ def test_a_kernel_that_comes_later_registers_its_tools_again(home, open_session)
     assert turn.tier == "warm", "the same tools as the process was started with"
 
 
-def test_a_turn_whose_kernel_died_calls_the_next_one(open_session):
+def test_a_turn_whose_kernel_died_calls_the_next_one(forked, open_session):
     program = (
         "import os, time\nimport session_widgets as sw\n"
         "def add(a: int, b: int = 2) -> int:\n    return 0\n"
@@ -342,7 +341,7 @@ def test_a_turn_whose_kernel_died_calls_the_next_one(open_session):
         "while not any(event.kind == 'agent_message_chunk' for event in session.events()): time.sleep(0.05)\n"
         "os._exit(0)\n"
     )
-    subprocess.run([sys.executable, "-c", program], timeout=50, check=True)
+    assert forked.python(program).returncode == 0
     session = open_session(tools=[add])
     turn = session.turns[-1]
     until(lambda: turn.ended, seconds=40, what="the end of the turn")

@@ -43,8 +43,7 @@ def test_prompt_is_stored_before_anything_is_dispatched(open_session):
     assert place["out", "request", "session/prompt"] < place["in", "agent_message_chunk", "session/update"]
 
 
-def test_subscribers_see_only_what_is_committed(open_session):
-    session = open_session()
+def test_subscribers_see_only_what_is_committed(session):
     missing = []
 
     def check(events):
@@ -73,8 +72,7 @@ def test_opening_again_gives_the_same_session(open_session):
     assert [turn.text for turn in open_session().turns] == ["x"]
 
 
-def test_start_is_live(open_session):
-    session = open_session()
+def test_start_is_live(session):
     turn = session.start("say begun\nwait 1\nsay done")
     assert turn.status == "running"
     assert session.status == "running"
@@ -84,8 +82,7 @@ def test_start_is_live(open_session):
     assert session.status == "idle"
 
 
-def test_start_can_be_awaited_from_any_loop(open_session):
-    session = open_session()
+def test_start_can_be_awaited_from_any_loop(session):
 
     async def go():
         turn = await session.aio.start("say one")
@@ -94,10 +91,9 @@ def test_start_can_be_awaited_from_any_loop(open_session):
     assert asyncio.run(go()) == ("one", "two")
 
 
-def test_stream_yields_the_turns_events_once_and_in_order(open_session):
-    session = open_session()
+def test_stream_yields_the_turns_events_once_and_in_order(session):
     events = list(session.stream("stream 500"))
-    stored = [event.seq for event in session.events() if event.turn == 1]
+    stored = [event.seq for event in session.events() if event.turn == events[0].turn]
     assert [event.seq for event in events] == stored
     assert sum(event.kind == "agent_message_chunk" for event in events) == 500
     assert events[0].kind == "turn_started"
@@ -111,16 +107,14 @@ def test_stream_yields_the_turns_events_once_and_in_order(open_session):
     assert events[-1].kind == "turn_ended"
 
 
-def test_two_at_once_are_refused_and_told_who_runs(open_session):
-    session = open_session()
+def test_two_at_once_are_refused_and_told_who_runs(session):
     turn = session.start("wait 2\nsay done")
-    with pytest.raises(SessionBusy, match=r"turn 1.*"):
+    with pytest.raises(SessionBusy, match=rf"turn {turn.index}.*"):
         session.send("say other")
     assert turn.wait(30).status == "completed"
 
 
-def test_two_threads_sending_at_once(open_session):
-    session = open_session()
+def test_two_threads_sending_at_once(session):
     outcomes = []
 
     def send():
@@ -138,18 +132,17 @@ def test_two_threads_sending_at_once(open_session):
     assert "completed" in outcomes
 
 
-def test_idempotency_key_sends_once(open_session):
-    session = open_session()
+def test_idempotency_key_sends_once(session):
+    before = len(session.turns)
     first = session.send("say once", idempotency_key="k1")
     again = session.send("say once", idempotency_key="k1")
     assert again.index == first.index
     assert again.text == "once"
-    assert len(session.turns) == 1
+    assert len(session.turns) == before + 1
 
 
 @pytest.mark.parametrize("prompt", ["wait 30", "stream 2000000", "run sleep 30", "say x"])
-def test_cancel_honoured_anywhere(open_session, prompt):
-    session = open_session()
+def test_cancel_honoured_anywhere(session, prompt):
     turn = session.start(f"{prompt}\nwait 30")
     session.cancel()
     assert turn.status == "cancelled"
@@ -163,6 +156,7 @@ def test_cancel_while_the_sandbox_starts(open_session):
     assert session.cancel() is True
     assert turn.status == "cancelled"
     assert session.cancel() is False
+    assert session.send("say usable").text == "usable"
 
 
 async def test_two_cancels_at_once(open_session):
@@ -184,16 +178,14 @@ async def test_an_awaiting_call_is_cancelled_at_any_moment(open_session, delay):
     assert {turn.status for turn in session.turns[:-1]} <= {"cancelled"}
 
 
-def test_steer(open_session):
-    session = open_session()
+def test_steer(session):
     first = session.start("wait 30")
     second = session.steer("say other way")
     assert second.wait(30).text == "other way"
     assert first.status == "cancelled"
 
 
-def test_a_steer_that_fails_leaves_nothing_locked(open_session, monkeypatch):
-    session = open_session()
+def test_a_steer_that_fails_leaves_nothing_locked(session, monkeypatch):
     first = session.start("wait 30")
     start_turn = session.store.start_turn
 
@@ -206,11 +198,10 @@ def test_a_steer_that_fails_leaves_nothing_locked(open_session, monkeypatch):
         session.steer("say other way")
     assert (first.wait(30).status, session.status) == ("cancelled", "idle")
     assert session.steer("say third way").wait(30).text == "third way"
-    assert [turn.status for turn in session.turns] == ["cancelled", "completed"]
+    assert [turn.status for turn in session.turns[-2:]] == ["cancelled", "completed"]
 
 
-def test_agent_error_is_the_turns_error(open_session):
-    session = open_session()
+def test_agent_error_is_the_turns_error(session):
     turn = session.send("fail the model is out of tokens")
     assert turn.status == "failed"
     assert "the model is out of tokens" in turn.error
@@ -252,8 +243,7 @@ def test_park_and_resume(open_session):
     assert session.files.read_text("kept.txt") == "x\n"
 
 
-def test_park_refuses_while_a_turn_runs(open_session):
-    session = open_session()
+def test_park_refuses_while_a_turn_runs(session):
     session.start("wait 30")
     with pytest.raises(SessionBusy, match=r"cancel\(\)"):
         session.park()
@@ -345,47 +335,46 @@ def test_conflict_names_the_way_out(open_session, tmp_path):
         [{"type": "text", "text": {"a", "set"}}],
     ],
 )
-def test_bad_prompts(open_session, prompt):
+def test_bad_prompts(session, prompt):
     with pytest.raises(BadValue, match="prompt"):
-        open_session().send(prompt)
+        session.send(prompt)
 
 
-def test_prompt_of_blocks(open_session):
-    turn = open_session().send([{"type": "text", "text": "say from a block"}])
+def test_prompt_of_blocks(session):
+    turn = session.send([{"type": "text", "text": "say from a block"}])
     assert turn.text == "from a block"
 
 
-def test_bad_key_sends_nothing(open_session):
-    session = open_session()
+def test_bad_key_sends_nothing(session):
+    before = len(session.turns)
     with pytest.raises(BadValue, match="idempotency_key must be text"):
         session.send("say x", idempotency_key=5)
-    assert session.turns == []
+    assert len(session.turns) == before
 
 
-def test_bad_limit(open_session):
+def test_bad_limit(session):
     with pytest.raises(BadValue, match="limit must be"):
-        open_session().events(limit=-1)
+        session.events(limit=-1)
 
 
-def test_what_can_be_read_can_be_awaited(open_session):
-    session = open_session()
+def test_what_can_be_read_can_be_awaited(session):
 
     async def go():
         await session.aio.send("say x")
         return await session.aio.turns, await session.aio.pending, await session.aio.transcript
 
     turns, pending, transcript = asyncio.run(go())
-    assert [turn.text for turn in turns] == ["x"]
+    assert [turn.text for turn in turns[-1:]] == ["x"]
     assert pending == ()
     assert transcript.steps == session.transcript.steps
 
 
-def test_bad_timeouts_and_stores_are_refused_before_anything_happens(open_session):
-    session = open_session()
+def test_bad_timeouts_and_stores_are_refused_before_anything_happens(session):
+    before = len(session.turns)
     for timeout in ("3", -1, True):
         with pytest.raises(BadValue, match="timeout"):
             session.send("say x", timeout=timeout)
-    assert session.turns == []
+    assert len(session.turns) == before
     with pytest.raises(BadValue, match="store"):
         sw.open_session("x", store=5)
 

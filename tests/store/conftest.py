@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
+def store(path: Path, empty_store: Path) -> Iterator[Store]:
+    shutil.copy(empty_store, path)
     opened = open_store(path)
     yield opened
     opened.close()
