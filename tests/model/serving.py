@@ -64,7 +64,13 @@ class Model:
     @property
     def environment(self) -> dict[str, str]:
         """What a notebook has to set so that harnesses ask this model."""
-        return {"ANTHROPIC_BASE_URL": self.url, "OPENAI_BASE_URL": f"{self.url}/v1", **KEYS}
+        others = str(self.journal.with_name("models.json"))
+        return {
+            "ANTHROPIC_BASE_URL": self.url,
+            "OPENAI_BASE_URL": f"{self.url}/v1",
+            "OPENCODE_MODELS_PATH": others,  # OpenCode takes 1.5 s to go through all that it knows
+            **KEYS,
+        }
 
 
 @contextmanager
@@ -80,6 +86,7 @@ def serving(
     """
     journal, plain = folder / "model.ndjson", folder / "prompts.json"
     plain.write_text(json.dumps(prompts or {}))
+    (folder / "models.json").write_text("{}")
     hosts = ["127.0.0.1", *([host] if host else [])]
     process = subprocess.Popen(
         ["node", HERE / "server.mjs", "0", journal, plain, *hosts],

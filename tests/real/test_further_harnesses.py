@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,8 @@ def test_it_asks_before_it_writes_stops_when_it_is_told_to_and_remembers(name, b
     assert SECRET not in subprocess.check_output(["ps", "-A", "-o", "args"], text=True)
     session.park()
     until(lambda: not alive(processes), what="the end of its processes")
+    compiled = Path(session.store.home, "cache", "node")
+    assert name != "qwen" or any(compiled.iterdir()), "the next start compiles nothing again, by Node.js 22"
     if name == "gemini":
         make_older(session)
     turn = session.send(script({"recall": True}))

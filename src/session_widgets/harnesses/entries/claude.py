@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from session_widgets.harnesses.entries.common import COMPILED
 from session_widgets.harnesses.harness import Harness
 
 HARNESS = Harness(
@@ -15,6 +16,7 @@ HARNESS = Harness(
         "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",  # its adapter shows none of what that brings
         "DISABLE_AUTOUPDATER": "1",
         "PATH": "{path}",
+        **COMPILED,
     },
     keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
     passes=("ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL", "CLAUDE_CODE_MAX_RETRIES"),

@@ -7,3 +7,5 @@ GATEWAY = "gateway"
 """Name of the model provider that OPENAI_BASE_URL stands for, where it is set."""
 MODALITIES = {"input": ["text", "image"], "output": ["text"]}
 """Of a model behind it, which nobody knows: without this an image in a prompt would be dropped without a word."""
+COMPILED = {"NODE_COMPILE_CACHE": "{cache}/node"}
+"""From Node.js 22 on a program that is started again is not compiled again: a quarter to a third less of its time."""

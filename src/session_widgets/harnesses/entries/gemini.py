@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from session_widgets.harnesses.entries.common import COMPILED
 from session_widgets.harnesses.harness import Harness
 
 
@@ -30,6 +31,7 @@ HARNESS = Harness(
         "GEMINI_CLI_NO_RELAUNCH": "true",
         "GEMINI_TELEMETRY_ENABLED": "false",
         "PATH": "{path}",
+        **COMPILED,
     },
     keys=("GEMINI_API_KEY",),
     passes=("GOOGLE_GEMINI_BASE_URL",),

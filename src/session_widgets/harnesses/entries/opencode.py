@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from session_widgets.harnesses.entries.common import GATEWAY, MODALITIES, OPENAI_DEFAULT_MODEL
 from session_widgets.harnesses.harness import Harness
 
+INSTALLED = {"packages": {"": {"dependencies": {"@opencode-ai/plugin": "*"}}}}
+LOCKS = {"package-lock.json": INSTALLED, "node_modules/.package-lock.json": INSTALLED}
+"""Without them it downloads 16 MB at each start: a package for plugins in its settings folder, where there are none."""
+
 
 def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
     """Every edit and command is asked for: what is allowed is this session's policy, not the program's."""
@@ -29,7 +33,8 @@ def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
         }
     elif model:
         settings["model"] = model
-    return {"config/opencode/opencode.json": json.dumps(settings, indent=1)}
+    files = {"opencode.json": settings, **LOCKS}
+    return {f"config/opencode/{name}": json.dumps(content, indent=1) for name, content in files.items()}
 
 
 HARNESS = Harness(
@@ -49,7 +54,7 @@ HARNESS = Harness(
         "PATH": "{path}",
     },
     keys=("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"),
-    passes=("OPENAI_BASE_URL",),
+    passes=("OPENAI_BASE_URL", "OPENCODE_MODELS_PATH"),
     install="install_harness('opencode')",
     version="1.18.33",
     resumes="resume",

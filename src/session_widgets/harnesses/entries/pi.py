@@ -36,7 +36,8 @@ HARNESS = Harness(
         "PI_SKIP_VERSION_CHECK": "1",
         "PI_TELEMETRY": "0",
         "HOME": "{state}/home",
-        "PATH": "{modules}/.bin:{path}",
+        "PI_ACP_PI_COMMAND": "{modules}/.bin/pi",  # on PATH its adapter would start it once more, for its version
+        "PATH": "{path}",
     },
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"),
     passes=("OPENAI_BASE_URL",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from session_widgets.harnesses.entries.common import COMPILED
 from session_widgets.harnesses.harness import Harness
 
 
@@ -28,7 +29,7 @@ HARNESS = Harness(
     title="Qwen Code",
     description="Alibaba's coding agent, for models behind OpenAI's API; it speaks ACP itself.",
     command=("{node}", "{modules}/@qwen-code/qwen-code/cli.js", "--acp"),
-    env={"QWEN_HOME": "{state}", "QWEN_CODE_NO_RELAUNCH": "true", "PATH": "{path}"},
+    env={"QWEN_HOME": "{state}", "QWEN_CODE_NO_RELAUNCH": "true", "PATH": "{path}", **COMPILED},
     keys=("OPENAI_API_KEY",),
     passes=("OPENAI_BASE_URL", "OPENAI_MODEL"),
     install="install_harness('qwen')",
