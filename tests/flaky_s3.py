@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,13 +19,15 @@ REFUSED = b"""<?xml version="1.0"?><Error><Code>%s</Code><Message>injected</Mess
 class Fault:
     """What happens instead of, or before, the real answer; `headers` replace its own.
 
-    `halfway` is called when the store has got the first half of what is sent.
+    `garbled`: the store gets another first byte than was sent. `halfway` is called when the store has got the first
+    half of what is sent.
     """
 
     status: int | None = None
     code: str = "InternalError"
     delay: float = 0
     cut: bool = False
+    garbled: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     halfway: Callable[[], object] = lambda: None
 
@@ -44,8 +47,8 @@ class Flaky:
 
 
 @contextmanager
-def flaky(backend: str) -> Iterator[Flaky]:
-    """Stand between a client and the store at `backend`."""
+def flaky(backend: str, tls: ssl.SSLContext | None = None) -> Iterator[Flaky]:
+    """Stand between a client and the store at `backend`; with `tls`, the client has to come by HTTPS."""
     target = urlsplit(backend).netloc
 
     class Handler(BaseHTTPRequestHandler):
@@ -68,6 +71,8 @@ def flaky(backend: str) -> Iterator[Flaky]:
                 for name, value in self.headers.items():
                     if name.lower() not in {"expect", "connection"}:
                         connection.putheader(name, value)
+                if fault.garbled:
+                    body = bytes([body[0] ^ 1]) + body[1:]
                 half = len(body) // 2
                 connection.endheaders(body[:half] or None)
                 fault.halfway()
@@ -105,7 +110,9 @@ def flaky(backend: str) -> Iterator[Flaky]:
     stopping = threading.Event()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    way = Flaky(f"http://127.0.0.1:{server.server_address[1]}")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    way = Flaky(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

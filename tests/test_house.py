@@ -66,8 +66,8 @@ def test_importing_takes_less_than_half_a_second():
     [
         (
             "session_widgets",
-            "acp anywidget asyncio boto3 duckdb httpx importlib.metadata ipywidgets pandas psutil pydantic starlette "
-            "session_widgets.model session_widgets.sessions.catalogue",
+            "acp anywidget asyncio boto3 duckdb httpx importlib.metadata ipywidgets obstore pandas psutil pydantic "
+            "starlette session_widgets.model session_widgets.sessions.catalogue",
         ),
         (
             "session_widgets.harnesses.demo.__main__",

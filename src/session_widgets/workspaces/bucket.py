@@ -8,21 +8,22 @@ prefix.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import BytesIO
 from typing import IO, Any, Literal
 
 from session_widgets.errors import NotFound, WorkspaceError
 from session_widgets.host.manifest import CACHES
 from session_widgets.host.manifest import md5 as digest_of
 from session_widgets.host.tree import TEMPORARY
-from session_widgets.workspaces.connect import explain
+from session_widgets.workspaces.explain import explain
+from session_widgets.workspaces.small import LARGEST, ConditionFailed, SmallObjects
 
 BATCH = 1000
-SMALL = 1 << 20
-"""Smaller files are read before they are sent: for a stream, boto3 would ask first whether it may."""
+CHUNK = 1 << 20
 SINGLE_PUT = 512 << 20
 """Larger files go up in parts; their ETag is then no MD5."""
 PART = 64 << 20
@@ -74,10 +75,12 @@ class Prefix:
     Args:
         client: boto3's S3 client.
         prefix: ends in "/".
+        small: reads and writes small objects; None if boto3 does.
     """
 
-    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
+    def __init__(self, client: Any, bucket: str, prefix: str, small: SmallObjects | None = None) -> None:
         self.client = client
+        self.small = small
         self.bucket = bucket
         self.prefix = prefix
 
@@ -141,8 +144,22 @@ class Prefix:
             return data
 
     @contextmanager
-    def reading(self, path: str) -> Iterator[tuple[IO[bytes], ObjectInfo, dict[str, str]]]:
-        """Open an object: its stream, what it is, and the metadata it carries."""
+    def reading(self, path: str, size: int | None = None) -> Iterator[tuple[IO[bytes], ObjectInfo, Mapping[str, str]]]:
+        """Open an object: its stream, what it is, and the metadata it carries.
+
+        Args:
+            path: where it is.
+            size: bytes according to a listing, if known.
+        """
+        if self.small is not None and size is not None and size <= LARGEST:
+            found = self.small.get(self.prefix + path)
+            if found is not None:
+                yield (
+                    BytesIO(found.body),
+                    ObjectInfo(path, "file", len(found.body), found.etag, found.modified),
+                    found.metadata,
+                )
+                return
         with self._explained():
             answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
             info = ObjectInfo(path, "file", answer["ContentLength"], answer["ETag"].strip('"'), answer["LastModified"])
@@ -173,8 +190,10 @@ class Prefix:
             Changed: the object is another one than `if_match` says.
             Torn: the body has another MD5.
         """
-        if size <= SMALL and not isinstance(body, bytes):
-            body = body.read(size + 1)
+        if size <= LARGEST and not isinstance(body, bytes):
+            body = body.read(size + 1)  # for a stream, boto3 would ask first whether it may
+        if isinstance(body, bytes) and (etag := self._put_small(path, body, metadata, md5, if_match)):
+            return etag
         condition = {} if if_match is None else {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"}
         place = {"Bucket": self.bucket, "Key": self.prefix + path}
         with self._explained():
@@ -190,6 +209,18 @@ class Prefix:
                     raise Torn(path) from error
                 raise
         return str(answer["ETag"]).strip('"')
+
+    def _put_small(
+        self, path: str, body: bytes, metadata: dict[str, str], md5: str, if_match: str | None
+    ) -> str | None:
+        if self.small is None:
+            return None
+        if md5 and digest_of(body).hexdigest() != md5:
+            raise Torn(path)
+        try:
+            return self.small.put(self.prefix + path, body, metadata, if_match)
+        except ConditionFailed as error:
+            raise Changed(path) from error
 
     def _put_in_parts(
         self, path: str, body: IO[bytes], metadata: dict[str, str], md5: str, if_match: str | None
@@ -265,7 +296,7 @@ class Prefix:
         """Read an object and return its ETag and the MD5 of its content, which the ETag need not be."""
         digest = digest_of()
         with self.reading(path) as (body, now, _):
-            while piece := body.read(SMALL):
+            while piece := body.read(CHUNK):
                 digest.update(piece)
         return now.etag, digest.hexdigest()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 from session_widgets.workspaces.credentials import Credentials
@@ -60,6 +62,15 @@ def _timestamp(value: Any) -> datetime:
 
     found: datetime = parse_timestamp(value)
     return found
+
+
+def certificates() -> bytes:
+    """Return the CA certificates that boto3 trusts: the bundle in the AWS settings, or its own."""
+    import botocore.session
+    from botocore.httpsession import where
+
+    named = botocore.session.get_session().get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return Path(named or where()).read_bytes()
 
 
 def client_of(endpoint: str, keys: Credentials, *, region: str = DEFAULT_REGION, attempts: int = ATTEMPTS) -> Any:

@@ -14,6 +14,7 @@ from session_widgets.workspaces.bucket import Listing, Prefix
 from session_widgets.workspaces.connect import Connection, connect
 from session_widgets.workspaces.contract import Progress
 from session_widgets.workspaces.lease import FOLDER, Lease
+from session_widgets.workspaces.small import SmallObjects
 
 SCHEME = "s3://"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -70,11 +71,15 @@ class Objects:
         if self.connection.refused.is_set():
             self.__dict__.pop("connection", None)
             self.prefix.client = self._siblings.client = self.connection.client
+            self.prefix.small = SmallObjects(self.connection)
+        elif self.prefix.small is not None:
+            self.prefix.small.try_again()
 
     @cached_property
     def prefix(self) -> Prefix:
         """The session's own objects."""
-        return Prefix(self.connection.client, self.bucket, f"{self._folder}{self.session_id}/")
+        small = SmallObjects(self.connection)
+        return Prefix(self.connection.client, self.bucket, f"{self._folder}{self.session_id}/", small)
 
     def acquire(self) -> bool:
         """Take the lease; return whether anybody ever had it.

@@ -202,7 +202,7 @@ class SyncWorkspace:
                 entry = Entry(path, "directory", 0, 0o755, 0, "")
                 self._common()[path] = Known(entry, info.etag)
                 return None
-            with self.objects.prefix.reading(info.path) as (body, now, metadata):
+            with self.objects.prefix.reading(info.path, info.size) as (body, now, metadata):
                 md5 = receive(directory, path, body, metadata, replaceable)
         except Occupied:
             return info
