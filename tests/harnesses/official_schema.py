@@ -2,12 +2,15 @@
 
 A program of its own: `acp` is the library here, where tests have a package of that name. A value must be what its model
 takes, and hold nothing that the model does not know: the library ignores a misspelled field, or takes a default for it.
+Subagents are newer than the library (its schema is 1.23): they are validated with ACP's JSON schema.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -32,10 +35,32 @@ MODELS: dict[str, Any] = {
 }
 
 
+NEWER = {"subagent_update": "SubagentUpdate", "session_message": "SessionMessage"}
+SUBAGENTS = json.loads(Path(__file__).with_name("subagents.schema.json").read_text())
+
+
 def problem(name: str, value: Any) -> str | None:
+    kind = value.get("update", {}).get("sessionUpdate") if name == "session/update" else None
+    return newer_problem(NEWER[kind], value["update"]) if kind in NEWER else library_problem(name, value)
+
+
+def newer_problem(name: str, update: dict[str, Any]) -> str | None:
+    from jsonschema import Draft202012Validator  # slower to load than all the rest
+
+    unknown = set(update) - {"sessionUpdate", *SUBAGENTS["$defs"][name]["properties"]}
+    wrong = Draft202012Validator({**SUBAGENTS, "$ref": f"#/$defs/{name}"}).iter_errors(update)
+    return "; ".join([*(f"unknown field {field}" for field in sorted(unknown)), *(e.message for e in wrong)]) or None
+
+
+@cache
+def adapter_of(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(MODELS[name])
+
+
+def library_problem(name: str, value: Any) -> str | None:
     if name not in MODELS:
         return "there is no model for this"
-    adapter = TypeAdapter(MODELS[name])
+    adapter = adapter_of(name)
     try:
         read = adapter.validate_python(value)
     except ValidationError as error:

@@ -50,8 +50,37 @@ mode ask unasked
 title A parser
 commands plain with:input
 remember
+notice warning Little space | 3 % are left
+notice info Ready
+compact We wrote a file.
+compact failed the model is gone
+plan-items one first; second
+plan-text two # Steps
+plan-file three a.txt
+plan-drop one
+subagent A helper <<EOT
+say hello from below
+write below.txt <<EOT2
+x
+EOT2
+EOT
+subagent A failing helper <<EOT
+fail no luck
+EOT
+update {"sessionUpdate": "session_info_update", "title": "Raw"}
 no command
 """
+CAPABILITIES = {
+    "elicitation": {"form": {}, "url": {}},
+    "session": {"notices": {}, "compaction": {}},
+    "plan": {},
+    "subagents": {},
+    "auth": {"terminal": True},
+}
+OPTIONAL = {
+    "compaction_summary_chunk", "compaction_update", "notice", "plan_removed", "plan_update", "session_message",
+    "subagent_update",
+}  # fmt: skip
 ENDS = ("fail no more credit", "silent", "crash 0")
 
 
@@ -94,7 +123,8 @@ def problems(messages: list[list[object]]) -> list:
 
 @pytest.fixture
 def recorded(tmp_path):
-    agent = Recorded(env={"DEMO_STATE_DIR": str(tmp_path / "state")})
+    (tmp_path / "login").touch()
+    agent = Recorded(env={"DEMO_STATE_DIR": str(tmp_path / "state"), "DEMO_LOGIN": str(tmp_path / "login")})
     yield agent
     agent.kill()
 
@@ -118,7 +148,7 @@ def carry_out(talk: Conversation, prompt: str) -> None:
 def test_every_command_and_every_method(recorded, workspace, tmp_path):
     (tmp_path / "server.py").write_text(MCP_SERVER)
     server = {"name": "x", "command": sys.executable, "args": [str(tmp_path / "server.py")], "env": []}
-    recorded.call("initialize", protocolVersion=1, clientCapabilities={"elicitation": {"form": {}, "url": {}}})
+    recorded.call("initialize", protocolVersion=1, clientCapabilities=CAPABILITIES)
     opened = recorded.call("session/new", cwd=str(workspace), mcpServers=[server])["result"]
     talk = Conversation(recorded, workspace, opened["sessionId"])
     place = {"sessionId": talk.id, "cwd": str(workspace)}
@@ -148,9 +178,30 @@ def test_every_command_and_every_method(recorded, workspace, tmp_path):
     assert updates == {
         "agent_message_chunk", "agent_thought_chunk", "available_commands_update", "config_option_update",
         "current_mode_update", "plan", "session_info_update", "tool_call", "tool_call_update", "usage_update",
-        "user_message_chunk",
+        "user_message_chunk", *OPTIONAL,
     }  # fmt: skip
     assert {"session/request_permission", "elicitation/create", "error"} <= {name for name, _ in recorded.messages}
+
+
+def test_a_client_without_capabilities_gets_none_of_what_needs_them(recorded, workspace, tmp_path):
+    recorded.call("initialize", protocolVersion=1, clientCapabilities=CAPABILITIES)
+    talk = Conversation(recorded, workspace)
+    talk.answer = "allow_once"
+    carry_out(talk, SCRIPT)
+    seen = len(recorded.messages)
+
+    offered = recorded.call("initialize", protocolVersion=1, clientCapabilities={"session": None, "auth": 3})["result"]
+    recorded.call("session/load", sessionId=talk.id, cwd=str(workspace), mcpServers=[])
+    carry_out(talk, SCRIPT)
+    (tmp_path / "login").unlink()
+    refused = recorded.call("session/new", cwd=str(workspace), mcpServers=[])
+    updates = [params["update"] for name, params in recorded.messages[seen:] if name == "session/update"]
+    assert not OPTIONAL & {update["sessionUpdate"] for update in updates}
+    text = "".join(update["content"]["text"] for update in updates if update["sessionUpdate"] == "agent_message_chunk")
+    for instead in ("Warning: Little space\n3 % are left", "no compactions.", "no plan operations.", "no subagents."):
+        assert instead in text
+    assert offered["authMethods"] == []
+    assert refused["error"]["code"] == -32000
 
 
 def test_what_is_wrong_is_found():
@@ -158,6 +209,11 @@ def test_what_is_wrong_is_found():
         ["session/update", {"sessionId": "a", "update": {"sessionUpdate": "no_such_update"}}],
         ["session/update", {"sessionId": "a", "update": {"sessionUpdate": "session_info_update", "titel": "x"}}],
         ["session/prompt", {"stopReason": "end_turn", "usage": {"inputTokens": "many"}}],
+        ["session/update", {"sessionId": "a", "update": {"sessionUpdate": "subagent_update", "state": {}}}],
+        [
+            "session/update",
+            {"sessionId": "a", "update": {"sessionUpdate": "subagent_update", "sessionId": "b", "x": 1}},
+        ],
         ["no/such", {}],
     ]
     assert [found[:2] for found in problems(wrong)] == wrong

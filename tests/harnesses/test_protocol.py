@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harnesses.driver import COMMAND, Conversation
+from harnesses.driver import COMMAND, Conversation, DemoProcess
 
 
 def test_initialize_tells_what_is_there(shared_agent):
@@ -245,3 +245,24 @@ def test_file_names_that_are_no_text(talk, workspace):
     reply = talk.prompt("hello")
     assert "- `b\ufffd`" in reply.text
     assert json.dumps(reply.updates)
+
+
+def test_a_login_in_the_terminal_opens_sessions(workspace, tmp_path):
+    file = tmp_path / "login"
+    env = {"DEMO_STATE_DIR": str(tmp_path / "state"), "DEMO_LOGIN": str(file)}
+    agent = DemoProcess(env=env)
+    try:
+        asked = {"protocolVersion": 1, "clientCapabilities": {"auth": {"terminal": True}}}
+        (method,) = agent.call("initialize", **asked)["result"]["authMethods"]
+        place = {"cwd": str(workspace), "mcpServers": []}
+        refused = agent.call("session/new", **place)["error"]
+        assert (refused["code"], refused["message"]) == (-32000, "Authentication required")
+
+        command = [*COMMAND, *method["args"]]
+        nobody = subprocess.run(command, input=b"", env={**os.environ, **env}, capture_output=True, check=False)
+        assert (nobody.returncode, file.exists()) == (1, False)
+        somebody = subprocess.run(command, input=b"Ada\n", env={**os.environ, **env}, capture_output=True, check=False)
+        assert (somebody.returncode, file.read_text()) == (0, "Ada\n")
+        assert agent.call("session/new", **place)["result"]["sessionId"]
+    finally:
+        agent.kill()

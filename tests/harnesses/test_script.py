@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from session_widgets.harnesses.demo.script import (
+    Compact,
     Crash,
     Deaf,
     Fail,
     Mode,
+    Notice,
     Offer,
     Plan,
+    PlanOperation,
     Question,
     Read,
     Remember,
@@ -18,10 +21,12 @@ from session_widgets.harnesses.demo.script import (
     Say,
     Silent,
     Stream,
+    Subagent,
     Think,
     Title,
     Tool,
     Unknown,
+    Update,
     Wait,
     Write,
     parse,
@@ -57,6 +62,34 @@ def test_every_command():
         Silent(),
         Deaf(),
         Unknown(25, "silent x"),
+    ]
+
+
+def test_commands_for_clients_with_more_capabilities():
+    script = (
+        "notice error Disk | full\nnotice info Ready\nnotice odd x\nnotice info | x\n"
+        "compact a b\ncompact failed why\ncompact\n"
+        "plan-items p a; b\nplan-text p # A\nplan-file p a.md\nplan-drop p\nplan-drop p x\nplan-items p\n"
+        'subagent A helper <<END\nsay x\nEND\nupdate {"sessionUpdate": "x"}\nupdate {}\nupdate 3'
+    )
+    assert parse(script) == [
+        Notice("error", "Disk", "full"),
+        Notice("info", "Ready"),
+        Unknown(3, "notice odd x"),
+        Unknown(4, "notice info | x"),
+        Compact("a b"),
+        Compact(error="why"),
+        Unknown(7, "compact"),
+        PlanOperation("items", "p", "a; b"),
+        PlanOperation("text", "p", "# A"),
+        PlanOperation("file", "p", "a.md"),
+        PlanOperation("drop", "p"),
+        Unknown(12, "plan-drop p x"),
+        Unknown(13, "plan-items p"),
+        Subagent("A helper", "say x\n"),
+        Update({"sessionUpdate": "x"}),
+        Unknown(18, "update {}"),
+        Unknown(19, "update 3"),
     ]
 
 

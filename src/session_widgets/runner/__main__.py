@@ -14,7 +14,7 @@ import stat
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any, cast
 
 from session_widgets.runner.account import close_memory, open_files_as
 from session_widgets.runner.config import Config
@@ -100,7 +100,7 @@ async def _run(config: Config, guard: Guard) -> None:
             runner.gate,
             http=bounded(config.limits.max_connections),
             backlog=ACCEPTED_AT_ONCE,
-            ws="websockets-sansio",
+            ws=cast("type[asyncio.Protocol]", _websocket),
             lifespan="off",
             log_level="warning",
             access_log=False,
@@ -123,6 +123,13 @@ async def _run(config: Config, guard: Guard) -> None:
     server.should_exit = True
     ended.set()
     await serving
+
+
+def _websocket(**options: Any) -> asyncio.Protocol:
+    """Return uvicorn's protocol for a WebSocket; its library loads with the first terminal."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(**options)
 
 
 def _listen(config: Config) -> socket.socket:

@@ -11,7 +11,18 @@ A prompt is a script, one command a line:
     wait SECONDS          pause
     tool NAME {JSON}      call a tool of the session's MCP servers; asks permission
     stream N              answer N chunks, flat out
+    question TEXT | A     ask the user, for a text or one of the choices
+    mode ID               ask to go to another mode; `mode ID unasked` goes without asking
+    title TEXT            set the session's title
+    commands A B:HINT     publish slash commands
+    notice SEVERITY TEXT  send a notice: info, warning or error; `TITLE | DETAILS`
+    compact SUMMARY       report a compaction of the context; `compact failed WHY` one that fails
+    plan-items ID A; B    publish a plan beside the others; also plan-text ID MARKDOWN, plan-file ID PATH, plan-drop ID
+    subagent TITLE <<EOT  carry out the lines up to EOT as a script of a child session
+    update {JSON}         send any session update, as it is
     remember              tell how many turns came before, and the first prompt
+    silent                send nothing more until the turn is cancelled
+    deaf                  hear nothing more, not even SIGTERM
     fail MESSAGE          end the turn with a JSON-RPC error
     crash CODE            end the process with that exit code
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from session_widgets.harnesses.demo import login
 from session_widgets.harnesses.demo.agent import DemoAgent
 from session_widgets.harnesses.demo.wire import StdioTransport
 
@@ -28,4 +29,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    if login.ARGUMENT in sys.argv[1:]:
+        sys.exit(login.log_in())
     asyncio.run(main())

@@ -8,7 +8,8 @@ import re
 import uuid
 from pathlib import Path
 
-from session_widgets.harnesses.demo import params
+from session_widgets.harnesses.demo import login, params
+from session_widgets.harnesses.demo.capabilities import Capabilities
 from session_widgets.harnesses.demo.jsonrpc import Connection, Json, RequestError, Transport
 from session_widgets.harnesses.demo.memory import Memory, stored_sessions
 from session_widgets.harnesses.demo.params import checked
@@ -40,7 +41,7 @@ class DemoAgent:
         self._connection = Connection(transport, requests, {"session/cancel": checked(params.SESSION, self._cancel)})
         self._state_dir = state_dir
         self._sessions: dict[str, Session] = {}
-        self._questions: frozenset[str] = frozenset()
+        self._client = Capabilities()
 
     async def serve(self) -> None:
         """Answer until the end of input; then stop what runs."""
@@ -48,9 +49,7 @@ class DemoAgent:
 
     async def _initialize(self, given: Json) -> Json:
         """Tell what this agent can do."""
-        asked = (given.get("clientCapabilities") or {}).get("elicitation")
-        modes = asked if isinstance(asked, dict) else {}
-        self._questions = frozenset(name for name in ("form", "url") if modes.get(name) is not None)
+        self._client = Capabilities.of(given.get("clientCapabilities"))
         return {
             "protocolVersion": PROTOCOL_VERSION,
             "agentInfo": {"name": "session-widgets-demo", "title": "Demo", "version": __version__},
@@ -59,11 +58,12 @@ class DemoAgent:
                 "promptCapabilities": {"embeddedContext": True},
                 "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}},
             },
-            "authMethods": [],
+            "authMethods": login.methods(self._client),
         }
 
     async def _new(self, given: Json) -> Json:
         """Start a session in the directory `cwd`."""
+        login.check()
         cwd = given["cwd"]
         root = _directory(cwd)
         id_ = uuid.uuid4().hex
@@ -75,7 +75,8 @@ class DemoAgent:
         """Reopen a session and replay it."""
         session = self._reopen(given)
         for update in session.memory.replay():
-            await self._notify(session.id, update)
+            if self._client.takes(update["sessionUpdate"]):
+                await self._notify(session.id, update)
         return session.memory.settings.state()
 
     async def _resume(self, given: Json) -> Json:
@@ -118,7 +119,7 @@ class DemoAgent:
         """Carry out a prompt."""
         session = self._open(given)
         _refuse_while_running(session)
-        turn = Turn(session, self._connection, given["prompt"], self._questions)
+        turn = Turn(session, self._connection, given["prompt"], self._client)
         running = session.running = asyncio.create_task(turn.run())
         try:
             await asyncio.wait({running})
@@ -157,6 +158,7 @@ class DemoAgent:
         return session
 
     def _reopen(self, given: Json) -> Session:
+        login.check()
         id_, cwd = given["sessionId"], given["cwd"]
         if running := self._sessions.get(id_):
             _refuse_while_running(running)

@@ -16,7 +16,7 @@ from session_widgets.harnesses.demo.toolcall import Refused, text_content, tool_
 async def question(reply: Reply, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Ask the user by ACP's elicitation, and say what was answered; None if nothing was."""
     mode = params.get("mode")
-    if mode not in reply.questions:
+    if mode not in reply.client.questions:
         await reply.say(f"This client takes no questions by {mode}.")
         return None
     try:
@@ -40,7 +40,7 @@ async def go_to(reply: Reply, mode: str, *, asks: bool) -> None:
     """Change the mode, as agents do that leave a plan; without asking, as agents may."""
     memory = reply.session.memory
     before = memory.settings
-    async with tool_call(reply, "switch_mode", f"Go to mode {mode}", {"mode": mode}) as call:
+    async with tool_call(reply, "switch_mode", "switch_mode", f"Go to mode {mode}", {"mode": mode}) as call:
         settings = before.changed("mode", mode)
         await call.open()
         if asks:

@@ -48,6 +48,11 @@ class RequestError(Exception):
         return cls(-32603, "Internal error", {"details": details})
 
     @classmethod
+    def auth_required(cls, details: str) -> RequestError:
+        """ACP: the user must log in first."""
+        return cls(-32000, "Authentication required", {"details": details})
+
+    @classmethod
     def resource_not_found(cls, uri: str) -> RequestError:
         """ACP: a session or file is not there."""
         return cls(-32002, "Resource not found", {"uri": uri})

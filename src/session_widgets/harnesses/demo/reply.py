@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from session_widgets.harnesses.demo.capabilities import Capabilities
 from session_widgets.harnesses.demo.jsonrpc import Connection, Json, RequestError
 from session_widgets.harnesses.demo.memory import count_words
 from session_widgets.harnesses.demo.session import Session
@@ -26,18 +27,18 @@ class Reply:
 
     Attributes:
         session: the session it belongs to.
-        questions: the modes of elicitation that the client knows.
+        client: the client's capabilities.
         said: how many words were said so far, by kind of chunk.
     """
 
-    def __init__(self, session: Session, connection: Connection, questions: frozenset[str] = frozenset()) -> None:
+    def __init__(self, session: Session, connection: Connection, client: Capabilities) -> None:
         self.session = session
-        self.questions = questions
+        self.client = client
         self.said = {MESSAGE: 0, THOUGHT: 0}
         self._connection = connection
         self._text: list[str] = []  # of the message or thought that is being said
         self._text_kind: str | None = None
-        self._calls = 0
+        self._ids = 0
 
     async def say(self, text: str, *, kind: str = MESSAGE) -> None:
         """Stream a message (or a thought) word by word; it follows an earlier one as a new paragraph."""
@@ -99,10 +100,10 @@ class Reply:
                 return next((option["kind"] for option in options if option["optionId"] == chosen), "reject_once")
         return "reject_once"
 
-    def next_call_id(self) -> str:
-        """Return an id for another tool call of this turn."""
-        self._calls += 1
-        return f"call_{self.session.id[:8]}_{self.session.memory.turns}_{self._calls}"
+    def next_id(self, what: str) -> str:
+        """Return an id for another `what` (a word) of this turn."""
+        self._ids += 1
+        return f"{what}_{self.session.id[:8]}_{self.session.memory.turns}_{self._ids}"
 
     def remember_text(self) -> None:
         """Make one record of the chunks said since the last one."""

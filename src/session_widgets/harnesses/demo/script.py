@@ -124,6 +124,47 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Send a notice."""
+
+    severity: str
+    title: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Compact the context into `summary`, or fail to with `error`."""
+
+    summary: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOperation:
+    """Publish the plan `id` as "items", "text" or "file", or "drop" it."""
+
+    operation: str
+    id: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subagent:
+    """Let a subagent carry out a script of its own."""
+
+    title: str
+    script: str
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Send a session update as it is."""
+
+    update: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Silent:
     """Say nothing more until the turn is cancelled."""
 
@@ -155,6 +196,11 @@ Command = (
     | Mode
     | Title
     | Offer
+    | Notice
+    | Compact
+    | PlanOperation
+    | Subagent
+    | Update
     | Remember
     | Silent
     | Deaf
@@ -163,6 +209,7 @@ Command = (
     | Unknown
 )
 
+SEVERITIES = ("info", "warning", "error")
 _HEREDOC = re.compile(r"(?P<path>\S.*?)\s*<<\s*(?P<quote>['\"]?)(?P<end>\w+)(?P=quote)\s*")
 
 
@@ -180,13 +227,14 @@ def _commands(lines: list[str]) -> Iterator[Command]:
         if not line:
             continue
         word, rest = (*line.split(maxsplit=1), "")[:2]
-        heredoc = _HEREDOC.fullmatch(rest) if word == "write" else None
+        heredoc = _HEREDOC.fullmatch(rest) if word in ("write", "subagent") else None
         if heredoc:
             end = next((i for i in range(at, len(lines)) if lines[i].strip() == heredoc["end"]), None)
             if end is None:  # the rest may be anything, so nothing of it is executed
                 yield Unknown(number, f"{line} (no line says {heredoc['end']})")
                 return
-            yield Write(heredoc["path"], "".join(f"{content}\n" for content in lines[at:end]))
+            content = "".join(f"{line}\n" for line in lines[at:end])
+            yield (Write if word == "write" else Subagent)(heredoc["path"], content)
             at = end + 1
         else:
             yield _simple(word, rest) or Unknown(number, line)
@@ -220,6 +268,15 @@ def _simple(word: str, rest: str) -> Command | None:
             return Title(rest)
         case "commands":
             return Offer(tuple(rest.split()))
+        case "notice":
+            return _notice(rest)
+        case "compact":
+            return _compact(rest)
+        case "plan-items" | "plan-text" | "plan-file" | "plan-drop":
+            return _plan_operation(word.removeprefix("plan-"), rest)
+        case "update":
+            given = _json_object(rest)
+            return Update(given) if given else None
         case "silent" if not rest:
             return Silent()
         case "deaf" if not rest:
@@ -235,20 +292,40 @@ def _simple(word: str, rest: str) -> Command | None:
 
 def _tool(rest: str) -> Tool | None:
     name, _, text = rest.partition(" ")
+    arguments = _json_object(text) if text.strip() else {}
+    return Tool(name, arguments) if name and arguments is not None else None
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
     try:
-        arguments = json.loads(text) if text.strip() else {}
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return Tool(name, arguments) if name and isinstance(arguments, dict) else None
+    return value if isinstance(value, dict) else None
+
+
+def _notice(rest: str) -> Notice | None:
+    severity, _, text = rest.partition(" ")
+    title, _, description = (part.strip() for part in text.partition("|"))
+    return Notice(severity, title, description) if severity in SEVERITIES and title else None
+
+
+def _compact(rest: str) -> Compact | None:
+    word, _, why = rest.partition(" ")
+    if word == "failed":
+        return Compact(error=why.strip()) if why.strip() else None
+    return Compact(rest) if rest else None
+
+
+def _plan_operation(operation: str, rest: str) -> PlanOperation | None:
+    id_, _, text = (part.strip() for part in rest.partition(" "))
+    return PlanOperation(operation, id_, text) if id_ and bool(text) == (operation != "drop") else None
 
 
 def _question(rest: str) -> Question | None:
     if rest.startswith("{"):
-        try:
-            given = json.loads(rest)
-        except (ValueError, RecursionError):
-            return None
-        return Question({"mode": "form", "message": "", **given})
+        given = _json_object(rest)
+        return None if given is None else Question({"mode": "form", "message": "", **given})
     message, *choices = (part.strip() for part in rest.split("|"))
     field = {"type": "string", "title": "Answer"} | ({"enum": choices} if choices else {})
     schema = {"type": "object", "properties": {"answer": field}, "required": ["answer"]}

@@ -27,11 +27,12 @@ class Refused(Exception):
 class ToolCall:
     """A tool call of a turn; made, and in the end closed, by `tool_call`."""
 
-    def __init__(self, reply: Reply, kind: str, title: str, raw_input: Json) -> None:
+    def __init__(self, reply: Reply, name: str, kind: str, title: str, raw_input: Json) -> None:
         self._reply = reply
-        self._id = reply.next_call_id()
+        self._id = reply.next_id("call")
         self._opening: Json = {
             "toolCallId": self._id,
+            "name": name,
             "title": title,
             "kind": kind,
             "status": "pending",
@@ -98,9 +99,9 @@ class ToolCall:
 
 
 @asynccontextmanager
-async def tool_call(reply: Reply, kind: str, title: str, raw_input: Json) -> AsyncIterator[ToolCall]:
-    """Make a tool call; whatever ends the block closes it. A failed one does not end the turn."""
-    call = ToolCall(reply, kind, title, raw_input)
+async def tool_call(reply: Reply, name: str, kind: str, title: str, raw_input: Json) -> AsyncIterator[ToolCall]:
+    """Make a call of the tool `name`; whatever ends the block closes it. A failed one does not end the turn."""
+    call = ToolCall(reply, name, kind, title, raw_input)
     try:
         yield call
     except Refused as refusal:

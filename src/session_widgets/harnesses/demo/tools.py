@@ -45,7 +45,7 @@ def show(path: Path) -> tuple[str, bool]:
 
 async def write(reply: Reply, path: str, text: str) -> bool:
     """Write a file, atomically, with the folders above it; return whether it was done."""
-    async with tool_call(reply, "edit", f"Write {path}", {"path": path, "content": text}) as call:
+    async with tool_call(reply, "write", "edit", f"Write {path}", {"path": path, "content": text}) as call:
         target = inside(reply.session.cwd, path)
         old = show(target)[0] if target.exists() else None
         await call.open(path=str(target), content=diff_content(str(target), old, text))
@@ -59,7 +59,7 @@ async def write(reply: Reply, path: str, text: str) -> bool:
 async def read(reply: Reply, path: str) -> str | None:
     """Read a file; return its text, None if that failed."""
     text = None
-    async with tool_call(reply, "read", f"Read {path}", {"path": path}) as call:
+    async with tool_call(reply, "read", "read", f"Read {path}", {"path": path}) as call:
         target = inside(reply.session.cwd, path)
         await call.open(path=str(target))
         await call.begin()
@@ -71,7 +71,7 @@ async def read(reply: Reply, path: str) -> str | None:
 async def listing(reply: Reply) -> list[str]:
     """List the top of the workspace: sorted names, folders with a slash, hidden ones left out."""
     found: list[str] = []
-    async with tool_call(reply, "search", "List the workspace", {"path": "."}) as call:
+    async with tool_call(reply, "list", "search", "List the workspace", {"path": "."}) as call:
         await call.open(path=str(reply.session.cwd))
         await call.begin()
         with os.scandir(reply.session.cwd) as entries:
@@ -86,7 +86,7 @@ async def listing(reply: Reply) -> list[str]:
 
 async def run(reply: Reply, command: str) -> None:
     """Run a shell command in the workspace and show what it prints."""
-    async with tool_call(reply, "execute", command, {"command": command, "cwd": str(reply.session.cwd)}) as call:
+    async with tool_call(reply, "run", "execute", command, {"command": command, "cwd": str(reply.session.cwd)}) as call:
         await call.open(content=text_content(f"$ {command}"))
         await call.permit(free_modes=("full_access",))
         await call.begin()
@@ -101,7 +101,7 @@ async def run(reply: Reply, command: str) -> None:
 
 async def wait(reply: Reply, seconds: float) -> None:
     """Pause, with a sign of life each second."""
-    async with tool_call(reply, "other", f"Wait {seconds:g} s", {"seconds": seconds}) as call:
+    async with tool_call(reply, "wait", "other", f"Wait {seconds:g} s", {"seconds": seconds}) as call:
         await call.open()
         await call.begin()
         start = time.monotonic()
@@ -113,7 +113,7 @@ async def wait(reply: Reply, seconds: float) -> None:
 
 async def call(reply: Reply, name: str, arguments: dict[str, Any]) -> None:
     """Call a tool of the session's MCP servers."""
-    async with tool_call(reply, "other", f"Call {name}", arguments) as call:
+    async with tool_call(reply, name, "other", f"Call {name}", arguments) as call:
         await call.open()
         await call.permit(free_modes=("full_access",))
         await call.begin()

@@ -8,19 +8,23 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from session_widgets.harnesses.demo import client, free_text, tasks, tools
+from session_widgets.harnesses.demo import client, free_text, tasks, tools, updates
 from session_widgets.harnesses.demo.answers import script_for
+from session_widgets.harnesses.demo.capabilities import Capabilities
 from session_widgets.harnesses.demo.jsonrpc import Connection, Json, RequestError
-from session_widgets.harnesses.demo.memory import count_words, prompt_text
+from session_widgets.harnesses.demo.memory import Memory, count_words, prompt_text
 from session_widgets.harnesses.demo.reply import MESSAGE, THOUGHT, Reply, TurnCancelled
 from session_widgets.harnesses.demo.script import (
     Command,
+    Compact,
     Crash,
     Deaf,
     Fail,
     Mode,
+    Notice,
     Offer,
     Plan,
+    PlanOperation,
     Question,
     Read,
     Remember,
@@ -28,10 +32,12 @@ from session_widgets.harnesses.demo.script import (
     Say,
     Silent,
     Stream,
+    Subagent,
     Think,
     Title,
     Tool,
     Unknown,
+    Update,
     Wait,
     Write,
     parse,
@@ -47,12 +53,14 @@ class Turn:
         session: Session,
         connection: Connection,
         prompt: list[Json],
-        questions: frozenset[str] = frozenset(),
+        capabilities: Capabilities,
     ) -> None:
-        """Take what a turn needs; `questions` are the modes of elicitation that the client knows."""
+        """Take what a turn needs; `capabilities` are the client's."""
         self._session = session
+        self._connection = connection
         self._prompt = prompt
-        self._reply = Reply(session, connection, questions)
+        self._subagents = 0
+        self._reply = Reply(session, connection, capabilities)
         self._past_words = session.memory.words
         self._past_prompts: list[str] = []
         self._plan: Sequence[str] = ()
@@ -140,6 +148,16 @@ class Turn:
                 await client.title(self._reply, text)
             case Offer(names):
                 await client.offer(self._reply, names)
+            case Notice(severity, title, description):
+                await updates.notice(self._reply, severity, title, description)
+            case Compact(summary, error):
+                await updates.compact(self._reply, summary, error)
+            case PlanOperation(operation, id_, text):
+                await updates.plan(self._reply, operation, id_, text)
+            case Subagent(title, script):
+                await self._delegate(title, script)
+            case Update(update):
+                await updates.send(self._reply, update)
             case Remember():
                 await self._reply.say(self._memories())
             case Silent():
@@ -152,6 +170,36 @@ class Turn:
                 self._crash(code)
             case Unknown(line, text):
                 await self._reply.say(f"Line {line} is no command I know, so I skipped it: `{text}`")
+
+    async def _delegate(self, title: str, script: str) -> None:
+        """Let a child session carry out `script`, with a file and a usage of its own."""
+        client = self._reply.client
+        if not client.takes("subagent_update"):
+            await self._reply.say("This client takes no subagents.")
+            return
+        self._subagents += 1
+        id_ = f"{self._session.id[:60]}-{self._session.memory.turns}-{self._subagents}"
+        memory = Memory.create(self._session.memory.path.parent / "subagents", id_, str(self._session.cwd))
+        child = Session(id_, self._session.cwd, memory, self._session.servers, self._session.standing_answers)
+        memory.choose(self._session.memory.settings)
+        turn = Turn(child, self._connection, [{"type": "text", "text": script}], client)
+
+        async def tell(**changes: object) -> None:
+            await self._reply.update({"sessionUpdate": "subagent_update", "sessionId": id_, **changes})
+
+        await tell(title=title, state={"state": "running"})
+        message = {"messageId": f"{id_}-task", "senderSessionId": self._session.id, "recipientSessionId": id_}
+        content = [{"type": "text", "text": script}]
+        await self._reply.update({"sessionUpdate": "session_message", **message, "content": content})
+        try:
+            stop_reason = await turn.run()
+        except RequestError as error:
+            await tell(state={"state": "idle", "stopReason": "error", "error": error.as_json()})
+            await self._reply.say(f"The subagent failed: {error}")
+            return
+        await tell(state={"state": "idle", "stopReason": stop_reason, "usage": turn.usage()})
+        if stop_reason == "cancelled":
+            raise TurnCancelled
 
     async def _stream(self, count: int) -> None:
         for index in range(count):
