@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from session_widgets.transcript.transcript import Transcript
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 
-# A subpackage that is loaded later would take its name from the function.
+# A subpackage that is loaded later would replace the function of the same name.
 for _name in ("harnesses", "sessions", "store"):
     import_module(f"session_widgets.{_name}")
     del globals()[_name]

@@ -1,4 +1,4 @@
-"""Answers of an HTTP server that is not trusted: read up to a bound, and never unpacked."""
+"""Responses of an untrusted HTTP server: read up to a bound, and never decompressed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import httpx
 from session_widgets.errors import TransportError
 
 PLAIN: Mapping[str, str] = {"accept-encoding": "identity"}
-"""Headers of each request: a compressed answer could be a thousand times as large as what comes over the wire."""
+"""Headers of each request: a decompressed response could be a thousand times larger than the received one."""
 
 
 async def ask(client: httpx.AsyncClient, method: str, url: str, *, most: int, **options: Any) -> httpx.Response:
-    """Make a request and return the answer with its body.
+    """Make a request and return the response with its body.
 
     Args:
-        client: that has the headers `PLAIN`.
+        client: with the headers `PLAIN`.
         method: of HTTP.
-        url: as `client` takes it.
-        most: bytes of the body.
+        url: as `client` accepts it.
+        most: limit of the body, in bytes.
         options: of `httpx.AsyncClient.stream`.
 
     Raises:
-        TransportError: the body is larger, or in an encoding that was not asked for.
+        TransportError: the body is larger, or in an encoding that was not requested.
         httpx.HTTPError: as `client` raises it.
     """
     async with client.stream(method, url, **options) as answer:
@@ -32,7 +32,7 @@ async def ask(client: httpx.AsyncClient, method: str, url: str, *, most: int, **
 
 
 async def whole(answer: httpx.Response, most: int) -> httpx.Response:
-    """Return a streamed answer with its body; see `ask`."""
+    """Return a streamed response with its body; see `ask`."""
     body = bytearray()
     async for piece in pieces(answer):
         body += piece
@@ -44,9 +44,9 @@ async def whole(answer: httpx.Response, most: int) -> httpx.Response:
 
 
 async def pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
-    """Yield the body of a streamed answer as it comes; see `ask`."""
+    """Yield the body of a streamed response; see `ask`."""
     encoding = answer.headers.get("content-encoding", "identity")
     if encoding != "identity":
-        raise TransportError(f"the server answered in the encoding {encoding!r:.40}, which was not asked for")
+        raise TransportError(f"the server answered in the encoding {encoding!r:.40}, which was not requested")
     async for piece in answer.aiter_raw():
         yield piece

@@ -1,8 +1,8 @@
-"""Every error that session_widgets raises on purpose.
+"""Every error that session_widgets raises deliberately.
 
 ```
 SessionWidgetsError
-├── BadValue (ValueError)             an argument is not what was expected
+├── BadValue (ValueError)             an argument has an unexpected value
 │   └── BadPath                       a path is absolute, leaves the workspace, or cannot exist
 ├── MissingDependency (ImportError)   an optional package or program is not installed
 ├── SessionError
@@ -11,7 +11,7 @@ SessionWidgetsError
 │   └── SessionGone                   the session was deleted
 ├── AgentError
 │   ├── AgentExited                   the agent process ended; holds its exit code and stderr tail
-│   ├── HarnessNotReady               it is not installed, or its key is missing; the message says what to do
+│   ├── HarnessNotReady               it is not installed, or its key is missing; the message names the remedy
 │   ├── AgentFailed                   the agent answered with a JSON-RPC error
 │   └── ProtocolError                 an envelope, stream or number that ACP does not allow
 ├── SandboxError
@@ -23,11 +23,11 @@ SessionWidgetsError
 │   ├── ExecTimeout (TimeoutError)    a command ran longer than its timeout
 │   ├── NotFound (FileNotFoundError)  no such file in the workspace
 │   ├── LimitExceeded                 a bound was hit; the message names the limit to raise
-│   └── TransportError                the connection broke; nothing is known about the outcome
+│   └── TransportError                the connection broke; the outcome is unknown
 ├── WorkspaceError                    the durable side of a workspace failed; `reason` is one of `Reason`
 │   ├── WorkspaceConflict             both sides changed a file; both versions are kept
 │   ├── WorkspaceTaken                another installation is the writer; take over explicitly
-│   └── NotDurable                    the barrier could not prove that the workspace is safe
+│   └── NotDurable                    the barrier could not verify that the workspace is saved
 └── StoreError
     ├── StoreBusy (TimeoutError)      another process holds the DuckDB file
     └── StoreVersion                  the file was written by a newer release
@@ -46,7 +46,7 @@ class SessionWidgetsError(Exception):
 
 
 class BadValue(SessionWidgetsError, ValueError):
-    """An argument is not what was expected."""
+    """An argument has an unexpected value."""
 
 
 class BadPath(BadValue):
@@ -58,7 +58,7 @@ class MissingDependency(SessionWidgetsError, ImportError):
 
 
 class SessionError(SessionWidgetsError):
-    """A session cannot do what was asked."""
+    """A session cannot do what the call requested."""
 
 
 class SessionConflict(SessionError):
@@ -78,7 +78,7 @@ class AgentError(SessionWidgetsError):
 
 
 class AgentExited(AgentError):
-    """The agent process ended while it was needed."""
+    """The agent process exited while it was needed."""
 
     def __init__(self, message: str, *, code: int | None = None, stderr: str = "") -> None:
         super().__init__(message)
@@ -100,7 +100,7 @@ class AgentFailed(AgentError):
 
 
 class ProtocolError(AgentError):
-    """Something arrived that ACP or its transport does not allow."""
+    """A message arrived that ACP or its transport does not allow."""
 
 
 class SandboxError(SessionWidgetsError):
@@ -144,7 +144,7 @@ class LimitExceeded(SandboxError):
 
 
 class TransportError(SandboxError):
-    """The connection broke; what happened on the other side is unknown."""
+    """The connection broke; the outcome on the other side is unknown."""
 
 
 Reason = Literal[
@@ -164,9 +164,9 @@ Reason = Literal[
     "interrupted",
 ]
 """Why a workspace is not safe: the object store does not answer · refuses the credentials · has no such bucket · the
-credentials have expired · the clocks differ · both sides changed a file · another writer holds the lease · files are
-written all the time · the bucket does not show what the sandbox holds · a name that no object key can carry · the mount
-failed · a disk is full · a program that is needed is not installed · the user stopped it."""
+credentials have expired · the clocks differ · both sides changed a file · another writer holds the lease · files keep
+changing · the bucket differs from the sandbox · a name that cannot be an object key · the mount
+failed · a disk is full · a required program is not installed · the user interrupted it."""
 
 
 class WorkspaceError(SessionWidgetsError):
@@ -192,7 +192,7 @@ class WorkspaceTaken(WorkspaceError):
 
 
 class NotDurable(WorkspaceError):
-    """The barrier could not prove that the workspace is on durable storage."""
+    """The barrier could not verify that the workspace is on durable storage."""
 
 
 class StoreError(SessionWidgetsError):
@@ -208,4 +208,4 @@ class StoreBusy(StoreError, TimeoutError):
 
 
 class StoreVersion(StoreError):
-    """The store was written by a newer release, or by an older one where it cannot be brought up to date."""
+    """The store was written by a newer release, or by an older one and cannot be upgraded."""

@@ -28,7 +28,7 @@ def check_session_id(value: object) -> str:
 
 
 class Capability(Flag):
-    """What a sandbox provider can do; asked before the attempt."""
+    """Features of a sandbox provider; checked before use."""
 
     NONE = 0
     PARK_KEEPS_PROCESSES = auto()
@@ -38,12 +38,12 @@ class Capability(Flag):
     BUCKET = auto()
     PORTS = auto()
     FOREIGN = auto()
-    """It is a server of somebody else: harnesses and keys are its own, and only our agents in it are ours to end."""
+    """A server that another person runs: harnesses and keys are its own, and only our agents in it may be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxRef:
-    """The name of a sandbox that can be stored: `str(ref)` is "local:3f2a..."."""
+    """The storable name of a sandbox: `str(ref)` is "local:3f2a..."."""
 
     provider: str
     id: str
@@ -62,7 +62,7 @@ class SandboxRef:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a port of a sandbox answers; `headers` carry the token and must not be logged."""
+    """Address of a port of a sandbox; `headers` contain the token and must not be logged."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)

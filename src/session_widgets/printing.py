@@ -1,4 +1,4 @@
-"""Text of agents, made safe to print."""
+"""Makes text of agents safe to print."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNSAFE = re.compile(
 
 
 def printable(text: str) -> str:
-    """Return `text` with every character that could steer a terminal, or hide text in it, drawn instead.
+    """Return `text` with a visible replacement for every character that could control a terminal or hide text.
 
     Newlines and tabs stay. Escape becomes ␛, a right-to-left override ⟨U+202E⟩.
     """

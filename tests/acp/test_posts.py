@@ -318,7 +318,7 @@ async def test_a_connection_that_is_let_go_while_a_message_waits_to_be_sent_agai
     done, _ = await asyncio.wait({posting}, timeout=0.2)
     assert not done
     await connection.detach()
-    with pytest.raises(TransportError, match="was closed before it took the message"):
+    with pytest.raises(TransportError, match="was closed before it accepted the message"):
         await posting
 
 

@@ -35,12 +35,12 @@ class AcpConnection:
     """One agent process behind a runner, or behind a sandbox-agent 0.4 server.
 
     Args:
-        endpoint: where the runner answers, with its token.
-        server_id: name of the agent process, unique for ever: a uuid.
-        agent: which agent to start if there is none under that name yet.
-        last_id: number of the last message that the caller holds; 0 for none.
-        on_post_failed: told the id of a request and the error when a server without "async-post" fails
-            a request after `post` has returned. A TransportError there says nothing about the outcome.
+        endpoint: address of the runner, with its token.
+        server_id: unique name of the agent process: a uuid.
+        agent: the agent to start if none runs under that name.
+        last_id: number of the last message that the caller has; 0 for none.
+        on_post_failed: called with the id of a request and the error when a server without "async-post" fails
+            a request after `post` has returned. A TransportError leaves the outcome unknown.
         give_up: seconds without an answer after which the runner counts as unreachable.
     """
 
@@ -59,7 +59,7 @@ class AcpConnection:
         self._client = httpx.AsyncClient(
             base_url=endpoint.url,
             headers={**PLAIN, **endpoint.headers},
-            verify=endpoint.url.startswith("https:"),  # making a TLS context costs 20 ms
+            verify=endpoint.url.startswith("https:"),  # creating a TLS context costs 20 ms
             trust_env=not _is_loopback(endpoint.url),
             limits=httpx.Limits(max_connections=None),
         )
@@ -83,14 +83,14 @@ class AcpConnection:
         """Send one envelope.
 
         Returns once the runner has accepted it, or, for a request to a server without "async-post", once
-        it is sent. The answer to a request comes through `batches` alone.
+        it is sent. Only `batches` yields the answer.
 
         Raises:
-            BadValue: it cannot be written as JSON.
-            TransportError: the runner cannot be reached, or broke off so that the outcome is unknown.
-            AgentExited: the agent is gone.
-            ProtocolError: it answers a request of the agent that another client has answered already.
-            LimitExceeded: it is larger than the runner takes.
+            BadValue: it has no JSON form.
+            TransportError: the runner cannot be reached, or the connection broke, so the outcome is unknown.
+            AgentExited: the agent has exited.
+            ProtocolError: it answers a request of the agent that another client has already answered.
+            LimitExceeded: it is larger than the runner accepts.
             SandboxAuth: the token was refused.
             AgentError: any other refusal.
         """
@@ -101,7 +101,7 @@ class AcpConnection:
         except TypeError as error:
             raise BadValue(f"an envelope must be JSON: {error}") from error
         ours = "async-post" in await self.features()
-        if not ours and len(body) > SANDBOX_AGENT_TAKES:  # its own 413 is often lost as it hangs up in mid-request
+        if not ours and len(body) > SANDBOX_AGENT_TAKES:  # its 413 is often lost, because it disconnects early
             raise too_large(len(body), f"sandbox-agent takes {SANDBOX_AGENT_TAKES:,}")
         self._posted_at = time.monotonic()
         is_request = messages.is_request(envelope)
@@ -115,13 +115,13 @@ class AcpConnection:
     async def batches(self) -> AsyncGenerator[list[Received], None]:
         """Yield what the agent sends after `last_id`: in order, each message once, none missing.
 
-        A batch holds what has arrived since the last one, at most 500 messages or about 1 MB; the first
-        message after a silence comes at once. Cut streams are resumed. Ends after `_adapter/agent_exited`
-        and when the connection is closed. Calling it again continues where the last call stopped.
+        A batch holds the messages since the last one, at most 500 or about 1 MB; the first
+        message after a silence is yielded at once. Cut streams are resumed. Ends after `_adapter/agent_exited`
+        and when the connection is closed. The next call continues after the last message.
 
         Raises:
-            ProtocolError: messages are lost, and asking again did not bring them; the next call
-                continues behind the gap.
+            ProtocolError: messages are lost, and a second request did not return them; the next call
+                continues after the gap.
             TransportError: the runner cannot be reached.
             AgentExited: the runner does not know this connection.
             SandboxAuth: the token was refused.
@@ -136,9 +136,9 @@ class AcpConnection:
             await stream.aclose()
 
     async def ack(self, id: int) -> None:
-        """Let the runner forget messages up to `id`, which are stored here.
+        """Allow the runner to delete messages up to `id`, which are stored here.
 
-        Nothing happens if the runner does not offer it or cannot be reached: it then merely keeps them.
+        Does nothing if the runner does not support it or cannot be reached: the messages are then kept.
         """
         if self._closed or "ack" not in await self.features():
             return
@@ -148,7 +148,7 @@ class AcpConnection:
             _log.debug("message %d of %s was not acknowledged: %r", id, self._path, error)
 
     async def features(self) -> frozenset[str]:
-        """What the server can do beyond sandbox-agent's API; asked once.
+        """Features of the server beyond sandbox-agent's API; requested once.
 
         Raises:
             TransportError: the runner cannot be reached.
@@ -163,10 +163,10 @@ class AcpConnection:
         return self._features
 
     async def close(self, grace: float | None = None) -> None:
-        """Stop the agent and let go. Takes at most 2 s, raises nothing, and may be called again.
+        """Stop the agent and close the connection. Takes at most 2 s, raises nothing, and may be called again.
 
         Args:
-            grace: seconds that the agent has to end by itself before it is killed; None leaves that to the runner.
+            grace: seconds from SIGTERM to SIGKILL; None for the runner's default.
         """
         if self._closed:
             return
@@ -179,7 +179,7 @@ class AcpConnection:
         await self.detach()
 
     async def detach(self) -> None:
-        """Let go and leave the agent running."""
+        """Close the connection and leave the agent running."""
         self._closed = True
         await self._stream.close()
         posts = list(self._posts.values())
@@ -189,7 +189,7 @@ class AcpConnection:
         await self._client.aclose()
 
     def _may_appear(self) -> bool:
-        """Whether a 404 can be a matter of time: the first POST may still be starting the agent."""
+        """Whether a 404 may be temporary: the first POST may still be starting the agent."""
         waited = time.monotonic() - self._posted_at
         return not self._known and (bool(self._posts) or waited < self._give_up)
 
@@ -208,7 +208,7 @@ class AcpConnection:
         self._known = True
 
     async def _post_in_background(self, body: bytes, envelope: Json) -> None:
-        """Send a request to a server that answers a POST when the agent has answered, or never."""
+        """Send a request to a server that answers a POST only after the agent's answer, or never."""
         request_id = str(envelope["id"])
         sent = asyncio.Event()
 
@@ -240,7 +240,7 @@ class AcpConnection:
             _log.warning("request %s failed: %r", request_id, error)
 
     def _drop_answered(self, batch: list[Received]) -> None:
-        """Stop waiting for POSTs whose answer came by the stream: their own may never come."""
+        """Stop waiting for POSTs whose answer came by the stream: their own answer may never come."""
         loop = asyncio.get_running_loop()
         for received in batch:
             message = received.message
@@ -263,18 +263,18 @@ class AcpConnection:
         timeout: httpx.Timeout | None = None,
         **options: Any,
     ) -> httpx.Response:
-        """Make one HTTP request; try again if nothing was sent, or if `resend` says that it does no harm."""
+        """Make one HTTP request; retry if nothing was sent, or if `resend` allows a second attempt."""
         timeout = timeout or httpx.Timeout(ACCEPTED_WITHIN, connect=self._give_up)
         patience = Patience(self._give_up)
         while True:
-            if self._closed:  # while it waited to try again, or since `post` asked for the features
-                raise TransportError("the connection to the runner was closed before it took the message")
+            if self._closed:  # closed during a pause, or since `post` requested the features
+                raise TransportError("the connection to the runner was closed before it accepted the message")
             try:
                 response = await ask(self._client, method, path, most=MOST_ANSWER, timeout=timeout, **options)
             except httpx.TransportError as error:
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if patience.is_over() or not (unsent or resend):
-                    outcome = "cannot be reached" if unsent else "broke off; what became of the message is unknown"
+                    outcome = "cannot be reached" if unsent else "broke off; the outcome of the message is unknown"
                     raise TransportError(f"the runner {outcome}: {error!r:.200}") from error
                 await patience.pause()
             else:
@@ -284,7 +284,7 @@ class AcpConnection:
 
 
 def _is_loopback(url: str) -> bool:
-    """Whether no proxy of the environment may stand between."""
+    """Whether to ignore the environment's proxies."""
     host = httpx.URL(url).host
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""JSON-RPC envelopes of ACP: how to build one, how to name one. No I/O."""
+"""JSON-RPC envelopes of ACP: building and classifying them. No I/O."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ PROTOCOL_VERSION = 1
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 AGENT_GONE = -32603
-"""By which a runner answers the requests that an agent left open when it ended: JSON-RPC's internal error."""
+"""The runner's error code for requests that were open when the agent exited: JSON-RPC's internal error."""
 AGENT_EXITED = "_adapter/agent_exited"
 INVALID_STDOUT = "_adapter/invalid_stdout"
 ANSWERED = "_adapter/answered"
-"""A runner's word that an answer to a request of the agent was delivered, by whichever client."""
+"""Notice of the runner that an answer to a request of the agent was delivered, from any client."""
 
 _LONGEST_KIND = 64
 
 
 def initialize_params(version: str) -> dict[str, Any]:
-    """Parameters of `initialize`: this client (of release `version`) lends the agent no file system and no terminal."""
+    """Parameters of `initialize`: this client (of release `version`) offers no file system and no terminal."""
     return {
         "protocolVersion": PROTOCOL_VERSION,
         "clientCapabilities": {
@@ -35,12 +35,12 @@ def initialize_params(version: str) -> dict[str, Any]:
 
 
 def request(request_id: str, method: str, params: Json) -> dict[str, Any]:
-    """A message that wants an answer."""
+    """A message that expects an answer."""
     return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
 
 
 def notification(method: str, params: Json) -> dict[str, Any]:
-    """A message that wants none."""
+    """A message that expects no answer."""
     return {"jsonrpc": "2.0", "method": method, "params": params}
 
 
@@ -50,22 +50,22 @@ def result(asked: Json, value: Json | None) -> dict[str, Any]:
 
 
 def error(asked: Json, code: int, message: str) -> dict[str, Any]:
-    """The refusal of the agent's request `asked`."""
+    """The error response to the agent's request `asked`."""
     return {"jsonrpc": "2.0", "id": asked["id"], "error": {"code": code, "message": message}}
 
 
 def method_of(message: Json) -> str | None:
-    """Method of a request or notification; None for a response and for what is no JSON-RPC."""
+    """Method of a request or notification; None for a response and for a message that is not JSON-RPC."""
     return as_text(message.get("method"))
 
 
 def is_request(message: Json) -> bool:
-    """Whether its sender waits for an answer. A method makes the difference, since both sides may use one id."""
+    """Whether the message is a request. Only a method tells, because both sides may use one id."""
     return "id" in message and method_of(message) is not None
 
 
 def classify(message: Json, methods: Mapping[str | int, str]) -> tuple[str | None, str]:
-    """Name an envelope as an event does.
+    """Return `method` and `kind` of an envelope's event.
 
     Args:
         message: the envelope, of either direction.

@@ -1,4 +1,4 @@
-"""How long to go on trying."""
+"""Retries with growing pauses, up to a time limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds
 
 
 class Patience:
-    """Pauses that grow with each failure in a row, and an end to them after `seconds`."""
+    """Pauses that grow with each failure in a row, limited to `seconds` in total."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -17,12 +17,12 @@ class Patience:
         self._pause = FIRST_PAUSE
 
     def restore(self) -> None:
-        """Something worked."""
+        """Reset after a success."""
         self._failing_since = None
         self._pause = FIRST_PAUSE
 
     def is_over(self) -> bool:
-        """Note a failure; True if there has been nothing else for too long."""
+        """Record a failure; True if failures have lasted too long."""
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now

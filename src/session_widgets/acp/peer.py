@@ -1,4 +1,4 @@
-"""Which response belongs to which request."""
+"""Matches responses with their requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXIT_FIELDS = {"code", "signal", "stderr"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request on its way: the envelope to post, and what will hold the result."""
+    """A request: the envelope to post, and the future of its result."""
 
     envelope: dict[str, Any]
     result: asyncio.Future[Any] = field(repr=False)
@@ -34,8 +34,8 @@ class Call:
 class Peer:
     """Our side of the JSON-RPC conversation with one agent process.
 
-    It does no I/O: post the envelope of a `Call` yourself, and hand every message that arrives to
-    `handle` once it is stored. Nobody is told a result that is not stored.
+    It does no I/O: post the envelope of a `Call` yourself, and pass every message that arrives to
+    `handle` once it is stored. So no result is visible before it is stored.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Peer:
 
     @property
     def methods(self) -> Mapping[str | int, str]:
-        """Method of every request made or expected so far, by id: what `classify` needs for responses."""
+        """Method of every request made or expected so far, by id: `classify` needs it for responses."""
         return self._methods
 
     def request(self, method: str, params: Json) -> Call:
@@ -66,11 +66,11 @@ class Peer:
         return future
 
     def handle(self, message: Json) -> Handled:
-        """Take in one stored message of the agent.
+        """Handle one stored message of the agent.
 
         Returns:
-            What it was: a "request" wants an answer from the caller; a "repeat" is a response to
-            nothing that is open, such as the second copy of one.
+            Its role: a "request" expects an answer from the caller; a "repeat" is a response without an
+            open request, such as the second copy of one.
         """
         if messages.is_request(message):
             return "request"
@@ -82,13 +82,13 @@ class Peer:
         return "response" if self._settle(message) else "repeat"
 
     def fail(self, request_id: str, error: Exception) -> None:
-        """End one request with `error`; a request that has ended already stays as it is."""
+        """Fail one request with `error`; an answered request is not changed."""
         future = self._waiting.pop(request_id, None)
         if future is not None and not future.done():
             future.set_exception(error)
 
     def fail_all(self, error: Exception) -> None:
-        """End every open request with `error`, because no answer can come any more."""
+        """Fail every open request with `error`, because no answer can come any more."""
         for request_id in list(self._waiting):
             self.fail(request_id, error)
 
@@ -97,7 +97,7 @@ class Peer:
         future = self._waiting.pop(id_, None) if isinstance(id_, str) else None
         if future is None:
             return False
-        if future.done():  # whoever waited was cancelled
+        if future.done():  # the waiting task was cancelled
             return True
         if "error" in message:
             future.set_exception(_failure(message["error"]))
@@ -128,6 +128,6 @@ def _failure(error: object) -> AgentExited | AgentFailed:
 
 
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:
-    """Keep asyncio from warning about an error that nobody came to collect."""
+    """Keep asyncio from warning about an error that was never retrieved."""
     if not future.cancelled():
         future.exception()

@@ -1,4 +1,4 @@
-"""What an agent asks before it acts, and how to answer."""
+"""Permission requests of an agent, and their answers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class PermissionRequest:
     """A `session/request_permission` of an agent.
 
     Attributes:
-        options: the ways to answer. Choose by `kind`: ids, names and order differ between agents.
-        tool_call: the tool call in question as the agent describes it, complete; the transcript may
-            never see another word of it.
+        options: the possible answers. Choose by `kind`: ids, names and order differ between agents.
+        tool_call: the complete tool call as the agent describes it; the transcript may contain
+            no other update of it.
         message: the whole envelope, needed for the answer.
     """
 
@@ -28,7 +28,7 @@ class PermissionRequest:
 
     @classmethod
     def parse(cls, message: Json) -> PermissionRequest:
-        """Read the envelope; options that cannot be chosen are left out.
+        """Read the envelope; invalid options are dropped.
 
         Raises:
             ProtocolError: it has no options or no tool call at all.
@@ -41,7 +41,7 @@ class PermissionRequest:
 
     @property
     def title(self) -> str:
-        """What the agent wants to do, in its words; "" if it has none."""
+        """The agent's title of the tool call; "" if it has none."""
         return as_text(self.tool_call.get("title")) or ""
 
     @property
@@ -56,7 +56,7 @@ def selected(option: PermissionOption) -> dict[str, Any]:
 
 
 def cancelled() -> dict[str, Any]:
-    """Result that chooses nothing because the turn is being cancelled."""
+    """Result that chooses no option because the turn is being cancelled."""
     return {"outcome": {"outcome": "cancelled"}}
 
 

@@ -1,4 +1,4 @@
-"""HTTP answers that are no success, as errors of this package."""
+"""HTTP error responses as errors of this package."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _LONGEST_DETAIL = 500
 
 
 def error_of(response: httpx.Response, *, answering: bool = False) -> SessionWidgetsError:
-    """Turn a refusal into an error to raise.
+    """Turn an error response into an exception.
 
     Args:
         response: read to its end, status 300 or above.
         answering: the request carried an answer to the agent, so a conflict means that another
-            client was faster.
+            client answered first.
     """
     status = response.status_code
     problem = _problem(response)
@@ -55,15 +55,15 @@ def error_of(response: httpx.Response, *, answering: bool = False) -> SessionWid
 
 
 def too_large(size: int, why: str) -> LimitExceeded:
-    """A message of `size` bytes that the runner does not take; `why` is its own reason, if it gave one."""
+    """A message of `size` bytes that the runner refuses; `why` is its own reason, if it gave one."""
     return LimitExceeded(
-        f"the message has {size:,} bytes, which is more than the runner takes at once{f' ({why})' if why else ''}. "
+        f"the message has {size:,} bytes, which is more than the runner accepts{f' ({why})' if why else ''}. "
         "Write large content to a file of the workspace and link to it."
     )
 
 
 def _problem(response: httpx.Response) -> Mapping[str, Any] | None:
-    """The body of an `application/problem+json` answer, None for any other."""
+    """The body of an `application/problem+json` response, None for any other."""
     if not response.headers.get("content-type", "").startswith("application/problem+json"):
         return None
     try:

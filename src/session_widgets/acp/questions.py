@@ -1,4 +1,4 @@
-"""What an agent asks a person (`elicitation/create`), and how to answer."""
+"""Questions of an agent to a person (`elicitation/create`), and their answers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Question:
     """An `elicitation/create` of an agent.
 
     Attributes:
-        message: what it asks, in its words.
+        message: the agent's question.
         mode: "form" asks for `fields`, "url" to open an address.
-        fields: of a form; an empty form asks for a yes.
+        fields: of a form; an empty form asks for a confirmation.
         url: the address, http or https.
         message_sent: the whole envelope, needed for the answer.
     """
@@ -39,7 +39,7 @@ class Question:
         """Read the envelope.
 
         Raises:
-            ProtocolError: it asks in a way that cannot be answered.
+            ProtocolError: the question cannot be answered.
         """
         params = as_object(envelope.get("params"))
         message, mode = as_text(params.get("message")) or "", params.get("mode")
@@ -54,7 +54,7 @@ class Question:
 
 
 def answer(action: Action, content: Json | None = None) -> dict[str, Any]:
-    """Result that answers a question; `content` goes with "accept" of a form."""
+    """Result that answers a question; `content` belongs to "accept" of a form."""
     return {"action": action} if content is None else {"action": action, "content": dict(content)}
 
 

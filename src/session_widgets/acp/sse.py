@@ -1,4 +1,4 @@
-"""Server-sent events out of bytes that arrive in any pieces."""
+"""Parser of server-sent events, from bytes in pieces of any size."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ServerSentEvent(NamedTuple):
 
 
 class SseParser:
-    """Feed it what a socket gave; it returns the events that became complete.
+    """Feed it bytes from a socket; it returns the events that are complete.
 
-    An event cut off by the end of the stream is never returned, as the standard demands: the
+    An event cut off by the end of the stream is never returned, as the standard requires: the
     server sends it again after a reconnect.
     """
 
@@ -29,7 +29,7 @@ class SseParser:
         self._ended_in_cr = False
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """Return the events that end within `chunk`; comments and events without data are left out.
+        """Return the events that end within `chunk`, without comments and events without data.
 
         Raises:
             ProtocolError: an event grows beyond MAX_EVENT_BYTES.
@@ -47,7 +47,7 @@ class SseParser:
         return [event for block in complete.split(b"\n\n") if (event := _parse(block)) is not None]
 
     def _with_newlines(self, chunk: bytes) -> bytes:
-        """Turn CRLF and CR into LF; a CR at the end of the last chunk was one already."""
+        """Turn CRLF and CR into LF; a CR at the end of the last chunk already counted."""
         if self._ended_in_cr and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._ended_in_cr = False

@@ -24,17 +24,17 @@ MAX_BATCH = 500  # events
 MAX_BATCH_BYTES = 1_000_000
 MOST_REFUSAL = 1_000_000
 READ_AHEAD_BYTES = 8_000_000
-SETTLE = 0.002  # seconds; what an agent says last and the answer to the prompt come this close together
+SETTLE = 0.002  # seconds; the agent's last update and the response to the prompt arrive this close together
 SILENCE = 30.0  # seconds; heartbeats come every 15
 MAX_EARLY = 2_000  # events
-STRAGGLERS = 0.3  # seconds; sandbox-agent tells of an exit before, or even between, the agent's last messages
+STRAGGLERS = 0.3  # seconds; sandbox-agent reports an exit before, or even between, the agent's last messages
 
 _RAW_IN_NOTICE = 2000
 _log = logging.getLogger(__name__)
 
 
 class Received(NamedTuple):
-    """A message of the agent: its number on this connection (from 1), its JSON as it came, and parsed."""
+    """A message of the agent: its number on this connection (from 1), its JSON as received, and parsed."""
 
     id: int
     raw: bytes
@@ -46,7 +46,7 @@ class _NotThereYet(Exception):
 
 
 class _Gap(Exception):
-    """The stream left out the messages `first` to `last`."""
+    """The messages `first` to `last` are missing in the stream."""
 
     def __init__(self, first: int, last: int) -> None:
         super().__init__(first, last)
@@ -55,14 +55,14 @@ class _Gap(Exception):
 
 
 class EventStream:
-    """Reads ahead in a task of its own, and hands out what has arrived since it was last asked.
+    """Reads ahead in its own task, and yields batches of the messages since the last batch.
 
     Args:
-        client: where the runner is.
+        client: of the runner.
         path: of the connection.
         last_id: number of the last message that the caller has already.
         give_up: seconds of failing in a row after which the connection counts as broken.
-        may_appear: whether a connection that is not there may still come to be.
+        may_appear: whether a missing connection may still be created.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class EventStream:
     async def batches(self) -> AsyncGenerator[list[Received], None]:
         """Yield messages after `last_id`; see `AcpConnection.batches`."""
         if self._reader is not None:
-            raise RuntimeError("this connection is being read already")
+            raise RuntimeError("this connection is already being read")
         if self._closed or self._over:
             return
         ahead = _ReadAhead(self.last_id)
@@ -110,14 +110,14 @@ class EventStream:
             await asyncio.wait([reader])
 
     async def close(self) -> None:
-        """End the iteration, whoever runs it."""
+        """End the iteration, in any task."""
         self._closed = True
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
 
     async def _read(self, ahead: _ReadAhead) -> None:
-        """Fill `ahead` until the agent exits, over as many HTTP responses as it takes."""
+        """Fill `ahead` until the agent exits, over as many HTTP responses as necessary."""
         patience = Patience(self._give_up)
         asked_again_at: int | None = None
         while True:
@@ -146,7 +146,7 @@ class EventStream:
             await patience.pause()
 
     async def _read_response(self, ahead: _ReadAhead) -> None:
-        """Read one HTTP response to its end, or until nothing more comes after the agent's exit."""
+        """Read one HTTP response to its end, or until nothing more arrives after the agent's exit."""
         headers = {"accept": "text/event-stream"}
         if ahead.last_id:
             headers["last-event-id"] = str(ahead.last_id)
@@ -169,7 +169,7 @@ class EventStream:
 
 
 class _ReadAhead:
-    """Messages that were read and not yet handed out."""
+    """Messages that were read and not yet yielded."""
 
     def __init__(self, last_id: int) -> None:
         self.last_id = last_id
@@ -182,7 +182,7 @@ class _ReadAhead:
         self._taken = asyncio.Event()
 
     def add(self, events: list[ServerSentEvent]) -> None:
-        """Put in what is new; what comes before its turn waits for those between."""
+        """Add new messages; a message ahead of its turn waits for the missing ones."""
         for event in events:
             if event.event != b"message":
                 continue
@@ -206,7 +206,7 @@ class _ReadAhead:
             self.agent_exited = True
 
     def complete_by(self) -> float | None:
-        """When, on the loop's clock, what is still on its way must be here; None if nothing is known to be."""
+        """Deadline, on the loop's clock, of missing messages; None if none are known to be missing."""
         if not self._early and not self.agent_exited:
             self._complete_by = None
         elif self._complete_by is None or not self._early:
@@ -214,7 +214,7 @@ class _ReadAhead:
         return self._complete_by
 
     def check_complete(self) -> None:
-        """Raise `_Gap` if messages are missing, and forget the ones behind them."""
+        """Raise `_Gap` if messages are missing, and drop the ones after them."""
         if self._early:
             gap = _Gap(self.last_id + 1, min(self._early) - 1)
             self._early.clear()
@@ -222,13 +222,13 @@ class _ReadAhead:
             raise gap
 
     async def room(self) -> None:
-        """Wait until less than READ_AHEAD_BYTES lie here."""
+        """Wait until less than READ_AHEAD_BYTES are buffered."""
         while self._bytes > READ_AHEAD_BYTES:
             self._taken.clear()
             await self._taken.wait()
 
     def take(self) -> list[Received]:
-        """Hand out the oldest, as many as make a batch."""
+        """Yield the oldest messages, up to one batch."""
         batch: list[Received] = []
         size = 0
         while self.ready and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
@@ -247,7 +247,7 @@ def _number(id_: bytes | None) -> int:
 
 
 def _received(id_: int, data: bytes) -> Received:
-    """Parse one message. What is no JSON object becomes the notice that a runner gives for such output."""
+    """Parse one message. A value that is no JSON object becomes the runner's notice for invalid output."""
     try:
         message = orjson.loads(data)
     except orjson.JSONDecodeError as error:

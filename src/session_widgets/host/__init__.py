@@ -1,1 +1,1 @@
-"""This machine: its directory trees, its long-lived programs, and where our data lies on it."""
+"""This machine: its directory trees, long-lived programs, and data directory."""

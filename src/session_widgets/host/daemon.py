@@ -1,4 +1,4 @@
-"""Programs that outlive the process which started them: recorded in a directory, found again, stopped whole."""
+"""Programs that outlive the process that started them: recorded in a directory, found again, stopped as a group."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ import psutil
 RECORD = "process.json"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
-_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}  # what this process started: ours to reap
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}  # children of this process, to be reaped here
 
 
 class Daemon:
-    """One program per directory; its pid and time of start are on disk, so that a reused pid is not taken for it.
+    """One program per directory; pid and start time are on disk, so that a reused pid is not mistaken for it.
 
-    What is about to start is on disk first, so that it is found even if this process dies before it knows the pid.
+    The record is written before the start, so that a later process finds the program even if this one dies before
+    it knows the pid.
 
     Args:
-        place: an existing directory, for this program alone; its arguments name it, so that no other program has them.
+        place: an existing directory for this program alone; its arguments contain the path, so no other one matches.
     """
 
     def __init__(self, place: Path) -> None:
@@ -39,7 +40,7 @@ class Daemon:
     def start(
         self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None, umask: int = -1
     ) -> subprocess.Popen[bytes]:
-        """Start `argv` in a session of its own, output to `log`. The caller holds the lock, and waits for it."""
+        """Start `argv` in its own POSIX session, with output to `log`. The caller holds the lock, and waits for it."""
         _reap()
         write_private(self.place / RECORD, {"argv": list(argv)})
         with self.log.open("wb") as output:
@@ -59,7 +60,7 @@ class Daemon:
         return process
 
     def process(self) -> psutil.Process | None:
-        """Return the program if it lives."""
+        """Return the program if it runs."""
         record = read_json(self.place / RECORD)
         if record is None:
             return None
@@ -73,7 +74,7 @@ class Daemon:
         return process if same and is_running(process) else None
 
     def stop(self, seconds: float = 5) -> None:
-        """TERM lets it end in order; after `seconds`, KILL takes its process group. Returns when it is gone."""
+        """Send SIGTERM; after `seconds`, SIGKILL to its process group. Returns when it is gone."""
         process = self.process()
         if process is None:
             return
@@ -96,29 +97,29 @@ class Daemon:
 
 
 def installation(home: Path) -> str:
-    """Return the name of a data directory, chosen when it is first needed: it tells what is ours from what is not."""
+    """Return the name of a data directory, chosen at its first use: it identifies processes and containers as ours."""
     file = home / "installation"
     if not file.exists():
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = home / f"installation.{uuid4().hex}"
         partial.write_text(uuid4().hex)
         with suppress(FileExistsError):
-            os.link(partial, file)  # whole, and the first one's: several kernels may begin at once
+            os.link(partial, file)  # complete, and only the first one counts: several kernels may start at once
         partial.unlink()
     return file.read_text().strip()
 
 
 def start_of(process: psutil.Process) -> str:
-    """Return what tells a process from a later one of the same pid, also after the clock was set: ticks since boot."""
+    """Return the process's start in ticks since boot, which a reused pid or a changed clock does not reproduce."""
     try:
         fields = Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         return f"{_BOOT.read_text().strip()} {fields[19]}"
-    except FileNotFoundError:  # not Linux, or it is gone
+    except FileNotFoundError:  # not Linux, or it has exited
         return str(process.create_time())
 
 
 def is_running(process: psutil.Process) -> bool:
-    """Whether a process lives; a zombie that its parent has not reaped yet does not."""
+    """Whether a process runs; a zombie does not count."""
     if child := _CHILDREN.get(process.pid):
         child.poll()
     try:
@@ -129,7 +130,7 @@ def is_running(process: psutil.Process) -> bool:
 
 @contextmanager
 def locked(place: Path) -> Iterator[None]:
-    """Let one process at a time start or stop what `place` is for; raises `FileNotFoundError` where it is gone."""
+    """Let one process at a time start or stop the program of `place`; raises `FileNotFoundError` if it was removed."""
     handle = os.open(place / "lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -157,7 +158,7 @@ def write_private(file: Path, value: object) -> None:
 
 
 def _started_as(argv: Sequence[str]) -> psutil.Process | None:
-    """Return the oldest process with these arguments, whatever runs its program: younger ones are forks of it."""
+    """Return the oldest process with these arguments: younger ones are its forks."""
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -167,7 +168,7 @@ def _started_as(argv: Sequence[str]) -> psutil.Process | None:
 
 
 def _reap() -> None:
-    """Forget the programs that have left by themselves, or that another process has stopped."""
+    """Reap programs that exited by themselves, or that another process stopped."""
     for pid, process in list(_CHILDREN.items()):
         if process.poll() is not None:
             del _CHILDREN[pid]

@@ -1,8 +1,8 @@
-"""What a directory holds, with the hash of every file: looked at in the sandbox and on this machine alike.
+"""Content of a directory with the hash of every file, made in the same way in the sandbox and on this machine.
 
-Hashing reads; so a file whose identity (size, times, inode) is that of an earlier look keeps the hash it had then. One
-that was written just before the look is read again the next time: its times cannot tell a second write from the first
-(git's "racily clean"). How long that is depends on the file system; some keep whole seconds.
+Hashing reads the file; so a file with the identity (size, times, inode) of an earlier manifest keeps its hash. A file
+that was written just before that manifest is read again: its times cannot tell a second write from the first
+(git's "racily clean"). The resolution depends on the file system; some keep whole seconds.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, Literal
 from session_widgets.host.tree import Walk
 
 CACHES = frozenset({"node_modules", "__pycache__", ".venv"})
-"""Folders that are made again rather than kept: they are in no manifest and in no bucket."""
+"""Folders that are recreated rather than kept: no manifest and no bucket contains them."""
 MAX_ENTRIES = 1_000_000
 MAX_FILE_BYTES = 32 << 30
-"""A minute of hashing. A file of any size costs one call and no disk (`truncate -s 300G`)."""
+"""A minute of hashing. One call makes a file of any size without disk space (`truncate -s 300G`)."""
 RACY_NS = 50_000_000
 RACY_SECONDS_NS = 2_000_000_000
 _CHUNK = 1 << 20
@@ -32,14 +32,14 @@ EntryKind = Literal["file", "link", "directory"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file, a link, or a directory that holds nothing; others follow from the paths below them.
+    """A file, a link, or an empty directory; other directories follow from the paths below them.
 
     Attributes:
         path: relative, "/" between names.
         size: in bytes; of a link the length of its target, of a directory 0.
         mode: permission bits.
         md5: of the content, or of the target of a link; "" for a directory, and for a file that could not be read.
-        stamp: identity of what was hashed, for the next look; "" if it must be read again.
+        stamp: identity of the hashed file, for the next manifest; "" if it must be read again.
     """
 
     path: str
@@ -53,15 +53,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one look has seen.
+    """One manifest.
 
     Attributes:
-        root: device and inode of the directory: whether both sides look at the same one.
+        root: device and inode of the directory: shows whether both sides see the same one.
         entries: by path.
-        strange: paths that no object key can carry (not UTF-8, a backslash), and what is neither file nor link.
-        truncated: there is more than `MAX_ENTRIES`.
-        unreadable: folders that may not be looked into: what they hold is not gone, but unknown.
-        large: files of more than `MAX_FILE_BYTES`, which are not read, and so no entries.
+        strange: paths that cannot be object keys (not UTF-8, a backslash), and entries that are neither file nor link.
+        truncated: there are more than `MAX_ENTRIES`.
+        unreadable: folders that cannot be listed: their content is unknown, not deleted.
+        large: files of more than `MAX_FILE_BYTES`, which are not read and have no entry.
     """
 
     root: tuple[int, int]
@@ -72,7 +72,7 @@ class Manifest:
     large: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return it for the wire."""
+        """Return the JSON form."""
         rows = [[e.path, e.kind, e.size, e.mode, e.mtime_ns, e.md5, e.stamp] for e in self.entries.values()]
         return {
             "root": self.root,
@@ -85,18 +85,18 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Manifest:
-        """Read what `to_json` made."""
+        """Read the JSON form."""
         entries = {row[0]: Entry(*row) for row in value["entries"]}
-        unreadable, large = (tuple(value.get(name, ())) for name in ("unreadable", "large"))  # new: an older runner's
+        unreadable, large = (tuple(value.get(name, ())) for name in ("unreadable", "large"))  # newer fields
         return cls(tuple(value["root"]), entries, tuple(value["strange"]), value["truncated"], unreadable, large)
 
 
 def scan(root: Path | int, known: Mapping[str, Entry] | None = None) -> Manifest:
-    """Look at a directory, through no link.
+    """Scan a directory, through no link.
 
     Args:
         root: its path, or a descriptor of it.
-        known: the entries of an earlier look, which spare hashing.
+        known: the entries of an earlier manifest, which save hashing.
     """
     directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY) if isinstance(root, Path) else os.dup(root)
     try:
@@ -164,7 +164,7 @@ def hash_file(root: int, path: str) -> tuple[int, str]:
 
 
 def open_below(root: int, path: str, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
-    """Open a file below an open directory, through no link on the way; who swaps one in gets an OSError."""
+    """Open a file below an open directory, through no link on the way; a link swapped in meanwhile is an OSError."""
     *folders, name = path.split("/")
     directory = os.dup(root)
     try:
@@ -185,12 +185,12 @@ def _read_link(root: int, path: str) -> bytes:
 
 
 def md5(data: bytes = b"") -> hashlib._Hash:
-    """Return a digest of what a bucket calls an ETag: it tells contents apart, and guards nothing."""
+    """Return the digest that a bucket uses as an ETag: it distinguishes contents and protects nothing."""
     return hashlib.md5(data, usedforsecurity=False)
 
 
 def stamp(info: os.stat_result) -> str:
-    """Return the identity of a file's content as far as its times tell."""
+    """Return the identity of a file's content, as far as its times show it."""
     return f"{info.st_size}.{info.st_mtime_ns}.{info.st_ctime_ns}.{info.st_ino}"
 
 
@@ -199,7 +199,7 @@ def _shown(path: str) -> str:
 
 
 def can_be_key(path: str) -> bool:
-    """Whether an object store keeps this name: SeaweedFS takes a backslash for a slash, and keys are UTF-8."""
+    """Whether an object store can keep this name: SeaweedFS treats a backslash as a slash, and keys are UTF-8."""
     if "\\" in path:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Looking through directories: bounded, sorted, never through a link."""
+"""Walks directories: bounded, sorted, never through a link."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 TEMPORARY = ".session-widgets-upload-"
 MAX_DEPTH = 100
 _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-"""What a folder answers that was removed, or replaced by a file or a link, since it was listed."""
+"""Errors of a folder that was removed, or replaced by a file or a link, since it was listed."""
 
 
 class Found(NamedTuple):
@@ -33,7 +33,7 @@ Order = Callable[[list[Found]], None]
 
 @dataclass(slots=True)
 class Walk:
-    """Collects entries; `truncated` says that a bound was hit, `unreadable` which folders may not be looked into."""
+    """Collects entries; `truncated` means that a bound was reached; `unreadable` are folders that cannot be listed."""
 
     limit: int
     recursive: bool = True
@@ -44,7 +44,7 @@ class Walk:
     unreadable: list[str] = field(default_factory=list)
 
     def run(self, directory: int, prefix: str = "", depth: int = 0) -> None:
-        """Collect what is below an open directory, depth first; what vanishes meanwhile is left out."""
+        """Collect the entries below an open directory, depth first; entries that vanish meanwhile are skipped."""
         here = self._entries(directory, prefix)
         if self.order:
             self.order(here)
