@@ -22,16 +22,16 @@ from session_widgets.runner.guard import Guard
 
 TICK_SECONDS = 1.0
 ACCEPTED_AT_ONCE = 16
-"""Connections that asyncio accepts before it tells of the first: each is an open file above their bound."""
+"""Connections that asyncio accepts before it reports the first: each is an open file above their bound."""
 QUEUE = 2048
 KEEP_ALIVE_SECONDS = 60
-"""Longer than clients keep an idle connection (httpx: 5 s), or a request could meet a server that hangs up."""
+"""Longer than clients keep an idle connection (httpx: 5 s), so that no request meets a closing server."""
 
 
 def main() -> int:
     """Run until a signal or until idle; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m session_widgets.runner", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="JSON file, mode 0600; removed once it is read")
+    parser.add_argument("--config", type=Path, required=True, help="JSON file, mode 0600; removed after reading")
     file = parser.parse_args().config
     close_memory()
     try:
@@ -54,10 +54,10 @@ def main() -> int:
 
 
 def _lock(state: Path) -> IO[bytes]:
-    """Take the state directory for this process alone, as long as the file is open."""
+    """Lock the state directory for this process, as long as the file is open."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     if stat.S_IMODE(state.stat().st_mode) & 0o077:
-        state.chmod(0o700)  # journals hold all that was said, unredacted
+        state.chmod(0o700)  # journals contain every message, unredacted
     file = (state / "lock").open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,7 +113,7 @@ async def _run(config: Config, guard: Guard) -> None:
         await asyncio.wait(
             {serving, asyncio.create_task(stopping.wait())}, timeout=TICK_SECONDS, return_when="FIRST_COMPLETED"
         )
-        with contextlib.suppress(OSError):  # no file can be opened, or no process looked at: the next tick will
+        with contextlib.suppress(OSError):  # no file can be opened, or no process inspected: the next tick retries
             children.reap_orphans()
         if config.idle_seconds and runner.idle_seconds > config.idle_seconds:
             stopping.set()

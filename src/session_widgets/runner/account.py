@@ -1,9 +1,9 @@
-"""Two users in one sandbox: the runner, and the account that agents, commands and files belong to.
+"""Two users in one sandbox: the runner's, and the user of agents, commands and files.
 
-Where the configuration names a `user`, the runner is root with SETUID, SETGID, KILL and DAC_OVERRIDE and no other
-capability. Every process that it starts is that user's, in no group of the runner, without a capability; every file is
-opened and made with that user's rights. The runner's own group, which that user is not in, opens the way to `state`.
-Without a `user` all of it belongs to one account, and only the runner's memory is closed.
+If the configuration names a `user`, the runner is root with SETUID, SETGID, KILL and DAC_OVERRIDE and no other
+capability. Every process that it starts runs as that user, in no group of the runner, without a capability; every
+file is opened and created with that user's rights. Only the runner's own group, which does not contain that user, can
+access `state`. Without a `user` one account owns everything, and only the runner's memory is protected.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ User = tuple[int, int]
 
 
 def close_memory() -> None:
-    """Let nobody of this account read or trace this process: `/proc/PID/mem`, `environ`, `fd`, ptrace (Linux).
+    """Prevent this account's other processes from reading or tracing this process: `/proc/PID/mem`, ptrace (Linux).
 
-    Children have it only until they execute something; a fork that goes on as the runner keeps it.
+    The setting applies to children until they exec; a fork without exec keeps it.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def open_files_as(user: User) -> None:
-    """Open and make files as `user` from now on, in this thread and those that it starts (Linux).
+    """Open and create files as `user` from now on, in this thread and its later threads (Linux).
 
-    DAC_OVERRIDE is in effect no longer then: no file opens for a client that `user` could not open.
+    DAC_OVERRIDE then has no effect: no file opens for a client that `user` could not open.
 
     Raises:
-        ValueError: this process may not.
+        ValueError: this process lacks the rights.
     """
     uid, gid = user
     try:
@@ -44,10 +44,10 @@ def open_files_as(user: User) -> None:
     libc = ctypes.CDLL(None)
     libc.setfsgid(gid)
     libc.setfsuid(uid)
-    if (libc.setfsuid(-1), libc.setfsgid(-1)) != (uid, gid):  # they return what holds, and never an error
+    if (libc.setfsuid(-1), libc.setfsgid(-1)) != (uid, gid):  # they return the current ids, and never an error
         raise ValueError(f"files cannot be opened as user {uid}:{gid}: the capabilities SETUID and SETGID are missing")
 
 
 def process_options(user: User | None) -> dict[str, Any]:
-    """Return what `subprocess.Popen` needs to start a process of `user`'s."""
+    """Return the arguments with which `subprocess.Popen` starts a process as `user`."""
     return {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}

@@ -24,7 +24,7 @@ SMALL_BODY = 64 << 10
 
 
 class AcpRoutes:
-    """Envelopes in by POST, out by an event stream."""
+    """Envelopes arrive by POST and leave by an event stream."""
 
     def __init__(self, config: Config, connections: Connections) -> None:
         self._config = config
@@ -38,11 +38,11 @@ class AcpRoutes:
         ]
 
     async def list(self, _: Request) -> Response:
-        """List the connections whose agent lives."""
+        """List the connections with a running agent."""
         return _json({"servers": self._connections.list()})
 
     async def post(self, request: Request) -> Response:
-        """Pass one envelope to the agent."""
+        """Forward one envelope to the agent."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise _media_problem(415, "unsupported_media_type", "content-type must be application/json")
         _check_accept(request, "application/json")
@@ -65,12 +65,12 @@ class AcpRoutes:
         except AgentGone:
             if is_async:
                 raise
-            if kind == "request":  # a client of sandbox-agent takes any other status for the end of its transport
+            if kind == "request":  # a client of sandbox-agent treats any other status as the end of its transport
                 return Response(exit_error(key_of(message["id"]), *connection.exit), media_type="application/json")
         return Response(status_code=202)
 
     async def stream(self, request: Request) -> Response:
-        """Replay the journal behind `Last-Event-ID`, then go on live."""
+        """Replay the journal after `Last-Event-ID`, then stream live."""
         _check_accept(request, "text/event-stream")
         connection = self._connections.get(request.path_params["id"])
         if connection.failure:
@@ -96,7 +96,7 @@ class AcpRoutes:
         return event_stream(_follow(connection, reader))
 
     async def ack(self, request: Request) -> Response:
-        """Note that the client stored everything up to an id."""
+        """Record that the client stored everything up to an id."""
         connection = self._connections.get(request.path_params["id"])
         upto = (await read_object(request, "max_input_bytes_per_request", SMALL_BODY)).get("id")
         if not isinstance(upto, int) or isinstance(upto, bool) or upto < 0:
@@ -107,7 +107,7 @@ class AcpRoutes:
         return Response(status_code=204)
 
     async def delete(self, request: Request) -> Response:
-        """End the agent and forget the connection."""
+        """Stop the agent and remove the connection."""
         grace = count(request, "graceMs", round(STOP_SECONDS * 1000)) / 1000
         await self._connections.delete(request.path_params["id"], min(grace, STOP_SECONDS))
         return Response(status_code=204)
@@ -145,7 +145,7 @@ async def _follow(connection: Connection, reader: JournalReader) -> AsyncIterato
 
 
 def _kind(message: Message) -> str:
-    """Return which of JSON-RPC's three kinds of message this is; raise `Problem` for none."""
+    """Return the message's JSON-RPC kind; raise `Problem` for an invalid one."""
     if message.get("jsonrpc") != "2.0":
         raise invalid("jsonrpc must be '2.0'")
     if isinstance(message.get("method"), str):

@@ -1,4 +1,4 @@
-"""`/v1/agents`: what can be run here, and what each agent says about itself."""
+"""`/v1/agents`: the agents that can run here, and the capabilities of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from session_widgets.runner.queries import flag
 
 SMALL_BODY = 64 << 10
 
-# What sandbox-agent's clients look for. Anything that speaks ACP can do the first; the rest depends on the agent.
+# The capabilities that sandbox-agent's clients check. Every ACP agent has the first; the rest depends on the agent.
 _BY_PROTOCOL = frozenset(
     {
         "commandExecution",
@@ -50,7 +50,7 @@ _BY_AGENT = frozenset(
 
 
 class AgentRoutes:
-    """Describes agents; with `config=true` from what they answer to `initialize` and `session/new`."""
+    """Describes agents; with `config=true` from their responses to `initialize` and `session/new`."""
 
     def __init__(self, config: Config, connections: Connections, interview: Interview) -> None:
         self._config = config
@@ -63,7 +63,7 @@ class AgentRoutes:
         ]
 
     async def list(self, request: Request) -> Response:
-        """List the agents that can be run."""
+        """List the available agents."""
         agents = [await self._describe(name, request) for name in sorted(self._config.agents)]
         return _json({"agents": agents})
 
@@ -72,7 +72,7 @@ class AgentRoutes:
         return _json(await self._describe(request.path_params["agent"], request))
 
     async def install(self, request: Request) -> Response:
-        """Say that an agent is installed; this runner runs only what it was configured with."""
+        """Report an agent as installed; this runner runs only configured agents."""
         name = request.path_params["agent"]
         body = await read_json_object(request, "max_envelope_bytes", SMALL_BODY)
         again = body.get("reinstall") or False
@@ -104,7 +104,7 @@ class AgentRoutes:
         return info | {key: value for key, value in optional.items() if value is not None}
 
     def _status(self, name: str) -> dict[str, Any]:
-        """Return since when a process of this agent runs."""
+        """Return the start time of this agent's process."""
         started = [one["createdAtMs"] for one in self._connections.list() if one["agent"] == name]
         if not started:
             return {"status": "stopped"}
@@ -112,12 +112,12 @@ class AgentRoutes:
 
 
 def _has_key(command: AgentCommand) -> bool:
-    """Whether one of the variables that hold the agent's key is set; an agent that names none needs none."""
+    """Whether one of the agent's key variables is set; an agent without key variables needs none."""
     return not command.keys or any(command.env.get(key) or os.environ.get(key) for key in command.keys)
 
 
 def _capabilities(answers: Answers) -> dict[str, bool]:
-    """Return what the agent can do: what ACP makes sure of, and what the agent itself said."""
+    """Return the agent's capabilities: those of every ACP agent, and those that the agent reported."""
     can = _BY_PROTOCOL | answers.capabilities
     return {name: name in can for name in sorted(_BY_PROTOCOL | _BY_AGENT)}
 

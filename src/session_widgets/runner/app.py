@@ -1,4 +1,4 @@
-"""The runner as an ASGI application: who may speak, what is there, when it may sleep."""
+"""The runner as an ASGI application: authentication, routes, idle time."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ PAGE_HEADERS = {
     "x-content-type-options": "nosniff",
 }
 OPEN = {"/ui", "/ui/"}
-"""What answers without the token: it says what program this is, and no more."""
+"""The page that needs no token: it names the program."""
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class Runner:
-    """Everything that lives in one runner; `asgi` is its face."""
+    """The state of one runner; `asgi` is its application."""
 
     def __init__(self, config: Config, children: Children) -> None:
         self._config = config
@@ -88,11 +88,11 @@ class Runner:
         self.gate = Gate(Starlette(routes=routes, exception_handlers=handlers), config, boards)
 
     async def about(self, _: Request) -> Response:
-        """Say what this is."""
+        """Name the program."""
         return Response(orjson.dumps({"name": "session-widgets runner"}), media_type="application/json")
 
     async def health(self, _: Request) -> Response:
-        """Say that all is well, and which runner this is."""
+        """Report the runner's health and nonce."""
         body = {
             "status": "ok",
             "nonce": self._config.nonce,
@@ -104,23 +104,23 @@ class Runner:
         return Response(orjson.dumps(body), media_type="application/json")
 
     async def page(self, _: Request) -> Response:
-        """Say it to a person: sandbox-agent's clients link to this page, which shows sessions there."""
+        """Describe the runner to a person: sandbox-agent's clients link to this page, where theirs shows sessions."""
         return Response(PAGE, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 
     @property
     def idle_seconds(self) -> float:
-        """Since when nothing happens: no request, no agent that owes an answer, no process."""
+        """Start of the idle time: no open request, no agent that owes an answer, no process."""
         if self.connections.busy or self.processes.busy:
             self.gate.touch()
         return self.gate.idle_seconds
 
     async def stop(self) -> None:
-        """End every process; streams end by themselves."""
+        """Kill every process; streams then end by themselves."""
         await asyncio.gather(self.connections.stop(), self.processes.stop())
 
 
 class Gate:
-    """Lets in who has the token, and counts who is in."""
+    """Authenticates requests, and counts the open ones."""
 
     def __init__(self, app: ASGIApp, config: Config, boards: Boards) -> None:
         self._app = app
@@ -147,7 +147,7 @@ class Gate:
             self.touch()
 
     def touch(self) -> None:
-        """Something happened just now."""
+        """Record activity."""
         self._last = time.monotonic()
 
     @property
@@ -156,15 +156,15 @@ class Gate:
         return 0 if self._inside else time.monotonic() - self._last
 
     def _for_strangers(self, scope: Scope) -> ASGIApp:
-        """Return what answers who has no token; that is no use of the runner, which may sleep meanwhile."""
+        """Return the response to a request without the token; such a request does not count as activity."""
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
-            return Response()  # a browser's preflight has no token, and is allowed nothing by this
+            return Response()  # a browser's preflight has no token, and this response allows it nothing
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] in OPEN:
             return self._app
         return Problem(401, "token_invalid", details={"message": "missing or invalid bearer token"}).response()
 
     def _for_clients(self, headers: dict[bytes, bytes]) -> ASGIApp:
-        """Return what answers who has the token: the routes, or an objection."""
+        """Return the response to a request with the token: the routes, or an error."""
         if not _from_here(headers):
             problem = Problem(403, "permission_denied", "requests from web pages of other origins are refused")
         elif self._inside > self._limit:
@@ -186,7 +186,7 @@ class Gate:
 
 
 def _leaving(app: ASGIApp) -> ASGIApp:
-    """Let `app` answer, and end the connection: who has no token holds none open."""
+    """Let `app` respond, then close the connection: only clients with the token keep one open."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def closing(message: Message) -> None:
@@ -200,7 +200,7 @@ def _leaving(app: ASGIApp) -> ASGIApp:
 
 
 def _from_here(headers: dict[bytes, bytes]) -> bool:
-    """Whether a browser, if it is one, shows a page of this very server under a loopback name (DNS rebinding)."""
+    """Whether a browser's request comes from a page of this server under a loopback name (DNS rebinding)."""
     origin = headers.get(b"origin")
     if origin is None:
         return True

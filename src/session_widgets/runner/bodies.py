@@ -1,4 +1,4 @@
-"""Request bodies within bounds, and clients that go away."""
+"""Request bodies with limits, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 async def stream_body(request: Request, name: str, limit: int) -> AsyncIterator[bytes]:
-    """Yield the body; raise `Problem` 413 as soon as it is known to exceed the limit called `name`."""
+    """Yield the body; raise `Problem` 413 as soon as it exceeds the limit called `name`."""
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isdecimal() else 0
     if size > limit:
@@ -29,17 +29,17 @@ async def stream_body(request: Request, name: str, limit: int) -> AsyncIterator[
 
 
 async def read_body(request: Request, name: str, limit: int) -> bytes:
-    """Return the whole body, bounded by the limit called `name`."""
+    """Return the whole body, limited by `name`."""
     return b"".join([chunk async for chunk in stream_body(request, name, limit)])
 
 
 async def read_object(request: Request, name: str, limit: int) -> dict[str, Any]:
-    """Return the body as a JSON object; raise `Problem` if it is none."""
+    """Return the body as a JSON object; raise `Problem` for any other."""
     return parse_object(await read_body(request, name, limit))
 
 
 async def read_json_object(request: Request, name: str, limit: int) -> dict[str, Any]:
-    """Return the body as a JSON object, for routes whose content-type must say that it is JSON."""
+    """Return the body as a JSON object, for routes that require a JSON content-type."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         message = "content-type must be application/json"
         raise Problem(415, "unsupported_media_type", message, details={"message": message})
@@ -47,7 +47,7 @@ async def read_json_object(request: Request, name: str, limit: int) -> dict[str,
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Return `body` as a JSON object; raise `Problem` if it is none."""
+    """Return `body` as a JSON object; raise `Problem` for any other."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -58,7 +58,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 async def unless_disconnected(request: Request, work: Awaitable[T]) -> T | None:
-    """Await `work`, or cancel it and return None when the client goes away first. The body must have been read."""
+    """Await `work`, or cancel it and return None if the client disconnects first. The body must have been read."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.create_task(_disconnected(request))
     try:

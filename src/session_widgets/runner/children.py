@@ -26,10 +26,10 @@ GROUP_POLL_SECONDS = 0.01
 
 
 class Child(asyncio.SubprocessProtocol):
-    """One process. `on_data(stream, bytes)` is called on the loop as output arrives, streams being 1 and 2.
+    """One process. `on_data(stream, bytes)` is called on the loop as output arrives; stream 1 is stdout, 2 stderr.
 
     Attributes:
-        exited: set when the process has ended; `code` is then known.
+        exited: set when the process has exited; `code` is then known.
         silent: set when stdout and stderr are closed.
         code: exit code, or minus the signal that killed it; None while it runs.
     """
@@ -46,7 +46,7 @@ class Child(asyncio.SubprocessProtocol):
         self.pid = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The process runs."""
+        """The process was started."""
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self.pid = self._transport.get_pid()
         self._open = sum(self._transport.get_pipe_transport(fd) is not None for fd in (STDOUT, STDERR))
@@ -56,11 +56,11 @@ class Child(asyncio.SubprocessProtocol):
             stdin.set_write_buffer_limits(high=0)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """It said something."""
+        """The process wrote output."""
         self._on_data(fd, data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """It closed a stream."""
+        """The process closed a stream."""
         if fd == 0:
             self._drained.set()
             return
@@ -69,15 +69,15 @@ class Child(asyncio.SubprocessProtocol):
             self.silent.set()
 
     def pause_writing(self) -> None:
-        """It does not take its input at once."""
+        """The input buffer is full."""
         self._drained.clear()
 
     def resume_writing(self) -> None:
-        """It took all of its input."""
+        """The process has read all of its input."""
         self._drained.set()
 
     def process_exited(self) -> None:
-        """It ended."""
+        """The process exited."""
         assert self._transport is not None
         self.code = self._transport.get_returncode()
         self.exited.set()
@@ -88,13 +88,13 @@ class Child(asyncio.SubprocessProtocol):
 
     @property
     def writable(self) -> bool:
-        """Whether stdin is open and the process alive."""
+        """Whether stdin is open and the process runs."""
         stdin = self._stdin()
         return stdin is not None and not stdin.is_closing() and not self.exited.is_set()
 
     @property
     def unread(self) -> int:
-        """Bytes of stdin that the process has not taken yet."""
+        """Bytes of stdin that the process has not read yet."""
         stdin = self._stdin()
         return stdin.get_write_buffer_size() if stdin else 0
 
@@ -109,7 +109,7 @@ class Child(asyncio.SubprocessProtocol):
         await self._drained.wait()
 
     def close_stdin(self) -> None:
-        """Let the process read end of file."""
+        """Send end of file to the process."""
         if stdin := self._stdin():
             stdin.close()
 
@@ -120,19 +120,19 @@ class Child(asyncio.SubprocessProtocol):
 
     @property
     def _has_group(self) -> bool:
-        """Whether anything of the process group is left."""
+        """Whether the process group still has a process."""
         try:
             os.killpg(self.pid, 0)
         except ProcessLookupError:
             return False
         except PermissionError:
-            pass  # there is something, of another user
+            pass  # a process of another user remains
         return True
 
     async def stop(self, grace: float) -> None:
-        """TERM the group, KILL what is left of it after `grace` seconds; wait for the end.
+        """Send SIGTERM to the group and SIGKILL after `grace` seconds; wait for the exit.
 
-        The leader may be the first to go: its children then still write down what they have in memory.
+        If the leader exits first, its children still have the grace period to save their data.
         """
         self.signal(signal.SIGTERM)
         for _ in range(round(grace / GROUP_POLL_SECONDS)):
@@ -150,13 +150,13 @@ class Child(asyncio.SubprocessProtocol):
         return self.code
 
     def release(self) -> None:
-        """Close the pipes; to be called once the process has ended."""
+        """Close the pipes; call it after the process has exited."""
         assert self._transport is not None
         self._transport.close()
 
 
 class Children:
-    """Starts processes and knows which ones live."""
+    """Starts processes and tracks the running ones."""
 
     def __init__(self, config: Config, guard: Guard) -> None:
         self._env = {**config.env, MARK: config.nonce}
@@ -205,9 +205,9 @@ class Children:
         self._guard.forget(child.pid)
 
     async def end_strays(self) -> None:
-        """Kill what is left below the runner, wherever it moved and whatever it cleared (at most STRAYS_SECONDS).
+        """Kill all remaining descendants of the runner, in any session and without any mark (at most STRAYS_SECONDS).
 
-        The runner is the parent of every orphan below it (`adopt_orphans`), so there is no way out of its family.
+        The runner is the parent of every orphan below it (`adopt_orphans`), so none can escape.
         """
         deadline = time.monotonic() + STRAYS_SECONDS
         while (left := self._family()) and time.monotonic() < deadline:
@@ -222,7 +222,7 @@ class Children:
         return [process for process in below if process.pid != self._guard.pid and not _is_zombie(process)]
 
     def reap_orphans(self) -> None:
-        """Collect ended grandchildren that were handed to us; our own children are collected elsewhere."""
+        """Reap exited grandchildren that the runner inherited; its own children are reaped elsewhere."""
         if self._starting:
             return
         ours = {child.pid for child in self.alive} | {self._guard.pid}

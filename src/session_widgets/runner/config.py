@@ -1,4 +1,4 @@
-"""What a runner is told at its start."""
+"""The configuration file of a runner."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from session_widgets.runner.limits import Limits
 
 @dataclass(frozen=True, slots=True)
 class AgentCommand:
-    """How to run an agent; `env` may hold keys and is never shown.
+    """The command of an agent; `env` may contain keys and is never shown.
 
     Attributes:
-        keys: names of variables of which one holds its key; none if it needs no key.
+        keys: names of variables, one of which contains its key; empty if it needs no key.
     """
 
     command: tuple[str, ...]
@@ -38,8 +38,8 @@ class Config:
         state: directory for journals, snapshots and `ready.json`.
         port: 0 = any free one.
         user: user id and group id of agents, commands and files; None: the runner's own.
-        env: what agents and commands find in their environment, beside the runner's own; may hold keys.
-        idle_seconds: exit after so long without requests, agent work and processes; 0 = never.
+        env: variables of agents and commands, in addition to the runner's own; may contain keys.
+        idle_seconds: exit after this time without requests, agent work and processes; 0 = never.
     """
 
     root: Path

@@ -1,4 +1,4 @@
-"""`/v1/config`: MCP servers and skills of a directory, kept in files there as sandbox-agent keeps them."""
+"""`/v1/config`: MCP servers and skills of a directory, stored in its files like sandbox-agent's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Check = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class ConfigRoutes:
-    """Entries by name in `<directory>/.sandbox-agent/config/{mcp,skills}.json`. No agent is told of them."""
+    """Entries by name in `<directory>/.sandbox-agent/config/{mcp,skills}.json`. Agents do not read them."""
 
     def __init__(self, jail: Jail) -> None:
         self._jail = jail
@@ -62,7 +62,7 @@ class _Entries:
         return Response(orjson.dumps(entries[name]), media_type="application/json")
 
     async def put(self, request: Request) -> Response:
-        """Make or replace an entry."""
+        """Create or replace an entry."""
         path, name = self._asked(request)
         entry = self._check(await read_json_object(request, "max_envelope_bytes", MAX_ENTRY_BYTES))
         async with self._writing:
@@ -70,7 +70,7 @@ class _Entries:
         return Response(status_code=204)
 
     async def delete(self, request: Request) -> Response:
-        """Remove an entry; fine if there is none."""
+        """Remove an entry, if it exists."""
         path, name = self._asked(request)
         async with self._writing:
             await run_in_threadpool(self._change, path, name, None)
@@ -152,7 +152,7 @@ def _skills(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fields(body: dict[str, Any], known: dict[str, Any], *needed: str) -> dict[str, Any]:
-    """Return the fields that are known, checked; the rest is dropped, as sandbox-agent does."""
+    """Return the known fields, validated; the others are dropped, as in sandbox-agent."""
     for name in needed:
         if name not in body:
             raise unprocessable(f"missing field '{name}'")

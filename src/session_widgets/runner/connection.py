@@ -1,4 +1,4 @@
-"""One agent process and everything it said."""
+"""One agent process with its journal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAST_WORDS_SECONDS = 0.5
 
 
 class AgentGone(Problem):
-    """The agent process has ended, so nothing can be sent to it."""
+    """The agent process has exited, so nothing can be sent to it."""
 
     def __init__(self, id_: str) -> None:
         super().__init__(410, "agent_process_exited", f"the agent of {id_} has exited", serverId=id_)
@@ -33,7 +33,7 @@ class AgentGone(Problem):
 
 @dataclass(slots=True)
 class Request:
-    """A request that was accepted; `answer` is the id of its response in the journal, 0 while it is open."""
+    """An accepted request; `answer` is the id of its response in the journal, 0 while it is open."""
 
     method: str
     digest: bytes
@@ -45,9 +45,9 @@ class Connection:
     """The agent behind `/v1/acp/{id}`.
 
     Attributes:
-        over: the process ended and its last words are in the journal.
-        failure: why the journal could not be kept, if that happened.
-        exit: exit code, signal and last stderr of the agent; known once it has ended, unless a former runner had it.
+        over: the process exited and its last messages are in the journal.
+        failure: why the journal failed, if it did.
+        exit: exit code, signal and last stderr of the agent; known after its exit, but not for a former runner's agent.
     """
 
     def __init__(self, id_: str, agent: str, created_ms: int, journal: Journal, limits: Limits) -> None:
@@ -87,11 +87,11 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """Whether the agent owes an answer, and has not been silent for so long that none is to be expected."""
+        """Whether the agent owes an answer and has not been silent for too long."""
         return bool(self._open) and (time.monotonic() - self._heard) * 1000 < self._limits.max_silence_ms
 
     async def request(self, message: Message, line: bytes) -> Request:
-        """Pass a request on, once: the same id with the same content is not sent again.
+        """Forward a request, once: the same id with the same content is not sent again.
 
         Raises:
             Problem: the agent has exited, or the id was used for another request.
@@ -110,16 +110,16 @@ class Connection:
         return request
 
     async def notify(self, line: bytes) -> None:
-        """Pass a notification on; raise `Problem` if the agent has exited."""
+        """Forward a notification; raise `Problem` if the agent has exited."""
         await self._send(self._alive(), line)
 
     async def respond(self, message: Message, line: bytes) -> None:
-        """Pass on the answer to a request of the agent, the first one only, and tell every reader that it was given.
+        """Forward the first answer to a request of the agent, and notify every reader of it.
 
-        Whoever has the token may answer, the agent too where it can read that: a client knows which are its own.
+        Any client with the token may answer, even an agent that can read the token: each client knows its own answers.
 
         Raises:
-            Problem: the agent has exited, or waits for no such answer.
+            Problem: the agent has exited, or has no such open request.
         """
         self._alive()
         key = key_of(message["id"])
@@ -130,7 +130,7 @@ class Connection:
         await self._send(self._alive(), line)
 
     async def stop(self, grace: float = STOP_SECONDS) -> None:
-        """End the process and everything it started; returns once that is in the journal."""
+        """Kill the process and all its children; returns once that is in the journal."""
         if self._child and not self.over.is_set():
             await self._child.stop(grace)
             await self.over.wait()
@@ -170,7 +170,7 @@ class Connection:
         self._take([bytes(line) for line in lines])
 
     def _grow(self, data: bytes) -> None:
-        """Keep the start of a line until its end arrives; give up on it above the limit."""
+        """Keep the start of a line until its end arrives; drop it above the limit."""
         if self._skipping:
             return
         self._partial += data
@@ -204,7 +204,7 @@ class Connection:
             self._record(kept, answers)
 
     def _objection(self, key: bytes) -> str:
-        """Say what is wrong with the id of a request of the agent, which is kept until the client has answered."""
+        """Return the error of an agent's request id, which is kept until the client answers."""
         limit = self._limits.max_agent_requests
         if len(key) > MAX_ID_BYTES:
             return f"request dropped; its id is longer than {MAX_ID_BYTES} bytes"
@@ -213,7 +213,7 @@ class Connection:
         return ""
 
     def _record(self, lines: list[bytes], answers: dict[bytes, int]) -> None:
-        """Write lines to the journal, then tell those who wait; `answers` says at which index an open request ends."""
+        """Write lines to the journal, then wake the readers; `answers` has the index of each response."""
         if self.failure:
             return
         try:
@@ -239,14 +239,14 @@ class Connection:
             self._fail(f"the journal cannot be written: {error.strerror}")
 
     def _fail(self, why: str) -> None:
-        """Without a journal nothing the agent does can be told: end it, its readers and who waits for it."""
+        """Without a journal no message can be delivered: kill the agent, end its readers and fail open requests."""
         self.failure = why
         self.journal.end_readers()
         if self._child:
             self._child.signal(SIGKILL)
 
     async def _live(self, child: Child) -> None:
-        """See the process to its end and write its last words."""
+        """Wait for the process's exit and write its last messages."""
         leaving = asyncio.create_task(self._leave_when_silent(child))
         code = await child.ended(LAST_WORDS_SECONDS)
         leaving.cancel()
@@ -267,7 +267,7 @@ class Connection:
         self.over.set()
 
     async def _leave_when_silent(self, child: Child) -> None:
-        """An agent that closed its output can say nothing more: end it."""
+        """An agent that closed its output can send nothing more: kill it."""
         await child.silent.wait()
         await asyncio.sleep(LAST_WORDS_SECONDS)
         await child.stop(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""The connections of one runner: started on first use, found again on disk after a restart."""
+"""The connections of one runner: started on first use, restored from disk after a restart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOST = "the runner ended before the agent did"
 
 
 class Connections:
-    """Every `/v1/acp/{id}` by id; the journals of a former runner can be read, their agents are over."""
+    """Every `/v1/acp/{id}` by id; journals of a former runner are readable, but their agents have exited."""
 
     def __init__(self, config: Config, children: Children) -> None:
         self._config = config
@@ -41,12 +41,12 @@ class Connections:
         return any(connection.busy for connection in self._by_id.values())
 
     def list(self) -> list[dict[str, Any]]:
-        """Return the public records of the connections whose agent lives, by id."""
+        """Return the public records of the connections with a running agent, by id."""
         alive = (connection for _, connection in sorted(self._by_id.items()) if not connection.over.is_set())
         return [{"serverId": one.id, "agent": one.agent, "createdAtMs": one.created_ms} for one in alive]
 
     def get(self, id_: str) -> Connection:
-        """Return a connection; raise `Problem` if there is none."""
+        """Return a connection; raise `Problem` if it does not exist."""
         if connection := self._by_id.get(id_):
             return connection
         raise Problem(404, "session_not_found", id_, sessionId=id_)
@@ -55,7 +55,7 @@ class Connections:
         """Return the connection, starting `agent` for a new id.
 
         Raises:
-            Problem: bad id, no or unknown agent, another agent than before, too many agents, or it does not start.
+            Problem: bad id, no or unknown agent, another agent than before, too many agents, or a failed start.
         """
         if not CONNECTION_ID.fullmatch(id_):
             raise invalid(f"a connection id is 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-': {id_!r:.80}")
@@ -71,9 +71,9 @@ class Connections:
             return connection
 
     async def delete(self, id_: str, grace: float) -> None:
-        """End the agent, within `grace` seconds or by force, and forget the connection with its journal.
+        """Stop the agent, with SIGKILL after `grace` seconds, and remove the connection with its journal.
 
-        Fine if there is none.
+        Does nothing if it does not exist.
         """
         if connection := self._by_id.get(id_):
             await connection.stop(grace)
@@ -81,7 +81,7 @@ class Connections:
             self._by_id.pop(id_, None)
 
     async def stop(self) -> None:
-        """End every agent; the journals stay."""
+        """Stop every agent; the journals stay."""
         connections = self._by_id.values()
         await asyncio.gather(*(connection.stop() for connection in connections))
         await asyncio.gather(*(connection.journal.close() for connection in connections))
@@ -130,13 +130,13 @@ class Connections:
 
 
 def find_agent(config: Config, name: str) -> AgentCommand:
-    """Return how to run an agent; raise `Problem` for one that is not configured."""
+    """Return the command of an agent; raise `Problem` for one that is not configured."""
     if command := config.agents.get(name):
         return command
     raise Problem(400, "unsupported_agent", name, agent=name, agents=sorted(config.agents))
 
 
 def executable(command: AgentCommand) -> str | None:
-    """Return the path of an agent's program, or None if it is not there."""
+    """Return the path of an agent's program, or None if it does not exist."""
     path = shutil.which(command.command[0], path=command.env.get("PATH"))
     return str(Path(path).absolute()) if path else None

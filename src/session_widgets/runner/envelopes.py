@@ -11,10 +11,10 @@ import orjson
 
 RAW_CHARS = 4096
 MAX_DEPTH = 250
-"""Levels of nesting that are forwarded. orjson writes 254, and what walks a message in Python has 1,000 frames."""
+"""Levels of nesting that are forwarded. orjson writes 254, and recursion in Python has 1,000 frames."""
 TOO_DEEP = f'"[nested deeper than {MAX_DEPTH} levels]"'.encode()
 RUNNER = "_adapter/"
-"""What the runner's own notifications begin with."""
+"""Prefix of the runner's own notifications."""
 INTERNAL_ERROR = -32603
 _MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -25,7 +25,7 @@ Message = dict[str, Any]
 def read_line(line: bytes) -> tuple[Message, bytes]:
     """Return an agent's line as an object and as the bytes to forward.
 
-    The bytes are those received, unless they hold a carriage return (which would end a line of an event stream),
+    The bytes are unchanged, unless they contain a carriage return (which would end a line of an event stream),
     half a surrogate pair (agents cut emoji in two; strict JSON readers refuse the rest), or values nested deeper
     than `MAX_DEPTH` (each becomes the text `TOO_DEEP`).
 
@@ -54,7 +54,7 @@ def is_runners_own(message: Message) -> bool:
 
 
 def one_line(message: Message, body: bytes) -> bytes:
-    """Return what a client sent as one line; raise `ValueError` if it is nested too deep for that."""
+    """Return a client's message as one line; raise `ValueError` if it is nested too deep."""
     if b"\n" not in body and b"\r" not in body:
         return body.strip()
     try:
@@ -74,20 +74,20 @@ def notification(method: str, params: Message) -> bytes:
 
 
 def invalid_stdout(error: str, raw: bytes) -> bytes:
-    """Say that the agent wrote something that is not JSON-RPC."""
+    """Report a line of the agent that is not JSON-RPC."""
     return notification("_adapter/invalid_stdout", {"error": error, "raw": raw[:RAW_CHARS].decode(errors="replace")})
 
 
 def agent_exited(code: int | None, signal_: int | None, stderr: str) -> bytes:
-    """Say that the agent process ended; the last line of its journal."""
+    """Report the exit of the agent process; the last line of its journal."""
     params = {"success": code == 0, "code": code, "signal": signal_, "stderr": stderr}
     return notification("_adapter/agent_exited", params)
 
 
 def answered(message: Message) -> bytes:
-    """Say that a client's answer to a request of the agent is about to be delivered.
+    """Announce that a client's answer to a request of the agent is about to be delivered.
 
-    Of a permission's answer it holds the outcome; others may hold secrets.
+    It contains the outcome of a permission's answer; other answers may contain secrets.
     """
     result = message.get("result")
     outcome = result.get("outcome") if isinstance(result, dict) else None
@@ -96,14 +96,14 @@ def answered(message: Message) -> bytes:
 
 
 def tells_of_exit(line: bytes) -> bool:
-    """Whether a line of a journal is the one that `agent_exited` makes; only the runner can have written it."""
+    """Whether a line of a journal is from `agent_exited`; only the runner can have written it."""
     return bool(orjson.loads(line).get("method") == "_adapter/agent_exited")
 
 
 def exit_error(key: bytes, code: int | None, signal_: int | None, stderr: str) -> bytes:
-    """Return the answer to a request that the agent will not answer any more: JSON-RPC's internal error.
+    """Return the response to a request whose agent has exited: JSON-RPC's internal error.
 
-    `-32000` would be wrong: in ACP it says that the user has to log in.
+    `-32000` would be wrong: in ACP it means that the user has to log in.
     """
     how = f"with code {code}" if code is not None else "before this request"
     message = f"agent was killed by {_signal_name(signal_)}" if signal_ else f"agent exited {how}"

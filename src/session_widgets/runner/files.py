@@ -1,4 +1,4 @@
-"""`/v1/fs/file`: bytes in and out, streamed."""
+"""`/v1/fs/file`: streamed reads and writes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Files:
         self._limits = limits
 
     async def read(self, request: Request) -> Response:
-        """Send a file or the part that `Range` asks for."""
+        """Send a file or its `Range`."""
         fd, info = await asyncio.to_thread(self._open, required(request, "path"))
         try:
             tag = etag(info)
@@ -61,7 +61,7 @@ class Files:
         return StreamingResponse(_chunks(fd, start, end), status, headers, media_type="application/octet-stream")
 
     async def write(self, request: Request) -> Response:
-        """Store the body as a file, whole or not at all; missing directories are made."""
+        """Write the body to a file atomically; missing directories are created."""
         upload = await asyncio.to_thread(Upload, self._jail, required(request, "path"))
         try:
             pending = bytearray()
@@ -86,7 +86,7 @@ class Files:
 
 
 async def _chunks(fd: int, start: int, end: int) -> AsyncIterator[bytes]:
-    """Yield the bytes of a span and close the file; a file that shrinks meanwhile breaks the connection."""
+    """Yield the bytes of a span and close the file; if the file shrinks meanwhile, the connection is closed."""
     try:
         while start < end:
             chunk = await asyncio.to_thread(os.pread, fd, min(CHUNK, end - start), start)
@@ -99,7 +99,7 @@ async def _chunks(fd: int, start: int, end: int) -> AsyncIterator[bytes]:
 
 
 def _span(request: Request, size: int, tag: str) -> Span | None:
-    """Return the span that a single `Range` asks for, None for the whole file; several ranges are ignored."""
+    """Return the span of a single `Range`, None for the whole file; several ranges are ignored."""
     match = _RANGE.fullmatch(request.headers.get("range", "").strip())
     if not match or match.group() == "bytes=-" or request.headers.get("if-range", tag) != tag:
         return None

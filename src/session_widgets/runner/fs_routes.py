@@ -28,7 +28,7 @@ SMALL_BODY = 64 << 10
 
 
 class FsRoutes:
-    """The workspace over HTTP; whatever may block runs in a thread."""
+    """The workspace over HTTP; blocking calls run in a thread."""
 
     def __init__(self, config: Config) -> None:
         self._jail = jail = Jail(config.root)
@@ -53,7 +53,7 @@ class FsRoutes:
         ]
 
     def mkdir(self, request: Request) -> Response:
-        """Make a directory and what is missing above it; fine if it exists."""
+        """Create a directory and its missing parents; an existing one is no error."""
         return _path(make_directory(self._jail, required(request, "path")))
 
     def delete(self, request: Request) -> Response:

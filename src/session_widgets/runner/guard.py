@@ -1,8 +1,8 @@
-"""Nothing outlives the runner: a forked guard kills what is left once the runner is gone, however it went.
+"""Kills all processes of the runner after its exit, even after SIGKILL: a forked guard process.
 
 The guard blocks on a pipe whose other end only the runner holds. When that end closes (exit, crash, SIGKILL),
-it kills every process group it was told of and every process that carries the runner's mark in its environment,
-which finds grandchildren that made their own session.
+it kills every registered process group and every process with the runner's mark in its environment,
+which includes grandchildren in their own sessions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MARK = "SESSION_WIDGETS_RUNNER"
 
 
 class Guard:
-    """The runner's end. Start it before threads and sockets exist: it is a fork."""
+    """The runner's end of the pipe. Start it before threads and sockets exist: it forks."""
 
     def __init__(self, nonce: str) -> None:
         reading, self._pipe = os.pipe()
@@ -29,15 +29,15 @@ class Guard:
         os.close(reading)
 
     def watch(self, group: int) -> None:
-        """Kill this process group when the runner ends."""
+        """Register a process group."""
         self._tell(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        """The process group ended; its number may be used again."""
+        """Unregister an exited process group, whose number may be reused."""
         self._tell(f"-{group}\n")
 
     def close(self) -> None:
-        """Let the guard sweep now, and wait until it has."""
+        """Make the guard sweep now, and wait for it."""
         os.close(self._pipe)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
@@ -53,7 +53,7 @@ class Guard:
 
 
 def sweep(name: str, value: str) -> None:
-    """Kill every process whose environment says `name=value`, until there is none (at most 2 s)."""
+    """Kill every process whose environment contains `name=value`, until none is left (at most 2 s)."""
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
         found = _carriers(name, value)

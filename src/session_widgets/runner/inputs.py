@@ -1,4 +1,4 @@
-"""Fields of process requests, checked."""
+"""Validation of the fields of process requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from session_widgets.runner.processes import Command
 
 
 def decode_input(body: dict[str, Any], default: str) -> bytes:
-    """Return the bytes of `data`; `encoding` is "base64" or "utf8"; raise `Problem` for bad ones."""
+    """Return the bytes of `data`; `encoding` is "base64" or "utf8"; raise `Problem` for invalid data."""
     data = body.get("data")
     if not isinstance(data, str):
         raise invalid("data must be text")
@@ -23,7 +23,7 @@ def decode_input(body: dict[str, Any], default: str) -> bytes:
 
 
 def base64_bytes(data: Any) -> bytes:
-    """Return decoded base64 text; raise `Problem` for bad one."""
+    """Return decoded base64 text; raise `Problem` for invalid text."""
     if not isinstance(data, str):
         raise invalid("base64 input must be text")
     try:
@@ -33,7 +33,7 @@ def base64_bytes(data: Any) -> bytes:
 
 
 def command(body: dict[str, Any]) -> Command:
-    """Return what to execute; raise `Problem` if the body does not say."""
+    """Return the command of a request; raise `Problem` if the body has none."""
     name, args, cwd, env = body.get("command"), body.get("args") or [], body.get("cwd"), body.get("env") or {}
     if not isinstance(name, str) or not name:
         raise invalid("command must be the name of a program")
@@ -47,7 +47,7 @@ def command(body: dict[str, Any]) -> Command:
 
 
 def switch(body: dict[str, Any], name: str) -> bool:
-    """Return a field that is true or false; absent = false."""
+    """Return a boolean field; absent = false."""
     value = body.get(name) or False
     if not isinstance(value, bool):
         raise invalid(f"{name} must be true or false")
@@ -55,7 +55,7 @@ def switch(body: dict[str, Any], name: str) -> bool:
 
 
 def number(body: dict[str, Any], name: str, default: int) -> int:
-    """Return a field that is a whole number from 0."""
+    """Return a field with a whole number from 0."""
     value = body.get(name)
     if value is None:
         return default

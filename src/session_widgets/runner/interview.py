@@ -1,4 +1,4 @@
-"""What an agent says about itself before there is a session: a process of it is asked, and ended."""
+"""An agent's capabilities and options before any session: asks a temporary process of it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _CLIENT: Message = {
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What an agent said; `error` is why it said nothing.
+    """An agent's responses; `error` is the reason if there are none.
 
     Attributes:
         options: ACP's `configOptions` of a new session.
-        capabilities: names of sandbox-agent's capabilities that it has beyond those of every ACP agent.
+        capabilities: names of sandbox-agent's capabilities beyond those of every ACP agent.
         version: of the program.
     """
 
@@ -49,16 +49,16 @@ class Interview:
         self._known: dict[str, Answers] = {}
 
     def known(self, name: str) -> Answers:
-        """Return what an agent said when it was asked; nothing if it was not."""
+        """Return an agent's responses to an earlier interview; nothing without one."""
         return self._known.get(name, Answers())
 
     async def ask(self, name: str, command: AgentCommand, *, fresh: bool) -> Answers:
-        """Return what an agent says, from a process of its own that ends then.
+        """Return an agent's responses, from a temporary process.
 
         Args:
             name: of the agent.
-            command: how to start it.
-            fresh: whether it is asked again if it has answered before.
+            command: of the agent.
+            fresh: whether to ask again after an earlier success.
         """
         async with self._asking:
             known = self._known.get(name)
@@ -89,11 +89,11 @@ class Interview:
 
 
 class _Refusal(Exception):
-    """The agent answered by an error, or ended."""
+    """The agent responded with an error, or exited."""
 
 
 class _Talk:
-    """Requests to an agent, one after another; whatever else it says is passed over."""
+    """Sends requests to an agent, one after another; ignores all other messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -102,7 +102,7 @@ class _Talk:
         self._size = 0
 
     def on_data(self, stream: int, data: bytes) -> None:
-        """Take in what it says."""
+        """Handle a line of output."""
         self._size += len(data)
         if stream != STDOUT or self._size > MAX_OUTPUT_BYTES:
             return
@@ -112,7 +112,7 @@ class _Talk:
         self._news.set()
 
     async def request(self, child: Child, method: str, params: Message) -> Mapping[str, Any]:
-        """Send a request and return its result; raise `_Refusal` if there will be none."""
+        """Send a request and return its result; raise `_Refusal` if there is none."""
         message = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
         if not child.writable:
             raise _Refusal("it ended before it was asked")

@@ -1,7 +1,7 @@
-"""Paths that stay in the workspace, whatever links lie on the way.
+"""Confines paths to the workspace, whatever links they contain.
 
-Every component is opened from the directory before it and never through a link; links are read and followed by
-hand, from the root of the jail. Nothing that happens between check and use leads outside.
+Every component is opened from the directory before it and never through a link; links are read and resolved
+explicitly, from the root of the jail. So no change between check and use leads outside.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class Place:
     path: str
 
     def stat(self) -> os.stat_result:
-        """Look at what is there, not through a link."""
+        """Return the entry's status, not through a link."""
         return os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
 
     def open(self, flags: int, mode: int = 0o666) -> int:
-        """Open what is there, never through a link."""
+        """Open the entry, never through a link."""
         return os.open(self.name, flags | os.O_NOFOLLOW, mode, dir_fd=self.directory)
 
     def open_directory(self) -> int:
-        """Open it to list it; raise `NotADirectoryError` for anything else."""
+        """Open a directory for listing; raise `NotADirectoryError` for anything else."""
         return os.open(self.name, _DIRECTORY, dir_fd=self.directory)
 
     def open_file(self) -> tuple[int, os.stat_result]:
-        """Open a regular file to read it; raise `Problem` for anything else."""
+        """Open a regular file for reading; raise `Problem` for anything else."""
         fd = os.open(self.name, _FILE, dir_fd=self.directory)
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
@@ -53,10 +53,10 @@ class Place:
 
 
 class Jail:
-    """The workspace. Relative paths start at its root, absolute ones must lie in it.
+    """The workspace. Relative paths start at its root, absolute paths must be inside it.
 
     Attributes:
-        root: as it was given; answers name paths below it, even where it is a link itself.
+        root: as configured; responses name paths below it, even if it is a link itself.
     """
 
     def __init__(self, root: Path) -> None:
@@ -66,15 +66,15 @@ class Jail:
 
     @contextmanager
     def locate(self, path: str, *, follow: bool = True, create: bool = False) -> Iterator[Place]:
-        """Find `path`; the place may be empty, its directory is open as long as the context.
+        """Resolve `path`; the entry may not exist; its directory stays open as long as the context.
 
         Args:
             path: as a client sent it.
-            follow: whether a link at the very end is followed too.
-            create: whether missing directories on the way are made.
+            follow: whether a link at the end is followed too.
+            create: whether missing parent directories are created.
 
         Raises:
-            Problem: the path cannot exist, leads outside, or the operating system refused what was done with it.
+            Problem: the path is invalid, leads outside, or an operation on it failed.
         """
         todo = self._parts(path)[::-1]
         stack = [os.dup(self._fd)]
@@ -83,7 +83,7 @@ class Jail:
         try:
             while todo:
                 part = todo.pop()
-                if part == "..":  # only links bring these
+                if part == "..":  # only links contain these
                     if not names:
                         raise _outside(path)
                     os.close(stack.pop())

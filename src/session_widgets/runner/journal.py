@@ -1,4 +1,4 @@
-"""What one agent said, numbered and on disk.
+"""The messages of one agent, numbered and on disk.
 
 A journal is a directory of segments. A segment is named by the id of its first line and holds one envelope a
 line, so ids are dense by construction and every reader, fast or slow, reads from the file.
@@ -19,19 +19,19 @@ APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND
 
 
 class JournalError(Exception):
-    """The journal cannot be written any more; the message says why."""
+    """The journal can no longer be written; the message has the reason."""
 
 
 class Trimmed(Exception):
-    """The ids that were asked for were acknowledged and dropped."""
+    """The requested ids were acknowledged and deleted."""
 
 
 class Ahead(Exception):
-    """The id that was asked for has not been given yet."""
+    """The requested id does not exist yet."""
 
 
 class Journal:
-    """Append-only lines with ids 1, 2, 3, ...; opens what the directory holds already."""
+    """Append-only lines with ids 1, 2, 3, ...; opens the existing segments of the directory."""
 
     def __init__(self, directory: Path, *, max_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.directory = directory
@@ -53,14 +53,14 @@ class Journal:
 
     @property
     def first_id(self) -> int:
-        """The oldest id that can still be read, if there is any."""
+        """The oldest id that can still be read, if any."""
         return self.segments[0]
 
     def append(self, lines: list[bytes]) -> int:
-        """Write `lines` (each without a newline) at once and return the id of the first.
+        """Append `lines` (each without a newline) and return the id of the first.
 
         Raises:
-            JournalError: the disk or the journal is full; nothing of `lines` was kept.
+            JournalError: the disk or the journal is full; none of `lines` was kept.
         """
         data = b"\n".join(lines) + b"\n"
         if self._kept_bytes + self._size + len(data) > self._max_bytes:
@@ -81,10 +81,10 @@ class Journal:
         return first
 
     def reader(self, after: int) -> JournalReader:
-        """Return a reader that starts behind id `after`.
+        """Return a reader that starts after id `after`.
 
         Raises:
-            Trimmed: ids behind `after` are gone.
+            Trimmed: ids after `after` are deleted.
             Ahead: `after` is not in the journal yet.
         """
         if after > self.last_id:
@@ -103,14 +103,14 @@ class Journal:
             reader.close()
 
     def trim(self, upto: int) -> None:
-        """Drop whole segments that hold nothing behind id `upto`."""
+        """Delete the segments that contain only ids up to `upto`."""
         while len(self.segments) > 1 and self.segments[1] <= upto + 1:
             path = self.path(self.segments.pop(0))
             self._kept_bytes -= path.stat().st_size
             path.unlink()
 
     async def sync(self) -> None:
-        """Return once everything appended so far is on the disk."""
+        """Return once all appended lines are on disk."""
         async with self._syncing:
             if self._synced == self.last_id:
                 return
@@ -121,12 +121,12 @@ class Journal:
             self._synced = upto
 
     def end_readers(self) -> None:
-        """Tell every reader that nothing more will come."""
+        """End every reader: no line will follow."""
         self.ended = True
         self._wake()
 
     async def close(self) -> None:
-        """Sync, end all readers and let go of the files."""
+        """Sync, end all readers and close the files."""
         if self._fd >= 0:
             self.end_readers()
             with contextlib.suppress(OSError):
@@ -140,7 +140,7 @@ class Journal:
         await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
     def _open_last(self) -> tuple[int, int, int]:
-        """Open the last segment without a line that was cut off; return its file, its size and the last id."""
+        """Open the last segment without an incomplete last line; return its file, its size and the last id."""
         first = self.segments[-1]
         path = self.path(first)
         fd = os.open(path, APPEND, 0o600)
@@ -169,7 +169,7 @@ class Journal:
 
 
 class JournalReader:
-    """Reads a journal in order, whatever its distance from the end; holds one file open and nothing in memory."""
+    """Reads a journal in order, at any distance from the end; holds one file open and nothing in memory."""
 
     def __init__(self, journal: Journal, after: int, wakers: set[asyncio.Event]) -> None:
         self._journal = journal
@@ -187,7 +187,7 @@ class JournalReader:
         """Return the next lines and the id of the first; no lines at the end of the journal.
 
         Args:
-            size: bytes to read at once; a longer line is read whole.
+            size: bytes to read at once; a longer line is read completely.
 
         Raises:
             Trimmed: the reader fell behind an acknowledgement.
@@ -217,7 +217,7 @@ class JournalReader:
         return True
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._wakers.discard(self._news)
         os.close(self._fd)
 
@@ -233,7 +233,7 @@ class JournalReader:
         return True
 
     def _skip(self, lines: int) -> int:
-        """Return the offset behind the first `lines` lines of the segment."""
+        """Return the offset after the first `lines` lines of the segment."""
         offset = 0
         while lines:
             chunk = os.pread(self._fd, READ_BYTES, offset)

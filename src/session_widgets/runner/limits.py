@@ -1,4 +1,4 @@
-"""Every bound of a runner, with the name by which an error asks to raise it."""
+"""Every limit of a runner; errors name the one to raise."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ class Limits:
     Attributes:
         max_requests: requests open at once, streams included; bounds open files too.
         max_connections: TCP connections at once, at most half of the files that the process may open.
-        max_agents: agent processes alive at once.
+        max_agents: agent processes running at once.
         max_envelope_bytes: one JSON-RPC message from a client.
         max_line_bytes: one line of an agent's stdout.
-        max_agent_requests: requests of one agent that wait for the client's answer.
-        max_silence_ms: how long an agent that owes an answer and says nothing keeps the runner from its idle end.
+        max_agent_requests: open requests of one agent to the client.
+        max_silence_ms: after this silence an agent that owes an answer no longer delays the runner's idle exit.
         max_stderr_bytes: tail of an agent's stderr that is kept.
-        max_journal_bytes: journal of one connection on disk, as far as not acknowledged.
+        max_journal_bytes: unacknowledged journal of one connection on disk.
         max_file_bytes: body of one file write or tar upload.
         max_entries: entries of one listing.
-        max_snapshot_files: files that a snapshot or a watch looks at.
-        max_snapshots: snapshots kept; the oldest goes first.
+        max_snapshot_files: files of a snapshot or a watch.
+        max_snapshots: snapshots kept; the oldest is deleted first.
         max_watches: directories watched at once.
         max_concurrent_processes: commands running at once, `run` included.
-        max_exited_processes: finished processes whose logs are kept; the oldest goes first.
-        max_log_bytes_per_process: output kept of one spawned process; the oldest goes first.
+        max_exited_processes: finished processes whose logs are kept; the oldest is deleted first.
+        max_log_bytes_per_process: output kept of one spawned process; the oldest is dropped first.
         max_input_bytes_per_request: stdin in one request or terminal frame.
         max_output_bytes: default of `maxOutputBytes` of `run`, for each of stdout and stderr.
         default_run_timeout_ms: default of `timeoutMs` of `run`.
-        max_run_timeout_ms: largest `timeoutMs` of `run`, to which a longer one is cut; 0 = any.
+        max_run_timeout_ms: upper bound of `timeoutMs` of `run`; 0 = none.
     """
 
     max_requests: int = 512

@@ -25,14 +25,14 @@ SORT_KEYS = {
 
 
 class Listing:
-    """What is in the workspace."""
+    """Listings of the workspace."""
 
     def __init__(self, jail: Jail, limits: Limits) -> None:
         self._jail = jail
         self._limits = limits
 
     def entries(self, request: Request) -> Response:
-        """List a directory; `X-Total-Count` counts what was found, `X-Truncated: true` says that there is more."""
+        """List a directory; `X-Total-Count` is the number of entries, `X-Truncated: true` means that there are more."""
         query = request.query_params
         walk = Walk(
             limit=self._limits.max_entries,
@@ -55,7 +55,7 @@ class Listing:
         return Response(_dump(body), media_type="application/json", headers=headers)
 
     def stat(self, request: Request) -> Response:
-        """Describe one path, through a link."""
+        """Describe one path, following a link."""
         path = required(request, "path")
         with self._jail.locate(path, follow=False) as place:
             own = place.stat()
@@ -74,7 +74,7 @@ class Listing:
         return {"name": found.name, **describe(path, info, is_link=is_link)}
 
     def _target(self, path: str) -> os.stat_result | None:
-        """Look at the target of a link; None if it dangles or leaves the workspace."""
+        """Return the status of a link's target; None if it dangles or leaves the workspace."""
         try:
             with self._jail.locate(path) as place:
                 return place.stat()
@@ -83,7 +83,7 @@ class Listing:
 
 
 def describe(path: str, info: os.stat_result, *, is_link: bool) -> dict[str, Any]:
-    """Return sandbox-agent's record of a path; `special` marks what is neither file, directory nor link."""
+    """Return sandbox-agent's record of a path; `special` marks an entry that is neither file, directory nor link."""
     directory = stat.S_ISDIR(info.st_mode)
     return {
         "path": path,
@@ -96,13 +96,13 @@ def describe(path: str, info: os.stat_result, *, is_link: bool) -> dict[str, Any
 
 
 def rfc3339(nanoseconds: int) -> str:
-    """Return a time as text with all nine digits, in UTC."""
+    """Return a time as text with nanoseconds, in UTC."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}+00:00"
 
 
 def _order(name: str) -> Order:
-    """Return how to sort one directory: by name, size or modified, "-" for descending; directories come first."""
+    """Return the sort key of a directory: name, size or modified, "-" for descending; directories come first."""
     key = SORT_KEYS.get(name.removeprefix("-"))
     if key is None:
         raise invalid(f"sort must be one of {', '.join(SORT_KEYS)}, with '-' in front for descending: {name!r:.40}")

@@ -1,4 +1,4 @@
-"""`POST /v1/fs/manifest`: everything that the workspace holds, as the sandbox sees it, with hashes."""
+"""`POST /v1/fs/manifest`: the content of the workspace with hashes, as the sandbox sees it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from session_widgets.runner.jail import Jail
 
 
 class Manifests:
-    """Remembers the latest look, so that only what changed is read again."""
+    """Keeps the latest manifest, so that only changed files are read again."""
 
     def __init__(self, jail: Jail) -> None:
         self._jail = jail
         self._known: Mapping[str, Entry] = {}
 
     def look(self, _: Request) -> Response:
-        """Look at the whole workspace."""
+        """Make a manifest of the whole workspace."""
         with self._jail.locate("") as place:
             directory = place.open_directory()
             try:

@@ -1,4 +1,4 @@
-"""Bounds on TCP connections: who connects and says nothing keeps nobody out."""
+"""Limits on TCP connections: idle clients without a request cannot block others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ HEADER_SECONDS = 10.0
 
 
 def bounded(limit: int) -> type[asyncio.Protocol]:
-    """Return uvicorn's HTTP protocol with bounds.
+    """Return uvicorn's HTTP protocol with limits.
 
-    A connection whose first request has not come within `HEADER_SECONDS` is closed. Above the bound the oldest of
-    those goes first; so a client with the token gets in, however many there are without.
+    A connection without a first request within `HEADER_SECONDS` is closed. Above the limit the oldest such connection
+    is closed first, so a client with the token gets in, regardless of the number without.
 
     Args:
-        limit: connections at once; half of the files that this process may open, if that is less.
+        limit: connections at once, at most half of the files that this process may open.
     """
     waiting: dict[BoundedProtocol, asyncio.TimerHandle] = {}
 
@@ -47,6 +47,6 @@ def bounded(limit: int) -> type[asyncio.Protocol]:
 
 
 def _open_files() -> int:
-    """How many files this process may have open."""
+    """The number of files that this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft if soft != resource.RLIM_INFINITY else 1 << 20

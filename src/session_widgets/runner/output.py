@@ -1,4 +1,4 @@
-"""Output of a process: kept up to a bound, numbered, readable from anywhere by anyone."""
+"""Output of a process: numbered, limited, readable from any position by any number of readers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
 
 class Output:
-    """A ring of entries; a reader who is slower than the ring sees a gap in the numbers."""
+    """A ring of entries; a reader slower than the ring sees a gap in the numbers."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -40,7 +40,7 @@ class Output:
         self.ended = False
 
     def add(self, stream: str, data: bytes) -> None:
-        """Keep `data`, dropping the oldest entries above the bound."""
+        """Append `data`, dropping the oldest entries above the limit."""
         self._last += 1
         self._entries.append(Entry(self._last, stream, time.time_ns() // 1_000_000, data))
         self._bytes += len(data)
@@ -49,23 +49,23 @@ class Output:
         self._wake()
 
     def end(self) -> None:
-        """Say that nothing more will come."""
+        """End the output."""
         self.ended = True
         self._wake()
 
     def after(self, sequence: int) -> list[Entry]:
-        """Return the entries behind a number."""
+        """Return the entries after a number."""
         newer = self._last - max(sequence, self._last - len(self._entries))
         return [self._entries[index] for index in range(len(self._entries) - newer, len(self._entries))]
 
     def subscribe(self) -> asyncio.Event:
-        """Return an event that is set whenever something was added; `unsubscribe` it."""
+        """Return an event that is set at every addition; `unsubscribe` it."""
         event = asyncio.Event()
         self._readers.add(event)
         return event
 
     def unsubscribe(self, event: asyncio.Event) -> None:
-        """Let go of an event."""
+        """Remove an event."""
         self._readers.discard(event)
 
     def _wake(self) -> None:

@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json`, in sandbox-agent's words."""
+"""Errors as `application/problem+json`, with sandbox-agent's types."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Problem(Exception):
         self.extra = extra
 
     def response(self) -> Response:
-        """Return the answer that tells it."""
+        """Return the error response."""
         title = self.code.replace("_", " ").title()
         message = str(self)
         body = {
@@ -39,22 +39,22 @@ class Problem(Exception):
 
 
 def invalid(message: str) -> Problem:
-    """The request itself is wrong."""
+    """The request is malformed."""
     return Problem(400, "invalid_request", message)
 
 
 def unprocessable(message: str) -> Problem:
-    """The request is JSON, but holds something else than it has to."""
+    """The request is JSON with an invalid value."""
     return Problem(422, "invalid_request", message)
 
 
 def conflict(message: str) -> Problem:
-    """The request is fine, but not in this state."""
+    """The request conflicts with the current state."""
     return Problem(409, "conflict", message, details={"message": message})
 
 
 def over_limit(status: int, name: str, value: int, what: str) -> Problem:
-    """A bound was hit; `name` is the field of `Limits` to raise."""
+    """A limit was reached; `name` is the field of `Limits` to raise."""
     return Problem(status, "limit_exceeded", f"{what}; raise the limit {camel(name)} ({value})", limit=camel(name))
 
 
@@ -80,7 +80,7 @@ _BY_ERRNO = {
 
 
 def from_os_error(error: OSError, path: str) -> Problem:
-    """Return what the operating system said about `path`."""
+    """Return the text of an operating system error about `path`."""
     code = error.errno or 0
     status, kind, words = _BY_ERRNO.get(code, (500, "stream_error", os.strerror(code)))
     return Problem(status, kind, f"{words}: {path}")
@@ -88,7 +88,7 @@ def from_os_error(error: OSError, path: str) -> Problem:
 
 @contextmanager
 def telling(path: str) -> Iterator[None]:
-    """Turn what the operating system refuses about `path` into a `Problem`."""
+    """Turn an operating system error about `path` into a `Problem`."""
     try:
         yield
     except OSError as error:
@@ -102,14 +102,14 @@ async def answer_problem(_: Request, error: Exception) -> Response:
 
 
 async def answer_unknown_route(_: Request, error: Exception) -> Response:
-    """Exception handler for what Starlette's router refuses."""
+    """Exception handler for errors of Starlette's router."""
     status = getattr(error, "status_code", 500)
     words = {404: "endpoint not found", 405: "method not allowed"}.get(status, "request refused")
     return Problem(status, "invalid_request", words).response()
 
 
 async def answer_nobody(_: Request, __: Exception) -> Response:
-    """Exception handler for clients that left in the middle of their request."""
+    """Exception handler for clients that disconnect during their request."""
     return Response(status_code=400)
 
 

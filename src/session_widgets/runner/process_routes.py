@@ -63,7 +63,7 @@ class ProcessRoutes:
         ]
 
     async def list(self, request: Request) -> Response:
-        """List processes; the runner has none of its own, so only `owner=user` finds any."""
+        """List processes; all are the user's, so only `owner=user` finds any."""
         owner = request.query_params.get("owner", "user")
         if owner not in OWNERS:
             raise invalid(f"owner must be one of {', '.join(OWNERS)}: {owner!r:.40}")
@@ -81,7 +81,7 @@ class ProcessRoutes:
         return _json(self._config())
 
     async def set_config(self, request: Request) -> Response:
-        """Change the limits of processes, all of them; a timeout of 0 is none."""
+        """Change all limits of processes; a timeout of 0 means no limit."""
         body = await self._body(request)
         for name in CONFIGURABLE:
             if not isinstance(body.get(name), int) or isinstance(body[name], bool) or body[name] < 0:
@@ -95,7 +95,7 @@ class ProcessRoutes:
         return _json(self._config())
 
     async def run(self, request: Request) -> Response:
-        """Run a command to its end; a client that goes away ends it."""
+        """Run a command to its end; kill it if the client disconnects."""
         body = await self._body(request)
         limits = self._processes.limits
         timeout_ms = number(body, "timeoutMs", limits.default_run_timeout_ms)
@@ -119,12 +119,12 @@ class ProcessRoutes:
         return _json(self._one(request).json())
 
     async def delete(self, request: Request) -> Response:
-        """Forget a process that has ended."""
+        """Remove an exited process."""
         self._processes.delete(self._one(request))
         return Response(status_code=204)
 
     async def input(self, request: Request) -> Response:
-        """Give a process input."""
+        """Write to a process's stdin."""
         process = self._one(request)
         body = await self._body(request)
         data = decode_input(body, "base64")
@@ -143,7 +143,7 @@ class ProcessRoutes:
         return await self._signal(request, "kill")
 
     async def logs(self, request: Request) -> Response:
-        """Return the output kept, or follow it to the exit."""
+        """Return the stored output, or follow it to the exit."""
         process = self._one(request)
         query = request.query_params
         stream = query.get("stream", "pty" if process.terminal else "combined")
@@ -182,7 +182,7 @@ class ProcessRoutes:
 
 
 async def _follow(process: Process, stream: str, entries: list[Entry]) -> AsyncIterator[bytes]:
-    """Send entries, then what comes, then the exit; `gap` says that this reader was slower than the ring."""
+    """Send the stored entries, new ones, then the exit; `gap` means that this reader was slower than the ring."""
     output = process.output
     event = output.subscribe()
     last = max((entry.sequence for entry in output.after(0)), default=0)

@@ -1,4 +1,4 @@
-"""Commands: run to their end, or started and watched."""
+"""Commands: run to the end, or started and followed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_UNREAD_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to execute; no shell is involved. `cwd` is relative to the workspace."""
+    """A command without a shell. `cwd` is relative to the workspace."""
 
     argv: tuple[str, ...]
     cwd: str | None = None
@@ -33,7 +33,7 @@ class Command:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a `run` ended; `code` is minus the signal that killed it."""
+    """Result of a `run`; `code` is minus the signal that killed it."""
 
     code: int
     timed_out: bool
@@ -45,7 +45,7 @@ class Outcome:
 
 
 class Process:
-    """A command that was started; its output can be followed."""
+    """A started command; its output can be followed."""
 
     def __init__(
         self, id_: str, command: Command, child: Child, output: Output, terminal: Terminal | None, *, interactive: bool
@@ -60,7 +60,7 @@ class Process:
         self.exited_ms: int | None = None
 
     def write(self, data: bytes) -> None:
-        """Give it input; raise `Problem` if it takes none."""
+        """Write to its stdin; raise `Problem` if it accepts none."""
         sink = self.terminal or self.child
         if self.exited_ms or not self.interactive:
             raise conflict("process does not take input")
@@ -69,7 +69,7 @@ class Process:
         sink.write(data)
 
     def resize(self, cols: Any, rows: Any) -> None:
-        """Set the size of its terminal; raise `Problem` if there is none."""
+        """Set the size of its terminal; raise `Problem` without a terminal."""
         if not all(isinstance(size, int) and 0 < size <= 0xFFFF for size in (cols, rows)):
             raise invalid("cols and rows must be whole numbers from 1 to 65535")
         if self.terminal is None or self.exited_ms:
@@ -77,7 +77,7 @@ class Process:
         self.terminal.resize(cols, rows)
 
     def json(self) -> dict[str, Any]:
-        """Return sandbox-agent's record; what is unknown is left out."""
+        """Return sandbox-agent's record, without unknown fields."""
         code = self.child.code if self.exited_ms else None
         record = {
             "id": self.id,
@@ -115,7 +115,7 @@ class Processes:
         return self._running > 0
 
     def configure(self, limits: Mapping[str, int]) -> None:
-        """Change limits, named as in `Limits`."""
+        """Change limits, with the names in `Limits`."""
         self.limits = replace(self.limits, **limits)
 
     def list(self) -> list[Process]:
@@ -123,7 +123,7 @@ class Processes:
         return list(self._by_id.values())
 
     def get(self, id_: str) -> Process:
-        """Return a process; raise `Problem` if there is none."""
+        """Return a process; raise `Problem` if it does not exist."""
         if process := self._by_id.get(id_):
             return process
         raise Problem(404, "not_found", f"process {id_}", details={"id": id_, "resource": "process"})
@@ -133,9 +133,9 @@ class Processes:
 
         Args:
             command: what to run.
-            stdin: its whole input.
+            stdin: the whole input.
             timeout: in seconds, None = no limit.
-            max_bytes: kept of each of stdout and stderr; the rest is read and dropped.
+            max_bytes: limit of each of stdout and stderr; the rest is read and dropped.
         """
         kept = {STDOUT: bytearray(), STDERR: bytearray()}
         seen = {STDOUT: 0, STDERR: 0}
@@ -197,13 +197,13 @@ class Processes:
             process.output.unsubscribe(event)
 
     def delete(self, process: Process) -> None:
-        """Forget a process that has ended."""
+        """Remove an exited process."""
         if not process.exited_ms:
             raise conflict("process is still running; stop or kill it before delete")
         self._by_id.pop(process.id, None)
 
     async def stop(self) -> None:
-        """End every started process."""
+        """Kill every started process."""
         running = [process.child for process in self.list() if not process.exited_ms]
         await asyncio.gather(*(child.stop(RUN_GRACE_SECONDS) for child in running))
         await asyncio.gather(*self._lives)
@@ -266,7 +266,7 @@ class Processes:
 
 
 async def _finish(child: Child, stdin: bytes, timeout: float | None) -> bool:
-    """Feed a process and see it to its end, if need be by killing it; return whether the time was up."""
+    """Write the input and wait for the exit, killing the process at the timeout; return whether it timed out."""
     timed_out = False
     try:
         if stdin:

@@ -1,4 +1,4 @@
-"""Query parameters, checked."""
+"""Validation of query parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def required(request: Request, name: str) -> str:
 
 
 def flag(request: Request, name: str) -> bool:
-    """Return a query parameter that is true or false; absent = false."""
+    """Return a boolean query parameter; absent = false."""
     value = request.query_params.get(name, "false").lower()
     if value not in ("true", "false"):
         raise invalid(f"{name} must be true or false: {value!r:.40}")
@@ -23,7 +23,7 @@ def flag(request: Request, name: str) -> bool:
 
 
 def count(request: Request, name: str, default: int) -> int:
-    """Return a query parameter that is a whole number from 0."""
+    """Return a query parameter with a whole number from 0."""
     value = request.query_params.get(name)
     if value is None:
         return default

@@ -1,7 +1,7 @@
-"""What changed: snapshots of the workspace, and a watch built on the same look.
+"""Changes of files: snapshots of the workspace, and a watch that uses the same scan.
 
-A file's identity is its size, modification time and inode. Looking again costs about 10 µs a file, works on every
-file system (network mounts tell nobody of changes made elsewhere) and never follows a link.
+A file's identity is its size, modification time and inode. A scan costs about 10 µs a file, works on every
+file system (network mounts do not report changes made elsewhere) and never follows a link.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Identities = dict[str, list[int]]
 
 
 class Snapshots:
-    """Remembers files by name of the snapshot, in the state directory."""
+    """Stores snapshots by name, in the state directory."""
 
     def __init__(self, jail: Jail, limits: Limits, directory: Path) -> None:
         self._jail = jail
@@ -44,7 +44,7 @@ class Snapshots:
         self._watches = 0
 
     def put(self, request: Request) -> Response:
-        """Remember every file of the workspace as it is now."""
+        """Store the identity of every file of the workspace."""
         path = self._path(request)
         files, truncated = self._look("")
         partial = path.with_suffix(".tmp")
@@ -56,7 +56,7 @@ class Snapshots:
         return _json({"files": len(files), "truncated": truncated})
 
     def changes(self, request: Request) -> Response:
-        """Compare now with a snapshot."""
+        """Compare the workspace with a snapshot."""
         path = self._path(request)
         try:
             before = orjson.loads(path.read_bytes())
@@ -67,12 +67,12 @@ class Snapshots:
         return _json({"changes": changes, "truncated": truncated or before["truncated"]})
 
     def delete(self, request: Request) -> Response:
-        """Forget a snapshot; fine if there is none."""
+        """Delete a snapshot, if it exists."""
         self._path(request).unlink(missing_ok=True)
         return Response(status_code=204)
 
     async def watch(self, request: Request) -> Response:
-        """Send what changes below a directory: `ready` once, then `changes`."""
+        """Send the changes below a directory: `ready` once, then `changes`."""
         path = request.query_params.get("path", "")
         limit = self._limits.max_watches
         if self._watches >= limit:

@@ -22,6 +22,6 @@ def frames(first: int, lines: list[bytes]) -> bytes:
 
 
 def event_stream(content: AsyncIterator[bytes]) -> StreamingResponse:
-    """Return the response that sends `content` as it comes."""
+    """Return a response that streams `content`."""
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(content, media_type="text/event-stream", headers=headers)

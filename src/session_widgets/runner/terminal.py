@@ -1,4 +1,4 @@
-"""A pseudo terminal and the process on it."""
+"""A pseudo terminal and its process."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from session_widgets.runner.children import Child, Children
 READ_BYTES = 64 << 10
 DEFAULT_SIZE = (80, 24)
 
-# A session leader that opens a terminal gets it as its controlling one; so the shell opens it, and no code
+# A session leader that opens a terminal gets it as its controlling terminal; so the shell opens it, and no code
 # has to run between fork and exec.
 _ON_TERMINAL = 'exec "$@" 0<>"$0" 1>&0 2>&0'
 
 
 class Terminal:
-    """The master side. Output goes to `on_data`; `silent` is set when all of it was seen."""
+    """The master side. Output goes to `on_data`; `silent` is set after the last output."""
 
     def __init__(self, on_data: Callable[[bytes], None]) -> None:
         self._on_data = on_data
@@ -46,26 +46,26 @@ class Terminal:
 
     @property
     def unread(self) -> int:
-        """Bytes of input that the terminal has not taken yet."""
+        """Bytes of input that the terminal has not read yet."""
         return self._input.get_write_buffer_size() if self._input else 0
 
     def write(self, data: bytes) -> None:
-        """Type `data`."""
+        """Write `data` as input."""
         assert self._input is not None
         self._input.write(data)
 
     def resize(self, cols: int, rows: int) -> None:
-        """Set the size in characters; the process gets SIGWINCH."""
+        """Set the size in characters; the process receives SIGWINCH."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
     def hang_up(self) -> None:
-        """Close our copy of the other side, so that the output ends with the last process on it."""
+        """Close our copy of the slave side, so that the output ends with the last process on it."""
         if self._slave >= 0:
             os.close(self._slave)
             self._slave = -1
 
     def close(self) -> None:
-        """Let go of the terminal."""
+        """Close the terminal."""
         self.hang_up()
         if self._input:
             self._input.abort()

@@ -1,4 +1,4 @@
-"""`/v1/processes/{id}/terminal/ws`: a terminal in a browser, with what it showed before."""
+"""`/v1/processes/{id}/terminal/ws`: a terminal in a browser, with replay of its earlier output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TerminalSocket:
         self._processes = processes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one viewer until it leaves or the process exits."""
+        """Serve one viewer until it disconnects or the process exits."""
         socket = WebSocket(scope, receive, send)
         try:
             process = self._processes.get(socket.path_params["id"])
@@ -42,7 +42,7 @@ class TerminalSocket:
                 raise result
 
     async def _listen(self, socket: WebSocket, process: Process) -> None:
-        """Take input until the viewer leaves."""
+        """Handle input until the viewer disconnects."""
         while True:
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
@@ -55,7 +55,7 @@ class TerminalSocket:
                 await _control(socket, type="error", message=str(problem))
 
     def _obey(self, process: Process, text: str | None, data: bytes | None) -> bool:
-        """Do what a frame asks for; True if it is to close."""
+        """Execute a frame; True if it closes the socket."""
         if data is not None:
             self._type(process, data)
             return False
@@ -82,7 +82,7 @@ class TerminalSocket:
 
 
 async def _show(socket: WebSocket, process: Process) -> None:
-    """Send what was shown, then what comes, then the exit."""
+    """Send the earlier output, new output, then the exit."""
     output = process.output
     event = output.subscribe()
     last = 0

@@ -1,4 +1,4 @@
-"""Tools that a notebook offers to the agents of this sandbox: what there is, who listens, and calls under way."""
+"""Notebook tools for the agents of this sandbox: definitions, listeners, and open calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A tool as MCP describes it, and how long a call of it may take."""
+    """A tool as MCP describes it, with the timeout of its calls."""
 
     described: Json
     seconds: float
@@ -30,7 +30,7 @@ class Offered:
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """A call that waits for its result."""
+    """An open call."""
 
     id: str
     listener: asyncio.Queue[Json]
@@ -39,7 +39,7 @@ class Call:
 
 @dataclass(slots=True)
 class Board:
-    """The tools of one session. The latest notebook that listens gets the calls."""
+    """The tools of one session. The latest listening notebook receives the calls."""
 
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     tools: Mapping[str, Offered] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Board:
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Queue[Json]]:
-        """Take the calls from now on; whoever leaves fails those that it has not answered."""
+        """Receive the calls from now on; at the end, unanswered calls fail."""
         mine = asyncio.Queue[Json]()
         self.listeners.append(mine)
         try:
@@ -68,20 +68,20 @@ class Boards:
         self._numbers = count(1)
 
     def offer(self, session: str, tools: Sequence[Offered]) -> Board:
-        """Replace a session's tools; its token stays, for agents that have it may be running."""
+        """Replace a session's tools; its token stays valid, because running agents may use it."""
         board = self._boards.setdefault(session, Board())
         board.tools = {tool.described["name"]: tool for tool in tools}
         return board
 
     def get(self, session: str) -> Board:
-        """Return a session's board; raise `Problem` if it offers nothing."""
+        """Return a session's board; raise `Problem` if it has no tools."""
         board = self._boards.get(session)
         if board is None:
             raise Problem(404, "not_found", f"session {session!r:.140} offers no tools")
         return board
 
     def admits(self, method: str, path: str, token: bytes) -> bool:
-        """Whether `token` is that of an agent's tool server, asking for the little that it may."""
+        """Whether `token` is that of an agent's tool server, in one of its few allowed requests."""
         head, _, rest = path.partition("/v1/tools/")
         session, _, action = rest.partition("/")
         board = self._boards.get(session)
@@ -90,7 +90,7 @@ class Boards:
         return hmac.compare_digest(token, board.token.encode())
 
     async def call(self, board: Board, name: str, arguments: Json) -> Json:
-        """Pass a call to the notebook and return its result; raise `Problem` if there is none to be had."""
+        """Forward a call to the notebook and return its result; raise `Problem` without a tool or a free slot."""
         tool = board.tools.get(name)
         if tool is None:
             raise Problem(404, "not_found", f"there is no tool {name!r:.80}")
@@ -113,5 +113,5 @@ class Boards:
 
 
 def failure(text: str) -> Json:
-    """Return MCP's result of a call that failed."""
+    """Return MCP's result of a failed call."""
     return {"content": [{"type": "text", "text": text}], "isError": True}

@@ -1,4 +1,4 @@
-"""`/v1/tools`: between the notebook that offers tools and the tool server of an agent (`runner/tools.py`)."""
+"""`/v1/tools`: connects the notebook's tools with the tool server of an agent (`runner/tools.py`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from session_widgets.runner.tool_boards import Board, Boards, Offered
 
 
 class ToolRoutes:
-    """Calls in by POST, to the notebook by an event stream, results back by POST."""
+    """Calls arrive by POST, reach the notebook by an event stream, and results return by POST."""
 
     def __init__(self, config: Config, boards: Boards) -> None:
         self._config = config
@@ -33,7 +33,7 @@ class ToolRoutes:
         ]
 
     async def offer(self, request: Request) -> Response:
-        """Say what there is; answers with what an agent's tool server needs to come here."""
+        """Register the tools; returns the address and token for an agent's tool server."""
         tools = [_offered(tool) for tool in _list((await self._body(request)).get("tools"))]
         session = request.path_params["session"]
         board = self._boards.offer(session, tools)
@@ -48,7 +48,7 @@ class ToolRoutes:
         return _json({"tools": [tool.described for tool in board.tools.values()]})
 
     async def call(self, request: Request) -> Response:
-        """Call a tool; open until it is answered. A client that leaves gives the call up."""
+        """Call a tool; open until its answer. A client that disconnects abandons the call."""
         board, body = self._board(request), await self._body(request)
         name, arguments = body.get("name"), body.get("arguments")
         if not isinstance(name, str) or not isinstance(arguments, dict):
@@ -57,11 +57,11 @@ class ToolRoutes:
         return _json(result)
 
     async def listen(self, request: Request) -> Response:
-        """Stream the calls to the notebook: `call` for each, `over` when nobody waits for it any more."""
+        """Stream the calls to the notebook: `call` for each, `over` when its client has gone."""
         return event_stream(_follow(self._board(request)))
 
     async def answer(self, request: Request) -> Response:
-        """Take the result of a call."""
+        """Receive the result of a call."""
         board, result = self._board(request), await self._body(request)
         call = board.calls.get(request.path_params["call"])
         if call is None or call.result.done():

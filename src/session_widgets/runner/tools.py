@@ -1,7 +1,7 @@
 """The MCP server of a notebook's tools, started by an agent: `python -P -m session_widgets.runner.tools`.
 
-It speaks JSON-RPC, one message a line, and passes each call to the runner of this sandbox, which has it done by the
-notebook. Where the runner is and what lets it in are said by two environment variables.
+It speaks JSON-RPC, one message a line, and forwards each call to the runner of this sandbox, which forwards it to the
+notebook. Two environment variables contain the runner's address and the token.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 class Refused(Exception):
-    """A request cannot be served; `code` is JSON-RPC's."""
+    """A refused request; `code` is JSON-RPC's."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -34,20 +34,20 @@ class Refused(Exception):
 
 
 class Runner:
-    """The way to the runner; one connection a request, so that one call can be given up alone."""
+    """Connections to the runner; one a request, so that each call can be abandoned separately."""
 
     def __init__(self, url: str, token: str) -> None:
         self._place = urlsplit(url)
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a connection that is open, without a limit of time: the runner has one."""
+        """Return an open connection without a timeout: the runner has one."""
         connection = http.client.HTTPConnection(self._place.hostname or "", self._place.port)
         connection.connect()
         return connection
 
     def ask(self, connection: http.client.HTTPConnection, method: str, path: str, body: Json | None = None) -> Json:
-        """Return the runner's answer; raise `Refused` with what it objects to."""
+        """Return the runner's response; raise `Refused` with its error."""
         data = None if body is None else json.dumps(body)
         try:
             connection.request(method, self._place.path + path, data, self._headers)
@@ -69,11 +69,11 @@ class Server:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._writing = threading.Lock()
-        self._calls: dict[str | int, http.client.HTTPConnection | None] = {}  # None: given up
+        self._calls: dict[str | int, http.client.HTTPConnection | None] = {}  # None: abandoned
         self._changing = threading.Lock()
 
     def take(self, line: bytes) -> None:
-        """Take one line of input; what takes time goes on in a thread."""
+        """Handle one line of input; slow requests continue in a thread."""
         try:
             message = json.loads(line)
         except (ValueError, RecursionError):
@@ -170,13 +170,13 @@ def _about(params: Json) -> Json:
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:
-    """End a connection that another thread waits on: the runner takes it as giving up."""
+    """Close a connection on which another thread waits: the runner then abandons the call."""
     with suppress(OSError, AttributeError):
         connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def main() -> int:
-    """Serve until the end of input; calls under way are given up."""
+    """Serve until the end of input; open calls are abandoned."""
     try:
         server = Server(Runner(os.environ[URL], os.environ[TOKEN]))
     except KeyError as error:
@@ -186,7 +186,7 @@ def main() -> int:
         for line in sys.stdin.buffer:
             if line.strip():
                 server.take(line)
-    os._exit(0)  # threads that wait for the runner would be waited for
+    os._exit(0)  # without waiting for threads that wait for the runner
 
 
 if __name__ == "__main__":

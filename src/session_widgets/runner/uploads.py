@@ -23,7 +23,7 @@ PATHS_TOLD = 1024
 
 
 class TarUpload:
-    """Takes plain tar archives of files and directories; every name is checked before any is written."""
+    """Accepts plain tar archives of files and directories; every name is checked before any is written."""
 
     def __init__(self, jail: Jail, limits: Limits, spool: Path) -> None:
         self._jail = jail

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _naming = threading.Lock()
 
 
 def etag(info: os.stat_result) -> str:
-    """Return the identity of a file's content as far as the file system knows it."""
+    """Return the identity of a file's content, as far as the file system shows it."""
     return f'"{info.st_size:x}-{info.st_mtime_ns:x}-{info.st_ino:x}"'
 
 
 class Upload:
-    """A new content for `path`: write it, `finish` it, and `discard` in any case. All methods block.
+    """A new content for `path`: write it, `finish` it, and always `discard` it. All methods block.
 
-    The data goes to a temporary file in the same directory, which takes the name at the end.
+    The data is written to a temporary file in the same directory, which is renamed at the end.
     """
 
     def __init__(self, jail: Jail, path: str, mode: int | None = None) -> None:
@@ -48,10 +48,10 @@ class Upload:
         self.size += len(data)
 
     def finish(self, if_match: str | None = None, if_none_match: str | None = None) -> tuple[str, str]:
-        """Put the content in place, on disk; return the absolute path and the etag.
+        """Sync the content and put it in place; return the absolute path and the etag.
 
         Raises:
-            Problem: 412 if the file is not the one that `if_match` or `if_none_match` ask for.
+            Problem: 412 if the file does not match `if_match` or `if_none_match`.
         """
         directory = self._place.directory
         with telling(self._path):
@@ -67,7 +67,7 @@ class Upload:
             return self._place.path, etag(os.fstat(self._fd))
 
     def discard(self) -> None:
-        """Let go, and drop what was written unless it was finished."""
+        """Close, and delete unfinished data."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._temporary, dir_fd=self._place.directory)
         os.close(self._fd)
@@ -75,7 +75,7 @@ class Upload:
 
 
 def make_directory(jail: Jail, path: str) -> str:
-    """Make a directory and what is missing above it; fine if it exists. Return its absolute path."""
+    """Create a directory and its missing parents; an existing one is no error. Return its absolute path."""
     with jail.locate(path, create=True) as place:
         try:
             os.mkdir(place.name, dir_fd=place.directory)
@@ -88,7 +88,7 @@ def make_directory(jail: Jail, path: str) -> str:
 def move(jail: Jail, source: str, destination: str, *, overwrite: bool) -> tuple[str, str]:
     """Rename a file, directory or link itself; return both absolute paths."""
     with jail.locate(source, follow=False) as old:
-        old.stat()  # before anything is made at the destination
+        old.stat()  # before anything is created at the destination
         with jail.locate(destination, follow=False, create=True) as new, _naming:
             if "." in (old.name, new.name):
                 raise invalid("the workspace itself cannot be moved or replaced")
@@ -107,7 +107,7 @@ def _exists(place: Place) -> bool:
 
 
 def _existing_file(place: Place) -> os.stat_result | None:
-    """Return what is there, or None; raise `Problem` if it cannot be replaced by a file."""
+    """Return the status of the entry, or None; raise `Problem` if a file cannot replace it."""
     try:
         info = place.stat()
     except FileNotFoundError:
@@ -126,5 +126,5 @@ def _check_conditions(path: str, old: os.stat_result | None, if_match: str | Non
 
 
 def _names(header: str, tag: str | None) -> bool:
-    """Whether a list of etags holds `tag`; "*" is any file."""
+    """Whether a list of etags contains `tag`; "*" matches any file."""
     return tag is not None and (header.strip() == "*" or tag in [part.strip() for part in header.split(",")])
