@@ -1,0 +1,18 @@
+"""A plugin of pytest: the run for each fault has a temporary directory of its own, and leaves nothing there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest makes it
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.basetemp = os.path.join(tempfile.gettempdir(), f"mutation-{os.getpid()}")  # noqa: PTH118
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.option.basetemp, ignore_errors=True)
