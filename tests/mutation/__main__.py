@@ -7,6 +7,7 @@ of `modules.py` that start no process fails, or takes many times as long.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -54,9 +55,13 @@ def _run(name: str, workers: int, *, again: bool) -> list[Fault] | None:
 
             try_all(workers)
     except SystemExit:
-        print(f"{name}: mutmut gave up:", *log.read_text("utf-8", "replace").splitlines()[-40:], sep="\n")
+        print(f"{name}: mutmut gave up; do the tests of modules.py pass?", *_end_of(log), sep="\n")
         return None
     return results()
+
+
+def _end_of(log: Path) -> list[str]:
+    return log.read_text("utf-8", "replace").splitlines()[-40:]
 
 
 @contextmanager
@@ -83,7 +88,7 @@ def _tell(name: str, faults: list[Fault], seconds: float) -> int:
     unnamed = [fault for fault in missed if fault.change.name not in known.get(fault.change.file, {})]
     for fault in unnamed:
         print(f"\n{fault.name} ({fault.outcome}), {fault.change.file}, {fault.change.function}")
-        print(f"  - {fault.change.before}\n  + {fault.change.after}")
+        print(f"  - {fault.change.before}\n  + {fault.change.after}\n  {json.dumps(fault.change.name)},  # its name")
     equal = [fault for fault in missed if _entry(known, fault.change) and _entry(known, fault.change).same]
     for file, entries in known.items():
         there = {fault.change.name for fault in counted if fault.change.file == file}
