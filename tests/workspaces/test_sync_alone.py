@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import json
+import stat
 from pathlib import Path
 
 import pytest
 
+from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError, WorkspaceTaken
 from session_widgets.workspaces.sync import SyncWorkspace
 from workspaces import test_sync, test_sync_faults
-from workspaces.memory import Memory, workspace
+from workspaces.making import attach, contents, persist, write
+from workspaces.memory import Memory, refuse, workspace
 
 ELSEWHERE = {
     "test_many_keys_are_all_listed_restored_and_removed",  # slow
@@ -41,3 +46,367 @@ def here(tmp_path: Path, memory: Memory) -> SyncWorkspace:
 def there(tmp_path: Path, memory: Memory) -> SyncWorkspace:
     """The same session on another machine."""
     return workspace(tmp_path / "there", memory)
+
+
+def put(memory: Memory, path: str, text: bytes, **more: str) -> None:
+    """As somebody else does."""
+    memory.put_object(Bucket="lab", Key=f"s1/{path}", Body=text, **more)
+
+
+def keys(memory: Memory) -> set[str]:
+    return {key.removeprefix("s1/") for key in memory.objects if key.startswith("s1/")}
+
+
+def asked(memory: Memory, *calls: str) -> list[tuple[str, str]]:
+    """What was asked of the session's objects since the last time, apart from looks at them."""
+    found = [(call, key.removeprefix("s1/")) for call, key in memory.calls if call in calls and key.startswith("s1/")]
+    memory.calls.clear()
+    return found
+
+
+def test_what_it_is_and_where(tmp_path: Path, memory: Memory) -> None:
+    space = workspace(tmp_path, memory)
+    assert (space.attachment, space.managed, space.remark, space.location) == ("sync", True, "", "s3://lab/s1")
+    assert space.path == tmp_path / "workspaces" / "s1"
+    assert space.attach(lambda _: None) is True, "the directory is new"
+    assert space.attach(lambda _: None) is False
+    for place in (space.path, tmp_path / "sync" / "s1"):
+        assert place.stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "sync" / "s1" / "known.json").is_file()
+    space.unblock(1)
+
+
+def test_uploads_that_were_killed_are_looked_for_once(here: SyncWorkspace, memory: Memory) -> None:
+    assert ("uploads", "s1/") in memory.calls
+    memory.calls.clear()
+    here.attach(lambda _: None)
+    assert ("uploads", "s1/") not in memory.calls
+
+
+def test_keys_that_may_not_look_for_uploads_do_for_the_rest(tmp_path: Path, memory: Memory) -> None:
+    def refuse_uploads(call: str, _: str) -> None:
+        if call == "uploads":
+            raise refuse(403, "AccessDenied")
+
+    memory.before = refuse_uploads
+    space = workspace(tmp_path, memory)
+    space.attach(lambda _: None)
+    persist(space)
+
+
+def test_a_disk_that_is_full_is_named(here: SyncWorkspace, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(memory, "a", b"x")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("session_widgets.workspaces.sync.receive", full)
+    with pytest.raises(WorkspaceError) as caught:
+        here.attach(lambda _: None)
+    assert str(caught.value) == f"{here.path} cannot be brought up to date: No space left on device."
+    assert caught.value.reason == "disk"
+
+
+def test_progress_is_told_of_many(here: SyncWorkspace, there: SyncWorkspace) -> None:
+    for number in range(60):
+        write(here, f"{number}")
+    told: list[str] = []
+    here.attach(told.append)
+    persist(here)
+    assert told[-1] == "Saving 60 of 60 files (s3://lab/s1)"
+    here.detach()
+    assert attach(there)[-1] == "Restoring 60 of 60 files (s3://lab/s1)"
+
+
+def test_what_is_the_same_is_neither_sent_nor_fetched_nor_asked_about(here: SyncWorkspace, memory: Memory) -> None:
+    write(here, "a", "1")
+    (here.path / "empty").mkdir()
+    (here.path / "link").symlink_to("a")
+    persist(here)
+    assert sorted(asked(memory, "put", "get", "head", "delete")) == [("put", "a"), ("put", "empty/"), ("put", "link")]
+    persist(here)
+    here.attach(lambda _: None)
+    persist(here)
+    again = workspace(here.objects.home, memory)
+    again.attach(lambda _: None)
+    persist(again)
+    assert asked(memory, "put", "get", "head", "delete") == []
+
+
+def test_the_record_knows_when_each_object_was_stored(here: SyncWorkspace, memory: Memory) -> None:
+    write(here, "a", "1")
+    persist(here)
+    (row,) = json.loads((here.objects.home / "sync/s1/known.json").read_text())["known"]
+    assert row[-1] == memory.objects["s1/a"]["LastModified"].timestamp()
+    put(memory, "a", b"1", Metadata={"mode": str(0o100755)})  # type: ignore[arg-type]
+    here.attach(lambda _: None)
+    assert (here.path / "a").stat().st_mode & 0o777 == 0o755, "the same content with another mode"
+    (row,) = json.loads((here.objects.home / "sync/s1/known.json").read_text())["known"]
+    assert row[-1] == memory.objects["s1/a"]["LastModified"].timestamp()
+
+
+def test_two_kernels_of_a_machine_know_what_the_other_saved(here: SyncWorkspace, memory: Memory) -> None:
+    second = workspace(here.objects.home, memory)
+    second.attach(lambda _: None)
+    write(here, "a", "1")
+    persist(here)
+    asked(memory)
+    persist(second)
+    write(here, "a", "2")
+    persist(second)
+    persist(here)
+    assert asked(memory, "put") == [("put", "a")]
+    (here.path / "a").unlink()
+    persist(second)
+    write(here, "a", "3")
+    persist(here)
+    assert memory.objects["s1/a"]["Body"] == b"3"
+
+
+def test_what_was_stored_in_parts_is_known_by_its_content(here: SyncWorkspace, memory: Memory) -> None:
+    for name, mine in (("same", "1"), ("other", "2"), ("longer", "22")):
+        put(memory, name, b"1")
+        memory.objects[f"s1/{name}"]["ETag"] = f'"{name}-2"'
+        write(here, name, mine)
+    asked(memory)
+    with pytest.raises(WorkspaceConflict, match="2 files changed both here and in s3://lab/s1: ") as caught:
+        here.attach(lambda _: None)
+    assert "'same'" not in str(caught.value)
+    assert asked(memory, "get").count(("get", "longer")) == 1, "another size is another content"
+    persist(here)
+    assert memory.objects["s1/same"]["ETag"] == '"same-2"', "it is not sent again"
+    assert {key: memory.objects[f"s1/{key}"]["Body"] for key in ("other", "longer")} == {
+        "other": b"2",
+        "longer": b"22",
+    }
+
+
+def test_a_conflict_names_three_files_and_counts_the_rest(here: SyncWorkspace, memory: Memory) -> None:
+    for number in range(5):
+        put(memory, f"{number}", b"theirs")
+        write(here, f"{number}", "ours")
+    with pytest.raises(WorkspaceConflict) as caught:
+        here.attach(lambda _: None)
+    etag = memory.objects["s1/0"]["ETag"].strip('"')[:8]
+    said = str(caught.value)
+    assert said.startswith("5 files changed both here and in s3://lab/s1: '")
+    assert said.endswith(" and 2 more. Both versions are in the workspace now; look at them, then send again.")
+    assert said.count(f".remote-{etag}' now)") == 3
+    for number in range(5):
+        assert (here.path / f"{number}").read_text() == "ours"
+        assert (here.path / f"{number}.remote-{etag}").read_text() == "theirs"
+    persist(here)
+    assert all(memory.objects[f"s1/{number}"]["Body"] == b"ours" for number in range(5))
+    assert all(memory.objects[f"s1/{number}.remote-{etag}"]["Body"] == b"theirs" for number in range(5))
+
+
+def test_a_version_beside_it_that_is_in_the_way_itself_is_told(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "a", b"theirs")
+    write(here, "a", "ours")
+    etag = memory.objects["s1/a"]["ETag"].strip('"')[:8]
+    write(here, f"a.remote-{etag}/inside")
+    with pytest.raises(WorkspaceError, match=f"'a.remote-{etag}' is in the way of the bucket's version") as caught:
+        here.attach(lambda _: None)
+    assert caught.value.reason == "conflict"
+
+
+def test_what_is_gone_since_it_was_listed_is_fetched_no_more(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "a", b"1")
+    put(memory, "b", b"1")
+
+    def remove(call: str, key: str) -> None:
+        if call == "get" and key == "s1/a":
+            memory.objects.pop("s1/a", None)
+
+    memory.before = remove
+    here.attach(lambda _: None)
+    assert [path.name for path in here.path.iterdir()] == ["b"]
+
+
+def test_what_changes_between_the_listing_and_the_fetch_is_looked_at_again(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "a", b"1")
+
+    def change(call: str, key: str) -> None:
+        if call == "get" and key == "s1/a":
+            memory.before = lambda *_: None
+            put(memory, "a", b"2")
+
+    memory.before = change
+    here.attach(lambda _: None)
+    assert (here.path / "a").read_text() == "2"
+    persist(here)
+    assert memory.objects["s1/a"]["Body"] == b"2"
+    assert (here.path / "a").read_text() == "2"
+
+
+def test_a_change_there_while_it_is_sent_is_met(here: SyncWorkspace, memory: Memory) -> None:
+    for name in ("edited", "new", "gone"):
+        if name != "new":
+            write(here, name, "first")
+    persist(here)
+    write(here, "edited", "ours")
+    write(here, "new", "ours")
+    (here.path / "gone").unlink()
+    for name in ("edited", "new", "gone"):
+        put(memory, name, b"theirs")
+    with pytest.raises(NotDurable, match="2 files changed both here and in") as caught:
+        persist(here)
+    assert caught.value.reason == "conflict"
+    assert (here.path / "gone").read_text() == "theirs", "what was changed there is not deleted from here"
+    persist(here)
+    assert memory.objects["s1/edited"]["Body"] == memory.objects["s1/new"]["Body"] == b"ours"
+
+
+def test_a_store_that_says_changed_of_what_is_not_there_gets_it_all_the_same(
+    here: SyncWorkspace, memory: Memory
+) -> None:
+    """SeaweedFS takes a folder that was here for an object."""
+    refused = []
+
+    def once(call: str, key: str) -> None:
+        if call == "put" and key == "s1/a" and not refused:
+            refused.append(key)
+            raise refuse(412, "PreconditionFailed")
+
+    write(here, "a", "1")
+    memory.before = once
+    persist(here)
+    assert refused
+    assert memory.objects["s1/a"]["Body"] == b"1"
+
+
+def test_a_folder_that_is_there_already_is_no_conflict(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "d/", b"")
+    (here.path / "d").mkdir()
+    persist(here)
+    assert keys(memory) == {"d/"}
+
+
+def test_kinds_change_in_both_directions(here: SyncWorkspace, memory: Memory) -> None:
+    write(here, "file", "1")
+    (here.path / "folder").mkdir()
+    persist(here)
+    (here.path / "file").unlink()
+    (here.path / "file").mkdir()
+    (here.path / "folder").rmdir()
+    write(here, "folder", "2")
+    persist(here)
+    assert keys(memory) == {"file/", "folder"}
+    (here.path / "file").rmdir()
+    (here.path / "file").symlink_to("folder")
+    persist(here)
+    assert keys(memory) == {"file", "folder"}
+    assert memory.objects["s1/file"]["Body"] == b"folder"
+
+
+def test_a_kind_that_changes_while_it_is_changed_there_is_a_conflict(here: SyncWorkspace, memory: Memory) -> None:
+    write(here, "a", "1")
+    persist(here)
+    (here.path / "a").unlink()
+    (here.path / "a").mkdir()
+    put(memory, "a", b"theirs")
+    with pytest.raises(NotDurable, match="1 file changed both here and in"):
+        persist(here)
+    persist(here)
+    assert [memory.objects[f"s1/{key}"]["Body"] for key in keys(memory) if key.startswith("a.remote")] == [b"theirs"]
+
+
+def test_what_was_renamed_is_at_no_moment_in_neither_place(here: SyncWorkspace, memory: Memory) -> None:
+    write(here, "old", "1")
+    write(here, "b/c", "1")
+    persist(here)
+    (here.path / "old").rename(here.path / "new")
+    (here.path / "b/c").unlink()
+    (here.path / "b").rmdir()
+    write(here, "b", "1")
+    asked(memory)
+    persist(here)
+    calls = asked(memory, "put", "delete")
+    assert calls.index(("put", "new")) < calls.index(("delete", "old"))
+    assert calls.index(("delete", "b/c")) < calls.index(("put", "b")), "what is in the way goes first"
+    assert keys(memory) == {"new", "b"}
+
+
+def test_what_is_written_while_it_is_sent_is_sent_the_next_time(here: SyncWorkspace, memory: Memory) -> None:
+    write(here, "a", "first")
+    look = here.scan()
+    looks = iter([look])
+    write(here, "a", "second")
+    here.persist(lambda: next(looks, None) or here.scan(), ())
+    assert memory.objects["s1/a"]["Body"] == b"second"
+
+
+def test_a_lease_that_is_lost_stops_the_saving_before_anything_is_sent(
+    here: SyncWorkspace, there: SyncWorkspace, memory: Memory
+) -> None:
+    write(here, "a", "1")
+    persist(here)
+    there.take_over()
+    write(here, "a", "2")
+    asked(memory)
+    with pytest.raises(NotDurable) as caught:
+        persist(here)
+    assert caught.value.reason == "taken"
+    assert asked(memory, "put", "delete") == []
+
+
+def test_it_is_given_back_and_taken_over(here: SyncWorkspace, there: SyncWorkspace) -> None:
+    there.take_over()
+    with pytest.raises(WorkspaceTaken):
+        here.attach(lambda _: None)
+    there.detach()
+    here.attach(lambda _: None)
+    with pytest.raises(WorkspaceTaken):
+        there.attach(lambda _: None)
+
+
+def test_a_removed_session_leaves_nothing(here: SyncWorkspace, memory: Memory) -> None:
+    write(here, "a/b", "1")
+    persist(here)
+    put(memory, "back\\slash", b"x")
+    here.remove()
+    assert memory.objects == {}
+    assert not here.path.exists()
+    assert not (here.objects.home / "sync" / "s1").exists()
+    here.remove()
+    assert memory.objects == {}
+    here.attach(lambda _: None)
+    persist(here)
+    assert keys(memory) == set()
+
+
+def test_a_session_that_somebody_else_has_is_not_removed(here: SyncWorkspace, there: SyncWorkspace) -> None:
+    write(here, "a", "1")
+    persist(here)
+    with pytest.raises(WorkspaceTaken):
+        there.remove()
+    assert contents(here) == {"a": b"1"}
+    assert (here.path / "a").exists()
+
+
+@pytest.mark.parametrize(("code", "status"), [("NoSuchBucket", 404), ("AccessDenied", 403)])
+def test_of_a_bucket_that_is_no_more_only_the_directory_is_removed(
+    here: SyncWorkspace, memory: Memory, code: str, status: int
+) -> None:
+    def fail(*_: str) -> None:
+        raise refuse(status, code)
+
+    memory.before = fail
+    if code == "NoSuchBucket":
+        here.remove()
+    else:
+        with pytest.raises(WorkspaceError):
+            here.remove()
+    assert here.path.exists() is (code != "NoSuchBucket")
+
+
+def test_a_link_that_cannot_be_made_is_no_part_of_the_listing(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "link", b"a\0b", Metadata={"mode": str(stat.S_IFLNK | 0o777)})  # type: ignore[arg-type]
+    here.attach(lambda _: None)
+    asked(memory)
+    here.attach(lambda _: None)
+    persist(here)
+    assert asked(memory, "get", "put") == [], "it is not tried again"
+    put(memory, "link", b"target", Metadata={"mode": str(stat.S_IFLNK | 0o777)})  # type: ignore[arg-type]
+    here.attach(lambda _: None)
+    assert (here.path / "link").readlink() == Path("target"), "another object of that name is"
