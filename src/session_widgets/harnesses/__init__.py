@@ -1,1 +1,1 @@
-"""Agent programs: the catalog of those that can be started, and the demo agent."""
+"""Harnesses: the catalog, installation, and the demo agent."""

@@ -14,18 +14,18 @@ GROUP = "session_widgets.harnesses"
 
 @cache
 def _known() -> dict[str, Harness]:
-    """All of them by id; what comes with session-widgets is not replaced by others."""
+    """All harnesses by id; other packages cannot replace those of session-widgets."""
     return {harness.id: harness for harness in (*_others()[0], *HARNESSES)}
 
 
 @cache
 def _others() -> tuple[list[Harness], dict[str, str]]:
-    """Return what other packages offer, and why the rest of it cannot be had: a broken package spoils no other."""
+    """Return the harnesses of other packages, and the errors of those that cannot be loaded."""
     found, broken = [], {}
     for point in entry_points(group=GROUP):
         try:
             harness = point.load()
-        except Exception as error:  # whatever somebody's module raises when it is imported
+        except Exception as error:  # any error of another package's module
             broken[point.name] = f"{type(error).__name__}: {error}"
             continue
         if isinstance(harness, Harness):
@@ -36,16 +36,16 @@ def _others() -> tuple[list[Harness], dict[str, str]]:
 
 
 def names() -> list[str]:
-    """Return the ids of the harnesses that can be named, this release's own first."""
+    """Return the ids of all harnesses, this release's own first."""
     own = [harness.id for harness in HARNESSES]
     return own + sorted(set(_known()) - set(own))
 
 
 def get(name: str | Harness) -> Harness:
-    """Return a harness by id, or the one that is given.
+    """Return a harness by id, or the given one.
 
     Raises:
-        BadValue: there is none; the message lists what exists.
+        BadValue: it does not exist; the message lists the existing ones.
     """
     if isinstance(name, Harness):
         return name

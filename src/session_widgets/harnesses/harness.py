@@ -1,4 +1,4 @@
-"""What a harness is: how to start it, what it needs, and where it keeps its memory. Data, no I/O."""
+"""Description of a harness: command, requirements, and location of its memory. Data, no I/O."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ SUGGESTIONS = (
     "Write a small Python script and run it",
     "Make a plan before you change anything",
 )
-"""What any agent with a model can do."""
+"""Prompts for any agent with a model."""
 
 Settings = Callable[[Mapping[str, str], str | None], Mapping[str, str]]
-"""Takes what the harness is given of the environment, and the wanted model; returns settings files by path."""
+"""Receives the harness's variables and the wanted model; returns settings files by path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where programs are inside a sandbox.
+    """Paths of programs inside a sandbox.
 
     Attributes:
-        python: interpreter that has session-widgets.
-        node: Node.js, None if there is none.
+        python: interpreter with session-widgets.
+        node: Node.js, None if it is missing.
         modules: the `node_modules` of the harness, None if it is not installed.
         path: PATH of the agent process.
         platform: kernel and processor as npm packages name them, such as "linux-x64".
-        cache: a directory that can be written and lost.
+        cache: a writable directory that may be deleted.
     """
 
     python: str
@@ -45,31 +45,31 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Harness:
-    """An agent program that speaks ACP over stdio: one of the catalog, or any other.
+    """An agent program that speaks ACP over stdio: from the catalog, or your own.
 
     Attributes:
-        command: program and arguments; `{python}`, `{node}`, `{modules}` and `{native}` stand for places inside the
-            sandbox.
+        command: program and arguments; paths inside the sandbox replace `{python}`, `{node}`, `{modules}` and
+            `{native}`.
         id: its name in sessions; by default the program's.
         title: the name shown to people; by default the id.
         description: one sentence.
         version: of the program, recorded with each session.
-        install: how to get it, in words.
-        env: variables of the agent process; `{state}` stands for `state_folder(workspace)`, `{path}` for PATH,
-            `{cache}` for a directory that can be lost.
-        keys: names of variables of the notebook that hold its key; one of them must be set. Empty: it needs none.
-        passes: names of other variables that it is given if the notebook has them.
-        node: oldest Node.js that it runs on, 0 if it needs none.
-        natives: package with the program itself, by platform; `{native}` stands for it.
-        installs: whether `install_harness` gets it.
+        install: installation instructions, as text.
+        env: variables of the agent process; `{state}` is replaced by `state_folder(workspace)`, `{path}` by PATH,
+            `{cache}` by a directory that may be deleted.
+        keys: names of the notebook's variables for its key; one of them must be set. Empty: it needs none.
+        passes: names of other variables that it receives if the notebook has them.
+        node: oldest supported Node.js, 0 if it needs none.
+        natives: package with the native program, by platform; `{native}` is replaced by it.
+        installs: whether `install_harness` can install it.
         settings: makes its settings files.
-        resumes: how a new process of it gets its memory back, as was tried: "resume", "load", or "" if nobody knows.
-        restart_after_cancel: whether its process has to be replaced after a cancelled or failed prompt.
-        portable: whether it works with a memory that it loaded where the workspace has another path than before.
-        reads_resources: whether its model is shown the text of a resource in a prompt; what a handover tells is one.
-        servers: whether it uses the MCP servers of a session; the notebook's tools are one.
-        skills: folder of the workspace that it reads skills from.
-        suggestions: prompts that a new session offers to begin with.
+        resumes: how a new process restores its memory, as tested: "resume", "load", or "" if unknown.
+        restart_after_cancel: whether its process must be replaced after a cancelled or failed prompt.
+        portable: whether it works with a loaded memory when the path of the workspace has changed.
+        reads_resources: whether its model sees the text of a resource in a prompt; the handover history is a resource.
+        servers: whether it supports the session's MCP servers; the notebook's tools are one.
+        skills: folder of the workspace for its skills.
+        suggestions: first prompts that a new session suggests.
 
     Example:
         >>> Harness(command=("my-agent", "acp")).id
@@ -111,7 +111,7 @@ class Harness:
             object.__setattr__(self, "title", self.id)
 
     def state_folder(self, workspace: str) -> str:
-        """Return where the harness keeps its own sessions: part of the workspace, so that they move with it."""
+        """Return the folder of the harness's own sessions: part of the workspace, so that they move with it."""
         return f"{workspace.rstrip('/')}/{STATE_FOLDER}/{self.id}"
 
     def entry(self, workspace: str, place: Place, given: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -119,11 +119,11 @@ class Harness:
 
         Args:
             workspace: absolute POSIX path of the workspace inside the sandbox.
-            place: where programs are inside the sandbox.
-            given: the notebook's environment, of which only `keys` and `passes` are taken.
+            place: paths of programs inside the sandbox.
+            given: the notebook's environment, from which only `keys` and `passes` are used.
 
         Returns:
-            `{"command": [...], "env": {...}, "version": "...", "keys": [...]}`; no shell takes part.
+            `{"command": [...], "env": {...}, "version": "...", "keys": [...]}`; it runs without a shell.
         """
         fill = {
             "{python}": place.python,
@@ -143,7 +143,7 @@ class Harness:
         }
 
     def passed(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables of the notebook that this harness is given: by name, and no other."""
+        """Return the notebook's variables for this harness: only those that it names."""
         return {name: given[name] for name in (*self.keys, *self.passes) if given.get(name)}
 
 

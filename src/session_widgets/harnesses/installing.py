@@ -1,6 +1,6 @@
-"""Installing harnesses: npm packages of exact versions, by locks that come with us; nothing global, no root.
+"""Installs harnesses: npm packages of exact versions, from our lock files; never globally, never as root.
 
-Each lands in a folder named after its lock, so that another version is another folder and what runs is never changed.
+Each has a folder named after its lock, so another version has another folder and a running harness never changes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from session_widgets.harnesses.node import INSTALL_SECONDS, LOOK_SECONDS, npm_ci
 from session_widgets.host.daemon import locked
 
 FOLDER = "SESSION_WIDGETS_HARNESSES"
-"""A directory for installed harnesses, in place of `harnesses` in the data directory: several users may share it."""
+"""Directory for installed harnesses, instead of `harnesses` in the data directory: several users may share it."""
 LOCKS: Traversable = files("session_widgets.harnesses").joinpath("locks")
 PARTIAL = ".partial-"
 _CPUS = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
@@ -39,12 +39,12 @@ Progress = Callable[[str], None]
 
 
 def this_platform() -> str:
-    """Return this machine as npm packages name it, such as "linux-x64"."""
+    """Return this machine's platform as npm packages name it, such as "linux-x64"."""
     return f"{sys.platform}-{_CPUS.get(platform.machine().lower(), platform.machine().lower())}"
 
 
 class Installation:
-    """A harness in a directory of installed ones.
+    """A harness in a directory of installed harnesses.
 
     Args:
         home: the data directory.
@@ -61,7 +61,7 @@ class Installation:
 
     @property
     def modules(self) -> Path | None:
-        """Its `node_modules`; None unless it is installed whole."""
+        """Its `node_modules`; None unless it is completely installed."""
         return self.path / "node_modules" if (self.path / "node_modules").is_dir() else None
 
     @property
@@ -70,11 +70,11 @@ class Installation:
         return None if self.modules is None else _size(self.modules)
 
     def install(self, progress: Progress) -> None:
-        """Install it unless it is; checksums are npm's, of the lock.
+        """Install it unless it is installed; npm verifies the checksums of the lock.
 
         Raises:
-            MissingDependency: there is no Node.js that is new enough.
-            HarnessNotReady: it could not be installed; the message says why. What was there before is untouched.
+            MissingDependency: Node.js is missing or too old.
+            HarnessNotReady: the installation failed; the message has the reason. An existing installation stays.
         """
         if self.modules is not None:
             return
@@ -95,7 +95,7 @@ class Installation:
             ) from error
 
     def remove(self) -> bool:
-        """Remove it, and what older releases installed of it; False if nothing was there."""
+        """Remove it, including versions of older releases; False if nothing was installed."""
         root = self.path.parent
         mine = re.compile(rf"{re.escape(self.harness.id)}-\d[^/]*-[0-9a-f]{{8}}")
         found = [folder for folder in root.glob(f"{self.harness.id}-*") if mine.fullmatch(folder.name)]
@@ -110,7 +110,7 @@ class Installation:
 
     @contextmanager
     def _alone(self, progress: Progress) -> Iterator[None]:
-        """Let one process at a time install; say whom this one waits for, and wait no longer than it may take."""
+        """Let one process at a time install; report the process that this one waits for, up to a time limit."""
         deadline = time.monotonic() + INSTALL_SECONDS
         with (self.path.parent / "lock").open("a+") as lock:
             while not _take(lock):
@@ -128,10 +128,10 @@ class Installation:
                 _sign(lock, "")
 
     def _make(self, progress: Progress) -> None:
-        """Install beside, then move into place: it is there whole or not at all."""
+        """Install beside, then move into place: the folder is complete or absent."""
         what = f"{self.harness.title} {self.harness.version}"
         root = self.path.parent
-        for left in root.glob(f"{PARTIAL}*"):  # of a process that was killed: the lock is ours
+        for left in root.glob(f"{PARTIAL}*"):  # left by a killed process: this process has the lock
             shutil.rmtree(left, ignore_errors=True)
         place = Path(tempfile.mkdtemp(dir=root, prefix=PARTIAL))
         try:
@@ -149,7 +149,7 @@ class Installation:
             shutil.rmtree(place, ignore_errors=True)
 
     def _wanted(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return package.json and lock for this platform, whose program npm may not leave out as optional."""
+        """Return package.json and lock for this platform; its native program is required there, not optional."""
         manifest, lock = (orjson.loads(self._read(name)) for name in ("package.json", "package-lock.json"))
         packages = lock["packages"]
         offered = manifest.get("optionalDependencies", {}).keys() & set(self.harness.natives.values())
@@ -171,7 +171,7 @@ class Installation:
                 raise HarnessNotReady(f"{what} could not be installed: npm left out {Path(wanted).relative_to(place)}.")
 
     def _programs(self, place: Path) -> list[Path]:
-        """Return the programs themselves, which npm without scripts may leave without the right to run."""
+        """Return the native programs: npm without scripts may leave them without execute permission."""
         return [file for native in self.harness.natives.values() for file in place.glob(f"node_modules/{native}/bin/*")]
 
     def _read(self, name: str) -> bytes:
@@ -182,7 +182,7 @@ class Installation:
 
 
 def _take(file: TextIO) -> bool:
-    """Take the lock unless another process has it."""
+    """Acquire the lock unless another process has it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -191,14 +191,14 @@ def _take(file: TextIO) -> bool:
 
 
 def _sign(file: TextIO, who: str) -> None:
-    """Say in the lock's file who has it."""
+    """Record the holder in the lock's file."""
     file.truncate(0)
     file.write(who)
     file.flush()
 
 
 def _holder(file: TextIO) -> str:
-    """Return who has the lock, as far as it says so: " of codex, pid 4711"."""
+    """Return the holder of the lock, if recorded: " of codex, pid 4711"."""
     file.seek(0)
     harness, _, pid = file.read(200).partition(" ")
     return f" of {harness}, pid {pid}" if pid.isdigit() and psutil.pid_exists(int(pid)) else ""

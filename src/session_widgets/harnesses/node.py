@@ -1,4 +1,4 @@
-"""Node.js and npm of this machine, and what npm's errors mean."""
+"""Node.js and npm of this machine, and explanations of npm's errors."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ _CREDENTIALS = re.compile(r"(?<=//)[^/\s@]+@")
 
 
 def find_node(least: int) -> str | None:
-    """Return a Node.js of this machine that is new enough: of PATH, else PyPI's in this environment."""
+    """Return a new enough Node.js of this machine: of PATH, else PyPI's in this environment."""
     return next(_nodes(least), None)
 
 
 def need_node(least: int, what: str) -> str:
-    """Return a Node.js that is new enough; raise `MissingDependency` with the remedy if there is none."""
+    """Return a new enough Node.js; raise `MissingDependency` with the remedy if there is none."""
     node = find_node(least)
     if node is None:
         remedy = "pip install 'session-widgets[node]'"
@@ -78,7 +78,7 @@ def need_node(least: int, what: str) -> str:
 
 
 def node_version(node: str) -> int:
-    """Return the major version of a Node.js, 0 if it does not say."""
+    """Return the major version of a Node.js, 0 if it reports none."""
     try:
         return _version_of(node, Path(node).stat().st_mtime_ns)
     except OSError:
@@ -87,7 +87,7 @@ def node_version(node: str) -> int:
 
 @cache
 def _version_of(node: str, changed: int) -> int:
-    """Ask it once: each prompt of a harness that needs it looks whether it is still there."""
+    """Run it once and cache the result: every prompt of a harness that needs it checks it."""
     try:
         said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
@@ -97,17 +97,17 @@ def _version_of(node: str, changed: int) -> int:
 
 
 def npm_ci(place: Path, least: int, what: str, tell: Callable[[], None]) -> None:
-    """Install exactly the lock in `place` there, without running anything of the packages.
+    """Install exactly the lock in `place`, without running scripts of the packages.
 
     Args:
         place: holds package.json and package-lock.json; gets `node_modules`.
-        least: oldest Node.js that may do it.
-        what: name of what is installed.
-        tell: called now and then while it takes time.
+        least: oldest Node.js allowed.
+        what: name of the installed package.
+        tell: called repeatedly during the installation.
 
     Raises:
-        MissingDependency: there is no Node.js that is new enough, or no npm.
-        HarnessNotReady: it failed; the message says why.
+        MissingDependency: Node.js or npm is missing or too old.
+        HarnessNotReady: it failed; the message has the reason.
     """
     node, npm = _npm(max(least, NODE_FOR_NPM), what)
     env = os.environ | {"PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
@@ -120,7 +120,7 @@ def npm_ci(place: Path, least: int, what: str, tell: Callable[[], None]) -> None
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        umask=0o022,  # a container's user has to read it
+        umask=0o022,  # a container's user must be able to read it
         start_new_session=True,
     )
     try:

@@ -1,4 +1,4 @@
-"""Running machines and the programs that make them."""
+"""Sandboxes: providers, their contract, and clients of the runner."""
 
 from session_widgets.sandboxes.contract import Sandbox, SandboxInfo, SandboxProvider, SandboxSpec
 from session_widgets.sandboxes.registry import get_provider, provider_names

@@ -1,4 +1,4 @@
-"""Checks of the provider contract that anybody can run on any provider, third-party ones too.
+"""Checks of the provider contract for any provider, including third-party ones.
 
 ```python
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -32,19 +32,19 @@ BAD_PATHS = ("../outside", "a/../../outside", "/etc/hostname", "~/x", "a\0b", ""
 
 @dataclass(slots=True)
 class Subject:
-    """A provider under test, and how to make a spec for a new sandbox of it."""
+    """A provider under test, with a function that makes the spec of a new sandbox."""
 
     provider: SandboxProvider
     spec: Callable[[], SandboxSpec]
     announced: list[SandboxRef] = field(default_factory=list)
 
     async def announce(self, ref: SandboxRef) -> None:
-        """Record what `create` announces."""
+        """Record the references that `create` announces."""
         self.announced.append(ref)
 
     @asynccontextmanager
     async def sandbox(self) -> AsyncIterator[Sandbox]:
-        """Make a sandbox and destroy it afterwards."""
+        """Create a sandbox and destroy it afterwards."""
         sandbox = await self.provider.create(self.spec(), self.announce)
         try:
             yield sandbox
@@ -54,7 +54,7 @@ class Subject:
 
 
 async def announces_before_it_is_ready(subject: Subject) -> None:
-    """`create` tells the reference first, and it is the one of the sandbox."""
+    """`create` announces the reference first, and it is the sandbox's."""
     async with subject.sandbox() as sandbox:
         assert subject.announced == [sandbox.ref]
         assert SandboxRef.parse(str(sandbox.ref)) == sandbox.ref
@@ -62,14 +62,14 @@ async def announces_before_it_is_ready(subject: Subject) -> None:
 
 
 async def exit_code_is_a_result(subject: Subject) -> None:
-    """A command that fails raises nothing."""
+    """A failing command raises nothing."""
     async with subject.sandbox() as sandbox:
         result = await sandbox.exec("echo out; echo err >&2; exit 3")
         assert (result.code, result.out, result.err) == (3, "out\n", "err\n")
 
 
 async def exec_takes_input_environment_and_directory(subject: Subject) -> None:
-    """`stdin`, `env` and `cwd` reach the command; the workspace is where it starts."""
+    """`stdin`, `env` and `cwd` reach the command; it starts in the workspace."""
     async with subject.sandbox() as sandbox:
         await sandbox.write("sub/here.txt", b"x")
         assert (await sandbox.exec("pwd")).out.rstrip("\n") == sandbox.workspace
@@ -79,7 +79,7 @@ async def exec_takes_input_environment_and_directory(subject: Subject) -> None:
 
 
 async def environment_reaches_commands(subject: Subject) -> None:
-    """`SandboxSpec.env` is there for commands, also after a rest; a command's own goes first."""
+    """Commands have `SandboxSpec.env`, also after parking; a command's own `env` takes precedence."""
     if "env" not in subject.provider.options:
         return
     with_env = Subject(subject.provider, lambda: replace(subject.spec(), env={"GIVEN": "a'b \"$c", "OWN": "theirs"}))
@@ -92,7 +92,7 @@ async def environment_reaches_commands(subject: Subject) -> None:
 
 
 async def bytes_survive(subject: Subject) -> None:
-    """Files and output are bytes: nothing is decoded on the way."""
+    """Files and output are bytes and never decoded."""
     data = bytes(range(256)) * 40
     async with subject.sandbox() as sandbox:
         await sandbox.write("deep/er/data.bin", data)
@@ -105,7 +105,7 @@ async def bytes_survive(subject: Subject) -> None:
 
 
 async def timeout_kills_everything_below(subject: Subject) -> None:
-    """A command that runs too long is killed with its children."""
+    """A command that exceeds its timeout is killed with its children."""
     async with subject.sandbox() as sandbox:
         try:
             await sandbox.exec("(sleep 1.5; touch late) & sleep 60", timeout=0.3)
@@ -127,7 +127,7 @@ async def cancelling_kills_everything_below(subject: Subject) -> None:
 
 
 async def paths_stay_inside(subject: Subject) -> None:
-    """No path leads out of the workspace, by its words or by a link; a missing one is `NotFound`."""
+    """No path leads out of the workspace, by `..` or by a link; a missing path is `NotFound`."""
     async with subject.sandbox() as sandbox:
         for path in BAD_PATHS:
             await _raises(BadPath, sandbox.read(path))
@@ -151,7 +151,7 @@ async def attach_finds_the_same_machine(subject: Subject) -> None:
 
 
 async def park_stops_and_attach_restores(subject: Subject) -> None:
-    """After `park` nothing runs; after `attach` the files are there. Parking twice is parking once."""
+    """After `park` no process runs; after `attach` the files are there. Parking twice is allowed."""
     async with subject.sandbox() as sandbox:
         await sandbox.write("note", b"kept")
         await sandbox.exec("(while :; do date +%s%N > beat; sleep 0.1; done) >/dev/null 2>&1 &")
@@ -166,7 +166,7 @@ async def park_stops_and_attach_restores(subject: Subject) -> None:
 
 
 async def destroyed_is_gone(subject: Subject) -> None:
-    """`destroy` is idempotent, and `attach` says `SandboxGone` afterwards."""
+    """`destroy` is idempotent, and `attach` raises `SandboxGone` afterwards."""
     async with subject.sandbox() as sandbox:
         assert await subject.provider.destroy(sandbox.ref) is True
         assert await subject.provider.destroy(sandbox.ref) is False
@@ -174,7 +174,7 @@ async def destroyed_is_gone(subject: Subject) -> None:
 
 
 async def list_names_its_own(subject: Subject) -> None:
-    """`list` yields what runs and what is parked, by session."""
+    """`list` yields running and parked sandboxes, by session."""
     async with subject.sandbox() as sandbox:
         session = subject.spec().session_id
         assert [(info.ref, info.running) async for info in subject.provider.list(session)] == [(sandbox.ref, True)]
@@ -184,7 +184,7 @@ async def list_names_its_own(subject: Subject) -> None:
 
 
 async def endpoint_needs_its_token(subject: Subject) -> None:
-    """The runner answers with the endpoint's headers, refuses without them, and they are not drawn."""
+    """The runner accepts the endpoint's headers, refuses requests without them, and `repr` hides them."""
     async with subject.sandbox() as sandbox:
         endpoint = await sandbox.endpoint()
         assert not any(secret in repr(endpoint) for secret in endpoint.headers.values())

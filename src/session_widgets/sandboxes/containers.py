@@ -1,8 +1,8 @@
-"""The containers of one installation: made, started, stopped, found, removed. Everything here blocks.
+"""The containers of one installation: create, start, stop, find, remove. Everything here blocks.
 
-`home/<id>/` is one container's record. Its own files are the kernel's alone. `state/` is bound for the runner alone:
-inside, the directory above it lets nobody pass but root and the runner's group, which no agent is in. It holds the
-journals, which outlive the container, and for a moment the runner's configuration, which the runner removes once read.
+`home/<id>/` is one container's record. Only the kernel uses its files. `state/` is mounted for the runner alone:
+inside, only root and the runner's group, which contains no agent, can pass the directory above it. It contains the
+journals, which outlive the container, and until the runner has read it the runner's configuration.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FACTS = ("session", "owner", "created")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one container may use."""
+    """Resources of one container."""
 
     memory: int = 4 << 30
     cpus: float = 2
@@ -58,26 +58,26 @@ LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where the runner of a container answers."""
+    """Address of a container's runner."""
 
     url: str
     token: str = field(repr=False)
 
 
 class Containers:
-    """Keeps its records in `home`, and labels every container with the id that it finds there."""
+    """Keeps its records in `home`, and labels every container with the id of that directory."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
 
     def image(self, wanted: str | None, progress: Progress, cancelled: Event) -> str:
-        """Return the image for a new container, made or pulled if it is missing; None is the provider's own."""
+        """Return the image for a new container, built or pulled if it is missing; None is the provider's own."""
         self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
         with engine() as docker:
             return ensure_image(docker, self._home / "image.lock", progress, cancelled, wanted)
 
     def make(self, id: str, spec: SandboxSpec, image: str) -> None:
-        """Record and create a container; it does not run yet."""
+        """Record and create a container, without starting it."""
         from docker.types import LogConfig, Mount
 
         place = self._home / id
@@ -132,12 +132,12 @@ class Containers:
             )
 
     def start_if_stopped(self, id: str) -> Running:
-        """Return where the runner answers, after starting the container if it does not run."""
+        """Return the runner's address, after starting the container if it does not run."""
         place = self._home / id
         with alone(place, PROVIDER), engine() as docker:
             made = made_of(place, PROVIDER)
             container = self._find(docker, id)
-            if container is None or made["config"]["state"] != STATE:  # an earlier release kept less from the agent
+            if container is None or made["config"]["state"] != STATE:  # an earlier release protected less
                 raise gone(place, PROVIDER)
             if container.status == "paused":
                 container.unpause()
@@ -149,7 +149,7 @@ class Containers:
             return Running(f"http://127.0.0.1:{port}", known["token"])
 
     def stop(self, id: str) -> None:
-        """TERM lets the runner end in order; KILL follows."""
+        """Send SIGTERM to the runner, then SIGKILL."""
         place = self._home / id
         if not place.exists():
             return
@@ -158,19 +158,19 @@ class Containers:
                 container.stop(timeout=STOP_SECONDS)
 
     def remove(self, id: str) -> bool:
-        """Remove the container, and the record once it is gone; False if there was no container."""
+        """Remove the container, then its record; False if there was no container."""
         place = self._home / id
         with engine() as docker:
             if not place.exists():
                 return self._remove(docker, id)
-            with alone(place, PROVIDER):  # or somebody could start it half removed
+            with alone(place, PROVIDER):  # otherwise another process could start it half removed
                 removed = self._remove(docker, id)
                 (place / RECORD).unlink(missing_ok=True)
                 shutil.rmtree(place, ignore_errors=True)
                 return removed
 
     def list(self) -> list[SandboxInfo]:
-        """Return what is recorded, and containers of this installation without a record."""
+        """Return the recorded containers, and those of this installation without a record."""
         with engine() as docker:
             found = docker.containers.list(
                 all=True,
@@ -231,7 +231,7 @@ class Containers:
 
 
 def _wait_ready(container: Container, ready: Path, nonce: str) -> None:
-    """Wait until the runner that was started with `nonce` says that it listens."""
+    """Wait until the runner started with `nonce` reports that it listens."""
     deadline = time.monotonic() + START_SECONDS
     look = 0.0
     while _nonce(ready) != nonce:
@@ -265,7 +265,7 @@ def _host_port(container: Container) -> int | None:
 
 
 def _nonce(ready: Path) -> str | None:
-    """Read a file that the agent may have made: no link, no pipe, nothing large."""
+    """Read a file that the agent may have made: no link, no pipe, no large file."""
     try:
         handle = os.open(ready, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a sandbox provider promises. `conformance.py` checks each sentence of it."""
+"""The contract of a sandbox provider. `conformance.py` checks each sentence of it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from session_widgets.sandboxes.runner_client import RunnerClient
 Announce = Callable[[SandboxRef], Awaitable[None]]
 
 RUNNER_LIMITS = {"maxRunTimeoutMs": 0}
-"""Limits of a runner that differ from its own: `Sandbox.exec` takes any timeout, and None."""
+"""Limits of a runner that differ from its defaults: `Sandbox.exec` accepts any timeout, and None."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """What to make.
+    """Specification of a new sandbox.
 
     Attributes:
-        session_id: the session it is for; becomes a label.
+        session_id: its session; becomes a label.
         workspace: absolute directory on this host; the sandbox sees it at `SandboxProvider.root`.
         agents: launch entries for the runner's configuration, by harness name.
-        owner: who made it (an installation id); becomes a label.
-        idle_seconds: without any activity for this long, the sandbox parks itself.
-        mounts: directories of this host that the sandbox may read, by the path that it sees them at.
-        image: to make it from, where the provider has images; None: its own.
-        cpus: processors that it may use; None: as the provider has it.
-        memory: bytes that it may use; None: as the provider has it.
-        progress: told what is being done, in a few words, whenever it takes time; called from any thread.
+        owner: its creator (an installation id); becomes a label.
+        idle_seconds: after this time without any activity, the sandbox parks itself.
+        mounts: directories of this host that the sandbox may read, by their path inside the sandbox.
+        image: image of the sandbox, if the provider has images; None: the provider's own.
+        cpus: processors that it may use; None: the provider's default.
+        memory: bytes that it may use; None: the provider's default.
+        progress: called with a short text when an operation takes time; called from any thread.
     """
 
     session_id: str
@@ -48,7 +48,7 @@ class SandboxSpec:
 
 @dataclass(frozen=True, slots=True)
 class SandboxInfo:
-    """One sandbox in a listing; `expires_at` is when it parks itself if nothing happens."""
+    """One sandbox in a listing; `expires_at` is when it parks itself without activity."""
 
     ref: SandboxRef
     session_id: str
@@ -59,7 +59,7 @@ class SandboxInfo:
 
 
 class Sandbox(Protocol):
-    """A running machine with a runner in it."""
+    """A running sandbox with its runner."""
 
     ref: SandboxRef
     workspace: str
@@ -76,7 +76,7 @@ class Sandbox(Protocol):
     ) -> ExecResult:
         """Run `command` with `sh -c` in the workspace.
 
-        A non-zero exit is a result. Cancelling the call kills the command and everything below it.
+        A non-zero exit is a result. Cancelling the call kills the command and all its children.
 
         Raises:
             ExecTimeout: it ran longer than `timeout` seconds and was killed.
@@ -88,28 +88,28 @@ class Sandbox(Protocol):
         """Return `length` bytes of a workspace file from `offset`; all by default. Raises `NotFound`, `BadPath`."""
 
     async def write(self, path: str, data: bytes) -> None:
-        """Replace a workspace file atomically, making its parents. Raises `BadPath`, `LimitExceeded`."""
+        """Replace a workspace file atomically, creating its parents. Raises `BadPath`, `LimitExceeded`."""
 
     async def endpoint(self, port: int | None = None) -> Endpoint:
-        """Return where `port` answers, with the headers it needs; the runner's by default."""
+        """Return the address of `port`, with the required headers; the runner's by default."""
 
     async def extend(self, seconds: float) -> None:
         """Move the deadline to `seconds` from now; no-op without `Capability.EXTEND`."""
 
     async def aclose(self) -> None:
-        """Close this client; the sandbox runs on."""
+        """Close this client; the sandbox keeps running."""
 
 
 class SandboxProvider(Protocol):
-    """Makes sandboxes, finds them again, and ends them.
+    """Creates, finds and destroys sandboxes.
 
     Attributes:
-        root: where every sandbox of it sees its workspace; None: at its own path.
+        root: path of the workspace in every sandbox; None: its path on this host.
         python: the interpreter inside, for harnesses that come with session-widgets.
         node: Node.js inside; None: this machine's.
         path: PATH inside; None: this machine's.
-        harnesses: where it sees an installed harness; None: at the host's own path.
-        options: what of a `Sandbox` it takes: names of its fields.
+        harnesses: path of an installed harness inside the sandbox; None: its path on this host.
+        options: names of the fields of `Sandbox` that it accepts.
     """
 
     name: str
@@ -122,23 +122,23 @@ class SandboxProvider(Protocol):
     options: frozenset[str]
 
     def check(self, harness: str, location: str) -> None:
-        """Raise `BadValue` if it cannot run this harness, or on a workspace that is kept there."""
+        """Raise `BadValue` if it cannot run this harness, or cannot use the workspace's location."""
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> Sandbox:
-        """Make a sandbox and return it with a healthy runner.
+        """Create a sandbox and return it with a healthy runner.
 
-        `announce(ref)` is awaited as soon as the reference exists and before anything slow, so that the caller
-        can write it down. If making it fails after that, the sandbox is destroyed before the error leaves.
+        `announce(ref)` is awaited as soon as the reference exists and before any slow operation, so that the caller
+        can record it. If a later part fails, the sandbox is destroyed before the error is raised.
         """
 
     async def attach(self, ref: SandboxRef) -> Sandbox:
-        """Return a running sandbox: reconnect, or start a parked one. Raises `SandboxGone` if neither can be."""
+        """Return a running sandbox: reconnect, or start a parked one. Raises `SandboxGone` if neither is possible."""
 
     async def park(self, ref: SandboxRef) -> SandboxRef:
-        """Stop it, with every process in it, and keep its disk. Idempotent. Returns the reference to attach to."""
+        """Stop it with all its processes, and keep its disk. Idempotent. Returns the reference for `attach`."""
 
     async def destroy(self, ref: SandboxRef) -> bool:
-        """Stop it and remove all but the workspace. Idempotent: False if it was already gone."""
+        """Stop it and remove everything but the workspace. Idempotent: False if it did not exist."""
 
     def list(self, session_id: str | None = None) -> AsyncIterator[SandboxInfo]:
         """Yield the sandboxes of this installation, or of one session."""

@@ -37,15 +37,15 @@ class DockerSandbox:
         raise SandboxError(f"a docker sandbox publishes no port but its runner's; port {port} was asked for.")
 
     async def extend(self, seconds: float) -> None:
-        """Any request moves the idle deadline; there is no other."""
+        """Any request extends the idle deadline; there is no other deadline."""
 
     async def aclose(self) -> None:
-        """Close the connections; the container runs on."""
+        """Close the connections; the container keeps running."""
         await self.runner.aclose()
 
 
 class DockerProvider:
-    """Runs each session's runner in a container. Its records live in `home/containers`."""
+    """Runs each session's runner in a container. Its records are in `home/containers`."""
 
     name = "docker"
     capabilities = Capability.ISOLATED | Capability.EXTEND
@@ -61,10 +61,10 @@ class DockerProvider:
         self._containers = Containers(home / "containers")
 
     def check(self, harness: str, location: str) -> None:
-        """It runs any harness, on any workspace."""
+        """Accepts any harness and any workspace."""
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> DockerSandbox:
-        """Make a container that sees `spec.workspace` as `/workspace`; the image comes first if it is missing."""
+        """Create a container that sees `spec.workspace` as `/workspace`; builds or pulls a missing image first."""
         ref = SandboxRef(self.name, uuid4().hex[:12])
         await announce(ref)
         cancelled = Event()
@@ -82,14 +82,14 @@ class DockerProvider:
             raise
 
     async def _undo(self, ref: SandboxRef, making: asyncio.Task[None]) -> None:
-        """Remove what a failed or cancelled `create` has made, once the engine has finished making it."""
+        """Remove the container of a failed or cancelled `create`, once the engine has finished creating it."""
         with suppress(Exception):
             await making
         with suppress(SandboxError):
             await self.destroy(ref)
 
     async def attach(self, ref: SandboxRef) -> DockerSandbox:
-        """Reconnect to the container, or start it again with its files and journals."""
+        """Reconnect to the container, or restart it with its files and journals."""
         sandbox = await self._connect(ref)
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
@@ -114,13 +114,13 @@ class DockerProvider:
         return await asyncio.to_thread(self._containers.remove, self._id(ref))
 
     async def list(self, session_id: str | None = None) -> AsyncIterator[SandboxInfo]:
-        """Yield what is recorded under this home, and containers of it that lost their record."""
+        """Yield the recorded containers of this home, and its containers without a record."""
         for info in await asyncio.to_thread(self._containers.list):
             if session_id in {None, info.session_id}:
                 yield info
 
     async def aclose(self) -> None:
-        """Hold nothing, release nothing."""
+        """Does nothing: the provider holds no connections."""
 
     def _id(self, ref: SandboxRef) -> str:
         if ref.provider != self.name or not ref.id.isalnum():

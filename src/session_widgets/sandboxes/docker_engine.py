@@ -1,4 +1,4 @@
-"""The Docker engine of this machine: found, spoken to, and its errors in our words."""
+"""The Docker engine of this machine: discovery, requests, and translation of its errors."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ TIMEOUT = 60
 
 
 def check_sdk() -> None:
-    """Raise `MissingDependency` where the package `docker` is not installed; nothing is imported yet."""
+    """Raise `MissingDependency` if the package `docker` is not installed; does not import it."""
     if find_spec("docker") is None:
         raise MissingDependency("sandbox='docker' needs the package 'docker': pip install 'session-widgets[docker]'")
 
 
 @contextmanager
 def engine() -> Iterator[DockerClient]:
-    """Speak to the engine; nothing that the SDK raises gets out.
+    """Return a client of the engine; every exception of the SDK is translated.
 
     Raises:
         MissingDependency: the package `docker` is not installed.
-        SandboxError: Docker is not installed, does not run, may not be used, or refused; the message says which.
+        SandboxError: Docker is not installed, does not run, denies access, or refused; the message says which.
         SandboxQuota: a disk is full.
         TransportError: the connection broke.
     """
@@ -73,7 +73,7 @@ def _socket_path() -> str:
 
 
 def _check(path: str) -> None:
-    """Raise the error that says what to do, if nobody answers at the socket."""
+    """Raise an error with the remedy if no daemon answers at the socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(5)
         try:

@@ -1,7 +1,7 @@
-"""Which image the sandboxes of Docker are made from, and how it gets onto this machine.
+"""The image of Docker sandboxes: selection, pull and build.
 
-`SESSION_WIDGETS_IMAGE` names one, which is pulled when it is missing. Else it is built from the folder `sandbox-image`
-that comes with this package, and its tag is a hash of what goes in. `python -m session_widgets.sandboxes.images`
+`SESSION_WIDGETS_IMAGE` names an image, which is pulled if it is missing. By default the image is built from the folder
+`sandbox-image` of this package, and its tag is a hash of its sources. `python -m session_widgets.sandboxes.images`
 builds it by hand.
 """
 
@@ -36,7 +36,7 @@ TAIL_LINES = 25
 _PACKAGE = Path(__file__).resolve().parent.parent
 _INSIDE = ("errors.py", "version.py", "host/__init__.py", "host/manifest.py", "host/tree.py", "runner")
 _AGENT = ("harnesses/__init__.py", "harnesses/demo")
-"""The agent that needs no installation; the catalog stays outside, so that another one makes no other image."""
+"""The agent that needs no installation. The catalog is not included, so that its changes do not change the image."""
 _ARGUMENTS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY")
 _STEP = re.compile(r"Step (\d+)/(\d+) : (?:RUN : ([^;]+);)?", re.DOTALL)
 _BASE = re.compile(r"^ARG BASE=(\S+)@sha256:[0-9a-f]{64}$", re.MULTILINE)
@@ -48,13 +48,13 @@ Progress = Callable[[str], None]
 def ensure_image(
     docker: DockerClient, lock: Path, progress: Progress, cancelled: Event, wanted: str | None = None
 ) -> str:
-    """Return the name of an image that is on this machine, after pulling or building it if need be.
+    """Return the name of an image on this machine, after pulling or building it if necessary.
 
     `wanted` is pulled if it is missing; None is the image of this package. One process at a time holds the file `lock`.
-    Setting `cancelled` ends the call at the next line of output.
+    Setting `cancelled` stops the call at the next line of output.
 
     Raises:
-        SandboxError: it can be neither found nor made; the message ends with what was said last.
+        SandboxError: it can be neither found nor built; the message ends with the last output.
     """
     wanted = wanted or os.environ.get("SESSION_WIDGETS_IMAGE")
     content = {} if wanted else build_context()
@@ -92,7 +92,7 @@ def build(
 ) -> None:
     """Build `content` as `name`. Build containers use this machine's network: a proxy may listen on its loopback.
 
-    Its output is read to the end, also after an error: the SDK lets go of the connection only then.
+    The output is read to its end, even after an error: only then does the SDK release the connection.
     """
     lines = docker.api.build(
         fileobj=io.BytesIO(_tar(content)),
@@ -122,7 +122,7 @@ def build(
 
 
 def build_context() -> dict[str, bytes]:
-    """Return the files that the image is built from, by name."""
+    """Return the source files of the image, by name."""
     folder = _folder()
     files = {name: (folder / name).read_bytes() for name in ("Dockerfile", "requirements.txt", "node.txt")}
     bundle = os.environ.get("SESSION_WIDGETS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
@@ -136,9 +136,9 @@ def build_context() -> dict[str, bytes]:
 
 
 def base_argument(docker: DockerClient, dockerfile: str) -> dict[str, str]:
-    """Return the build argument that names the base, where it is not the one that the Dockerfile pins by its digest.
+    """Return the build argument for the base image, unless it is the one that the Dockerfile pins by digest.
 
-    An image of that name which was made on this machine (`.ci/base-image`) takes its place: no registry has it.
+    An image of that name made on this machine (`.ci/base-image`) replaces it: no registry has that image.
     """
     from docker.errors import ImageNotFound
 
@@ -154,7 +154,7 @@ def base_argument(docker: DockerClient, dockerfile: str) -> dict[str, str]:
 
 
 def tag_of(content: Mapping[str, bytes]) -> str:
-    """Return the name of the image that this context makes."""
+    """Return the name of the image built from this context."""
     digest = hashlib.sha256()
     for name, data in sorted(content.items()):
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
@@ -240,9 +240,9 @@ def _alone(lock: Path, progress: Progress, cancelled: Event) -> Iterator[None]:
 
 
 def main() -> None:
-    """Build the image from the terminal, with arguments of the Dockerfile."""
+    """Build the image from the terminal, with build arguments of the Dockerfile."""
     parser = argparse.ArgumentParser(prog="python -m session_widgets.sandboxes.images", description=main.__doc__)
-    parser.add_argument("--tag", help="its name; by default the one that sandboxes look for")
+    parser.add_argument("--tag", help="its name; by default the one that sandboxes use")
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     asked = parser.parse_args()
     content = build_context()

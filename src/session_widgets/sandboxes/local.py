@@ -1,4 +1,4 @@
-"""The `local` provider: a runner of its own process group on this machine. It isolates nothing."""
+"""The `local` provider: a runner in its own process group on this machine. It isolates nothing."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class LocalSandbox:
         return self.runner.endpoint if port is None else Endpoint(f"http://127.0.0.1:{port}")
 
     async def extend(self, seconds: float) -> None:
-        """Any request moves the idle deadline; there is no other."""
+        """Any request extends the idle deadline; there is no other deadline."""
 
     async def aclose(self) -> None:
-        """Close the connections; the runner goes on."""
+        """Close the connections; the runner keeps running."""
         await self.runner.aclose()
 
 
 class LocalProvider:
-    """Runs each session's runner as a process of this machine. Its records live in `home/sandboxes`."""
+    """Runs each session's runner as a process of this machine. Its records are in `home/sandboxes`."""
 
     name = "local"
     capabilities = Capability.EXTEND
@@ -72,7 +72,7 @@ class LocalProvider:
         self._root = home / "sandboxes"
 
     def check(self, harness: str, location: str) -> None:
-        """It runs any harness, on any workspace."""
+        """Accepts any harness and any workspace."""
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> LocalSandbox:
         """Start a runner on `spec.workspace`."""
@@ -102,7 +102,7 @@ class LocalProvider:
             raise
 
     async def attach(self, ref: SandboxRef) -> LocalSandbox:
-        """Reconnect to the runner, or start it again on the same workspace."""
+        """Reconnect to the runner, or restart it on the same workspace."""
         sandbox = await asyncio.to_thread(self._start_if_stopped, ref)
         try:
             await sandbox.runner.health()
@@ -113,7 +113,7 @@ class LocalProvider:
         return sandbox
 
     async def park(self, ref: SandboxRef) -> SandboxRef:
-        """Stop the runner and everything that it started."""
+        """Stop the runner and all its processes."""
         await asyncio.to_thread(self._stop, ref, remove=False)
         return ref
 
@@ -132,7 +132,7 @@ class LocalProvider:
                 yield info(self.name, place.name, made, running=Daemon(place).process() is not None)
 
     async def aclose(self) -> None:
-        """Hold nothing, release nothing."""
+        """Does nothing: the provider holds no connections."""
 
     def _place(self, ref: SandboxRef) -> Path:
         if ref.provider != self.name or not ref.id.isalnum():
@@ -150,7 +150,7 @@ class LocalProvider:
             return LocalSandbox(ref, made["config"]["root"], endpoint)
 
     def _found(self, place: Path) -> dict[str, Any] | None:
-        """Return where the recorded runner listens, once it does: who started it may have died before it did."""
+        """Return the recorded runner's address, once it listens; its starter may have died before it listened."""
         daemon = Daemon(place)
         runner = daemon.process()
         if runner is None:
@@ -167,7 +167,7 @@ class LocalProvider:
         known = {"token": secrets.token_urlsafe(32), "nonce": secrets.token_hex(16)}
         root, state = Path(made["config"]["root"]), place / "state"
         root.mkdir(parents=True, exist_ok=True)
-        state.mkdir(mode=0o700, exist_ok=True)  # journals of an earlier runner stay: not all of it may be stored yet
+        state.mkdir(mode=0o700, exist_ok=True)  # an earlier runner's journals stay: some events may not be stored yet
         (state / "ready.json").unlink(missing_ok=True)
         write_private(place / TOKEN, known)
         write_private(place / CONFIG, made["config"] | known | {"limits": RUNNER_LIMITS})
@@ -188,17 +188,17 @@ class LocalProvider:
         with alone(place, self.name):
             daemon = Daemon(place)
             runner = daemon.process()
-            below = runner.children(recursive=True) if runner else []  # one that hangs does not end them itself
+            below = runner.children(recursive=True) if runner else []  # a hanging runner does not kill them itself
             daemon.stop(STOP_SECONDS)
             self._kill_leftovers(place)
             for process in below:
                 with suppress(psutil.Error):
                     process.kill()
-            if remove:  # under the lock, or somebody could start it half removed
+            if remove:  # under the lock, otherwise another process could start it half removed
                 shutil.rmtree(place, ignore_errors=True)
 
     def _kill_leftovers(self, place: Path) -> None:
-        """Kill what an earlier runner left behind, wherever it moved: every process that carries its mark."""
+        """Kill all processes of an earlier runner, in any session: every process with its mark."""
         known = read_json(place / TOKEN)
         if known is None:
             return
@@ -209,7 +209,7 @@ class LocalProvider:
 
 
 def _ready(place: Path, lives: Callable[[], bool]) -> dict[str, Any] | None:
-    """Return what a runner says once it listens; None if it ends, or says nothing for START_SECONDS."""
+    """Return the runner's `ready.json` once it listens; None if it exits, or is silent for START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     while (ready := read_json(place / "state" / "ready.json")) is None:
         if not lives() or time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What a sandbox is to be made of, where its name alone does not say enough."""
+"""Options of a sandbox beyond its name."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _TAKEN = ("/workspace", "/run/session-widgets", "/opt/session-widgets", "/opt/ha
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A sandbox by name, and what it is made of. Goes wherever the name of a sandbox goes.
+    """A sandbox by name, with options. Accepted wherever the name of a sandbox is.
 
-    What is left out has the provider's default. "docker" takes all of it, "local" takes `env`.
+    Omitted options have the provider's defaults. "docker" accepts all options, "local" only `env`.
 
     Args:
         name: as for `open_session`: "docker", "local", ...
-        image: of Docker, with a runner in it: one that was built from `sandbox-image`, or from one of those. Pulled if
-            this machine has it not.
+        image: of Docker, with a runner in it: built from `sandbox-image`, or from such an image. Pulled if
+            it is missing.
         cpus: processors, such as 0.5; 2 by default.
         memory: bytes, or text such as "512m" or "4g"; 4 GB by default, at least 64 MB.
-        env: variables for agents and commands, by name. Their values are kept in a file beside the store that your
-            user alone can read, and in no transcript; the store has their names.
-        mounts: directories or files of this machine that the sandbox may read, to where it sees them:
+        env: variables for agents and commands, by name. Their values are stored in a file beside the store that only
+            your user can read, and in no transcript; the store has their names.
+        mounts: directories or files of this machine that the sandbox may read, with their path inside it:
             `{"/data/corpus": "/data"}`. "~" is your home.
 
     Raises:
-        BadValue: a value is not possible; the message says which, what was expected, and what came.
+        BadValue: a value is invalid; the message names the field, the expected and the actual value.
 
     Example:
         >>> session = open_session("parser", sandbox=Sandbox("docker", cpus=1, memory="2g", env={"SEED": "7"}))
@@ -64,7 +64,7 @@ class Sandbox:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Names of the options that are not left to the provider."""
+        """Names of the options that differ from the provider's defaults."""
         return tuple(one.name for one in fields(self) if one.name != "name" and getattr(self, one.name))
 
     @property
@@ -73,11 +73,11 @@ class Sandbox:
         return self.memory if isinstance(self.memory, int) else None
 
     def json(self) -> dict[str, Any]:
-        """Return all of it, with the values of `env`."""
+        """Return all options, with the values of `env`."""
         return {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
 
     def stored(self) -> SessionSandbox:
-        """Return the note of it: of `env` the names."""
+        """Return the note of the options: of `env` only the names."""
         return SessionSandbox(
             name=self.name,
             image=self.image,
@@ -89,7 +89,7 @@ class Sandbox:
 
 
 def check_taken(sandbox: Sandbox, takes: frozenset[str]) -> None:
-    """Raise `BadValue` if a provider that takes these options was given others."""
+    """Raise `BadValue` if an option is set that the provider does not accept."""
     if wrong := [name for name in sandbox.given if name not in takes]:
         can = f"takes {' and '.join(f'{name}=' for name in sorted(takes))} alone" if takes else "takes no options"
         raise BadValue(
@@ -121,7 +121,7 @@ def _variables(value: object) -> Mapping[str, str]:
     for name, text in value.items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name) or name.startswith(_OURS):
             raise BadValue(f"a variable of env has a name such as 'SEED', not '{_OURS}...'; got {name!r:.80}.")
-        if not isinstance(text, str) or "\0" in text:  # the value may be a secret: not shown
+        if not isinstance(text, str) or "\0" in text:  # the value may be a secret and is not shown
             raise BadValue(f"env[{name!r}] must be text without NUL; got {type(text).__name__}. Numbers: str(7).")
     return dict(value)
 
@@ -142,7 +142,7 @@ def _mounts(value: object) -> Mapping[str, str]:
                 f"above {', '.join(_TAKEN)}. '/data' would do."
             )
         if str(place) in mounts.values():
-            raise BadValue(f"mounts: two things cannot be seen at {str(place)!r:.80}.")
+            raise BadValue(f"mounts: two sources cannot have the same path {str(place)!r:.80}.")
         mounts[str(path)] = str(place)
     return mounts
 

@@ -1,4 +1,4 @@
-"""The client's half of the path jail; the runner's half follows no link out of the workspace."""
+"""The client's part of the path jail; the runner's part follows no link out of the workspace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def check_path(path: str, *, root: bool = False) -> str:
 
     Args:
         path: relative, with "/" between names; "" and "." are the workspace itself.
-        root: whether the workspace itself is meant to be possible.
+        root: whether the workspace itself is allowed.
     """
     if not isinstance(path, str):
         raise BadPath(f"a workspace path is text such as 'src/a.py'; got {type(path).__name__}.")

@@ -1,4 +1,4 @@
-"""The records of sandboxes on this machine: one directory each, with what it was made of in `sandbox.json`."""
+"""The records of sandboxes on this machine: one directory each, with the creation parameters in `sandbox.json`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from session_widgets.sandboxes.contract import SandboxInfo
 
 RECORD = "sandbox.json"
 CONFIG = "config.json"
-"""What a runner is started with; it removes the file once it is read."""
+"""The configuration of a runner, which removes the file after reading it."""
 TOKEN = "runner.json"  # noqa: S105 - the name of a file
 """Token and nonce of the latest runner, for the kernels that use it."""
 
 
 @contextmanager
 def alone(place: Path, provider: str) -> Iterator[None]:
-    """Let one process at a time start or stop the sandbox that is recorded here; `SandboxGone` if none is any more."""
+    """Let one process at a time start or stop the recorded sandbox; `SandboxGone` if it no longer exists."""
     try:
         with locked(place):
             yield
@@ -33,7 +33,7 @@ def alone(place: Path, provider: str) -> Iterator[None]:
 
 
 def made_of(place: Path, provider: str) -> dict[str, Any]:
-    """Read what the sandbox was made of; `SandboxGone` if it is no more."""
+    """Read the creation parameters; `SandboxGone` if the sandbox no longer exists."""
     made = read_json(place / RECORD)
     if made is None:
         raise gone(place, provider)
@@ -41,19 +41,19 @@ def made_of(place: Path, provider: str) -> dict[str, Any]:
 
 
 def gone(place: Path, provider: str) -> SandboxGone:
-    """Return the error for a sandbox that is no more."""
+    """Return the error for a sandbox that no longer exists."""
     return SandboxGone(f"sandbox '{provider}:{place.name}' no longer exists on this machine.")
 
 
 def recorded(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the directory of each recorded sandbox, and what it was made of."""
+    """Yield the directory of each recorded sandbox, with its creation parameters."""
     for file in sorted(root.glob(f"*/{RECORD}")):
         if made := read_json(file):
             yield file.parent, made
 
 
 def info(provider: str, id: str, made: Mapping[str, str], *, running: bool) -> SandboxInfo:
-    """Return the facts about a sandbox; `made` holds `session`, `owner` and `created`."""
+    """Return the facts about a sandbox; `made` contains `session`, `owner` and `created`."""
     return SandboxInfo(
         ref=SandboxRef(provider, id),
         session_id=made["session"],

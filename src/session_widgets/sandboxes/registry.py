@@ -23,10 +23,10 @@ def get_provider(name: str, home: Path, token: str | None = None) -> SandboxProv
     Args:
         name: of the provider, or "provider:address" for one that offers `at(home, address, token)`.
         home: the data directory.
-        token: opens what is at the address.
+        token: grants access to the server at the address.
 
     Raises:
-        BadValue: no installed provider has this name, or it takes no address or token.
+        BadValue: no installed provider has this name, or it accepts no address or token.
         MissingDependency: its package is not installed.
     """
     kind, colon, address = name.partition(":") if isinstance(name, str) else (name, "", "")

@@ -35,17 +35,17 @@ MOST_OUTPUT = 8 << 20
 """Bytes that `exec` returns of each of stdout and stderr."""
 MOST_ANSWER = 64 << 20
 MOST_EXEC = 256 << 20
-"""Both outputs twice: as text, in which a byte may take six, and as base64."""
+"""Both outputs twice: as text, with up to six bytes a byte, and as base64."""
 MOST_MANIFEST = 1 << 30
 MOST_READ = 1 << 30
 MOST_PROBLEM = 64 << 10
-"""Of a refusal, whatever was asked for."""
+"""Limit of an error response."""
 MANIFEST_SECONDS = 120
-"""Enough to hash some 50 GB; a runner that hangs keeps nobody longer."""
+"""Enough to hash some 50 GB; a hanging runner blocks no longer than this."""
 
 
 class RunnerClient:
-    """Speaks to one runner. Paths are relative to the workspace."""
+    """Client of one runner. Paths are relative to the workspace."""
 
     def __init__(self, endpoint: Endpoint, workspace: str) -> None:
         self.endpoint = endpoint
@@ -59,7 +59,7 @@ class RunnerClient:
         await self._http.aclose()
 
     async def health(self) -> dict[str, Any]:
-        """Return what `GET /v1/health` says: `status`, `nonce`, `version`, `pid`, `features`."""
+        """Return the response of `GET /v1/health`: `status`, `nonce`, `version`, `pid`, `features`."""
         answer: dict[str, Any] = orjson.loads((await self._call("GET", "/v1/health")).content)
         return answer
 
@@ -133,7 +133,7 @@ class RunnerClient:
         return self._info(orjson.loads(answer.content))
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return bytes of a file; fewer than `length` at its end, none behind it."""
+        """Return bytes of a file; fewer than `length` at its end, none after it."""
         if length == 0:
             return b""
         headers = {}
@@ -145,11 +145,11 @@ class RunnerClient:
             "GET", "/v1/fs/file", params=self._path(path), headers=headers, allow={416}, most=max(most, MOST_PROBLEM)
         )
         if len(answer.content) > most and not answer.is_error:
-            raise TransportError(f"the runner sent more of {path!r} than {most:,} bytes, which were asked for")
+            raise TransportError(f"the runner sent more of {path!r} than the requested {most:,} bytes")
         return b"" if answer.status_code == 416 else answer.content
 
     async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None:
-        """Replace a file atomically, making its parents."""
+        """Replace a file atomically, creating its parents."""
         headers = {"content-type": "application/octet-stream"}
         content = _pieces(data) if isinstance(data, bytes) else data
         await self._call("PUT", "/v1/fs/file", params=self._path(path), headers=headers, content=content, wait=None)
@@ -165,7 +165,7 @@ class RunnerClient:
         await self.write(path, pieces())
 
     async def download(self, path: str, local: Path) -> None:
-        """Copy a workspace file to this machine, in pieces; `local` appears only when it is whole."""
+        """Copy a workspace file to this machine, in pieces; `local` appears only when it is complete."""
         partial = local.with_name(f".{local.name}.partial")
         try:
             async with self._http.stream("GET", "/v1/fs/file", params=self._path(path)) as answer:
@@ -181,7 +181,7 @@ class RunnerClient:
             partial.unlink(missing_ok=True)
 
     async def mkdir(self, path: str) -> None:
-        """Make a directory and its parents; one that exists is left alone."""
+        """Create a directory and its parents; an existing one is not changed."""
         await self._call("POST", "/v1/fs/mkdir", params=self._path(path))
 
     async def move(self, source: str, target: str) -> None:
@@ -190,21 +190,21 @@ class RunnerClient:
         await self._call("POST", "/v1/fs/move", json=body)
 
     async def delete(self, path: str, *, recursive: bool = False) -> None:
-        """Remove a file or directory; one that is not empty only if `recursive`."""
+        """Remove a file or directory; a directory that is not empty only if `recursive`."""
         params = self._path(path) | {"recursive": str(recursive).lower()}
         await self._call("DELETE", "/v1/fs/entry", params=params)
 
     async def snapshot(self, name: str) -> None:
-        """Remember the identity of every workspace file under `name`."""
+        """Store the identity of every workspace file as snapshot `name`."""
         await self._call("PUT", f"/v1/fs/snapshots/{name}")
 
     async def changes(self, name: str) -> tuple[FileChange, ...]:
-        """Return what differs from the snapshot `name`; raises `NotFound` if the runner does not hold it."""
+        """Return the changes since the snapshot `name`; raises `NotFound` if the runner does not have it."""
         body = orjson.loads((await self._call("GET", f"/v1/fs/snapshots/{name}/changes")).content)
         return tuple(FileChange(self._relative(c["path"]), c["change"], c.get("size")) for c in body["changes"])
 
     async def manifest(self) -> Manifest:
-        """Return everything that the workspace holds, with hashes; what did not change is not read again."""
+        """Return the manifest of the workspace, with hashes; unchanged files are not read again."""
         answer = await self._call("POST", "/v1/fs/manifest", wait=MANIFEST_SECONDS, most=MOST_MANIFEST)
         return Manifest.from_json(orjson.loads(answer.content))
 
@@ -248,7 +248,7 @@ class RunnerClient:
         if json is not None:
             content, sent["content-type"] = orjson.dumps(json), "application/json"
         timeout = httpx.Timeout(wait, connect=5)
-        if self._http.is_closed:  # found dead, and given up, by somebody else who uses it
+        if self._http.is_closed:  # found dead, and closed, by another user of it
             raise TransportError("the connection to the sandbox was closed.")
         try:
             answer = await ask(
@@ -262,7 +262,7 @@ class RunnerClient:
 
 
 def problem(answer: httpx.Response, workspace: str) -> SandboxError | BadPath:
-    """Return the error that a `application/problem+json` answer stands for."""
+    """Return the error of an `application/problem+json` response."""
     kind = ""
     try:
         body = orjson.loads(answer.content)
@@ -272,7 +272,7 @@ def problem(answer: httpx.Response, workspace: str) -> SandboxError | BadPath:
         detail = answer.text[:500] or answer.reason_phrase
     detail = detail.replace(f"{workspace}/", "")
     status = answer.status_code
-    if status == 404 and kind.endswith("not_found"):  # a route or a proxy may be missing, which says nothing of a file
+    if status == 404 and kind.endswith("not_found"):  # a missing route, or a proxy, does not mean a missing file
         return NotFound(detail)
     if status in {400, 403, 409, 412}:
         return BadPath(detail)

@@ -1,6 +1,6 @@
 """The `sandbox-agent` provider: agents, files and processes through a server of rivet's sandbox-agent 0.4.2.
 
-"sandbox-agent" starts one for each session; "sandbox-agent:URL" uses one that is there already, with its own agents.
+"sandbox-agent" starts a server for each session; "sandbox-agent:URL" uses a running one, with its own agents.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOKEN_VARIABLE = "SANDBOX_AGENT_TOKEN"  # noqa: S105 - a name
 
 
 class SandboxAgentSandbox:
-    """A sandbox-agent server, and a directory that it works on."""
+    """A sandbox-agent server with its working directory."""
 
     def __init__(self, ref: SandboxRef, workspace: str, endpoint: Endpoint, memory: Path) -> None:
         self.ref = ref
@@ -55,12 +55,12 @@ class SandboxAgentSandbox:
         """It never stops by itself."""
 
     async def aclose(self) -> None:
-        """Close the connections; the server goes on."""
+        """Close the connections; the server keeps running."""
         await self.runner.aclose()
 
 
 class SandboxAgentProvider:
-    """Its records live in `home/sandbox-agent`.
+    """Its records are in `home/sandbox-agent`.
 
     Args:
         home: the data directory.
@@ -85,10 +85,10 @@ class SandboxAgentProvider:
 
     @classmethod
     def at(cls, home: Path, address: str, token: str | None) -> SandboxAgentProvider:
-        """Return the provider for a server that is there; a token is kept in a file of `home`, readable by its owner.
+        """Return the provider for a running server; a token is stored in a file of `home`, readable only by its owner.
 
         Raises:
-            BadValue: the address is no URL, or carries a secret.
+            BadValue: the address is not a URL, or contains a secret.
         """
         url = _checked(address)
         provider = cls(home, url)
@@ -98,7 +98,7 @@ class SandboxAgentProvider:
         return provider
 
     def check(self, harness: str, location: str) -> None:
-        """Refuse agents that the server has no name for, and buckets where it cannot see this machine's directory."""
+        """Refuse agents unknown to the server, and buckets if it cannot see this machine's directory."""
         if harness not in server.AGENTS:
             raise BadValue(
                 f"sandbox-agent {server.VERSION} starts agents by names that it knows: {', '.join(server.AGENTS)}; "
@@ -111,7 +111,7 @@ class SandboxAgentProvider:
             )
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> SandboxAgentSandbox:
-        """Start a server on `spec.workspace`, or check that the given one sees it."""
+        """Start a server on `spec.workspace`, or check that the given server sees it."""
         ref = SandboxRef(NAME, uuid4().hex[:12])
         await announce(ref)
         place = self._place(ref)
@@ -139,7 +139,7 @@ class SandboxAgentProvider:
         return sandbox
 
     async def attach(self, ref: SandboxRef) -> SandboxAgentSandbox:
-        """Reconnect to the server, or start our own again on the same workspace."""
+        """Reconnect to the server, or restart our own on the same workspace."""
         sandbox = await asyncio.to_thread(self._start_if_stopped, ref)
         try:
             await sandbox.runner.health()
@@ -156,7 +156,7 @@ class SandboxAgentProvider:
         return sandbox
 
     async def park(self, ref: SandboxRef) -> SandboxRef:
-        """Stop our own server and everything that it started; one that was there before is left alone."""
+        """Stop our own server and all its processes; another person's server keeps running."""
         await asyncio.to_thread(self._stop, ref, remove=False)
         return ref
 
@@ -168,14 +168,14 @@ class SandboxAgentProvider:
         return True
 
     async def list(self, session_id: str | None = None) -> AsyncIterator[SandboxInfo]:
-        """Yield the sandboxes recorded under this home; a server of somebody else counts as running."""
+        """Yield the sandboxes recorded under this home; another person's server counts as running."""
         for place, made in recorded(self._root):
             if session_id in {None, made["session"]}:
                 running = made["url"] is not None or Daemon(place).process() is not None
                 yield info(NAME, place.name, made, running=running)
 
     async def aclose(self) -> None:
-        """Hold nothing, release nothing."""
+        """Does nothing: the provider holds no connections."""
 
     def _place(self, ref: SandboxRef) -> Path:
         if ref.provider != NAME or not ref.id.isalnum():
@@ -211,7 +211,7 @@ class SandboxAgentProvider:
             return
         with alone(place, NAME):
             server.stop(place)
-            if remove:  # under the lock, or somebody could start it half removed
+            if remove:  # under the lock, otherwise another process could start it half removed
                 shutil.rmtree(place, ignore_errors=True)
 
 
@@ -236,7 +236,7 @@ def _is_here(url: str) -> bool:
 
 
 async def _check_shared(sandbox: SandboxAgentSandbox, url: str) -> None:
-    """Make sure that a server sees the directory of this machine, not another one of that name."""
+    """Verify that a server sees the directory of this machine, not another one with the same path."""
     try:
         await _read_back(sandbox, url)
     except BaseException:

@@ -1,7 +1,7 @@
-"""Files and processes of a workspace through a sandbox-agent 0.4 server, which has neither a jail nor our extensions.
+"""Files and processes of a workspace through a sandbox-agent 0.4 server, which has no jail and none of our extensions.
 
-The server stands on this machine, or shares the directory: whether a path leaves the workspace, what kind an entry is
-and what a turn has changed are therefore looked up here, and the bytes go through the server.
+The server runs on this machine, or shares the directory: so paths, entry kinds and a turn's changes are checked here,
+and only the bytes go through the server.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ if [ -n "$2" ]; then exec <"$2"; rm -f -- "$2"; else exec </dev/null; fi
 printf %s "$3"; printf %s "$3" >&2
 exit $code
 """
-"""Runs a command with its input from a file, and marks the end of both outputs: the server says that a process has
-exited before it has read what that wrote."""
+"""Runs a command with its input from a file, and marks the end of both outputs: the server reports the exit before
+it has read the output."""
 REPLACE = """
 [ ! -d "$2" ] || exit 21
 [ ! -f "$2" ] || chmod --reference="$2" -- "$1"
@@ -54,7 +54,7 @@ class SandboxAgentClient(RunnerClient):
     Args:
         endpoint: the server, with its token.
         workspace: directory that the server and this machine see under the same path.
-        memory: file that holds the latest snapshot.
+        memory: file with the latest snapshot.
     """
 
     def __init__(self, endpoint: Endpoint, workspace: str, memory: Path) -> None:
@@ -63,9 +63,9 @@ class SandboxAgentClient(RunnerClient):
         self._alive: set[str] = set()
 
     async def connections(self) -> list[str]:
-        """Return the ids of the live agent connections; the server names dead ones, too.
+        """Return the ids of the live agent connections; the server also lists dead ones.
 
-        An id is looked at once: from then on whoever reads its messages is told of its end.
+        Each id is checked once: later the reader of its messages receives its end.
         """
         listed = await super().connections()
         unknown = [id for id in listed if id not in self._alive]
@@ -74,7 +74,7 @@ class SandboxAgentClient(RunnerClient):
         return [id for id in listed if id in self._alive]
 
     async def _lives(self, id: str) -> bool:
-        """Whether the last of an agent's messages, which the server repeats, is another than that of its end."""
+        """Whether the last of an agent's messages, which the server repeats, is not its exit."""
         held = b""
         timeout = httpx.Timeout(5, read=QUIET)
         headers = {"accept": "text/event-stream"}
@@ -104,10 +104,10 @@ class SandboxAgentClient(RunnerClient):
         stdin: bytes | None = None,
         timeout: float | None = 60,
     ) -> ExecResult:
-        """Run `command` with `sh -c`; see `Sandbox.exec`. A signal that ends it shows as 128 plus its number.
+        """Run `command` with `sh -c`; see `Sandbox.exec`. An exit by signal has the code 128 plus its number.
 
-        `processes/run` is not used: it decodes the output, and neither its timeout nor a client that leaves ends what
-        the command has started.
+        `processes/run` is not used: it decodes the output, and neither its timeout nor a disconnected client kills the
+        children of the command.
         """
         mark = f"<{secrets.token_hex(16)}>"
         given = await self._put_input(stdin)
@@ -147,7 +147,7 @@ class SandboxAgentClient(RunnerClient):
         out, err = out.partition(mark)[0], err.partition(mark)[0]
         code = process.get("exitCode")
         return ExecResult(
-            code=-9 if code is None else code,  # the server does not tell which signal it was
+            code=-9 if code is None else code,  # the server does not report the signal
             out=out.decode(errors="replace"),
             err=err.decode(errors="replace"),
             out_bytes=out,
@@ -156,7 +156,7 @@ class SandboxAgentClient(RunnerClient):
         )
 
     async def _exit(self, id: str) -> dict[str, Any]:
-        """Wait until a process has ended: the stream of its logs does not say."""
+        """Wait until a process has exited: the stream of its logs does not tell."""
         pause = 0.002
         while (process := await self._process(id))["status"] == "running":
             await asyncio.sleep(pause)
@@ -168,7 +168,7 @@ class SandboxAgentClient(RunnerClient):
         return process
 
     async def _end(self, started: Mapping[str, Any]) -> None:
-        """Kill a command with all that it started, unless it has ended, and let the server forget it."""
+        """Kill a command with all its children, unless it has exited, and remove it from the server."""
         with suppress(SandboxError, BadPath):
             if (await self._process(started["id"]))["status"] == "running":
                 await self._sh('kill -s KILL -- "-$1"', str(started["pid"]))
@@ -176,7 +176,7 @@ class SandboxAgentClient(RunnerClient):
             await self._call("DELETE", f"/v1/processes/{started['id']}")
 
     async def _sh(self, script: str, *arguments: str) -> int:
-        """Run a short script of ours and return its exit code."""
+        """Run one of our short scripts and return its exit code."""
         body = {"command": "/bin/sh", "args": ["-c", script, "sh", *arguments]}
         answer = orjson.loads((await self._call("POST", "/v1/processes/run", json=body, wait=None)).content)
         code: int = answer["exitCode"]
@@ -209,7 +209,7 @@ class SandboxAgentClient(RunnerClient):
         return true_kind(self._info(orjson.loads(answer.content)), self.workspace)
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return bytes of a file; fewer than `length` at its end, none behind it."""
+        """Return bytes of a file; fewer than `length` at its end, none after it."""
         absolute = self._existing(check_path(path))
         if length == 0:
             return b""
@@ -218,7 +218,7 @@ class SandboxAgentClient(RunnerClient):
             return (await self._call("GET", "/v1/fs/file", params=params, wait=None, most=MOST_READ)).content
         if Path(absolute).is_dir():
             raise BadPath(f"{path!r} is a directory.")
-        ending = "" if length is None else ' | head -c "$LENGTH"'  # the server reads whole files only
+        ending = "" if length is None else ' | head -c "$LENGTH"'  # the server reads only whole files
         env = {"FILE": absolute, "OFFSET": str(offset + 1), "LENGTH": str(length)}
         result = await self.exec(f'tail -c "+$OFFSET" -- "$FILE"{ending}', env=env, timeout=None)
         if result.truncated:
@@ -226,7 +226,7 @@ class SandboxAgentClient(RunnerClient):
         return result.out_bytes
 
     async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None:
-        """Replace a file atomically, making its parents. What is larger than the server's 2 MiB goes in pieces."""
+        """Replace a file atomically, creating its parents. Files above the server's 2 MiB are sent in pieces."""
         absolute = self._absolute(check_path(path))
         parent = absolute.rpartition("/")[0]
         partial = f"{parent}/{TEMPORARY}{secrets.token_hex(8)}"
@@ -262,10 +262,10 @@ class SandboxAgentClient(RunnerClient):
         await self._call("POST", "/v1/fs/move", json=body)
 
     async def delete(self, path: str, *, recursive: bool = False) -> None:
-        """Remove a file or directory; one that is not empty only if `recursive`."""
+        """Remove a file or directory; a directory that is not empty only if `recursive`."""
         absolute = self._existing(check_path(path), last=False)
         place = Path(absolute)
-        if place.is_symlink():  # the server would take it for what it leads to
+        if place.is_symlink():  # the server would follow it
             if await self._sh('exec rm -f -- "$1"', absolute):
                 raise BadPath(f"{path!r} could not be removed.")
             return
@@ -274,15 +274,15 @@ class SandboxAgentClient(RunnerClient):
         params = {"path": absolute, "recursive": str(recursive).lower()}
         await self._call("DELETE", "/v1/fs/entry", params=params)
 
-    # What the server has no words for, looked up in the directory that it shares
+    # Operations that the server lacks, done in the shared directory
 
     async def snapshot(self, name: str) -> None:
-        """Remember the identity of every workspace file under `name`; only the latest is kept."""
+        """Store the identity of every workspace file as snapshot `name`; only the latest is kept."""
         files = await asyncio.to_thread(identities, Path(self.workspace))
         await asyncio.to_thread(write_private, self._memory, {"name": name, "files": files})
 
     async def changes(self, name: str) -> tuple[FileChange, ...]:
-        """Return what differs from the snapshot `name`; raises `NotFound` if another one was made since."""
+        """Return the changes since the snapshot `name`; raises `NotFound` if a later one exists."""
         before = await asyncio.to_thread(read_json, self._memory)
         if before is None or before["name"] != name:
             raise NotFound(f"snapshot {name}")
@@ -290,15 +290,15 @@ class SandboxAgentClient(RunnerClient):
         return compared(before["files"], now)
 
     async def manifest(self) -> Manifest:
-        """Return everything that the workspace holds, with hashes."""
+        """Return the manifest of the workspace, with hashes."""
         return await asyncio.to_thread(scan, Path(self.workspace))
 
     def _absolute(self, path: str, *, last: bool = True) -> str:
-        """Return the path as the server takes it, if no link on the way leads out of the workspace.
+        """Return the path for the server, if no link on the way leads out of the workspace.
 
         Args:
             path: relative to the workspace.
-            last: whether the entry itself may not lead out either.
+            last: whether the entry itself must not lead out either.
         """
         absolute = super()._absolute(path)
         root = os.path.realpath(self.workspace)

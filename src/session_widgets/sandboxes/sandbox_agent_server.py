@@ -1,4 +1,4 @@
-"""Start a sandbox-agent 0.4.2 on this machine, with launchers for the harnesses that we have installed."""
+"""Start a sandbox-agent 0.4.2 on this machine, with launchers for our installed harnesses."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ VERSION = "0.4.2"
 PROGRAM = "SESSION_WIDGETS_SANDBOX_AGENT"
 MARK = "SESSION_WIDGETS_SANDBOX_AGENT_MARK"
 AGENTS = ("amp", "claude", "codex", "cursor", "mock", "opencode", "pi")
-"""The names that this release of sandbox-agent can start an agent by."""
+"""The agent names that this release of sandbox-agent accepts."""
 OURS = ("HOME", "XDG_DATA_HOME")
-"""Variables that the server needs for itself; the launcher gives the agent its own."""
+"""Variables for the server itself; the launcher sets the agent's own."""
 START_SECONDS = 20
 STOP_SECONDS = 2
 LONGEST_REQUEST_MS = 30 * 24 * 3600 * 1000
-"""Behind its own timer a request is never answered; so it gets one that does not end."""
+"""After its own timeout the server never answers a request; so the timeout is unlimited."""
 
 
 def find_program() -> str:
     """Return the sandbox-agent of this machine.
 
     Raises:
-        MissingDependency: there is none, or of another version.
+        MissingDependency: it is missing, or of another version.
     """
     found = os.environ.get(PROGRAM) or shutil.which("sandbox-agent")
     remedy = f"npm install --global @sandbox-agent/cli@{VERSION}, or set {PROGRAM} to its program"
@@ -54,11 +54,11 @@ def find_program() -> str:
 
 
 def start(place: Path, made: Mapping[str, Any]) -> None:
-    """Start the server of `place` and wait until it answers; `server.json` there says where. The caller holds the lock.
+    """Start the server of `place` and wait until it answers; `server.json` has its address. The caller holds the lock.
 
     Raises:
         SandboxError: it did not start.
-        MissingDependency: there is no sandbox-agent.
+        MissingDependency: sandbox-agent is not installed.
     """
     stop(place)
     program = find_program()
@@ -91,7 +91,7 @@ def start(place: Path, made: Mapping[str, Any]) -> None:
 
 
 def stop(place: Path) -> None:
-    """Stop the server and everything that it started: its agents do not end with it."""
+    """Stop the server and all its processes: its agents do not exit with it."""
     Daemon(place).stop(STOP_SECONDS)
     if (server := read_json(place / "server.json")) is None:
         return
@@ -102,7 +102,7 @@ def stop(place: Path) -> None:
 
 
 def write_launchers(data: Path, agents: Mapping[str, Mapping[str, Any]]) -> None:
-    """Put a script for each agent where the server looks for installed ones. Keys are in its environment, not here."""
+    """Write a script for each agent where the server looks for installed ones. It contains no keys."""
     programs = data / "sandbox-agent" / "bin"
     folder = programs / "agent_processes"
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -110,7 +110,7 @@ def write_launchers(data: Path, agents: Mapping[str, Mapping[str, Any]]) -> None
         lines = ["unset XDG_DATA_HOME"]
         lines += [f"export {own}={shlex.quote(entry['env'][own])}" for own in OURS if own in entry["env"]]
         _write_script(folder / f"{name}-acp", *lines, f'exec {shlex.join(entry["command"])} "$@"')
-        _write_script(programs / name, f"echo only {name}-acp is run >&2; exit 1")  # it has to be there, no more
+        _write_script(programs / name, f"echo only {name}-acp is run >&2; exit 1")  # must exist
 
 
 def _write_script(file: Path, *lines: str) -> None:

@@ -1,4 +1,4 @@
-"""A workspace that a sandbox and this machine see under one path, looked at from here."""
+"""A workspace that a sandbox and this machine see under the same path, checked from this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Identities = dict[str, list[int]]
 
 
 def true_kind(info: FileInfo, workspace: str) -> FileInfo:
-    """Correct what the server says of an entry: it takes links for what they lead to, and pipes for files."""
+    """Correct the server's record of an entry: it reports links as their targets, and pipes as files."""
     try:
         found = Path(workspace, info.path).lstat()
     except OSError:
@@ -35,7 +35,7 @@ def true_kind(info: FileInfo, workspace: str) -> FileInfo:
 
 
 def identities(root: Path) -> Identities:
-    """Return what tells one state of each file from the next, as the runner's own snapshots do."""
+    """Return the identity of each file, like the runner's own snapshots."""
     walk = Walk(limit=MAX_FILES, skip=SKIPPED)
     directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -50,7 +50,7 @@ def identities(root: Path) -> Identities:
 
 
 def compared(before: Identities, now: Identities) -> tuple[FileChange, ...]:
-    """Return what has changed, by path."""
+    """Return the changes, by path."""
     changes = [FileChange(path, "created", now[path][0]) for path in now.keys() - before.keys()]
     changes += [FileChange(path, "deleted", None) for path in before.keys() - now.keys()]
     changes += [

@@ -1,4 +1,4 @@
-"""Ending the sandboxes that nobody refers to any more."""
+"""Removes sandboxes that no session refers to."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from session_widgets.sandboxes.contract import SandboxInfo, SandboxProvider
 
 
 async def sweep(provider: SandboxProvider, is_wanted: Callable[[SandboxInfo], bool]) -> list[SandboxInfo]:
-    """Destroy the sandboxes of this installation that `is_wanted` does not know; age alone is no reason.
+    """Destroy the sandboxes of this installation for which `is_wanted` is false; age alone is no reason.
 
-    A sandbox that is being made is announced, and so known, before it exists.
+    A new sandbox is announced, and so known, before it exists.
 
     Returns:
-        What was destroyed.
+        The destroyed sandboxes.
     """
     unwanted = [info async for info in provider.list() if not is_wanted(info)]
     for info in unwanted:

@@ -1,4 +1,4 @@
-"""The notebook's end of the tools that it offers to agents, over the runner's HTTP API (docs/architecture.md)."""
+"""The notebook's side of its tools, over the runner's HTTP API (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_LINE = 64 << 20
 
 
 class ToolChannel:
-    """Offers the tools of one session, hears of calls, and answers them."""
+    """Registers the tools of one session, receives calls, and answers them."""
 
     def __init__(self, endpoint: Endpoint, session_id: str) -> None:
         self._path = f"/v1/tools/{session_id}"
@@ -34,7 +34,7 @@ class ToolChannel:
         await self._http.aclose()
 
     async def offer(self, tools: Sequence[Json]) -> tuple[str, str]:
-        """Replace the tools; returns where an agent's tool server finds them, and the token that lets it in.
+        """Replace the tools; returns the address and token for an agent's tool server.
 
         Raises:
             TransportError: the runner does not answer.
@@ -45,7 +45,7 @@ class ToolChannel:
         return body["url"], body["token"]
 
     async def calls(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """Yield `("call", {call, name, arguments})`, and `("over", {over})` once nobody waits for that one any more.
+        """Yield `("call", {call, name, arguments})`, and `("over", {over})` once its client has gone.
 
         The first is `("ready", {})`. Ends with the stream; `TransportError` if it broke.
         """
@@ -64,7 +64,7 @@ class ToolChannel:
             raise _broken(error) from error
 
     async def answer(self, call: str, result: Json) -> None:
-        """Send the result of a call; one that nobody waits for any more is dropped."""
+        """Send the result of a call; it is dropped if the client has gone."""
         await self._send("POST", f"{self._path}/calls/{call}/result", result, allow=409)
 
     async def _send(self, method: str, path: str, body: Json, allow: int = 0) -> httpx.Response:
@@ -80,7 +80,7 @@ class ToolChannel:
 
 
 async def _lines(answer: httpx.Response) -> AsyncIterator[str]:
-    """Yield the lines of a stream; raise `TransportError` for one without an end."""
+    """Yield the lines of a stream; raise `TransportError` for an endless line."""
     begun = bytearray()
     async for piece in pieces(answer):
         *ends, rest = piece.split(b"\n")

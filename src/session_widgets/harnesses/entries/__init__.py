@@ -1,4 +1,4 @@
-"""The harnesses of this release. Facts, each tried with the real program."""
+"""The harnesses of this release. All facts were tested with the real program."""
 
 from __future__ import annotations
 

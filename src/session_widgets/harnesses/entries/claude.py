@@ -13,7 +13,7 @@ HARNESS = Harness(
     env={
         "CLAUDE_CONFIG_DIR": "{state}",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",  # its adapter shows none of what that brings
+        "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",  # its adapter does not show such an answer
         "DISABLE_AUTOUPDATER": "1",
         "PATH": "{path}",
         **COMPILED,
@@ -26,5 +26,5 @@ HARNESS = Harness(
     node=20,
     installs=True,
     skills=".claude/skills",
-    restart_after_cancel=True,  # it would answer each later prompt one turn late
+    restart_after_cancel=True,  # otherwise it answers each later prompt one turn late
 )

@@ -10,7 +10,7 @@ from session_widgets.harnesses.harness import Harness
 
 
 def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
-    """Its own sandbox would need bubblewrap: what it may do is asked for instead, by ACP."""
+    """Its own sandbox would need bubblewrap: ACP permission requests replace it."""
     lines = [
         f"model = {json.dumps(model or OPENAI_DEFAULT_MODEL)}",
         "check_for_update_on_startup = false",
@@ -27,7 +27,7 @@ def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
             'env_key = "OPENAI_API_KEY"',
         ]
     lines += ["[analytics]", "enabled = false"]
-    lines += ["[features]", "shell_snapshot = false"]  # it writes the environment, with the key, into its state
+    lines += ["[features]", "shell_snapshot = false"]  # it would write the environment, with the key, into its state
     lines += ["[shell_environment_policy]", 'exclude = ["OPENAI_API_KEY", "CODEX_API_KEY"]']
     return {"config.toml": "\n".join(lines) + "\n"}
 
@@ -46,5 +46,5 @@ HARNESS = Harness(
     natives={platform: f"@zed-industries/codex-acp-{platform}" for platform in PLATFORMS},
     installs=True,
     settings=settings,
-    restart_after_cancel=True,  # a cancelled command goes on running in it
+    restart_after_cancel=True,  # otherwise a cancelled command keeps running in it
 )

@@ -11,7 +11,7 @@ from session_widgets.harnesses.harness import Harness
 
 
 def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
-    """With a provider of the user's own it takes the model from the environment alone."""
+    """With a custom provider it takes the model only from the environment."""
     named = env.get("COPILOT_MODEL")
     if model and model != named and (named or env.get("COPILOT_PROVIDER_BASE_URL")):
         raise BadValue(f"Copilot takes the model of its environment: set os.environ['COPILOT_MODEL'] = {model!r:.120}.")
@@ -46,6 +46,6 @@ HARNESS = Harness(
     natives={platform: f"@github/copilot-{platform}" for platform in PLATFORMS},
     installs=True,
     settings=settings,
-    reads_resources=False,  # it puts them into files, and names these
-    servers=False,  # it takes only those that it reaches by HTTP
+    reads_resources=False,  # it writes them to files and shows only the names
+    servers=False,  # it supports only HTTP servers
 )

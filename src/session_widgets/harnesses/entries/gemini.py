@@ -10,7 +10,7 @@ from session_widgets.harnesses.harness import Harness
 
 
 def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
-    """The workspace is trusted: what may be done in it is asked for, by ACP."""
+    """The workspace is trusted: ACP permission requests cover its files."""
     settings: dict[str, object] = {
         "general": {"enableAutoUpdate": False},
         "privacy": {"usageStatisticsEnabled": False},
@@ -37,7 +37,7 @@ HARNESS = Harness(
     passes=("GOOGLE_GEMINI_BASE_URL",),
     install="install_harness('gemini')",
     version="0.61.0",
-    resumes="load",  # but not in the minute in which its session began: it writes a new one over it
+    resumes="load",  # but not in the clock minute of its session's start: a new one overwrites it
     node=20,
     installs=True,
     settings=settings,

@@ -14,7 +14,7 @@ LOCKS = {"package-lock.json": INSTALLED, "node_modules/.package-lock.json": INST
 
 
 def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
-    """Every edit and command is asked for: what is allowed is this session's policy, not the program's."""
+    """Every edit and command requests permission: the session's policy decides, not the program's."""
     settings: dict[str, object] = {
         "autoupdate": False,
         "share": "disabled",
@@ -61,5 +61,5 @@ HARNESS = Harness(
     natives={"linux-x64": "opencode-linux-x64-baseline"},
     installs=True,
     settings=settings,
-    portable=False,  # it loads, and then fails each prompt because the old path is not there
+    portable=False,  # it loads, and then fails each prompt because the old path is missing
 )

@@ -10,7 +10,7 @@ from session_widgets.harnesses.harness import Harness
 
 
 def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
-    """Its adapter ends the turn when the program tries again by itself, and tells the outcome in a later one."""
+    """If the program retries by itself, its adapter ends the turn meanwhile and reports the outcome in a later one."""
     settings: dict[str, object] = {"quietStartup": True, "defaultProjectTrust": "trusted", "retry": {"enabled": False}}
     provider, _, name = (model or "").rpartition("/")
     files = {}
@@ -28,7 +28,7 @@ def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
 HARNESS = Harness(
     id="pi",
     title="Pi",
-    description="A small agent for many model providers, through its ACP adapter. It never asks for permission.",
+    description="A small agent for many model providers, through its ACP adapter. It never requests permission.",
     command=("{node}", "{modules}/pi-acp/dist/index.js"),
     env={
         "PI_CODING_AGENT_DIR": "{state}/agent",
@@ -47,6 +47,6 @@ HARNESS = Harness(
     node=20,
     installs=True,
     settings=settings,
-    portable=False,  # its adapter makes an empty session at the old path
+    portable=False,  # its adapter creates an empty session at the old path
     servers=False,
 )

@@ -10,7 +10,7 @@ from session_widgets.harnesses.harness import Harness
 
 
 def settings(env: Mapping[str, str], model: str | None) -> dict[str, str]:
-    """Every edit and command is asked for, and the model is not asked for memories, skills and suggestions besides."""
+    """Every edit and command requests permission, and the model is not asked for memories, skills and suggestions."""
     settings: dict[str, object] = {
         "general": {"enableAutoUpdate": False},
         "privacy": {"usageStatisticsEnabled": False},
