@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from forked import Forked
+from kills.forking import run
 from kills.table import DOCKER, LOCAL, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC, Table
-from kills.zygote import Zygote, zygote
 from sandbox_agent import server
 from sessions.mid_turn import left_of
 
@@ -20,8 +21,8 @@ OPERATIONS = ("open", "park", "switch", "delete")
 class Chain:
     """Lives of kernels one after the other: each heals what the one before has left."""
 
-    def __init__(self, zygote: Zygote, tmp_path: Path, operation: str, how: dict[str, Any]) -> None:
-        self._zygote = zygote
+    def __init__(self, forked: Forked, tmp_path: Path, operation: str, how: dict[str, Any]) -> None:
+        self._forked = forked
         self._places = tmp_path
         self._operation = operation
         self._how = how
@@ -35,7 +36,8 @@ class Chain:
         if self._operation == "open":
             self._lives += 1
             before, self._home = (self._home if self._lives > 1 else None), str(self._places / f"home {self._lives}")
-        code, said = self._zygote.run(
+        code, said = run(
+            self._forked,
             "kills.operations:life",
             home=self._home,
             session="s1",
@@ -49,7 +51,7 @@ class Chain:
         assert code < 0 or step is None or step in SOMETIMES, f"the kernel did not come to {step!r}"
 
     def end(self, after: str) -> None:
-        code, _ = self._zygote.run("kills.operations:end", home=self._home, session="s1", how=self._how)
+        code, _ = run(self._forked, "kills.operations:end", home=self._home, session="s1", how=self._how)
         assert code == 0, f"what was left by a kernel killed before {after!r} does not heal"
 
 
@@ -69,10 +71,11 @@ def own(table: Table, operation: str) -> list[str]:
 
 
 @pytest.fixture
-def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, dict[str, Any]], Chain]]:
+def chain(
+    forked: Forked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, dict[str, Any]], Chain]]:
     """Make a chain of an operation, and see that nothing is left after its end."""
-    with zygote() as parent:
-        yield lambda operation, how: Chain(parent, tmp_path, operation, how)
+    yield lambda operation, how: Chain(forked, tmp_path, operation, how)
     assert left_of(tmp_path, monkeypatch) == []
 
 

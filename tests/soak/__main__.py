@@ -7,8 +7,10 @@ import random
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
+from forked import Forked
 from soak.rounds import VICTIMS, soak
 
 SHARES = {"local": 0.34, "sync": 0.2, "mounted": 0.16, "docker": 0.22, "dockerd": 0.08}
@@ -26,10 +28,10 @@ def main() -> int:
     failed = []
     for name in settings:
         began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="sw-soak-") as place:
+        with tempfile.TemporaryDirectory(prefix="sw-soak-") as place, closing(Forked()) as forked:
             kills = max(1, round(asked.kills * SHARES[name] / whole))
             try:
-                soak(name, kills, asked.seed, Path(place))
+                soak(forked, name, kills, asked.seed, Path(place))
             except AssertionError as error:
                 failed.append(name)
                 print(f"FAILED: {name}, seed {asked.seed}: {error}")

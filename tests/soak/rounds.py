@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 
 import session_widgets as sw
-from kills.zygote import Zygote, zygote
+from forked import Forked
+from kills.forking import run
 from sandboxes.private_dockerd import PrivateDockerd, private_dockerd
 from session_widgets.errors import SandboxError
 from session_widgets.host.daemon import Daemon
@@ -107,23 +108,23 @@ def made(name: str, place: Path) -> Iterator[Setting]:
             raise
 
 
-def soak(name: str, kills: int, seed: int, place: Path, tell: Callable[[str], None] = print) -> None:
+def soak(forked: Forked, name: str, kills: int, seed: int, place: Path, tell: Callable[[str], None] = print) -> None:
     """Kill `kills` times in one setting; raise AssertionError where the next kernel finds anything wrong."""
     chance = random.Random(f"{seed} {name}")
     tell(f"seed {seed}")
-    with made(name, place) as setting, zygote() as parent:
+    with made(name, place) as setting:
         for number in range(kills):
             victim, after = chance.choice(VICTIMS[name]), chance.uniform(0, LATEST)
             early = victim == "kernel" and chance.random() < 0.3
             tell(f"{name} {number}: {victim} after {after:.3f} s{', from its opening on' if early else ''}")
-            _round(parent, setting, number, victim, after, early=early, tell=tell)
-        code, _ = parent.run("soak.lives:live", **_life(setting, kills, early=False, work=False))
+            _round(forked, setting, number, victim, after, early=early, tell=tell)
+        code, _ = run(forked, "soak.lives:live", **_life(setting, kills, early=False, work=False))
         assert code == 0, "what the last kill has left does not heal"
         _delete(setting)
 
 
 def _round(
-    parent: Zygote,
+    forked: Forked,
     setting: Setting,
     number: int,
     victim: str,
@@ -146,7 +147,7 @@ def _round(
             hit.append(setting.kill(victim, kernel))
 
     began = time.monotonic()
-    code, said = parent.run("soak.lives:live", heard, **_life(setting, number, early=early, work=True))
+    code, said = run(forked, "soak.lives:live", heard, **_life(setting, number, early=early, work=True))
     for killer in killers:
         killer.join()
     outcome = said[-1] if said and "status" in said[-1] else "killed"

@@ -23,6 +23,6 @@ SEED = random.SystemRandom().randrange(1 << 32)
         pytest.param("docker", 6, marks=pytest.mark.needs("docker")),
     ],
 )
-def test_killed_at_random(setting, kills, tmp_path, monkeypatch):
-    soak(setting, kills, SEED, tmp_path)
+def test_killed_at_random(setting, kills, forked, tmp_path, monkeypatch):
+    soak(forked, setting, kills, SEED, tmp_path)
     assert left_of(tmp_path, monkeypatch) == []

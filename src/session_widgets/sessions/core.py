@@ -42,7 +42,7 @@ from session_widgets.sessions.turn import Turn
 from session_widgets.store import Store
 from session_widgets.transcript.notes import SessionChanged, SessionRules, TurnEnded, TurnStarted
 from session_widgets.transcript.options import AgentOptions, Setting
-from session_widgets.transcript.records import Event, Json, SessionRecord, TurnRecord
+from session_widgets.transcript.records import Draft, Event, Json, SessionRecord, TurnRecord
 from session_widgets.transcript.sources import Folded, SharedFold
 from session_widgets.workspaces import Workspace
 
@@ -276,10 +276,7 @@ class SessionCore:
         """Stop the sandbox and keep the workspace; the next prompt starts it again."""
         async with self._start_lock:
             await self._come_to_rest("parking", force=force)
-            used = self.workspace.objects is not None and self.record.awake
-            await self.machine.stop("parked")
-            if used and not force:
-                await self.machine.persist(())  # what was written while it was being stopped
+            await self.machine.stop("parked", save=not force)
             try:
                 await self.machine.release_workspace()
             except WorkspaceError:
@@ -289,8 +286,18 @@ class SessionCore:
 
     async def set_sandbox(self, sandbox: Sandbox) -> None:
         """Keep what the sandbox is made of; the next turn makes one anew that is made of something else."""
-        if (kept := await asyncio.to_thread(self.sandbox_options.keep, sandbox)) is not None:
-            await self.journal.commit([kept])
+        await self._commit_sandbox([], sandbox)
+
+    async def _commit_sandbox(self, notes: list[Draft], sandbox: str | Sandbox | None) -> None:
+        """Commit `notes` and what the sandbox is made of at once: a kernel that dies leaves both or neither."""
+        options = self.sandbox_options
+        kept = await asyncio.to_thread(options.keep, sandbox) if isinstance(sandbox, Sandbox) else None
+        if kept is not None:
+            notes = [*notes, kept]
+        if notes:
+            await self.journal.commit(notes)
+        if kept is not None:
+            await asyncio.to_thread(options.tidy)
 
     async def switch(
         self, harness: str | Harness | None, sandbox: str | Sandbox | None, *, force: bool = False
@@ -310,19 +317,14 @@ class SessionCore:
         check_options(sandbox, provider)
         if changed:
             provider.check(new_harness.id, self.workspace.location)
-            await self._switch(new_harness, provider, changed, force=force)
-        if isinstance(sandbox, Sandbox):
+            async with self._start_lock:
+                await self._come_to_rest("switching", force=force)
+                await self.machine.stop("switched")
+                await self._commit_sandbox([note(SessionChanged(**changed))], sandbox)
+                self.machine.provider, self.machine.harness = provider, new_harness
+                self.activity.tell(None)
+        elif isinstance(sandbox, Sandbox):
             await self.set_sandbox(sandbox)
-
-    async def _switch(
-        self, new_harness: Harness, provider: SandboxProvider, changed: dict[str, str | None], *, force: bool
-    ) -> None:
-        async with self._start_lock:
-            await self._come_to_rest("switching", force=force)
-            await self.machine.stop("switched")
-            await self.journal.commit([note(SessionChanged(**changed))])
-            self.machine.provider, self.machine.harness = provider, new_harness
-            self.activity.tell(None)
 
     async def take_over(self) -> None:
         """Become the one writer of the workspace."""

@@ -235,8 +235,13 @@ class Machine:
         if sandbox is not None:
             await sandbox.aclose()
 
-    async def stop(self, reason: Literal["parked", "switched", "deleted"]) -> None:
-        """Stop the sandbox with everything that runs in it; keep it only if the session is `parked`."""
+    async def stop(self, reason: Literal["parked", "switched", "deleted"], *, save: bool = False) -> None:
+        """Stop the sandbox with everything that runs in it; keep it only if the session is `parked`.
+
+        Args:
+            reason: stands in the note of it.
+            save: whether to persist also what was written while it was being parked.
+        """
         async with self._lock:
             if Capability.FOREIGN in self.provider.capabilities:
                 await self._core.agents.end()  # nobody else will: its server goes on
@@ -247,6 +252,8 @@ class Machine:
             ref = SandboxRef.parse(self._core.record.sandbox_ref)
             if reason == "parked":
                 await self.provider.park(ref)
+                if save and self._core.workspace.objects is not None and self._core.record.awake:
+                    await self.persist(())  # before it is noted: a session that was left here is parked again
             else:
                 await self.provider.destroy(ref)
                 async for left in self.provider.list(self._core.record.id):  # of a kernel that died as it made one

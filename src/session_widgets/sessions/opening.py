@@ -23,9 +23,9 @@ from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.mcp_servers import check_harness, check_servers
 from session_widgets.sessions.permissions import Policy, check_policy
 from session_widgets.sessions.rules import Rules
-from session_widgets.sessions.sandbox_options import check_options, sandbox_name
+from session_widgets.sessions.sandbox_options import SandboxOptions, check_options, sandbox_name
 from session_widgets.sessions.session import Session
-from session_widgets.sessions.skills import check_skills
+from session_widgets.sessions.skills import Skill, Skills, check_skills
 from session_widgets.store import Store
 from session_widgets.store import store as default_store
 from session_widgets.transcript.notes import SandboxStopped, SessionChanged, SessionOpened
@@ -132,9 +132,10 @@ def open_session(
         space = _workspace(held, id, known, workspace, attachment)
         provider.check(chosen.id, space.location)
         where = {"workspace": space.location, "attachment": space.attachment}
-        if known is None:
+        if is_new := known is None:
             rules = Rules(permissions or "ask", limits or TurnLimits())
-            known = _create(held, id, rules, harness=chosen.id, sandbox=provider.name, **where, **settings)
+            options = {"harness": chosen.id, "sandbox": provider.name, **where, **settings}
+            known = _create(held, id, options, rules, sandbox, given)
         elif workspace is None and space.location != known.workspace:
             known = _moved(held, known, space.location)
         _check_same(known, {"harness": chosen.id, "sandbox": provider.name, **where})
@@ -153,7 +154,7 @@ def open_session(
             private_loop().run(live._core.adopt())
         else:
             _offer(live, offered, servers)
-        if given is not None:
+        if given is not None and not is_new:
             live._core.skills.keep(given)
         private_loop().run(live._core.set_rules(permissions, limits))
         if isinstance(sandbox, Sandbox):
@@ -191,8 +192,21 @@ def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
     return live.store is store and live.status != "deleted" and live._core.record.created_at == known.created_at
 
 
-def _create(store: Store, id: str, rules: Rules, **options: Any) -> SessionRecord:
-    store.append(id, [note(SessionOpened(**options), source="session"), note(rules.stored())])
+def _create(
+    store: Store,
+    id: str,
+    options: Mapping[str, Any],
+    rules: Rules,
+    sandbox: str | Sandbox | None,
+    skills: Sequence[Skill] | None,
+) -> SessionRecord:
+    """Store a session with all that it was given at once: a kernel that dies leaves no session without it."""
+    notes = [note(SessionOpened(**options), source="session"), note(rules.stored())]
+    if skills is not None:
+        Skills(store.home, id).keep(skills)
+    if isinstance(sandbox, Sandbox) and (kept := SandboxOptions(store, id).keep(sandbox)) is not None:
+        notes.append(kept)
+    store.append(id, notes)
     record = store.session(id)
     assert record is not None, "it was stored just now"
     return record

@@ -39,18 +39,26 @@ class SandboxOptions:
         self._file = store.home / "environments" / f"{session_id}.json"
 
     def keep(self, sandbox: Sandbox) -> Draft | None:
-        """Keep the values of `env` and return the note to store; None if all of it is kept already."""
-        if (
-            self._store.last_note(self._session_id, SessionSandbox) == sandbox.stored()
-            and self._values() == sandbox.env
-        ):
+        """Keep the values of `env` and return the note to store; None if all of it is kept already.
+
+        What the note that is stored now wants stays there until `tidy`: a kernel may die before the new one is stored.
+        """
+        before = self._values()
+        if self._said() == sandbox.stored() and before == sandbox.env:
             return None
         if sandbox.env:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(self._file, dict(sandbox.env))
-        else:
-            self.remove()
+            write_private(self._file, {**before, **sandbox.env})
         return note(sandbox.stored())
+
+    def tidy(self) -> None:
+        """Forget the values that the stored note does not want."""
+        before, said = self._values(), self._said()
+        wanted = said.env if said is not None else ()
+        if not wanted:
+            self.remove()
+        elif before.keys() > set(wanted):
+            write_private(self._file, {name: value for name, value in before.items() if name in wanted})
 
     def current(self, name: str) -> Sandbox:
         """Return what the sandbox of this name is made of.
@@ -58,7 +66,7 @@ class SandboxOptions:
         Raises:
             SandboxError: a value of its environment, or what it mounts, is not on this machine any more.
         """
-        said = self._store.last_note(self._session_id, SessionSandbox)
+        said = self._said()
         if said is None or said.name != name:
             return Sandbox(name)
         values, wanted = self._values(), said.env
@@ -79,6 +87,9 @@ class SandboxOptions:
     def remove(self) -> None:
         """Forget the values."""
         self._file.unlink(missing_ok=True)
+
+    def _said(self) -> SessionSandbox | None:
+        return self._store.last_note(self._session_id, SessionSandbox)
 
     def _values(self) -> dict[str, str]:
         return read_json(self._file) or {}

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from session_widgets.errors import BadValue, NotFound, SessionError
@@ -109,17 +110,18 @@ class Skills:
     @property
     def names(self) -> tuple[str, ...]:
         """The names, sorted."""
-        return tuple((read_json(self._place / INDEX) or {}).get("names", ()))
+        return tuple(self._index().get("names", ()))
 
     @property
     def mark(self) -> str:
         """What changes with their content; "" if there are none."""
-        return str((read_json(self._place / INDEX) or {}).get("mark", ""))
+        return str(self._index().get("mark", ""))
 
     def keep(self, skills: Sequence[Skill]) -> None:
-        """Keep these, and no others. Blocks."""
+        """Keep these, and no others; who dies meanwhile has kept all of the new ones or all of the old. Blocks."""
+        new = self._place / uuid4().hex
         self._place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = self._place.with_name(f".{self._place.name}.{uuid4().hex}")
+        self._place.mkdir(mode=0o700, exist_ok=True)
         new.mkdir(mode=0o700)
         digest = hashlib.sha256()
         for skill in sorted(skills, key=lambda skill: skill.name):
@@ -130,17 +132,24 @@ class Skills:
                 file.chmod(0o700 if runs else 0o600)
                 digest.update(f"{skill.name}/{path}\0{runs}\0{len(content)}\0".encode() + content)
         names = sorted(skill.name for skill in skills)
-        write_private(new / INDEX, {"names": names, "mark": digest.hexdigest()[:16] if names else ""})
-        self.remove()
-        new.rename(self._place)
+        mark = digest.hexdigest()[:16] if names else ""
+        write_private(self._place / INDEX, {"names": names, "mark": mark, "folder": new.name})
+        for left in self._place.iterdir():
+            if left.is_dir() and left != new:
+                shutil.rmtree(left)
 
     def remove(self) -> None:
         """Keep none. Blocks."""
+        (self._place / INDEX).unlink(missing_ok=True)
         if self._place.exists():
             shutil.rmtree(self._place)
 
+    def _index(self) -> dict[str, Any]:
+        return read_json(self._place / INDEX) or {}
+
     def _kept(self) -> list[Skill]:
-        return [read_skill(self._place / name) for name in self.names]
+        index = self._index()
+        return [read_skill(self._place / index.get("folder", "") / name) for name in index.get("names", ())]
 
     async def put(self, sandbox: Sandbox, folder: str, before: Sequence[str]) -> list[str]:
         """Put them where the harness looks for them, and take away what it was given before and is no more.
