@@ -34,6 +34,7 @@ FOLDERS = (
     "sync/S",
     "mounts/S/(?:workspace|cache)",
     r"/lab/\*/S",
+    "skills/S",
 )
 """What lies in these is not told apart."""
 IDS = (
@@ -199,7 +200,7 @@ class Effects:
     def _wrap_store(self) -> None:
         from session_widgets.store.database import Store
 
-        append, start, delete = Store.append, Store.start_turn, Store.delete_session
+        append, start, delete, compact = Store.append, Store.start_turn, Store.delete_session, Store.compact
 
         def appending(store: Store, session_id: str, drafts: Any) -> Any:
             self.meet(f"commit {_said(drafts)}")
@@ -213,7 +214,12 @@ class Effects:
             self.meet("commit the deletion")
             delete(store, session_id)
 
-        Store.append, Store.start_turn, Store.delete_session = appending, starting, deleting  # type: ignore[method-assign]
+        def compacting(store: Store, **named: Any) -> None:
+            self.meet("write the store again")  # `tests/store/test_rewriting.py` kills it in the middle of that
+            compact(store, **named)
+
+        Store.append, Store.start_turn = appending, starting  # type: ignore[method-assign]
+        Store.delete_session, Store.compact = deleting, compacting  # type: ignore[method-assign]
 
 
 def _open_as(file: int) -> str:

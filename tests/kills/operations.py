@@ -37,9 +37,9 @@ def life(
     Args:
         home: the data directory.
         session: its id.
-        how: `sandbox`, `workspace` and `attachment` of a new session, and the ids of its `harnesses`: the first one and
-            one to switch to; all are the demo.
-        operation: "open" is to open a new session and send its first prompt.
+        how: `sandbox`, `workspace` and `attachment` of a new session, the ids of its `harnesses`: the first one and
+            one to switch to; all are the demo. `given`: `skills` and `env` that it gets, and others in their place.
+        operation: "open" is to open a new session and send its first prompt, "replace" to give it other skills and env.
         step: None lives on.
         before: for "open", which needs a home of its own each time: the one that the last life has left.
     """
@@ -49,7 +49,9 @@ def life(
         begin(home)
     else:
         begin(home)
-        healed = heal(session, how)
+        # what a deletion has forgotten stands in the user's notebook alone
+        healed = heal(session, how, **(given(how, 0) if operation == "delete" else {}))
+        more = others(healed, how)
     effects = Effects(home, session, lambda name: tell(met=name), step)
     effects.begin()
     match operation:
@@ -60,9 +62,13 @@ def life(
             healed.park()
         case "switch":
             first, second = harnesses(how)
-            healed.switch(harness=second if healed.harness == first.id else first)
+            other = second if healed.harness == first.id else first
+            healed.switch(harness=other, sandbox=more.get("sandbox"))
+        case "replace":
+            first, _ = harnesses(how)
+            sw.open_session(session, harness=first, **more)
         case "delete":
-            healed.delete()
+            healed.delete(vacuum=True)
     effects.end()
 
 
@@ -78,15 +84,28 @@ def end(home: str, session: str, how: dict[str, Any]) -> None:
     healed.store.close()
 
 
-def opened(session: str, how: dict[str, Any]) -> sw.Session:
-    """Open as a user does who knows what the session is."""
+def opened(session: str, how: dict[str, Any], **more: Any) -> sw.Session:
+    """Open as a user does who knows what the session is: what it was given is kept with it."""
     known = sw.store().session(session)
     first, second = harnesses(how)
-    given = {name: value for name, value in how.items() if name != "harnesses"}
     if known is not None:
         harness = second if known.harness == second.id else first
-        return sw.open_session(session, permissions="allow_all", harness=harness)
-    return sw.open_session(session, permissions="allow_all", harness=first, **given)
+        return sw.open_session(session, permissions="allow_all", harness=harness, **more)
+    place = {name: how[name] for name in ("sandbox", "workspace", "attachment") if name in how}
+    return sw.open_session(session, permissions="allow_all", harness=first, **(place | given(how, 0)))
+
+
+def given(how: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return the arguments for what a session is given besides."""
+    if "given" not in how:
+        return {}
+    one = how["given"][number]
+    return {"skills": one["skills"], "sandbox": sw.Sandbox(how["sandbox"], env=one["env"])}
+
+
+def others(session: sw.Session, how: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments for what the session does not have now."""
+    return given(how, "ONE" in session.exec("env").out) if "given" in how else {}
 
 
 def harnesses(how: dict[str, Any]) -> tuple[sw.Harness, sw.Harness]:
@@ -95,9 +114,9 @@ def harnesses(how: dict[str, Any]) -> tuple[sw.Harness, sw.Harness]:
     return sw.Harness(id=first, **DEMO), sw.Harness(id=second, **DEMO)
 
 
-def heal(session: str, how: dict[str, Any]) -> sw.Session:
+def heal(session: str, how: dict[str, Any], **more: Any) -> sw.Session:
     """Open again after a death, and work: nothing by hand, no turn lost or done twice, nothing half-made left."""
-    again = opened(session, how)
+    again = opened(session, how, **more)
     for turn in again.turns:
         turn.wait(60)
         assert turn.status == "completed", f"turn {turn.index} is {turn.status}: {turn.error}"
@@ -110,6 +129,11 @@ def heal(session: str, how: dict[str, Any]) -> sw.Session:
         f"{done} was done, {said} was said"
     )  # a deletion may have got as far as the files
     exactly_once(again.events())
+    if "given" in how:
+        (skill,) = again.skills
+        assert skill in {"one", "two"}
+        assert again.files.read_text(f".agents/skills/{skill}/SKILL.md")
+        assert len(set(again.exec("env").out.split()) & {"ONE=1", "TWO=2"}) == 1
     left = half_made(again)
     assert not left, left
     return again

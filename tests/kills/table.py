@@ -20,8 +20,8 @@ SOMETIMES = {
     "wait in mount._mount",
     "wait in mount._let_go",
 }
-"""Not met if all that the agent says comes together with what it asks, if all has ended by SIGTERM, or if there is nothing
-left to wait for at the first look, as on a busy machine."""
+"""Not met if all that the agent says comes together with what it asks, if all has ended by SIGTERM, or if nothing is left
+to wait for at the first look, as on a busy machine."""
 
 
 def answered(*requests: str) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ def table(
         "open": (*NEW, *attach, "commit sandbox_started", *start, *turn, *save, "commit turn_ended"),
         "park": (*rest, *stop, "commit sandbox_stopped", *detach),
         "switch": (*rest, *gone, "commit session_changed"),
-        "delete": (*gone, *remove, "commit the deletion"),
+        "delete": (*gone, *remove, "commit the deletion", "write the store again"),
     }
 
 
@@ -113,6 +113,24 @@ RUNNER_REMOVED = (
     "rmdir sandboxes/*",
 )
 LOCAL = table(FOLDER, RUNNER, RUNNER_STOPPED, RUNNER_REMOVED)
+
+SKILLS_KEPT = ("mkdir skills/S/**", "write skills/S/**", "chmod skills/S/**", "rename skills/S/**")
+SKILLS_REMOVED = ("remove skills/S/**", "rmdir skills/S/**")
+VALUES_REPLACED = ("rename environments/S.json", "rename environments/S.json (2)")
+GIVEN: Table = {
+    "open": (
+        "mkdir skills",
+        "mkdir skills/S",
+        *SKILLS_KEPT,
+        "mkdir environments",
+        "rename environments/S.json",
+        "PUT /v1/fs/file",  # a skill is put into the workspace
+    ),
+    "replace": (*SKILLS_KEPT, *SKILLS_REMOVED, "commit session_sandbox", *VALUES_REPLACED),
+    "switch": VALUES_REPLACED,
+    "delete": (*SKILLS_REMOVED, "rmdir skills/S", "remove environments/S.json"),
+}
+"""What a session adds that was given skills and the values of an environment."""
 
 DOCKER = table(
     FOLDER,

@@ -11,7 +11,7 @@ import pytest
 
 from forked import Forked
 from kills.forking import run
-from kills.table import DOCKER, LOCAL, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC, Table
+from kills.table import DOCKER, GIVEN, LOCAL, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC, Table
 from sandbox_agent import server
 from sessions.mid_turn import left_of
 
@@ -93,6 +93,20 @@ operations = pytest.mark.parametrize("operation", OPERATIONS)
 @operations
 def test_local(operation, chain):
     check(chain(operation, {"sandbox": "local"}), LOCAL[operation], own(LOCAL, operation))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("operation", GIVEN)
+def test_given(operation, chain, tmp_path):
+    """A session that has skills and values of an environment: what that adds."""
+    skills = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "SKILL.md").write_text(f"---\nname: {name}\ndescription: None.\n---\n")
+        skills.append(str(tmp_path / name))
+    pairs = [{"skills": [skills[0]], "env": {"ONE": "1"}}, {"skills": [skills[1]], "env": {"TWO": "2"}}]
+    whole = (*LOCAL.get(operation, ()), *GIVEN[operation])
+    check(chain(operation, {"sandbox": "local", "given": pairs}), whole, GIVEN[operation])
 
 
 @pytest.mark.needs("docker", "root")

@@ -55,6 +55,29 @@ def test_stop_works_while_the_store_does_not_answer(way, open_session, lab, buck
     assert bucket()["a"] == b"content of a\n", "what was not saved then is saved now"
 
 
+def test_what_is_written_while_it_is_parked_is_saved_by_the_next_try(way, open_session, lab, bucket, monkeypatch):
+    session = open_session(workspace=lab)
+    session.send(WRITE.format("a"))
+    provider = session._core.machine.provider
+    park = provider.park
+
+    async def parking(ref):
+        parked = await park(ref)
+        (session.workspace / "last").write_text("the last words of a program")
+        way.rule = lambda method, path: Fault(status=403, code="AccessDenied") if path.endswith("/last") else None
+        return parked
+
+    monkeypatch.setattr(provider, "park", parking)
+    with pytest.raises(NotDurable):
+        session.park()
+    monkeypatch.setattr(provider, "park", park)
+    way.rule = lambda _m, _p: None
+    session.park()
+    assert bucket()["last"] == b"the last words of a program"
+    assert session.status == "parked"
+    assert session.send("remember").text.startswith("1 earlier turn")
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
