@@ -20,8 +20,8 @@ SOMETIMES = {
     "wait in mount._mount",
     "wait in mount._let_go",
 }
-"""Not met if all that the agent says comes together with what it asks, if all has ended by SIGTERM, or if nothing is left
-to wait for at the first look, as on a busy machine."""
+"""Not met if all that the agent says comes together with what it asks, if all has ended by SIGTERM, or if nothing is
+left to wait for at the first look, as on a busy machine."""
 
 
 def answered(*requests: str) -> tuple[str, ...]:

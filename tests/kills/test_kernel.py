@@ -96,7 +96,15 @@ def test_local(operation, chain):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("operation", GIVEN)
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "replace",
+        "switch",
+        pytest.param("open", marks=pytest.mark.nightly),
+        pytest.param("delete", marks=pytest.mark.nightly),
+    ],
+)
 def test_given(operation, chain, tmp_path):
     """A session that has skills and values of an environment: what that adds."""
     skills = []

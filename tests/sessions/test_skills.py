@@ -1,9 +1,14 @@
 """Skills: kept with the session, put where its harness reads them, and nobody else's touched."""
 
+import shutil
+import sys
+
 import pytest
 
 import session_widgets as sw
 from session_widgets.errors import BadValue
+from session_widgets.sessions import skills as module
+from session_widgets.sessions.skills import Skills, check_skills
 
 
 def make(folder, name="greeting", text="Say hello.", **files):
@@ -58,6 +63,29 @@ def test_other_skills_replace_them_before_the_next_prompt(open_session, tmp_path
     assert sum(event.kind == "agent_started" for event in session.events()) == 2
     session.send("say hi")
     assert sum(event.kind == "agent_started" for event in session.events()) == 2
+
+
+def test_what_is_removed_by_halves_is_no_skill(tmp_path, monkeypatch):
+    skills = Skills(tmp_path, "s1")
+    skills.keep(check_skills([make(tmp_path / "greeting")]))
+    assert skills.names == ("greeting",)
+    monkeypatch.setattr(shutil, "rmtree", lambda _: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        skills.remove()
+    assert (Skills(tmp_path, "s1").names, Skills(tmp_path, "s1").mark) == ((), "")
+
+
+def test_what_is_replaced_by_halves_is_the_old_or_the_new(tmp_path, monkeypatch):
+    one, two = ([*check_skills([make(tmp_path / name, name)])] for name in ("one", "two"))
+    Skills(tmp_path, "s1").keep(one)
+    for place, step, kept in ((module, "write_private", "one"), (shutil, "rmtree", "two")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, step, lambda *_: sys.exit("killed"))
+            with pytest.raises(SystemExit):
+                Skills(tmp_path, "s1").keep(two)
+        assert [skill.name for skill in Skills(tmp_path, "s1")._kept()] == [kept]
+    Skills(tmp_path, "s1").keep(one)
+    assert len(list((tmp_path / "skills" / "s1").iterdir())) == 2, "the index, and one folder"
 
 
 def test_a_skill_of_the_workspaces_own_is_not_written_over(open_session, tmp_path):

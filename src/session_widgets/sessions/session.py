@@ -327,7 +327,8 @@ class Session:
         """Remove the session for good: sandbox, transcript, and its workspace unless you gave it. There is no undo.
 
         Args:
-            vacuum: also write the store's file again (`Store.compact`): else what was said can still be read in it.
+            vacuum: also write the store's file again (`Store.compact`): else what was said can still be read in it. If
+                this process is killed before that is done, call `store().compact()`: the session is gone by then.
         """
         private_loop().run(self.aio.delete(vacuum=vacuum))
 
