@@ -48,10 +48,10 @@ def test_a_runner_killed(open_session, lab, bucket, tmp_path):
 @pytest.mark.needs("docker")
 def test_a_container_killed(open_session, lab, bucket):
     session = open_session(sandbox="docker", workspace=lab)
-    hold = Hold(session._core.workspace.path, ".")
+    hold = Hold(session._core.state.workspace.path, ".")
     turn = session.start(f"{WRITE.format('a')}\n{hold.line}")
     hold.reached(turn)
-    name = f"session-widgets-{session._core.record.sandbox_ref.split(':')[1]}"
+    name = f"session-widgets-{session._core.state.record.sandbox_ref.split(':')[1]}"
     subprocess.run(["docker", "kill", name], check=True, capture_output=True)
     turn.wait(60)
     assert turn.status == "failed"
@@ -98,7 +98,7 @@ def dockerd(monkeypatch):
 def test_the_docker_daemon_killed_and_started_again(dockerd, open_session, lab, bucket):
     session = open_session(sandbox="docker", workspace=lab)
     session.send(WRITE.format("a"))
-    hold = Hold(session._core.workspace.path, ".")
+    hold = Hold(session._core.state.workspace.path, ".")
     turn = session.start(f"{WRITE.format('b')}\n{hold.line}")
     hold.reached(turn)
     dockerd.end(signal.SIGKILL)
@@ -110,7 +110,7 @@ def test_the_docker_daemon_killed_and_started_again(dockerd, open_session, lab, 
     assert turn.status == "failed"
     assert "its daemon does not run" in turn.error
     assert turn.durable_at is not None, turn.durability_error
-    assert (session._core.workspace.path / "b").read_text() == "content of b\n"
+    assert (session._core.state.workspace.path / "b").read_text() == "content of b\n"
     assert "its daemon does not run" in early.error
     again = session.send("remember\nrun cat b")
     assert again.durable_at is not None, again.error or again.durability_error

@@ -63,7 +63,7 @@ def test_what_is_stored_may_be_anything(open_session):
     from session_widgets.sessions.rules import Rules
 
     session.store.append("s1", [draft("note", "session_rules", said, None)])
-    assert Rules.of(core.store, "s1") == Rules("ask", sw.TurnLimits())
+    assert Rules.of(core.state.store, "s1") == Rules("ask", sw.TurnLimits())
 
 
 def test_a_policy_that_is_none_is_refused(open_session):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from session_widgets.acp import AcpConnection, Peer
 from session_widgets.errors import AgentExited, SandboxError
@@ -15,17 +15,19 @@ from session_widgets.model import Capability
 from session_widgets.sandboxes import Sandbox, SandboxProvider
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.answers import ForeignAnswer
+from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.handover import history_block
 from session_widgets.sessions.journal import note
+from session_widgets.sessions.machine import Machine
+from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.pump import Pump
 from session_widgets.sessions.resume import Ladder, apply_setting, apply_settings
+from session_widgets.sessions.skills import Skills
+from session_widgets.sessions.state import SessionState
 from session_widgets.transcript.envelopes import update_of
 from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped
 from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Draft, Step, TurnRecord
-
-if TYPE_CHECKING:
-    from session_widgets.sessions.core import SessionCore
 
 SET_SECONDS = 10
 IN_ORDER = {"ended", "parked", "switched", "changed"}
@@ -35,18 +37,33 @@ IN_ORDER = {"ended", "parked", "switched", "changed"}
 class AgentKeeper:
     """Starts and ends the agent process of a session, and listens to it."""
 
-    def __init__(self, core: SessionCore) -> None:
+    def __init__(
+        self,
+        state: SessionState,
+        sandboxes: Machine,
+        asking: Asking,
+        tools: Offering,
+        skills: Skills,
+        current_turn: Callable[[], Awaitable[int | None]],
+        on_bytes: Callable[[Agent, int], None],
+    ) -> None:
         self.agent: Agent | None = None
-        self._core = core
+        self._state = state
+        self._sandboxes = sandboxes
+        self._asking = asking
+        self._tools = tools
+        self._skills = skills
+        self._current_turn = current_turn
+        self._on_bytes = on_bytes
         self._pump: asyncio.Task[None] | None = None
 
     @property
     def _harness(self) -> Harness:
-        return self._core.machine.harness
+        return self._sandboxes.harness
 
     @property
     def _provider(self) -> SandboxProvider:
-        return self._core.machine.provider
+        return self._sandboxes.provider
 
     @property
     def writes_settings(self) -> bool:
@@ -58,20 +75,20 @@ class AgentKeeper:
         if self.agent is not None and self.agent.dead is not None:
             await self.end()
         cut_off = self._harness.restart_after_cancel and await self._was_cut_off()
-        if cut_off and self._core.record.connection in live and await self.rejoin(sandbox):
+        if cut_off and self._state.record.connection in live and await self.rejoin(sandbox):
             await self.end()
-            live = [name for name in live if name != self._core.record.connection]
+            live = [name for name in live if name != self._state.record.connection]
         agent = self.agent
         if agent is None or agent.id not in live:
             await self.drop()
-            agent = await self.rejoin(sandbox) if self._core.record.connection in live else None
+            agent = await self.rejoin(sandbox) if self._state.record.connection in live else None
         if agent is None:
             return await self._start(sandbox)
         if self._needs_other_file(agent) or await self._needs_other_tools(agent, sandbox):
             self.agent = agent
             await self.end()
             return await self._start(sandbox)
-        await apply_settings(agent, self._core.record, self._core.journal)
+        await apply_settings(agent, self._state.record, self._state.journal)
         return agent
 
     async def end_others(self, live: Sequence[str]) -> None:
@@ -86,12 +103,12 @@ class AgentKeeper:
         if self.agent is None or Capability.FOREIGN in self._provider.capabilities:
             return
         endpoint = self.agent.connection.endpoint
-        others = [AcpConnection(endpoint, name, self._core.record.harness) for name in live if name != self.agent.id]
+        others = [AcpConnection(endpoint, name, self._state.record.harness) for name in live if name != self.agent.id]
         await asyncio.gather(*(other.close() for other in others))
 
     async def _was_cut_off(self) -> bool:
         """Whether the latest turn that has ended was not answered to its end."""
-        turns = await self._core.journal.ask(self._core.store.turns, self._core.record.id)
+        turns = await self._state.journal.ask(self._state.store.turns, self._state.record.id)
         ended = [turn for turn in turns if turn.ended_at is not None]
         return bool(ended) and ended[-1].status != "completed"
 
@@ -123,18 +140,18 @@ class AgentKeeper:
             return  # it is started anew with the next prompt
         with suppress(TimeoutError, AgentExited, SandboxError):  # it is asked again with the next prompt
             async with asyncio.timeout(SET_SECONDS):
-                await apply_setting(agent, name, value, self._core.journal)
+                await apply_setting(agent, name, value, self._state.journal)
 
     def _needs_other_file(self, agent: Agent) -> bool:
         """Whether the wanted model can be given by the settings file alone, which a running process does not read."""
-        model = self._core.record.model
+        model = self._state.record.model
         if not self.writes_settings or model is None or model == agent.model:
             return False
         return agent.settings.current("model") != model and not agent.settings.offers("model", model)
 
     async def _needs_other_tools(self, agent: Agent, sandbox: Sandbox) -> bool:
         """Offer the tools; whether they are others than the agent was told of. None here: it keeps its own."""
-        offering = self._core.offering
+        offering = self._tools
         await offering.serve(sandbox, self._provider.python)
         return offering.mark is not None and offering.mark != agent.offered
 
@@ -144,22 +161,22 @@ class AgentKeeper:
             return
         folder = self._harness.state_folder("")
         given = self._harness.passed(os.environ)
-        for name, text in self._harness.settings(given, self._core.record.model).items():
+        for name, text in self._harness.settings(given, self._state.record.model).items():
             await sandbox.write(f"{folder}/{name}".lstrip("/"), text.encode())
 
     async def _start(self, sandbox: Sandbox) -> Agent:
         await self._write_settings(sandbox)
-        turns = await self._core.journal.ask(self._core.store.turns, self._core.record.id)
-        before = await self._core.journal.ask(self._core.store.last_note, self._core.record.id, AgentStarted)
-        end = await self._core.journal.ask(self._core.store.agent_end, self._core.record.id)
+        turns = await self._state.journal.ask(self._state.store.turns, self._state.record.id)
+        before = await self._state.journal.ask(self._state.store.last_note, self._state.record.id, AgentStarted)
+        end = await self._state.journal.ask(self._state.store.agent_end, self._state.record.id)
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
         start_pump = self._start_pump
-        skills = await self._core.skills.put(sandbox, self._harness.skills, before.skills if before else ())
-        offered, servers = self._core.offering.mark, await self._core.offering.serve(sandbox, self._provider.python)
+        skills = await self._skills.put(sandbox, self._harness.skills, before.skills if before else ())
+        offered, servers = self._tools.mark, await self._tools.serve(sandbox, self._provider.python)
         ladder = Ladder(
-            self._core.record,
-            self._core.machine.root,
-            self._core.journal,
+            self._state.record,
+            self._sandboxes.root,
+            self._state.journal,
             lambda agent: start_pump(agent, ladder),
             servers,
             portable=self._harness.portable,
@@ -170,12 +187,12 @@ class AgentKeeper:
             return history_block(turns, self._steps_of, embedded and self._harness.reads_resources)
 
         agent = await ladder.start(await sandbox.endpoint(), asked, before, past)
-        agent.model = self._core.record.model if self.writes_settings else None
+        agent.model = self._state.record.model if self.writes_settings else None
         agent.offered = offered
         agent.skills = skills
         try:
-            await apply_settings(agent, self._core.record, self._core.journal)
-            await self._core.journal.commit([_started(agent, self._harness.id, self._core.machine.root)])
+            await apply_settings(agent, self._state.record, self._state.journal)
+            await self._state.journal.commit([_started(agent, self._harness.id, self._sandboxes.root)])
         except BaseException:
             await asyncio.shield(agent.connection.close())
             raise
@@ -183,55 +200,55 @@ class AgentKeeper:
         return agent
 
     def _steps_of(self, turn: TurnRecord) -> list[Step]:
-        return self._core.store.steps(self._core.record.id, turn.index)
+        return self._state.store.steps(self._state.record.id, turn.index)
 
     async def rejoin(self, sandbox: Sandbox) -> Agent | None:
         """Connect to the recorded agent process, from the last envelope that is stored, unless this kernel is."""
-        name = self._core.record.connection
+        name = self._state.record.connection
         if self.agent is not None and self.agent.id == name and self.agent.dead is None:
             return self.agent
         await self.drop()
-        started = await self._core.journal.ask(self._core.store.last_note, self._core.record.id, AgentStarted)
+        started = await self._state.journal.ask(self._state.store.last_note, self._state.record.id, AgentStarted)
         if name is None or started is None or started.connection != name:
             return None
-        last = await self._core.journal.ask(self._core.store.last_source_seq, self._core.record.id, name)
+        last = await self._state.journal.ask(self._state.store.last_source_seq, self._state.record.id, name)
         peer = Peer()
         endpoint = await sandbox.endpoint()
-        connection = AcpConnection(endpoint, name, self._core.record.harness, last, on_post_failed=peer.fail)
+        connection = AcpConnection(endpoint, name, self._state.record.harness, last, on_post_failed=peer.fail)
         agent = Agent(connection, peer)
         agent.session_id = started.agent_session_id or ""
         agent.info, agent.capabilities = started.agent_info, started.capabilities
-        agent.settings, agent.model = self._core.fold.options.copy(), started.model
+        agent.settings, agent.model = self._state.fold.options.copy(), started.model
         agent.offered = started.offered
         self.agent = agent
         with suppress(SandboxError):  # the turn goes on all the same; its calls say that nobody answers
-            await self._core.offering.serve(sandbox, self._provider.python)
+            await self._tools.serve(sandbox, self._provider.python)
         self._start_pump(agent, None)
         return agent
 
     def _start_pump(self, agent: Agent, ladder: Ladder | None) -> None:
         def on_request(agent: Agent, message: dict[str, Any]) -> None:
-            self._core.asking.take(agent, message, self._core.running)
+            self._asking.take(agent, message, self._state.running)
 
         def on_update(message: dict[str, Any]) -> None:
             update = update_of(message)
             agent.settings.apply_update(update)
             if self.agent is agent:
-                self._core.asking.take_update(update)
+                self._asking.take_update(update)
             if ladder is not None and self.agent is not agent:
                 ladder.take_update(message)
 
         async def turn() -> int | None:
-            return await self._core.current_turn() if self.agent is agent else None
+            return await self._current_turn() if self.agent is agent else None
 
         def on_bytes(size: int) -> None:
-            self._core.heard(agent, size)
+            self._on_bytes(agent, size)
 
         async def on_answered(agent: Agent, message: dict[str, Any]) -> None:
-            await self._core.asking.check(agent, message, self._core.running)
+            await self._asking.check(agent, message, self._state.running)
 
-        pump = Pump(agent, self._core.journal, turn, on_request, on_update, on_bytes, on_answered)
-        self._pump = self._core.spawn(self._run_pump(agent, pump))
+        pump = Pump(agent, self._state.journal, turn, on_request, on_update, on_bytes, on_answered)
+        self._pump = self._state.spawn(self._run_pump(agent, pump))
 
     async def _run_pump(self, agent: Agent, pump: Pump) -> None:
         reason: AgentEnd = "exited"
@@ -251,7 +268,13 @@ class AgentKeeper:
     async def _note_end(self, agent: Agent, reason: AgentEnd, error: Exception | None = None) -> None:
         stopped = note(AgentStopped(connection=agent.id, reason=reason, error=str(error) if error else None))
         with suppress(Exception):  # the turn says what went wrong; a full disk may refuse this note as well
-            await self._core.journal.commit([stopped])
+            await self._state.journal.commit([stopped])
+
+    async def release(self, *, end: bool) -> None:
+        """Stop listening to the agent, before its sandbox goes; `end` ends its process first."""
+        if end:
+            await self.end()
+        await self.drop()
 
     async def drop(self) -> None:
         """Stop listening to the agent; its process goes on."""

@@ -77,7 +77,7 @@ class AsyncSession:
         def deliver(events: list[Event]) -> None:
             loop.call_soon_threadsafe(arrived.put_nowait, events)
 
-        journal = self._core.journal
+        journal = self._core.state.journal
         await private_loop().aio(journal.watch(deliver, journal.cursor))
         try:
             turn = await self.start(prompt)
@@ -170,10 +170,10 @@ class AsyncSession:
 
     async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """See `Session.events`."""
-        return await asyncio.to_thread(self._core.store.events, self._core.record.id, after, limit)
+        return await asyncio.to_thread(self._core.state.store.events, self._core.state.record.id, after, limit)
 
     async def _turns(self) -> list[Turn]:
-        records = await asyncio.to_thread(self._core.store.turns, self._core.record.id)
+        records = await asyncio.to_thread(self._core.state.store.turns, self._core.state.record.id)
         if records and records[-1].ended_at is None:
             await private_loop().aio(self._core.adopt())  # another process may have begun it unseen
         return [self._core.turn_of(record) for record in records]
@@ -185,4 +185,4 @@ class AsyncSession:
         return tuple(self._core.asking.questions.pending.values())
 
     async def _transcript(self) -> Transcript:
-        return Transcript(self._core.record.id, await self.events())
+        return Transcript(self._core.state.record.id, await self.events())

@@ -32,7 +32,7 @@ class SessionControl:
     @property
     def fold(self) -> SharedFold:
         """The one fold of the session in this process."""
-        return self._core.fold
+        return self._core.state.fold
 
     @property
     def root(self) -> str:
@@ -52,11 +52,11 @@ class SessionControl:
     @property
     def activity(self) -> str | None:
         """What takes time right now, besides the agent's own work."""
-        return self._core.activity.words
+        return self._core.state.activity.words
 
     def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` on the private loop whenever `activity` changes; return what ends it."""
-        return self._core.activity.watch(callback)
+        return self._core.state.activity.watch(callback)
 
     @property
     def page(self) -> Page:
@@ -77,6 +77,6 @@ class SessionControl:
     def install(self) -> None:
         """Install the harness; `activity` says how far it is."""
         try:
-            Installation(self._core.machine.harness, data_directory()).install(self._core.activity.tell)
+            Installation(self._core.machine.harness, data_directory()).install(self._core.state.activity.tell)
         finally:
-            self._core.activity.tell(None)
+            self._core.state.activity.tell(None)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from session_widgets.acp import Call
 from session_widgets.acp.messages import notification
@@ -22,17 +22,19 @@ from session_widgets.errors import (
 from session_widgets.printing import printable
 from session_widgets.sandboxes import Sandbox
 from session_widgets.sessions.agent import Agent
+from session_widgets.sessions.agent_keeper import AgentKeeper
+from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.journal import draft, note
 from session_widgets.sessions.limits import TurnClock, TurnLimitReached
+from session_widgets.sessions.machine import Machine
+from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import is_alive
 from session_widgets.sessions.prompt import check_taken
 from session_widgets.sessions.resume import readable
+from session_widgets.sessions.state import SessionState
 from session_widgets.sessions.turn import Turn
 from session_widgets.transcript.notes import MemoryRestored, PersistStarted, TurnEnded
 from session_widgets.transcript.records import Draft, Event, FileChange, TurnRecord, TurnStatus
-
-if TYPE_CHECKING:
-    from session_widgets.sessions.core import SessionCore
 
 OWNER_POLL_SECONDS = 0.3
 QUIET_SECONDS = 0.5
@@ -52,9 +54,22 @@ SILENCE_SECONDS = 5
 class Driver:
     """One turn in the hands of this process."""
 
-    def __init__(self, core: SessionCore, turn: Turn, record: TurnRecord) -> None:
+    def __init__(
+        self,
+        state: SessionState,
+        sandboxes: Machine,
+        agents: AgentKeeper,
+        asking: Asking,
+        tools: Offering,
+        turn: Turn,
+        record: TurnRecord,
+    ) -> None:
         self.task: asyncio.Task[None] | None = None
-        self._core = core
+        self._state = state
+        self._sandboxes = sandboxes
+        self._agents = agents
+        self._asking = asking
+        self._tools = tools
         self._turn = turn
         self._record = record
         self._agent: Agent | None = None
@@ -90,15 +105,15 @@ class Driver:
             self._clock.pause(bool(self._held))
             self._woken.set()
 
-    async def run(self, *, adopted: bool) -> None:
-        """Bring the turn to its stored end."""
-        watching = self._core.spawn(self._core.machine.watch())
+    async def run(self, *, adopted: bool) -> bool:
+        """Bring the turn to its stored end; False if it goes on without this process."""
+        watching = self._state.spawn(self._sandboxes.watch())
         try:
-            await self._run(adopted=adopted)
+            return await self._run(adopted=adopted)
         finally:
             watching.cancel()
 
-    async def _run(self, *, adopted: bool) -> None:
+    async def _run(self, *, adopted: bool) -> bool:
         status: TurnStatus = "failed"
         stop_reason, failure = None, None
         try:
@@ -107,7 +122,7 @@ class Driver:
             status = "cancelled" if stop_reason == "cancelled" else "completed"
         except asyncio.CancelledError:
             if not self._cancelled:  # let go of, not stopped: another process or a later one brings it to its end
-                return
+                return False
             status, stop_reason = "cancelled", "cancelled"
         except Exception as error:  # whatever happened becomes the turn's stored error
             if self._agent is not None and isinstance(error, AgentExited):
@@ -117,6 +132,7 @@ class Driver:
                 self._ending = True  # a person who cancels meanwhile waits for the end
                 await self._stop_agent(self._agent, self._call, HUSH_SECONDS)
         await self._finish(status, stop_reason, failure)
+        return True
 
     @property
     def answered(self) -> bool:
@@ -127,14 +143,14 @@ class Driver:
         """Stop the turn, whatever it is doing, and wait until its end is stored."""
         self._cancelled = True
         self._stopped.set()
-        self._core.asking.stop()
+        self._asking.stop()
         if self._agent is not None and self._call is not None and not self._ending:
             await self._stop_agent(self._agent, self._call, CANCEL_SECONDS)
             if self._call.result.done() and self.task is not None:
                 await asyncio.wait([self.task])
         else:
-            await self._core.asking.cancel_all()
-            self._core.offering.cancel_calls()
+            await self._asking.cancel_all()
+            self._tools.cancel_calls()
         await self.abandon()
 
     async def abandon(self) -> None:
@@ -152,43 +168,43 @@ class Driver:
         with suppress(TimeoutError):  # before it is told that nobody answers, or it may end the turn in order
             async with asyncio.timeout(HUSH_SECONDS):
                 await self._tell_of_cancel(agent)
-        await self._core.asking.cancel_all()
-        self._core.offering.cancel_calls()
+        await self._asking.cancel_all()
+        self._tools.cancel_calls()
         while (left := min(self._heard_at + HUSH_SECONDS, begun + patience) - time.monotonic()) > 0:
             if (await asyncio.wait([call.result], timeout=left))[0]:
                 return
-        await self._core.machine.unblock(SILENCE_SECONDS)
-        await self._core.agents.kill(agent, KILL_SECONDS)
+        await self._sandboxes.unblock(SILENCE_SECONDS)
+        await self._agents.kill(agent, KILL_SECONDS)
 
     async def _tell_of_cancel(self, agent: Agent) -> None:
         envelope = notification("session/cancel", {"sessionId": agent.session_id})
         await self._posted.wait()
         with suppress(SessionWidgetsError):
-            await self._core.journal.commit([self._out(envelope, "notification", "session/cancel")])
+            await self._state.journal.commit([self._out(envelope, "notification", "session/cancel")])
             await agent.connection.post(envelope)
 
     async def _dispatch(self, *, own: bool = False) -> dict[str, Any]:
-        core, index = self._core, self._turn.index
-        sandbox, live = await core.machine.probe_sandbox(refresh=True)
-        agent = self._agent = await core.agents.ready(sandbox, live)
+        state, index = self._state, self._turn.index
+        sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
+        agent = self._agent = await self._agents.ready(sandbox, live)
         if own:
-            await core.agents.end_others(live)
-        core.activity.tell(None)
-        check_taken(self._record.prompt, core.machine.harness.title, agent.capabilities)
+            await self._agents.end_others(live)
+        state.activity.tell(None)
+        check_taken(self._record.prompt, self._sandboxes.harness.title, agent.capabilities)
         blocks = ([agent.history] if agent.history else []) + list(self._record.prompt)
         call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
         restored = MemoryRestored(tier=agent.tier, handed_over=agent.history is not None)
         tier = note(restored, turn=index, source=f"turn:{index}:tier")
         prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
-        stored, _ = await asyncio.gather(core.journal.commit([tier, prompt]), sandbox.runner.snapshot(self._snapshot))
+        stored, _ = await asyncio.gather(state.journal.commit([tier, prompt]), sandbox.runner.snapshot(self._snapshot))
         if len(stored) < 2:
             return await self._rejoin()  # another process took this turn up at the same moment
         self._call = call
         return await self._send(agent, call)
 
     async def _send(self, agent: Agent, call: Call) -> dict[str, Any]:
-        self._clock = TurnClock(self._core.limits)
-        posting = self._core.spawn(agent.connection.post(call.envelope))
+        self._clock = TurnClock(self._state.limits)
+        posting = self._state.spawn(agent.connection.post(call.envelope))
         try:
             await self._within_limits(posting, self._clock)
             agent.tier, agent.history = "warm", None
@@ -205,7 +221,7 @@ class Driver:
         """
         while not result.done():
             self._woken.clear()
-            if self._core.offering.busy and clock.is_silent:
+            if self._tools.busy and clock.is_silent:
                 clock.alive()
             clock.check()
             woken = asyncio.ensure_future(self._woken.wait())
@@ -217,16 +233,16 @@ class Driver:
 
     async def _rejoin(self) -> dict[str, Any]:
         """Go on where another process stopped: dispatch what never was, else wait for the answer."""
-        core, index = self._core, self._turn.index
+        state, index = self._state, self._turn.index
         while True:
-            events = await core.journal.ask(core.store.events, core.record.id, turn=index)
+            events = await state.journal.ask(state.store.events, state.record.id, turn=index)
             sent = next((e for e in events if e.direction == "out" and e.method == "session/prompt"), None)
             if sent is not None:
                 break
             if not is_alive(self._record.owner):
                 return await self._dispatch()
             await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still getting the sandbox ready
-        agent = self._agent = await core.agents.rejoin(await core.machine.ready_sandbox())
+        agent = self._agent = await self._agents.rejoin(await self._sandboxes.ready_sandbox())
         if agent is None:
             if (answer := _answer(events)) is not None:
                 return answer
@@ -234,12 +250,12 @@ class Driver:
         envelope = dict(sent.payload)
         result = agent.peer.expect(envelope["id"], "session/prompt")
         self._call = Call(envelope, result)
-        events = await core.journal.ask(core.store.events, core.record.id, turn=index)
+        events = await state.journal.ask(state.store.events, state.record.id, turn=index)
         if (answer := _answer(events)) is not None:  # stored before anyone here expected it
             self._posted.set()
             return answer
-        clock = self._clock = TurnClock(core.limits, begun=any(event.direction == "in" for event in events))
-        core.asking.take_again(agent, events, index)
+        clock = self._clock = TurnClock(state.limits, begun=any(event.direction == "in" for event in events))
+        self._asking.take_again(agent, events, index)
         try:
             with suppress(AgentExited):  # then the stream tells the rest, and how it ended
                 if "async-post" in await agent.connection.features():
@@ -249,11 +265,11 @@ class Driver:
         return await self._within_limits(result, clock) or {}
 
     async def _finish(self, status: TurnStatus, stop_reason: str | None, failure: Exception | None) -> None:
-        core, index = self._core, self._turn.index
+        state, index = self._state, self._turn.index
         self._ending = True
         error = None if failure is None else await self._explained(failure)
         if self._cancelled:
-            await core.agents.leave_cancelled()
+            await self._agents.leave_cancelled()
         files, durable_at, durability_error = await self._changes()
         ended = TurnEnded(
             status=status,
@@ -265,30 +281,29 @@ class Driver:
         )
         end = note(ended, turn=index, source=f"turn:{index}:end")
         try:
-            await core.journal.commit([end])
+            await state.journal.commit([end])
         except Exception as failure:  # whatever keeps the end from being stored, nobody may wait for it for ever
             text = f"{error or ''} The transcript could not be stored: {failure}".strip()
             self._turn.fail_unsaved(end, text)
         else:
             self._turn.finish()
-        core.activity.tell(None)
-        core.turn_over(index)
+        state.activity.tell(None)
 
     async def _explained(self, failure: Exception) -> str:
         """Say also what became of a sandbox that fell silent."""
-        found = await self._core.machine.look_for_sandbox() if isinstance(failure, TransportError) else None
+        found = await self._sandboxes.look_for_sandbox() if isinstance(failure, TransportError) else None
         return f"{readable(failure)}. {found}" if found else readable(failure)
 
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
         """Return what the turn changed, when it was proven to be safe, or why it was not."""
-        sandbox = self._core.machine.sandbox
-        if sandbox is None and (self._call is None or self._core.workspace.objects is None):
+        sandbox = self._sandboxes.sandbox
+        if sandbox is None and (self._call is None or self._state.workspace.objects is None):
             return (), None, None
         files: tuple[FileChange, ...] = ()
         try:
             files = await self._changed_files(sandbox)
         except SessionWidgetsError as error:
-            if self._core.workspace.objects is None:  # nothing else says what has to be forced to disk
+            if self._state.workspace.objects is None:  # nothing else says what has to be forced to disk
                 return (), None, readable(error)
         try:
             await self._persist(files)
@@ -300,13 +315,13 @@ class Driver:
 
     async def _persist(self, files: Sequence[FileChange]) -> None:
         """Run the barrier; say so if it takes time, and wait little longer if the turn was cancelled."""
-        core = self._core
-        saving, stopped = core.spawn(core.machine.persist(files)), core.spawn(self._stopped.wait())
+        state = self._state
+        saving, stopped = state.spawn(self._sandboxes.persist(files)), state.spawn(self._stopped.wait())
         try:
             done, _ = await asyncio.wait({saving, stopped}, timeout=QUIET_SECONDS, return_when="FIRST_COMPLETED")
             if not done:
-                started = PersistStarted(attachment=core.workspace.attachment)
-                await core.journal.commit([note(started, turn=self._turn.index)])
+                started = PersistStarted(attachment=state.workspace.attachment)
+                await state.journal.commit([note(started, turn=self._turn.index)])
                 await asyncio.wait({saving, stopped}, return_when="FIRST_COMPLETED")
             if stopped.done():
                 await asyncio.wait({saving}, timeout=GRACE_SECONDS)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from session_widgets.errors import SandboxError, SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.harnesses.harness import Harness
@@ -19,13 +19,13 @@ from session_widgets.sessions.files import FileAccess
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.launching import Launch, prepare
 from session_widgets.sessions.loop import OneAtATime, in_thread
+from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import user
+from session_widgets.sessions.sandbox_options import SandboxOptions
+from session_widgets.sessions.state import SessionState
 from session_widgets.transcript.notes import SandboxStarted, SandboxStopped, WorkspaceAttached
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import ObjectFiles
-
-if TYPE_CHECKING:
-    from session_widgets.sessions.core import SessionCore
 
 LOOK_SECONDS = 5.0
 WATCH_SECONDS = 10.0
@@ -36,18 +36,29 @@ HANG_SECONDS = 120.0
 class Machine:
     """Finds, starts and stops the sandbox of a session, and keeps its workspace safe."""
 
-    def __init__(self, core: SessionCore, provider: SandboxProvider, harness: Harness) -> None:
+    def __init__(
+        self,
+        state: SessionState,
+        provider: SandboxProvider,
+        harness: Harness,
+        options: SandboxOptions,
+        tools: Offering,
+        release_agent: Callable[[bool], Awaitable[None]],
+    ) -> None:
         self.sandbox: Sandbox | None = None
         self.provider = provider
         self.harness = harness
-        self._core = core
+        self._state = state
+        self._options = options
+        self._tools = tools
+        self._release_agent = release_agent
         self._lock = asyncio.Lock()
         self._storing = OneAtATime()
 
     @property
     def root(self) -> str:
         """Where the sandbox sees the workspace."""
-        return self.provider.root or str(self._core.workspace.path)
+        return self.provider.root or str(self._state.workspace.path)
 
     async def ready_sandbox(self) -> Sandbox:
         """Return a sandbox whose runner answers: the one in use, the recorded one, or, if that is gone, a new one."""
@@ -55,7 +66,7 @@ class Machine:
 
     async def files(self) -> FileAccess:
         """Return the way to the workspace's files: its sandbox, or its bucket if no sandbox is there."""
-        objects = self._core.workspace.objects
+        objects = self._state.workspace.objects
         if objects is None:
             return (await self.ready_sandbox()).runner
         try:
@@ -65,16 +76,16 @@ class Machine:
 
     async def watched_files(self) -> Looking:
         """Return what `files` does, but leave a parked session parked: to look is not to use."""
-        if self._core.workspace.objects is not None:
+        if self._state.workspace.objects is not None:
             return await self.files()
         try:
             return (await self.probe_sandbox(wake=False))[0].runner
         except SandboxNotRunning:
-            return DirectoryFiles(self._core.workspace.path)
+            return DirectoryFiles(self._state.workspace.path)
 
     @property
     def _at_rest(self) -> bool:
-        record, in_bucket = self._core.record, self._core.workspace.objects is not None
+        record, in_bucket = self._state.record, self._state.workspace.objects is not None
         return self.sandbox is None and (record.status == "parked" or (in_bucket and record.sandbox_ref is None))
 
     async def probe_sandbox(self, *, refresh: bool = False, wake: bool = True) -> tuple[Sandbox, list[str]]:
@@ -85,7 +96,7 @@ class Machine:
             wake: whether a session at rest gets one; otherwise `SandboxNotRunning` is raised.
         """
         async with self._lock:  # whoever stops the sandbox has it until the note of that is stored
-            self._core.check_usable()
+            self._state.check_usable()
             self._check_awake(wake)
             if fresh := refresh or self.sandbox is None or self._has_lost_its_directory:
                 await self._attach_workspace()
@@ -104,62 +115,62 @@ class Machine:
 
     def _check_awake(self, wake: bool) -> None:
         if not wake and self._at_rest:
-            raise SandboxNotRunning(f"session {self._core.record.id!r} is parked; its next prompt starts it again.")
+            raise SandboxNotRunning(f"session {self._state.record.id!r} is parked; its next prompt starts it again.")
 
     @property
     def _has_lost_its_directory(self) -> bool:
-        return self._core.workspace.objects is None and not self._core.workspace.path.is_dir()
+        return self._state.workspace.objects is None and not self._state.workspace.path.is_dir()
 
     async def _launch(self) -> Launch:
-        sandbox = await self._core.journal.ask(self._core.sandbox_options.current, self.provider.name)
+        sandbox = await self._state.journal.ask(self._options.current, self.provider.name)
         launch = await asyncio.to_thread(prepare, self.harness, self.provider, data_directory(), self.root)
         return replace(launch, sandbox=sandbox)
 
     async def _renew_sandbox(self) -> None:
         """Remove a sandbox that was given something else than the harness needs now, such as another key."""
-        record = self._core.record
+        record = self._state.record
         if record.sandbox_ref is None or record.launch in {None, (await self._launch()).mark}:
             return
-        await self._core.agents.drop()
+        await self._release_agent(False)
         await self.drop_sandbox()
         await self.provider.destroy(SandboxRef.parse(record.sandbox_ref))
-        await self._core.journal.commit([note(SandboxStopped(ref=record.sandbox_ref, reason="changed"))])
+        await self._state.journal.commit([note(SandboxStopped(ref=record.sandbox_ref, reason="changed"))])
 
     async def _attach_workspace(self) -> None:
-        anew = await self._storing.run(self._core.workspace.attach, self._core.activity.tell)
-        if anew and (ref := self._core.record.sandbox_ref) is not None:
-            await self._core.agents.drop()  # its end is none that anybody has to hear of
+        anew = await self._storing.run(self._state.workspace.attach, self._state.activity.tell)
+        if anew and (ref := self._state.record.sandbox_ref) is not None:
+            await self._release_agent(False)  # its end is none that anybody has to hear of
             with suppress(SandboxGone):
                 await self.provider.park(SandboxRef.parse(ref))  # its runner stands in a directory that is no more
             await self.drop_sandbox()
-        if anew and (remark := self._core.workspace.remark):
-            workspace = self._core.workspace
+        if anew and (remark := self._state.workspace.remark):
+            workspace = self._state.workspace
             attached = WorkspaceAttached(location=workspace.location, attachment=workspace.attachment, remark=remark)
-            await self._core.journal.commit([note(attached)])
+            await self._state.journal.commit([note(attached)])
 
     async def _attach_or_create(self) -> Sandbox:
-        await self._core.journal.catch_up()  # another kernel may have made one
+        await self._state.journal.catch_up()  # another kernel may have made one
         launch = await self._launch()
-        if self._core.record.sandbox_ref is not None:
-            ref = SandboxRef.parse(self._core.record.sandbox_ref)
+        if self._state.record.sandbox_ref is not None:
+            ref = SandboxRef.parse(self._state.record.sandbox_ref)
             try:
                 sandbox = await self.provider.attach(ref)
             except SandboxGone:
                 await self.provider.destroy(ref)  # what is left of its records
-                await self._core.journal.commit([note(SandboxStopped(ref=str(ref), reason="gone"))])
+                await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason="gone"))])
             else:
-                if not self._core.record.awake:
-                    started = SandboxStarted(ref=str(ref), launch=self._core.record.launch)  # what it was made with
-                    await self._core.journal.commit([note(started)])
+                if not self._state.record.awake:
+                    started = SandboxStarted(ref=str(ref), launch=self._state.record.launch)  # what it was made with
+                    await self._state.journal.commit([note(started)])
                 return sandbox
 
         async def announce(ref: SandboxRef) -> None:
-            await self._core.journal.commit([note(SandboxStarted(ref=str(ref), launch=launch.mark))])
+            await self._state.journal.commit([note(SandboxStarted(ref=str(ref), launch=launch.mark))])
 
         options = launch.sandbox
         spec = SandboxSpec(
-            self._core.record.id,
-            str(self._core.workspace.path),
+            self._state.record.id,
+            str(self._state.workspace.path),
             {self.harness.id: launch.entry},
             owner=user(),
             env=options.env if options else {},
@@ -167,7 +178,7 @@ class Machine:
             image=options.image if options else None,
             cpus=options.cpus if options else None,
             memory=options.memory_bytes if options else None,
-            progress=self._core.activity.tell,
+            progress=self._state.activity.tell,
         )
         return await self.provider.create(spec, announce)
 
@@ -180,24 +191,24 @@ class Machine:
         def look() -> Manifest:
             return asyncio.run_coroutine_threadsafe(self._look(), loop).result()
 
-        await self._storing.run(self._core.workspace.persist, look, changed)
+        await self._storing.run(self._state.workspace.persist, look, changed)
 
     async def _look(self) -> Manifest:
         """Look at the workspace from inside the sandbox; where none answers, this machine's look is the only one."""
         if self.sandbox is not None:
             with suppress(TransportError):
                 return await self.sandbox.runner.manifest()
-        return await asyncio.to_thread(self._core.workspace.scan)
+        return await asyncio.to_thread(self._state.workspace.scan)
 
     async def look_for_sandbox(self) -> str | None:
         """Say what became of a sandbox that fell silent, if that can be seen; asks for nothing but where it is.
 
         One that runs may have been started again meanwhile, by somebody who looked at its files.
         """
-        ref = self._core.record.sandbox_ref
+        ref = self._state.record.sandbox_ref
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                found = [info async for info in self.provider.list(self._core.record.id) if str(info.ref) == ref]
+                found = [info async for info in self.provider.list(self._state.record.id) if str(info.ref) == ref]
         except SandboxError as error:
             return str(error)
         except Exception:  # it took too long, or is a provider of somebody else: what is known is said already
@@ -214,15 +225,15 @@ class Machine:
 
     async def unblock(self, seconds: float) -> None:
         """End a mounter that says nothing for `seconds`."""
-        await asyncio.shield(self._core.spawn(in_thread(self._core.workspace.unblock, seconds)))
+        await asyncio.shield(self._state.spawn(in_thread(self._state.workspace.unblock, seconds)))
 
     async def take_over(self) -> None:
         """Become the one writer of the workspace."""
-        await self._storing.run(self._core.workspace.take_over)
+        await self._storing.run(self._state.workspace.take_over)
 
     async def save(self) -> None:
         """Persist what is there, unless the workspace is a plain directory or nothing was ever done with it."""
-        if self._core.workspace.objects is None or self._at_rest:
+        if self._state.workspace.objects is None or self._at_rest:
             return
         async with self._lock:
             await self._attach_workspace()
@@ -231,7 +242,7 @@ class Machine:
     async def drop_sandbox(self) -> None:
         """Forget a sandbox whose runner does not answer."""
         sandbox, self.sandbox = self.sandbox, None
-        await self._core.offering.stop()
+        await self._tools.stop()
         if sandbox is not None:
             await sandbox.aclose()
 
@@ -244,31 +255,31 @@ class Machine:
         """
         async with self._lock:
             if Capability.FOREIGN in self.provider.capabilities:
-                await self._core.agents.end()  # nobody else will: its server goes on
-            await self._core.agents.drop()
+                await self._release_agent(True)  # nobody else will: its server goes on
+            await self._release_agent(False)
             await self.drop_sandbox()
-            if self._core.record.sandbox_ref is None:
+            if self._state.record.sandbox_ref is None:
                 return
-            ref = SandboxRef.parse(self._core.record.sandbox_ref)
+            ref = SandboxRef.parse(self._state.record.sandbox_ref)
             if reason == "parked":
                 await self.provider.park(ref)
-                if save and self._core.workspace.objects is not None and self._core.record.awake:
+                if save and self._state.workspace.objects is not None and self._state.record.awake:
                     await self.persist(())  # before it is noted: a session that was left here is parked again
             else:
                 await self.provider.destroy(ref)
-                async for left in self.provider.list(self._core.record.id):  # of a kernel that died as it made one
+                async for left in self.provider.list(self._state.record.id):  # of a kernel that died as it made one
                     await self.provider.destroy(left.ref)
-            await self._core.journal.commit([note(SandboxStopped(ref=str(ref), reason=reason))])
+            await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason=reason))])
 
     async def release_workspace(self) -> None:
         """Let go of the workspace: unmount it and give its lease back."""
-        await self._storing.run(self._core.workspace.detach)
+        await self._storing.run(self._state.workspace.detach)
 
     async def remove_workspace(self) -> None:
         """Remove the workspace, wherever it is kept."""
-        await self._storing.run(self._core.workspace.remove)
+        await self._storing.run(self._state.workspace.remove)
 
     async def let_go(self) -> None:
         """Close every connection; whatever runs goes on."""
-        await self._core.agents.drop()
+        await self._release_agent(False)
         await self.drop_sandbox()

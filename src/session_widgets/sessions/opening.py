@@ -26,6 +26,7 @@ from session_widgets.sessions.rules import Rules
 from session_widgets.sessions.sandbox_options import SandboxOptions, check_options, sandbox_name
 from session_widgets.sessions.session import Session
 from session_widgets.sessions.skills import Skill, Skills, check_skills
+from session_widgets.sessions.state import Stored
 from session_widgets.store import Store
 from session_widgets.store import store as default_store
 from session_widgets.transcript.notes import SandboxStopped, SessionChanged, SessionOpened
@@ -148,7 +149,8 @@ def open_session(
             rules = Rules.of(held, id)
             if rules.lost and permissions is None:
                 warnings.warn(LOST.format(id=id, name=rules.lost), stacklevel=2)
-            core = SessionCore(known, held, provider, chosen, space, permissions or rules.permissions, rules.limits)
+            stored = Stored.read(held, known)
+            core = SessionCore(stored, held, provider, chosen, space, permissions or rules.permissions, rules.limits)
             live = _open[held.path, id] = Session(core)
             _offer(live, offered, servers)
             private_loop().run(live._core.adopt())
@@ -189,7 +191,7 @@ def _forget_deleted() -> None:
 
 def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
     """Whether what is open here is this session: not one that was deleted, maybe elsewhere, nor of a closed store."""
-    return live.store is store and live.status != "deleted" and live._core.record.created_at == known.created_at
+    return live.store is store and live.status != "deleted" and live._core.state.record.created_at == known.created_at
 
 
 def _create(

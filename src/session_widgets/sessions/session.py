@@ -57,22 +57,22 @@ class Session:
     @property
     def id(self) -> str:
         """The id given to `open_session`."""
-        return self._core.record.id
+        return self._core.state.record.id
 
     @property
     def title(self) -> str:
         """The title that the user gave, else the agent's, else the id."""
-        return self._core.record.title or self.id
+        return self._core.state.record.title or self.id
 
     @property
     def harness(self) -> str:
         """Name of the agent program."""
-        return self._core.record.harness
+        return self._core.state.record.harness
 
     @property
     def sandbox(self) -> str:
         """Name of the sandbox provider."""
-        return self._core.record.sandbox
+        return self._core.state.record.sandbox
 
     @property
     def status(self) -> str:
@@ -87,32 +87,32 @@ class Session:
     @property
     def location(self) -> str:
         """Where the workspace is kept: a directory of this machine, or "s3://bucket/prefix/session"."""
-        return self._core.workspace.location
+        return self._core.state.workspace.location
 
     @property
     def attachment(self) -> str:
         """How the sandbox comes by it: `directory`, `sync`, `fuse:s3fs`, `fuse:weed` or `fuse:geesefs`."""
-        return self._core.workspace.attachment
+        return self._core.state.workspace.attachment
 
     @property
     def activity(self) -> str | None:
         """What is being done right now besides the agent's own work, such as restoring files; None otherwise."""
-        return self._core.activity.words
+        return self._core.state.activity.words
 
     @property
     def model(self) -> str | None:
         """The model that was asked for; None leaves the harness its own."""
-        return self._core.record.model
+        return self._core.state.record.model
 
     @property
     def mode(self) -> str | None:
         """The agent's mode that was asked for; None leaves the harness its own."""
-        return self._core.record.mode
+        return self._core.state.record.mode
 
     @property
     def effort(self) -> str | None:
         """The reasoning effort that was asked for; None leaves the harness its own."""
-        return self._core.record.effort
+        return self._core.state.record.effort
 
     @property
     def permissions(self) -> Policy:
@@ -122,7 +122,7 @@ class Session:
     @property
     def limits(self) -> TurnLimits:
         """How long a turn may take, and how much the agent may say in it."""
-        return self._core.limits
+        return self._core.state.limits
 
     @property
     def options(self) -> Mapping[str, tuple[Choice, ...]]:
@@ -135,7 +135,7 @@ class Session:
             >>> [choice.id for choice in session.options["mode"]]
             ['ask', 'accept_edits', 'full_access', 'plan']
         """
-        offers = self._core.fold.options
+        offers = self._core.state.fold.options
         return {name: choices for name in SETTINGS if (choices := offers.choices(name))}
 
     @property
@@ -153,12 +153,12 @@ class Session:
             >>> session.commands[0].name
             'review'
         """
-        return self._core.fold.options.commands
+        return self._core.state.fold.options.commands
 
     @property
     def store(self) -> Store:
         """The store that holds the transcript."""
-        return self._core.store
+        return self._core.state.store
 
     @property
     def turns(self) -> list[Turn]:
@@ -219,12 +219,12 @@ class Session:
         Interrupting the cell cancels the turn; leaving the loop early leaves it running.
         """
         arrived: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
-        unsubscribe = self.subscribe(arrived.put, after=self._core.journal.cursor)
+        unsubscribe = self.subscribe(arrived.put, after=self._core.state.journal.cursor)
         ticker = Ticker()
         try:
             turn = self.start(prompt)
             while True:
-                ticker.show(self._core.activity.words)
+                ticker.show(self._core.state.activity.words)
                 seen, over = turn.news_count, turn.ended
                 while not arrived.empty():
                     yield from (event for event in arrived.get() if event.turn == turn.index)
@@ -394,7 +394,7 @@ class Session:
     @property
     def record(self) -> SessionRecord:
         """The session as of its latest event."""
-        return self._core.record
+        return self._core.state.record
 
     @property
     def live(self) -> bool:
@@ -411,7 +411,7 @@ class Session:
         Returns:
             A function that ends it.
         """
-        journal, loop = self._core.journal, private_loop()
+        journal, loop = self._core.state.journal, private_loop()
         watching = loop.submit(journal.watch(callback, after))
 
         def unsubscribe() -> None:

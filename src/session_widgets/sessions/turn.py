@@ -6,22 +6,32 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from session_widgets.errors import SessionError
+from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.cell import Ticker
 from session_widgets.sessions.handover import handed_over
 from session_widgets.sessions.news import News
+from session_widgets.sessions.state import SessionState
 from session_widgets.store.redaction import redactor
 from session_widgets.transcript.envelopes import as_object, as_objects
 from session_widgets.transcript.outcomes import outcome
 from session_widgets.transcript.records import Draft, FileChange, Json, Step, Tier, TurnRecord, Usage
 from session_widgets.transcript.sources import SharedFold
 
-if TYPE_CHECKING:
-    from session_widgets.sessions.core import SessionCore
-
 Status = Literal["running", "waiting", "detached", "completed", "cancelled", "failed"]
+Doing = Literal["running", "waiting", "detached"]
+
+
+class TurnSession(Protocol):
+    """The part of a session that its turns read."""
+
+    state: SessionState
+    asking: Asking
+
+    def turn_activity(self, turn: Turn) -> Doing:
+        """Return what a turn that has not ended is doing, as far as this process knows."""
 
 
 class Turn:
@@ -33,8 +43,8 @@ class Turn:
         'hello'
     """
 
-    def __init__(self, core: SessionCore, record: TurnRecord, fold: SharedFold | None = None) -> None:
-        self._core = core
+    def __init__(self, session: TurnSession, record: TurnRecord, fold: SharedFold | None = None) -> None:
+        self._session = session
         self._record = record
         self._fold = None if record.ended_at else fold
         self.unsaved_end: Draft | None = None
@@ -55,7 +65,7 @@ class Turn:
         """`running`, `waiting` (for a permission), `detached`, `completed`, `cancelled` or `failed`."""
         if self._news.over:
             return self._record.status
-        return self._core.turn_activity(self)
+        return self._session.turn_activity(self)
 
     @property
     def prompt(self) -> tuple[Json, ...]:
@@ -119,7 +129,7 @@ class Turn:
             >>> [told["prompt"] for told in turn.handed_over["turns"]]
             ['Write a parser']
         """
-        sent = self._core.store.sent_prompt(self._record.session_id, self.index) or {}
+        sent = self._session.state.store.sent_prompt(self._record.session_id, self.index) or {}
         blocks = as_objects(as_object(sent.get("params")).get("prompt"))
         return handed_over(blocks[: len(blocks) - len(self.prompt)])
 
@@ -143,7 +153,7 @@ class Turn:
         """What happened so far: prompt, messages, thoughts, tool calls, plan."""
         fold = self._fold
         if fold is None:
-            return tuple(self._core.store.steps(self._record.session_id, self.index))
+            return tuple(self._session.state.store.steps(self._record.session_id, self.index))
         with fold.lock:
             return fold.fold.steps_of(self.index)
 
@@ -165,8 +175,8 @@ class Turn:
             seen = self.news_count
             if self.status == "detached":
                 raise self._detached()
-            ticker.show(self._core.activity.words)
-            self._core.asking.answer_here()
+            ticker.show(self._session.state.activity.words)
+            self._session.asking.answer_here()
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(
                     f"turn {self.index} of session {self._record.session_id!r} still runs after {timeout:g} s. "
@@ -194,7 +204,7 @@ class Turn:
             seen = self.news_count
             if self.status == "detached":
                 raise self._detached()
-            await self._core.asking.answer_here_async()
+            await self._session.asking.answer_here_async()
             await self.news(seen)
         return self
 
