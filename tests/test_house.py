@@ -74,8 +74,13 @@ def test_importing_takes_less_than_half_a_second():
             "acp httpx importlib.metadata psutil pydantic starlette session_widgets.model session_widgets.runner",
         ),
         (
-            "session_widgets.runner.app",
-            "acp duckdb httpx importlib.metadata pydantic session_widgets.model session_widgets.harnesses.catalog",
+            "session_widgets.sessions.core",
+            "acp anywidget boto3 botocore docker ipywidgets pandas pydantic starlette uvicorn websockets",
+        ),
+        (
+            "session_widgets.runner.app, session_widgets.runner.newcomers",
+            "acp duckdb httpx importlib.metadata pydantic websockets session_widgets.model "
+            "session_widgets.harnesses.catalog",
         ),
     ],
 )

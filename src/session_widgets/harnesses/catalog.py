@@ -10,12 +10,13 @@ from session_widgets.harnesses.entries import HARNESSES
 from session_widgets.harnesses.harness import Harness
 
 GROUP = "session_widgets.harnesses"
+_OWN = {harness.id: harness for harness in HARNESSES}
 
 
 @cache
 def _known() -> dict[str, Harness]:
     """All harnesses by id; other packages cannot replace those of session-widgets."""
-    return {harness.id: harness for harness in (*_others()[0], *HARNESSES)}
+    return {harness.id: harness for harness in _others()[0]} | _OWN
 
 
 @cache
@@ -37,8 +38,7 @@ def _others() -> tuple[list[Harness], dict[str, str]]:
 
 def names() -> list[str]:
     """Return the ids of all harnesses, this release's own first."""
-    own = [harness.id for harness in HARNESSES]
-    return own + sorted(set(_known()) - set(own))
+    return list(_OWN) + sorted(set(_known()) - set(_OWN))
 
 
 def get(name: str | Harness) -> Harness:
@@ -49,7 +49,7 @@ def get(name: str | Harness) -> Harness:
     """
     if isinstance(name, Harness):
         return name
-    harness = _known().get(name) if isinstance(name, str) else None
+    harness = (_OWN.get(name) or _known().get(name)) if isinstance(name, str) else None
     if harness:
         return harness
     if isinstance(name, str) and (why := _others()[1].get(name)):

@@ -44,7 +44,10 @@ class Redactor:
         spellings = [each for value in longest_first if len(value) >= SHORTEST_VALUE for each in _spellings(value)]
         self._spellings = tuple(dict.fromkeys(each for each in spellings if each not in REDACTED))
         words = [value for value in longest_first if SHORTEST_WORD <= len(value) < SHORTEST_VALUE]
-        self._rules = (*(rule for value in words for rule in _word_rules(value)), *SHAPES)
+        self._rules: tuple[tuple[str, str | re.Pattern[str], Replace], ...] = (
+            *(rule for value in words for rule in _word_rules(value)),
+            *SHAPES,
+        )
         self._signs = tuple(dict.fromkeys([*self._spellings, *(sign for sign, _, _ in self._rules)]))
 
     def suspects(self, text: str) -> bool:
@@ -58,7 +61,7 @@ class Redactor:
                 text = text.replace(spelling, REDACTED)
         for sign, pattern, replace in self._rules:
             if sign in text:
-                text = pattern.sub(replace, text)
+                text = re.sub(pattern, replace, text)
         return text
 
     def value(self, value: Any) -> Any:

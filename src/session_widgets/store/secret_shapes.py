@@ -127,7 +127,5 @@ _PATTERNS: list[tuple[str, str, Replace]] = [
     ),
 ]
 
-SHAPES: tuple[tuple[str, re.Pattern[str], Replace], ...] = tuple(
-    (sign, re.compile(pattern), replace) for sign, pattern, replace in _PATTERNS
-)
-"""Sign, pattern, and what to put in the place of a match."""
+SHAPES: tuple[tuple[str, str, Replace], ...] = tuple(_PATTERNS)
+"""Sign, pattern, and the replacement of a match; `re` compiles a pattern when its sign first occurs."""
