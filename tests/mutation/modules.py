@@ -36,7 +36,14 @@ MODULES = {
     "derive": Module(("store/derive.py", "store/rows.py"), ("store/test_derivation.py", "store/test_rows.py")),
     "ledger": Module(
         ("store/append.py", "store/rebuilding.py"),
-        ("store/test_append.py", "store/test_start_turn.py", "store/test_derive.py", "store/test_rewriting.py"),
+        (
+            "store/test_ledger.py",
+            "store/test_append.py",
+            "store/test_commit.py",
+            "store/test_start_turn.py",
+            "store/test_derive.py",
+            "store/test_rewriting.py",
+        ),
     ),
     "store": Module(("store/[!adr]*.py", "store/redaction.py", "store/result.py"), ("store",)),
 }

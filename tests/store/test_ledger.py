@@ -1,0 +1,110 @@
+"""What the ledger knows of sessions between two commits, and what it says of a turn that runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from session_widgets.errors import SessionBusy
+from session_widgets.store import append
+from session_widgets.store.database import Store
+
+from .drafting import OWNER, TS, chunk, derived, note, opened
+
+
+def test_so_many_sessions_are_kept_in_memory_and_those_used_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(append, "SESSIONS_IN_MEMORY", 2)
+    live = store._ledger._live
+    for name in ("a", "b"):
+        store.append(name, [opened()])
+    assert list(live) == ["a", "b"]
+    store.append("a", [chunk(1)])
+    store.append("c", [opened()])
+    assert list(live) == ["a", "c"]
+    store.append("b", [chunk(1)])
+    assert [event.seq for event in store.append("b", [chunk(2)])] == [3], "one that was dropped is read again"
+    store._ledger.forget()
+    assert live == {}
+
+
+def test_nothing_to_append_is_nothing(store: Store) -> None:
+    assert store.append("s", []) == []
+    assert derived(store)["sessions"] == []
+    assert store._ledger._live == {}
+
+
+def test_a_session_is_named_by_its_first_event(store: Store) -> None:
+    store.append("s", [opened(7), chunk(1)])
+    store.append("s", [chunk(2)])
+    store.append("t", [chunk(1, source="c9")])
+    assert store.sql("select session_id, origin, last_seq from sessions order by all").fetchall() == [
+        ("s", "kernel:a/7", 3),
+        ("t", "c9/1", 1),
+    ]
+    store.append("s", [chunk(9, turn=3), chunk(10, turn=2), chunk(11, turn=None)])
+    assert store.sql("select turns from sessions order by all").fetchall() == [(1,), (3,)]
+
+
+@pytest.mark.parametrize(
+    ("owner", "words"),
+    [
+        (OWNER, "process kernel (pid 4711) on here"),
+        ({}, "process unknown (pid None) on None"),
+        ({"host": "h"}, "process unknown (pid None) on h"),
+    ],
+)
+def test_who_runs_a_turn(store: Store, owner: dict[str, Any], words: str) -> None:
+    store.append("s", [opened()])
+
+    def start(number: int) -> object:
+        return store.start_turn("s", [], idempotency_key=None, owner=owner, source="k", source_seq=number, ts=TS)
+
+    start(1)
+    with pytest.raises(SessionBusy) as caught:
+        start(2)
+    assert str(caught.value) == (
+        f"turn 1 of session s is running, owned by {words}, since 2026-11-21 09:00:00 UTC. Wait for it, cancel() it, "
+        "or steer() it."
+    )
+
+
+def test_a_turn_without_an_owner_is_nobodys(store: Store) -> None:
+    store.append("s", [opened(), note("turn_started", 2, turn=1, prompt=[])])
+    with pytest.raises(SessionBusy, match=r"process unknown \(pid None\) on None"):
+        store.start_turn("s", [], idempotency_key=None, owner=OWNER, source="k", source_seq=1, ts=TS)
+
+
+def test_a_writer_goes_on_from_what_another_one_has_written(store: Store) -> None:
+    """It reads the news alone, and knows the sources, the turns and the calls in them as if it had written them."""
+    other = Store(store.path)
+    try:
+        store.append("s", [opened(), note("turn_started", 2, turn=1, prompt=[]), chunk(1)])
+        other.append("s", [chunk(2), chunk(5, source="c2"), note("turn_ended", 3, turn=1, status="completed")])
+        other.append("s", [note("turn_started", 4, turn=2, prompt=[]), chunk(3, turn=2)])
+        events = store.append("s", [chunk(2), chunk(5, source="c2"), chunk(4, turn=2)])
+        assert [event.seq for event in events] == [9]
+        other.append("s", [note("turn_ended", 5, turn=2, status="completed")])
+        turn, _ = store.start_turn("s", [], idempotency_key=None, owner=OWNER, source="k", source_seq=1, ts=TS)
+        assert turn.index == 3
+        before = derived(store)
+        store.rebuild()
+        assert derived(store) == before
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize("late", [1, 2, 3])
+def test_an_event_of_an_old_turn_changes_that_turn_and_what_comes_from_it(store: Store, late: int) -> None:
+    number = iter(range(2, 100))
+    store.append("s", [opened()])
+    for turn in (1, 2, 3, 4):
+        store.append("s", [note("turn_started", next(number), turn=turn, prompt=[]), chunk(turn, turn=turn)])
+        store.append("s", [note("turn_ended", next(number), turn=turn, status="completed")])
+    store.append("s", [chunk(9, "late", turn=late), chunk(10, "later", turn=late + 1)])
+    assert [turn.text for turn in store.turns("s")] == [
+        "xlate" if turn == late else "xlater" if turn == late + 1 else "x" for turn in (1, 2, 3, 4)
+    ]
+    before = derived(store)
+    store.rebuild()
+    assert derived(store) == before
