@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import textwrap
+from collections.abc import Iterator
 from typing import NamedTuple
 
 ERRORS = ("Error", "Exception", "Warning")
@@ -38,14 +38,14 @@ def change(file: str, function: str, before: str, after: str, errors: set[str]) 
         after: the mutant's.
         errors: names of what is raised; a text with a space in it that is given to them is a message.
     """
-    old, new = (textwrap.dedent(text).splitlines() for text in (before, after))
-    lost, added = [], []
-    for line in difflib.ndiff(old, new):
-        if line.startswith("- "):
-            lost.append(line[2:].strip())
-        elif line.startswith("+ "):
-            added.append(line[2:].strip())
-    return Change(file, function, " ".join(lost), " ".join(added), _of_message(before, after, errors))
+    old, new = ([line.strip() for line in text.splitlines()] for text in (before, after))
+    while old and new and old[0] == new[0]:
+        del old[0], new[0]
+    while old and new and old[-1] == new[-1]:
+        del old[-1], new[-1]
+    lost, added = " ".join(old), " ".join(new)
+    of_message = '"' in lost and '"' in added and _of_message(before, after, errors)
+    return Change(file, function, lost, added, of_message)
 
 
 def _of_message(before: str, after: str, errors: set[str]) -> bool:
@@ -80,11 +80,10 @@ def _is_told(node: ast.AST, errors: set[str]) -> bool:
             return False
 
 
-def _with_parents(node: ast.AST, above: tuple[ast.AST, ...] = ()) -> list[tuple[ast.AST, tuple[ast.AST, ...]]]:
-    found = [(node, above)]
+def _with_parents(node: ast.AST, above: tuple[ast.AST, ...] = ()) -> Iterator[tuple[ast.AST, tuple[ast.AST, ...]]]:
+    yield node, above
     for child in ast.iter_child_nodes(node):
-        found += _with_parents(child, (*above, node))
-    return found
+        yield from _with_parents(child, (*above, node))
 
 
 def _own(node: ast.AST) -> tuple[object, ...]:

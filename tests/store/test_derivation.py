@@ -223,6 +223,22 @@ def test_what_is_before_the_first_turn_counts_for_the_session_alone() -> None:
     assert (row["session_id"], row["title"], row["origin"], row["last_seq"], row["turns"]) == ("s", "new", "o", 4, 2)
 
 
+def test_a_derivation_begins_with_what_the_session_had(session: Session) -> None:
+    assert Derivation(Fold("s")).knows(1)
+    session.feed(cost(1, turn=None))
+    again = Derivation(Fold("s", session.derivation.fold.state), 2)
+    assert again.written()["llm_calls"].rows == [], "that is in the table"
+
+
+def test_what_is_kept_of_a_turn_stays_when_others_are_forgotten() -> None:
+    session = Session()
+    session.feed(opened(), start(1), start(2), tool("pending", turn=2), chunk(1, turn=2))
+    session.derivation.written()
+    session.derivation.forget_before(2)
+    session.feed(update("tool_call_update", 8, turn=2, toolCallId="t", title="more"), chunk(2, turn=2))
+    assert session.written("steps") == ([], [], []), "nothing of it has ended, no status is another"
+
+
 def test_what_is_forgotten_is_known_no_more_and_the_rest_is() -> None:
     session = Session()
     session.feed(opened(), note("agent_started", 2, connection="c1"))
