@@ -357,7 +357,10 @@ def test_store_held_by_somebody_else_is_named(forked, open_session, monkeypatch)
         forked,
         f"""
 import duckdb
-held = duckdb.connect({str(session.store.path)!r})
+held = None
+while held is None:
+    try: held = duckdb.connect({str(session.store.path)!r})
+    except duckdb.IOException: time.sleep(0.01)  # this kernel keeps the file for a moment after a commit
 print(json.dumps("now"))
 time.sleep(60)
 """,
