@@ -159,8 +159,18 @@ def test_a_permission_is_written_as_it_is_asked_and_as_it_is_answered(session: S
     (row,), (old,), _ = session.written("permissions")
     assert (row["outcome"], old["asked_seq"]) == ("allowed", 4)
     session.feed(ask(), decide())
+    assert (row["session_id"], old["session_id"]) == ("s", "s")
     (row,), stale, _ = session.written("permissions")
     assert (row["asked_seq"], row["outcome"], stale) == (6, "allowed", []), "the id again is another request"
+
+
+def test_a_permission_may_be_answered_after_others_were_asked(session: Session) -> None:
+    for call in ("t", "u"):
+        session.feed(ask(call))
+        session.derivation.written()
+    session.feed(end())
+    rows, stale, _ = session.written("permissions")
+    assert [row["asked_seq"] for row in rows] == [row["asked_seq"] for row in stale] == [4, 5]
 
 
 def test_files_are_written_with_the_end_and_replaced_by_another_one(session: Session) -> None:
