@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harnesses.driver import Conversation
+from harnesses.driver import Conversation, outcome
 
 WRITE = "write a.txt <<EOT\nx\nEOT"
 RUN = "run echo hi"
@@ -118,6 +118,21 @@ def test_a_client_that_cannot_ask_is_a_no(talk, workspace):
     assert reply.tools()[0]["status"] == "failed"
     assert reply.stop_reason == "end_turn"
     assert not (workspace / "a.txt").exists()
+
+
+def test_an_answer_whose_id_is_no_integer_answers_nothing(start_agent, workspace):
+    talk = Conversation(start_agent(), workspace)
+    talk.answer = "nothing"
+    id_ = talk.start(WRITE)
+    reply = talk.finish(id_, until=lambda reply: reply.permissions)
+    allowed = outcome(reply.permissions[0], "allow_once")
+    assert reply.permissions[0]["id"] == 0
+    for other in ("0", 0.0, False, None):  # in Python two of them equal 0
+        talk.agent.answer({"id": other}, allowed)
+    talk.agent.collect(talk.agent.send("session/list"))
+    assert not (workspace / "a.txt").exists()
+    talk.agent.answer(reply.permissions[0], allowed)
+    assert talk.finish(id_, reply).tools()[0]["status"] == "completed"
 
 
 def test_a_place_that_moved_while_the_user_thought_is_checked_again(talk, workspace, tmp_path):
