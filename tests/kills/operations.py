@@ -52,6 +52,9 @@ def life(
         # what a deletion has forgotten stands in the user's notebook alone
         healed = heal(session, how, **(given(how, 0) if operation == "delete" else {}))
         more = others(healed, how)
+        if operation == "switch" and more:
+            together = (healed.harness == harnesses(how)[0].id) is (more == given(how, 1))
+            assert together, "the harness was switched without the sandbox's options, or these without it"
     effects = Effects(home, session, lambda name: tell(met=name), step)
     effects.begin()
     match operation:

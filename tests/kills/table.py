@@ -116,7 +116,13 @@ LOCAL = table(FOLDER, RUNNER, RUNNER_STOPPED, RUNNER_REMOVED)
 
 SKILLS_KEPT = ("mkdir skills/S/**", "write skills/S/**", "chmod skills/S/**", "rename skills/S/**")
 SKILLS_REMOVED = ("remove skills/S/**", "rmdir skills/S/**")
-VALUES_REPLACED = ("rename environments/S.json", "rename environments/S.json (2)")
+
+
+def values_replaced(commit: str) -> tuple[str, ...]:
+    """The new values are put beside the old ones, which are removed after the commit."""
+    return ("rename environments/S.json", commit, "rename environments/S.json (2)")
+
+
 GIVEN: Table = {
     "open": (
         "mkdir skills",
@@ -126,11 +132,11 @@ GIVEN: Table = {
         "rename environments/S.json",
         "PUT /v1/fs/file",  # a skill is put into the workspace
     ),
-    "replace": (*SKILLS_KEPT, *SKILLS_REMOVED, "commit session_sandbox", *VALUES_REPLACED),
-    "switch": VALUES_REPLACED,
+    "replace": (*SKILLS_KEPT, *SKILLS_REMOVED, *values_replaced("commit session_sandbox")),
+    "switch": values_replaced("commit session_changed"),
     "delete": (*SKILLS_REMOVED, "rmdir skills/S", "remove environments/S.json"),
 }
-"""What a session adds that was given skills and the values of an environment."""
+"""What happens besides, or in the middle of that, in a session that was given skills and values of an environment."""
 
 DOCKER = table(
     FOLDER,

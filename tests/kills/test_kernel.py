@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Chain:
         assert code == 0, f"what was left by a kernel killed before {after!r} does not heal"
 
 
-def check(chain: Chain, table: Sequence[str], steps: Sequence[str]) -> None:
+def check(chain: Chain, table: Collection[str], steps: Sequence[str]) -> None:
     after = ""
     for step in steps:
         chain.live(step, after)
@@ -113,7 +113,7 @@ def test_given(operation, chain, tmp_path):
         (tmp_path / name / "SKILL.md").write_text(f"---\nname: {name}\ndescription: None.\n---\n")
         skills.append(str(tmp_path / name))
     pairs = [{"skills": [skills[0]], "env": {"ONE": "1"}}, {"skills": [skills[1]], "env": {"TWO": "2"}}]
-    whole = (*LOCAL.get(operation, ()), *GIVEN[operation])
+    whole = {*LOCAL.get(operation, ()), *GIVEN[operation]}
     check(chain(operation, {"sandbox": "local", "given": pairs}), whole, GIVEN[operation])
 
 
