@@ -2,13 +2,13 @@
 import type { Step, Tool, Turn } from "../src/lib/protocol.ts";
 
 export function step(turn: number, index: number, kind: Step["kind"] = "message", text = "x"): Step {
-  return { turn, index, kind, status: "completed", started: 0, ended: 0, body: { text, length: text.length } };
+  return { turn, index, kind, status: "completed", started: 0, ended: 0, nested: false, body: { text, length: text.length } };
 }
 
 export function toolStep(turn: number, index: number, fields: Partial<Tool>): Step {
   const nothing = { command: null, input: null, locations: null, blocks: [], permission: null, waited: 0, failure: null, exit_code: null };
   const tool = { title: "Tool", kind: "other", ...nothing, ...fields };
-  return { turn, index, kind: "tool_call", status: "in_progress", started: 0, ended: 0, tool };
+  return { turn, index, kind: "tool_call", status: "in_progress", started: 0, ended: 0, nested: false, tool };
 }
 
 export function turn(index: number, status: Turn["status"] = "completed"): Turn {

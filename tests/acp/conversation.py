@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from acp.servers import Server
-from session_widgets.acp import AcpConnection, Peer, PermissionRequest, Received, messages
+from session_widgets.acp import AcpConnection, Peer, PermissionRequest, Received, messages, protocol
 from session_widgets.acp.permissions import selected
 from session_widgets.errors import ProtocolError
 
@@ -37,7 +37,7 @@ class Conversation:
         return call.result
 
     async def open(self, cwd: str) -> None:
-        await self.call("initialize", messages.initialize_params("0"))
+        await self.call("initialize", protocol.initialize_params("0"))
         self.session_id = (await self.call("session/new", {"cwd": cwd, "mcpServers": []}))["sessionId"]
 
     async def prompt(self, text: str) -> dict:

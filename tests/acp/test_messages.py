@@ -1,6 +1,6 @@
 import pytest
 
-from session_widgets.acp import PermissionRequest, classify, messages, permissions
+from session_widgets.acp import PermissionRequest, classify, messages, permissions, protocol
 from session_widgets.errors import ProtocolError
 
 
@@ -91,3 +91,12 @@ def test_a_permission_request_may_say_nothing_about_its_tool():
 def test_a_permission_request_without_substance_is_refused(message: dict):
     with pytest.raises(ProtocolError, match="asked for permission"):
         PermissionRequest.parse(message)
+
+
+def test_a_connection_speaks_one_version():
+    assert protocol.initialize_params("1.2.3")["protocolVersion"] == protocol.VERSION == 1
+    protocol.check_version({"protocolVersion": 1})
+    protocol.check_version({})
+    for other in (2, "1", None):
+        with pytest.raises(ProtocolError, match=f"speaks version {other!r} of ACP"):
+            protocol.check_version({"protocolVersion": other})

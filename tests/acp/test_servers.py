@@ -10,7 +10,7 @@ import pytest
 from acp import servers
 from acp.conversation import conversation
 from acp.servers import Server
-from session_widgets.acp import AcpConnection, PermissionRequest, messages
+from session_widgets.acp import AcpConnection, PermissionRequest, messages, protocol
 from session_widgets.acp.permissions import selected
 from session_widgets.errors import AgentError, AgentExited, AgentFailed, LimitExceeded, ProtocolError, SandboxAuth
 from session_widgets.model import Endpoint
@@ -164,7 +164,7 @@ async def start_and_wait(connection: AcpConnection) -> None:
     """Post `initialize`; a refusal comes at once, or, where a POST stays open, a moment later."""
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     connection._on_post_failed = lambda _id, error: failed.set_exception(error)
-    await connection.post(messages.request("i", "initialize", messages.initialize_params("0")))
+    await connection.post(messages.request("i", "initialize", protocol.initialize_params("0")))
     await asyncio.wait_for(failed, 5)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +196,31 @@ def test_tokens_stand_once_in_llm_calls(store: Store) -> None:
     rows = store.sql("select llm_call_id, model, input_tokens, output_tokens, thought_tokens from llm_calls").fetchall()
     assert rows == [("s/1", "m", 5, 7, None)], "a turn whose tokens nobody counted has no row"
     assert store.sql("select input_tokens, cost from v_turns order by turn").fetchall() == [(5, None), (None, None)]
+
+
+def test_steps_of_a_subagent_are_stored_under_its_step(store: Store) -> None:
+    def of(number: int, session_id: str, kind: str, **fields: Any) -> Draft:
+        said = update(kind, number, **fields)
+        params = {"sessionId": session_id, "update": {"sessionUpdate": kind, **fields}}
+        return replace(said, payload=json.dumps({"method": "session/update", "params": params}))
+
+    agent = note("agent_started", 2, connection="c1", agent_session_id="main")
+    child = {"sessionId": "child", "title": "Tests"}
+    store.append("s", [opened(), agent, started(3, 1)])
+    store.append("s", [of(4, "main", "subagent_update", **child, state={"state": "running"})])
+    store.append(
+        "s", [of(5, "child", "tool_call", toolCallId="t", title="write", name="write_file", status="completed")]
+    )
+    ended = {"state": "idle", "stopReason": "end_turn", "usage": {"totalTokens": 7}}
+    store.append("s", [of(6, "main", "subagent_update", **child, state=ended), of(7, "main", "notice", title="Done")])
+    running = store.steps("s")
+    store.append("s", [note("turn_ended", 8, turn=1, status="completed")])
+    assert store.steps("s") == running
+    query = "select step, kind, parent, tool_name, raw_output ->> '$.usage.total_tokens' from v_steps order by step"
+    assert store.sql(query).fetchall() == [
+        (0, "user", None, None, None),
+        (1, "subagent", None, None, "7"),
+        (2, "tool_call", 1, "write_file", None),
+        (3, "notice", None, None, None),
+    ]
+    assert store.sql("select total_tokens from v_turns").fetchall() == [(None,)]

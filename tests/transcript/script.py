@@ -7,7 +7,7 @@ from typing import Any
 
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Event, Step
-from session_widgets.transcript.turn import Change
+from session_widgets.transcript.steps import Change
 
 T0 = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
@@ -19,6 +19,7 @@ class Script:
         self.fold = Fold("s")
         self.seq = 0
         self.changes: list[Change] = []
+        self.events: list[Event] = []
         self.note("session_opened", turn=None, harness="demo", sandbox="local", workspace="/w", title="t")
         self.note("agent_started", turn=None, connection="c1", agent_session_id="a1")
         self.note("turn_started", prompt=[{"type": "text", "text": "go"}])
@@ -26,7 +27,8 @@ class Script:
     def event(self, direction: Any, method: str | None, kind: str, payload: dict[str, Any], turn: int | None) -> None:
         self.seq += 1
         ts = T0 + timedelta(seconds=self.seq)
-        self.changes = self.fold.feed(Event("s", self.seq, turn, ts, direction, method, kind, payload))
+        self.events.append(Event("s", self.seq, turn, ts, direction, method, kind, payload))
+        self.changes = self.fold.feed(self.events[-1])
 
     def note(self, kind: str, /, *, turn: int | None = 1, **fields: Any) -> None:
         self.event("note", None, kind, fields, turn)

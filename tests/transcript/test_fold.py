@@ -15,7 +15,7 @@ from acp_captures import scenarios
 from session_widgets.transcript.envelopes import block_text, permission_request_id, rpc_error_text
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Event, Step
-from session_widgets.transcript.turn import FINAL_STATUSES, Change
+from session_widgets.transcript.steps import FINAL_STATUSES, Change
 from support import shared
 from transcript.script import T0, Script
 

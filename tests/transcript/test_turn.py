@@ -19,7 +19,8 @@ from session_widgets.transcript.records import (
     Usage,
 )
 from session_widgets.transcript.state import FoldState
-from session_widgets.transcript.turn import SILENT, Change
+from session_widgets.transcript.steps import Change
+from session_widgets.transcript.turn import SILENT
 from transcript.script import T0, Script
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import timedelta
 
@@ -486,3 +487,22 @@ def test_a_failed_command_tells_its_exit_code_and_a_stopped_one_is_not_failed(ch
     states = [tool.get_attribute("data-status") for tool in chat.page.locator(".sw-tool").all()]
     assert states == ["failed", "cancelled"]
     assert "failed" not in chat.words()
+
+
+def test_a_subagent_its_steps_a_compaction_and_an_unknown_update_are_drawn(chat, session):
+    session.begin("hello")
+    session.update("subagent_update", sessionId="child", title="<b>Tests</b>", state={"state": "running"})
+    message = {"senderSessionId": "a", "recipientSessionId": "child"}
+    session.update("session_message", **message, content=[{"type": "text", "text": "write tests"}])
+    said = {"params": {"sessionId": "child", "update": {"content": {"type": "text", "text": "child says"}}}}
+    session.emit("in", "agent_message_chunk", said, method="session/update")
+    session.update(
+        "compaction_update", compactionId="c", status="completed", summary=[{"type": "text", "text": "short"}]
+    )
+    session.update("update_of_tomorrow")
+    session.end()
+    chat.sees("Context compacted")
+    expect(chat.page.locator(".sw-nested")).to_have_text(re.compile("child says"))
+    chat.page.get_by_role("button", name="<b>Tests</b>").click()
+    chat.sees("write tests")
+    chat.sees("does not know: update_of_tomorrow")

@@ -234,3 +234,23 @@ def test_what_an_agent_offers_is_bounded_and_can_come_back_as_it_was():
     assert len(model["choices"][0]["name"]) == 200
     assert (effort["current"], len(effort["choices"])) == (None, 300)
     json.dumps([model, effort], ensure_ascii=False).encode()
+
+
+def test_a_subagent_and_a_compaction_have_a_headline_and_their_text(session):
+    session.begin("hello")
+    session.update("subagent_update", sessionId="child", title="T\u202e", state={"state": "running"})
+    message = {"senderSessionId": "a", "recipientSessionId": "child"}
+    session.update("session_message", **message, content=[{"type": "text", "text": "the task"}])
+    view = step_view(last(session))
+    assert (view["headline"], view["body"]["text"], view["nested"]) == ("T\u202e · works", "the task", False)
+    session.emit(
+        "in",
+        "agent_message_chunk",
+        {"params": {"sessionId": "child", "update": {"content": {"type": "text", "text": "x"}}}},
+        method="session/update",
+    )
+    assert step_view(last(session))["nested"] is True
+    session.update(
+        "compaction_update", compactionId="c", status="completed", summary=[{"type": "text", "text": "short"}]
+    )
+    assert step_view(last(session))["headline"] == "Context compacted"

@@ -26,7 +26,7 @@ export function section(ui: Ui, section: Section, later: Turn | undefined, last:
   return html`<section class="sw-turn" aria-label="Turn ${section.index}">
     ${first?.kind === "user" ? guard([first, ui.rev], () => whole(() => row(ui, first))) : nothing}
     ${section.turn ? whole(() => memory(ui, section.turn!)) : nothing}
-    ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => whole(() => row(ui, step))))}
+    ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => whole(() => nested(ui, step))))}
     ${section.turn ? whole(() => footer(ui, section.turn!, later, last, first?.kind === "user" ? first : undefined)) : nothing}
   </section>`;
 }
@@ -43,6 +43,12 @@ function tells(one: Step, other: Step): boolean {
   return (one.body?.text ?? "").includes((other.body?.text ?? "").trim().replace(/\.$/, ""));
 }
 
+/** A step of a subagent stands under the row of that subagent. */
+function nested(ui: Ui, step: Step): TemplateResult | typeof nothing {
+  const drawn = row(ui, step);
+  return step.nested && drawn !== nothing ? html`<div class="sw-nested">${drawn}</div>` : drawn;
+}
+
 function row(ui: Ui, step: Step): TemplateResult | typeof nothing {
   switch (step.kind) {
     case "user":
@@ -55,7 +61,11 @@ function row(ui: Ui, step: Step): TemplateResult | typeof nothing {
       return step.tool ? tool(ui, step, step.tool) : nothing;
     case "question":
       return step.question ? asked(step, step.question) : nothing;
+    case "compaction":
+    case "subagent":
+      return summary(ui, step);
     case "plan":
+      if (step.body) return message(ui, step);
       return plan(ui, step, step.entries ?? []);
     case "error":
       return html`<div class="sw-error" role="alert">${icon("alert")}<div class="sw-error-text">${visible(textOf(ui, step))}</div></div>`;
@@ -90,13 +100,22 @@ function message(ui: Ui, step: Step): TemplateResult {
 }
 
 function thought(ui: Ui, step: Step): TemplateResult {
-  const key = `${step.turn}.${step.index}`;
-  const open = ui.isOpen(key, false);
   const growing = step.status === "running";
   const took = step.ended - step.started;
+  return folded(ui, step, growing ? "Thinking" : took >= 500 ? `Thought for ${duration(took)}` : "Thought", growing, "think");
+}
+
+function summary(ui: Ui, step: Step): TemplateResult {
+  return folded(ui, step, visible(step.headline ?? ""), step.status === "in_progress", step.kind === "subagent" ? "agent" : "memory");
+}
+
+/** A line that opens to the text behind it. */
+function folded(ui: Ui, step: Step, label: unknown, growing: boolean, symbol: IconName): TemplateResult {
+  const key = `${step.turn}.${step.index}`;
+  const open = ui.isOpen(key, false);
   return html`<div class="sw-thought ${open ? "sw-open" : ""}">
     <button type="button" class="sw-thought-head" aria-expanded=${String(open)} @click=${() => ui.toggle(key, false)}>
-      ${icon("think")}<span class=${growing ? "sw-shimmer" : ""}>${growing ? "Thinking" : took >= 500 ? `Thought for ${duration(took)}` : "Thought"}</span>
+      ${icon(symbol)}<span class=${growing ? "sw-shimmer" : ""}>${label}</span>
       ${icon("chevron", "sw-chevron")}
     </button>
     ${open ? html`<div class="sw-thought-body">${prose(ui, textOf(ui, step))}${more(ui, step)}${step.body ? tail(step.body) : nothing}</div>` : nothing}

@@ -84,10 +84,14 @@ export interface Question {
 export interface Step {
   turn: number;
   index: number;
-  kind: "user" | "message" | "thought" | "tool_call" | "plan" | "question" | "notice" | "error";
+  kind: "user" | "message" | "thought" | "tool_call" | "plan" | "question" | "compaction" | "subagent" | "notice" | "error";
   status: string;
   started: number;
   ended: number;
+  /** A subagent did it. */
+  nested: boolean;
+  /** The line that stands for a compaction or a subagent. */
+  headline?: string;
   body?: Text;
   tool?: Tool;
   entries?: Entry[];

@@ -8,7 +8,6 @@ from typing import Any
 from session_widgets.transcript.envelopes import as_text, update_of
 from session_widgets.transcript.records import Json
 
-PROTOCOL_VERSION = 1
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 AGENT_GONE = -32603
@@ -19,19 +18,6 @@ ANSWERED = "_adapter/answered"
 """Notice of the runner that an answer to a request of the agent was delivered, from any client."""
 
 _LONGEST_KIND = 64
-
-
-def initialize_params(version: str) -> dict[str, Any]:
-    """Parameters of `initialize`: this client (of release `version`) offers no file system and no terminal."""
-    return {
-        "protocolVersion": PROTOCOL_VERSION,
-        "clientCapabilities": {
-            "fs": {"readTextFile": False, "writeTextFile": False},
-            "terminal": False,
-            "elicitation": {"form": {}, "url": {}},
-        },
-        "clientInfo": {"name": "session-widgets", "version": version},
-    }
 
 
 def request(request_id: str, method: str, params: Json) -> dict[str, Any]:

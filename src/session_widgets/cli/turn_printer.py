@@ -13,6 +13,7 @@ from session_widgets.sessions import Turn
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Event, Json, PermissionState, Step
 from session_widgets.transcript.state import FoldState
+from session_widgets.transcript.steps import headline
 
 MAX_LINES = 24
 MAX_DIFF_CHARACTERS = 200_000
@@ -60,6 +61,10 @@ class TurnPrinter:
     def _draw(self, place: tuple[int, int], step: Step) -> None:
         if step.kind == "tool_call":
             self._draw_tool(place, step)
+        elif step.kind in {"compaction", "subagent"}:
+            self._draw_once(place, Text(one_line(headline(step)), style="magenta"))
+        elif step.kind == "plan" and step.text is not None:
+            self._draw_once(place, Text(f"plan: {one_line(step.text)}", style="cyan"))
         elif step.kind == "plan":
             self._draw_once(place, Text("  ".join(_plan_words(step.entries)), style="cyan"))
         elif step.kind in TEXT_STYLES:

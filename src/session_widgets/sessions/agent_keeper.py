@@ -24,7 +24,7 @@ from session_widgets.sessions.pump import Pump
 from session_widgets.sessions.resume import Ladder, apply_setting, apply_settings
 from session_widgets.sessions.skills import Skills
 from session_widgets.sessions.state import SessionState
-from session_widgets.transcript.envelopes import update_of
+from session_widgets.transcript.envelopes import is_of_subagent, update_of
 from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped
 from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Draft, Step, TurnRecord
@@ -232,7 +232,8 @@ class AgentKeeper:
 
         def on_update(message: dict[str, Any]) -> None:
             update = update_of(message)
-            agent.settings.apply_update(update)
+            if not is_of_subagent(message, agent.session_id):
+                agent.settings.apply_update(update)
             if self.agent is agent:
                 self._asking.take_update(update)
             if ladder is not None and self.agent is not agent:

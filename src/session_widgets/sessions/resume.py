@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from session_widgets.acp import AcpConnection, Call, Peer
-from session_widgets.acp.messages import initialize_params
+from session_widgets.acp.protocol import check_version, initialize_params
 from session_widgets.errors import AgentError, AgentFailed, SessionWidgetsError
 from session_widgets.model import Endpoint
 from session_widgets.printing import printable
@@ -80,6 +80,7 @@ class Ladder:
         agent = Agent(AcpConnection(endpoint, name, self._record.harness, on_post_failed=peer.fail), peer)
         try:
             result = await self._initialize(agent)
+            check_version(result)
             agent.info = result.get("agentInfo") or {}
             agent.capabilities = result.get("agentCapabilities") or {}
             await self._remember(agent, turns, before, past)
@@ -104,9 +105,7 @@ class Ladder:
         earlier = self._record.agent_session_id
         check_supported(self._servers, agent.capabilities)
         place = {"cwd": self._cwd, "mcpServers": list(self._servers)}
-        own = (
-            before is not None and before.harness == self._record.harness
-        )  # another harness's memory is not this one's
+        own = before is not None and before.harness == self._record.harness  # another harness's memory is not its own
         moved = before is not None and before.cwd not in {None, self._cwd}
         usable = own and (self._portable or not moved)
         if turns and earlier and usable and await self._is_listed(agent, earlier):

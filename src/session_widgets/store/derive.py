@@ -19,7 +19,7 @@ from session_widgets.transcript.notes import TurnEnded
 from session_widgets.transcript.permissions import PermissionRecord
 from session_widgets.transcript.records import Event, PermissionState, Step
 from session_widgets.transcript.state import FoldState
-from session_widgets.transcript.turn import FINAL_STATUSES
+from session_widgets.transcript.steps import FINAL_STATUSES
 
 KEYS = {
     "turns": ("session_id", "turn"),

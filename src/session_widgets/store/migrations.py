@@ -54,7 +54,8 @@ def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
         create table store.steps (
             session_id varchar not null, turn integer not null, step integer not null, kind varchar not null,
             status varchar not null, failure varchar, text varchar, tool_call_id varchar, title varchar,
-            tool_kind varchar, command varchar, exit_code integer, content json not null, locations json not null,
+            tool_kind varchar, tool_name varchar,
+            parent integer, command varchar, exit_code integer, content json not null, locations json not null,
             raw_input json, raw_output json, entries json not null, permission json, permission_outcome varchar,
             first_seq bigint not null, last_seq bigint not null,
             started_at timestamptz not null, ended_at timestamptz not null, waited_s double);
@@ -87,7 +88,6 @@ def _rename_notes(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("""
         update store.events set payload = replace(payload, '"why":', '"reason":')
         where kind in ('agent_stopped', 'sandbox_stopped') and direction = 'note'""")
-    _derive_again(connection)
 
 
 # After a change of a derived table, or of what the fold makes of events: append `_derive_again`. The last one
@@ -98,6 +98,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _superseded,
     _superseded,
     _rename_notes,
+    _derive_again,
 )
 LATEST = len(MIGRATIONS)
 

@@ -33,6 +33,7 @@ _SAME_IN_SESSION = (
 _SAME_IN_STEP = (
     *("session_id", "turn", "kind", "status", "text", "tool_call_id", "title", "tool_kind"),
     *("first_seq", "last_seq", "started_at", "ended_at", "waited_s", "failure", "exit_code"),
+    *("tool_name", "parent"),
 )
 
 
@@ -85,6 +86,8 @@ def step_row(step: Step) -> Row:
         "tool_call_id": step.tool_call_id,
         "title": step.title,
         "tool_kind": step.tool_kind,
+        "tool_name": step.tool_name,
+        "parent": step.parent,
         "content": encode(step.content),
         "locations": encode(step.locations),
         "command": script_of(step.raw_input) if step.kind == "tool_call" else None,

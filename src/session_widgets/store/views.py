@@ -29,7 +29,8 @@ VIEWS = {
         from events""",
     "v_steps": """
         select session_id, turn, step, kind, status, text, tool_call_id, title, tool_kind, content, locations,
-            raw_input, raw_output, entries, first_seq, last_seq, started_at, ended_at, waited_s, failure
+            raw_input, raw_output, entries, first_seq, last_seq, started_at, ended_at, waited_s, failure,
+            tool_name, parent
         from steps""",
     "v_usage": """
         select session_id, turn, harness, model,
@@ -42,7 +43,7 @@ VIEWS = {
             command, exit_code,
             raw_input, raw_output, content, started_at, ended_at,
             {SECONDS} as seconds, waited_s, {RUN_SECONDS} as run_s,
-            permission_outcome, permission ->> '$.option_id' as permission_option
+            permission_outcome, permission ->> '$.option_id' as permission_option, tool_name, parent
         from steps where kind = 'tool_call'""",  # noqa: S608
     "v_permissions": """
         select session_id, turn, step, asked_seq, request_id, options, outcome, option_id, option_kind, decided_by,

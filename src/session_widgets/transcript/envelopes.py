@@ -54,10 +54,16 @@ def update_of(envelope: Json) -> Json:
     return as_object(as_object(envelope.get("params")).get("update"))
 
 
+def is_of_subagent(envelope: Json, session_id: str | None) -> bool:
+    """Whether an update that came in a turn names another session of the agent than `session_id`, the turn's."""
+    named = as_text(as_object(envelope.get("params")).get("sessionId"))
+    return bool(named and session_id) and named != session_id
+
+
 def tool_fields(update: Json) -> dict[str, Any]:
     """Return what an update says about a tool call, by the names of `Step`: an absent or null field says nothing."""
     fields: dict[str, Any] = {}
-    for name, ours in (("title", "title"), ("kind", "tool_kind"), ("status", "status")):
+    for name, ours in (("title", "title"), ("kind", "tool_kind"), ("status", "status"), ("name", "tool_name")):
         if (text := as_text(update.get(name))) is not None:
             fields[ours] = text
     for name in ("content", "locations"):

@@ -21,7 +21,8 @@ from session_widgets.transcript.state import (
     apply_note,
     apply_title,
 )
-from session_widgets.transcript.turn import Change, TurnFold
+from session_widgets.transcript.steps import Change
+from session_widgets.transcript.turn import TurnFold
 
 
 class Fold:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from session_widgets.errors import BadValue
 from session_widgets.printing import one_line
-from session_widgets.transcript.envelopes import as_object, as_objects, as_text, update_of
+from session_widgets.transcript.envelopes import as_object, as_objects, as_text, is_of_subagent, update_of
 from session_widgets.transcript.notes import AgentStarted, SessionChanged, read_note
 from session_widgets.transcript.records import Event, Json
 
@@ -77,6 +77,7 @@ class AgentOptions:
         self.models: Json = as_object(models)
         self.commands_said: tuple[Json, ...] = as_objects(commands)[:COMMANDS]
         self.started = bool(self.config or self.modes or self.models)
+        self._session_id: str | None = None
         self._asked: dict[str, tuple[str, Json]] = {}
 
     def copy(self) -> AgentOptions:
@@ -99,6 +100,7 @@ class AgentOptions:
                 case AgentStarted() as note:
                     self.config, self.modes, self.models = tuple(note.config), note.modes, note.models
                     self.commands_said, self.started = tuple(note.commands[:COMMANDS]), True
+                    self._session_id = note.agent_session_id
                     return True
                 case SessionChanged(harness=str()):
                     self.config, self.modes, self.models, self.commands_said, self.started = (), {}, {}, (), False
@@ -106,7 +108,8 @@ class AgentOptions:
         elif event.direction == "out" and event.method in {"session/set_mode", "session/set_model"}:
             self._asked[str(said.get("id"))] = (event.method, as_object(said.get("params")))
         elif event.kind in {"current_mode_update", "config_option_update", "available_commands_update"}:
-            return self.apply_update(update_of(said))
+            of_subagent = event.turn is not None and is_of_subagent(said, self._session_id)
+            return not of_subagent and self.apply_update(update_of(said))
         elif event.kind == "response" and event.method in _ANSWERS:
             return self.apply(as_object(said.get("result")))
         elif event.kind == "response" and (asked := self._asked.pop(str(said.get("id")), None)):

@@ -10,7 +10,9 @@ from typing import Any, Literal
 Json = Mapping[str, Any]
 Direction = Literal["out", "in", "note"]
 TurnStatus = Literal["running", "completed", "cancelled", "failed"]
-StepKind = Literal["user", "message", "thought", "tool_call", "plan", "question", "notice", "error"]
+StepKind = Literal[
+    "user", "message", "thought", "tool_call", "plan", "question", "compaction", "subagent", "notice", "error"
+]
 Tier = Literal["warm", "resume", "load", "replay", "fresh"]
 UsageScope = Literal["call", "turn", "session"]
 UsageQuality = Literal["final", "partial", "placeholder", "none"]
@@ -100,17 +102,23 @@ class Step:
     Attributes:
         turn: turn index, from 1.
         index: place within the turn, from 0.
-        text: message, thought, question, notice or error text; None for tool calls and plans.
-        status: ACP's tool call status; "running" for a text step that still grows, else "completed".
+        text: of a message, thought, question, notice or error; the summary of a compaction; the task of a subagent; a
+            plan that is a text or names a file; else None.
+        status: ACP's tool call status; "running" for a text step that still grows, else "completed". A plan that the
+            agent removed is "cancelled".
         content: ACP tool call content blocks (text, diff, terminal).
         entries: plan entries, each with content, status and priority.
-        raw_input: of a tool call; of a question its `request_id`, `mode`, and `schema` or `url`.
-        raw_output: of a tool call; of a question its `action`, `content` without secrets, `answered_by` and `reason`.
+        raw_input: of a tool call; of a question its `request_id`, `mode`, and `schema` or `url`; of a notice its
+            `severity`, or an update that this release does not know.
+        raw_output: of a tool call; of a question its `action`, `content` without secrets, `answered_by` and `reason`;
+            of a compaction its `error`; of a subagent its `stop_reason`, `error`, and `usage`, which is its own.
         waited_s: of a tool call, seconds for which its permission requests stood open until they were answered; of a
             question until it was; of other kinds None. What is left of `ended_at - started_at` it ran.
         failure: of a tool call that did not succeed: "rejected" by a person or a policy, "error" as the agent says,
             or "interrupted", where its turn failed or was cancelled first.
         exit_code: of a command, where the agent tells it; negative for a signal.
+        tool_name: of a tool call, the name of the tool in a program, where the agent tells it.
+        parent: index of the `subagent` step that it belongs to; None for what the agent itself does.
     """
 
     session_id: str
@@ -135,6 +143,8 @@ class Step:
     waited_s: float | None = None
     failure: StepFailure | None = None
     exit_code: int | None = None
+    tool_name: str | None = None
+    parent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

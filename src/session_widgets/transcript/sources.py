@@ -14,7 +14,7 @@ from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.options import AgentOptions
 from session_widgets.transcript.records import Event, SessionRecord
 from session_widgets.transcript.state import FoldState
-from session_widgets.transcript.turn import Change
+from session_widgets.transcript.steps import Change
 
 LOG = logging.getLogger("session_widgets")
 PAGE = 5_000

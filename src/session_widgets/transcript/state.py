@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from session_widgets.printing import one_line
-from session_widgets.transcript.envelopes import as_object, as_text, update_of
+from session_widgets.transcript.envelopes import as_object, as_text, is_of_subagent, update_of
 from session_widgets.transcript.notes import (
     AgentStarted,
     AgentStopped,
@@ -122,6 +122,8 @@ def apply_model(state: FoldState, event: Event) -> FoldState:
             return replace(state, asked_model=(str(said.get("id")), wanted))
         if event.kind == "response" and state.asked_model and state.asked_model[0] == str(said.get("id")):
             return replace(state, model=state.asked_model[1], asked_model=None)
+    elif event.kind == "config_option_update" and _is_of_subagent(state, event):
+        return state
     elif event.kind == "config_option_update" or (
         event.method == "session/set_config_option" and event.kind == "response"
     ):
@@ -149,6 +151,8 @@ def _opened(event: Event, note: SessionOpened) -> SessionRecord:
 def apply_title(state: FoldState, event: Event) -> FoldState:
     """Return the state after a `session_info_update`: an agent may give a title where the user gave none."""
     update, session = update_of(event.payload), state.session
+    if _is_of_subagent(state, event):
+        return state
     if session is None or "title" not in update or not (session.title is None or session.title_by_agent):
         return state
     title = one_line(as_text(update["title"]) or "", TITLE_LIMIT) or None
@@ -157,6 +161,8 @@ def apply_title(state: FoldState, event: Event) -> FoldState:
 
 def apply_cost(state: FoldState, event: Event) -> tuple[FoldState, tuple[str, Decimal] | None]:
     """Return the state after a `usage_update`, and by how much the agent's total in which currency has grown."""
+    if _is_of_subagent(state, event):
+        return state, None
     cost = as_object(update_of(event.payload).get("cost"))
     total, currency = amount_of(cost), as_text(cost.get("currency")) or ""
     if total is None:
@@ -174,3 +180,7 @@ def apply_cost_outside(state: FoldState, currency: str, grown: Decimal) -> FoldS
     spent = {each[:2]: each[2] for each in state.outside}
     spent[harness, currency] = spent.get((harness, currency), Decimal(0)) + grown
     return replace(state, outside=tuple((*key, amount) for key, amount in spent.items()))
+
+
+def _is_of_subagent(state: FoldState, event: Event) -> bool:
+    return event.turn is not None and is_of_subagent(event.payload, state.agent_session_id)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,13 +14,9 @@ from session_widgets.transcript.envelopes import (
     as_text,
     as_time,
     block_text,
-    model_failed,
     permission_request_id,
-    printed_by,
     quote,
     rpc_error_text,
-    tool_fields,
-    update_of,
 )
 from session_widgets.transcript.notes import (
     MemoryRestored,
@@ -38,83 +34,18 @@ from session_widgets.transcript.records import (
     PermissionOption,
     PermissionState,
     Step,
-    StepFailure,
     StepKind,
     TurnRecord,
 )
 from session_widgets.transcript.state import FoldState
-from session_widgets.transcript.usage import Tally
+from session_widgets.transcript.steps import FINAL_STATUSES, Change, Steps, without_text
+from session_widgets.transcript.updates import OF_STEPS, Updates
 
-TEXT_KINDS: Mapping[str, StepKind] = {"agent_message_chunk": "message", "agent_thought_chunk": "thought"}
 SILENT = "The agent ended its turn without saying or doing anything: some do so when their model fails or refuses."
-SPEECH = frozenset({"message", "thought", "tool_call", "question"})
-FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "unfinished"})
-
-_OF_STEPS = frozenset({*TEXT_KINDS, "tool_call", "tool_call_update", "plan", "available_commands_update"})
-"""Updates that change nothing of a turn but its steps."""
+SPEECH = frozenset({"message", "thought", "tool_call", "question", "subagent"})
+_LEFT_OPEN: Mapping[StepKind, str] = {"question": "cancelled", "message": "completed", "thought": "completed"}
+"""What becomes of a step that its turn leaves open; the others end as the turn does."""
 _TELLS_HOME = frozenset({TurnStarted.kind, PersistStarted.kind, TurnEnded.kind})
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One step that an event made or altered; `append` is the new text when nothing but text was added."""
-
-    turn: int
-    index: int
-    append: str | None = None
-
-
-class GrowingStep:
-    """A step under construction; its text is kept in pieces and joined when somebody looks."""
-
-    __slots__ = ("_frozen", "_latest", "_new", "_parts", "_printed", "_screen", "kind", "message_id")
-
-    def __init__(self, step: Step, message_id: str | None = None) -> None:
-        self._frozen = step
-        self._latest: Event | None = None
-        self._parts: list[str] = []
-        self._printed: list[str] = []
-        self._screen: Json | None = None
-        self._new: dict[str, Any] = {}
-        self.kind = step.kind
-        self.message_id = message_id
-
-    def __getattr__(self, name: str) -> Any:
-        return self._new[name] if name in self._new else getattr(self._frozen, name)
-
-    def set(self, event: Event | None, **fields: Any) -> None:
-        """Replace fields; `event` is what changed them, None if nothing happened to the step itself."""
-        self._new.update(fields)
-        self._latest = event or self._latest
-
-    def grow(self, event: Event, text: str) -> None:
-        """Add text at the end."""
-        self._parts.append(text)
-        self._latest = event
-
-    def print(self, event: Event, text: str) -> None:
-        """Add to what a command printed, which is told piece by piece; it stands behind the agent's own content."""
-        self._printed.append(text)
-        self._latest = event
-
-    def snapshot(self) -> Step:
-        """Return the step as it is now."""
-        if self._parts:
-            self._new["text"] = (self._frozen.text or "") + "".join(self._parts)
-            self._parts = []
-        if self._printed or (self._screen and "content" in self._new):
-            content = self._new.get("content", self._frozen.content[: -1 if self._screen else None])
-            before = self._screen["content"]["text"] if self._screen else ""
-            text = {"type": "text", "text": before + "".join(self._printed)}
-            self._screen, self._printed = {"type": "content", "content": text}, []
-            self._new["content"] = (*content, self._screen)
-        if self._latest is not None:
-            self._new |= {"last_seq": self._latest.seq, "ended_at": self._latest.ts}
-            self._latest = None
-        if self._new:
-            self._frozen = replace(self._frozen, **self._new)
-            self._new = {}
-        return self._frozen
 
 
 class TurnFold:
@@ -130,20 +61,20 @@ class TurnFold:
         self._record = TurnRecord(
             session_id=session_id, index=index, status="running", prompt=(), started_at=ts, harness=harness
         )
-        self.revision = 0
-        self.tally = Tally()
-        self.steps: list[GrowingStep] = []
+        self._steps = Steps(session_id, index)
+        self._updates = Updates(self._steps)
+        self._revision = 0
+        self.steps = self._steps.list
+        self.tally = self._steps.agent.tally
         self.asked = Asked()
-        self._tools: dict[str, int] = {}
-        self._plan: int | None = None
         self._questions: dict[str, int] = {}
-        self._changes: dict[int, Change] = {}
-        self._kinds: set[StepKind] = set()
-        self._interrupted = False
-        self._model_failed = False
-        self._cancelling = False
         self.home = ("", "directory")
         self.handed_over = False
+
+    @property
+    def revision(self) -> int:
+        """A number that grows with every change of the record but its text."""
+        return self._revision + self._steps.revision + self._updates.revision
 
     def feed(self, event: Event, state: FoldState, spent: tuple[str, Decimal] | None) -> list[Change]:
         """Take the next event.
@@ -155,11 +86,11 @@ class TurnFold:
         """
         if spent is not None:
             self.tally.spend(*spent)
-        if event.kind not in _OF_STEPS:
-            self.revision += 1
+        if event.kind not in OF_STEPS:
+            self._revision += 1
             if not self._ended:
                 self._set(model=state.model)
-        self._changes = {}
+        self._steps.changes = {}
         self.asked.touched.clear()
         if event.direction == "note":
             self._note(event)
@@ -168,13 +99,14 @@ class TurnFold:
         elif event.direction == "in":
             self._envelope(event, state)
         elif event.method == "session/cancel":
-            self._cancelling = True
-        return list(self._changes.values())
+            self._updates.cancelling = True
+        return list(self._steps.changes.values())
 
     def record(self, *, text: bool = True) -> TurnRecord:
         """Return what is known of the turn, without its text if that is not wanted."""
-        said = (step.snapshot().text or "" for step in (self.steps if text else ()) if step.kind == "message")
-        spoke, tools = bool(self._kinds & SPEECH), bool(self._kinds & {"tool_call", "question"})
+        kinds, shown = self._steps.kinds, self.steps if text else ()
+        said = (step.snapshot().text or "" for step in shown if step.kind == "message" and step.parent is None)
+        spoke, tools = bool(kinds & SPEECH), bool(kinds & {"tool_call", "question", "subagent"})
         return replace(
             self._record,
             text="\n\n".join(said),
@@ -212,7 +144,7 @@ class TurnFold:
 
     def _envelope(self, event: Event, state: FoldState) -> None:
         if event.method == "session/update":
-            self._session_update(event)
+            self._updates.feed(event)
             return
         params = as_object(event.payload.get("params"))
         if event.method == "session/request_permission" and event.kind == "request":
@@ -224,87 +156,24 @@ class TurnFold:
         elif event.method == "session/prompt" and event.kind == "error":
             text = rpc_error_text(event.payload.get("error"))
             self._set(error=text)
-            self._say(event, "error", text)
+            self._steps.say(event, "error", text)
         elif event.method == "_adapter/agent_exited":
-            self._say(event, "error", f"The agent exited{_exit(params)}.{quote(as_text(params.get('stderr')))}")
+            self._steps.say(event, "error", f"The agent exited{_exit(params)}.{quote(as_text(params.get('stderr')))}")
         elif event.method == "_adapter/invalid_stdout":
-            self._say(event, "notice", f"The agent printed something that is no message.{quote(params.get('raw'))}")
-
-    def _session_update(self, event: Event) -> None:
-        update = update_of(event.payload)
-        kind = event.kind
-        if kind in TEXT_KINDS:
-            if "_meta" in update and self.tally.apply_call(update):
-                self.revision += 1
-            self._chunk(event, TEXT_KINDS[kind], update)
-        elif kind in {"tool_call", "tool_call_update"}:
-            # Claude Code may ask for permission before the text that leads to the tool call: its step then stands
-            # above that text, and does not part it from what follows.
-            self._interrupted |= kind == "tool_call"
-            if tool_call_id := as_text(update.get("toolCallId")):
-                self._tool(event, tool_call_id, update)
-        elif kind == "plan":
-            self._planned(event, as_objects(update.get("entries")))
-        elif kind == "usage_update":
-            self.tally.apply_update(update)
-        elif kind == "session_info_update":
-            self._model_failed = model_failed(update, self._model_failed)
+            self._steps.say(
+                event, "notice", f"The agent printed something that is no message.{quote(params.get('raw'))}"
+            )
 
     def _started(self, event: Event, note: TurnStarted) -> None:
         blocks = tuple(note.prompt)
         self._set(prompt=blocks, started_at=event.ts, idempotency_key=note.idempotency_key, owner=note.owner)
-        self._say(event, "user", "\n".join(map(block_text, blocks)), content=_without_text(blocks))
-
-    def _chunk(self, event: Event, kind: StepKind, update: Json) -> None:
-        block, message_id = as_object(update.get("content")), as_text(update.get("messageId"))
-        text = block_text(block) if block else ""
-        if not text:
-            return
-        last = self.steps[-1] if self.steps else None
-        other = message_id and last and last.message_id and message_id != last.message_id
-        if last is None or last.kind != kind or other or self._interrupted:
-            self._interrupted = False
-            status = "completed" if self._ended else "running"
-            self._add(event, kind, message_id=message_id, status=status, text=text, content=_without_text([block]))
-            return
-        last.message_id = last.message_id or message_id
-        last.grow(event, text)
-        if block.get("type") == "text":
-            self._changes[len(self.steps) - 1] = Change(self._record.index, len(self.steps) - 1, text)
-        else:
-            last.set(event, content=(*last.content, block))
-            self._changed(len(self.steps) - 1)
-
-    def _tool(self, event: Event, tool_call_id: str, update: Json) -> int:
-        index = self._tools.get(tool_call_id)
-        if index is None:
-            status = "unfinished" if self._ended else "pending"
-            index = self._add(event, "tool_call", status=status, tool_call_id=tool_call_id, waited_s=0.0)
-            self._tools[tool_call_id] = index
-        else:
-            self._changed(index)
-        fields = tool_fields(update)
-        if self._ended and fields.get("status") not in FINAL_STATUSES:
-            fields.pop("status", None)
-        self.steps[index].set(event, **fields)
-        if "status" in fields and self.steps[index].failure != "rejected":
-            cause: StepFailure = "interrupted" if self._cancelling else "error"
-            self.steps[index].set(None, failure=cause if fields["status"] == "failed" else None)
-        if printed := printed_by(update):
-            self.steps[index].print(event, printed)
-        return index
-
-    def _planned(self, event: Event, entries: Sequence[Json]) -> None:
-        if self._plan is None:
-            self._plan = self._add(event, "plan", status="completed", entries=entries)
-        else:
-            self.steps[self._plan].set(event, entries=entries)
-            self._changed(self._plan)
+        self._steps.say(event, "user", "\n".join(map(block_text, blocks)), content=without_text(blocks))
 
     def _ask(self, event: Event, params: Json, connection: str) -> None:
         request_id = permission_request_id(connection, event.payload.get("id"))
         tool = as_object(params.get("toolCall"))
-        index = self._tool(event, as_text(tool.get("toolCallId")) or f"permission {request_id}", tool)
+        tool_call_id = as_text(tool.get("toolCallId")) or f"permission {request_id}"
+        index = self._updates.tool(event, self._updates.speaker(event.payload), tool_call_id, tool)
         options = tuple(
             PermissionOption(*(as_text(option.get(name)) or "" for name in ("optionId", "name", "kind")))
             for option in as_objects(params.get("options"))
@@ -322,7 +191,7 @@ class TurnFold:
         step = self.asked.close(place, replace(self.asked.records[place].state, **answer), event.ts)
         self.steps[step].set(event)
         self._show_permission(step)
-        self._changed(step)
+        self._steps.changed(step)
 
     def _show_permission(self, index: int) -> None:
         shown = self.asked.shown_on(index)
@@ -334,7 +203,7 @@ class TurnFold:
         said = {"mode": params.get("mode"), "schema": params.get("requestedSchema"), "url": params.get("url")}
         asked = {"request_id": request_id} | {name: value for name, value in said.items() if value is not None}
         text = as_text(params.get("message")) or ""
-        index = self._add(event, "question", status="pending", text=text, raw_input=asked, waited_s=0.0)
+        index = self._steps.add(event, "question", status="pending", text=text, raw_input=asked, waited_s=0.0)
         self._questions[request_id] = index
         self.asked.hold(index, event.ts)
 
@@ -352,7 +221,7 @@ class TurnFold:
         if self.steps[index].status == "pending":
             self._heard(index, event)
         self.steps[index].set(event, status=status, raw_output=said)
-        self._changed(index)
+        self._steps.changed(index)
 
     def _heard(self, index: int, event: Event) -> None:
         """A question is over: take the time that it waited."""
@@ -374,14 +243,15 @@ class TurnFold:
             durable_at=as_time(note.durable_at),
             durability_error=note.durability_error,
         )
+        self._updates.ended = self._ended
         self._close_steps(event)
         if self._record.error and not any(step.kind == "error" for step in self.steps):
-            self._say(event, "error", self._record.error)
-        if self._record.status == "completed" and self._model_failed:
+            self._steps.say(event, "error", self._record.error)
+        if self._record.status == "completed" and self._updates.model_failed:
             self._set(failure="model_error")
         if self._record.status == "completed" and all(step.kind == "user" for step in self.steps):
             self._set(failure=self._record.failure or "no_answer")
-            self._say(event, "notice", SILENT)
+            self._steps.say(event, "notice", SILENT)
 
     def _close_steps(self, event: Event) -> None:
         """Say what became of everything that was still open; nothing is called completed that was not."""
@@ -390,46 +260,12 @@ class TurnFold:
             self._close(event, place, outcome="cancelled", reason="the turn ended")
         for index, step in enumerate(self.steps):
             if step.status not in FINAL_STATUSES:
-                step.set(None, status={"tool_call": left, "question": "cancelled"}.get(step.kind, "completed"))
+                step.set(None, status=_LEFT_OPEN.get(step.kind, left))
                 if step.kind == "tool_call" and left == "failed" and step.failure is None:
                     step.set(None, failure="interrupted")
                 if step.kind == "question":
                     self._heard(index, event)
-                self._changed(index)
-
-    def _say(self, event: Event, kind: StepKind, text: str, content: Sequence[Json] = ()) -> None:
-        self._add(event, kind, status="completed", text=text, content=content)
-
-    def _add(self, event: Event, kind: StepKind, *, message_id: str | None = None, **fields: Any) -> int:
-        """Begin a step; the text that was running, if any, has ended with it."""
-        if kind not in self._kinds:
-            self._kinds.add(kind)
-            self.revision += 1
-        if self.steps and self.steps[-1].status == "running" and self.steps[-1].kind != "tool_call":
-            self.steps[-1].set(None, status="completed")
-            self._changed(len(self.steps) - 1)
-        index = len(self.steps)
-        step = Step(
-            session_id=self._record.session_id,
-            turn=self._record.index,
-            index=index,
-            kind=kind,
-            first_seq=event.seq,
-            last_seq=event.seq,
-            started_at=event.ts,
-            ended_at=event.ts,
-            **fields,
-        )
-        self.steps.append(GrowingStep(step, message_id))
-        self._changed(index)
-        return index
-
-    def _changed(self, index: int) -> None:
-        self._changes[index] = Change(self._record.index, index)
-
-
-def _without_text(blocks: Iterable[Json]) -> tuple[Json, ...]:
-    return tuple(block for block in blocks if block.get("type") != "text")
+                self._steps.changed(index)
 
 
 def _exit(params: Json) -> str:

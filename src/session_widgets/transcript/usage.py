@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -83,6 +83,11 @@ class Tally:
         """Add to the cost."""
         self.costs[currency] = self.costs.get(currency, Decimal(0)) + amount
 
+    def apply_total(self, cost: Json) -> None:
+        """Take the cost so far of a session that began with the turn."""
+        if (amount := amount_of(cost)) is not None:
+            self.costs[as_text(cost.get("currency")) or ""] = amount
+
     def apply_call(self, update: Json) -> bool:
         """Add the tokens of one model call that came with a piece of its answer (Qwen Code); False if none did."""
         counts = _tokens(as_object(as_object(update.get("_meta")).get("usage")))
@@ -132,6 +137,11 @@ class Tally:
         context = {name: count for name, count in self._context.items() if count or not spoke}
         known: dict[str, Any] = {**tokens, **context, "quality": quality}
         return Usage(**known, scope=scope, cost=cost, currency=currency, remark="; ".join(remarks) or None)
+
+    def counted(self, status: str) -> dict[str, Any]:
+        """Return what is known of a subagent's usage, without what is not."""
+        known = asdict(self.usage(status, spoke=True, tools=False))
+        return {name: value for name, value in known.items() if value is not None and name not in {"remark", "quality"}}
 
     def _cost(self, remarks: list[str], empty: bool) -> tuple[float | None, str | None]:
         """Return the cost if it can be told by one number, with its currency."""

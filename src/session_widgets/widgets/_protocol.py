@@ -155,7 +155,10 @@ class QuestionView(TypedDict):
 
 
 class StepView(TypedDict):
-    """One step, its texts clipped to `CLIP` characters together."""
+    """One step, its texts clipped to `CLIP` characters together.
+
+    `nested` says that a subagent did it; `headline` is the line that stands for a compaction or a subagent.
+    """
 
     turn: int
     index: int
@@ -163,6 +166,8 @@ class StepView(TypedDict):
     status: str
     started: int
     ended: int
+    nested: bool
+    headline: NotRequired[str]
     body: NotRequired[Text]
     tool: NotRequired[ToolView]
     entries: NotRequired[list[EntryView]]

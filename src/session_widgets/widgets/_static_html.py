@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from session_widgets.store.redaction import redactor
 from session_widgets.transcript.records import Step
+from session_widgets.transcript.steps import headline
 from session_widgets.transcript.tool_input import words
 from session_widgets.widgets._stream import Stream
 
@@ -63,12 +64,16 @@ def _row(step: Step) -> str:
             mark = _MARKS.get(step.status, "•")
             title = _text(step.title or step.tool_call_id or "tool call")
             return f'<p style="margin:4px 0"><code>{mark} {title}</code></p>'
-        case "plan":
+        case "plan" if step.text is None:
             lines = "".join(
                 f"<li>{_MARKS.get(words(entry.get('status')), '•')} {_text(words(entry.get('content', '')), 500)}</li>"
                 for entry in step.entries[:50]
             )
             return f'<ul style="margin:4px 0;list-style:none;padding-left:8px">{lines}</ul>'
+        case "compaction" | "subagent":
+            return (
+                f'<details><summary>{_text(headline(step))}</summary><pre style="{_PRE}">{_clip(step)}</pre></details>'
+            )
         case "thought":
             return f'<details><summary>Thought</summary><pre style="{_PRE}">{_clip(step)}</pre></details>'
         case "error":

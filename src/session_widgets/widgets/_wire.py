@@ -11,6 +11,7 @@ from session_widgets.transcript.envelopes import as_objects, as_text
 from session_widgets.transcript.options import SETTINGS, AgentOptions
 from session_widgets.transcript.outcomes import outcome
 from session_widgets.transcript.records import Json, PermissionState, SessionRecord, Step, TurnRecord
+from session_widgets.transcript.steps import headline
 from session_widgets.transcript.tool_input import command_of, words
 from session_widgets.widgets._parts import blocks, input_text, locations
 from session_widgets.widgets._protocol import (
@@ -74,9 +75,11 @@ def step_view(step: Step) -> StepView:
 def _step_view(step: Step) -> StepView:
     budget = _Budget()
     view = _frame(step)
+    if step.kind in {"compaction", "subagent"}:
+        view["headline"] = safe(headline(step))[:2000]
     if step.kind == "tool_call":
         view["tool"] = _tool_view(step, budget)
-    elif step.kind == "plan":
+    elif step.kind == "plan" and step.text is None:
         view["entries"] = [
             {
                 "content": _short(entry.get("content", ""), 2000),
@@ -103,6 +106,7 @@ def _frame(step: Step) -> StepView:
         "status": safe(step.status)[:40],
         "started": millis(step.started_at),
         "ended": millis(step.ended_at),
+        "nested": step.parent is not None,
     }
 
 

@@ -1,0 +1,216 @@
+"""Updates beside text, tools and one plan: compactions, notices, named plans, subagents, unknown ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from session_widgets.transcript.options import AgentOptions
+from session_widgets.transcript.steps import headline
+from transcript.script import Script
+
+MAIN = "a1"
+"""The session of the agent in a `Script`."""
+
+
+@pytest.fixture
+def s() -> Script:
+    script = Script()
+    script.note("session_changed", turn=None, title=None)
+    return script
+
+
+def text(value: str) -> dict[str, Any]:
+    return {"type": "text", "text": value}
+
+
+def of(s: Script, session_id: str, kind: str, **fields: Any) -> None:
+    """An update of a session of the agent."""
+    params = {"sessionId": session_id, "update": {"sessionUpdate": kind, **fields}}
+    s.event("in", "session/update", kind, {"params": params}, 1)
+
+
+def rows(s: Script) -> list[tuple[Any, ...]]:
+    return [(step.kind, step.status, step.text, step.parent) for step in s.steps]
+
+
+def test_a_compaction_grows_and_ends(s: Script) -> None:
+    s.update("compaction_update", compactionId="c", status="in_progress")
+    for word in ("a ", "summary"):
+        s.update("compaction_summary_chunk", compactionId="c", content=text(word))
+    assert rows(s) == [("compaction", "in_progress", "a summary", None)]
+    s.update("compaction_update", compactionId="c", status="completed", summary=[text("the summary")])
+    assert rows(s) == [("compaction", "completed", "the summary", None)]
+    assert headline(s.steps[-1]) == "Context compacted"
+    s.update("compaction_update", compactionId="d", status="failed", error="no room")
+    assert headline(s.steps[-1]) == "The context could not be compacted: no room"
+    s.update("compaction_update", compactionId="e", status="in_progress")
+    s.end("cancelled")
+    assert s.steps[-1].status == "cancelled"
+    s.update("compaction_update", compactionId="e", status="in_progress")
+    assert s.steps[-1].status == "cancelled", "what comes late opens nothing"
+
+
+def test_a_chunk_of_a_summary_only_adds_text(s: Script) -> None:
+    s.update("compaction_update", compactionId="c", status="in_progress")
+    s.update("compaction_summary_chunk", compactionId="c", content=text("more"))
+    assert [change.append for change in s.changes] == ["more"]
+
+
+def test_a_notice_is_a_row(s: Script) -> None:
+    s.say("one")
+    s.update("notice", severity="warning", title="Low on credit", description="Top up")
+    s.update("notice", severity="info", title="Hello")
+    s.say("two")
+    assert rows(s)[1:3] == [
+        ("notice", "completed", "Low on credit\nTop up", None),
+        ("notice", "completed", "Hello", None),
+    ]
+    assert s.steps[1].raw_input == {"severity": "warning"}
+    assert s.fold.turn(1).text == "one\n\ntwo"
+
+
+def test_plans_have_names(s: Script) -> None:
+    entries = [{"content": "x", "status": "pending", "priority": "low"}]
+    s.update("plan_update", plan={"planId": "p", "type": "items", "entries": entries})
+    s.update("plan_update", plan={"planId": "q", "type": "markdown", "content": "# Do it"})
+    s.update("plan_update", plan={"planId": "p", "type": "file", "uri": "file:///w/plan.md"})
+    s.update("plan_removed", planId="q")
+    s.update("plan_removed", planId="never there")
+    assert rows(s) == [("plan", "completed", "file:///w/plan.md", None), ("plan", "cancelled", "# Do it", None)]
+    s.update("plan", entries=entries)
+    assert s.steps[-1].entries == tuple(entries)
+
+
+def test_a_tool_call_has_a_name(s: Script) -> None:
+    s.update("tool_call", toolCallId="t", title="Read a.txt", name="read_file")
+    s.update("tool_call_update", toolCallId="t", status="completed")
+    assert s.steps[-1].tool_name == "read_file"
+
+
+def test_a_subagent_has_steps_and_usage_of_its_own(s: Script) -> None:
+    s.say("I delegate. ")
+    of(s, MAIN, "subagent_update", sessionId="child", title="Tests", state={"state": "running"})
+    place = s.steps[-1].index
+    of(s, MAIN, "session_message", senderSessionId=MAIN, recipientSessionId="child", content=[text("write tests")])
+    of(s, "child", "agent_message_chunk", content=text("child "))
+    of(s, MAIN, "agent_message_chunk", content=text("meanwhile "))
+    of(s, "child", "agent_message_chunk", content=text("says"))
+    of(s, MAIN, "agent_message_chunk", content=text("I wait"))
+    of(s, "child", "tool_call", toolCallId="t", title="write", status="completed")
+    of(s, MAIN, "tool_call", toolCallId="t", title="other", status="pending")
+    of(s, "child", "usage_update", used=5, size=10, cost={"amount": 3, "currency": "USD"})
+    usage = {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}
+    of(
+        s,
+        MAIN,
+        "subagent_update",
+        sessionId="child",
+        state={"state": "idle", "stopReason": "end_turn", "usage": usage},
+    )
+    s.answer(result={"stopReason": "end_turn", "usage": {"inputTokens": 1}})
+    s.end()
+    assert rows(s) == [
+        ("message", "completed", "I delegate. ", None),
+        ("subagent", "completed", "write tests", None),
+        ("message", "completed", "child says", place),
+        ("message", "completed", "meanwhile I wait", None),
+        ("tool_call", "completed", None, place),
+        ("tool_call", "unfinished", None, None),
+    ]
+    turn, step = s.fold.turn(1), s.fold.step(1, place)
+    assert turn.text == "I delegate. \n\nmeanwhile I wait"
+    assert (turn.usage.input_tokens, turn.usage.context_used, turn.usage.cost) == (1, None, None)
+    assert step.raw_output["usage"] == {
+        "input_tokens": 3,
+        "output_tokens": 4,
+        "total_tokens": 7,
+        "context_used": 5,
+        "context_size": 10,
+        "cost": 3.0,
+        "currency": "USD",
+        "scope": "turn",
+    }
+    assert headline(step) == "Tests · done · 7 tokens"
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "line"),
+    [
+        ({"state": "idle", "stopReason": "cancelled"}, "cancelled", "T · cancelled"),
+        (
+            {"state": "idle", "stopReason": "error", "error": {"message": "no credit"}},
+            "failed",
+            "T · failed · no credit",
+        ),
+        ({"state": "running"}, "in_progress", "T · works"),
+        ({"state": "of tomorrow"}, "in_progress", "T · works"),
+    ],
+)
+def test_how_a_subagent_ends(s: Script, state: dict[str, Any], status: str, line: str) -> None:
+    of(s, MAIN, "subagent_update", sessionId="child", title="T", state={"state": "running"})
+    of(s, MAIN, "subagent_update", sessionId="child", state=state)
+    assert (s.steps[-1].status, headline(s.steps[-1])) == (status, line)
+
+
+def test_a_subagent_asks_for_permission_of_its_own_call(s: Script) -> None:
+    of(s, MAIN, "subagent_update", sessionId="child", title="T")
+    option = {"optionId": "y", "name": "Yes", "kind": "allow_once"}
+    params = {"sessionId": "child", "toolCall": {"toolCallId": "t", "title": "rm"}, "options": [option]}
+    s.event("in", "session/request_permission", "request", {"id": 0, "params": params}, 1)
+    (open_,) = s.fold.pending
+    assert (open_.title, open_.parent) == ("rm", s.steps[0].index)
+
+
+def test_a_subagent_changes_no_setting_of_the_session(s: Script) -> None:
+    options = AgentOptions()
+    for event in s.events:
+        options.feed(event)
+    of(s, MAIN, "current_mode_update", currentModeId="plan")
+    of(s, "child", "current_mode_update", currentModeId="full")
+    of(s, "child", "session_info_update", title="of the child")
+    for event in s.events[-3:]:
+        options.feed(event)
+    assert options.current("mode") == "plan"
+    assert s.fold.session().title is None
+
+
+def test_an_unknown_update_is_shown_once_and_fails_nothing(s: Script) -> None:
+    for number in range(3):
+        s.update("update_of_tomorrow", number=number)
+    s.update("another")
+    for known in ("user_message_chunk", "current_mode_update", "config_option_update", "available_commands_update"):
+        s.update(known)
+    first, second = s.steps
+    assert (first.kind, first.status) == ("notice", "completed")
+    assert first.text == "The agent sent an update of a kind that this release does not know: update_of_tomorrow"
+    assert (first.raw_input["number"], first.raw_output) == (0, {"count": 3})
+    assert (second.raw_input, second.raw_output) == ({"sessionUpdate": "another"}, None)
+    for number in range(100):
+        s.update(f"kind {number}")
+    assert len(s.steps) == 50
+    s.say("done")
+    s.end()
+    assert (s.fold.turn(1).status, s.fold.turn(1).text) == ("completed", "done")
+
+
+@pytest.mark.parametrize("value", [None, 7, "x", [1, {"a": None}], {"type": [], "sessionId": {}}])
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("compaction_update", ("compactionId", "status", "summary", "error")),
+        ("compaction_summary_chunk", ("compactionId", "content")),
+        ("notice", ("severity", "title", "description")),
+        ("plan_update", ("plan",)),
+        ("plan_removed", ("planId",)),
+        ("subagent_update", ("sessionId", "title", "state")),
+        ("session_message", ("senderSessionId", "recipientSessionId", "content")),
+    ],
+)
+def test_values_of_any_type_do_no_harm(s: Script, kind: str, fields: tuple[str, ...], value: Any) -> None:
+    s.update(kind, **dict.fromkeys(fields, value))
+    for step in s.steps:
+        headline(step)
+    s.end()
+    assert s.fold.turn(1).status == "completed"
