@@ -2,7 +2,6 @@
 
 import threading
 import time
-from dataclasses import replace
 
 import psutil
 import pytest
@@ -11,7 +10,6 @@ import session_widgets as sw
 from kernels import Kernel, exactly_once
 from session_widgets.errors import SandboxError, SessionBusy, SessionGone
 from session_widgets.sessions.loop import private_loop
-from session_widgets.sessions.turn import Turn
 from session_widgets.store.line import Line
 from support import until
 
@@ -140,19 +138,3 @@ def test_a_turn_cancelled_before_it_takes_its_first_step_has_a_stored_end(open_s
 
     assert private_loop().run(at_once(session._core)).status == "cancelled"
     assert session.send("say usable", timeout=20).text == "usable"
-
-
-def test_what_arrives_while_a_turn_is_taken_up_comes_after_its_past(open_session):
-    """Its past is read from the store, and meanwhile the rest is published."""
-    session = open_session()
-    session.send("say first\nwait 0\nsay last")
-    record = replace(session.store.turns("s1")[0], ended_at=None, status="running", text="")
-    events = session.store.events("s1", turn=1)
-    middle = next(
-        place for place, event in enumerate(events) if "first" in str(event.payload) and event.direction == "in"
-    )
-    turn = Turn(session._core, record)
-    turn.hold()
-    turn.feed(events[middle + 1 :])
-    turn.release(events)
-    assert turn.text == "first\n\nlast"
