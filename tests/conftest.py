@@ -49,6 +49,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     if not session.config.option.collectonly:
         needs.prepare({name for item in session.items for mark in item.iter_markers("needs") for name in mark.args})
+        gc.collect()
+        gc.freeze()  # the garbage of a test is looked for among what the tests made, not in the whole of pytest
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
