@@ -250,7 +250,7 @@ class Store:
         """
         if session_id is not None:
             check_session_id(session_id)
-        rebuilding.rebuild_in_pieces(self._file, session_id, progress or _quietly, self._ledger.forget)
+        rebuilding.rebuild_in_pieces(self._file.transaction, session_id, progress or _quietly, self._ledger.forget)
 
     def compact(self, *, progress: Progress | None = None) -> None:
         """Write the file again without what was deleted, which stays readable in it until then.

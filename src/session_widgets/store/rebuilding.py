@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import count
-from typing import TYPE_CHECKING
 
 from session_widgets.store import queries
 from session_widgets.store.derive import Derivation
@@ -13,13 +13,11 @@ from session_widgets.store.rows import Row
 from session_widgets.transcript.fold import Fold
 from session_widgets.version import __version__
 
-if TYPE_CHECKING:
-    from session_widgets.store.connection import StoreFile
-
 AT_ONCE = 10_000
 """Events that are derived from while the file is held; about a second."""
 
 Progress = Callable[[int, int], object]
+Transaction = Callable[[], AbstractContextManager[Connection]]
 _numbers = count(1)
 
 
@@ -31,7 +29,7 @@ def rebuild(connection: Connection, session_id: str) -> None:
 
 
 def rebuild_in_pieces(
-    file: StoreFile, session_id: str | None, progress: Progress, forget: Callable[[], object]
+    transaction: Transaction, session_id: str | None, progress: Progress, forget: Callable[[], object]
 ) -> None:
     """Do so for one session or for all, and let others have the file in between.
 
@@ -39,43 +37,43 @@ def rebuild_in_pieces(
     file, so that the next call goes on where one was stopped.
 
     Args:
-        file: the store's file.
+        transaction: begins one on the store's file.
         session_id: one session; None for all.
         progress: called with the number of events done and the number of all.
         forget: called inside each transaction that changes rows.
     """
-    with file.transaction() as connection:
+    with transaction() as connection:
         todo = {session_id} if session_id is not None else queries.rebuilding(connection, __version__)
         sizes = dict.fromkeys(sorted(todo), 0) | queries.event_counts(connection, todo)
     done, total = 0, sum(sizes.values())
     for each, size in sizes.items():
-        for seen in _rebuild(file, each, forget):
+        for seen in _rebuild(transaction, each, forget):
             progress(min(done + seen, total), total)
         done += size
-    with file.transaction() as connection:
+    with transaction() as connection:
         if session_id is None:
             queries.rebuilt_all(connection)
             forget()
 
 
-def _rebuild(file: StoreFile, session_id: str, forget: Callable[[], object]) -> Iterator[int]:
+def _rebuild(transaction: Transaction, session_id: str, forget: Callable[[], object]) -> Iterator[int]:
     """Derive the rows piece by piece in memory, then put them in the place of the old ones; yield the events done."""
     pieces, staging, origin = _Pieces(session_id), f"staging_{next(_numbers)}", None
     full = True
     while full:
-        with file.transaction() as connection:
+        with transaction() as connection:
             if origin is None:
                 queries.make_staging(connection, staging)
                 origin = queries.origin(connection, session_id)
             full = pieces.take(connection, staging) == AT_ONCE
         yield pieces.seen
-    with file.transaction() as connection:
+    with transaction() as connection:
         queries.rebuilt(connection, session_id)
         if queries.origin(connection, session_id) == origin:  # else it was deleted meanwhile
             queries.take_staged(connection, staging, session_id)
             pieces.finish(connection)
         forget()
-    with file.transaction() as connection:
+    with transaction() as connection:
         connection.execute(f"detach database if exists {staging}")
 
 
