@@ -5,7 +5,6 @@ The fixtures of a test tell most that do. The others are left out when they are 
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Generator
 from typing import Any
@@ -37,12 +36,6 @@ class Guard:
         left_out = {item for item in items if _starts_one(item)}
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))
-
-    def pytest_collection_finish(self) -> None:
-        gc.freeze()  # what was imported is not looked through again at the end of each file of tests
-
-    def pytest_sessionfinish(self) -> None:
-        gc.unfreeze()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
