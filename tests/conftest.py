@@ -53,6 +53,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         gc.freeze()  # the garbage of a test is looked for among what the tests made, not in the whole of pytest
 
 
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # else libraries tell at the exit of what seems to leak
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for name in mark.args:
