@@ -93,7 +93,7 @@ for read in (lambda: opened.sql("select 1"), opened.sessions):
     try:
         read()
     except StoreVersion as error:
-        assert "Open it once where it can be written" in str(error), error
+        assert "Open it once where it is writable" in str(error), error
     else:
         raise AssertionError("it was read")
 print("refused")

@@ -48,10 +48,8 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def run(
-    prompt: Annotated[str, typer.Argument(help="What the agent shall do; '-' reads it from standard input.")],
-    session: Annotated[
-        str | None, typer.Option(help="Go on with this session, or start it. Default: a new one.")
-    ] = None,
+    prompt: Annotated[str, typer.Argument(help="The task for the agent; '-' reads it from standard input.")],
+    session: Annotated[str | None, typer.Option(help="Continue this session, or start it. Default: a new one.")] = None,
     harness: Annotated[str | None, typer.Option(help="The agent program. Default: 'demo'.")] = None,
     sandbox: Annotated[
         str | None, typer.Option(help="Where it runs: 'local' (the default) isolates nothing, 'docker' is a container.")
@@ -60,14 +58,14 @@ def run(
     cpus: Annotated[float | None, typer.Option(help="Processors of a docker sandbox, such as 0.5.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory of a docker sandbox, such as 2g.")] = None,
     env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A variable of this terminal that the sandbox gets.")
+        list[str] | None, typer.Option(metavar="NAME", help="A variable of this terminal for the sandbox.")
     ] = None,
     mount: Annotated[
         list[str] | None,
-        typer.Option(metavar="HERE:THERE", help="A directory that a docker sandbox may read, and where it sees it."),
+        typer.Option(metavar="HERE:THERE", help="A directory that a docker sandbox may read, and its path inside."),
     ] = None,
     workspace: Annotated[
-        str | None, typer.Option(help="Directory to work in, or s3://bucket/prefix. Default: one of its own.")
+        str | None, typer.Option(help="Working directory, or s3://bucket/prefix. Default: the session's own.")
     ] = None,
     attachment: Annotated[
         str | None,
@@ -133,7 +131,7 @@ def sessions(as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Say what this machine can do, with the remedy beside each no; a dash marks what all else works without."""
+    """Check this machine, and print a remedy for each problem; a dash marks optional parts."""
     from session_widgets.cli.doctor import checks
 
     if as_json:

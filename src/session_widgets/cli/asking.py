@@ -1,4 +1,4 @@
-"""Asking before something is removed."""
+"""Confirmation before a removal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from session_widgets.errors import BadValue
 
 
 def may_ask(yes: bool) -> None:
-    """Refuse to go on where `yes` was not said and nobody can be asked."""
+    """Refuse without `yes` if there is no terminal to ask in."""
     if not yes and not sys.stdin.isatty():
-        raise BadValue("this asks before it removes anything, and there is no terminal to ask in: say --yes.")
+        raise BadValue("this asks before a removal, and there is no terminal to ask in: pass --yes.")
 
 
 def confirm(question: str) -> None:

@@ -1,4 +1,4 @@
-"""One line of `doctor`, and how programs are asked for theirs."""
+"""One line of `doctor`, and the versions of programs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """One checked part.
 
     Attributes:
-        ok: whether it is there and works.
-        remedy: what to do; empty when all is well.
-        optional: whether all else works without it.
+        ok: whether it exists and works.
+        remedy: for a problem; empty without one.
+        optional: whether everything else works without it.
     """
 
     name: str
@@ -33,7 +33,7 @@ def program(name: str, commands: tuple[str, ...], remedy: str, *, optional: bool
 
 
 def output(command: list[str]) -> str | None:
-    """Return the first line that a program prints, or None if it fails or takes longer than 5 s."""
+    """Return the first line of a program's output, or None if it fails or takes longer than 5 s."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""What this machine can do, and what to do about what it cannot."""
+"""Checks of this machine, with a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAST_FREE_GB = 1.0
 
 
 def checks() -> Iterator[Check]:
-    """Look at one thing after the other. Nothing is sent anywhere but a request to each object store that is set up."""
+    """Run all checks. They send only one request, to each configured object store."""
     yield _python()
     yield Check("session-widgets", True, importlib.metadata.version("session-widgets"))
     yield _store()

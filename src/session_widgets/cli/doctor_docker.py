@@ -1,4 +1,4 @@
-"""What `doctor` says of Docker."""
+"""Docker checks of `doctor`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from session_widgets.sandboxes.images import build_context, has_image, tag_of
 
 
 def docker_checks() -> Iterator[Check]:
-    """Ask the engine, and look for the image of the sandboxes."""
+    """Query the engine, and look for the sandbox image."""
     given = os.environ.get("SESSION_WIDGETS_IMAGE")
     image = given or tag_of(build_context())
     try:

@@ -1,4 +1,4 @@
-"""What `doctor` says of harnesses, and of the Node.js that most of them come by."""
+"""`doctor` checks of harnesses, and of the Node.js that most of them need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from session_widgets.harnesses.node import NODE_FOR_NPM, find_node
 
 
 def harness_checks(home: Path) -> Iterator[Check]:
-    """Say which are installed, in which version; nothing is started but `node --version`."""
+    """Report installed harnesses with their versions; starts only `node --version`."""
     node = find_node(NODE_FOR_NPM)
     if node is None:
         remedy = "to install harnesses and to run some of them: pip install 'session-widgets[node]'"

@@ -1,4 +1,4 @@
-"""What `doctor` says of workspaces in buckets: mounts, object stores, and the clock."""
+"""`doctor` checks of workspaces in buckets: mounts, object stores, and the clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FUSE = Path("/dev/fuse")
 WITHOUT = "the attachment 'sync' needs none of it"
 EVERYTHING = Abilities(*[True] * 9)
 MEASURED = {"s3fs": replace(EVERYTHING, hard_link=False), "weed": EVERYTHING}
-"""What the probe found on a bucket of SeaweedFS."""
+"""Capabilities that the probe found on a bucket of SeaweedFS."""
 REMARKS = {
     "s3fs": "any object store; slow with many small files",
     "weed": "SeaweedFS alone, through its filer",
@@ -34,7 +34,7 @@ REMARKS = {
 }
 VERSIONS = {"weed": "version"}
 ANY = "any-bucket"
-"""Stands for the bucket in errors that would be the same for each."""
+"""Replaces the bucket's name in errors that apply to all buckets."""
 SETTINGS = (
     "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3",
     "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -43,7 +43,7 @@ SETTINGS_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONF
 
 
 def mount_checks() -> Iterator[Check]:
-    """Say whether buckets can be mounted here, with which programs, and what each is good for."""
+    """Report whether buckets can be mounted here, with which programs, and the capabilities of each."""
     fuse = _fuse()
     yield fuse
     if fuse.ok and not others_allowed():
@@ -59,7 +59,7 @@ def mount_checks() -> Iterator[Check]:
 
 
 def store_checks(home: Path) -> Iterator[Check]:
-    """Say which object stores can be had; one that is set up, or runs here, is asked once."""
+    """Report the available object stores; a configured or running one receives one request."""
     if _has_settings():
         yield from _configured(home)
     else:
@@ -116,7 +116,7 @@ def _has_settings() -> bool:
 
 
 def _configured(home: Path) -> Iterator[Check]:
-    """Ask the store that the AWS settings lead to."""
+    """Check the object store of the AWS settings."""
     try:
         connection = connect(ANY, home)
         assert connection.session is not None, "only the embedded store has none"
@@ -162,7 +162,7 @@ def _embedded(store: LocalS3) -> Iterator[Check]:
 
 
 def _ask(make_client: Callable[[], Any]) -> tuple[WorkspaceError | None, Check | None]:
-    """Send one request; return why it was refused, if it was, and how the clocks differ."""
+    """Send one request; return the reason of a refusal, if any, and the difference of the clocks."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     refused = None
@@ -170,7 +170,7 @@ def _ask(make_client: Callable[[], Any]) -> tuple[WorkspaceError | None, Check |
         meta = make_client().list_buckets()["ResponseMetadata"]
     except ClientError as error:
         meta = error.response.get("ResponseMetadata", {})
-        if error.response.get("Error", {}).get("Code") != "AccessDenied":  # keys of one bucket may not list them all
+        if error.response.get("Error", {}).get("Code") != "AccessDenied":  # keys of one bucket may not list all
             refused = explain(error, ANY)
     except BotoCoreError as error:
         raise explain(error, ANY) from error

@@ -1,4 +1,4 @@
-"""How errors leave the command line."""
+"""Errors on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`session-widgets harness`: the agent programs, from installing them to seeing one answer."""
+"""`session-widgets harness`: list, install, remove and check agent programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ harness = typer.Typer(
 
 @harness.command(name="list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
-    """List the harnesses, and what this machine lacks for each. Keys are told by name alone."""
+    """List the harnesses, and the missing requirements of each. Keys are shown by name only."""
     from session_widgets.sessions.catalogue import harnesses
 
     with errors_told():
@@ -44,9 +44,9 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for m
 
 @harness.command()
 def install(
-    names: Annotated[list[str] | None, typer.Argument(help="Which. Default: all that are not installed.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Harnesses. Default: all that are not installed.")] = None,
 ) -> None:
-    """Install harnesses for this user: npm packages of exact versions, checked, nothing global, no rights needed."""
+    """Install harnesses for this user: npm packages of exact versions, verified, without administrator rights."""
     from session_widgets.sessions.catalogue import harnesses, installations
     from session_widgets.sessions.cell import Ticker
 
@@ -72,7 +72,7 @@ def install(
 
 @harness.command()
 def remove(names: Annotated[list[str], typer.Argument(help="Which.")]) -> None:
-    """Remove installed harnesses, of older releases too. Sessions stay; what they need is installed again by name."""
+    """Remove installed harnesses, including older releases. Sessions stay; a harness can be installed again by name."""
     from session_widgets.sessions.catalogue import installations
 
     with errors_told():
@@ -85,7 +85,7 @@ def check(
     name: Annotated[str, typer.Argument(help="Which.")],
     model: Annotated[str | None, typer.Option(help="As the harness names it. Default: its own.")] = None,
 ) -> None:
-    """Send it one prompt in a temporary session on this machine, and say what that proved. Exit code 1 if it fails.
+    """Send it one prompt in a temporary session on this machine, and report the result. Exit code 1 if it fails.
 
     A harness with a model spends a few tokens of your key.
     """

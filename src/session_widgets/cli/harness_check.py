@@ -1,4 +1,4 @@
-"""One prompt to a harness in a session of its own, and what that proved."""
+"""One prompt to a harness in a temporary session, and its result."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FIRST = "start the program"
 
 
 def self_test(name: str, model: str | None) -> Iterator[Check]:
-    """Send one prompt, reject what the agent wants to do, and yield what was proved; the first failure is the last.
+    """Send one prompt, reject the agent's permission requests, and yield the checks; the first failure is the last.
 
-    The session has a store and a workspace of its own in a temporary directory, which is removed.
+    The session has its own store and workspace in a temporary directory, which is removed.
     """
     from session_widgets.harnesses import catalog
     from session_widgets.sessions import open_session

@@ -23,9 +23,9 @@ NO_TERMINAL = "there is no terminal to ask in; --permissions says what is allowe
 
 
 def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool = False) -> Turn:
-    """Send `prompt`, print what comes, ask what has to be asked, and return the turn when it has ended.
+    """Send `prompt`, print its events, ask for permissions, and return the turn when it has ended.
 
-    The first interrupt cancels the turn and waits for its end; a second one leaves at once.
+    The first interrupt cancels the turn and waits for its end; a second one exits at once.
     """
     record = session.store.session(session.id)
     printer = TurnPrinter(session.id, console, connection=record.connection if record else None)
@@ -71,7 +71,7 @@ def _follow(
     answer: Callable[[PermissionRequest], None],
     answer_question: Callable[[QuestionRequest], None],
 ) -> None:
-    """Show what arrives until the turn is over and everything has arrived."""
+    """Print events until the turn has ended and all its events have arrived."""
     cancelled = False
     while True:
         try:
@@ -93,7 +93,7 @@ def _follow(
 
 
 def _arrived(arrived: queue.SimpleQueue[list[Event]]) -> Iterator[Event]:
-    """Yield what has arrived, waiting a moment for the first."""
+    """Yield the arrived events, waiting a moment for the first."""
     try:
         yield from arrived.get(timeout=LOOK_SECONDS)
         while True:

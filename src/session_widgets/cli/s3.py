@@ -20,9 +20,9 @@ Keys = Annotated[bool, typer.Option("--show-keys", help="Print its keys too, as 
 
 @s3.command()
 def start(
-    bucket: Annotated[str, typer.Argument(help="The bucket to make.")] = "sessions", show_keys: Keys = False
+    bucket: Annotated[str, typer.Argument(help="The bucket to create.")] = "sessions", show_keys: Keys = False
 ) -> None:
-    """Start it, or find it running, and make a bucket. It goes on until `stop`."""
+    """Start the store, if it does not run, and create a bucket. It runs until `stop`."""
     from session_widgets.sessions.embedded import local_s3
 
     with errors_told():
@@ -45,7 +45,7 @@ def start(
 
 @s3.command()
 def status() -> None:
-    """Say whether it runs, where, and which buckets it was asked for. Exit code 1 if it does not run."""
+    """Report whether it runs, its address, and its buckets. Exit code 1 if it does not run."""
     store = _here()
     if not store.running:
         typer.echo(f"not running; its files are in {store.place}" if store.buckets else "never started")
@@ -58,7 +58,7 @@ def status() -> None:
 
 @s3.command()
 def stop() -> None:
-    """Stop it. Its files stay; sessions that need them start it again."""
+    """Stop it. Its files stay; a session that needs it starts it again."""
     store = _here()
     ran = store.running
     store.stop()

@@ -1,4 +1,4 @@
-"""What `session-widgets run` is told of a sandbox, as the value that `open_session` takes."""
+"""The sandbox options of `session-widgets run`, as the value that `open_session` accepts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sandbox_of(
     env: Sequence[str],
     mounts: Sequence[str],
 ) -> str | Sandbox | None:
-    """Return the sandbox: its name, or a `Sandbox` where more was said.
+    """Return the sandbox: its name, or a `Sandbox` if other options are set.
 
     Args:
         name: of the sandbox.
@@ -31,12 +31,12 @@ def sandbox_of(
         mounts: "/of/this/machine:/inside" each.
 
     Raises:
-        BadValue: something is not possible, or no name was given.
+        BadValue: a value is invalid, or the name is missing.
     """
     if not (image or cpus or memory or env or mounts):
         return name
     if name is None:
-        raise BadValue("--image, --cpus, --memory, --env and --mount say more of a sandbox: add --sandbox docker.")
+        raise BadValue("--image, --cpus, --memory, --env and --mount are options of a sandbox: add --sandbox docker.")
     from session_widgets.sandboxes.options import Sandbox
 
     if missing := [variable for variable in env if variable not in os.environ]:

@@ -1,4 +1,4 @@
-"""`session-widgets sandboxes`: what runs for the sessions of this installation, and what nobody refers to any more."""
+"""`session-widgets sandboxes`: the sandboxes of this installation, and removal of unused ones."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from session_widgets.store import Store
 
 sandboxes = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="List sandboxes, and end those that no session refers to."
+    no_args_is_help=True, rich_markup_mode=None, help="List sandboxes, and remove those that no session refers to."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The sandboxes of this installation: those that a session refers to, the others, and who could not be asked."""
+    """The sandboxes of this installation: those of sessions, the others, and the providers that could not answer."""
 
     wanted: list[SandboxInfo]
     unwanted: list[SandboxInfo]
@@ -38,7 +38,7 @@ class Survey:
 
 @sandboxes.command(name="list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
-    """List the sandboxes of this installation, of all providers that are usable here."""
+    """List the sandboxes of this installation, from all available providers."""
     with errors_told():
         survey = _survey()
     if as_json:
@@ -54,7 +54,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for m
 @sandboxes.command()
 def sweep(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the sandboxes to remove.")] = False,
 ) -> None:
     """Remove the sandboxes that no session of the store refers to. Those of other installations are not touched."""
     with errors_told():
@@ -77,13 +77,13 @@ def _survey() -> Survey:
     from session_widgets.store import store
 
     found, unusable = asyncio.run(_find())
-    known = _referred(store())  # after looking: a sandbox is in the store before it exists
+    known = _referred(store())  # after the listing: a sandbox is in the store before it exists
     wanted = [info for info in found if str(info.ref) in known]
     return Survey(wanted, [info for info in found if str(info.ref) not in known], unusable)
 
 
 async def _find() -> tuple[list[SandboxInfo], dict[str, str]]:
-    """Ask every provider; return what they have, and why some cannot say."""
+    """Query every provider; return its sandboxes, or why it cannot answer."""
     from session_widgets.sandboxes import get_provider, provider_names
     from session_widgets.store import store
 
@@ -100,7 +100,7 @@ async def _find() -> tuple[list[SandboxInfo], dict[str, str]]:
 
 
 async def _sweep(shown: set[str]) -> list[SandboxInfo]:
-    """End the sandboxes that were shown, except those that a session has come to refer to meanwhile."""
+    """Remove the listed sandboxes, except those that a session refers to meanwhile."""
     from session_widgets.sandboxes import get_provider
     from session_widgets.sandboxes.sweep import sweep
     from session_widgets.store import store

@@ -1,4 +1,4 @@
-"""Draws a turn in the terminal while it runs."""
+"""Prints a turn in the terminal while it runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TurnPrinter:
         self._at_line_start = True
 
     def feed(self, event: Event) -> None:
-        """Print what this event adds."""
+        """Print the additions of this event."""
         for change in self._fold.feed(event):
             place = (change.turn, change.index)
             kind = self._kinds.get(place)
@@ -48,11 +48,11 @@ class TurnPrinter:
             self._draw(place, step)
 
     def ended(self, turn: Turn) -> None:
-        """Print how the turn ended."""
+        """Print the end of the turn."""
         self._line(Text(" · ".join(_summary(turn)), style="bold" if turn.status == "completed" else "bold red"))
 
     def make_room(self, request_id: str) -> None:
-        """End the line for a question that shows by itself what it is about."""
+        """End the line before a question that shows its own context."""
         for step in self._fold.pending:
             if step.permission is not None and step.permission.request_id == request_id:
                 self._blocks_shown.setdefault((step.turn, step.index), []).extend(step.content)
@@ -151,7 +151,7 @@ def _plan_words(entries: Iterable[Json]) -> Iterator[str]:
 
 
 def _decision(permission: PermissionState) -> str:
-    """Say how a request was answered; nothing while it is open, nor where a policy let it pass."""
+    """Print the answer to a request; nothing while it is open, or if a policy allowed it."""
     if permission.outcome is None:
         return ""
     chosen = next((option for option in permission.options if option.id == permission.option_id), None)

@@ -1,4 +1,4 @@
-"""`session-widgets workspace`: the files of a session from the terminal, whether it is at work or parked."""
+"""`session-widgets workspace`: the files of a session from the terminal, running or parked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PIECE = 4 << 20
 AT_REST = {"new", "parked"}
 MARKS = {"directory": "/", "symlink": "@"}
 
-SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="As `session-widgets sessions` lists it.")]
+SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Its id in `session-widgets sessions`.")]
 Folder = Annotated[str, typer.Argument(metavar="[PATH]", help="A folder of the workspace. Default: all of it.")]
 
 
@@ -39,7 +39,7 @@ Folder = Annotated[str, typer.Argument(metavar="[PATH]", help="A folder of the w
 def ls(
     session: SessionId,
     path: Folder = "",
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="With all that the folders hold.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include the content of folders.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """List a folder: bytes, time of change, name."""
@@ -58,15 +58,15 @@ def ls(
 @workspace.command()
 def get(
     session: SessionId,
-    path: Annotated[str, typer.Argument(help="A file, or a folder, which comes as a zip; '.' is all.")],
+    path: Annotated[str, typer.Argument(help="A file, or a folder, which becomes a zip; '.' is the whole workspace.")],
     local: Annotated[
-        str | None, typer.Argument(metavar="[LOCAL]", help="Where to; '-' prints a file. Default: its name, here.")
+        str | None, typer.Argument(metavar="[LOCAL]", help="Destination; '-' prints a file. Default: its name, here.")
     ] = None,
     zip_file: Annotated[Path | None, typer.Option("--zip", metavar="FILE.zip", help="Pack a folder into this.")] = None,
 ) -> None:
-    """Copy a file to this machine, or a folder as a zip. What is there already is replaced."""
+    """Copy a file to this machine, or a folder as a zip. An existing file is replaced."""
     if local is not None and zip_file is not None:
-        raise typer.BadParameter("--zip says where to already: leave LOCAL out")
+        raise typer.BadParameter("--zip names the destination already: omit LOCAL")
     with _files(session) as files:
         if local == "-":
             _print(files, path)
@@ -84,10 +84,10 @@ def put(
     local: Annotated[Path, typer.Argument(help="A file of this machine.", exists=True, dir_okay=False, readable=True)],
     path: Annotated[
         str,
-        typer.Argument(metavar="[PATH]", help="Where to in the workspace, or into which folder. Default: its name."),
+        typer.Argument(metavar="[PATH]", help="Destination in the workspace, or its folder. Default: its name."),
     ] = "",
 ) -> None:
-    """Copy a file of this machine into the workspace. What is there already is replaced."""
+    """Copy a file of this machine into the workspace. An existing file is replaced."""
     with _files(session) as files:
         target = f"{path or '.'}/{local.name}" if _is_folder(files, path) else path
         files.upload(local, target)
@@ -99,7 +99,7 @@ def put(
 def rm(
     session: SessionId,
     path: Annotated[str, typer.Argument(help="Exactly this file, or folder.")],
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="A folder with all that it holds.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="A folder with its content.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove a file or a folder, after asking. There is no undo."""
@@ -115,7 +115,7 @@ def rm(
 
 @workspace.command()
 def du(session: SessionId, path: Folder = "") -> None:
-    """Count bytes and files of each folder in a folder, the largest first; '.' is what lies beside the folders."""
+    """Count bytes and files of each folder in a folder, the largest first; '.' is for the files outside folders."""
     with _files(session) as files:
         found = files.list(path, recursive=True)
     depth = len([name for name in path.split("/") if name not in {"", "."}])
@@ -135,14 +135,14 @@ def du(session: SessionId, path: Folder = "") -> None:
 
 @contextmanager
 def _files(session_id: str) -> Iterator[Files]:
-    """Open the files of a session that exists, and leave it as awake as it was."""
+    """Open the files of an existing session, and leave its sandbox running or parked as before."""
     from session_widgets.sessions import open_session
     from session_widgets.store import store
 
     with errors_told():
         record = store().session(session_id)
         if record is None:
-            raise BadValue(f"there is no session {session_id!r}. `session-widgets sessions` lists those that are.")
+            raise BadValue(f"there is no session {session_id!r}. `session-widgets sessions` lists the existing ones.")
         opened = open_session(session_id)
         try:
             yield opened.files
@@ -157,14 +157,14 @@ def _files(session_id: str) -> Iterator[Files]:
 
 
 def _put_to_rest(session: Session) -> None:
-    """Park a sandbox that had to be started for the files of a plain directory."""
-    with suppress(SessionBusy):  # somebody has found it awake and uses it
+    """Park a sandbox that was started for the files of a plain directory."""
+    with suppress(SessionBusy):  # another process already uses it
         if session.status == "idle":
             session.park()
 
 
 def _print(files: Files, path: str) -> None:
-    """Write a file to standard output: as it is, but made safe for a terminal."""
+    """Write a file to standard output: unchanged, but safe for a terminal."""
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     offset = 0
     while piece := files.read_bytes(path, offset, PIECE):
@@ -177,7 +177,7 @@ def _print(files: Files, path: str) -> None:
 
 
 def _zip_file(wanted: Path, path: str, session_id: str) -> Path:
-    """Say where a zip goes: as wanted, or, into a directory, under the name of what it holds."""
+    """Return the path of a zip: as given, or, in a directory, named after its content."""
     names = [name for name in path.split("/") if name not in {"", "."}]
     return wanted / f"{names[-1] if names else session_id}.zip" if wanted.is_dir() else wanted
 
@@ -192,22 +192,20 @@ def _is_folder(files: Files, path: str) -> bool:
 
 
 def _what(files: Files, path: str, *, recursive: bool) -> str:
-    """Describe what would be removed; refuse a folder that holds something unless `recursive`."""
+    """Describe the files to remove; refuse a folder with content unless `recursive`."""
     shown = _shown(path)
     try:
         info = files.stat(path)
-    except NotFound:  # or a link that leads nowhere
+    except NotFound:  # or a dangling link
         return shown
     if info.type != "directory":
         return f"{shown} ({info.size:,} bytes)"
     inside: list[FileInfo] = [one for one in files.list(path, recursive=True) if one.type != "directory"]
     if inside and not recursive:
-        raise BadPath(
-            f"{path!r} is a folder with {len(inside):,} files; --recursive removes it with all that it holds."
-        )
+        raise BadPath(f"{path!r} is a folder with {len(inside):,} files; --recursive removes it with its content.")
     return f"the folder {shown} ({len(inside):,} files, {sum(one.size for one in inside):,} bytes)"
 
 
 def _shown(name: str) -> str:
-    """Return a name as one line that is safe to print, and no shorter than it is."""
+    """Return a name as one line that is safe to print, without cutting it."""
     return printable(name).translate({0x09: "␉", 0x0A: "␊"})

@@ -19,7 +19,7 @@ def store(path: str | Path | None = None) -> Store:
     """Return the store at `path`; the same object for the same file, as long as it is open.
 
     Args:
-        path: a DuckDB file, made when it is first used. Default: `transcripts.duckdb` under
+        path: a DuckDB file, created at first use. Default: `transcripts.duckdb` under
             SESSION_WIDGETS_HOME, else under the platform's data directory.
 
     Example:

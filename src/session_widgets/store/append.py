@@ -1,4 +1,4 @@
-"""Group commit: the only way into the store."""
+"""Group commit: the only writer of events."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SESSIONS_IN_MEMORY = 64
 
 @dataclass(slots=True)
 class _Live:
-    """What this process knows of a session as of `last_seq`.
+    """Cached state of a session as of `last_seq`.
 
     Attributes:
-        row: how it stands in `sessions`, if at all.
-        attachment: of the file, during which this was known to be all there is.
+        row: its row in `sessions`, if it has one.
+        attachment: of the file; the cache is valid while the file stays attached.
     """
 
     origin: str
@@ -44,7 +44,7 @@ class _Live:
 
 
 class Ledger:
-    """Gives events their place, and keeps the derived tables current in the same transaction."""
+    """Assigns `seq` to events, and updates the derived tables in the same transaction."""
 
     def __init__(self, file: StoreFile) -> None:
         self._file = file
@@ -94,11 +94,11 @@ class Ledger:
             return self._live[session_id].derivation.fold.turn(turn), events
 
     def forget(self) -> None:
-        """Drop what this process knows; the next append reads it again."""
+        """Drop the cached state; the next append reads it again."""
         self._live.clear()
 
     def _transaction(self, session_id: str) -> AbstractContextManager[Connection]:
-        """Open a transaction; if it fails, what it did to the state in memory is forgotten with it."""
+        """Open a transaction; if it fails, drop the state that it changed in memory."""
         return self._file.transaction(undo=lambda: self._live.pop(session_id, None))
 
     def _commit(
@@ -125,7 +125,7 @@ class Ledger:
         return events
 
     def _catch_up(self, connection: Connection, session_id: str, origin: str) -> _Live:
-        """Return what is known of a session, a new one of this origin if there is none, as of its last event."""
+        """Return the state of a session as of its last event, a new one with this origin if it has none."""
         live = self._live.pop(session_id, None)
         if live is None or live.attachment != self._file.attachment:
             live = self._read_on(connection, session_id, origin, live)
@@ -137,7 +137,7 @@ class Ledger:
 
     @staticmethod
     def _read_on(connection: Connection, session_id: str, origin: str, live: _Live | None) -> _Live:
-        """Return what is known of a session after reading what other processes appended."""
+        """Return the state of a session after reading the events that other processes appended."""
         place = queries.place(connection, session_id)
         if place is None:
             live = _Live(origin, 0, 0, {}, Derivation(Fold(session_id)))
@@ -155,7 +155,7 @@ class Ledger:
     def _reach_back(
         self, connection: Connection, session_id: str, live: _Live, fresh: Sequence[tuple[Draft, Json]]
     ) -> _Live:
-        """Return the session loaded from the oldest turn that the drafts belong to, if that is not in memory."""
+        """Return the session loaded from the oldest turn of the drafts, if memory does not have that turn."""
         turns = {draft.turn for draft, _ in fresh if draft.turn is not None and draft.turn <= live.last_turn}
         if missing := [turn for turn in turns if not live.derivation.knows(turn)]:
             live = load(connection, session_id, since=min(missing))
@@ -165,7 +165,7 @@ class Ledger:
 
 
 def load(connection: Connection, session_id: str, since: int | None = None) -> _Live:
-    """Read a session's state from its oldest running turn on, or from turn `since` if that is older."""
+    """Read a session's state from its oldest running turn, or from turn `since` if that is older."""
     row = queries.session(connection, session_id)
     assert row is not None
     context, after, first_turn = state_of(row["context"]), row["last_seq"], row["turns"] + 1
@@ -194,7 +194,7 @@ def _take(live: _Live, event: Event) -> None:
 def _unknown(
     connection: Connection, session_id: str, live: _Live, cleaned: Sequence[tuple[Draft, Json]]
 ) -> list[tuple[Draft, Json]]:
-    """Return the drafts that the store does not hold, each once."""
+    """Return the drafts that the store does not have, each once."""
     late = [(d.source, d.source_seq) for d, _ in cleaned if d.source_seq <= live.sources.get(d.source, 0)]
     seen = queries.held(connection, session_id, late) if late else set()
     fresh = []

@@ -1,4 +1,4 @@
-"""The file written again, without what was deleted from it: DuckDB itself leaves that in free blocks."""
+"""Rewrites the file without deleted rows, which DuckDB keeps in free blocks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Progress = Callable[[int, int], object]
 
 
 def compact(file: StoreFile, progress: Progress) -> None:
-    """Copy every row into a new file beside the old one, then put it in the old one's place.
+    """Copy every row into a new file beside the old one, then replace the old one.
 
-    Until then the old file is as it was; a process that is killed leaves the one or the other, whole. Nobody else is
-    attached meanwhile: their place in line and DuckDB's lock keep them out, and then they find the new file.
+    Until then the old file is unchanged; a killed process leaves the old file or the new one, complete. No process
+    attaches meanwhile: the place in the queue and DuckDB's lock prevent it, and afterwards they find the new file.
     """
     with file.rewriting() as connection:
         try:
@@ -66,7 +66,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, fresh: Path, progress: Progress
                 progress(done, total)
         lost = [name for name, count in counts.items() if _count(connection, f"fresh.{name}") != count]
         if lost:
-            raise StoreError(f"the copy of the store lacks rows of {', '.join(lost)}; the store is as it was.")
+            raise StoreError(f"the copy of the store lacks rows of {', '.join(lost)}; the store was not changed.")
     finally:
         connection.execute("use memory")
         connection.execute("detach fresh")
@@ -78,13 +78,13 @@ def _swap(connection: duckdb.DuckDBPyConnection, fresh: Path, path: Path) -> Non
     connection.execute("checkpoint store")
     log = path.with_name(path.name + ".wal")
     if log.exists() and log.stat().st_size:
-        raise StoreError(f"{log} is still needed, so {path} was left as it is. Try again.")
+        raise StoreError(f"{log} is still needed, so {path} was not changed. Try again.")
     fresh.replace(path)
     _force(path.parent)
 
 
 def _force(path: Path) -> None:
-    """Have the system write a file or a directory to the disk."""
+    """Have the operating system write a file or a directory to disk."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(file)

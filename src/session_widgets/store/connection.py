@@ -1,4 +1,4 @@
-"""The file: attached for as long as it is needed, then let go, so that many processes share it."""
+"""The file: attached only while needed, so that many processes share it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from session_widgets.store.scratch import Scratch
 PATIENCE = 10.0
 """Seconds to wait for the file before `StoreBusy`."""
 LINGER = 0.025
-"""Seconds that the file stays attached after a commit for the next one, unless somebody stands in line."""
+"""Seconds that the file stays attached after a commit, unless another process waits in the queue."""
 WATCH = 0.002
-"""Seconds between two looks at the line meanwhile."""
+"""Seconds between two checks of the queue meanwhile."""
 SHARE = 0.050
-"""Seconds that commits without a pause may keep the file while somebody stands in line."""
+"""Seconds that commits without a pause may hold the file while another process waits in the queue."""
 Config = dict[str, str | bool | int | float | list[str]]
 CONFIG: Config = {"autoinstall_known_extensions": False}
 
 
 class StoreFile:
-    """A DuckDB file that this process attaches and lets go.
+    """A DuckDB file that this process attaches and detaches.
 
     Two in-memory connections do the work: one writes, with a single thread because commits are small; one
-    reads, with the file attached read-only, so that readers in many processes stand beside each other.
+    reads, with the file attached read-only, so that readers in many processes can read at the same time.
 
     Attributes:
-        attachment: counts how often the writer got the file; while it stays the same, nobody else wrote.
+        attachment: counts the writer's attachments; while it stays the same, no other process wrote.
     """
 
     def __init__(self, path: Path, *, patience: float = PATIENCE) -> None:
@@ -61,11 +61,11 @@ class StoreFile:
         """Yield a connection inside a transaction that is committed at the end; the file is attached as `store`.
 
         Args:
-            undo: called if the transaction fails, before anyone else gets the file.
+            undo: called if the transaction fails, before the file is released.
 
         Raises:
-            StoreBusy: the file was not to be had within 10 s.
-            StoreError: DuckDB failed; nothing of the transaction is stored.
+            StoreBusy: the file was not free within 10 s.
+            StoreError: DuckDB failed; nothing of the transaction was stored.
         """
         with self.alone() as deadline:
             connection = self._attach_to_write(deadline)
@@ -84,10 +84,10 @@ class StoreFile:
 
     @contextmanager
     def looking(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection for queries of ours: the writer's while it holds the file, else attached read-only.
+        """Yield a connection for our queries: the writer's while it holds the file, else attached read-only.
 
         Raises:
-            StoreBusy: the file was not to be had within 10 s.
+            StoreBusy: the file was not free within 10 s.
             StoreError: the file cannot be read, for example because it is damaged.
         """
         with self.alone() as deadline:
@@ -104,7 +104,7 @@ class StoreFile:
 
     @contextmanager
     def attached_to_read(self, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection of its own with the file attached read-only as `store`, within `alone`."""
+        """Yield a separate connection with the file attached read-only as `store`, within `alone`."""
         self._detach()
         with self._in_line(deadline):
             self._make_ready(deadline)
@@ -119,9 +119,9 @@ class StoreFile:
 
     @contextmanager
     def rewriting(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield the writer with the file attached, and keep everybody else out of line until the end.
+        """Yield the writer with the file attached, and block the queue until the end.
 
-        What takes the file's place meanwhile is what others find when they attach it.
+        Other processes then attach the file that is at its path.
         """
         with self.alone() as deadline:
             self._detach()
@@ -141,12 +141,12 @@ class StoreFile:
         return self._room.wanted() or self._line.occupied()
 
     def close(self) -> None:
-        """Let the file go for good."""
+        """Detach the file and close."""
         with self.alone(), contextlib.suppress(duckdb.Error):
             self._closed = True
             self._detach()
             self._drop_writer()
-            self._reader = None  # results that were handed out still live in its memory
+            self._reader = None  # returned results still use its memory
             self.scratch.tidy()
         if self._keeper is not None:
             self._used.set()
@@ -154,7 +154,7 @@ class StoreFile:
 
     @contextmanager
     def alone(self) -> Iterator[float]:
-        """Keep the other threads of this process out; yield the deadline for the file."""
+        """Exclude the other threads of this process; yield the deadline for the file."""
         deadline = time.monotonic() + self._patience
         if not self._room.enter(deadline):
             raise failures.busy(self.path, self._patience, os.getpid())
@@ -179,7 +179,7 @@ class StoreFile:
         new = self._identity() is None
         self._attach(self._writer, "", deadline)
         if new:
-            self.path.chmod(0o600)  # before anything is in it
+            self.path.chmod(0o600)  # before the first write
         self._attached = True
         self.attachment += 1
         self._attached_since = time.monotonic()
@@ -206,7 +206,7 @@ class StoreFile:
                 return
 
     def _make_ready(self, deadline: float) -> None:
-        """See that the file has this release's tables, unless it is the file that was seen to have them."""
+        """Make sure that the file has this release's tables, unless this file was already checked."""
         if self._known is not None and self._identity() == self._known:
             return
         version = None
@@ -252,7 +252,7 @@ class StoreFile:
             self._line.leave()
 
     def _stay_a_moment(self) -> None:
-        """Keep the file attached for the next commit, unless this process had its share and somebody waits."""
+        """Keep the file attached for the next commit, unless its time is over and another process waits."""
         self._last_commit = time.monotonic()
         if self._last_commit - self._attached_since > SHARE and self._line.occupied():
             self._detach()
@@ -263,7 +263,7 @@ class StoreFile:
         self._used.set()
 
     def _keep_watch(self) -> None:
-        """Let the file go when no commit followed the last one, the sooner if somebody waits for it."""
+        """Detach the file after a pause without commits, earlier if another process waits."""
         while not self._closed:
             self._used.wait()
             time.sleep(WATCH)
@@ -278,7 +278,7 @@ class StoreFile:
                 self._room.leave()
 
     def _detach(self) -> None:
-        """Let the file go; what is committed stays in the write-ahead log if it cannot be moved from there."""
+        """Detach the file; commits stay in the write-ahead log if they cannot be moved to the file."""
         if self._attached and self._writer is not None:
             self._attached = False
             try:
@@ -292,13 +292,13 @@ class StoreFile:
         self._detach()
 
     def _give_up_reading(self) -> None:
-        """Let go of connections that a damaged file may have made unusable."""
+        """Close connections that a damaged file may have made unusable."""
         self._detach()
         self._drop_writer()
         self._reader = None
 
     def _make_log(self) -> None:
-        """Make the write-ahead log before DuckDB does, for nobody else to read (0600)."""
+        """Create the write-ahead log before DuckDB does, readable only by its owner (0600)."""
         log = self.path.with_name(self.path.name + ".wal")
         try:
             os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -308,7 +308,7 @@ class StoreFile:
             raise failures.unusable(self.path, error) from error
 
     def config(self) -> Config:
-        """Return how a connection is made that keeps what does not fit into memory to itself."""
+        """Return the configuration of a connection whose spilled data only this user can read."""
         return {**CONFIG, "temp_directory": str(self.scratch.directory())}
 
     def _drop_writer(self) -> None:

@@ -35,7 +35,7 @@ _opening = threading.Lock()
 class Store:
     """Transcripts in one DuckDB file; made by `store()`.
 
-    Thread-safe. The file is attached for each commit and each query and then let go, so kernels, the command
+    Thread-safe. The file is attached for each commit and each query and then detached, so kernels, the command
     line and backups share it while turns stream.
     """
 
@@ -47,7 +47,7 @@ class Store:
 
     @property
     def home(self) -> Path:
-        """Directory of what belongs to this store's sessions: workspaces and sandboxes."""
+        """Directory of the files of this store's sessions: workspaces and sandboxes."""
         return home_of(self.path)
 
     @property
@@ -62,16 +62,16 @@ class Store:
         """Commit drafts in one transaction, with the derived tables, and return them as events.
 
         Args:
-            session_id: the session they belong to.
-            drafts: in order; one whose `(source, source_seq)` the session holds already is left out.
+            session_id: the session of the drafts.
+            drafts: in order; a draft whose `(source, source_seq)` the session already has is skipped.
 
         Returns:
-            The new events, in order, with `seq` counted on from the last one without a gap.
+            The new events, in order, with `seq` following the last one without a gap.
 
         Raises:
             BadValue: the id or a payload is malformed.
             StoreBusy: another process held the file for 10 s.
-            StoreError: the commit failed, for example because the disk is full; nothing of it is stored.
+            StoreError: the commit failed, for example because the disk is full; nothing was stored.
         """
         return self._ledger.append(session_id, drafts)
 
@@ -86,7 +86,7 @@ class Store:
         source_seq: int,
         ts: datetime,
     ) -> tuple[TurnRecord, list[Event]]:
-        """Begin the next turn of a session: the `turn_started` note, and the row that keeps others out.
+        """Begin the next turn of a session: the `turn_started` note, and the row that blocks other turns.
 
         Args:
             session_id: the session.
@@ -95,14 +95,14 @@ class Store:
             owner: who runs the turn: `pid`, `host`, `process`, `started`.
             source: of the note, as in `Draft`.
             source_seq: of the note, as in `Draft`.
-            ts: when the turn was asked for.
+            ts: when the call was made.
 
         Returns:
             The turn, and the event of its note; no event if the turn existed.
 
         Raises:
-            SessionBusy: another turn runs; the message says which, whose, and since when.
-            SessionGone: the store holds nothing of this session.
+            SessionBusy: another turn is running; the message has its number, owner and start.
+            SessionGone: the store has no event of this session.
         """
         started = self._ledger.start_turn(
             session_id,
@@ -140,31 +140,31 @@ class Store:
         return None if payload is None else kind.decode(payload)
 
     def sent_answer(self, session_id: str, request_id: str) -> Json | None:
-        """Return the answer to a request of the agent that was stored before it was sent; None if there is none."""
+        """Return the answer to a request of the agent that was stored before it was sent; None without one."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             return queries.sent_answer(connection, session_id, request_id)
 
     def agent_end(self, session_id: str) -> AgentStopped | SandboxStopped | None:
-        """Return the note that tells how the latest agent ended, None if nobody has seen it end."""
+        """Return the note of the latest agent's end, None if it was not recorded."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             return queries.agent_end(connection, session_id)
 
     def sent_prompt(self, session_id: str, turn: int) -> Json | None:
-        """Return the `session/prompt` request of a turn as the agent got it, None if it was not sent."""
+        """Return the `session/prompt` request of a turn as it was sent, None if it was not sent."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             return queries.sent_prompt(connection, session_id, turn)
 
     def setting_events(self, session_id: str) -> list[Event]:
-        """Return what the latest agent said about its settings, for `AgentOptions`."""
+        """Return the latest agent's events about its settings, for `AgentOptions`."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             return queries.setting_events(connection, session_id)
 
     def last_source_seq(self, session_id: str, source: str) -> int:
-        """Return the highest `source_seq` that the session holds of a source, 0 if none."""
+        """Return the session's highest `source_seq` of a source, 0 if none."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             return queries.sources(connection, session_id).get(source, 0)
@@ -177,17 +177,17 @@ class Store:
         return read_session(row) if row else None
 
     def fold_state(self, session_id: str) -> FoldState:
-        """Return what a fold has to begin with that takes the events after the last one of a session."""
+        """Return the state of a fold that continues after the last event of a session."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             row = queries.session(connection, session_id)
         return state_of(row["context"]) if row else FoldState()
 
     def turn_begin(self, session_id: str, turn: int) -> tuple[FoldState, int]:
-        """Return what a fold has to begin with that takes a turn again, and the `seq` before the turn's first event.
+        """Return the state of a fold that repeats a turn, and the `seq` before the turn's first event.
 
         Raises:
-            KeyError: the store holds no such turn.
+            KeyError: the store has no such turn.
         """
         check_session_id(session_id)
         with self._file.looking() as connection:
@@ -197,11 +197,11 @@ class Store:
         return state_of(row["context"]), row["first_seq"] - 1
 
     def source(self, session_id: str) -> StoredSession:
-        """Return a session as a source of its events; raise `SessionGone` if there is none."""
+        """Return a session as a source of its events; raise `SessionGone` if it has none."""
         return StoredSession(self, check_session_id(session_id))
 
     def turns(self, session_id: str) -> list[TurnRecord]:
-        """Return the turns of a session; one that runs as far as its committed events go."""
+        """Return the turns of a session; a running turn up to its committed events."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             rows = queries.turns(connection, session_id)
@@ -216,7 +216,7 @@ class Store:
         return [ended[turn] for turn in sorted(ended)]
 
     def steps(self, session_id: str, turn: int | None = None) -> list[Step]:
-        """Return the steps of a session, or of one turn; those of a running turn with their text so far."""
+        """Return the steps of a session, or of one turn; of a running turn with their text so far."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             rows = queries.steps(connection, session_id, turn)
@@ -232,69 +232,69 @@ class Store:
         return SessionList(record for row in rows if (record := read_session(row)))
 
     def delete_session(self, session_id: str) -> None:
-        """Delete everything that is stored of a session; the text stays in free blocks until `compact()`."""
+        """Delete all rows of a session; the text stays in free blocks until `compact()`."""
         check_session_id(session_id)
         with self._file.transaction() as connection:
             queries.delete_session(connection, session_id, ("events", *queries.DERIVED))
             self._ledger.forget()
 
     def rebuild(self, session_id: str | None = None, *, progress: Progress | None = None) -> None:
-        """Compute the derived tables again from the events, a session at a time, beside whoever uses the store.
+        """Compute the derived tables again from the events, session by session, while others use the store.
 
-        The rows of a session change at once, when all of them are there. A rebuild of all sessions that was stopped
-        goes on where it was when this is called again.
+        All rows of a session change in one transaction. The next call continues an interrupted rebuild of all
+        sessions.
 
         Args:
             session_id: one session; None for all.
-            progress: called with the number of events done and the number of all, about once a second.
+            progress: called with the numbers of processed and of all events, about once a second.
         """
         if session_id is not None:
             check_session_id(session_id)
         rebuilding.rebuild_in_pieces(self._file.transaction, session_id, progress or _quietly, self._ledger.forget)
 
     def compact(self, *, progress: Progress | None = None) -> None:
-        """Write the file again without what was deleted, which stays readable in it until then.
+        """Rewrite the file without deleted data, which stays readable in it until then.
 
-        Others wait meanwhile, about a second per 50 MB; turns that run go on after it. It needs as much free space as
-        the rows take, beside the store. A process that is killed meanwhile leaves the old file or the new one, whole.
+        Other processes wait meanwhile, about a second per 50 MB; running turns continue afterwards. It needs as much
+        free space as the rows take, beside the store. If it is killed, the old file or the new one remains, complete.
 
         Args:
-            progress: called with the number of rows done and the number of all.
+            progress: called with the numbers of copied and of all rows.
 
         Raises:
             StoreBusy: another process held the file for 10 s.
-            StoreError: it could not be written, for example because the disk is full; the store is as it was.
+            StoreError: it could not be written, for example because the disk is full; the store was not changed.
         """
         compacting.compact(self._file, progress or _quietly)
 
     def sql(
         self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Run a query over the views (`v_sessions`, `v_turns`, `v_events`, `v_steps`, ...) and keep its result.
+        """Run a query over the views (`v_sessions`, `v_turns`, `v_events`, `v_steps`, ...) and return its result.
 
-        A query that takes long is in nobody's way: when somebody else needs the file, it goes on in a copy of it.
+        A long query blocks no other process: when one needs the file, the query continues on a copy.
         Interrupting the cell stops it.
 
         Args:
             query: one SELECT in DuckDB's SQL; the store is attached read-only.
             params: values for `?` or `$1` (a sequence) or for `$name` (a mapping).
-            timeout: seconds after which the query is stopped; None lets it take as long as it needs.
+            timeout: seconds after which the query is stopped; None for no limit.
 
         Returns:
             A relation over a copy of the result in memory: `.df()`, `.fetchall()`, `.show()`, `.filter(...)`
-            and so on work for as long as it is kept, and hold no lock on the store. `.pl()` and `.arrow()` need
+            and so on work as long as it exists, and hold no lock on the store. `.pl()` and `.arrow()` need
             `pip install 'session-widgets[frames]'`.
 
         Raises:
             duckdb.Error: the query is wrong, or would write.
-            TimeoutError: the query was not done after `timeout` seconds.
+            TimeoutError: the query was not finished after `timeout` seconds.
             StoreBusy: another process held the file for 10 s.
             StoreError: the file cannot be read, for example because it is damaged.
         """
         return querying.run(self._file, query, params, timeout)
 
     def close(self) -> None:
-        """Let the file go for good. `store()` opens it again, as a new object."""
+        """Detach the file and close the store. `store()` opens it again, as a new object."""
         with _opening:
             _open.pop((os.getpid(), self.path), None)
             if not self._closed:

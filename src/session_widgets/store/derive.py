@@ -1,4 +1,4 @@
-"""Events to rows of the derived tables: the same rows however the events were cut into batches."""
+"""Derives the rows of tables from events: the same rows for any division into batches."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ KEYS = {
     "llm_calls": ("session_id", "llm_call_id"),
     "file_changes": ("session_id", "turn"),
 }
-"""What names the rows of a table that replace earlier ones."""
+"""Keys of the rows of a table, which replace earlier rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Changes to one table: rows to delete first, by key, rows to insert, and rows as they are and shall be."""
+    """Changes to one table: rows to delete first, by key, rows to insert, and (old, new) pairs to update."""
 
     rows: list[Row]
     stale: list[Row]
@@ -52,14 +52,14 @@ class _Turn:
 
 
 class Derivation:
-    """The derived rows of one session, kept up with its events.
+    """The derived rows of one session, updated with its events.
 
-    A step that still grows is not written; a tool call is written whenever its status or permission changes, as
-    it was then; whatever has ended is written with every change. So long streams cost no more than their length.
+    A growing step is not written; a tool call is written at each change of its status or permission; an ended step
+    is written with every change. So the cost of a long stream is proportional to its length.
 
     Args:
-        fold: as it was before the first event that will be fed.
-        first_turn: earlier turns are not kept: of their late events only what concerns the session counts.
+        fold: the state before the first event to be fed.
+        first_turn: earlier turns are not kept: of their late events only session data counts.
     """
 
     def __init__(self, fold: Fold, first_turn: int = 1) -> None:
@@ -76,11 +76,11 @@ class Derivation:
         self._outside = outside_rows(fold.session_id, fold.state)
 
     def knows(self, turn: int) -> bool:
-        """Whether the rows of this turn, if it has any, are kept here."""
+        """Whether this turn's rows are kept here."""
         return turn >= self._first_turn
 
     def feed(self, event: Event) -> None:
-        """Take the next event."""
+        """Apply the next event."""
         turn = event.turn
         if turn is not None and turn < self._first_turn:
             self.fold.pass_by(event)
@@ -105,7 +105,7 @@ class Derivation:
             self._permissions[record.asked_seq] = record
 
     def written(self) -> dict[str, Written]:
-        """Return what changed since the last call, by table, and take it as written."""
+        """Return the changes since the last call, by table, and mark them as written."""
         turns, calls = self._take_turns()
         return {
             "turns": turns,
@@ -139,7 +139,7 @@ class Derivation:
             self._steps[key] = step
 
     def _take_turns(self) -> tuple[Written, Written]:
-        """Return the rows of turns that changed, and of what was counted in them and outside of turns."""
+        """Return the changed rows of turns, and of their usage and the usage outside turns."""
         turns = {index: self._turns[index] for index in sorted(self._changed_turns)}
         self._changed_turns = set()
         rows, changed = [], []

@@ -1,4 +1,4 @@
-"""What DuckDB and the operating system say, as errors that name the file and what to do."""
+"""Translates errors of DuckDB and the operating system into errors that name the file and the remedy."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _DAMAGE = (duckdb.FatalException, duckdb.InternalException, duckdb.Serialization
 
 
 def is_held(error: Exception) -> bool:
-    """Whether the file could not be attached because somebody has it."""
+    """Whether the file could not be attached because another process holds it."""
     return any(sign in str(error) for sign in _HELD)
 
 
 def is_damage(error: Exception, path: Path) -> bool:
-    """Whether a query failed because of the file, and not because of its own words."""
+    """Whether a query failed because of the file, and not because of its text."""
     if isinstance(error, _DAMAGE) or "Corrupt database file" in str(error):
         return True
     return isinstance(error, duckdb.IOException) and str(path) in str(error)
 
 
 def failure(path: Path, what: str, error: Exception) -> StoreError:
-    """Return the error for what DuckDB could not do with the file."""
+    """Return the error of a DuckDB operation on the file."""
     reason = str(error).partition("\n")[0].rstrip(".")
     return StoreError(f"cannot {what} the store {path}: {reason}.{_hint(path, reason, error)}")
 
 
 def unusable(path: Path, error: OSError) -> StoreError:
-    """Return the error for what the operating system refuses beside the file."""
+    """Return the error of a file system operation beside the file."""
     return StoreError(f"cannot use the store {path}: {error.strerror}.{_hint(path, str(error.strerror), error)}")
 
 
 def busy(path: Path, waited: float, pid: int | None) -> StoreBusy:
-    """Return the error for a file that was not free in time; `pid` has it, if anybody is known to."""
+    """Return the error for a file that was not free in time; `pid` is the holder, if known."""
     who = f"process {pid} ({_describe(pid)})" if pid is not None else "other processes wait for it and"
     verb = "holds it" if pid is not None else "stand before this one"
     return StoreBusy(
@@ -56,7 +56,7 @@ def busy(path: Path, waited: float, pid: int | None) -> StoreBusy:
 
 
 def holder(error: Exception) -> int:
-    """Return the process that holds the file, by DuckDB's words; this one if they name none."""
+    """Return the process that holds the file, from DuckDB's message; this one if it names none."""
     found = _HOLDER.search(str(error))
     return int(found.group(1)) if found else os.getpid()
 

@@ -1,8 +1,8 @@
-"""A place in line for the store's file.
+"""A queue of one place for the store's file.
 
-DuckDB's own lock says yes or no, never "next": a busy writer that lets the file go and takes it again
-would win against everyone who polls. So whoever wants the file first takes the one place in line, and keeps
-it until the file is theirs. The holder of the file sees that somebody stands there, and lets go.
+DuckDB's own lock has no queue: a busy writer that detaches the file and attaches it again would always win against
+processes that poll. So a process that needs the file first takes the one place in the queue, and keeps
+it until it has the file. The holder of the file sees the waiting process and detaches.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.001, 0.020
-"""Seconds between two attempts; the actual time is drawn from this range, so that no two keep in step."""
+"""Seconds between two attempts; drawn at random from this range, so that processes do not synchronise."""
 
 
 def pause(longest: float = LONGEST_WAIT) -> None:
@@ -25,7 +25,7 @@ def pause(longest: float = LONGEST_WAIT) -> None:
 
 
 class Line:
-    """The place in line, an flock on a file beside the store; a process that dies leaves it."""
+    """The place in the queue, an flock on a file beside the store; the exit of its process releases it."""
 
     def __init__(self, store: Path) -> None:
         self._path = store.with_name(store.name + ".line")
@@ -34,7 +34,7 @@ class Line:
     def enter(self, deadline: float) -> bool:
         """Take the place; False if it was not free before `deadline` (of `time.monotonic`).
 
-        Where nothing can be written there may be no line: whoever reads there needs none.
+        If the directory is read-only there may be no queue: readers need none.
         """
         file = self._open()
         while file is not None and not _lock(file):
@@ -46,13 +46,13 @@ class Line:
         return True
 
     def leave(self) -> None:
-        """Give the place up."""
+        """Release the place."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def occupied(self) -> bool:
-        """Whether somebody waits."""
+        """Whether a process waits."""
         file = self._open()
         if file is None:
             return False
@@ -74,13 +74,13 @@ class Line:
 
 
 class Room:
-    """A lock for the threads of one process, handed on in turn; see `Line` for why."""
+    """A lock for the threads of one process, handed over in order; see `Line` for the reason."""
 
     def __init__(self) -> None:
         self._door, self._room = Lock(), Lock()
 
     def enter(self, deadline: float) -> bool:
-        """Go in; False if it was not free before `deadline` (of `time.monotonic`)."""
+        """Acquire it; False if it was not free before `deadline` (of `time.monotonic`)."""
         if not self._door.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return False
         try:
@@ -89,11 +89,11 @@ class Room:
             self._door.release()
 
     def wanted(self) -> bool:
-        """Whether somebody waits to go in."""
+        """Whether a thread waits for it."""
         return self._door.locked()
 
     def leave(self) -> None:
-        """Go out."""
+        """Release it."""
         self._room.release()
 
 

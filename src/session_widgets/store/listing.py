@@ -1,4 +1,4 @@
-"""A list of sessions that reads well at a prompt and in a cell."""
+"""A list of sessions with a readable `repr`, at a prompt and in a cell."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The tables of the store, one function per release that changed them.
 
-The tables are private; `views.py` defines what the public may rely on. The text of `events.payload` is kept
-as it came, hence VARCHAR. There is no index on events: their place and uniqueness are settled inside the
+The tables are private; `views.py` defines the public interface. `events.payload` keeps the received text, hence
+VARCHAR. There is no index on events: `seq` and uniqueness are settled inside the
 transaction that holds the file alone, and an index on (session_id, source, source_seq) cost 3 ms a commit
 and four times the size of the table.
 """
@@ -19,7 +19,7 @@ from session_widgets.store import queries, rebuilding, views
 
 
 def _first(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the table of events; the derived ones of that release are replaced by `_derive_again` in any case."""
+    """Create the table of events; `_derive_again` replaces the derived ones of that release in any case."""
     connection.execute("""
         create table store.events (
             session_id varchar not null, seq bigint not null, turn integer, ts timestamptz not null,
@@ -33,7 +33,7 @@ def _superseded(_: duckdb.DuckDBPyConnection) -> None:
 
 
 def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make all tables but the events as this release has them, and compute them from the events."""
+    """Create all tables except the events in this release's form, and compute them from the events."""
     for table in queries.DERIVED:
         connection.execute(f"drop table if exists store.{table}")
     connection.execute("""
@@ -82,7 +82,7 @@ _RENAMED = {"turn_tier": "memory_restored", "turn_saving": "persist_started", "h
 
 
 def _rename_notes(connection: duckdb.DuckDBPyConnection) -> None:
-    """Give notes, and the field that says why an agent or a sandbox stopped, the names that `transcript.notes` has."""
+    """Rename notes, and the field with the reason of an agent's or a sandbox's end, as in `transcript.notes`."""
     for before, after in _RENAMED.items():
         connection.execute("update store.events set kind = ? where kind = ? and direction = 'note'", [after, before])
     connection.execute("""
@@ -90,8 +90,8 @@ def _rename_notes(connection: duckdb.DuckDBPyConnection) -> None:
         where kind in ('agent_stopped', 'sandbox_stopped') and direction = 'note'""")
 
 
-# After a change of a derived table, or of what the fold makes of events: append `_derive_again`. The last one
-# that derives is enough: let `_superseded` take the place of one that did nothing else.
+# After a change of a derived table, or of the fold's results: append `_derive_again`. Only the last one is needed:
+# replace an earlier one that did nothing else by `_superseded`.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first,
     _superseded,
@@ -104,26 +104,26 @@ LATEST = len(MIGRATIONS)
 
 
 def version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """Return the number of migrations that the file attached as `store` has had; not to be asked in a transaction.
+    """Return the number of applied migrations of the file attached as `store`; not within a transaction.
 
     Raises:
-        StoreVersion: the file was written by a newer release, or by an older one and cannot be brought up to date.
-        StoreError: the file holds something else.
+        StoreVersion: the file was written by a newer release, or by an older one and cannot be upgraded.
+        StoreError: the file has other content.
     """
     try:
         return _version(connection, path)
-    except duckdb.CatalogException:  # to look for the table first takes ten times as long as to find it
+    except duckdb.CatalogException:  # ten times faster than checking for the table first
         if connection.execute("select 1 from duckdb_tables() where database_name = 'store' limit 1").fetchall():
             raise StoreError(f"{path} is a DuckDB file, but not a transcript store. Choose another path.") from None
         return 0
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Bring the file attached as `store` up to date, inside the caller's transaction."""
+    """Upgrade the file attached as `store`, inside the caller's transaction."""
     connection.execute(
         "create table if not exists store.schema_version (version integer not null, migrated_at timestamptz not null)"
     )
-    had = _version(connection, path)  # another process may have done it meanwhile
+    had = _version(connection, path)  # another process may have upgraded it meanwhile
     for number, function in enumerate(MIGRATIONS[had:], had + 1):
         function(connection)
         connection.execute("insert into store.schema_version values (?, now())", [number])
@@ -138,7 +138,7 @@ def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
         )
     if had < LATEST and not os.access(path, os.W_OK):
         raise StoreVersion(
-            f"{path} has format {had}, this release of session-widgets needs {LATEST}, and it cannot be brought up "
-            "to date where it is: it is read-only. Open it once where it can be written, or open a copy."
+            f"{path} has format {had}, this release of session-widgets needs {LATEST}, and it cannot be upgraded "
+            "in place: it is read-only. Open it once where it is writable, or open a copy."
         )
     return had

@@ -1,4 +1,4 @@
-"""JSON text in and out, whatever an agent wrote."""
+"""Encodes and decodes JSON text of any origin."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TOO_DEEP = '"[nested too deeply to be kept here; the event holds it]"'
 
 
 def clean(texts: Sequence[str]) -> list[tuple[str, Json]]:
-    """Return the texts of payloads without secrets, each with its value.
+    """Return payload texts without secrets, each with its value.
 
     Raises:
-        BadValue: a text is no JSON object.
+        BadValue: a text is not a JSON object.
     """
     secrets = redactor()
     if not secrets.suspects("\n".join(texts)):
@@ -28,10 +28,10 @@ def clean(texts: Sequence[str]) -> list[tuple[str, Json]]:
 
 
 def parse(text: str) -> Json:
-    """Return the object that `text` is; half a surrogate pair reads as '?'.
+    """Return the JSON object in `text`; half a surrogate pair becomes '?'.
 
     Raises:
-        BadValue: the text is no JSON object.
+        BadValue: the text is not a JSON object.
     """
     try:
         value = orjson.loads(text)
@@ -43,7 +43,7 @@ def parse(text: str) -> Json:
 
 
 def encode(value: object) -> str:
-    """Return a value as JSON; times are ISO 8601, and what nests too deeply is left out."""
+    """Return a value as JSON; times are ISO 8601, and values nested too deeply are omitted."""
     try:
         return orjson.dumps(value, default=str).decode()
     except TypeError:
@@ -62,7 +62,7 @@ def encode_clean(value: object) -> str:
 
 
 def decode(text: str | None) -> Any:
-    """Return what `encode` wrote; None for NULL."""
+    """Decode the result of `encode`; None for NULL."""
     return None if text is None else orjson.loads(text)
 
 

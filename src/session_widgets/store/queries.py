@@ -1,4 +1,4 @@
-"""Every SQL string of the store but those of `migrations` and `views`; `store` is the attached file."""
+"""Every SQL string of the store except those of `migrations` and `views`; `store` is the attached file."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def turn(connection: Connection, session_id: str, index: int) -> Row | None:
 
 
 def first_running_turn(connection: Connection, session_id: str) -> Row | None:
-    """Return the row of the oldest turn that runs."""
+    """Return the row of the oldest running turn."""
     query = "select min(turn) from store.turns where session_id = ? and status = 'running'"
     index = connection.execute(query, [session_id]).fetchall()[0][0]
     return None if index is None else turn(connection, session_id, index)
@@ -114,7 +114,7 @@ def last_note(connection: Connection, session_id: str, kind: str) -> Json | None
 
 
 def agent_end(connection: Connection, session_id: str) -> AgentStopped | SandboxStopped | None:
-    """Return the first note after the latest `agent_started` that tells of this agent's end, or its sandbox's."""
+    """Return the first note after the latest `agent_started` that records the end of this agent or its sandbox."""
     query = f"""select e.kind, e.payload from store.events e, (
                    select seq, payload ->> 'connection' as connection from store.events
                    where session_id = ? and kind = '{AgentStarted.kind}' and direction = 'note'
@@ -128,7 +128,7 @@ def agent_end(connection: Connection, session_id: str) -> AgentStopped | Sandbox
 
 
 def sent_prompt(connection: Connection, session_id: str, turn: int) -> Json | None:
-    """Return the request by which a turn was handed to the agent."""
+    """Return the `session/prompt` request of a turn."""
     query = """select payload from store.events where session_id = ? and turn = ? and direction = 'out'
                and method = 'session/prompt' order by seq limit 1"""
     found = connection.execute(query, [session_id, turn]).fetchall()
@@ -136,7 +136,7 @@ def sent_prompt(connection: Connection, session_id: str, turn: int) -> Json | No
 
 
 def sent_answer(connection: Connection, session_id: str, request_id: str) -> Json | None:
-    """Return the answer that was stored for a request of the agent, to be sent."""
+    """Return the stored answer to a request of the agent."""
     query = """select payload from store.events where session_id = ? and direction = 'out'
                and source in ('permission:' || ?, 'question:' || ?, 'refusal:' || ?) order by seq limit 1"""
     found = connection.execute(query, [session_id, request_id, request_id, request_id]).fetchall()
@@ -144,7 +144,7 @@ def sent_answer(connection: Connection, session_id: str, request_id: str) -> Jso
 
 
 def setting_events(connection: Connection, session_id: str) -> list[Event]:
-    """Return what the latest agent said about its settings, and what it was asked to set, in order."""
+    """Return the latest agent's events about its settings, and the requests to set them, in order."""
     result = connection.execute(
         f"""select seq, turn, epoch_us(ts), direction, method, kind, payload from store.events e
            where session_id = ? and seq >= (
@@ -176,14 +176,14 @@ def sources(connection: Connection, session_id: str, after: int = 0) -> dict[str
 
 
 def origin(connection: Connection, session_id: str) -> str | None:
-    """Return what tells this session from another one of the same name: the source of its first event."""
+    """Return the source of a session's first event, which distinguishes it from another session of the same name."""
     query = "select source || '/' || source_seq from store.events where session_id = ? and seq = 1"
     found = connection.execute(query, [session_id]).fetchall()
     return str(found[0][0]) if found else None
 
 
 def held(connection: Connection, session_id: str, names: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Return which of these (source, source_seq) the store already holds."""
+    """Return which of these (source, source_seq) the store already has."""
     wanted = encode([{"source": source, "source_seq": seq} for source, seq in names])
     return set(
         connection.execute(
@@ -198,7 +198,7 @@ def held(connection: Connection, session_id: str, names: Iterable[tuple[str, int
 
 
 def insert_events(connection: Connection, session_id: str, first: int, drafts: Sequence[Draft]) -> None:
-    """Append drafts with seq `first`, `first` + 1, ...; many as numpy columns, the fastest way in that Python has."""
+    """Append drafts with seq `first`, `first` + 1, ...; many as numpy columns, the fastest way in Python."""
     if len(drafts) <= FEW_EVENTS:
         values = [
             value
@@ -232,7 +232,7 @@ def insert_events(connection: Connection, session_id: str, first: int, drafts: S
 
 
 def write(connection: Connection, table: str, written: Written, into: str = "store") -> None:
-    """Bring a derived table up to date, in the store or in another attached database."""
+    """Update a derived table, in the store or in another attached database."""
     if written.stale:
         _delete(connection, table, KEYS[table], written.stale, into)
     if written.rows:
@@ -242,7 +242,7 @@ def write(connection: Connection, table: str, written: Written, into: str = "sto
 
 
 def insert(connection: Connection, table: str, new: Sequence[Row], into: str = "store") -> None:
-    """Insert rows, all with the same columns; many by one `from_json`, which costs more to plan than a few to bind."""
+    """Insert rows with the same columns; many by one `from_json`, whose planning costs more than binding a few."""
     columns = ", ".join(new[0])
     if len(new) <= FEW:
         places = ", ".join([f"({', '.join('?' * len(new[0]))})"] * len(new))
@@ -258,7 +258,7 @@ def insert(connection: Connection, table: str, new: Sequence[Row], into: str = "
 
 
 def update(connection: Connection, table: str, key: Sequence[str], before: Row, row: Row, into: str = "store") -> None:
-    """Write what differs between a row as it is and as it shall be."""
+    """Write the differences between an old and a new row."""
     values = decode(encode_clean({name: value for name, value in row.items() if value != before.get(name)}))
     if values:
         changes = ", ".join(f"{name} = ?" for name in values)
@@ -281,14 +281,14 @@ def all_session_ids(connection: Connection) -> list[str]:
 
 
 def event_counts(connection: Connection, session_ids: Iterable[str]) -> dict[str, int]:
-    """Return the number of events of each of these sessions that has any."""
+    """Return the number of events of each of these sessions, without those that have none."""
     query = """select session_id, count(*) from store.events where session_id in (select unnest(?))
                group by session_id order by session_id"""
     return dict(connection.execute(query, [list(session_ids)]).fetchall())
 
 
 def rebuilding(connection: Connection, release: str) -> set[str]:
-    """Return the sessions that a rebuild of all by this release has still to do; of a new one all of them."""
+    """Return the sessions that this release still has to rebuild; of a new rebuild all of them."""
     connection.execute("create table if not exists store.rebuilding (release varchar, session_id varchar)")
     left = connection.execute("select session_id from store.rebuilding where release = ?", [release]).fetchall()
     if not left:
@@ -303,7 +303,7 @@ def rebuilding(connection: Connection, release: str) -> set[str]:
 
 
 def rebuilt(connection: Connection, session_id: str) -> None:
-    """Take a session off the list of those to rebuild, if there is one."""
+    """Remove a session from the list of sessions to rebuild."""
     found = "select 1 from duckdb_tables() where database_name = 'store' and table_name = 'rebuilding'"
     if connection.execute(found).fetchall():
         connection.execute("delete from store.rebuilding where session_id = ?", [session_id])
@@ -322,14 +322,14 @@ def make_staging(connection: Connection, name: str) -> None:
 
 
 def take_staged(connection: Connection, name: str, session_id: str) -> None:
-    """Put the staged rows of a session in the place of those in the store."""
+    """Replace the rows of a session in the store by the staged ones."""
     delete_session(connection, session_id, DERIVED)
     for table in KEYS:
         connection.execute(f"insert into store.{table} from {name}.{table}")
 
 
 def copy_out(connection: Connection, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> Result:
-    """Run a user's query on the attached store; return its result as a table of the connection's own memory."""
+    """Run a user's query on the attached store; return its result as a table in the connection's memory."""
     connection.execute("use store")
     try:
         connection.execute(f"create temp table result as {query.strip().rstrip(';')}", parameters or [])

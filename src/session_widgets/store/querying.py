@@ -1,4 +1,4 @@
-"""The user's queries: interruptible, with a time limit, and in nobody's way."""
+"""User queries: interruptible, with a time limit, without blocking other processes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from session_widgets.store.connection import StoreFile
 from session_widgets.store.result import Result
 
 ALONE_SECONDS = 0.25
-"""How long a query keeps the file from those who wait for it; then it begins again on a copy."""
+"""How long a query may hold the file while another process waits; then it starts again on a copy."""
 LOOK_SECONDS = 0.005
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
 def run(file: StoreFile, query: str, parameters: Parameters, timeout: float | None) -> Result:
-    """Run a query on the file attached read-only, or on a copy if somebody else wants the file meanwhile.
+    """Run a query on the file attached read-only, or on a copy if another process needs the file meanwhile.
 
     Raises:
-        TimeoutError: it was not done within `timeout` seconds.
+        TimeoutError: it was not finished within `timeout` seconds.
         duckdb.Error: the query is wrong.
-        StoreBusy: the file was not to be had within 10 s.
+        StoreBusy: the file was not free within 10 s.
         StoreError: the file is damaged.
     """
     begin = time.monotonic()
@@ -41,7 +41,7 @@ def run(file: StoreFile, query: str, parameters: Parameters, timeout: float | No
     with file.alone() as deadline, file.attached_to_read(deadline) as connection:
         found = _Run(file.path, connection, query, parameters).result(until, timeout, patient)
         copy = None if found is not None else _copy(file)
-        if found is None and copy is None:  # no room for a copy: those who wait go on waiting
+        if found is None and copy is None:  # no room for a copy: the other processes keep waiting
             found = _Run(file.path, connection, query, parameters).result(until, timeout)
     if found is None and copy is not None:
         found = _on_copy(file, copy, lambda again: _Run(file.path, again, query, parameters).result(until, timeout))
@@ -50,9 +50,9 @@ def run(file: StoreFile, query: str, parameters: Parameters, timeout: float | No
 
 
 def _copy(file: StoreFile) -> Path | None:
-    """Copy the file, which is attached read-only, so that nobody writes to it; None if there is no room.
+    """Copy the file, which is attached read-only and so does not change; None if there is no room.
 
-    Another process does it: a lock of POSIX is lost when its process closes any descriptor of the file.
+    Another process makes the copy: a process loses its POSIX locks when it closes any descriptor of the file.
     """
     place = file.scratch.directory()
     names = [name for name in (file.path, file.path.with_name(file.path.name + ".wal")) if name.exists()]
@@ -68,7 +68,7 @@ def _on_copy(file: StoreFile, copy: Path, work: Callable[[duckdb.DuckDBPyConnect
     try:
         quoted = str(copy).replace("'", "''")
         connection.execute(f"attach '{quoted}' as store (read_only)")
-        _remove(copy.parent, file)  # what is attached stays readable, and a crash leaves nothing
+        _remove(copy.parent, file)  # the attached file stays readable, and a crash leaves nothing behind
         found = work(connection)
         connection.execute("detach store")
     finally:
@@ -84,7 +84,7 @@ def _remove(place: Path, file: StoreFile) -> None:
 
 
 class _Run:
-    """A query in a thread of its own: DuckDB itself hears no signal and knows no limit."""
+    """A query in its own thread: DuckDB itself handles no signal and has no limit."""
 
     def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, query: str, parameters: Parameters) -> None:
         self._path, self._connection, self._query, self._parameters = path, connection, query, parameters
@@ -95,7 +95,7 @@ class _Run:
     def result(
         self, until: float | None, timeout: float | None, patient: Callable[[], bool] = lambda: True
     ) -> Result | None:
-        """Run it and wait for the result; None once `patient` says no."""
+        """Run it and wait for the result; None once `patient` returns false."""
         try:
             self._start()
             while not self._over.wait(LOOK_SECONDS):
@@ -123,7 +123,7 @@ class _Run:
             raise
 
     def _stop(self) -> None:
-        """Wait until DuckDB has stopped, however impatient the user is: the file may be let go only then."""
+        """Wait until DuckDB has stopped, even after more interrupts: only then can the file be detached."""
         while not self._over.is_set():
             with suppress(KeyboardInterrupt):
                 self._connection.interrupt()
@@ -132,7 +132,7 @@ class _Run:
     def _work(self) -> None:
         try:
             self._found = queries.copy_out(self._connection, self._query, self._parameters)
-        except Exception as error:  # whatever it is, the one who waits gets it
+        except Exception as error:  # passed on to the waiting thread
             self._error = error
         finally:
             self._over.set()

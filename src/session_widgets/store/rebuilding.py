@@ -1,4 +1,4 @@
-"""The derived rows of a session again, from its events."""
+"""Computes the derived rows of a session again from its events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from session_widgets.transcript.fold import Fold
 from session_widgets.version import __version__
 
 AT_ONCE = 10_000
-"""Events that are derived from while the file is held; about a second."""
+"""Events derived while the file is held; about a second."""
 
 Progress = Callable[[int, int], object]
 Transaction = Callable[[], AbstractContextManager[Connection]]
@@ -31,15 +31,15 @@ def rebuild(connection: Connection, session_id: str) -> None:
 def rebuild_in_pieces(
     transaction: Transaction, session_id: str | None, progress: Progress, forget: Callable[[], object]
 ) -> None:
-    """Do so for one session or for all, and let others have the file in between.
+    """Rebuild one session or all, and release the file in between.
 
-    A session's rows change in one transaction. Of all sessions, those that are still to be done are kept in the
-    file, so that the next call goes on where one was stopped.
+    A session's rows change in one transaction. The file stores the list of remaining sessions, so that the next call
+    continues an interrupted rebuild.
 
     Args:
         transaction: begins one on the store's file.
         session_id: one session; None for all.
-        progress: called with the number of events done and the number of all.
+        progress: called with the numbers of processed and of all events.
         forget: called inside each transaction that changes rows.
     """
     with transaction() as connection:
@@ -57,7 +57,7 @@ def rebuild_in_pieces(
 
 
 def _rebuild(transaction: Transaction, session_id: str, forget: Callable[[], object]) -> Iterator[int]:
-    """Derive the rows piece by piece in memory, then put them in the place of the old ones; yield the events done."""
+    """Derive the rows in pieces in memory, then replace the old ones; yield the number of processed events."""
     pieces, staging, origin = _Pieces(session_id), f"staging_{next(_numbers)}", None
     full = True
     while full:
@@ -87,7 +87,7 @@ class _Pieces:
         self._last = self._last_turn = 0
 
     def take(self, connection: Connection, into: str) -> int:
-        """Derive from the next events and write what came of it; return how many there were."""
+        """Derive from the next events and write the rows; return the number of events."""
         events = queries.events(connection, self._session_id, self._last, AT_ONCE)
         for event in events:
             self._derivation.feed(event)
@@ -98,7 +98,7 @@ class _Pieces:
         return len(events)
 
     def finish(self, connection: Connection) -> None:
-        """Derive from all events that are left, and write the row of the session."""
+        """Derive from all remaining events, and write the row of the session."""
         while self.take(connection, "store") == AT_ONCE:
             pass
         if self._last:
@@ -108,7 +108,7 @@ class _Pieces:
 
 
 def put_session(connection: Connection, row: Row, before: Row | None) -> None:
-    """Write the row of a session; `before` is how it stands in the table, if it does."""
+    """Write the row of a session; `before` is its current row, if any."""
     if before is None:
         queries.insert(connection, "sessions", [row])
     else:

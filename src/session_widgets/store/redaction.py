@@ -1,8 +1,8 @@
-"""Secrets are taken out before anything is written.
+"""Removes secrets before anything is written.
 
-Two kinds are known: values of environment variables with a telling name, or in a URL of any variable, and keys of a
-well-known shape. `redactor().plain(text)` and `.value(value)` serve all who write or show text outside the store:
-what an agent streams in pieces is redacted where the pieces are joined.
+There are two kinds: values of environment variables with a matching name, or in the URL of any variable, and keys in a
+known format. `redactor().plain(text)` and `.value(value)` are for text that is shown outside the store:
+a secret that an agent streams in pieces is redacted where the pieces are joined.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from session_widgets.store.secret_shapes import PASSWORD_IN_URL, REDACTED, SHAPE
 __all__ = ["REDACTED", "Redactor", "redactor"]
 
 SHORTEST_VALUE = 12
-"""Shorter values of variables are secrets only as words of their own, and if they are letters mixed with others."""
+"""Shorter values are replaced only as separate words that mix letters with other characters."""
 SHORTEST_WORD = 6
-"""Still shorter ones stay: they would be found in innocent text."""
+"""Even shorter values are kept: they would match innocent text."""
 DEPTH = 3
-"""How often a secret may have been written as JSON inside of JSON."""
+"""Levels of JSON inside of JSON in which a secret is found."""
 
 _TELLING_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
 _URL_SECRET = re.compile(rf"://[^\s/:@]{{0,100}}:({PASSWORD_IN_URL})@")
@@ -33,10 +33,10 @@ _WORD_START = r"(?:(?<![A-Za-z0-9_]{0})|(?<=\\[nrtbf]{0})|(?<=\\u[0-9a-fA-F]{{4}
 
 
 class Redactor:
-    """The secrets that this process knows of, as its environment is now.
+    """The secrets in this process's environment.
 
     Args:
-        values: of environment variables that hold a secret.
+        values: of environment variables with a secret.
     """
 
     def __init__(self, values: Sequence[str]) -> None:
@@ -51,7 +51,7 @@ class Redactor:
         self._signs = tuple(dict.fromkeys([*self._spellings, *(sign for sign, _, _ in self._rules)]))
 
     def suspects(self, text: str) -> bool:
-        """Whether `text` may hold a secret; cheap, and never wrong when it says no."""
+        """Whether `text` may contain a secret; cheap, and never wrong when false."""
         return any(sign in text for sign in self._signs)
 
     def plain(self, text: str) -> str:
@@ -65,7 +65,7 @@ class Redactor:
         return text
 
     def value(self, value: Any) -> Any:
-        """Return a JSON value with every string and key in it redacted."""
+        """Return a JSON value with every string and key redacted."""
         if isinstance(value, str):
             return self.plain(value)
         if isinstance(value, Mapping):
@@ -74,12 +74,12 @@ class Redactor:
 
 
 def redactor() -> Redactor:
-    """Return the redactor for the environment as it is now."""
+    """Return the redactor for the current environment."""
     return _compiled(tuple(_telling(os.environ)))
 
 
 def _telling(environment: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
-    """Yield the values that hold a secret: True if all of one is secret, else only what its URL holds."""
+    """Yield the values with a secret: True if the whole value is secret, else only the password of its URL."""
     for name, value in environment.items():
         if _TELLING_NAME.search(name):
             yield value, True
@@ -93,7 +93,7 @@ def _compiled(values: tuple[tuple[str, bool], ...]) -> Redactor:
 
 
 def _secrets(value: str, *, whole: bool) -> Iterator[str]:
-    """Yield the secrets in the value of a variable: itself, each of a list, the password of a URL."""
+    """Yield the secrets in the value of a variable: the value, each item of a list, the password of a URL."""
     for password in _URL_SECRET.findall(value):
         yield from (each for each in (password, unquote(password)) if _is_secret(each))
     if whole and not (value.startswith("/") and os.path.lexists(value)):
@@ -108,7 +108,7 @@ def _is_secret(value: str) -> bool:
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """Yield a value as it may stand in text: plain, as JSON (in JSON), in a URL, in base64."""
+    """Yield the forms of a value in text: plain, as JSON (in JSON), in a URL, in base64."""
     for ascii_only in (True, False):
         spelled = value
         for _ in range(DEPTH + 1):
@@ -116,14 +116,14 @@ def _spellings(value: str) -> Iterator[str]:
             spelled = json.dumps(spelled, ensure_ascii=ascii_only)[1:-1]
     raw = value.encode(errors="surrogateescape")
     yield from (quote(raw, safe=""), quote(raw), quote_plus(raw))
-    for before in range(3):  # what stands before it shifts the digits of base64
+    for before in range(3):  # preceding bytes shift the base64 digits
         first, end = (0, 2, 3)[before], (before + len(raw)) * 8 // 6
         digits = base64.b64encode(bytes(before) + raw).decode()[first:end]
         yield from (digits, digits.replace("/", "\\/"), digits.translate(str.maketrans("+/", "-_")))
 
 
 def _word_rules(value: str) -> Iterator[tuple[str, re.Pattern[str], Replace]]:
-    """Yield the rules for a short value: not within a longer word."""
+    """Yield the rules for a short value: only as a separate word."""
     for spelled in dict.fromkeys((value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])):
         sign = re.escape(spelled)
         yield spelled, re.compile(sign + _WORD_START.format(sign) + r"(?![A-Za-z0-9_])"), lambda _: REDACTED

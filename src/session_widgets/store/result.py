@@ -1,4 +1,4 @@
-"""The result of a query: DuckDB's relation, which says what to install for the frames that need more."""
+"""The result of a query: DuckDB's relation, whose errors name missing packages."""
 
 from __future__ import annotations
 

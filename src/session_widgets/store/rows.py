@@ -1,4 +1,4 @@
-"""Records as rows of the derived tables, and back."""
+"""Converts records to rows of the derived tables, and back."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _SAME_IN_STEP = (
 
 
 def session_row(session_id: str, context: FoldState, origin: str, last_seq: int, turns: int) -> Row:
-    """Return the row of a session; `origin` tells it from one of the same name that was deleted."""
+    """Return the row of a session; `origin` distinguishes it from a deleted one of the same name."""
     facts = {name: getattr(context.session, name) for name in _SAME_IN_SESSION} if context.session else {}
     identity = {"session_id": session_id, "origin": origin, "last_seq": last_seq, "context": encode(context)}
     return {**facts, **identity, "turns": turns}
 
 
 def turn_row(record: TurnRecord, first_seq: int, context: FoldState) -> Row:
-    """Return the row of a turn; `context` is what it began with. The text comes with its end."""
+    """Return the row of a turn; `context` is its state at the start. The text is added at its end."""
     ended = record.ended_at is not None
     return {
         "session_id": record.session_id,
@@ -127,9 +127,9 @@ def permission_row(session_id: str, record: PermissionRecord) -> Row:
 
 
 def llm_call_rows(record: TurnRecord, costs: Mapping[str, Decimal]) -> list[Row]:
-    """Return what was counted in a turn, one row for each currency; nothing if the agent counted nothing.
+    """Return the usage of a turn, one row for each currency; empty if the agent reported none.
 
-    ACP counts tokens per prompt, so the tokens of a live turn stand together, in its first row.
+    ACP counts tokens per prompt, so the tokens of a live turn are in its first row.
     """
     usage = _usage_row(record.usage)
     if all(usage[name] is None for name in _TOKENS) and not costs:
@@ -152,7 +152,7 @@ def llm_call_rows(record: TurnRecord, costs: Mapping[str, Decimal]) -> list[Row]
 
 
 def outside_rows(session_id: str, context: FoldState) -> list[Row]:
-    """Return what was spent in no turn, one row for each harness and currency."""
+    """Return the usage outside turns, one row for each harness and currency."""
     tokens = dict.fromkeys(_TOKENS)
     return [
         {
@@ -179,12 +179,12 @@ def file_change_row(record: TurnRecord, change: FileChange) -> Row:
 
 
 def read_session(row: Mapping[str, Any]) -> SessionRecord | None:
-    """Return a row of `sessions` as a record; None for one that was never opened."""
+    """Return a row of `sessions` as a record; None for a session that was never opened."""
     return state_of(row["context"]).session
 
 
 def read_turn(row: Mapping[str, Any], files: tuple[FileChange, ...]) -> TurnRecord:
-    """Return a row of `turns`, with the files from elsewhere, as a record."""
+    """Return a row of `turns`, with its separately read files, as a record."""
     cost = row["cost"]
     counts = {name: row[name] for name in (*_TOKENS, "context_used", "context_size", "currency")}
     read = {name: row[f"usage_{name}"] for name in ("scope", "quality", "remark")}

@@ -1,4 +1,4 @@
-"""A directory of one process beside the store, for what does not fit into memory and for copies of the file."""
+"""A directory of one process beside the store, for data that does not fit into memory and copies of the file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 
 class Scratch:
-    """Directories that only this user can read (0700); what a process that died left there is removed.
+    """Directories that only this user can read (0700); leftovers of exited processes are removed.
 
     Args:
-        store: the store's file; the directories are in `<store>.tmp`, else where the system keeps such things.
+        store: the store's file; the directories are in `<store>.tmp`, else in the system's temporary directory.
     """
 
     def __init__(self, store: Path) -> None:
@@ -25,7 +25,7 @@ class Scratch:
         weakref.finalize(self, _remove, os.getpid(), self._made)
 
     def directory(self) -> Path:
-        """Make a directory; it is removed when this process ends, or before, when it is empty."""
+        """Create a directory; it is removed at this process's exit, or earlier when it is empty."""
         try:
             self._place.mkdir(mode=0o700, exist_ok=True)
             with _locked(self._place):
@@ -35,7 +35,7 @@ class Scratch:
             return self._keep(Path(tempfile.mkdtemp(prefix="session-widgets-")))
 
     def tidy(self) -> None:
-        """Remove the directories that hold nothing."""
+        """Remove the empty directories."""
         for made, held in tuple(self._made):
             with contextlib.suppress(OSError):
                 made.rmdir()
@@ -51,7 +51,7 @@ class Scratch:
         return made
 
     def _sweep(self) -> None:
-        """Remove what belongs to nobody: its lock is free."""
+        """Remove the directories without an owner: their lock is free."""
         for left in self._place.iterdir():
             try:
                 file = os.open(left, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)

@@ -1,8 +1,8 @@
-"""Keys that are known by their shape, wherever they came from.
+"""Keys in a known format, from any source.
 
-Each shape has a sign, a text that all its keys hold: who looks for the sign first pays for the pattern only where it
-may match. All patterns take linear time, whatever the text: a run of characters is consumed whole before it is
-decided what it was. They read JSON text and plain text alike, so no match crosses a quotation mark or an escape.
+Each format has a sign, a text that all its keys contain: the pattern is matched only in text with the sign.
+All patterns take linear time on any text: a run of characters is consumed completely before it is
+classified. They read JSON text and plain text alike, so no match crosses a quotation mark or an escape.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 REDACTED = "[redacted]"
 SHORTEST_ASSIGNED = 12
-"""Shorter values behind `NAME_KEY=` stay: `SORT_KEY=name` is no secret."""
+"""Shorter values after `NAME_KEY=` are kept: `SORT_KEY=name` is no secret."""
 
 Replace = Callable[[re.Match[str]], str]
 
 _WORD = "[A-Za-z0-9_-]"
 PASSWORD_IN_URL = r"[^\s/:@\"'\\<>{}$%*\[][^\s/@\"'\\<>{}]{2,200}"  # noqa: S105
-"""No placeholder such as `{password}` or `$PASS`."""
+"""Excludes placeholders such as `{password}` or `$PASS`."""
 
 
 def _free(sign: str) -> str:
@@ -31,7 +31,7 @@ def _whole(_: re.Match[str]) -> str:
 
 
 def _behind(found: re.Match[str]) -> str:
-    """Keep what stands before the secret, which the group `before` holds, and what ends it."""
+    """Keep the text before the secret, in the group `before`, and the text that ends it."""
     return f"{found['before']}{REDACTED}{found['end']}"
 
 
@@ -46,7 +46,7 @@ def _assigned(found: re.Match[str]) -> str:
 
 
 def mixed(text: str) -> bool:
-    """Whether a text is made of letters and of something else, which few words and no numbers are."""
+    """Whether a text mixes letters with other characters, unlike most words and all numbers."""
     return not text.isalpha() and any(character.isalpha() for character in text)
 
 
@@ -56,7 +56,7 @@ _PEM_BREAK = r"(?:\s|\\+[nrt])*+"
 
 
 def _urls(slashes: str) -> list[tuple[str, str, Replace]]:
-    """Match the password in `scheme://user:password@host`, and a token in the user's place."""
+    """Match the password in `scheme://user:password@host`, and a token in place of the user."""
     sign = re.escape(slashes)
     user = rf"(?P<before>{sign}[^\s/:@\"'\\<>]{{0,100}}:){PASSWORD_IN_URL}(?P<end>@)"
     return [
@@ -66,7 +66,7 @@ def _urls(slashes: str) -> list[tuple[str, str, Replace]]:
 
 
 def _variable(name: str) -> tuple[str, str, Replace]:
-    """Match the value in `SOME_KEY=value`, `KEYS="value"` and so on, as a shell and a `.env` file have it."""
+    """Match the value in `SOME_KEY=value`, `KEYS="value"` and so on, as in a shell or a `.env` file."""
     before = rf"(?P<before>{name}[A-Z0-9_]{{0,40}}=(?:\\*[\"'])?)"
     return name, before + r"(?P<value>[A-Za-z0-9_+/=.~%!@#^*:-]+)", _assigned
 

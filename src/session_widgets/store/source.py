@@ -1,4 +1,4 @@
-"""A session as the store holds it, read like a live one."""
+"""A stored session, read like a live one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PAGE = 5_000
 
 
 class StoredSession:
-    """The events of a session up to now: an `EventSource` that is not live.
+    """The stored events of a session: an `EventSource` that is not live.
 
     Args:
-        store: that holds it.
-        session_id: whose events.
+        store: of the session.
+        session_id: of the session.
 
     Raises:
-        SessionGone: the store holds nothing of it.
+        SessionGone: the store has no event of it.
     """
 
     live = False
@@ -39,7 +39,7 @@ class StoredSession:
         return self._store.events(self.record.id, after, limit)
 
     def subscribe(self, callback: Callable[[list[Event]], None], after: int = 0) -> Callable[[], None]:
-        """Hand `callback` every event after `after`, before this returns; there are no others."""
+        """Call `callback` with every event after `after`, before this returns; no others follow."""
         while page := self.events(after, PAGE):
             callback(page)
             after = page[-1].seq

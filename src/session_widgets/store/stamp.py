@@ -1,4 +1,4 @@
-"""Whether a DuckDB file may hold something new, from what the file system says of it: to ask costs no query."""
+"""Detects changes of a DuckDB file by its file system status, without a query."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 SETTLED_NS = 1_000_000_000
-"""A file that changed later than this before a look may change again without another time or size."""
+"""A file that changed less than this before a check may change again with the same time and size."""
 
 
 class Stamp:
-    """What was last seen of a database and the log beside it.
+    """The last known status of a database and its log.
 
     Args:
         path: of the database.
@@ -21,7 +21,7 @@ class Stamp:
         self._seen: tuple[tuple[int, int, int], ...] | None = None
 
     def has_moved(self) -> bool:
-        """Whether the files may differ from what they were at the last call; read them after it, not before."""
+        """Whether the files may have changed since the last call; read them after it, not before."""
         now = tuple(map(_seen, self._files))
         if now == self._seen:
             return False
@@ -30,7 +30,7 @@ class Stamp:
         return True
 
     def forget(self) -> None:
-        """Take the files for changed at the next call: what was there could not be read."""
+        """Make the next call return True: the files could not be read."""
         self._seen = None
 
 

@@ -1,4 +1,4 @@
-"""The views: what SQL over the store may rely on. `docs/transcripts.md` describes every column."""
+"""The views: the public SQL interface of the store. `docs/transcripts.md` describes every column."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ VIEWS = {
 
 
 def define(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the views, or replace those of an older release."""
+    """Create the views, or replace those of an older release."""
     connection.execute("use store")
     for name, query in VIEWS.items():
         connection.execute(f"create or replace view store.{name} as {query}")

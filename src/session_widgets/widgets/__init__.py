@@ -1,4 +1,4 @@
-"""Widgets that draw a session in a notebook cell."""
+"""Widgets that show a session in a notebook cell."""
 
 from session_widgets.widgets.chat import Chat
 from session_widgets.widgets.files import FileBrowser

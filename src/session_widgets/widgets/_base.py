@@ -1,4 +1,4 @@
-"""What all widgets share: one session, one stream, named operations, and a snapshot that a saved notebook keeps."""
+"""The common base of all widgets: a session, a stream, named operations, and a snapshot for saved notebooks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATIC = Path(__file__).parent.parent / "static"
 
 
 class SessionWidget(anywidget.AnyWidget):
-    """A view of one session. Subclasses say whether it shows the conversation, the files, or both.
+    """A view of one session. Subclasses choose the conversation, the files, or both.
 
     Handlers may be called on any thread, and not at all while a cell runs: they only start work.
     """
@@ -48,8 +48,8 @@ class SessionWidget(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def close(self) -> None:
-        """Let go of the session; the page keeps what it has drawn."""
-        if "_rpc" in self.__dict__:  # ipywidgets closes what is collected, also where __init__ refused its arguments
+        """Disconnect from the session; the page keeps its content."""
+        if "_rpc" in self.__dict__:  # ipywidgets closes collected widgets, even if __init__ refused its arguments
             self._stream.close()
             self._workspace.close()
         super().close()
@@ -85,9 +85,9 @@ class SessionWidget(anywidget.AnyWidget):
                 self._rpc.cancel(content)
 
     def _hears_during_cells(self) -> bool:
-        """Whether a click reaches Python while a cell blocks: ipykernel 7.1 to 7.3 deliver it on a thread of its own.
+        """Whether a click reaches Python while a cell blocks: ipykernel 7.1 to 7.3 deliver it on a separate thread.
 
-        7.4 may do so once and not the next time: it sends a message to the thread that last published on this comm.
+        7.4 may do so for one message and not the next: it uses the thread that last published on this comm.
         """
         apart = threading.current_thread() is not threading.main_thread()
         return apart and not hasattr(self.comm, "_reply_subshell_for")
@@ -98,11 +98,11 @@ class SessionWidget(anywidget.AnyWidget):
             update_display(self._static(), raw=True, display_id=self.snapshot_id)
 
     def _ipython_display_(self) -> None:
-        """Draw the widget, and beside it the static snapshot that the live widget hides."""
+        """Show the widget, with the static snapshot that the live widget hides."""
         self._open()
         bundle = self._repr_mimebundle_()
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        silent = (data or {}) | {"text/plain": ""}  # an export without the widget prints it: the snapshot is enough
+        silent = (data or {}) | {"text/plain": ""}  # an export without the widget would print it
         display(silent, metadata=metadata, raw=True)
         display(self._static(), raw=True, display_id=self.snapshot_id)
         self._shown = True

@@ -1,4 +1,4 @@
-"""What a view asks of a live session besides its events. A stored session has no control."""
+"""The parts of a live session that a view needs besides its events. A stored session has no control."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from session_widgets.transcript.sources import SharedFold
 
 
 class SessionControl(Protocol):
-    """A live session, as `sessions.control.SessionControl` is one."""
+    """A live session; `sessions.control.SessionControl` implements it."""
 
     @property
     def fold(self) -> SharedFold:
@@ -33,14 +33,14 @@ class SessionControl(Protocol):
 
     @property
     def activity(self) -> str | None:
-        """What takes time right now, besides the agent's own work."""
+        """The current activity besides the agent's own work."""
 
     def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` whenever `activity` changes; return what ends it."""
+        """Call `callback` at every change of `activity`; return a function that stops it."""
 
     @property
     def page(self) -> Page:
-        """What is known of the page that draws the session."""
+        """Facts about the page that shows the session."""
 
     @property
     def harness(self) -> Harness:
@@ -48,4 +48,4 @@ class SessionControl(Protocol):
 
     @property
     def lack(self) -> Lack:
-        """What the harness needs and does not have."""
+        """Missing requirements of the harness."""

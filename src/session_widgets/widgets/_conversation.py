@@ -1,4 +1,4 @@
-"""What the chat may ask the kernel for."""
+"""The operations of the chat."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Conversation:
         self._stream = stream
 
     def operations(self) -> dict[str, Operation]:
-        """Return what the page may call, by name."""
+        """Return the page's operations, by name."""
         return {
             "start": self._start,
             "cancel": self._cancel,

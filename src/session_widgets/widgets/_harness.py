@@ -1,4 +1,4 @@
-"""The agent program as the page shows it, and what keeps it from starting."""
+"""The harness for the page, and its missing requirements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from session_widgets.widgets._protocol import AgentView, MissingView
 
 
 def agent_view(control: SessionControl | None, id: str) -> AgentView:
-    """Return the harness's title and version, and what it suggests to begin with; of a stored session its id alone."""
+    """Return the harness's title, version and suggestions; of a stored session only its id."""
     if control is None:
         return {"title": id, "version": "", "suggestions": []}
     harness = control.harness
@@ -15,6 +15,6 @@ def agent_view(control: SessionControl | None, id: str) -> AgentView:
 
 
 def missing_view(control: SessionControl | None) -> MissingView | None:
-    """Return what the harness lacks: names of keys, never their values."""
+    """Return the missing requirements of the harness: names of keys, never their values."""
     lack = control.lack if control is not None else None
     return {"install": lack.install, "keys": list(lack.keys)} if lack and (lack.install or lack.keys) else None

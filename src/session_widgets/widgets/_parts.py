@@ -1,4 +1,4 @@
-"""The parts of a step, whole: its texts, its command, the rest of its input, and the blocks of its content."""
+"""The complete parts of a step: its texts, its command, the rest of its input, and the blocks of its content."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def step_image(step: Step, number: int) -> bytes:
 
 
 def blocks(step: Step) -> list[dict[str, Any]]:
-    """Read ACP's tool call content; where an agent sends none, its raw output stands in."""
+    """Read ACP's tool call content; without content, use the raw output."""
     said = _sayings(step.raw_input)
     found = [block for item in step.content if not _repeats(block := _block(item), said)]
     if any(block["type"] in ("text", "diff", "image") for block in found):
@@ -60,7 +60,7 @@ def blocks(step: Step) -> list[dict[str, Any]]:
 
 
 def _sayings(raw_input: object) -> set[str]:
-    """The command as agents repeat it in their content."""
+    """The command in the form that agents repeat in their content."""
     command = command_of(raw_input)
     if command is None:
         return set()
@@ -70,7 +70,7 @@ def _sayings(raw_input: object) -> set[str]:
 
 
 def _repeats(block: Mapping[str, Any], said: set[str]) -> bool:
-    """Whether a block says only the command, which is drawn anyway."""
+    """Whether a block only repeats the command, which is shown anyway."""
     return block["type"] == "text" and block["text"].strip() in said
 
 
@@ -105,12 +105,12 @@ def _block(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def input_text(step: Step) -> str:
-    """Return what the command and the diff do not say of the input."""
+    """Return the input without the command and the diff."""
     return _raw_text(beside(step.raw_input, step.content))
 
 
 def locations(step: Step) -> str:
-    """Return the files that a tool call names, one a line."""
+    """Return the files of a tool call, one a line."""
     return "\n".join(places(step.locations))
 
 

@@ -1,8 +1,8 @@
-"""What travels between a widget and its page. `js/src/lib/protocol.ts` is the same in TypeScript.
+"""The messages between a widget and its page. `js/src/lib/protocol.ts` is the same in TypeScript.
 
 Kernel to page: `batch` (changes, numbered 1, 2, 3, ...), `snapshot` (the state after batch `n`, which is also the
-answer to `hello`), `reply` (of one `rpc`). Page to kernel: `hello` (a new page, or one that saw a gap), `ack`, `ping`,
-`rpc`, `cancel`. A request is named by a number, never by a string: ipykernel 7.4 keeps a route for each string id.
+answer to `hello`), `reply` (of one `rpc`). Page to kernel: `hello` (a new page, or one that found a gap), `ack`,
+`ping`, `rpc`, `cancel`. A request has a number, never a string: ipykernel 7.4 keeps a route for each string id.
 
 Times are milliseconds since 1970 UTC, sizes are bytes, lengths are characters.
 """
@@ -15,11 +15,11 @@ MAX_ITEMS = 500
 MAX_BYTES = 256 * 1024
 MAX_CHUNK = 4 * 1024 * 1024
 CLIP = 64 * 1024
-"""Characters of one step that are sent without being asked for."""
+"""Characters of one step that are sent without a request."""
 
 
 class Text(TypedDict):
-    """The start of a text and its whole length; `tail` is its end while it grows and its start is all that is sent."""
+    """The start of a text and its whole length; `tail` is its end while it grows and only its start is sent."""
 
     text: str
     length: int
@@ -51,7 +51,7 @@ class ImageBlock(TypedDict):
 
 
 class NoteBlock(TypedDict):
-    """Anything else, said in words."""
+    """Any other block, as text."""
 
     type: Literal["note"]
     label: str
@@ -61,7 +61,7 @@ Block = TextBlock | DiffBlock | ImageBlock | NoteBlock
 
 
 class OptionView(TypedDict):
-    """One answer to a permission request."""
+    """One option of a permission request."""
 
     id: str
     name: str
@@ -80,14 +80,14 @@ class PermissionView(TypedDict):
 
 
 class ToolView(TypedDict):
-    """The parts that only a tool call has.
+    """The parts of a tool call.
 
-    `command` is what a shell would run, if it runs one; `input` what the agent's input holds besides it and besides
-    the diff; `locations` the files it names, one a line.
+    `command` is the shell command, if any; `input` the agent's input without the command and the diff; `locations` its
+    files, one a line.
 
-    `waited` is for how many milliseconds its permission requests stood open until they were answered: of
-    `ended - started` the rest is what it ran. `failure` is "rejected", "error", "interrupted" or None;
-    `exit_code` that of a command, where the agent tells it.
+    `waited` is the milliseconds with an open permission request; the rest of `ended - started` is run time.
+    `failure` is "rejected", "error", "interrupted" or None; `exit_code` that of a command, if the agent
+    reports it.
     """
 
     title: str
@@ -111,7 +111,7 @@ class EntryView(TypedDict):
 
 
 class FieldChoiceView(TypedDict):
-    """One value of a field that offers some."""
+    """One choice of a field."""
 
     value: str
     label: str
@@ -120,7 +120,7 @@ class FieldChoiceView(TypedDict):
 class FieldView(TypedDict):
     """One field of a question; `kind` is text, number, integer, boolean, choice or choices.
 
-    The value of one that is `secret` is never stored.
+    The value of a `secret` field is never stored.
     """
 
     name: str
@@ -136,7 +136,7 @@ class FieldView(TypedDict):
 
 
 class ValueView(TypedDict):
-    """What was answered in one field."""
+    """The answer in one field."""
 
     name: str
     value: str
@@ -175,9 +175,9 @@ class StepView(TypedDict):
 
 
 class UsageView(TypedDict):
-    """Tokens and cost of a turn; None where the agent said nothing.
+    """Tokens and cost of a turn; None if the agent reported none.
 
-    `scope` says what the tokens are the sum of: the "turn", or its last "call" alone; `remark` why a figure is missing.
+    `scope` is the scope of the tokens: the "turn", or only its last "call"; `remark` the reason for a missing figure.
     """
 
     input: int | None
@@ -200,10 +200,10 @@ class FileView(TypedDict):
 
 
 class TurnView(TypedDict):
-    """One turn without its steps; `workspace` and `attachment` are where its files went, or are to go.
+    """One turn without its steps; `workspace` and `attachment` are the location of its files.
 
-    `waited` is for how many milliseconds a permission request stood open until it was answered, `outcome` is
-    `Turn.outcome`, `model` what the agent said that it used.
+    `waited` is the milliseconds with an open permission request, `outcome` is
+    `Turn.outcome`, `model` the model that the agent reported.
     """
 
     turn: int
@@ -227,7 +227,7 @@ class TurnView(TypedDict):
 
 
 class AgentView(TypedDict):
-    """The agent program: its name for people, its version, empty where nobody knows, and prompts to begin with."""
+    """The harness: its title, its version, empty if unknown, and first prompts."""
 
     title: str
     version: str
@@ -235,20 +235,20 @@ class AgentView(TypedDict):
 
 
 class MissingView(TypedDict):
-    """What keeps the harness from starting: it is not installed, or none of these variables holds a key."""
+    """Missing requirements of the harness: it is not installed, or none of these variables contains a key."""
 
     install: bool
     keys: list[str]
 
 
 class SessionView(TypedDict):
-    """What the header shows.
+    """The content of the header.
 
-    `workspace` is where the files are kept, `attachment` how they get there, `remark` what the mount can do, `root`
-    where the agent sees them.
-    `model`, `mode` and `effort` are what was asked for. `missing` is None for a harness that can start.
-    `permissions` is the policy: its name, or "function" and the name of that.
-    `awake` says whether a sandbox is in use, as far as the transcript knows.
+    `workspace` is the location of the files, `attachment` their connection to it, `remark` the capabilities of the
+    mount, `root` the workspace's path for the agent.
+    `model`, `mode` and `effort` are the user's choices. `missing` is None if the harness can start.
+    `permissions` is the policy: its name, or "function" and the function's name.
+    `awake` says whether a sandbox is in use, according to the transcript.
     """
 
     id: str
@@ -271,7 +271,7 @@ class SessionView(TypedDict):
 
 
 class ChoiceView(TypedDict):
-    """One thing that the agent offers, in its own words."""
+    """One option of the agent, with its own label."""
 
     id: str
     name: str
@@ -279,7 +279,7 @@ class ChoiceView(TypedDict):
 
 
 class SettingView(TypedDict):
-    """What the agent lets people choose of a mode, a model or an effort, and what it uses now."""
+    """The agent's options for a mode, a model or an effort, and the current one."""
 
     name: str
     current: str | None
@@ -287,7 +287,7 @@ class SettingView(TypedDict):
 
 
 class EntryInfo(TypedDict):
-    """One entry of a folder; `modified` is None where nobody knows."""
+    """One entry of a folder; `modified` is None if unknown."""
 
     path: str
     name: str
@@ -297,14 +297,14 @@ class EntryInfo(TypedDict):
 
 
 class StepItem(TypedDict):
-    """A step as it is now."""
+    """The current form of a step."""
 
     type: Literal["step"]
     step: StepView
 
 
 class AppendItem(TypedDict):
-    """Text that a step gained; `length` is its whole length now, of which only `CLIP` characters are sent."""
+    """Text added to a step; `length` is its whole length now, of which only `CLIP` characters are sent."""
 
     type: Literal["append"]
     turn: int
@@ -316,21 +316,21 @@ class AppendItem(TypedDict):
 
 
 class TurnItem(TypedDict):
-    """A turn as it is now."""
+    """The current form of a turn."""
 
     type: Literal["turn"]
     turn: TurnView
 
 
 class SessionItem(TypedDict):
-    """The session as it is now."""
+    """The current form of the session."""
 
     type: Literal["session"]
     session: SessionView
 
 
 class CommandView(TypedDict):
-    """A command of the agent, without its "/"; `hint` says what to write behind it, None for nothing."""
+    """A command of the agent, without its "/"; `hint` describes its input, None without one."""
 
     name: str
     description: str
@@ -338,7 +338,7 @@ class CommandView(TypedDict):
 
 
 class SettingsItem(TypedDict):
-    """What the agent offers now; `settings` is None while it was never started."""
+    """The agent's current options; `settings` is None before its first start."""
 
     type: Literal["settings"]
     settings: list[SettingView] | None
@@ -346,14 +346,14 @@ class SettingsItem(TypedDict):
 
 
 class ActivityItem(TypedDict):
-    """What takes time now, in a few words, apart from the transcript; None for nothing."""
+    """The current activity as a short text, outside the transcript; None without one."""
 
     type: Literal["activity"]
     text: str | None
 
 
 class CellQuestionView(TypedDict):
-    """A permission request that a cell asks about now: the text beside its field, and what to type for each option."""
+    """The permission request that a cell asks about: the text beside its field, and the input for each option."""
 
     request: str
     prompt: str
@@ -361,14 +361,14 @@ class CellQuestionView(TypedDict):
 
 
 class CellQuestionItem(TypedDict):
-    """What a cell asks now; None for nothing."""
+    """The current question of a cell; None without one."""
 
     type: Literal["cell_question"]
     question: CellQuestionView | None
 
 
 class ListingItem(TypedDict):
-    """A folder as it is now; `more` entries are left out. `error` says why it could not be read."""
+    """The current content of a folder; `more` entries are omitted. `error` is the reason if it could not be read."""
 
     type: Literal["listing"]
     path: str
@@ -390,7 +390,7 @@ class Batch(TypedDict):
 
 
 class Page(TypedDict):
-    """A run of steps, oldest first, with the turns they belong to; `earlier` says that older ones exist."""
+    """A run of steps, oldest first, with their turns; `earlier` means that older ones exist."""
 
     turns: list[TurnView]
     steps: list[StepView]
@@ -398,7 +398,7 @@ class Page(TypedDict):
 
 
 class ToldToolView(TypedDict):
-    """A tool call, as an agent was told of it; `result` is its start, empty for none."""
+    """A tool call in a history; `result` is its start, empty without one."""
 
     title: str
     status: str
@@ -406,7 +406,7 @@ class ToldToolView(TypedDict):
 
 
 class ToldTurnView(TypedDict):
-    """An earlier turn, as an agent was told of it; `ended` says how unless it ended well."""
+    """An earlier turn in a history; `ended` says how it ended, unless it completed."""
 
     prompt: str
     answer: str
@@ -417,16 +417,16 @@ class ToldTurnView(TypedDict):
 
 
 class HandoverView(TypedDict):
-    """What an agent was told of earlier turns, oldest first; `earlier` ones were left out. Pulled by `handover`."""
+    """The history that a prompt carried, oldest turn first; `earlier` turns were omitted. Fetched by `handover`."""
 
     turns: list[ToldTurnView]
     earlier: int
 
 
 class Snapshot(TypedDict):
-    """The state after batch `n`. `view` names the page that asked; None is for every page that is not in step.
+    """The state after batch `n`. `view` names the requesting page; None is for every page that is out of step.
 
-    `reset` asks the pages that are in step to start again from here, too.
+    `reset` makes the pages that are in step start again from here, too.
     """
 
     kind: Literal["snapshot"]
@@ -444,14 +444,14 @@ class Snapshot(TypedDict):
 
 
 class Failure(TypedDict):
-    """Why an operation failed: the class of the error and what it says."""
+    """Why an operation failed: the class of the error and its message."""
 
     type: str
     message: str
 
 
 class Reply(TypedDict):
-    """The answer to an `rpc`, to the page that asked; bytes are beside it in the buffers."""
+    """The answer to an `rpc`, for the requesting page; bytes are beside it in the buffers."""
 
     kind: Literal["reply"]
     view: str

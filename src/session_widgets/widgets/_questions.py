@@ -1,4 +1,4 @@
-"""A question of the agent as the page gets it: its fields, or the address, and what was answered."""
+"""A question of the agent for the page: its fields, or the address, and the answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEXT = 2000
 
 
 def question_view(step: Step) -> QuestionView:
-    """Return the question that `step` asks."""
+    """Return the question of `step`."""
     asked, said = as_object(step.raw_input), as_object(step.raw_output)
     url = as_text(asked.get("url"))
     return {
@@ -33,7 +33,7 @@ def question_view(step: Step) -> QuestionView:
 def _fields(schema: Json) -> list[FieldView]:
     try:
         return [_field(field) for field in fields_of(schema)]
-    except ProtocolError:  # refused before anybody was asked
+    except ProtocolError:  # it was refused before it was shown
         return []
 
 

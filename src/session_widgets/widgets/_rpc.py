@@ -1,4 +1,4 @@
-"""Answers what the page asks for by name. Handlers run on a small pool: the kernel's threads never wait."""
+"""Answers the page's requests by operation name. Handlers run on a small pool: the kernel's threads never wait."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Buffers = Sequence[bytes | memoryview]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The value of an operation, and bytes that travel beside it."""
+    """The result of an operation, with bytes beside it."""
 
     value: Any = None
     buffers: tuple[bytes, ...] = ()
@@ -31,7 +31,7 @@ Operation = Callable[[Mapping[str, Any], Buffers], Answer]
 
 @cache
 def pool() -> ThreadPoolExecutor:
-    """Return the threads that all widgets of this process share."""
+    """Return the threads shared by all widgets of this process."""
     return ThreadPoolExecutor(max_workers=8, thread_name_prefix="session-widgets-rpc")
 
 
@@ -39,8 +39,8 @@ class Rpc:
     """The named operations of one widget.
 
     Args:
-        operations: what a page may ask for, and nothing else.
-        send: hands one message and its buffers to every page.
+        operations: the only operations of a page.
+        send: sends one message with its buffers to every page.
     """
 
     def __init__(self, operations: Mapping[str, Operation], send: Callable[[Any, list[bytes]], None]) -> None:
@@ -50,14 +50,14 @@ class Rpc:
         self._running: dict[tuple[str, int], Future[None]] = {}
 
     def call(self, message: Mapping[str, Any], buffers: Buffers) -> None:
-        """Start an operation and return at once; a page that repeats a request number gets no second run."""
+        """Start an operation and return at once; a repeated request number starts nothing."""
         view, number = str(message.get("view")), int(message["id"])
         with self._lock:
             if (view, number) not in self._running:
                 self._running[view, number] = pool().submit(self._run, view, number, message, buffers)
 
     def cancel(self, message: Mapping[str, Any]) -> None:
-        """Forget a request: one that has not begun never runs, one that runs is not answered."""
+        """Cancel a request: one that has not begun never runs; one that runs is not answered."""
         with self._lock:
             future = self._running.pop((str(message.get("view")), int(message["id"])), None)
         if future is not None:

@@ -1,4 +1,4 @@
-"""The summary that a saved notebook shows where no kernel answers: plain HTML, no script, no secret, at most 150 kB."""
+"""The summary in a saved notebook without a kernel: plain HTML, no script, no secret, at most 150 kB."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PRE = "margin:4px 0;white-space:pre-wrap;font:12px/1.45 ui-monospace,monospace"
 def static_html(session: Session, stream: Stream, uid: str) -> str:
     """Return the newest steps as escaped HTML.
 
-    The live widget hides it by `uid`. Where the widget is not drawn, it hides what the output above says of that.
+    The live widget hides it by `uid`. Without the widget, it hides the message about that in the output above.
     """
     alone = f"<style>{_ALONE.format(uid=uid)}</style>"
     where = f"{_text(session.harness)} · {_text(session.sandbox)} · as of the last save"
@@ -88,8 +88,8 @@ def _clip(step: Step) -> str:
 
 
 def _text(text: str, limit: int = 500) -> str:
-    """Return the start of `text` without secrets: what an agent streams in pieces was never seen whole before."""
+    """Return the start of `text` without secrets: a secret streamed in pieces is whole only here."""
     kept = redactor().plain(text[:_LOOKED_AT])
     if len(text) > _LOOKED_AT:
-        kept = kept[:-_LONGEST_SECRET]  # one may have been cut in two
+        kept = kept[:-_LONGEST_SECRET]  # a secret may have been cut in two
     return escape(kept[:limit].encode("utf-8", "replace").decode().translate(_BIDI))

@@ -1,4 +1,4 @@
-"""The live side of a widget: committed events in, numbered batches out."""
+"""The live side of a widget: turns committed events into numbered batches."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 PAGE_STEPS = 120
 _WINDOW = 16
-"""Batches that may be unacknowledged before the pace drops. A kernel that runs a cell may hear no page at all, so a
+"""Batches that may be unacknowledged before the pace drops. A kernel that runs a cell may receive no messages, so a
 full window slows the stream down and never stops it."""
 _BEHIND_STEPS = 400
 _BEHIND_BATCHES = 4
@@ -59,17 +59,17 @@ _TELLS_HOME = (TurnStarted.kind, PersistStarted.kind, TurnEnded.kind)
 
 
 class Stream:
-    """Keeps pages in step with a session, by the one fold of its events in this process.
+    """Keeps pages in step with a session, by the session's one fold in this process.
 
-    Until a page has said hello every message is a snapshot, so that a panel fills even where the kernel hears
-    nothing until a running cell ends. All methods may be called from any thread.
+    Until a page has sent `hello` every message is a snapshot, so that a panel fills even while the kernel receives
+    nothing during a running cell. All methods may be called from any thread.
 
     Args:
         source: the session to follow.
-        send: hands one message to every page.
+        send: sends one message to every page.
         control: the same session, if it is live.
-        watch: told of each batch of events, after the fold.
-        transcript: whether the pages draw steps and turns; if not, only the session and listings are sent.
+        watch: called with each batch of events, after the fold.
+        transcript: whether the pages show steps and turns; if not, only the session and listings are sent.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Stream:
         self._transcript = transcript
         self._shared = shared_fold(source) if control is None else control.fold
         self._missing: MissingView | None = None
-        self._lock = self._shared.lock  # what the fold says and what was told of it belong together
+        self._lock = self._shared.lock  # the fold's state and the sent changes belong together
         self._wake = threading.Event()
         self._counts: dict[int, int] = {}
         self._steps: dict[tuple[int, int], list[str] | None] = {}
@@ -107,7 +107,7 @@ class Stream:
         self._unsubscribe: list[Callable[[], None]] = []
 
     def open(self) -> None:
-        """Start to follow the session; later calls do nothing."""
+        """Start following the session; later calls do nothing."""
         with self._lock:
             if self._open:
                 return
@@ -121,7 +121,7 @@ class Stream:
             self._unsubscribe.append(self._control.page.watch(self._on_question))
 
     def _follow(self) -> None:
-        """Begin to follow the fold, which has the session from its first event on."""
+        """Begin to follow the fold, which has the session's events from the first on."""
         with self._lock:
             if not self._open:
                 return
@@ -138,7 +138,7 @@ class Stream:
         return self._shared.fold
 
     def close(self) -> None:
-        """Stop; the pages keep what they have."""
+        """Stop; the pages keep their content."""
         with self._lock:
             self._open = False
             ends, self._unsubscribe = self._unsubscribe, []
@@ -147,7 +147,7 @@ class Stream:
             end()
 
     def hello(self, view: str) -> None:
-        """Answer a new page, or one that missed a batch, with the state as it is."""
+        """Send the current state to a new page, or to one that missed a batch."""
         with self._lock:
             if self._joined:
                 self._flush()
@@ -157,7 +157,7 @@ class Stream:
             self._send_snapshot(view)
 
     def ack(self, n: int) -> None:
-        """Note that a page has drawn batch `n`."""
+        """Record that a page has drawn batch `n`."""
         with self._lock:
             self._acked = min(max(self._acked, n), self._n)
 
@@ -174,7 +174,7 @@ class Stream:
             self._listings.pop(path, None)
 
     def page(self, before: tuple[int, int] | None = None) -> Page:
-        """Return the newest steps that lie before `(turn, index)`, at most 256 KB of them."""
+        """Return the newest steps before `(turn, index)`, at most 256 KB of them."""
         with self._lock:
             views: list[StepView] = []
             turns: dict[int, Any] = {}
@@ -192,7 +192,7 @@ class Stream:
             return {"turns": list(reversed(turns.values())), "steps": views[::-1], "earlier": earlier}
 
     def step(self, turn: int, index: int) -> Step:
-        """Return one step in full."""
+        """Return one complete step."""
         with self._lock:
             return self._fold.step(turn, index)
 
@@ -261,7 +261,7 @@ class Stream:
         self._wake.set()
 
     def look_again(self) -> None:
-        """Find out whether the harness can start now: what it lacks comes by other ways than events."""
+        """Check whether the harness can start now: its requirements change without events."""
         missing = missing_view(self._control)
         with self._lock:
             if missing != self._missing:
@@ -306,7 +306,7 @@ class Stream:
             time.sleep(pause)
 
     def _read_back(self) -> None:
-        """Have the fold take what came before it began; a store that somebody holds is asked again."""
+        """Have the fold read the earlier events; if the store is busy, try again."""
         while self._open and not self._shared.whole:
             try:
                 self._shared.complete(self._source.events)
@@ -328,7 +328,7 @@ class Stream:
         return 0.04 if unacked <= _WINDOW else 0.1 if unacked <= 600 else 1.0
 
     def _flush(self) -> None:
-        """Send what changed. The caller holds the lock, so that no page sees batches out of order."""
+        """Send the changes. The caller holds the lock, so that every page receives the batches in order."""
         if not (self._steps or self._turns or self._items or self._facts_changed):
             return
         batches = [] if not self._joined or len(self._steps) > _BEHIND_STEPS else list(_batches(self._drain()))

@@ -1,4 +1,4 @@
-"""Text that can travel to the page."""
+"""Text that can be sent to the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps, turns and sessions as the page gets them: small, clipped, plain JSON."""
+"""Steps, turns and sessions for the page: small, clipped, plain JSON."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Budget:
 
 
 def step_view(step: Step) -> StepView:
-    """Return `step` for the page; one that cannot be read says so, and keeps no other from the page."""
+    """Return `step` for the page; an unreadable step says so, and does not affect others."""
     try:
         return _step_view(step)
     except Exception as error:
@@ -111,7 +111,7 @@ def _frame(step: Step) -> StepView:
 
 
 def _unreadable(step: Step, error: Exception) -> StepView:
-    """A request stays a request, so that a person can refuse what nobody can show them."""
+    """A request remains a request, so that a person can reject a call that cannot be shown."""
     remark = f"This step cannot be shown ({type(error).__name__}). The transcript has it."
     view = _frame(step)
     if step.kind == "tool_call":
@@ -141,7 +141,7 @@ def _short(value: object, limit: int) -> str:
 
 
 def tail(text: str) -> str:
-    """Return the newest lines of a text whose start alone is sent."""
+    """Return the newest lines of a text of which only the start is sent."""
     return safe(text[-_TAIL:])
 
 
@@ -150,8 +150,8 @@ def turn_view(turn: TurnRecord, home: Home, handed_over: bool = False) -> TurnVi
 
     Args:
         turn: the turn.
-        home: where its files went, or are to go.
-        handed_over: whether the agent was told of earlier turns with its prompt.
+        home: the location of its files.
+        handed_over: whether its prompt carried a history.
     """
     usage = turn.usage
     return {
@@ -187,7 +187,7 @@ def turn_view(turn: TurnRecord, home: Home, handed_over: bool = False) -> TurnVi
 
 
 def settings_view(offers: AgentOptions) -> list[SettingView] | None:
-    """Return what an agent offers for the page; a category without a choice is left out."""
+    """Return the agent's options for the page, without categories that have only one."""
     if not offers.started:
         return None
     return [
@@ -197,7 +197,7 @@ def settings_view(offers: AgentOptions) -> list[SettingView] | None:
             "choices": [
                 {"id": choice.id, "name": safe(choice.name)[:200], "description": safe(choice.description)[:300]}
                 for choice in choices[:_CHOICES]
-                if choice.id == safe(choice.id)[:300]  # what cannot come back as it was cannot be chosen
+                if choice.id == safe(choice.id)[:300]  # an id that would come back changed cannot be chosen
             ],
         }
         for name in SETTINGS
@@ -206,7 +206,7 @@ def settings_view(offers: AgentOptions) -> list[SettingView] | None:
 
 
 def permissions_view(policy: Policy) -> str:
-    """Return the name of a policy, or "function" and that of the function."""
+    """Return the name of a policy, or "function" and the function's name."""
     return f"function {safe(getattr(policy, '__name__', type(policy).__name__))}"[:100] if callable(policy) else policy
 
 
@@ -232,7 +232,7 @@ def session_view(
     *,
     deleted: bool = False,
 ) -> SessionView:
-    """Return `session` for the page; the agent sees the workspace at `root`."""
+    """Return `session` for the page; `root` is the workspace's path for the agent."""
     return {
         "id": session.id,
         "title": safe(session.title)[:500] if session.title else None,
@@ -259,7 +259,7 @@ def session_view(
 
 
 def cell_question_view(question: CellQuestion | None) -> CellQuestionView | None:
-    """Return what a cell asks now for the page."""
+    """Return the current question of a cell for the page."""
     if question is None:
         return None
     return {
@@ -270,7 +270,7 @@ def cell_question_view(question: CellQuestion | None) -> CellQuestionView | None
 
 
 def handover_view(told: Json) -> HandoverView:
-    """Return what an agent was told of earlier turns; its bounds are those of `handover`."""
+    """Return a history for the page; its limits are those of `handover`."""
     return {
         "turns": [
             {
@@ -326,7 +326,7 @@ def _permission_view(permission: PermissionState) -> PermissionView:
         "options": [
             {"id": o.id, "name": safe(o.name)[:200], "kind": safe(o.kind)[:40]}
             for o in permission.options
-            if o.id == safe(o.id)  # what cannot come back as it was cannot be chosen
+            if o.id == safe(o.id)  # an id that would come back changed cannot be chosen
         ],
         "outcome": permission.outcome,
         "option": permission.option_id,

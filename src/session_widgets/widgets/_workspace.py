@@ -1,4 +1,4 @@
-"""What the file browser may ask the kernel for, and the folders it is kept informed of."""
+"""The operations of the file browser, and the folders that it keeps up to date."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _TOUCHING = frozenset({"tool_call", "tool_call_update", TurnEnded.kind, Permissi
 class Workspace:
     """The operations of the file browser over one session.
 
-    Folders that a page has listed are listed again when the agent may have touched them and pushed to every page:
-    a kernel that runs a cell hears no request, and the tree must follow all the same.
+    Folders that a page has listed are listed again after possible changes and pushed to every page:
+    a kernel that runs a cell receives no request, and the tree must follow nevertheless.
 
     Args:
-        push: hands a new listing to every page.
-        running: whether a turn runs; while it does, open folders are looked at every two seconds.
+        push: sends a new listing to every page.
+        running: whether a turn is running; meanwhile, open folders are listed every two seconds.
     """
 
     def __init__(self, session: Session, push: Callable[[ListingItem], None], running: Callable[[], bool]) -> None:
@@ -46,14 +46,14 @@ class Workspace:
         self._push = push
         self._running = running
         self._lock = threading.Lock()
-        self._folders: dict[str, list[EntryInfo] | None] = {}  # None: never looked at
+        self._folders: dict[str, list[EntryInfo] | None] = {}  # None: not listed yet
         self._dirty = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
         self._uploads: dict[str, Path] = {}
 
     def operations(self) -> dict[str, Operation]:
-        """Return what the page may call, by name."""
+        """Return the page's operations, by name."""
         return {
             "list": self._list,
             "close": self._close_folder,
@@ -63,12 +63,12 @@ class Workspace:
         }
 
     def watch(self, events: list[Event]) -> None:
-        """Look at the open folders again if an event may have changed them."""
+        """List the open folders again if an event may have changed them."""
         if any(event.kind in _TOUCHING for event in events):
             self._dirty.set()
 
     def open(self) -> None:
-        """Start to follow the root folder."""
+        """Start following the root folder."""
         with self._lock:
             if self._thread is not None:
                 return
@@ -78,7 +78,7 @@ class Workspace:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, and drop uploads that never ended."""
+        """Stop, and drop unfinished uploads."""
         self._closed = True
         self._dirty.set()
         with self._lock:
@@ -103,7 +103,7 @@ class Workspace:
     def _look(self, path: str) -> None:
         if self._is_out_of_sight():
             return
-        item = self.listing(path, self._session.control.files)  # to look must not start a parked sandbox again
+        item = self.listing(path, self._session.control.files)  # a listing must not start a parked sandbox
         with self._lock:
             if path not in self._folders or (self._folders[path] == item["entries"] and not item["error"]):
                 return
@@ -113,11 +113,11 @@ class Workspace:
         self._push(item)
 
     def _is_out_of_sight(self) -> bool:
-        """Whether nobody can list the workspace."""
+        """Whether the workspace cannot be listed."""
         return self._session.status in ("detached", "deleted")
 
     def listing(self, path: str, files: WatchedFiles) -> ListingItem:
-        """List one folder: folders first, then by name, plumbing last; a failure is part of the answer."""
+        """List one folder: folders first, then by name, internal files last; a failure is part of the result."""
         try:
             found = files.list(path)
         except (SessionWidgetsError, OSError) as error:

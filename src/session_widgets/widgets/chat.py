@@ -6,7 +6,7 @@ from session_widgets.widgets._base import STATIC, SessionWidget
 
 
 class Chat(SessionWidget):
-    """Draw a session's transcript as it grows, ask for permissions, send prompts.
+    """Show a session's transcript as it grows, ask for permissions, send prompts.
 
     Args:
         session: the session to show.

@@ -8,7 +8,7 @@ from session_widgets.widgets._base import STATIC, SessionWidget
 
 
 class FileBrowser(SessionWidget):
-    """Draw a session's workspace as a tree that follows the agent, with previews, uploads and downloads.
+    """Show a session's workspace as a tree that follows the agent, with previews, uploads and downloads.
 
     Args:
         session: the session whose workspace to show.

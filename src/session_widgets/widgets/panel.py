@@ -1,4 +1,4 @@
-"""Chat and files side by side: what a session looks like in a cell."""
+"""Chat and files side by side: the view of a session in a cell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from session_widgets.widgets._base import STATIC, SessionWidget
 
 
 class SessionPanel(SessionWidget):
-    """Draw a session: the conversation on the left, its files on the right, a divider between them.
+    """Show a session: the conversation on the left, its files on the right, a divider between them.
 
     Args:
         session: the session to show.
