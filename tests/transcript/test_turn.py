@@ -495,6 +495,8 @@ def test_a_fold_keeps_turns_apart_and_forgets_them(s: Script) -> None:
     assert s.fold.turns == (1, 2, 3)
     assert [(step.turn, step.index) for step in s.fold.steps] == [(1, 0), (1, 1), (2, 0), (3, 0)]
     assert s.fold.step(1, 1) == s.fold.pending[0]
+    assert [(step.turn, step.index) for step in s.fold.steps_of(1)] == [(1, 0), (1, 1)]
+    assert s.fold.steps_of(9) == ()
     s.fold.forget(1)
     s.fold.forget(9)
     assert s.fold.turns == (2, 3)

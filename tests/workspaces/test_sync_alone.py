@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import inspect
 import json
+import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -181,23 +183,30 @@ def test_what_was_stored_in_parts_is_known_by_its_content(here: SyncWorkspace, m
     }
 
 
-def test_a_conflict_names_three_files_and_counts_the_rest(here: SyncWorkspace, memory: Memory) -> None:
-    for number in range(5):
+@pytest.mark.parametrize(("count", "more"), [(1, ""), (3, ""), (4, " and 1 more"), (5, " and 2 more")])
+def test_a_conflict_names_three_files_and_counts_the_rest(
+    here: SyncWorkspace, memory: Memory, count: int, more: str
+) -> None:
+    for number in range(count):
         put(memory, f"{number}", b"theirs")
         write(here, f"{number}", "ours")
+    etag = memory.objects["s1/0"]["ETag"].strip('"')[:8]
+    one = rf"'\d' \(the bucket's version is '\d\.remote-{etag}' now\)"
+    some = ", ".join([one] * min(count, 3))
+    files = "1 file" if count == 1 else f"{count} files"
     with pytest.raises(WorkspaceConflict) as caught:
         here.attach(lambda _: None)
-    etag = memory.objects["s1/0"]["ETag"].strip('"')[:8]
-    said = str(caught.value)
-    assert said.startswith("5 files changed both here and in s3://lab/s1: '")
-    assert said.endswith(" and 2 more. Both versions are in the workspace now; look at them, then send again.")
-    assert said.count(f".remote-{etag}' now)") == 3
-    for number in range(5):
+    assert re.fullmatch(
+        rf"{files} changed both here and in s3://lab/s1: {some}{more}\. Both versions are in the workspace now; look "
+        r"at them, then send again\.",
+        str(caught.value),
+    )
+    for number in range(count):
         assert (here.path / f"{number}").read_text() == "ours"
         assert (here.path / f"{number}.remote-{etag}").read_text() == "theirs"
     persist(here)
-    assert all(memory.objects[f"s1/{number}"]["Body"] == b"ours" for number in range(5))
-    assert all(memory.objects[f"s1/{number}.remote-{etag}"]["Body"] == b"theirs" for number in range(5))
+    assert all(memory.objects[f"s1/{number}"]["Body"] == b"ours" for number in range(count))
+    assert all(memory.objects[f"s1/{number}.remote-{etag}"]["Body"] == b"theirs" for number in range(count))
 
 
 def test_a_version_beside_it_that_is_in_the_way_itself_is_told(here: SyncWorkspace, memory: Memory) -> None:
@@ -208,6 +217,30 @@ def test_a_version_beside_it_that_is_in_the_way_itself_is_told(here: SyncWorkspa
     with pytest.raises(WorkspaceError, match=f"'a.remote-{etag}' is in the way of the bucket's version") as caught:
         here.attach(lambda _: None)
     assert caught.value.reason == "conflict"
+
+
+def test_what_is_gone_while_it_is_compared_is_stored_again(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "a", b"1")
+    memory.objects["s1/a"]["ETag"] = '"parts-2"'
+    write(here, "a", "1")
+
+    def remove(call: str, key: str) -> None:
+        if call == "get" and key == "s1/a":
+            memory.objects.pop(key, None)
+
+    memory.before = remove
+    with suppress(WorkspaceConflict):
+        here.attach(lambda _: None)
+    persist(here)
+    assert memory.objects["s1/a"]["Body"] == b"1"
+
+
+def test_a_void_link_there_is_replaced_by_what_is_here_without_a_word(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "a", b"", Metadata={"mode": str(stat.S_IFLNK | 0o777)})  # type: ignore[arg-type]
+    write(here, "a", "ours")
+    here.attach(lambda _: None)
+    persist(here)
+    assert memory.objects["s1/a"]["Body"] == b"ours"
 
 
 def test_what_is_gone_since_it_was_listed_is_fetched_no_more(here: SyncWorkspace, memory: Memory) -> None:
