@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError, WorkspaceTaken
+from session_widgets.workspaces import barrier
 from session_widgets.workspaces.sync import SyncWorkspace
 from workspaces import test_sync, test_sync_faults
 from workspaces.making import attach, contents, persist, write
@@ -30,6 +31,26 @@ globals().update(  # what needs nothing of a store but its objects is asked of t
     and name not in ELSEWHERE
     and {"lab", "seaweed", "faulty"}.isdisjoint(inspect.signature(test).parameters)
 )
+
+
+class Time:
+    """A clock that moves by what is slept."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    clock = Time()
+    monkeypatch.setattr(barrier, "time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -443,3 +464,50 @@ def test_a_link_that_cannot_be_made_is_no_part_of_the_listing(here: SyncWorkspac
     put(memory, "link", b"target", Metadata={"mode": str(stat.S_IFLNK | 0o777)})  # type: ignore[arg-type]
     here.attach(lambda _: None)
     assert (here.path / "link").readlink() == Path("target"), "another object of that name is"
+
+
+def test_a_folder_that_was_fetched_is_not_sent_again(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "d/", b"")
+    here.attach(lambda _: None)
+    assert (here.path / "d").is_dir()
+    asked(memory)
+    persist(here)
+    again = workspace(here.objects.home, memory)
+    again.attach(lambda _: None)
+    persist(again)
+    assert asked(memory, "put", "get", "delete") == []
+
+
+def test_what_both_have_after_a_conflict_is_known_to_the_next_kernel(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "a", b"theirs")
+    put(memory, "f/", b"")
+    write(here, "a", "ours")
+    write(here, "f", "a file")
+    with pytest.raises(WorkspaceConflict, match="2 files"):
+        here.attach(lambda _: None)
+    again = workspace(here.objects.home, memory)
+    again.attach(lambda _: None)
+    persist(again)
+    assert memory.objects["s1/a"]["Body"] == b"ours"
+    assert memory.objects["s1/f"]["Body"] == b"a file"
+    assert "f/" not in keys(memory)
+    assert len(keys(memory)) == 4, "and theirs beside them"
+
+
+def test_what_a_program_does_while_a_file_is_fetched_is_seen(here: SyncWorkspace, memory: Memory) -> None:
+    write(here, "removed", "first")
+    persist(here)
+    put(memory, "removed", b"theirs")
+    put(memory, "made", b"theirs")
+
+    def work(call: str, key: str) -> None:
+        if call == "get" and key == "s1/removed":
+            (here.path / "removed").unlink(missing_ok=True)
+        if call == "get" and key == "s1/made":
+            write(here, "made", "ours")
+
+    memory.before = work
+    with pytest.raises(WorkspaceConflict, match="1 file changed both here and in s3://lab/s1: 'made'"):
+        here.attach(lambda _: None)
+    assert (here.path / "removed").read_text() == "theirs"
+    assert (here.path / "made").read_text() == "ours"

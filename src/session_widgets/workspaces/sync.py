@@ -199,8 +199,8 @@ class SyncWorkspace:
         try:
             if info.kind == "directory":
                 directory.make(path)
-                entry = Entry(path, "directory", 0, 0o755, 0, "")
-                self._common()[path] = Known(entry, info.etag)
+                if path == info.path:  # in another place it is new, and has no object yet
+                    self._common()[path] = Known(Entry(path, "directory", 0, 0o755, 0, ""), info.etag)
                 return None
             with self.objects.prefix.reading(info.path, info.size) as (body, now, metadata):
                 md5 = receive(directory, path, body, metadata, replaceable)
