@@ -67,7 +67,7 @@ def test_a_store_that_is_down_is_named_and_the_next_try_saves(faulty, here):
     space, way = faulty
     write(space, "a", "kept")
     way.rule = lambda _m, _p: Fault(cut=True)
-    with pytest.raises(NotDurable, match="Is the object store running") as caught:
+    with pytest.raises(NotDurable, match="Check that the object store runs") as caught:
         persist(space)
     assert caught.value.reason == "unreachable"
     assert contents(here) == {}

@@ -1,7 +1,7 @@
-"""The durability barrier: what the sandbox holds is compared with what the bucket shows to this machine.
+"""The durability barrier: compares the sandbox's manifest with this machine's listing of the bucket.
 
-No file system call is trusted alone: a mount may acknowledge what it has not stored, and a sandbox may look at another
-directory than everybody thinks. One implementation, above all attachments.
+No file system call is trusted alone: a mount may acknowledge data that it has not stored, and a sandbox may see an
+unexpected directory. One implementation serves all attachments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from session_widgets.workspaces.contract import Look
 PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 BUSY_LOOKS = 5
-"""After so many looks, about a second, a file that is another one each time is not waited for any longer."""
+"""After this many scans, about a second, the barrier no longer waits for files that keep changing."""
 SHOWN = 5
 
 Same = Callable[[Entry, ObjectInfo], bool]
@@ -30,7 +30,7 @@ Same = Callable[[Entry, ObjectInfo], bool]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A path that is not the same on both sides."""
+    """A path that differs between the two sides."""
 
     path: str
     what: str
@@ -47,18 +47,18 @@ def prove(
     root: Path,
     patience: float = PATIENCE_SECONDS,
 ) -> Manifest:
-    """Flush and compare until both sides are equal; return what was proven.
+    """Flush and compare until both sides are equal; return the verified manifest.
 
     Args:
         look: the sandbox's side.
-        flush: brings everything of a manifest to the bucket; a `WorkspaceError` of it is final.
+        flush: uploads the files of a manifest; a `WorkspaceError` of it is final.
         listing: the bucket's side, listed by this machine.
-        same: whether an object is what an entry says, given that both are files.
-        root: the directory that the sandbox shall work on.
+        same: whether an object equals an entry, given that both are files.
+        root: the directory on which the sandbox must work.
         patience: seconds after which a difference is final.
 
     Raises:
-        NotDurable: it could not be proven; `reason` says why.
+        NotDurable: both sides differ; `reason` says why.
     """
     deadline = time.monotonic() + patience
     attempt = 0
@@ -94,14 +94,14 @@ def prove(
 
 
 def _still_changing(found: list[Difference], before: Manifest | None, now: Manifest) -> list[Difference]:
-    """Return the differences if each is of a file that changed between two looks: waiting will not help."""
+    """Return the differences if each is a file that changed between two scans: waiting will not help."""
     earlier = before.entries if before else {}
     rests = [one for one in found if earlier.get(one.path) == now.entries.get(one.path)]
     return [] if rests else found
 
 
 def tell_strange(manifest: Manifest) -> None:
-    """Raise if something could not be saved for its name, kind or size; all the rest was."""
+    """Raise if a file could not be saved because of its name, kind or size; all others were saved."""
     if manifest.strange:
         raise NotDurable(
             f"all is saved but {plural(len(manifest.strange), 'entry')} that no bucket can keep (a backslash in the "
@@ -141,7 +141,7 @@ def some(differences: list[Difference]) -> str:
 
 
 def _check_root(manifest: Manifest, root: Path) -> None:
-    """Refuse another directory's manifest: all that it lacks would be taken for deleted."""
+    """Refuse another directory's manifest: its missing files would count as deleted."""
     try:
         info = root.stat()
     except OSError as error:

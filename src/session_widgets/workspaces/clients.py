@@ -1,4 +1,4 @@
-"""How this package speaks S3: boto3, with bounded waits."""
+"""S3 clients: boto3, with bounded waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONNECTIONS = 32
 
 
 def client_config(*, path_style: bool, attempts: int = ATTEMPTS) -> Any:
-    """Return botocore's settings; checksums are sent only where a call demands one, for stores that know none."""
+    """Return botocore's settings; checksums are sent only if a call requires one, for stores without support."""
     from botocore.config import Config
 
     return Config(
@@ -34,7 +34,7 @@ def client_config(*, path_style: bool, attempts: int = ATTEMPTS) -> Any:
 
 
 def session_of(**keys: str | None) -> Any:
-    """Return a boto3 session, by default of the AWS settings, that reads times fast: they are half of a listing."""
+    """Return a boto3 session, by default of the AWS settings, with a fast parser of times (half a listing's cost)."""
     import boto3
     import botocore.session
 
@@ -46,14 +46,14 @@ def session_of(**keys: str | None) -> Any:
 
 @functools.cache
 def _loader() -> Any:
-    """The descriptions of AWS's services, read once a process: those of S3 take 11 MB and 0.1 s."""
+    """Loader for the descriptions of AWS's services, read once a process: those of S3 take 11 MB and 0.1 s."""
     from botocore.loaders import create_loader
 
     return create_loader()
 
 
 def _timestamp(value: Any) -> datetime:
-    """Read ISO 8601, as listings have it, and HTTP's dates; every other form is left to botocore."""
+    """Read ISO 8601, as in listings, and HTTP's dates; botocore reads all other formats."""
     if isinstance(value, str) and value[:4].isdigit() and value.endswith("Z"):
         return datetime.fromisoformat(value)
     if isinstance(value, str) and value.endswith(" GMT"):
@@ -74,7 +74,7 @@ def certificates() -> bytes:
 
 
 def client_of(endpoint: str, keys: Credentials, *, region: str = DEFAULT_REGION, attempts: int = ATTEMPTS) -> Any:
-    """Return an S3 client for a store at an address of its own, deaf to what the environment says about AWS."""
+    """Return an S3 client for a store with its own address, which ignores the environment's AWS settings."""
     session = session_of(
         aws_access_key_id=keys.access_key,
         aws_secret_access_key=keys.secret_key,

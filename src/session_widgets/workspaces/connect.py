@@ -1,4 +1,4 @@
-"""Which object store holds a bucket, how to talk to it, and what its refusals mean."""
+"""The object store of a bucket: address, keys, and the meaning of its refusals."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ __all__ = ["Connection", "connect", "explain"]
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An object store that holds a bucket.
+    """The object store of a bucket.
 
     Attributes:
         client: boto3's S3 client; threads may share it.
-        endpoint: where it is, without a slash at the end.
+        endpoint: its address, without a slash at the end.
         is_aws: whether it is Amazon's own.
         region: the region that requests are signed for.
-        credentials_source: where the keys come from, in a few words.
-        embedded: the store of this machine, if it is that.
-        session: whose settings it was made of, if it is not.
-        refused: set when the store no longer takes the keys.
+        credentials_source: the source of the keys, as a short text.
+        embedded: the embedded store of this machine, if it is that one.
+        session: the boto3 session of any other store.
+        refused: set when the store no longer accepts the keys.
     """
 
     client: Any = field(repr=False)
@@ -49,7 +49,7 @@ class Connection:
     refused: Event = field(repr=False, default_factory=Event)
 
     def credentials(self) -> Credentials:
-        """Return the keys in use, those of now where they are refreshed."""
+        """Return the current keys, even if they are refreshed."""
         if self.embedded is not None:
             return self.embedded.credentials
         found = self.session.get_credentials() if self.session else None
@@ -62,12 +62,12 @@ class Connection:
 
 
 def connect(bucket: str, home: Path, progress: Progress = silent) -> Connection:
-    """Find the store of a bucket: the embedded one (started if need be) if it was made there, else the AWS settings.
+    """Find the store of a bucket: the embedded one (started if necessary) if it has the bucket, else the AWS settings.
 
     Args:
         bucket: its name.
         home: the data directory.
-        progress: told when something takes time.
+        progress: called when it takes time.
 
     Raises:
         WorkspaceError: there are no keys, the settings are broken, or the embedded store does not start.
@@ -79,7 +79,7 @@ def connect(bucket: str, home: Path, progress: Progress = silent) -> Connection:
 
     try:
         return _configured(bucket)
-    except (BotoCoreError, ValueError) as error:  # botocore's for an endpoint that is no URL
+    except (BotoCoreError, ValueError) as error:  # botocore's for an invalid endpoint
         raise explain(error, bucket) from error
 
 
@@ -130,7 +130,7 @@ def _configured(bucket: str) -> Connection:
 
 
 def _note_refusal(refused: Event, temporary: bool, parsed: dict[str, Any], **_: Any) -> None:
-    """Take note of an answer which says that the keys are void; `temporary` ones have ended."""
+    """Record a response that says that the keys are invalid; `temporary` ones have expired."""
     error = parsed.get("Error", {})
     if error.get("Code") in VOID_KEYS:
         refused.set()

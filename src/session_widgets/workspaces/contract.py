@@ -1,6 +1,6 @@
-"""What a workspace promises: a directory that sandboxes work on, and a place that outlives every machine.
+"""The contract of a workspace: a directory for sandboxes, and a location that outlives every machine.
 
-All methods block and may be called from any thread; none but `unblock` may be called while another runs.
+All methods block and may be called from any thread; only `unblock` may be called while another runs.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from session_widgets.workspaces.objects import Objects
 
 Look = Callable[[], Manifest]
-"""Looks at the workspace from inside the sandbox, or on this machine where none runs."""
+"""Makes the manifest inside the sandbox, or on this machine if no sandbox runs."""
 
 Progress = Callable[[str], None]
-"""Told what is being done, in a few words, whenever it takes time."""
+"""Called with a short text when an operation takes time."""
 
 
 class Workspace(Protocol):
     """A session's directory.
 
     Attributes:
-        location: where it is kept: an absolute directory, or "s3://bucket/prefix/session".
-        attachment: how `path` and `location` are kept the same: "directory", "sync", "fuse:s3fs", "fuse:weed" or
+        location: where its files are kept: an absolute directory, or "s3://bucket/prefix/session".
+        attachment: how `path` and `location` are synchronised: "directory", "sync", "fuse:s3fs", "fuse:weed" or
             "fuse:geesefs".
         path: directory of this machine that sandboxes work on.
-        managed: whether it was made for the session, and goes with it.
-        objects: its place in a bucket, if it has one.
-        remark: what else a user should know of it, such as what a mount was found to do; "" if nothing.
+        managed: whether it was created for the session, and is deleted with it.
+        objects: its location in a bucket, if any.
+        remark: other facts for the user, such as the capabilities of a mount; "" if none.
     """
 
     @property
@@ -49,31 +49,31 @@ class Workspace(Protocol):
     def remark(self) -> str: ...  # noqa: D102
 
     def attach(self, progress: Progress) -> bool:
-        """Make `path` hold what `location` holds, and this installation its one writer. Cheap when it does already.
+        """Make `path` equal to `location`, and acquire the lease. Cheap if both are done already.
 
         Returns:
-            Whether `path` is another directory than before (mounted anew), so that a sandbox on it must start again.
+            Whether `path` is another directory than before (mounted again), so that its sandbox must restart.
 
         Raises:
-            WorkspaceTaken: another installation writes it.
-            WorkspaceConflict: both sides changed a file; both versions are in `path` now, and the next call is fine.
-            WorkspaceError: anything else; `path` must not be worked on.
+            WorkspaceTaken: another installation holds the lease.
+            WorkspaceConflict: both sides changed a file; both versions are in `path` now, and the next call succeeds.
+            WorkspaceError: any other failure; `path` must not be used.
         """
 
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
-        """Bring everything to `location`, and return once that is proven; raise `NotDurable` if it cannot be."""
+        """Save everything to `location`, and return once that is verified; raise `NotDurable` if it fails."""
 
     def unblock(self, seconds: float) -> None:
-        """End a mounter that says nothing for `seconds`: who waits for it then gets an error, and can be stopped."""
+        """Kill a mounter that does not answer for `seconds`: waiting processes then get an error and can be killed."""
 
     def detach(self) -> None:
-        """Let go: unmount, wait for the mounter's end, give the lease back; what is not persisted stays in `path`."""
+        """Unmount, wait for the mounter's exit, release the lease; unsaved files stay in `path`."""
 
     def take_over(self) -> None:
-        """Make this installation the one writer, whoever was it."""
+        """Acquire the lease for this installation, whatever its holder."""
 
     def scan(self) -> Manifest:
-        """Look at `path` from this machine."""
+        """Scan `path` from this machine."""
 
     def remove(self) -> None:
-        """Detach, and remove what belongs to the session, here and at `location`; proven empty afterwards."""
+        """Detach, and delete the session's files, here and at `location`; verify that none is left."""

@@ -1,4 +1,4 @@
-"""Keys of an object store, and the narrowest ones that a store can give for a session."""
+"""Keys of an object store, and the narrowest keys that a store can create for a session."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from session_widgets.workspaces.connect import Connection
 
 ROLE = "SESSION_WIDGETS_S3_ROLE"
-"""Names the role that is assumed for a session's keys, with a policy that confines them to its prefix."""
+"""Environment variable with the role that is assumed for a session's keys, with a policy for its prefix only."""
 LIFETIMES = (12 * 3600, 3600)
-"""Asked for in this order: a role allows one hour unless its owner raised it."""
+"""Durations, in order of preference: a role allows one hour unless its owner raised it."""
 _VERBS = ("Read", "Write", "List", "Tagging")
 _OBJECTS = ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Keys of an object store; their secret parts are never shown.
+    """Keys of an object store; the secret parts are never shown.
 
     Attributes:
-        expires: when they end; None if they do not.
-        lifetime: how long they lasted when they were made.
+        expires: when they expire; None if they do not.
+        lifetime: their lifetime at creation.
     """
 
     access_key: str
@@ -38,7 +38,7 @@ class Credentials:
 
     @property
     def renew_at(self) -> datetime | None:
-        """When to get others: with an hour left, or half of their time if they last no longer than two."""
+        """When to renew them: with an hour left, or half of their lifetime if it is at most two hours."""
         if self.expires is None:
             return None
         hour = timedelta(hours=1)
@@ -46,12 +46,12 @@ class Credentials:
 
 
 def scoped(connection: Connection, bucket: str, prefix: str) -> Credentials | None:
-    """Return keys that reach the objects below one prefix and no others; None if the store can give none.
+    """Return keys for the objects below one prefix only; None if the store cannot create such keys.
 
-    The embedded store makes an identity per prefix. Elsewhere the role that SESSION_WIDGETS_S3_ROLE names is assumed.
+    The embedded store creates an identity per prefix. Elsewhere the role in SESSION_WIDGETS_S3_ROLE is assumed.
 
     Args:
-        connection: where the bucket is.
+        connection: to the bucket's store.
         bucket: its name.
         prefix: without "/" at its ends.
 
@@ -59,7 +59,7 @@ def scoped(connection: Connection, bucket: str, prefix: str) -> Credentials | No
         WorkspaceError: the role was refused.
     """
     if not prefix or re.search(r"[*?$]", prefix):
-        return None  # it would mean more than itself in a policy
+        return None  # a wildcard in a policy
     if connection.embedded is not None:
         return connection.embedded.issue(f"{bucket}/{prefix}", [f"{verb}:{bucket}/{prefix}/*" for verb in _VERBS])
     role = os.environ.get(ROLE)
@@ -67,7 +67,7 @@ def scoped(connection: Connection, bucket: str, prefix: str) -> Credentials | No
 
 
 def retire(connection: Connection, bucket: str, prefix: str) -> None:
-    """Make void what `scoped` gave, where the store can; keys of a role end by themselves."""
+    """Revoke the keys of `scoped`, if the store can; keys of a role expire by themselves."""
     if connection.embedded is not None:
         connection.embedded.withdraw(f"{bucket}/{prefix}")
 
@@ -105,7 +105,7 @@ def _from_sts(given: Any) -> Credentials:
 
 
 def _partition(role: str) -> str:
-    """Return "aws" or what stands in its place in the name of the role: "aws-cn", "aws-us-gov"."""
+    """Return the partition in the role's name: "aws", "aws-cn" or "aws-us-gov"."""
     return role.split(":")[1] if role.count(":") > 1 else "aws"
 
 

@@ -1,4 +1,4 @@
-"""Changing a directory that hostile programs change too: no write ever goes through a link."""
+"""Changes a directory that hostile programs change too: no write ever goes through a link."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from session_widgets.host.tree import TEMPORARY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 CHUNK = 1 << 20
 NO_FSYNC = {errno.EINVAL, errno.ENOSYS}
-"""What a file system answers that has no such call."""
+"""Errors of a file system that lacks the call."""
 
 
 class Readable(Protocol):
-    """What bytes come from."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes; none at the end."""
 
 
 Replaceable = Callable[[os.stat_result | None], bool]
-"""Whether what is in a place may go; None is nothing."""
+"""Whether an existing entry may be replaced; None is no entry."""
 
 
 class Occupied(Exception):
-    """Something is in the way that must not be replaced: a folder that holds files, or a file where one is needed."""
+    """An entry must not be replaced: a folder with files, or a file where a folder is needed."""
 
 
 class Directory:
-    """A directory of this machine, held open. What is put into it belongs to whom it belongs to itself."""
+    """A directory of this machine, held open. New entries get the directory's owner."""
 
     def __init__(self, root: Path) -> None:
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
@@ -43,7 +43,7 @@ class Directory:
         self._owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 and info.st_uid != 0 else None
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         os.close(self.fd)
 
     def __enter__(self) -> Directory:
@@ -55,7 +55,7 @@ class Directory:
     def write(
         self, path: str, body: Readable, mode: int, mtime: float | None, replaceable: Replaceable | None = None
     ) -> None:
-        """Put a file in place, atomically, making its parents. Raises `Occupied`."""
+        """Put a file in place, atomically, creating its parents. Raises `Occupied`."""
         with self._parent(path, make=True) as (parent, name):
             partial = f"{TEMPORARY}{uuid4().hex}"
             handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=parent)
@@ -77,7 +77,7 @@ class Directory:
                 raise
 
     def link(self, path: str, target: bytes, replaceable: Replaceable | None = None) -> None:
-        """Put a symbolic link in place, making its parents. Raises `Occupied`."""
+        """Put a symbolic link in place, creating its parents. Raises `Occupied`."""
         with self._parent(path, make=True) as (parent, name):
             partial = f"{TEMPORARY}{uuid4().hex}"
             os.symlink(target, os.fsencode(partial), dir_fd=parent)
@@ -91,15 +91,15 @@ class Directory:
                 raise
 
     def make(self, path: str) -> None:
-        """Make a directory and its parents."""
+        """Create a directory and its parents."""
         with self._parent(f"{path}/.", make=True):
             return
 
     def remove(self, path: str, replaceable: Replaceable | None = None) -> None:
-        """Remove a file, a link, or an empty directory, and the folders above that it leaves empty.
+        """Remove a file, a link, or an empty directory, and the parents that become empty.
 
         Raises:
-            Occupied: it is a directory that holds something, or not `replaceable`.
+            Occupied: it is a directory with entries, or not `replaceable`.
         """
         try:
             with self._parent(path) as (parent, name):
@@ -120,7 +120,7 @@ class Directory:
                     os.rmdir(name, dir_fd=parent)
 
     def stat(self, path: str) -> os.stat_result:
-        """Look at an entry itself."""
+        """Return the status of an entry, not of a link's target."""
         with self._parent(path) as (parent, name):
             return os.stat(name, dir_fd=parent, follow_symlinks=False)
 
@@ -134,13 +134,13 @@ class Directory:
             return os.open(name or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
 
     def fsync(self, path: str) -> None:
-        """Force one entry to where it is kept; what is gone, or a link, has nothing to force. Raises OSError."""
+        """Sync one entry to disk; a missing entry or a link needs no sync. Raises OSError."""
         try:
             handle = self.descriptor(path)
         except (FileNotFoundError, Occupied):
             return
         except OSError as error:
-            if error.errno == errno.ELOOP:  # it is a link, which its folder keeps
+            if error.errno == errno.ELOOP:  # a link, which is part of its folder
                 return
             raise
         try:
@@ -152,7 +152,7 @@ class Directory:
             os.close(handle)
 
     def read_link(self, path: str) -> bytes:
-        """Return where a link points."""
+        """Return the target of a link."""
         with self._parent(path) as (parent, name):
             return os.readlink(os.fsencode(name), dir_fd=parent)
 
@@ -182,7 +182,7 @@ class Directory:
 
 
 def _check(name: str, parent: int, replaceable: Replaceable | None) -> None:
-    """Look at what is to go at the last moment: programs work here too."""
+    """Check the entry to be replaced at the last moment: programs work here too."""
     if replaceable is None:
         return
     try:

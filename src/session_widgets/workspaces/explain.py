@@ -1,4 +1,4 @@
-"""What an object store's refusal means, and what to do about it."""
+"""Explains the errors of an object store, with remedies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from session_widgets.errors import Reason, WorkspaceError
 from session_widgets.printing import one_line
 
 SKEW_SECONDS = 300
-"""From here on, a refused request is taken to be the clock's fault; stores allow 15 minutes."""
+"""With a larger difference the clock is blamed for a refused request; stores allow 15 minutes."""
 
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 _CODES: dict[str, Reason] = {
@@ -38,9 +38,9 @@ VOID_KEYS = frozenset(
         "SignatureDoesNotMatch",
     }
 )
-"""Codes that are about the keys, not about what they may do."""
+"""Error codes about the keys themselves, not about their rights."""
 TEMPORARY = "SessionWidgetsTemporary"
-"""Put into an answer's error: whether the keys have a session token. SeaweedFS does not know those that have ended."""
+"""Added to a response's error: whether the keys have a session token. SeaweedFS does not report expired keys."""
 _STATUSES: dict[int, Reason] = {401: "refused", 403: "refused", 404: "missing", 412: "conflict", 507: "disk"}
 _FULL = ("no space left", "no free volumes", "no writable volumes", "not enough free space", "disk full")
 _LOGINS = {"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "LoginTokenLoadError"}
@@ -53,8 +53,8 @@ def explain(error: BaseException, bucket: str) -> WorkspaceError:
     """Turn an exception of boto3 or botocore into a `WorkspaceError` that names the cause and the remedy.
 
     Args:
-        error: what was caught. Nothing of it but codes and the store's own words is repeated; no key is among those.
-        bucket: the bucket that was asked for.
+        error: the exception. Only its codes and the store's message are repeated; they contain no key.
+        bucket: the requested bucket.
     """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import ClientError
@@ -67,7 +67,7 @@ def explain(error: BaseException, bucket: str) -> WorkspaceError:
 
 
 def _answered(error: Any, bucket: str) -> WorkspaceError:
-    """The store answered, with a refusal."""
+    """The store answered with an error."""
     details = error.response.get("Error", {})
     meta = error.response.get("ResponseMetadata", {})
     code, words = str(details.get("Code", "")), one_line(str(details.get("Message", ""))).rstrip(".")
@@ -86,7 +86,7 @@ def _answered(error: Any, bucket: str) -> WorkspaceError:
 
 
 def _unanswered(error: BaseException, bucket: str) -> WorkspaceError:
-    """No answer came, or nothing was sent."""
+    """The store did not answer, or no request was sent."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _LOGINS or _ENDED in str(error):
         reason: Reason = "expired"
@@ -109,18 +109,18 @@ def _remedy(reason: Reason, bucket: str, skew: float | None) -> str:
 
 _FAILED = "The store runs, but fails: look at its log and at its disk, and try again."
 _REMEDIES: dict[Reason, str] = {
-    "unreachable": "Is the object store running, and does AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL name it?",
+    "unreachable": "Check that the object store runs, and that AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it.",
     "refused": f"Expected keys that may read and write the bucket: check {_KEYS}.",
-    "expired": "Get new ones (log in again, or renew the session token), and send the prompt once more.",
+    "expired": "Get new ones (log in again, or renew the session token), and send the prompt again.",
     "missing": "Make the bucket, or correct its name: session_widgets.local_s3('{bucket}') makes one on this machine.",
     "conflict": "Something else wrote the object at the same time: look at it and try again.",
     "disk": "The store has no room left: delete something there or make it larger.",
-    "name": "A name in the workspace is none that an object key can have: rename it.",
+    "name": "A name in the workspace cannot be an object key: rename it.",
 }
 
 
 def clock_skew(date: str | None) -> float | None:
-    """Seconds by which this machine is ahead of the store, which said what time it is."""
+    """Seconds by which this machine is ahead of the store's clock, from the response."""
     if date is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The files of a session straight from its bucket: no sandbox has to live for it."""
+"""The files of a session directly in its bucket, without a sandbox."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN = {"mode": "33188"}
 
 
 class ObjectFiles:
-    """What `RunnerClient` does for a living sandbox; a link shows as the text of its target."""
+    """The methods of `RunnerClient` without a sandbox; a link is read as the text of its target."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
@@ -44,7 +44,7 @@ class ObjectFiles:
         return await self._do(self._read, _named(path), offset, length)
 
     async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None:
-        """Replace or make a file."""
+        """Replace or create a file."""
         body = data if isinstance(data, bytes) else b"".join([piece async for piece in data])
         await self._do(self._write, _named(path), body)
 
@@ -53,11 +53,11 @@ class ObjectFiles:
         await self._do(self._upload, local, _named(path))
 
     async def download(self, path: str, local: Path) -> None:
-        """Copy a file to this machine, in pieces; `local` appears only when it is whole."""
+        """Copy a file to this machine, in pieces; `local` appears only when it is complete."""
         await self._do(self._download, _named(path), local)
 
     async def mkdir(self, path: str) -> None:
-        """Make a folder; one that exists is left alone."""
+        """Create a folder; an existing one is not changed."""
         await self._do(self._mkdir, _named(path))
 
     async def move(self, source: str, target: str) -> None:
@@ -65,7 +65,7 @@ class ObjectFiles:
         await self._do(self._move, _named(source), _named(target))
 
     async def delete(self, path: str, *, recursive: bool = False) -> None:
-        """Remove exactly this file, or this folder: one that is not empty only if `recursive`."""
+        """Remove exactly this file or folder; a folder that is not empty only if `recursive`."""
         await self._do(self._delete, _named(path), recursive)
 
     def _list(self, path: str, recursive: bool) -> list[FileInfo]:
@@ -97,7 +97,7 @@ class ObjectFiles:
                 return found
 
     async def _do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it in a thread, with the store running."""
+        """Run it in a thread, with the store running."""
         await asyncio.to_thread(self._objects.reach, silent)
         return await asyncio.to_thread(work, *args, **kwargs)
 
@@ -171,12 +171,12 @@ class ObjectFiles:
         for key in sources:
             prefix.delete(key)
         while (empty := [key for key in self._keys_in(source) if key.endswith("/")]) and empty != sources:
-            for key in empty:  # folders that held something until now
+            for key in empty:  # folders that become empty
                 prefix.delete(key)
             sources = empty
 
     def _keys_in(self, folder: str) -> list[str]:
-        """Return the keys of the files in a folder, and of the folders that hold nothing, itself included."""
+        """Return the keys of the files in a folder, and of its empty folders, itself included."""
         below = (i for i in self._objects.prefix.listing().objects.values() if f"{i.path}/".startswith(f"{folder}/"))
         return [f"{info.path}/" if info.kind == "directory" else info.path for info in below]
 
@@ -190,18 +190,18 @@ class ObjectFiles:
             raise NotFound(f"no such file: {path!r}")
         page = prefix.page(path, limit=2)
         if (page.files or page.folders) and not recursive:
-            raise BadPath(f"{path!r} is not empty. Pass recursive=True to remove it with all it holds.")
+            raise BadPath(f"{path!r} is not empty. Pass recursive=True to remove it with its content.")
         prefix.delete_folder(path)
 
     def _check_place(self, path: str) -> None:
-        """Refuse a path below a file: the bucket would take it, and no directory could hold both."""
+        """Refuse a path below a file: a bucket can have both, a directory cannot."""
         self._check_writer()
         for parent in parents(path):
             if self._head(parent) is not None:
                 raise BadPath(f"{path!r} cannot be made: {parent!r} is a file.")
 
     def _check_writer(self) -> None:
-        """Refuse to write under the hands of another installation."""
+        """Raise `WorkspaceTaken` if another installation holds the lease."""
         held = self._objects.lease.read()
         if held is not None and self._objects.lease.is_others(held):
             raise WorkspaceTaken(f"{self._objects.location} is worked on by {held.holder}; write when it is parked.")
@@ -212,7 +212,7 @@ class ObjectFiles:
 
 
 def _named(path: str) -> str:
-    """Return a path that a key can carry: SeaweedFS takes a backslash for a slash, and so for another file."""
+    """Return a path that can be a key: SeaweedFS treats a backslash as a slash, and so as another file."""
     if not can_be_key(path):
         raise BadPath(f"{path!r:.120} cannot be in a bucket: it holds a backslash, is not UTF-8, or is too long.")
     return path

@@ -1,4 +1,4 @@
-"""What both sides were last known to have in common: without it nobody can tell an edit from a deletion."""
+"""The last common state of both sides: it distinguishes an edit from a deletion."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from session_widgets.workspaces.bucket import ObjectInfo
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An entry as it was when both sides had it, and its object.
+    """An entry of the last common state, with its object.
 
     Attributes:
-        etag: of the object; a change of its metadata alone leaves it the same.
-        modified: when the object was stored, in seconds; 0 until a listing has told it.
+        etag: of the object; a change of its metadata alone does not change it.
+        modified: when the object was stored, in seconds; 0 until a listing reports it.
     """
 
     entry: Entry
@@ -24,23 +24,23 @@ class Known:
     modified: float = 0
 
     def is_still(self, info: ObjectInfo) -> bool:
-        """Whether the object is the one that was known."""
+        """Whether the object is still the known one."""
         return info.etag == self.etag and self.modified in {0, info.modified.timestamp()}
 
 
 def signature(entry: Entry | None) -> tuple[str, str, int] | None:
-    """Return what makes two entries the same to a person: kind, content, and whether it can be run."""
+    """Return the parts of an entry that matter to a person: kind, content, and whether it is executable."""
     return None if entry is None else (entry.kind, entry.md5, entry.mode if entry.kind == "file" else 0)
 
 
 def load(file: Path) -> dict[str, Known]:
-    """Read what `save` wrote; nothing is known where there is nothing."""
+    """Read the result of `save`; empty if the file is missing."""
     rows = (read_json(file) or {}).get("known", ())
     return {row[0]: Known(Entry(*row[:7]), *row[7:]) for row in rows}
 
 
 def save(file: Path, known: dict[str, Known]) -> None:
-    """Write it down, atomically."""
+    """Save it, atomically."""
     rows = [
         [e.path, e.kind, e.size, e.mode, e.mtime_ns, e.md5, e.stamp, one.etag, one.modified]
         for one in known.values()
@@ -50,7 +50,7 @@ def save(file: Path, known: dict[str, Known]) -> None:
 
 
 def version(file: Path) -> tuple[int, int] | None:
-    """Return what changes whenever somebody saves."""
+    """Return the file's version (mtime, inode)."""
     try:
         info = file.stat()
     except FileNotFoundError:

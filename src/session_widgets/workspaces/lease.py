@@ -1,9 +1,9 @@
-"""One writer per session: a lease object beside its prefix, made with `If-None-Match`, passed on with `If-Match`.
+"""One writer per session: a lease object beside its prefix, created with `If-None-Match`, changed with `If-Match`.
 
-The writer is an installation on a machine, not a process: kernels that share a store share the sandbox and the
-directory too. There is no expiry that a wrong clock could shorten. Who holds it is told, and may be pushed out by
-`take_over()` alone. The number in the lease grows with every change of hands, also over releases, so that who was
-pushed out in mid-turn notices at the barrier.
+The holder is an installation on a machine, not a process: kernels that share a store share the sandbox and the
+directory too. There is no expiry that a wrong clock could shorten. Errors name the holder, and only `take_over()`
+replaces it. The lease's number grows with every change of the holder, also across releases, so that a replaced
+holder notices during its turn, at the barrier.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the lease object says, and the ETag it says it under; `free` when it was given back."""
+    """The content of the lease object, with its ETag; `free` after a release."""
 
     token: int
     installation: str
@@ -37,7 +37,7 @@ class Held:
 
     @property
     def holder(self) -> str:
-        """Who that is, for people."""
+        """The holder, for people."""
         return f"{self.user} on {self.host} (installation {self.installation[:8]}, since {self.since[:16]})"
 
 
@@ -45,8 +45,8 @@ class Lease:
     """The right to write one session's objects.
 
     Args:
-        siblings: the prefix that holds the session's own; the lease lies outside of what a sandbox can reach.
-        installation: names this data directory.
+        siblings: the prefix above the session's own; the lease is outside the reach of a sandbox.
+        installation: id of this data directory.
     """
 
     def __init__(self, siblings: Prefix, session_id: str, installation: str) -> None:
@@ -57,7 +57,7 @@ class Lease:
         self._token: int | None = None
 
     def read(self) -> Held | None:
-        """Return what it says, None if nobody ever had it."""
+        """Return the lease's content, None if there never was one."""
         try:
             with self._siblings.reading(self._path) as (body, info, _):
                 value: dict[str, Any] = orjson.loads(body.read())
@@ -71,14 +71,14 @@ class Lease:
         return held is not None and not held.free and (held.installation, held.host) != self._me
 
     def acquire(self, *, forced: bool = False) -> bool:
-        """Take it, unless this installation has it; raise `WorkspaceTaken` if another one has, unless `forced`.
+        """Acquire it, unless this installation has it; raise `WorkspaceTaken` if another one has, unless `forced`.
 
         Returns:
-            Whether anybody ever had it: a bucket that was emptied or made anew knows of no lease either.
+            Whether there was a lease before: a bucket that was emptied or recreated has none.
 
         Raises:
-            WorkspaceTaken: another installation has it.
-            WorkspaceError: the store would let two have it, as a second try to make it shows.
+            WorkspaceTaken: another installation holds it.
+            WorkspaceError: the store would allow two holders, as a second attempt to create the lease shows.
         """
         for _ in range(ATTEMPTS):
             held = self.read()
@@ -99,7 +99,7 @@ class Lease:
         raise WorkspaceTaken(f"the lease of session {self._session!r} changes hands all the time. Try again.")
 
     def check(self) -> None:
-        """Raise `WorkspaceTaken` unless it did not change hands since `acquire`."""
+        """Raise `WorkspaceTaken` if its number changed since `acquire`."""
         held = self.read()
         if self.is_others(held):
             raise self._taken(held)
@@ -114,19 +114,19 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Give it back; nothing happens if another has it."""
+        """Release it; does nothing if another installation holds it."""
         held = self.read()
         if held is not None and not held.free and not self.is_others(held):
             self._write(held, free=True)
         self._token = None
 
     def remove(self) -> None:
-        """Remove the lease object itself: the session is no more."""
+        """Delete the lease object: the session is deleted."""
         self._siblings.delete(self._path)
         self._token = None
 
     def _write(self, before: Held | None, *, free: bool = False) -> bool:
-        """Replace what it says, if it still says what it said `before`; a new holder gets a new number."""
+        """Replace its content, if it still equals `before`; a new holder gets a new number."""
         installation, host = self._me
         token = (before.token if before else 0) + (0 if free else 1)
         since = datetime.now(UTC).isoformat(timespec="seconds")

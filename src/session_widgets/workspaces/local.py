@@ -1,4 +1,4 @@
-"""A directory of this machine, and nothing else: it is as durable as the disk it is on."""
+"""A directory of this machine, as durable as its disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from session_widgets.workspaces.directory import Directory
 
 @dataclass(frozen=True, slots=True)
 class LocalWorkspace:
-    """See `contract.Workspace`; `managed` directories are made and removed with their session."""
+    """See `contract.Workspace`; `managed` directories are created and deleted with their session."""
 
     path: Path
     managed: bool
@@ -31,7 +31,7 @@ class LocalWorkspace:
             return cls(home / "workspaces" / session_id, managed=True)
         path = Path(given).expanduser()
         if not path.is_dir():
-            raise BadValue(f"workspace must be an existing directory; got {str(given)!r:.200}. Make it first.")
+            raise BadValue(f"workspace must be an existing directory; got {str(given)!r:.200}. Create it first.")
         return cls(path.resolve(), managed=False)
 
     @property
@@ -40,14 +40,14 @@ class LocalWorkspace:
         return str(self.path)
 
     def attach(self, progress: Progress) -> bool:
-        """Make a managed directory, readable by its owner alone, if it is not there (any more)."""
+        """Create a missing managed directory, readable only by its owner."""
         if self.path.is_dir() or not self.managed:
             return False
         self.path.mkdir(parents=True, mode=0o700)
         return True
 
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
-        """Force changed files and their directories to disk."""
+        """Sync changed files and their directories to disk."""
         folders = {change.path.rpartition("/")[0] for change in changed}
         try:
             with Directory(self.path) as directory:
@@ -60,19 +60,19 @@ class LocalWorkspace:
             raise NotDurable(f"{self.path} cannot be forced to disk: {error.strerror}.", reason="disk") from error
 
     def unblock(self, seconds: float) -> None:
-        """No program stands between."""
+        """Does nothing: there is no mounter."""
 
     def detach(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there is no lease."""
 
     def remove(self) -> None:
-        """Remove a managed directory; one that the user gave stays."""
+        """Delete a managed directory; the user's own stays."""
         if self.managed and self.path.exists():
             shutil.rmtree(self.path)
 
     def take_over(self) -> None:
-        """A directory has no lease."""
+        """Does nothing: there is no lease."""
 
     def scan(self) -> Manifest:
-        """Look at the directory from this machine."""
+        """Scan the directory from this machine."""
         return scan(self.path)

@@ -1,4 +1,4 @@
-"""An object store for those who have none: SeaweedFS on this machine, reachable from this machine alone."""
+"""The embedded object store: SeaweedFS on this machine, reachable only from this machine."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from session_widgets.workspaces.weed import weed
 
 START_SECONDS = 60
 STOP_SECONDS = 3
-"""Enough to finish requests; its filer would wait 15 s for connections that never close. What is written is written."""
+"""Enough to finish requests; its filer would wait 15 s for connections that never close. Acknowledged writes stay."""
 KNOWN_SECONDS = 5
 GRPC = 10_000
-"""Each part of SeaweedFS listens on its port and on the one this much higher."""
+"""Each part of SeaweedFS listens on its port and on a second one, higher by this offset."""
 PORTS = range(12_000, 22_000)
-"""Both are below those that the system gives to outgoing connections."""
+"""Both are below the system's range for outgoing connections."""
 VOLUME_MB = 256
 FULL_SHARE = 0.01
-"""Of its disk; with less, SeaweedFS writes no more."""
+"""Free space of its disk, below which SeaweedFS refuses writes."""
 FULL_BYTES = 16 << 20
 NO_HTTP = "-disableHttp"
 ADMIN = "session-widgets"
@@ -43,20 +43,20 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def silent(_: str) -> None:
-    """Tell nobody."""
+    """Ignore progress."""
 
 
 def local_s3(home: Path, bucket: str = "sessions", progress: Progress = silent) -> LocalS3:
-    """Start the object store of a data directory, or find it running, and make a bucket in it.
+    """Start the object store of a data directory, if it does not run, and create a bucket in it.
 
     Args:
-        home: the data directory; everything lies in `home/s3`.
+        home: the data directory; all its files are in `home/s3`.
         bucket: the name of the bucket.
-        progress: told when it takes time: about 3 s, if it does not run yet.
+        progress: called when it takes time: about 3 s for a start.
 
     Raises:
         MissingDependency: SeaweedFS is not installed.
-        WorkspaceError: it does not start; the end of its log is in the message.
+        WorkspaceError: it does not start; the message has the end of its log.
     """
     store = LocalS3(home, bucket)
     store.start(progress)
@@ -64,16 +64,16 @@ def local_s3(home: Path, bucket: str = "sessions", progress: Progress = silent) 
 
 
 def find(home: Path, bucket: str) -> LocalS3 | None:
-    """Return the object store of a data directory if `bucket` was made there, running or not."""
+    """Return the object store of a data directory if it has `bucket`, running or not."""
     store = LocalS3(home, bucket)
     return store if bucket in store.buckets else None
 
 
 class LocalS3:
-    """The object store of a data directory. Several kernels share it, and it outlives them all.
+    """The object store of a data directory. Several kernels share it, and it outlives them.
 
     Attributes:
-        bucket: the bucket that was asked for.
+        bucket: the requested bucket.
         url: that bucket as a workspace: "s3://<bucket>".
     """
 
@@ -89,54 +89,54 @@ class LocalS3:
         self._daemon = Daemon(self.place)
         self._record = self.place / "store.json"
         self._identities = self.place / "identities.json"
-        self._security = self.place / ".seaweedfs" / "security.json"  # SeaweedFS looks for it there, below its HOME
+        self._security = self.place / ".seaweedfs" / "security.json"  # SeaweedFS looks for it there, below HOME
 
     def __repr__(self) -> str:
         return f"LocalS3({self.url!r}, endpoint={self.endpoint!r}, running={self.running})"
 
     @property
     def endpoint(self) -> str:
-        """Where its S3 interface answers; "" before it was ever started."""
+        """Address of its S3 interface; "" before its first start."""
         return f"http://127.0.0.1:{port}" if (port := self._ports().get("s3")) else ""
 
     @property
     def filer(self) -> str:
-        """Where `weed mount` finds it: "127.0.0.1:port"."""
+        """Address for `weed mount`: "127.0.0.1:port"."""
         return f"127.0.0.1:{self._ports().get('filer')}"
 
     @property
     def running(self) -> bool:
-        """Whether its process lives."""
+        """Whether its process runs."""
         return self._daemon.process() is not None
 
     @property
     def buckets(self) -> tuple[str, ...]:
-        """The buckets that were made by this package."""
+        """The buckets that this package created."""
         return tuple((read_json(self._record) or {}).get("buckets", ()))
 
     @property
     def credentials(self) -> Credentials:
-        """The keys that may do everything."""
+        """The keys with all rights."""
         found = self._find(ADMIN)
         if found is None:
             raise WorkspaceError("the embedded object store was never started: start it first.", reason="missing")
         return found
 
     def client(self, attempts: int = ATTEMPTS) -> Any:
-        """Return a new S3 client of boto3 for it, with the keys that may do everything."""
+        """Return a new S3 client of boto3 for it, with all rights."""
         client = client_of(self.endpoint, self.credentials, attempts=attempts)
         client.meta.events.register("after-call.s3", self._name_full_disk)
         return client
 
     def _name_full_disk(self, parsed: dict[str, Any], **_: Any) -> None:
-        """Put into an answer what SeaweedFS calls an internal error when its disk is full."""
+        """Correct the response that SeaweedFS calls an internal error when its disk is full."""
         if parsed.get("ResponseMetadata", {}).get("HTTPStatusCode") == 500 and "Error" in parsed:
             disk = shutil.disk_usage(self.place)
             if disk.free < max(disk.total * FULL_SHARE, FULL_BYTES):
                 parsed["Error"]["Message"] = f"no space left on the disk of {self.place}"
 
     def start(self, progress: Progress = silent) -> None:
-        """Start it if it does not run, wait until it takes files, and make the bucket."""
+        """Start it if it does not run, wait until it accepts files, and create the bucket."""
         self.place.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self.place):
             self._stop_older()
@@ -147,7 +147,7 @@ class LocalS3:
             self._make_bucket(probe=not found)
 
     def stop(self) -> None:
-        """End its process; everything in it stays, and is there again after `start`."""
+        """Stop its process; its data stays, for the next `start`."""
         if not self.place.exists():
             return
         with locked(self.place):
@@ -156,17 +156,17 @@ class LocalS3:
             self._remove_sockets()
 
     def _stop_older(self) -> None:
-        """End one that a release before this one started, which web pages can speak to."""
+        """Stop a process of an earlier release, which accepts requests from web pages."""
         process = self._daemon.process()
         if process is not None and NO_HTTP not in process.cmdline():
             self._daemon.stop(STOP_SECONDS)
 
     def issue(self, name: str, actions: Sequence[str]) -> Credentials:
-        """Return the keys of an identity which may do these actions and nothing else; made on the first call.
+        """Return the keys of an identity with only these actions; created at the first call.
 
         Args:
-            name: who gets them.
-            actions: SeaweedFS's words, such as "Read:bucket/prefix/*".
+            name: of the identity.
+            actions: in SeaweedFS's form, such as "Read:bucket/prefix/*".
         """
         with locked(self.place):
             if found := self._find(name):
@@ -176,7 +176,7 @@ class LocalS3:
             return made
 
     def withdraw(self, name: str) -> None:
-        """Make the keys of an identity void. A running store keeps the identity, but not what it may do."""
+        """Revoke the keys of an identity. A running store keeps the identity, but not its actions."""
         with locked(self.place):
             self._save([one | {"actions": []} if one["name"] == name else one for one in self._all()])
 
@@ -188,7 +188,7 @@ class LocalS3:
             write_private(self._security, {"jwt": {"signing": {"key": secrets.token_urlsafe(30)}}})
         (self.place / "data").mkdir(exist_ok=True, mode=0o700)
         for attempt in range(3):
-            ports = self._choose_ports(anew=attempt > 0)
+            ports = self._choose_ports(fresh=attempt > 0)
             self._daemon.start(self._argv(ports), env=self._environment(), umask=0o077)
             if self._wait():
                 return
@@ -212,7 +212,7 @@ class LocalS3:
             f"-volume.port={ports['volume']}",
             "-volume.max=0",
             "-volume.preStopSeconds=0",
-            NO_HTTP,  # of the master, and of the filer: web pages shall not speak to them, S3 and mounts speak gRPC
+            NO_HTTP,  # of master and filer, which no web page may reach: S3 and mounts use gRPC
             "-filer",
             f"-filer.port={ports['filer']}",
             "-filer.disableHttp",
@@ -227,18 +227,18 @@ class LocalS3:
         ]
 
     def _remove_sockets(self) -> None:
-        """Remove what it leaves where nobody asked for it."""
+        """Delete unwanted leftovers of it."""
         for port in self._ports().values():
             for left in Path("/tmp").glob(f"seaweedfs-*-{port + GRPC}.sock"):  # noqa: S108 - SeaweedFS chose it
                 with suppress(OSError):
                     left.unlink()
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of ours: AWS keys in it would be an administrator's, and settings in HOME are somebody else's."""
+        """Environment without our variables: AWS keys would be those of an administrator, and HOME is not ours."""
         return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.place)}
 
     def _wait(self) -> bool:
-        """Return whether S3 answers; False if the program ended first."""
+        """Return whether S3 answers; False if the program exited first."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         client = self.client(attempts=1)
@@ -278,7 +278,7 @@ class LocalS3:
         try:
             with suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
                 client.create_bucket(Bucket=self.bucket)
-            if probe:  # it may answer seconds before it takes files
+            if probe:  # it may answer seconds before it accepts files
                 client.put_object(Bucket=self.bucket, Key=PROBE, Body=b"probe")
                 client.delete_object(Bucket=self.bucket, Key=PROBE)
         except (BotoCoreError, ClientError) as error:
@@ -289,13 +289,13 @@ class LocalS3:
     def _ports(self) -> dict[str, int]:
         return dict((read_json(self._record) or {}).get("ports", {}))
 
-    def _choose_ports(self, *, anew: bool) -> dict[str, int]:
-        """Return the ports of the last time, or others if one of them is taken."""
+    def _choose_ports(self, *, fresh: bool) -> dict[str, int]:
+        """Return the ports of the last start, or others if one of them is taken."""
         ports = self._ports()
         free = _become_free(ports.values())
-        if anew or not ports or not free:
+        if fresh or not ports or not free:
             self._remove_sockets()
-            candidates = secrets.SystemRandom().sample(PORTS, 200)  # seeded by nobody: stores start side by side
+            candidates = secrets.SystemRandom().sample(PORTS, 200)  # not seeded: stores may start at the same time
             ports = dict(zip(_PARTS, filter(_is_free, candidates), strict=False))
             self._remember(ports=ports)
         return ports
@@ -328,7 +328,7 @@ class LocalS3:
 
 
 def _become_free(ports: Iterable[int]) -> bool:
-    """Whether they are free soon: a program that was just killed holds them until its last thread is gone."""
+    """Whether they are free soon: a killed program holds them until its last thread is gone."""
     wanted = list(ports)
     deadline = time.monotonic() + STOP_SECONDS
     while not all(map(_is_free, wanted)):

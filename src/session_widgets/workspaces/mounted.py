@@ -1,4 +1,4 @@
-"""The `fuse` attachments: the session's prefix, mounted on this machine. What a sandbox closes is in the bucket."""
+"""The `fuse` attachments: the session's prefix, mounted on this machine. A closed file is in the bucket."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from session_widgets.workspaces.mounts.mountinfo import ANSWER_SECONDS
 from session_widgets.workspaces.objects import Objects
 
 FILER = "SESSION_WIDGETS_WEED_FILER"
-"""Host and port of SeaweedFS's filer, for `weed mount` on a store that is not the embedded one."""
+"""Host and port of SeaweedFS's filer, for `weed mount` on any store but the embedded one."""
 AGENT = 1000
-"""User and group in containers, where the kernel is root."""
+"""User and group in containers, if the kernel runs as root."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class MountedWorkspace:
     """See `contract.Workspace`.
 
     Attributes:
-        abilities: what the mount was found to do; None before it was made.
-        warning: what of the mounter's keys a user should know; "" if they reach this session's objects alone.
+        abilities: capabilities of the mount; None before the first mount.
+        warning: a fact about the mounter's keys for the user; "" if they reach only this session's objects.
     """
 
     managed = True
@@ -57,7 +57,7 @@ class MountedWorkspace:
 
     @property
     def remark(self) -> str:
-        """What the mount was found to do, and the warning."""
+        """The capabilities of the mount, and the warning."""
         found = "" if self.abilities is None else self.abilities.describe()
         return ". ".join(filter(None, (found, self.warning)))
 
@@ -67,7 +67,7 @@ class MountedWorkspace:
         return self._mount.point
 
     def attach(self, progress: Progress) -> bool:
-        """Take the lease, and mount if nothing is mounted, what is mounted is dead, or its keys are about to end."""
+        """Acquire the lease, and mount if nothing is mounted, the mount is dead, or its keys are about to expire."""
         self.objects.reach(progress)
         asked = time.monotonic()
         self.objects.acquire()
@@ -87,7 +87,7 @@ class MountedWorkspace:
         return True
 
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
-        """Force what changed through the mount, and prove that the bucket shows it."""
+        """Sync the changes through the mount, and verify that the bucket has them."""
         self._check_alive()
         manifest = prove(
             lambda: self._comparable(look()),
@@ -107,18 +107,18 @@ class MountedWorkspace:
             )
 
     def unblock(self, seconds: float) -> None:
-        """End a mounter that hangs."""
+        """Kill a hanging mounter."""
         if self._mount.end_if_it_hangs(seconds):
-            _log.warning("%s: %s hung, and was ended. The next turn mounts anew", self.location, self._driver.name)
+            _log.warning("%s: %s hung, and was killed. The next turn mounts again", self.location, self._driver.name)
 
     def detach(self) -> None:
-        """Unmount, wait until the mounter has ended, and give the lease back."""
+        """Unmount, wait until the mounter has exited, and release the lease."""
         self.objects.reach(silent)
         self._mount.unmount()
         self.objects.lease.release()
 
     def remove(self) -> None:
-        """Unmount, and only then remove the session's objects."""
+        """Unmount, then delete the session's objects."""
         self.objects.reach(silent)
         try:
             self.objects.lease.acquire()
@@ -127,17 +127,17 @@ class MountedWorkspace:
             retire(self.objects.connection, self.objects.bucket, self._prefix)
             self.objects.lease.remove()
         except WorkspaceError as error:
-            if error.reason != "missing":  # a bucket that is no more holds nothing
+            if error.reason != "missing":  # a deleted bucket has no objects
                 raise
             self._mount.remove()
 
     def take_over(self) -> None:
-        """Become the one writer, whoever was it."""
+        """Acquire the lease, whatever its holder."""
         self.objects.reach(silent)
         self.objects.lease.acquire(forced=True)
 
     def scan(self) -> Manifest:
-        """Look at the mount from this machine."""
+        """Scan the mount from this machine."""
         self._check_alive()
         return scan(self.path, self._proven)
 
@@ -148,7 +148,7 @@ class MountedWorkspace:
         return self.objects.prefix.prefix.rstrip("/")
 
     def _target(self) -> Target:
-        """What to mount, with the keys that reach the bucket."""
+        """The target of the mount, with keys for the bucket."""
         connection = self.objects.connection
         embedded = connection.embedded
         owner = (AGENT, AGENT) if os.getuid() == 0 else (os.getuid(), os.getgid())
@@ -182,7 +182,7 @@ class MountedWorkspace:
             _log.warning("%s: %s", self.location, self.warning)
 
     def _make_marker(self) -> None:
-        """Make the prefix exist: mounters refuse one that holds nothing."""
+        """Create the prefix: mounters refuse an empty one."""
         try:
             self.objects.prefix.put("", b"", 0, metadata={"mode": str(stat.S_IFDIR | 0o700)}, if_match="")
         except Changed:
@@ -207,7 +207,7 @@ class MountedWorkspace:
         then = "The next turn mounts it again; what was written since is lost."
         try:
             self.objects.lease.read()
-        except WorkspaceError as error:  # what keeps this machine from the bucket keeps the mounter from it, too
+        except WorkspaceError as error:  # it applies to the mounter, too
             raise NotDurable(f"{lost} {error} {then}", reason=error.reason) from error
         if self._mount.have_keys_ended():
             raise NotDurable(f"{lost} Its keys ended in the meantime. {then}", reason="expired")
@@ -216,7 +216,7 @@ class MountedWorkspace:
     # Proving
 
     def _comparable(self, manifest: Manifest) -> Manifest:
-        """Leave out empty directories where the bucket does not list them."""
+        """Drop empty directories that the bucket does not list."""
         if self._driver.lists_directories:
             return manifest
         kept = {path: entry for path, entry in manifest.entries.items() if entry.kind != "directory"}
@@ -237,7 +237,7 @@ class MountedWorkspace:
             ) from error
 
     def _same(self, entry: Entry, info: ObjectInfo) -> bool:
-        """Compare content: by the ETag if that is an MD5, else by reading the object once."""
+        """Compare content: by an ETag that is an MD5, else by reading the object once."""
         if entry.kind == "link" and not self._driver.lists_links:
             return True
         if info.size != entry.size:

@@ -1,4 +1,4 @@
-"""What every workspace in a bucket has in common: its place, its lease, and the connection, made on first use."""
+"""Common parts of every workspace in a bucket: location, lease, and the connection, made at first use."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SEGMENT = re.compile(r"[A-Za-z0-9!_.*'()=+@ -]{1,255}")
 
 @dataclass(frozen=True)
 class Objects:
-    """A session's place in a bucket: "s3://bucket/prefix/session".
+    """A session's location in a bucket: "s3://bucket/prefix/session".
 
     Attributes:
         home: the directory of this store's sessions.
-        data: the data directory of this installation, which may hold an embedded store.
-        folder: the prefix that holds the sessions, without "/" at its ends; may be empty.
+        data: the data directory of this installation, which may contain an embedded store.
+        folder: the prefix above the sessions, without "/" at its ends; may be empty.
     """
 
     home: Path
@@ -39,7 +39,7 @@ class Objects:
 
     @classmethod
     def place(cls, home: Path, data: Path, session_id: str, url: str) -> Objects:
-        """Read "s3://bucket/prefix", the folder in which the session gets its own."""
+        """Read "s3://bucket/prefix", the folder of the session's own prefix."""
         bucket, _, folder = url.removeprefix(SCHEME).partition("/")
         folder = folder.strip("/")
         good = _BUCKET.fullmatch(bucket) and all(_is_segment(part) for part in folder.split("/") if folder)
@@ -51,7 +51,7 @@ class Objects:
 
     @property
     def location(self) -> str:
-        """Where the session's files are: "s3://bucket/prefix/session"."""
+        """Location of the session's files: "s3://bucket/prefix/session"."""
         return f"{SCHEME}{self.bucket}/{self._folder}{self.session_id}"
 
     @property
@@ -60,11 +60,11 @@ class Objects:
 
     @cached_property
     def connection(self) -> Connection:
-        """The way to the bucket."""
+        """The client of the bucket."""
         return connect(self.bucket, self.data)
 
     def reach(self, progress: Progress) -> None:
-        """Make sure of the store: an embedded one runs, and keys that were refused are looked up once more."""
+        """Prepare the store: start an embedded one, and read refused keys again."""
         embedded = self.connection.embedded
         if embedded is not None and not embedded.running:
             embedded.start(progress)
@@ -82,11 +82,11 @@ class Objects:
         return Prefix(self.connection.client, self.bucket, f"{self._folder}{self.session_id}/", small)
 
     def acquire(self) -> bool:
-        """Take the lease; return whether anybody ever had it.
+        """Acquire the lease; return whether there was a lease before.
 
         Raises:
-            WorkspaceTaken: another installation has it, or the place lies within another session's or around one: each
-                would take the other's files for its own.
+            WorkspaceTaken: another installation holds it, or the location is inside another session's or around one, so
+                that each would take the other's files for its own.
         """
         known = self.lease.acquire()
         if not known and (other := self._overlapping()):
@@ -95,7 +95,7 @@ class Objects:
         return known
 
     def _overlapping(self) -> str | None:
-        """Return a session whose objects lie around these, or among them."""
+        """Return a session whose objects are around these, or among them."""
         if self.prefix.page(FOLDER, limit=1).files:
             return f"below {self.location}"
         above = ""
@@ -106,20 +106,20 @@ class Objects:
         return None
 
     def wipe(self) -> None:
-        """Delete all of them, and what killed uploads have left behind."""
+        """Delete all of them, and leftovers of killed uploads."""
         self.prefix.delete_folder("")
-        with suppress(WorkspaceError):  # keys that may not look for uploads do for all the rest
+        with suppress(WorkspaceError):  # keys without the right to list uploads are otherwise sufficient
             self.prefix.abort_uploads()
 
     def listing(self) -> Listing:
-        """List them; what is seen counts only if nobody else wrote there meanwhile."""
+        """List them; valid only if no other installation wrote there meanwhile."""
         listing = self.prefix.listing()
         self.lease.check()
         return listing
 
     @cached_property
     def lease(self) -> Lease:
-        """The right to write them."""
+        """The lease of these objects."""
         return Lease(self._siblings, self.session_id, installation(self.home))
 
     @cached_property

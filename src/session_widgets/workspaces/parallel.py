@@ -1,4 +1,4 @@
-"""Doing the same to many files: several at a time, with word of how far it is."""
+"""Parallel work on many files, with progress reports."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ R = TypeVar("R")
 
 PARALLEL = 16
 TELL_FROM = 50
-"""Fewer files than this are moved without a word."""
+"""Fewer files than this are moved without progress reports."""
 
 
 def counted(work: Callable[[T], R], items: Sequence[T], progress: Progress, verb: str, where: str) -> list[R]:
-    """Do `work` to every item, several at a time, and tell how far it is if there are many."""
+    """Do `work` for every item, several at a time, with progress reports if there are many."""
     done = 0
     step = max(1, len(items) // 50)
 
@@ -35,9 +35,9 @@ def counted(work: Callable[[T], R], items: Sequence[T], progress: Progress, verb
 
 
 def in_parallel(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Do `work` to every item. One that is refused does not keep the others; what concerns all of them stops them.
+    """Do `work` for every item. A refused item does not stop the others; an error that concerns all stops them.
 
-    The threads are none that the interpreter waits for when it ends: what is not done then is done the next time.
+    The interpreter does not wait for these threads at its exit: unfinished items are done the next time.
     """
     waiting, results, errors = deque(items), list[R](), list[Exception]()
 

@@ -1,4 +1,4 @@
-"""Which workspace a session has, from what the user said or from what the store remembers."""
+"""Chooses the workspace of a session, from the user's arguments or from the store's record."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ATTACHMENTS = ("sync", *(f"fuse:{driver}" for driver in DRIVERS))
 def place(
     home: Path, session_id: str, given: str | Path | None, attachment: str | None = None, *, data: Path | None = None
 ) -> Workspace:
-    """Return the workspace of a session; nothing is made, mounted or asked for yet.
+    """Return the workspace of a session, without creating, mounting or requesting anything.
 
     Args:
         home: the directory of this store's sessions.
-        session_id: checked already.
+        session_id: valid.
         given: an existing directory, "s3://bucket/prefix", or None for a directory of the session's own.
         attachment: of a bucket: "sync" (the default), "fuse:s3fs", "fuse:weed" or "fuse:geesefs".
-        data: the data directory of this installation, where it is not `home`.
+        data: the data directory of this installation, if it is not `home`.
 
     Raises:
-        BadValue: one of them is not possible.
+        BadValue: one of them is invalid.
     """
     in_bucket = isinstance(given, str) and given.startswith(SCHEME)
     known = ATTACHMENTS if in_bucket else ("directory",)
@@ -45,9 +45,9 @@ def place(
 
 
 def remembered(home: Path, session_id: str, location: str, attachment: str, *, data: Path | None = None) -> Workspace:
-    """Return the workspace that the store remembers for a session."""
+    """Return the recorded workspace of a session."""
     if location.startswith(SCHEME):
         return place(home, session_id, location.removesuffix(session_id), attachment, data=data)
     managed = LocalWorkspace.place(home, session_id, None)
-    moved = managed.path.is_dir() and Path(location).parts[-2:] == managed.path.parts[-2:]  # with the store beside it
+    moved = managed.path.is_dir() and Path(location).parts[-2:] == managed.path.parts[-2:]  # moved with its store
     return managed if moved or location == managed.location else LocalWorkspace.place(home, session_id, location)

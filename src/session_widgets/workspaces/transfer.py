@@ -1,4 +1,4 @@
-"""How an entry of a directory becomes an object, and an object an entry again."""
+"""Converts an entry of a directory to an object, and back."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from session_widgets.workspaces.directory import Directory, Replaceable
 MAX_LINK = 4095
 """Bytes of a link's target (Linux)."""
 _GREATEST = 1 << 33
-"""Of a mode, and of a time in seconds."""
+"""Limits of a mode, and of a time in seconds."""
 
 
 class NoLink(Exception):
-    """An object says that it is a link, and holds nothing that a link can point to."""
+    """An object is marked as a link, but its content is no valid target."""
 
 
 def receive(
     directory: Directory, path: str, body: IO[bytes], metadata: Mapping[str, str], replaceable: Replaceable | None
 ) -> str:
-    """Write what came from the bucket, as a file or as the link that it stands for; return its MD5.
+    """Write received content as a file, or as the link that it describes; return its MD5.
 
     Raises:
-        NoLink: a link's target is empty, holds NUL, or is longer than `MAX_LINK`.
-        Occupied: what is there is not `replaceable`.
+        NoLink: a link's target is empty, contains NUL, or is longer than `MAX_LINK`.
+        Occupied: the existing entry is not `replaceable`.
     """
     mode, mtime = _number(metadata.get("mode")), _number(metadata.get("mtime"))
     if mode is not None and stat.S_ISLNK(int(mode)):
@@ -43,7 +43,7 @@ def receive(
 
 
 def entry_of(directory: Directory, path: str, md5: str) -> Entry:
-    """Look at what was just received."""
+    """Return the entry that was just received."""
     info = directory.stat(path)
     kind: EntryKind = "link" if stat.S_ISLNK(info.st_mode) else "file"
     return Entry(
@@ -52,14 +52,14 @@ def entry_of(directory: Directory, path: str, md5: str) -> Entry:
 
 
 def metadata_of(entry: Entry) -> dict[str, str]:
-    """Return mode and time as s3fs keeps them, so that both attachments read each other's files."""
+    """Return mode and time in the metadata of s3fs, so that both attachments read each other's files."""
     kind = {"file": stat.S_IFREG, "link": stat.S_IFLNK, "directory": stat.S_IFDIR}[entry.kind]
     return {"mode": str(kind | entry.mode), "mtime": str(entry.mtime_ns // 1_000_000_000)}
 
 
 @contextmanager
 def body_of(directory: Directory, entry: Entry) -> Iterator[IO[bytes]]:
-    """Open what goes into the object: content, or the target of a link."""
+    """Open the content of the object: that of the file, or the target of a link."""
     if entry.kind == "file":
         with directory.open(entry.path) as file:
             yield file
@@ -68,7 +68,7 @@ def body_of(directory: Directory, entry: Entry) -> Iterator[IO[bytes]]:
 
 
 class _Hashing:
-    """A stream that hashes what is read from it."""
+    """A stream that hashes the bytes read from it."""
 
     def __init__(self, body: IO[bytes]) -> None:
         self._body = body
@@ -81,7 +81,7 @@ class _Hashing:
 
 
 def _number(text: str | None) -> float | None:
-    """Read what anybody may have written into the bucket."""
+    """Read metadata, which any program may have written."""
     try:
         number = float(text or "")
     except ValueError:

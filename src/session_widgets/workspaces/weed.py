@@ -1,4 +1,4 @@
-"""Where SeaweedFS's one program is."""
+"""Location of SeaweedFS's program."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from session_widgets.errors import MissingDependency
 
 
 def weed() -> str:
-    """Return the path of `weed`: that of this environment before any on PATH."""
+    """Return the path of `weed`: that of this environment, else one on PATH."""
     mine = Path(sysconfig.get_path("scripts")) / "weed"
     if os.access(mine, os.X_OK):
         return str(mine)

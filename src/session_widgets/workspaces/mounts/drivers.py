@@ -1,4 +1,4 @@
-"""The programs that mount a prefix, each as a recipe: arguments, environment, and files for the secrets."""
+"""The mounters, each as a recipe: arguments, environment, and files for the secrets."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PASSED_ON = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is mounted.
+    """The target of a mount.
 
     Attributes:
         prefix: without "/" at its ends.
-        keys: None where the driver needs none.
-        filer: "host:port" of SeaweedFS's filer, if it is known.
-        owner: uid and gid that the files have.
-        confined: whether the keys reach this prefix alone.
+        keys: None if the driver needs none.
+        filer: "host:port" of SeaweedFS's filer, if known.
+        owner: uid and gid of the files.
+        confined: whether the keys reach only this prefix.
     """
 
     endpoint: str
@@ -43,7 +43,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How a mounter is started: in the foreground, its secrets in files (name -> text) that it finds beside itself."""
+    """Command of a mounter: in the foreground, with its secrets in files (name -> text) of its directory."""
 
     argv: list[str]
     env: Mapping[str, str] = field(repr=False)
@@ -56,11 +56,11 @@ class Driver:
 
     Attributes:
         program: returns its path, or raises `MissingDependency` or `WorkspaceError` with the remedy.
-        command: makes the command for a target, a private directory, and the mount point.
-        needs_keys: whether it speaks S3, with keys; else it speaks to SeaweedFS's filer, which asks for none.
+        command: returns the command for a target, a private directory, and the mount point.
+        needs_keys: whether it uses S3, with keys; else it uses SeaweedFS's filer, without keys.
         lists_directories: whether S3 lists its empty directories.
-        lists_links: whether S3 shows where its symbolic links point.
-        keeps_links: whether they are there again at the next mount.
+        lists_links: whether S3 shows the targets of its symbolic links.
+        keeps_links: whether they survive a remount.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Driver:
 
 
 def others_allowed() -> bool:
-    """Whether a mount may be shown to other users than its owner: a container's, for one."""
+    """Whether other users than its owner, such as a container's, may see a mount."""
     if os.geteuid() == 0:
         return True
     try:
@@ -95,8 +95,8 @@ def _s3fs(target: Target, place: Path, point: Path) -> Command:
         "gid": str(gid),
         "mp_umask": "0077",
         "complement_stat": None,
-        "stat_cache_expire": "1",  # files are changed beside the mount, too
-        "multipart_size": "50",  # below twice that, the ETag is the MD5
+        "stat_cache_expire": "1",  # other programs change the bucket, too
+        "multipart_size": "50",  # an object below twice this size has an MD5 as ETag
         "retries": "3",
         "connect_timeout": "10",
         "readwrite_timeout": "60",
@@ -136,8 +136,8 @@ def _weed(target: Target, place: Path, point: Path) -> Command:
         f"-filer.path=/buckets/{target.bucket}/{target.prefix}",
         f"-dir={point}",
         f"-cacheDir={place / 'cache'}",
-        "-localSocket=socket",  # in `place`, where it runs: a whole path may be longer than a socket's can be
-        f"-map.uid={uid}:0",  # what S3 writes belongs to 0 there
+        "-localSocket=socket",  # in `place`, its working directory: a full path may be too long for a socket
+        f"-map.uid={uid}:0",  # files written by S3 belong to 0 there
         f"-map.gid={gid}:0",
         "-umask=000",
         f"-allowOthers={'true' if others_allowed() else 'false'}",
@@ -177,7 +177,7 @@ def _geesefs(target: Target, place: Path, point: Path) -> Command:
 
 
 def _environment(place: Path) -> dict[str, str]:
-    """The little that a mounter needs: HOME is its own directory, so that nobody's settings or keys are read."""
+    """The minimal environment of a mounter: HOME is its own directory, so that it reads no other settings or keys."""
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"HOME": str(place)}
 
 

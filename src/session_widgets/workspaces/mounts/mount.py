@@ -1,4 +1,4 @@
-"""One mount: a mounter that outlives the kernel, watched by what the system says rather than by what it says itself."""
+"""One mount: its mounter outlives the kernel; health checks ask the system, not the mounter."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOUNT_SECONDS = 20
 RELEASE_SECONDS = 5
 FLUSH_SECONDS = 60
 POINT_MODE = 0o500
-"""Of the directory below the mount: what is written while nothing is mounted would never reach the bucket."""
+"""Mode of the directory below the mount: a file written while nothing is mounted would never reach the bucket."""
 _CONFINED = "confined"
 
 
@@ -51,11 +51,11 @@ class Mount:
         self._record = self.place / "mount.json"
 
     def health(self) -> Health:
-        """Whether it is there, and answers."""
+        """Whether it is mounted and answers."""
         return health(self.point)
 
     def is_current(self, target: Target, seconds: float = ANSWER_SECONDS) -> bool:
-        """Whether it lives, answers within `seconds`, and shows `target` with its keys or narrower ones, which last."""
+        """Whether it runs, answers within `seconds`, and shows `target` with its keys or narrower, valid ones."""
         record = read_json(self._record) or {}
         renew_at = record.get("renew_at")
         fresh = renew_at is None or datetime.fromisoformat(renew_at) > datetime.now(UTC)
@@ -68,11 +68,11 @@ class Mount:
         )
 
     def is_confined(self) -> bool:
-        """Whether its keys reach this prefix alone."""
+        """Whether its keys reach only this prefix."""
         return (read_json(self._record) or {}).get("key") == _CONFINED
 
     def end_if_it_hangs(self, seconds: float) -> bool:
-        """Kill a mounter that says nothing for `seconds`; the system then fails whatever waits for it."""
+        """Kill a mounter that does not answer for `seconds`; the system then fails waiting calls."""
         mounter = self._daemon.process()
         if mounter is None or not hangs(self.point, seconds):
             return False
@@ -81,24 +81,24 @@ class Mount:
         return True
 
     def have_keys_ended(self) -> bool:
-        """Whether the keys that it was made with are known to be void by now."""
+        """Whether its keys are known to be invalid by now."""
         expires = (read_json(self._record) or {}).get("expires")
         return expires is not None and datetime.fromisoformat(expires) <= datetime.now(UTC)
 
     def remember(self, abilities: Abilities) -> None:
-        """Write down what the mount can do, for as long as it lives."""
+        """Record the capabilities of the mount, as long as it runs."""
         write_private(self._record, (read_json(self._record) or {}) | {"abilities": asdict(abilities)})
 
     def abilities(self) -> Abilities | None:
-        """Return what was written down."""
+        """Return the recorded capabilities."""
         found = (read_json(self._record) or {}).get("abilities")
         return Abilities(**found) if found else None
 
     def mount(self, *targets: Target) -> Target:
-        """Mount anew, whatever is there; return the target that could be mounted.
+        """Unmount any earlier mount and mount again; return the target that was mounted.
 
         Args:
-            targets: tried in turn: they differ in their keys.
+            targets: tried in order: their keys differ.
 
         Raises:
             WorkspaceError: the reason is "mount", with the end of the mounter's log, or "tool" if it is not installed.
@@ -115,10 +115,10 @@ class Mount:
             return self._mount(program, targets[-1])
 
     def unmount(self) -> None:
-        """Unmount, and wait until the mounter has written everything and ended.
+        """Unmount, and wait until the mounter has written everything and exited.
 
         Raises:
-            WorkspaceError: something still works there, or the mounter does not end; nothing is lost, try again.
+            WorkspaceError: a program still uses it, or the mounter does not exit; nothing is lost, try again.
         """
         if not self.place.exists():
             return
@@ -126,14 +126,14 @@ class Mount:
             self._let_go()
 
     def remove(self) -> None:
-        """Unmount, and remove the mount point and what belongs to it; what is in the bucket stays."""
+        """Unmount, and delete the mount point with its records; objects stay in the bucket."""
         self.unmount()
         if not self.place.exists():
             return
         if is_mounted(self.point):
             raise WorkspaceError(f"{self.point} is still mounted; nothing was removed. Try again.", reason="mount")
         if self.point.exists():
-            self.point.rmdir()  # empty, or it is not what we think
+            self.point.rmdir()  # fails unless it is empty
         shutil.rmtree(self.place)
 
     def log(self) -> str:
@@ -150,7 +150,7 @@ class Mount:
         while True:
             running = self._daemon.process() is not None
             if running and reaches_store(self.point):
-                break  # s3fs mounts first, and then leaves if its keys are wrong
+                break  # s3fs mounts first, and then exits if its keys are wrong
             if not running or time.monotonic() > deadline:
                 log = self._daemon.tail()
                 self._clear()
@@ -175,7 +175,7 @@ class Mount:
         return target
 
     def _own(self, owner: tuple[int, int]) -> None:
-        """Give the top of the mounted tree to who works there; mounters may have taken it from the mount point."""
+        """Give the root of the mounted tree to the sandbox's user; mounters may have copied the mount point's owner."""
         info = self.point.stat()
         try:
             if (info.st_uid, info.st_gid) != owner:
@@ -228,7 +228,7 @@ class Mount:
         self._forget()
 
     def _clear(self) -> None:
-        """Take away a mount that is dead, was never finished, or is to be made anew, and its mounter."""
+        """Remove a mount that is dead, unfinished or to be replaced, with its mounter."""
         dead = self.health() == "dead"
         if dead:
             self._daemon.stop(RELEASE_SECONDS)  # from now on nothing waits for it
@@ -246,13 +246,13 @@ class Mount:
 
 
 def _shows(driver: Driver, target: Target) -> list[Any]:
-    """What makes two mounts the same."""
+    """The identity of a mount."""
     where = target.endpoint if driver.needs_keys else target.filer
     return [driver.name, where, target.bucket, target.prefix, *target.owner]
 
 
 def _key(target: Target) -> str | None:
-    """Tells keys apart. Those that confine are made for the mount, and only their end matters."""
+    """Distinguishes keys. Scoped keys are made for the mount, so only their expiry matters."""
     if target.confined:
         return _CONFINED
     return target.keys.access_key if target.keys else None
@@ -266,7 +266,7 @@ def _write_secret(file: Path, text: str) -> None:
 
 
 def _users(point: Path) -> list[str]:
-    """Name the processes that have their directory or a file open below a mount point."""
+    """Name the processes with a working directory or an open file below a mount point."""
     found = []
     for process in psutil.process_iter(["pid", "name"]):
         try:

@@ -1,4 +1,4 @@
-"""What the kernel says about a mount point, and whether the file system on it answers."""
+"""Status of a mount point according to the operating system, and whether its file system answers."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 
 def is_mounted(point: Path) -> bool:
-    """Whether something is mounted on exactly this directory."""
+    """Whether this directory is a mount point."""
     wanted = os.path.realpath(point.parent) + "/" + point.name
     return any(_path(line) == wanted for line in _MOUNTS.read_text(errors="surrogateescape").splitlines())
 
 
 def health(point: Path, seconds: float = ANSWER_SECONDS) -> Health:
-    """Look a mount point up, and ask the file system on it for an answer within `seconds`."""
+    """Look up a mount point, and request an answer from its file system within `seconds`."""
     if not is_mounted(point):
         return "absent"
     return "alive" if _within(seconds, lambda: _answers(point)) else "dead"
 
 
 def reaches_store(point: Path, seconds: float = ANSWER_SECONDS) -> bool:
-    """Whether the file system knows that a name which nobody has is not there: only the object store can tell it."""
+    """Whether the file system reports a random name as missing: only the object store can know that."""
     if not is_mounted(point):
         return False
     answered = _within(seconds, lambda: _lacks(point / f"{TEMPORARY}{uuid4().hex}"))
-    return answered and is_mounted(point)  # still: the directory below would have said the same
+    return answered and is_mounted(point)  # still mounted: the directory below would have answered the same
 
 
 def hangs(point: Path, seconds: float) -> bool:
-    """Whether what is mounted says nothing within `seconds`: no store takes part in this, and an error is an answer."""
+    """Whether the mount gives no answer within `seconds`: no store takes part in this, and an error is an answer."""
     return is_mounted(point) and not _within(seconds, lambda: _says_anything(point))
 
 
 def unmount(point: Path, *, lazily: bool = False) -> str:
-    """Unmount; return "" or the words of what refused. `lazily` takes a dead one away from under its users."""
+    """Unmount; return "" or the error message. `lazily` detaches a dead mount despite its users."""
     if os.geteuid() == 0:
         command = ["umount", "--no-canonicalize", *(["--lazy"] if lazily else []), "--", str(point)]
     else:
@@ -64,7 +64,7 @@ def unmount(point: Path, *, lazily: bool = False) -> str:
 
 
 def _within(seconds: float, ask: Callable[[], bool]) -> bool:
-    """Ask in a thread: a system call to a mounter that hangs can be left alone, but not interrupted."""
+    """Ask in a thread: a system call to a hanging mounter can be abandoned, but not interrupted."""
     answers: list[bool] = []
     asking = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
     asking.start()
@@ -73,7 +73,7 @@ def _within(seconds: float, ask: Callable[[], bool]) -> bool:
 
 
 def _path(line: str) -> str:
-    """The mount point in a line; the kernel writes blanks and backslashes in octal."""
+    """The mount point in a line; the kernel escapes blanks and backslashes in octal."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), line.split(" ", 5)[4])
 
 

@@ -1,4 +1,4 @@
-"""What a directory really can do, found by doing it."""
+"""Capabilities of a directory, found by trying them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from session_widgets.host.tree import TEMPORARY
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What worked, and could be read back."""
+    """The operations that worked, and could be read back."""
 
     create: bool
     append: bool
@@ -28,7 +28,7 @@ class Abilities:
     chmod: bool
 
     def describe(self) -> str:
-        """Say in a line what works and what does not."""
+        """Return the supported and unsupported operations in a line."""
         names = {field.name.replace("_", " "): getattr(self, field.name) for field in fields(self)}
         can = ", ".join(name for name, works in names.items() if works)
         cannot = ", ".join(name for name, works in names.items() if not works)
@@ -38,10 +38,10 @@ class Abilities:
 
 
 def probe(directory: Path) -> Abilities:
-    """Try everything in a folder of its own in `directory`, which is removed afterwards.
+    """Try everything in a temporary folder in `directory`.
 
     Raises:
-        OSError: not even the folder can be made.
+        OSError: not even the folder can be created.
     """
     place = directory / f"{TEMPORARY}{uuid4().hex}"
     place.mkdir()
@@ -81,7 +81,7 @@ def _append(file: Path) -> bool:
 
 
 def _rename(file: Path) -> bool:
-    """Over another file, and of a folder: what git and editors do."""
+    """Over another file, and of a folder: operations of git and editors."""
     file.write_bytes(b"old")
     new = file.with_suffix(".new")
     new.write_bytes(b"new")
@@ -113,7 +113,7 @@ def _fsync(file: Path) -> bool:
 
 
 def _lock(file: Path) -> bool:
-    """Whether a second one is kept out."""
+    """Whether a second lock is refused."""
     with file.open("w") as first, file.open("w") as second:
         fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
