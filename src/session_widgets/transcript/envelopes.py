@@ -1,4 +1,4 @@
-"""Reading ACP envelopes that may hold anything: a value of the wrong type counts as absent."""
+"""Readers of ACP envelopes of any content: a value of the wrong type counts as absent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from session_widgets.transcript.records import Json
 
 _EXIT_IN_WORDS = re.compile(r"\AExit code (\d{1,3})\b|\bCommand exited with code (\d{1,3})\s*\Z")
 QUOTE_LIMIT = 2000
-"""Longest piece of foreign output, in characters, that a readable text repeats."""
+"""Limit of foreign output in a readable text, in characters."""
 
 
 def as_text(value: object) -> str | None:
@@ -26,22 +26,22 @@ def as_object(value: object) -> Json:
 
 
 def as_objects(value: object) -> tuple[Json, ...]:
-    """Return the objects of a JSON array; nothing for anything else."""
+    """Return the objects of a JSON array; none for anything else."""
     return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list | tuple) else ()
 
 
 def as_texts(value: object) -> tuple[str, ...]:
-    """Return the strings of a JSON array; nothing for anything else."""
+    """Return the strings of a JSON array; none for anything else."""
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else ()
 
 
 def as_number(value: object) -> float | None:
-    """Return a number, or None for anything else; true and false are none."""
+    """Return a number, or None for anything else, including true and false."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def as_time(value: object) -> datetime | None:
-    """Return an ISO 8601 text as a time, UTC unless it says otherwise; None for anything else."""
+    """Return an ISO 8601 text as a time, by default in UTC; None for anything else."""
     try:
         time = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -50,7 +50,7 @@ def as_time(value: object) -> datetime | None:
 
 
 def update_of(envelope: Json) -> Json:
-    """Return the update that a `session/update` notification carries."""
+    """Return the update of a `session/update` notification."""
     return as_object(as_object(envelope.get("params")).get("update"))
 
 
@@ -61,7 +61,7 @@ def is_of_subagent(envelope: Json, session_id: str | None) -> bool:
 
 
 def tool_fields(update: Json) -> dict[str, Any]:
-    """Return what an update says about a tool call, by the names of `Step`: an absent or null field says nothing."""
+    """Return a tool call's changed fields from an update, by the names of `Step`; absent or null fields are omitted."""
     fields: dict[str, Any] = {}
     for name, ours in (("title", "title"), ("kind", "tool_kind"), ("status", "status"), ("name", "tool_name")):
         if (text := as_text(update.get(name))) is not None:
@@ -73,7 +73,7 @@ def tool_fields(update: Json) -> dict[str, Any]:
         if update.get(name) is not None:
             fields[ours] = update[name]
     if fields.get("tool_kind") == "other" and fields.get("title") == "bash":
-        fields["tool_kind"] = "execute"  # older Pi adapters know no kind for its shell
+        fields["tool_kind"] = "execute"  # older Pi adapters report no kind for its shell
     if (code := _exit_code(update)) is not None:
         fields["exit_code"] = code
     if fields.get("status") == "completed" and _exit_of(fields.get("raw_output")) != 0:
@@ -82,14 +82,14 @@ def tool_fields(update: Json) -> dict[str, Any]:
 
 
 def _exit_of(raw_output: object) -> object:
-    """Return the exit code of a command as OpenCode or Copilot tells it: None if it was stopped, 0 if none is told."""
+    """Return the exit code of a command as OpenCode or Copilot reports it: None if it was stopped, 0 by default."""
     told = as_object(raw_output)
     codes = [part["exitCode"] for part in as_objects(told.get("contents")) if "exitCode" in part]
     return codes[-1] if codes else as_object(told.get("metadata")).get("exit", 0)
 
 
 def _exit_code(update: Json) -> int | None:
-    """Return the exit code of a command as an agent tells it in its own place, or in words (Claude Code, Pi)."""
+    """Return the exit code of a command from an agent's own field, or from its text (Claude Code, Pi)."""
     raw = update.get("rawOutput")
     told, terminal = as_object(raw), as_object(as_object(update.get("_meta")).get("terminal_exit"))
     parts = [part.get("exitCode") for part in as_objects(told.get("contents"))][-1:]
@@ -108,23 +108,23 @@ def _exit_code(update: Json) -> int | None:
 
 
 def printed_by(update: Json) -> str:
-    """Return what a command printed since the last update, as newer Codex adapters tell it."""
+    """Return a command's new output since the last update, as newer Codex adapters report it."""
     return as_text(as_object(as_object(update.get("_meta")).get("terminal_output_delta")).get("data")) or ""
 
 
 def model_failed(update: Json, before: bool) -> bool:
-    """Return whether the model has failed, as newer Codex adapters tell it; `before` if this says nothing of it."""
+    """Return whether the model has failed, as newer Codex adapters report it; `before` without a report."""
     thread = as_object(as_object(as_object(update.get("_meta")).get("codex")).get("threadStatus"))
     return thread.get("type") == "systemError" if "type" in thread else before
 
 
 def permission_request_id(connection: str, rpc_id: object) -> str:
-    """Return the name of an agent's request that is unique over all its processes."""
+    """Return an id of an agent's request that is unique over all its processes."""
     return f"{connection}/{json.dumps(rpc_id)}"
 
 
 def block_text(block: Json) -> str:
-    """Return the text of an ACP content block, or a readable stand-in such as "[image/png, 12 kB]"."""
+    """Return the text of an ACP content block, or a readable replacement such as "[image/png, 12 kB]"."""
     kind = as_text(block.get("type")) or "content"
     if kind == "text":
         return as_text(block.get("text")) or ""
@@ -141,7 +141,7 @@ def block_text(block: Json) -> str:
 
 
 def rpc_error_text(error: object) -> str:
-    """Return the message of a JSON-RPC error object, printable, with the detail that agents put into `data`."""
+    """Return the message of a JSON-RPC error object, printable, with the detail in its `data`."""
     body = as_object(error)
     message = as_text(body.get("message")) or "The agent answered with an error"
     data = body.get("data")
@@ -151,7 +151,7 @@ def rpc_error_text(error: object) -> str:
 
 
 def quote(value: object) -> str:
-    """Return the end of foreign output, printable, on a line of its own, or nothing."""
+    """Return the end of foreign output, printable, on a separate line, or nothing."""
     text = value.strip() if isinstance(value, str) else ""
     return f"\n{printable(text[-QUOTE_LIMIT:])}" if text else ""
 

@@ -1,7 +1,7 @@
-"""Events to steps: pure, incremental, and the only place that knows how.
+"""Turns events into steps: pure, incremental, and the only such place.
 
-A `Fold` is fed the events of one session in order. What came before a turn matters to it only through
-its `state`, so a turn can be folded again from the state it began with.
+A `Fold` is fed the events of one session in order. A turn depends on earlier events only through the fold's `state`,
+so a turn can be folded again from its initial state.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Fold:
     """The transcript of one session so far.
 
     Args:
-        session_id: whose events will be fed.
-        state: where to begin when the events before the first one are not fed.
+        session_id: of the events.
+        state: initial state, if earlier events are not fed.
     """
 
     def __init__(self, session_id: str, state: FoldState | None = None) -> None:
@@ -40,7 +40,7 @@ class Fold:
         self._turns: dict[int, TurnFold] = {}
 
     def feed(self, event: Event) -> list[Change]:
-        """Take the next event; return the steps it made or altered, in order."""
+        """Apply the next event; return the steps that it created or changed, in order."""
         spent = self._learn(event)
         if event.turn is None:
             if spent is not None:
@@ -52,11 +52,11 @@ class Fold:
         return turn.feed(event, self._state, spent)
 
     def pass_by(self, event: Event) -> None:
-        """Take the next event, of a turn that is not kept: only what concerns the session counts."""
+        """Apply the next event of a turn that is not kept: only session data changes."""
         self._learn(event)
 
     def _learn(self, event: Event) -> tuple[str, Decimal] | None:
-        """Keep the state current; return what the event says was spent, if anything."""
+        """Update the state; return the cost in the event, if any."""
         self._updated_at = event.ts
         if event.direction == "note":
             self._state = apply_note(self._state, event)
@@ -75,12 +75,12 @@ class Fold:
 
     @property
     def state(self) -> FoldState:
-        """What a fold of the events that follow has to begin with."""
+        """The initial state for a fold of the following events."""
         return replace(self._state, session=self.session())
 
     @property
     def turns(self) -> tuple[int, ...]:
-        """Indices of the turns seen, ascending."""
+        """Indices of the known turns, ascending."""
         return tuple(sorted(self._turns))
 
     @property
@@ -90,35 +90,35 @@ class Fold:
 
     @property
     def pending(self) -> tuple[Step, ...]:
-        """Tool steps that wait for a permission."""
+        """Tool steps with an open permission request."""
         return tuple(step for turn in self.turns for step in self._turns[turn].pending())
 
     def steps_of(self, turn: int) -> tuple[Step, ...]:
-        """Return the steps of one turn; none for one that was never seen."""
+        """Return the steps of one turn; none for an unknown turn."""
         return tuple(step.snapshot() for step in self._turns[turn].steps) if turn in self._turns else ()
 
     def step(self, turn: int, index: int) -> Step:
-        """Return one step; raise `KeyError` or `IndexError` if there is none."""
+        """Return one step; raise `KeyError` or `IndexError` if it does not exist."""
         return self._turns[turn].steps[index].snapshot()
 
     def turn(self, turn: int, *, text: bool = True) -> TurnRecord:
-        """Return what is known of a turn, on demand without its text; raise `KeyError` for one that was never seen."""
+        """Return the record of a turn, on demand without its text; raise `KeyError` for an unknown turn."""
         return self._turns[turn].record(text=text)
 
     def revision(self, turn: int) -> int:
-        """Return a number that grows whenever a turn's record changes in anything but its text."""
+        """Return a number that grows with every change of a turn's record except its text."""
         return self._turns[turn].revision
 
     def step_count(self, turn: int) -> int:
-        """Return how many steps a turn has."""
+        """Return the number of steps of a turn."""
         return len(self._turns[turn].steps)
 
     def home(self, turn: int) -> tuple[str, str]:
-        """Return where the session's files were kept while a turn ran, and their attachment; empty where not said."""
+        """Return the location of the session's files during a turn, and their attachment; empty if unknown."""
         return self._turns[turn].home
 
     def handed_over(self, turn: int) -> bool:
-        """Whether the agent was told of earlier turns with the prompt of this one."""
+        """Whether the prompt of this turn carried a history."""
         return self._turns[turn].handed_over
 
     def permissions(self, turn: int) -> tuple[PermissionRecord, ...]:
@@ -126,16 +126,16 @@ class Fold:
         return tuple(self._turns[turn].asked.records)
 
     def touched_permissions(self, turn: int) -> tuple[PermissionRecord, ...]:
-        """Return those that the turn's latest event made or answered."""
+        """Return those that the turn's latest event created or answered."""
         asked = self._turns[turn].asked
         return tuple(asked.records[place] for place in asked.touched)
 
     def costs(self, turn: int) -> Mapping[str, Decimal]:
-        """Return what a turn cost by currency, "" for none."""
+        """Return the cost of a turn by currency, "" for none."""
         return self._turns[turn].tally.costs
 
     def session(self) -> SessionRecord | None:
-        """Return what is known of the session; None until `session_opened`."""
+        """Return the session's record; None until `session_opened`."""
         record = self._state.session
         if record is None or self._updated_at is None:
             return record

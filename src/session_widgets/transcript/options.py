@@ -1,4 +1,4 @@
-"""What an agent lets people choose: mode, model and effort, in its own ids. Pure; what it says may be anything."""
+"""An agent's options: mode, model and effort, with the agent's own ids. Pure; the agent's values may be anything."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Setting = Literal["mode", "model", "effort"]
 SETTINGS: tuple[Setting, ...] = ("mode", "model", "effort")
 _CATEGORIES = {"mode": "mode", "model": "model", "effort": "thought_level"}
 _LEVELS = frozenset(("off", "none", "minimal", "low", "medium", "high", "xhigh", "max"))
-"""Agents that offer nothing but these as modes mean how hard the model thinks."""
+"""An agent whose modes are only these means its effort."""
 COMMANDS = 500
 NAME_LIMIT = 100
 ABOUT_LIMIT = 500
-"""What is kept of the commands that an agent tells of: how many, and characters of each part."""
+"""Limits of the commands kept: their number, and the characters of each part."""
 _ANSWERS = ("session/set_config_option", "session/new", "session/load", "session/resume")
 
 
@@ -30,8 +30,8 @@ class Command:
 
     Attributes:
         name: without the "/".
-        description: a sentence about it, or nothing.
-        hint: what to write behind it; None for a command that takes no input.
+        description: one sentence, or empty.
+        hint: description of its input; None for a command without input.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One thing that an agent offers.
+    """One option of an agent.
 
     Attributes:
-        id: what `set_mode`, `set_model` or `set_effort` takes.
-        name: as the agent calls it.
-        description: a sentence about it, or nothing.
-        current: whether it is what the agent uses now.
+        id: value for `set_mode`, `set_model` or `set_effort`.
+        name: the agent's label.
+        description: one sentence, or empty.
+        current: whether the agent uses it now.
     """
 
     id: str
@@ -57,9 +57,9 @@ class Choice:
 
 
 class AgentOptions:
-    """What one agent offers, kept up to date by what it says.
+    """The options of one agent, updated by its events.
 
-    Agents say it twice, as `configOptions` and, older, as `modes` and `models`: the newer way wins where it is there.
+    Agents send them as `configOptions` and, older, as `modes` and `models`: the newer form takes precedence.
 
     Args:
         config: ACP's `configOptions`.
@@ -68,7 +68,7 @@ class AgentOptions:
         commands: ACP's `availableCommands`.
 
     Attributes:
-        started: whether the session's agent was ever started, so that it could tell.
+        started: whether the session's agent was ever started, so that its options are known.
     """
 
     def __init__(self, config: object = (), modes: object = None, models: object = None, commands: object = ()) -> None:
@@ -81,19 +81,19 @@ class AgentOptions:
         self._asked: dict[str, tuple[str, Json]] = {}
 
     def copy(self) -> AgentOptions:
-        """Return the same, to be kept up to date on its own."""
+        """Return an independent copy."""
         return AgentOptions(self.config, self.modes, self.models, self.commands_said)
 
     @classmethod
     def of(cls, events: Sequence[Event]) -> AgentOptions:
-        """Return what an agent offers according to a session's events."""
+        """Return an agent's options according to a session's events."""
         offers = cls()
         for event in events:
             offers.feed(event)
         return offers
 
     def feed(self, event: Event) -> bool:
-        """Take an event of the session; False if it tells nothing of this."""
+        """Apply an event of the session; False if it does not concern options."""
         said = event.payload
         if event.direction == "note":
             match read_note(event.kind, said):
@@ -117,7 +117,7 @@ class AgentOptions:
         return False
 
     def apply(self, told: Json) -> bool:
-        """Take the answer to a set-up request, or an update with new options."""
+        """Apply the response to a set-up request, or an update with new options."""
         config, modes, models = (told.get(name) for name in ("configOptions", "modes", "models"))
         self.config = as_objects(config) or self.config
         self.modes = as_object(modes) or self.modes
@@ -127,7 +127,7 @@ class AgentOptions:
         return bool(config or modes or models)
 
     def apply_update(self, update: Json) -> bool:
-        """Take what the agent changed by itself, or says again after it was asked."""
+        """Apply a change that the agent made itself, or repeats after a request."""
         if update.get("sessionUpdate") == "current_mode_update":
             return self.apply_set("session/set_mode", {"modeId": update.get("currentModeId")})
         if update.get("sessionUpdate") == "available_commands_update":
@@ -137,7 +137,7 @@ class AgentOptions:
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        """What a prompt may begin with, in the agent's order."""
+        """The agent's slash commands, in the agent's order."""
         found: dict[str, Command] = {}
         for said in self.commands_said:
             name = one_line(as_text(said.get("name")) or "", NAME_LIMIT).lstrip("/")
@@ -148,7 +148,7 @@ class AgentOptions:
         return tuple(found.values())
 
     def apply_set(self, method: str, params: Json) -> bool:
-        """Take note of a request of `request` that the agent has agreed to."""
+        """Apply a setting of `request` after the agent's response."""
         if method == "session/set_mode" and (mode := as_text(params.get("modeId"))):
             self.modes = {**self.modes, "currentModeId": mode}
             self.config = tuple(
@@ -162,7 +162,7 @@ class AgentOptions:
         return False
 
     def current(self, name: Setting) -> str | None:
-        """Return what the agent uses; None where it does not say."""
+        """Return the agent's current value; None if unknown."""
         option = self._option(name)
         if option is not None:
             return as_text(option.get("currentValue"))
@@ -171,7 +171,7 @@ class AgentOptions:
         return as_text(said.get(f"current{kind.capitalize()}Id"))
 
     def choices(self, name: Setting) -> tuple[Choice, ...]:
-        """Return what there is to choose, in the agent's order; nothing where it offers no choice."""
+        """Return the choices, in the agent's order; empty without a choice."""
         current = self.current(name)
         found: dict[str, Choice] = {}
         for id_, said in self._offered(name):
@@ -192,10 +192,10 @@ class AgentOptions:
             raise BadValue(f"{name} must be one of {', '.join(map(repr, known))} for this agent; got {value!r:.80}.")
 
     def request(self, name: Setting, value: str) -> tuple[str, dict[str, Any]] | None:
-        """Return method and parameters, without the session's id, that set it; None if it is set already.
+        """Return method and parameters, without the session's id, to set it; None if it is set already.
 
         Raises:
-            BadValue: the agent has no such setting, or not this value.
+            BadValue: the agent does not have this setting, or this value.
         """
         if self.current(name) == value:
             return None
@@ -207,7 +207,7 @@ class AgentOptions:
         return f"session/set_{kind}", {f"{kind}Id": value}
 
     def _kind(self, name: Setting) -> str:
-        """Return under which name of the older way an agent has a setting; none of that name: it has it not."""
+        """Return the agent's name for a setting in the older form; None if it has none."""
         levels = _ids(_named(self.modes.get("availableModes"), "id"))
         if name == "model" or not levels or not _LEVELS.issuperset(levels):
             return name

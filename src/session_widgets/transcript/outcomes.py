@@ -1,11 +1,11 @@
-"""How a turn came out, in one word, so that turns of different harnesses can be counted together."""
+"""The outcome of a turn as one word, so that turns of different harnesses can be counted together."""
 
 from __future__ import annotations
 
 import re
 
 STOPS = {"refusal": "refused", "max_tokens": "token_limit", "max_turn_requests": "request_limit"}
-"""ACP's stop reasons that are no success."""
+"""ACP's unsuccessful stop reasons."""
 FAILURES = {
     "turn_limit": r"the turn.?s limit ",
     "auth_failed": r"\b40[13]\b|unauthori[sz]ed|authenticat|api[ _-]?key|log ?in\b",
@@ -14,17 +14,17 @@ FAILURES = {
     "refused": r"\brefus|content.?(filter|policy)|usage policy",
     "agent_exited": r"process (ended|exited)|ended by signal",
 }
-"""Of a failed turn: the first whose expression is found in the error, which is all that the harnesses tell."""
+"""Of a failed turn: the first whose expression matches the error, the only report of the harnesses."""
 
 
 def outcome(status: str, stop_reason: str | None, error: str | None, failure: str | None = None) -> str:
-    """Return the word for a turn; "failed" if the error is none of the known ones.
+    """Return the outcome of a turn; "failed" if the error is unknown.
 
     Args:
         status: of the turn.
         stop_reason: ACP's.
         error: why it failed.
-        failure: what was wrong with a turn that its agent calls completed.
+        failure: failure of a turn that its agent reports as completed.
     """
     if status == "completed":
         return STOPS.get(stop_reason or "", failure or status)

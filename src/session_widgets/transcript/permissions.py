@@ -1,4 +1,4 @@
-"""The permission requests of one turn, and for how long it waited for answers to these and to questions."""
+"""The permission requests of one turn, and its waiting time for answers to these and to questions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from session_widgets.transcript.records import PermissionState
 
 @dataclass(frozen=True, slots=True)
 class PermissionRecord:
-    """A permission request with the tool step it belongs to; `asked_seq` is its event, which no other request has."""
+    """A permission request with its tool step; `asked_seq` is the seq of its event, which is unique."""
 
     turn: int
     step: int
@@ -43,11 +43,11 @@ class _Watch:
 
 
 class Asked:
-    """Requests in the order in which they came. An agent may use an id again once it was answered.
+    """Requests in the order of arrival. An agent may reuse an id after the answer.
 
     Attributes:
         records: all of them.
-        touched: places of those that were made or answered since somebody emptied this.
+        touched: indices of those created or answered since this was last emptied.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Asked:
 
     @property
     def waited_s(self) -> float:
-        """Seconds for which at least one request or question of the turn stood open, up to the last answer."""
+        """Seconds with an open request or question of the turn, up to the last answer."""
         return self._watch.seconds
 
     def waited_for(self, step: int) -> float:
@@ -81,21 +81,21 @@ class Asked:
         self.hold(record.step, record.requested_at)
 
     def hold(self, step: int, ts: datetime) -> None:
-        """A step begins to wait for an answer; several may at a time, and one for several answers."""
+        """A step waits for an answer; several steps may wait, and one step for several answers."""
         for watch in (self._watch, self._watches.setdefault(step, _Watch())):
             watch.start(ts)
 
     def release(self, step: int, ts: datetime) -> None:
-        """An answer that a step waited for is there."""
+        """A step received an answer."""
         for watch in (self._watch, self._watches[step]):
             watch.stop(ts)
 
     def open(self, request_id: str | None = None) -> list[int]:
-        """Return the places of the requests that are open: those of an id, or all."""
+        """Return the indices of the open requests: those of an id, or all."""
         return list(self._open if request_id is None else self._open_by_id.get(request_id, ()))
 
     def close(self, place: int, state: PermissionState, ts: datetime) -> int:
-        """Take the answer to an open request; return its step."""
+        """Apply the answer to an open request; return its step."""
         record = self.records[place]
         self.records[place] = replace(record, state=state, decided_at=ts)
         self.touched.append(place)

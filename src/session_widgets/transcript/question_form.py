@@ -1,4 +1,4 @@
-"""The fields of a question that an agent asks (ACP's elicitation), and what is an answer. Pure."""
+"""The fields of an agent's question (ACP's elicitation), and validation of answers. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FieldKind = Literal["text", "number", "integer", "boolean", "choice", "choices"]
 FIELDS = 50
 CHOICES = 500
 TEXT_LIMIT = 100_000
-"""Characters of a text that is an answer, where the schema says nothing."""
+"""Limit of a text answer in characters, if the schema has none."""
 REDACTED = "[redacted]"
 _KINDS: Mapping[str, FieldKind] = {"string": "text", "number": "number", "integer": "integer", "boolean": "boolean"}
 _SECRET = re.compile(r"pass(word|phrase|code)?(?![a-z])|secret|credential|key(?![a-z])|token(?![a-z])", re.IGNORECASE)
@@ -23,7 +23,7 @@ _SECRET = re.compile(r"pass(word|phrase|code)?(?![a-z])|secret|credential|key(?!
 
 @dataclass(frozen=True, slots=True)
 class QuestionChoice:
-    """One value of a field that offers some; `label` is agent text."""
+    """One choice of a field; `label` is agent text."""
 
     value: str
     label: str
@@ -35,15 +35,15 @@ class QuestionField:
 
     Attributes:
         name: key of its value in the answer.
-        title: shown beside it.
-        description: a sentence about it, or nothing.
+        title: label beside it.
+        description: one sentence, or empty.
         kind: `choice` takes one of `choices`, `choices` a list of them.
-        required: whether an answer has to hold it.
-        secret: whether its value is never stored: its name or title speaks of a key, token, password or the like.
-        default: what it holds at first, None if nothing.
+        required: whether an answer must contain it.
+        secret: whether its value is never stored: its name or title mentions a key, token, password or the like.
+        default: initial value, None without one.
         choices: of the kinds `choice` and `choices`.
-        least: smallest number, or shortest text or list; None if any.
-        most: largest number, or longest text or list; None if any.
+        least: smallest number, or shortest text or list; None for no limit.
+        most: largest number, or longest text or list; None for no limit.
     """
 
     name: str
@@ -58,7 +58,7 @@ class QuestionField:
     most: float | None = None
 
     def check(self, value: object) -> Any:
-        """Return a value if it answers the field, else raise `BadValue`."""
+        """Return a value if it is valid for the field, else raise `BadValue`."""
         known = [choice.value for choice in self.choices]
         match self.kind:
             case "choice" if value in known:
@@ -101,7 +101,7 @@ def fields_of(schema: Json) -> tuple[QuestionField, ...]:
     """Return the fields of a `requestedSchema`, in its order.
 
     Raises:
-        ProtocolError: it has too many, or one that has to be answered and is of an unknown kind.
+        ProtocolError: it has too many fields, or a required one of unknown kind.
     """
     properties, required = as_object(schema.get("properties")), schema.get("required")
     needed = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
@@ -112,7 +112,7 @@ def fields_of(schema: Json) -> tuple[QuestionField, ...]:
 
 
 def check_answer(fields: tuple[QuestionField, ...], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a person answered if it fits the fields, else raise `BadValue`."""
+    """Return an answer if it is valid for the fields, else raise `BadValue`."""
     known = {field.name: field for field in fields}
     if unknown := sorted(set(content) - set(known)):
         raise BadValue(f"the question has no field {unknown[0]!r:.80}, but {', '.join(map(repr, known)) or 'none'}.")
@@ -122,7 +122,7 @@ def check_answer(fields: tuple[QuestionField, ...], content: Mapping[str, Any]) 
 
 
 def without_secrets(fields: tuple[QuestionField, ...], content: Json) -> dict[str, Any]:
-    """Return an answer as it may be stored."""
+    """Return an answer without secrets, for the store."""
     secret = {field.name for field in fields if field.secret}
     return {name: REDACTED if name in secret else value for name, value in content.items()}
 

@@ -1,4 +1,4 @@
-"""Events, and what they add up to: steps, turns, sessions. Frozen values."""
+"""Records derived from events: steps, turns, sessions. Frozen values."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Verdict = Literal["allowed", "rejected", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event before the store has given it a place.
+    """An event without its `seq`.
 
-    `payload` is the JSON text as it was sent or received. `(source, source_seq)` names it once
-    and for all: the store ignores a draft that it already holds.
+    `payload` is the JSON text as it was sent or received. `(source, source_seq)` is its unique key:
+    the store ignores a draft that it already has.
     """
 
     direction: Direction
@@ -40,12 +40,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An envelope or a notice, with its place in the session.
+    """An envelope or a note, with its place in the session.
 
     Attributes:
         seq: 1, 2, 3, ... within the session, without gaps.
-        turn: index of the turn it belongs to (from 1), or None outside turns.
-        ts: when this side saw it, UTC.
+        turn: index of its turn (from 1), or None outside turns.
+        ts: when this side sent or received it, UTC.
         direction: "out" to the agent, "in" from the agent, "note" by session_widgets.
         method: JSON-RPC method; for a response, that of the request it answers; None for a note.
         kind: the `sessionUpdate` value of an update, else "request", "response", "error",
@@ -65,7 +65,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class PermissionOption:
-    """One way to answer; `kind` is ACP's (allow_once, allow_always, reject_once, reject_always)."""
+    """One option of a permission request; `kind` is ACP's (allow_once, allow_always, reject_once, reject_always)."""
 
     id: str
     name: str
@@ -74,7 +74,7 @@ class PermissionOption:
 
 @dataclass(frozen=True, slots=True)
 class PermissionState:
-    """A permission request as the transcript knows it; `outcome` is None while it is open."""
+    """A permission request in the transcript; `outcome` is None while it is open."""
 
     request_id: str
     options: tuple[PermissionOption, ...]
@@ -85,7 +85,7 @@ class PermissionState:
 
     @property
     def verdict(self) -> Verdict | None:
-        """What the answer means for the call: a policy that finds no option to reject with cancels, and rejects."""
+        """Effect of the answer on the call: a policy that finds no option to reject with cancels, which rejects."""
         if self.outcome is None:
             return None
         if self.outcome == "cancelled":
@@ -97,7 +97,7 @@ class PermissionState:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a person calls one line of a transcript.
+    """A line of the transcript, as a person reads it.
 
     Attributes:
         turn: turn index, from 1.
@@ -112,11 +112,11 @@ class Step:
             `severity`, or an update that this release does not know.
         raw_output: of a tool call; of a question its `action`, `content` without secrets, `answered_by` and `reason`;
             of a compaction its `error`; of a subagent its `stop_reason`, `error`, and `usage`, which is its own.
-        waited_s: of a tool call, seconds for which its permission requests stood open until they were answered; of a
-            question until it was; of other kinds None. What is left of `ended_at - started_at` it ran.
-        failure: of a tool call that did not succeed: "rejected" by a person or a policy, "error" as the agent says,
-            or "interrupted", where its turn failed or was cancelled first.
-        exit_code: of a command, where the agent tells it; negative for a signal.
+        waited_s: of a tool call, seconds with an open permission request; of a question, seconds until its answer;
+            None for other kinds. The rest of `ended_at - started_at` is run time.
+        failure: of an unsuccessful tool call: "rejected" by a person or a policy, "error" if the agent reports one,
+            or "interrupted" if its turn failed or was cancelled first.
+        exit_code: of a command, if the agent reports it; negative for a signal.
         tool_name: of a tool call, the name of the tool in a program, where the agent tells it.
         parent: index of the `subagent` step that it belongs to; None for what the agent itself does.
     """
@@ -149,15 +149,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one turn as the agent reported them; None where it said nothing.
+    """Tokens of one turn as the agent reported them; None if it reported none.
 
     Attributes:
         context_used: tokens in the context window, as last reported.
-        cost: what the turn cost, in `currency`; None also where it cost something in several currencies.
-        scope: what the tokens are the sum of: all model calls of the turn, the last "call" alone, or the "session".
-        quality: "final"; "partial" where calls are missing, or the turn runs or did not complete; "placeholder" where
-            the agent said 0 for a turn in which a model answered, stored as None; "none" where it said nothing.
-        remark: why a figure is missing, if one is.
+        cost: cost of the turn, in `currency`; also None if it had costs in several currencies.
+        scope: scope of the tokens: all model calls of the "turn", only the last "call", or the "session".
+        quality: "final"; "partial" if calls are missing, or the turn runs or did not complete; "placeholder" if
+            the agent reported 0 for a turn in which a model answered, stored as None; "none" if it reported nothing.
+        remark: the reason for a missing figure.
     """
 
     input_tokens: int | None = None
@@ -186,14 +186,14 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """A turn as the store holds it.
+    """A turn in the store.
 
     Attributes:
-        saving: known only of a running turn that was folded from its events.
-        harness: the session's when the turn began.
-        model: what the agent said that it uses, in its own words, the latest in the turn; None where it says nothing.
-        waited_s: seconds for which at least one permission request or question stood open until it was answered.
-        failure: of a turn that the agent calls completed: "model_error" or "no_answer", where it was none.
+        saving: known only for a running turn that was folded from its events.
+        harness: the session's harness when the turn began.
+        model: the model that the agent last reported in the turn, by its own id; None if it reports none.
+        waited_s: seconds with an open permission request or question.
+        failure: of a turn that the agent reports as completed: "model_error" or "no_answer".
     """
 
     session_id: str
@@ -221,16 +221,16 @@ class TurnRecord:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """A session as the store holds it.
+    """A session in the store.
 
     Attributes:
-        workspace: where the files are at home: "/a/directory" or "s3://bucket/prefix".
-        attachment: how the sandbox reaches them: "directory", "sync" or "fuse:<mounter>".
-        title: the user's; while they gave none, the agent's.
+        workspace: location of the files: "/a/directory" or "s3://bucket/prefix".
+        attachment: connection of the sandbox to them: "directory", "sync" or "fuse:<mounter>".
+        title: the user's, else the agent's.
         title_by_agent: whether it is the agent's.
-        remark: what a mount was found to do.
-        sandbox_ref: with the agent fields, what is warm, if anything.
-        awake: whether the sandbox was started and not stopped since, as far as was noted.
+        remark: capabilities of a mount.
+        sandbox_ref: current sandbox, if any.
+        awake: whether the sandbox was started and not stopped since, according to the notes.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Where the events of a session come from, and the one fold that everybody in a process shares."""
+"""Sources of a session's events, and the one fold that all readers in a process share."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class EventSource(Protocol):
         """Return events with `seq` above `after`, at most `limit` of them, oldest first."""
 
     def subscribe(self, callback: Callable[[list[Event]], None], after: int = 0) -> Callable[[], None]:
-        """Hand `callback` every event after `after`, in order and once; return what ends it."""
+        """Call `callback` with every event after `after`, in order and once; return a function that stops it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """An event and what it changed: steps, and `options`, those of the agent."""
+    """An event with its changes: steps, and `options`, those of the agent."""
 
     event: Event
     changes: Sequence[Change]
@@ -53,20 +53,20 @@ Watcher = Callable[[list[Folded]], None]
 class SharedFold:
     """The one fold of a session in this process: the running turn and every view read it.
 
-    It may begin in the middle of a session, and be given what came before when somebody wants to see that. All methods
-    may be called from any thread; whoever reads several things that belong together holds `lock` meanwhile.
+    It may begin in the middle of a session, and fold the earlier events later on demand. All methods may be called from
+    any thread; a reader of several related values holds `lock` meanwhile.
 
     Args:
-        session_id: whose events will be fed.
-        state: where to begin when the events up to `after` are not fed.
-        after: `seq` of the last event that `state` knows.
+        session_id: of the events.
+        state: initial state, if the events up to `after` are not fed.
+        after: `seq` of the last event in `state`.
         first_turn: turns before this one are not kept.
         options: of the agent, as of that event.
 
     Attributes:
         fold: as of the latest event.
         options: of the agent, as of the latest event.
-        after: `seq` of the event behind which it begins.
+        after: `seq` of the event after which it begins.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class SharedFold:
 
     @property
     def whole(self) -> bool:
-        """Whether it begins with the session."""
+        """Whether it begins with the session's first event."""
         return self.after == 0
 
     @property
@@ -99,7 +99,7 @@ class SharedFold:
         return self._last_seq
 
     def feed(self, events: Sequence[Event]) -> None:
-        """Take the next events; those that it has had already are left out."""
+        """Apply the next events; repeats are skipped."""
         with self.lock:
             fresh = [event for event in events if event.seq > self._last_seq]
             if not fresh:
@@ -122,13 +122,13 @@ class SharedFold:
         return Folded(event, self.fold.feed(event), options)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
-        """Hand `watcher` what becomes of each event from now on, under `lock`; return what ends it."""
+        """Call `watcher` with each event's changes from now on, under `lock`; return a function that stops it."""
         with self.lock:
             self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
     def forget(self, turn: int) -> None:
-        """Drop the turns up to this one, which has ended, unless a view may want to see them."""
+        """Drop the turns up to this ended one, unless a view may need them."""
         with self.lock:
             if not self.whole:
                 self._first_turn = max(self._first_turn, turn + 1)
@@ -138,10 +138,10 @@ class SharedFold:
 
     @contextmanager
     def refold(self, state: FoldState, after: int, first_turn: int) -> Iterator[Callable[[Sequence[Event]], bool]]:
-        """Begin again at an earlier event; the fold is another one when the block ends without an error.
+        """Begin again at an earlier event; replaces the fold when the block ends without an error.
 
         Yields:
-            Takes the events after `after`, in order, in as many pieces as there are; False when it needs no more.
+            A function that applies the events after `after`, in order, in pieces; it returns False once it has enough.
         """
         with self.lock:
             refold = _Refold(Fold(self.fold.session_id, state), AgentOptions(), after, self._last_seq, first_turn, [])
@@ -160,10 +160,10 @@ class SharedFold:
                 self._refolds.remove(refold)
 
     def complete(self, read: Callable[[int, int], list[Event]]) -> None:
-        """Fold what came before it began; blocks as long as that takes.
+        """Fold the earlier events; blocks meanwhile.
 
         Args:
-            read: returns the events after a `seq`, at most so many.
+            read: returns the events after a `seq`, up to a number.
         """
         with self._completing:
             if self.whole:
@@ -178,7 +178,7 @@ class SharedFold:
 
 @dataclass(slots=True)
 class _Refold:
-    """A fold that begins earlier than the one in use. `held` are the events since; `until` is the last before them."""
+    """A fold that begins before the current one. `held` are the events since; `until` is the last one before them."""
 
     fold: Fold
     options: AgentOptions
@@ -203,7 +203,7 @@ _sharing = threading.Lock()
 
 
 def shared_fold(source: EventSource) -> SharedFold:
-    """Return the one fold of a source that has none of its own, made at the first call and fed from then on."""
+    """Return the one fold of a source without its own, created at the first call and fed from then on."""
     with _sharing:
         fold = _shared.get(source)
         if fold is None:

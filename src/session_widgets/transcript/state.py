@@ -1,4 +1,4 @@
-"""What a turn needs to know of everything before it."""
+"""The state that a turn needs of all earlier events."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from session_widgets.transcript.records import Event, SessionRecord
 from session_widgets.transcript.usage import amount_of, restarts_with_process
 
 TITLE_LIMIT = 200
-"""Characters of a title that an agent gives."""
+"""Limit of an agent's title, in characters."""
 
 _CHOICES = ("title", "model", "mode", "effort")
 _PLACE = ("harness", "sandbox", "workspace", "attachment")
-"""Facts that every session has: a note that leaves one empty says nothing of it."""
+"""Facts of every session: an empty one in a note changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoldState:
-    """What later turns need to know of everything before them.
+    """The state that later turns need of all earlier events.
 
     Attributes:
         session: None until `session_opened`.
         connection: of the latest `agent_started`; it qualifies the ids of the agent's requests.
-        agent: name and version of that agent, as it called itself: "OpenCode 1.18.33".
-        model: what that agent said that it uses, in its own words.
-        asked_model: id and model of the `session/set_model` that it has not answered.
-        totals: the agent's running totals by currency ("" for none), of which a turn's cost is the growth.
-        outside: what was spent in no turn: harness, currency, amount.
+        agent: name and version that the agent reported: "OpenCode 1.18.33".
+        model: model that the agent reported, by its own id.
+        asked_model: id and model of an unanswered `session/set_model`.
+        totals: the agent's running totals by currency ("" for none); a turn's cost is their growth.
+        outside: costs outside turns: harness, currency, amount.
     """
 
     session: SessionRecord | None = None
@@ -59,7 +59,7 @@ class FoldState:
 
 
 def apply_note(state: FoldState, event: Event) -> FoldState:
-    """Return the state after a note; only the facts about the session matter here."""
+    """Return the state after a note; only session data changes here."""
     note = read_note(event.kind, event.payload)
     if isinstance(note, AgentStarted):
         state = _agent_started(state, note)
@@ -71,7 +71,7 @@ def apply_note(state: FoldState, event: Event) -> FoldState:
 
 
 def _facts(state: FoldState, session: SessionRecord, event: Event, note: Note | None) -> dict[str, Any]:
-    """Return what a note changes of the session."""
+    """Return a note's changes to the session."""
     match note:
         case SessionChanged():
             return _changed(note)
@@ -115,7 +115,7 @@ def _agent_started(state: FoldState, note: AgentStarted) -> FoldState:
 
 
 def apply_model(state: FoldState, event: Event) -> FoldState:
-    """Return the state after an envelope that may say which model the agent uses from now on."""
+    """Return the state after an envelope that may report the agent's current model."""
     said = event.payload
     if event.method == "session/set_model":
         if event.direction == "out" and (wanted := as_text(as_object(said.get("params")).get("modelId"))):
@@ -149,7 +149,7 @@ def _opened(event: Event, note: SessionOpened) -> SessionRecord:
 
 
 def apply_title(state: FoldState, event: Event) -> FoldState:
-    """Return the state after a `session_info_update`: an agent may give a title where the user gave none."""
+    """Return the state after a `session_info_update`: the agent's title applies if the user set none."""
     update, session = update_of(event.payload), state.session
     if _is_of_subagent(state, event):
         return state
@@ -160,7 +160,7 @@ def apply_title(state: FoldState, event: Event) -> FoldState:
 
 
 def apply_cost(state: FoldState, event: Event) -> tuple[FoldState, tuple[str, Decimal] | None]:
-    """Return the state after a `usage_update`, and by how much the agent's total in which currency has grown."""
+    """Return the state after a `usage_update`, with currency and growth of the agent's total."""
     if _is_of_subagent(state, event):
         return state, None
     cost = as_object(update_of(event.payload).get("cost"))
@@ -173,7 +173,7 @@ def apply_cost(state: FoldState, event: Event) -> tuple[FoldState, tuple[str, De
 
 
 def apply_cost_outside(state: FoldState, currency: str, grown: Decimal) -> FoldState:
-    """Return the state after a cost that came in no turn."""
+    """Return the state after a cost outside turns."""
     if not grown:
         return state
     harness = state.session.harness if state.session else ""

@@ -1,4 +1,4 @@
-"""What a tool call is about to do, from a `rawInput` of any shape: the command, and all that stands beside it."""
+"""Readable parts of a tool call's `rawInput`, of any shape: the command, and the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text
 
 INDENTED = 12
-"""Levels of JSON that get lines of their own; what is deeper stands on one line."""
+"""Levels of JSON with one line an entry; deeper levels share a line."""
 
 _SHELLS = frozenset(("sh", "bash", "zsh", "dash"))
 _SAID_BY_DIFF = {
@@ -18,11 +18,11 @@ _SAID_BY_DIFF = {
     "oldText": ("old_string", "oldString", "old_str", "old_text", "oldText"),
     "newText": ("new_string", "newString", "new_str", "new_text", "newText", "content"),
 }
-"""Fields of a diff, and what agents call the same in their input."""
+"""Fields of a diff, and their names in agents' inputs."""
 
 
 def command_of(raw_input: object) -> str | None:
-    """Return what a shell would run, as one line of it, or None."""
+    """Return the shell command, as one line of it, or None."""
     command = as_object(raw_input).get("command")
     if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
         return shlex.join(command)
@@ -30,7 +30,7 @@ def command_of(raw_input: object) -> str | None:
 
 
 def script_of(raw_input: object) -> str | None:
-    """Return what `command_of` returns, without the shell in which Codex wraps each command."""
+    """Return the result of `command_of` without Codex's shell wrapper."""
     said = as_object(raw_input)
     match said.get("command"):
         case [str(shell), "-c" | "-lc", str(script)] if shell.rpartition("/")[2] in _SHELLS:
@@ -39,7 +39,7 @@ def script_of(raw_input: object) -> str | None:
 
 
 def beside(raw_input: object, content: Sequence[Mapping[str, Any]] = ()) -> object:
-    """Return what `raw_input` holds besides the command and what a single diff in `content` draws; None for nothing."""
+    """Return `raw_input` without the command and the part that a single diff in `content` shows; None if empty."""
     if not isinstance(raw_input, dict):
         return raw_input
     command = command_of(raw_input)
@@ -64,12 +64,12 @@ def places(locations: object) -> list[str]:
 
 
 def words(value: object) -> str:
-    """Return a text as it is, anything else as JSON."""
+    """Return a text unchanged, anything else as JSON."""
     return value if isinstance(value, str) else json_text(value)
 
 
 def json_text(value: object) -> str:
-    """Return `value` as readable JSON, however deep: the encoders of the standard library fail at some 1,000 levels."""
+    """Return `value` as readable JSON of any depth: the standard library's encoders fail at some 1,000 levels."""
     parts: list[str] = []
     todo: list[tuple[object, int] | str] = [(value, 0)]
     while todo:

@@ -11,7 +11,7 @@ from session_widgets.transcript.records import Event, Step
 
 
 class Transcript:
-    """The events of a session, and what they add up to.
+    """The events of a session, with the records derived from them.
 
     Example:
         >>> [step.kind for step in session.transcript.steps]
@@ -31,7 +31,7 @@ class Transcript:
         return fold.steps
 
     def at(self, seq: int) -> Transcript:
-        """Return the transcript as it was when event `seq` (from 1) had been stored."""
+        """Return the transcript as it was after event `seq` (from 1)."""
         if not 0 <= seq <= len(self.events):
             raise BadValue(f"seq must be between 0 and {len(self.events)}; got {seq}.")
         return Transcript(self.session_id, self.events[:seq])

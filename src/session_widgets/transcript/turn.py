@@ -1,4 +1,4 @@
-"""The events of one turn to its steps: what `fold.Fold` keeps for each turn."""
+"""Turns the events of one turn into steps, for `fold.Fold`."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class TurnFold:
     """One turn under construction.
 
     Attributes:
-        home: where the session's files were kept while it ran, and how they got there.
-        handed_over: whether the agent was told of earlier turns with its prompt.
+        home: location of the session's files during the turn, and their attachment.
+        handed_over: whether its prompt carried a history.
     """
 
     def __init__(self, session_id: str, index: int, ts: datetime, state: FoldState) -> None:
@@ -77,12 +77,12 @@ class TurnFold:
         return self._revision + self._steps.revision + self._updates.revision
 
     def feed(self, event: Event, state: FoldState, spent: tuple[str, Decimal] | None) -> list[Change]:
-        """Take the next event.
+        """Apply the next event.
 
         Args:
             event: of this turn.
-            state: as it is with this event.
-            spent: what the event says was spent: currency and amount.
+            state: at this event.
+            spent: cost in the event: currency and amount.
         """
         if spent is not None:
             self.tally.spend(*spent)
@@ -103,7 +103,7 @@ class TurnFold:
         return list(self._steps.changes.values())
 
     def record(self, *, text: bool = True) -> TurnRecord:
-        """Return what is known of the turn, without its text if that is not wanted."""
+        """Return the turn's record, on demand without its text."""
         kinds, shown = self._steps.kinds, self.steps if text else ()
         said = (step.snapshot().text or "" for step in shown if step.kind == "message" and step.parent is None)
         spoke, tools = bool(kinds & SPEECH), bool(kinds & {"tool_call", "question", "subagent"})
@@ -116,7 +116,7 @@ class TurnFold:
         )
 
     def pending(self) -> list[Step]:
-        """Return the tool steps that wait for a permission."""
+        """Return the tool steps with an open permission request."""
         return [s.snapshot() for s in self.steps if s.permission is not None and s.permission.outcome is None]
 
     @property
@@ -224,7 +224,7 @@ class TurnFold:
         self._steps.changed(index)
 
     def _heard(self, index: int, event: Event) -> None:
-        """A question is over: take the time that it waited."""
+        """A question ended: add its waiting time."""
         self.asked.release(index, event.ts)
         self.steps[index].set(None, waited_s=self.asked.waited_for(index))
 
@@ -254,7 +254,7 @@ class TurnFold:
             self._steps.say(event, "notice", SILENT)
 
     def _close_steps(self, event: Event) -> None:
-        """Say what became of everything that was still open; nothing is called completed that was not."""
+        """Close everything that is still open, without calling it completed."""
         left = {"failed": "failed", "cancelled": "cancelled"}.get(self._record.status, "unfinished")
         for place in self.asked.open():
             self._close(event, place, outcome="cancelled", reason="the turn ended")

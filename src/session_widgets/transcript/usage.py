@@ -1,4 +1,4 @@
-"""What an agent's counts mean: tokens of a call, a turn or a session, and a total that grows."""
+"""Interpretation of an agent's usage: tokens of a call, a turn or a session, and a growing total cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from session_widgets.transcript.envelopes import as_object, as_objects, as_text
 from session_widgets.transcript.records import Json, Usage, UsageScope
 
 COST_LIMIT = Decimal(10) ** 9
-"""A cost from here on, in whatever currency, is not kept: the store counts nine digits before the point."""
+"""A cost from this amount on, in any currency, is not kept: the store has nine digits before the point."""
 TOKENS = {
     "input_tokens": "inputTokens",
     "output_tokens": "outputTokens",
@@ -23,19 +23,19 @@ TOKENS = {
 }
 """Our names, and ACP's."""
 LAST_CALL = frozenset({"opencode"})
-"""Agents whose answer to a prompt holds the tokens of the last model call alone; ACP has them hold the turn's."""
+"""Agents whose prompt response has the tokens of only the last model call; in ACP they are the turn's."""
 _ABSURD = 1e18
 _CLAUDE = re.compile(r"@agentclientprotocol/claude-agent-acp (\d+)\.(\d+)")
 
 
 def restarts_with_process(agent: str) -> bool:
-    """Whether an agent's total cost begins at 0 with each process; ACP has it go on for the session.
+    """Whether an agent's total cost restarts at 0 with each process; in ACP it continues for the session.
 
     Claude Code's SDK counts per process before 0.3.277, which its adapter hands on unchanged: `@zed-industries` always,
     `@agentclientprotocol` before 0.80.
 
     Args:
-        agent: name and version, as it called itself: "OpenCode 1.18.33".
+        agent: name and version that the agent reported: "OpenCode 1.18.33".
     """
     later = _CLAUDE.match(agent)
     if later is not None:
@@ -44,7 +44,7 @@ def restarts_with_process(agent: str) -> bool:
 
 
 def amount_of(cost: Json) -> Decimal | None:
-    """Return the amount of an ACP cost; None for what is no amount of money."""
+    """Return the amount of an ACP cost; None for an invalid amount."""
     amount = cost.get("amount")
     if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < _ABSURD:
         return None
@@ -58,11 +58,11 @@ def is_count(value: object) -> bool:
 
 @dataclass(slots=True)
 class Tally:
-    """What one turn used, as far as the agent has said.
+    """The usage of one turn, as reported so far.
 
     Attributes:
         costs: by currency ("" for none), never added to each other.
-        model: that its counts name, which goes before what the agent offers.
+        model: named by its counts; takes precedence over the agent's options.
     """
 
     costs: dict[str, Decimal] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Tally:
     _last_call: bool = False
 
     def apply_update(self, update: Json) -> None:
-        """Take a `usage_update`; its cost comes by `spend`."""
+        """Apply a `usage_update`; `spend` adds its cost."""
         self._context.update(_counts({"context_used": update.get("used"), "context_size": update.get("size")}))
         self._currency = as_text(as_object(update.get("cost")).get("currency")) or self._currency
         self.model = as_text(as_object(update.get("_meta")).get("_claude/model")) or self.model
@@ -89,14 +89,14 @@ class Tally:
             self.costs[as_text(cost.get("currency")) or ""] = amount
 
     def apply_call(self, update: Json) -> bool:
-        """Add the tokens of one model call that came with a piece of its answer (Qwen Code); False if none did."""
+        """Add the tokens of one model call from a message chunk (Qwen Code); False if it has none."""
         counts = _tokens(as_object(as_object(update.get("_meta")).get("usage")))
         for name, count in counts.items():
             self._calls[name] = self._calls.get(name, 0) + count
         return bool(counts)
 
     def apply_answer(self, result: Json, agent: str) -> None:
-        """Take the answer to the prompt."""
+        """Apply the response to the prompt."""
         quota = as_object(as_object(result.get("_meta")).get("quota"))
         self.apply_tokens(as_object(result.get("usage")) or as_object(quota.get("token_count")))
         self._last_call = agent.partition(" ")[0].lower() in LAST_CALL
@@ -105,11 +105,11 @@ class Tally:
             self.model = models.pop() or self.model
 
     def apply_tokens(self, usage: Json) -> None:
-        """Take the counts of the turn."""
+        """Apply the counts of the turn."""
         self._answer.update(_tokens(usage))
 
     def usage(self, status: str, *, spoke: bool, tools: bool) -> Usage:
-        """Return what is known.
+        """Return the usage so far.
 
         Args:
             status: of the turn.
@@ -144,7 +144,7 @@ class Tally:
         return {name: value for name, value in known.items() if value is not None and name not in {"remark", "quality"}}
 
     def _cost(self, remarks: list[str], empty: bool) -> tuple[float | None, str | None]:
-        """Return the cost if it can be told by one number, with its currency."""
+        """Return the cost with its currency, if it is in a single currency."""
         if len(self.costs) > 1:
             names = " and ".join(sorted(currency or "none" for currency in self.costs))
             remarks.append(f"costs in {names} are not added; v_usage has each")
@@ -161,7 +161,7 @@ class Tally:
 
 
 def by_currency(costs: Mapping[str, Decimal]) -> Iterable[tuple[str | None, float | None]]:
-    """Yield each currency, None for none, with its cost, None if that is more than is kept."""
+    """Yield each currency, None for none, with its cost, None if it is too large to keep."""
     for currency, cost in sorted(costs.items()):
         yield currency or None, None if cost >= COST_LIMIT else float(cost)
 
