@@ -1,4 +1,4 @@
-"""What is being done for a session that takes time, in words, for people who wait."""
+"""The current slow operation of a session, as text for waiting people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Watcher = Callable[[], None]
 
 
 class Activity:
-    """The words of the moment; None when nothing takes time."""
+    """The current text; None without one."""
 
     def __init__(self) -> None:
         self._doing: str | None = None
@@ -19,19 +19,19 @@ class Activity:
 
     @property
     def words(self) -> str | None:
-        """What is waited for, else what is being done."""
+        """The reason of a wait, else the current operation."""
         return self._waiting or self._doing
 
     def tell(self, words: str | None) -> None:
-        """Show what is being done, None when it is over; from any thread."""
+        """Show an operation, None when it is over; from any thread."""
         private_loop().loop.call_soon_threadsafe(lambda: self._show(words, self._waiting))
 
     def wait_for(self, words: str | None) -> None:
-        """Show what keeps everything waiting, None when it goes on; on the private loop."""
+        """Show the reason of a wait, None when it is over; on the private loop."""
         self._show(self._doing, words)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
-        """Call `watcher` whenever the words change, on the private loop; returns what ends it."""
+        """Call `watcher` at every change of the text, on the private loop; returns a function that stops it."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 

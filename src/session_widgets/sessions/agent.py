@@ -1,4 +1,4 @@
-"""One agent process, and how it gets its memory back."""
+"""One agent process, and how it regained its memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from session_widgets.transcript.records import Json, Tier
 
 
 class Agent:
-    """A connection to one agent process, with what it said about itself."""
+    """A connection to one agent process, with its capabilities and options."""
 
     def __init__(self, connection: AcpConnection, peer: Peer) -> None:
         self.connection = connection
@@ -22,16 +22,16 @@ class Agent:
         self.capabilities: Json = {}
         self.session_id = ""
         self.settings = AgentOptions()
-        self.model: str | None = None  # of the settings file that the process was started with
-        self.offered: str | None = None  # mark of the tools that the process was started with
-        self.skills: list[str] = []  # folders of the workspace that it was given
-        self.tier: Tier = "warm"  # how it got its memory, until a prompt has reached it
-        self.history: dict[str, Any] | None = None  # what it does not remember, until a prompt has carried it
+        self.model: str | None = None  # of its settings file at the start
+        self.offered: str | None = None  # fingerprint of its tools at the start
+        self.skills: list[str] = []  # its folders in the workspace
+        self.tier: Tier = "warm"  # how it regained its memory, until a prompt has reached it
+        self.history: dict[str, Any] | None = None  # the turns missing in its memory, until a prompt has carried them
         self.dead: Exception | None = None
 
     @property
     def id(self) -> str:
-        """The connection's id: the `source` of everything that arrives on it."""
+        """The connection's id: the `source` of every event that arrives on it."""
         return self.connection.server_id
 
     def offers(self, name: str) -> bool:
@@ -41,7 +41,7 @@ class Agent:
         return (self.capabilities.get("sessionCapabilities") or {}).get(name) is not None
 
     def take_setup(self, result: Json) -> None:
-        """Remember the options that a `session/new`, `load` or `resume` answered with."""
+        """Apply the options in the response to `session/new`, `load` or `resume`."""
         self.settings.apply(result)
 
 

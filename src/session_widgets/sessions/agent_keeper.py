@@ -1,4 +1,4 @@
-"""The agent of one session, as this process holds it: started, found again, given what it needs, ended."""
+"""The agent process of one session in this process: start, reconnect, tools and settings, stop."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from session_widgets.transcript.records import Draft, Step, TurnRecord
 
 SET_SECONDS = 10
 IN_ORDER = {"ended", "parked", "switched", "changed"}
-"""How an agent ends that was given the time to write down what it remembers."""
+"""Reasons of an end that left the agent time to save its memory."""
 
 
 class AgentKeeper:
-    """Starts and ends the agent process of a session, and listens to it."""
+    """Starts and stops the agent process of a session, and reads its messages."""
 
     def __init__(
         self,
@@ -67,11 +67,11 @@ class AgentKeeper:
 
     @property
     def writes_settings(self) -> bool:
-        """Whether the harness has settings files that we write: they may name models which it does not offer."""
+        """Whether we write the harness's settings files: they may name models outside its options."""
         return self._harness.settings is not None and Capability.FOREIGN not in self._provider.capabilities
 
     async def ready(self, sandbox: Sandbox, live: Sequence[str]) -> Agent:
-        """Return an agent that has the session's memory; warm if its process is among the `live` ones."""
+        """Return an agent with the session's memory; warm if its process is among the `live` ones."""
         if self.agent is not None and self.agent.dead is not None:
             await self.end()
         cut_off = self._harness.restart_after_cancel and await self._was_cut_off()
@@ -92,13 +92,13 @@ class AgentKeeper:
         return agent
 
     async def end_others(self, live: Sequence[str]) -> None:
-        """End agents that a kernel has started and not lived to write down.
+        """Stop agents that a kernel has started and died before recording.
 
-        To be called by the owner of the running turn, while it has its agent: nobody else may be starting one then. A
-        server of somebody else has agents of others, too, and keeps them.
+        Only the owner of the running turn may call it, while it has its agent: no other process starts one then.
+        Another person's server also has agents of others, and keeps them.
 
         Args:
-            live: the connections that were there when the agent was got ready.
+            live: the connections when the agent was prepared.
         """
         if self.agent is None or Capability.FOREIGN in self._provider.capabilities:
             return
@@ -107,56 +107,56 @@ class AgentKeeper:
         await asyncio.gather(*(other.close() for other in others))
 
     async def _was_cut_off(self) -> bool:
-        """Whether the latest turn that has ended was not answered to its end."""
+        """Whether the latest ended turn has no complete answer."""
         turns = await self._state.journal.ask(self._state.store.turns, self._state.record.id)
         ended = [turn for turn in turns if turn.ended_at is not None]
         return bool(ended) and ended[-1].status != "completed"
 
     async def end(self) -> None:
-        """End the agent's process; the next one gets the session's memory by the ladder."""
+        """Stop the agent's process; the next one regains the session's memory by the ladder."""
         agent = await self._leave()
         if agent is not None:
             await agent.connection.close()
             await self._note_end(agent, "exited" if agent.dead else "ended", agent.dead)
 
     async def kill(self, agent: Agent, grace: float) -> None:
-        """End a process that does not listen, within `grace` seconds or by force; what it still says is not heard."""
+        """Kill an unresponsive process after at most `grace` seconds; its remaining messages are dropped."""
         if self.agent is agent:
             await self._leave()
         await agent.connection.close(grace)
         await self._note_end(agent, "killed")
 
     async def leave_cancelled(self) -> None:
-        """After a cancelled turn, end the agent's process with what it still runs, if it has to be replaced anyway."""
+        """After a cancelled turn, stop the agent's process with its children, if it must be replaced anyway."""
         if self._harness.restart_after_cancel:
             await self.end()
 
     async def set(self, name: Setting, value: str) -> None:
-        """Set model, mode or effort if the agent lives; one that does not hears of it when it starts."""
+        """Set model, mode or effort if the agent runs; otherwise its next start sets them."""
         agent = self.agent
         if agent is None or agent.dead is not None:
             return
         if name == "model" and self._needs_other_file(agent):
-            return  # it is started anew with the next prompt
-        with suppress(TimeoutError, AgentExited, SandboxError):  # it is asked again with the next prompt
+            return  # the next prompt restarts it
+        with suppress(TimeoutError, AgentExited, SandboxError):  # the next prompt requests it again
             async with asyncio.timeout(SET_SECONDS):
                 await apply_setting(agent, name, value, self._state.journal)
 
     def _needs_other_file(self, agent: Agent) -> bool:
-        """Whether the wanted model can be given by the settings file alone, which a running process does not read."""
+        """Whether only the settings file can set the wanted model; a running process does not read it."""
         model = self._state.record.model
         if not self.writes_settings or model is None or model == agent.model:
             return False
         return agent.settings.current("model") != model and not agent.settings.offers("model", model)
 
     async def _needs_other_tools(self, agent: Agent, sandbox: Sandbox) -> bool:
-        """Offer the tools; whether they are others than the agent was told of. None here: it keeps its own."""
+        """Register the tools; return whether they differ from the agent's. Without tools here it keeps its own."""
         offering = self._tools
         await offering.serve(sandbox, self._provider.python)
         return offering.mark is not None and offering.mark != agent.offered
 
     async def _write_settings(self, sandbox: Sandbox) -> None:
-        """Put the harness's settings where it looks for them: in its own folder of this workspace, never the user's."""
+        """Write the harness's settings to its own folder in this workspace, never to the user's."""
         if self._harness.settings is None or not self.writes_settings:
             return
         folder = self._harness.state_folder("")
@@ -203,7 +203,7 @@ class AgentKeeper:
         return self._state.store.steps(self._state.record.id, turn.index)
 
     async def rejoin(self, sandbox: Sandbox) -> Agent | None:
-        """Connect to the recorded agent process, from the last envelope that is stored, unless this kernel is."""
+        """Connect to the recorded agent process, after the last stored envelope, unless this kernel is connected."""
         name = self._state.record.connection
         if self.agent is not None and self.agent.id == name and self.agent.dead is None:
             return self.agent
@@ -221,7 +221,7 @@ class AgentKeeper:
         agent.settings, agent.model = self._state.fold.options.copy(), started.model
         agent.offered = started.offered
         self.agent = agent
-        with suppress(SandboxError):  # the turn goes on all the same; its calls say that nobody answers
+        with suppress(SandboxError):  # the turn continues; calls of its tools then fail
             await self._tools.serve(sandbox, self._provider.python)
         self._start_pump(agent, None)
         return agent
@@ -256,35 +256,35 @@ class AgentKeeper:
         error = None
         try:
             await pump.run()
-        except Exception as failure:  # whatever ends the stream must end what waits for it
+        except Exception as failure:  # any end of the stream must end those that wait for it
             reason, error = "lost", failure
             agent.dead = failure
             agent.peer.fail_all(failure)
         await self._note_end(agent, reason, error)
-        if isinstance(error, ForeignAnswer):  # what it does now, nobody has allowed
+        if isinstance(error, ForeignAnswer):  # nobody has approved its next actions
             await agent.connection.close()
         else:
             await agent.connection.detach()
 
     async def _note_end(self, agent: Agent, reason: AgentEnd, error: Exception | None = None) -> None:
         stopped = note(AgentStopped(connection=agent.id, reason=reason, error=str(error) if error else None))
-        with suppress(Exception):  # the turn says what went wrong; a full disk may refuse this note as well
+        with suppress(Exception):  # the turn has the error; a full disk may refuse this note as well
             await self._state.journal.commit([stopped])
 
     async def release(self, *, end: bool) -> None:
-        """Stop listening to the agent, before its sandbox goes; `end` ends its process first."""
+        """Disconnect from the agent, before its sandbox stops; `end` stops its process first."""
         if end:
             await self.end()
         await self.drop()
 
     async def drop(self) -> None:
-        """Stop listening to the agent; its process goes on."""
+        """Disconnect from the agent; its process keeps running."""
         agent = await self._leave()
         if agent is not None:
             await agent.connection.detach()
 
     async def _leave(self) -> Agent | None:
-        """Stop listening to the agent, if any, and return it."""
+        """Disconnect from the agent, if any, and return it."""
         agent, self.agent = self.agent, None
         pump, self._pump = self._pump, None
         if pump is not None:

@@ -1,4 +1,4 @@
-"""What an agent told of its tool calls before it asks for permission: some requests only name their call."""
+"""Earlier updates of an agent's tool calls: some permission requests only name their call."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ FIELDS = ("title", "kind", "rawInput", "content", "locations")
 
 
 class AnnouncedCalls:
-    """The open tool calls of a turn, as updates told of them."""
+    """The open tool calls of a turn, from their updates."""
 
     def __init__(self) -> None:
         self._calls: dict[str, dict[str, Any]] = {}
 
     def take_update(self, update: Json) -> None:
-        """Keep what a `tool_call` or a `tool_call_update` tells; forget the call when it is over."""
+        """Keep the content of a `tool_call` or a `tool_call_update`; drop the call at its end."""
         id_ = as_text(update.get("toolCallId"))
         if id_ is None or update.get("sessionUpdate") not in {"tool_call", "tool_call_update"}:
             return
@@ -28,12 +28,12 @@ class AnnouncedCalls:
             self._calls.setdefault(id_, {}).update(_told(update))
 
     def complete(self, tool_call: Json) -> dict[str, Any]:
-        """Return a request's `toolCall` with what was told before about that call and is not said again."""
+        """Return a request's `toolCall`, completed by the earlier updates of that call."""
         before = self._calls.get(as_text(tool_call.get("toolCallId")) or "", {})
         return before | {name: value for name, value in tool_call.items() if value is not None}
 
     def clear(self) -> None:
-        """Forget the calls of a turn that has ended."""
+        """Drop the calls of an ended turn."""
         self._calls.clear()
 
 

@@ -1,7 +1,7 @@
-"""Answers to the agent's requests: sent, and told from those that something else has given.
+"""Answers to the agent's requests: sends them, and detects answers of other clients.
 
-The runner tells of every answer that it delivers (`_adapter/answered`). In a sandbox that isolates nothing the agent
-can read the runner's token and answer itself; no client can prevent that there, but this one sees it.
+The runner reports every answer that it delivers (`_adapter/answered`). In a sandbox that isolates nothing the agent
+can read the runner's token and answer itself; no client can prevent that, but this one detects it.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from session_widgets.transcript.records import Json
 
 
 class ForeignAnswer(ProtocolError):
-    """A request of the agent was answered by something that is not this session."""
+    """Another client answered a request of the agent."""
 
 
 class Answers:
-    """What this process answers to one agent process."""
+    """This process's answers to one agent process."""
 
     def __init__(self, connection: AcpConnection) -> None:
         self._connection = connection
         self._sent: dict[str, tuple[Json, asyncio.Task[SessionWidgetsError | None]]] = {}
 
     async def send(self, envelope: dict[str, Any]) -> bool:
-        """Send a stored answer; False if another one was first or the agent is gone, which the stream will tell."""
+        """Send a stored answer; False if another one was first or the agent has exited, which the stream reports."""
         sending = asyncio.create_task(self._post(envelope))
         self._sent[json.dumps(envelope.get("id"))] = envelope, sending
         return await asyncio.shield(sending) is None
 
     async def send_again(self, envelope: dict[str, Any]) -> None:
-        """Send what an earlier process has answered, and may have sent."""
+        """Send the answers that an earlier process stored, and may have sent."""
         await self._post(envelope)
 
     async def are_ours(self, told: Json, stored: Callable[[], Awaitable[Json | None]]) -> bool:
-        """Whether an answer that the runner delivered is this session's.
+        """Whether a delivered answer is this session's.
 
         Args:
             told: `params` of the runner's notice.
-            stored: the session's answer to that request in its store, whichever process has given it.
+            stored: the session's stored answer to that request, from any process.
         """
         envelope, sending = self._sent.pop(json.dumps(told.get("id")), (None, None))
         if sending is None:
@@ -61,6 +61,6 @@ class Answers:
 
 
 def _outcome(envelope: Json) -> dict[str, Any] | None:
-    """Return what the runner tells of an answer."""
+    """Return the outcome of an answer as the runner reports it."""
     outcome = as_object(envelope.get("result")).get("outcome")
     return {name: outcome.get(name) for name in ("outcome", "optionId")} if isinstance(outcome, dict) else None

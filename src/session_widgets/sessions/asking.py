@@ -1,4 +1,4 @@
-"""Requests that the agent makes: permission through the policy, everything else refused."""
+"""Requests of the agent: permissions through the policy, all others refused."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Asking:
     """The open permission requests of a session. Lives on the private loop.
 
     Attributes:
-        policy: answers first; what it leaves open waits in `pending`.
-        page: what the widgets know of the page that draws this session.
+        policy: answers first; open requests wait in `pending`.
+        page: state of the page that shows this session.
         questions: of the agent to a person.
-        approved_modes: to which a person has let the agent go in the running turn.
+        approved_modes: modes that a person approved in the running turn.
     """
 
     def __init__(self, journal: Journal, policy: Policy, spawn: Spawn, on_change: Callable[[], None]) -> None:
@@ -49,25 +49,25 @@ class Asking:
         self._journal = journal
         self._spawn = spawn
         self._on_change = on_change
-        self._open: dict[str, tuple[PermissionRequest, Agent, Asked]] = {}  # with those that a function thinks about
+        self._open: dict[str, tuple[PermissionRequest, Agent, Asked]] = {}  # also while the policy function runs
         self._announced = AnnouncedCalls()
         self._cancelling = False
 
     @property
     def waits(self) -> bool:
-        """Whether a person has to answer something."""
+        """Whether a person has to answer."""
         return bool(self.pending or self.questions.pending)
 
     def take_update(self, update: Json) -> None:
-        """Take what a stored update tells of a tool call that the agent may ask about."""
+        """Keep the content of a stored update of a tool call, for a later request."""
         self._announced.take_update(update)
 
     def take(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
-        """Answer a stored request of the agent, or put it before a person."""
+        """Answer a stored request of the agent, or ask a person."""
         self._spawn(self._take(agent, message, turn))
 
     def take_again(self, agent: Agent, events: Iterable[Event], turn: int) -> None:
-        """Pick up the requests of a turn that another process began: ask what is open, resend what was answered."""
+        """Resume the requests of another process's turn: ask the open ones, send the stored answers again."""
         events = list(events)
         self.questions.take_again(agent, events, turn)
         decided = {PermissionDecision.decode(e.payload).request_id for e in events if e.kind == PermissionDecision.kind}
@@ -82,24 +82,24 @@ class Asking:
                 self.take(agent, dict(event.payload), turn)
 
     def set_policy(self, policy: Policy) -> None:
-        """Let another policy answer from now on, and tell the pages; from any thread."""
+        """Use another policy from now on, and notify the pages; from any thread."""
         self.policy = policy
         self.page.tell()
 
     def stop(self) -> None:
-        """Answer what the agent asks from now on with `cancelled`, as a cancelled turn must."""
+        """Answer the agent's requests from now on with `cancelled`, as a cancelled turn must."""
         self._cancelling = True
         self.questions.stop()
 
     async def cancel_all(self) -> None:
-        """Answer every request of the turn with `cancelled`: open ones and those to come."""
+        """Answer every request of the turn with `cancelled`: open and future ones."""
         self.stop()
         for request, _, _ in tuple(self._open.values()):
             await self._answer(request, CANCELLED)
         await self.questions.cancel_all()
 
     def forget(self) -> None:
-        """Drop the open requests of a turn that has ended."""
+        """Drop the open requests of an ended turn."""
         self.pending.clear()
         self._open.clear()
         self.approved_modes.clear()
@@ -109,7 +109,7 @@ class Asking:
         self._on_change()
 
     def answer_here(self) -> None:
-        """Ask in the cell what is open, if no click can arrive while the calling thread blocks."""
+        """Ask open requests in the cell, if no click can arrive while the calling thread blocks."""
         if must_ask_here(self.page, awaiting=False):
             for request in tuple(self.pending.values()):
                 if (decision := ask(request, self.page, partial(self._waits, request))) is not None:
@@ -119,7 +119,7 @@ class Asking:
                     question.answer(answer)
 
     async def answer_here_async(self) -> None:
-        """Ask in the cell what is open, if no click can arrive although the caller awaits."""
+        """Ask open requests in the cell, if no click can arrive although the caller awaits."""
         if must_ask_here(self.page, awaiting=True):
             for request in tuple(self.pending.values()):
                 if (decision := ask(request, self.page, partial(self._waits, request))) is not None:
@@ -159,13 +159,13 @@ class Asking:
             options=asked.options,
             _answer=self._answer,
         )
-        if request.id in self._open:  # the stream brought it as well as the store
+        if request.id in self._open:  # both the stream and the store had it
             return
         self._open[request.id] = (request, agent, asked)
-        with suppress(StoreError):  # an answer that cannot be stored is none: then a person has to give it
+        with suppress(StoreError):  # without a stored answer a person has to decide
             if (decision := await self._decide(request)) is not None:
                 await self._answer(request, decision)
-        if request.id in self._open:  # the turn may have ended while a function thought about it
+        if request.id in self._open:  # the turn may have ended while the function ran
             self.pending[request.id] = request
             self._on_change()
 
@@ -177,7 +177,7 @@ class Asking:
         return decide(self.policy, request)
 
     async def _answer(self, request: PermissionRequest, decision: Decision) -> bool:
-        """Store the decision and send it. The first to store one decides; everyone else gets False."""
+        """Store the decision and send it. Only the first stored one counts; later calls return False."""
         if request.id not in self._open:
             return False
         _, agent, asked = self._open[request.id]
@@ -202,10 +202,10 @@ class Asking:
         return bool(written) and await agent.answers.send(envelope)
 
     async def check(self, agent: Agent, message: dict[str, Any], turn: int | None) -> None:
-        """Take a runner's notice that an answer was delivered to the agent.
+        """Handle the runner's notice of a delivered answer.
 
         Raises:
-            ForeignAnswer: this session has not given that answer. Of a permission, the decision is stored then.
+            ForeignAnswer: this session has not given that answer. A permission's decision is then stored.
         """
         told = as_object(message.get("params"))
         request_id = permission_request_id(agent.id, told.get("id"))
@@ -245,7 +245,7 @@ class Asking:
 
 
 def _approves_mode(request: PermissionRequest, decision: Decision) -> bool:
-    """Whether a person, or their function, has let the agent go to another mode: such options are named by the mode."""
+    """Whether a person, or their function, approved another mode: such options are named by the mode."""
     by, option = decision.by.partition(":")[0], decision.option
     allows = option is not None and option.kind.startswith("allow")
     return allows and request.tool_kind == "switch_mode" and by in {"user", "function"}

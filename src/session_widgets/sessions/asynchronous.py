@@ -28,7 +28,7 @@ STREAM_POLL_SECONDS = 0.05
 
 
 class AsyncSession:
-    """See `Session` for what each method does; cancelling an awaiting `send` cancels its turn."""
+    """See `Session` for each method; cancelling an awaiting `send` cancels its turn."""
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
@@ -175,7 +175,7 @@ class AsyncSession:
     async def _turns(self) -> list[Turn]:
         records = await asyncio.to_thread(self._core.state.store.turns, self._core.state.record.id)
         if records and records[-1].ended_at is None:
-            await private_loop().aio(self._core.adopt())  # another process may have begun it unseen
+            await private_loop().aio(self._core.adopt())  # another process may have begun it
         return [self._core.turn_of(record) for record in records]
 
     async def _pending(self) -> tuple[PermissionRequest, ...]:

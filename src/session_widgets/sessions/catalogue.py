@@ -1,4 +1,4 @@
-"""The harnesses as users meet them: what there is, what is missing, and how to get it."""
+"""Harnesses for users: list, missing requirements, installation."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _YES = {True: "yes", False: "no"}
 
 @dataclass(frozen=True, slots=True)
 class HarnessInfo:
-    """One harness, and what this machine has of what it needs.
+    """One harness, with the requirements that this machine meets.
 
     Attributes:
         id: its name in `open_session`.
         title: the name shown to people.
         description: one sentence.
-        version: the one that is pinned.
-        installed: whether it is installed here.
-        install: how to get it.
-        keys: variables that may hold its key, and whether each is set. Empty: it needs none.
-        node: oldest Node.js that it runs on, 0 if it needs none.
-        has_node: whether there is one here.
-        resumes: how a new process of it gets its memory back: "resume", "load", or "" if nobody knows.
-        options: what it lets you choose, by "mode", "model" and "effort", as it told when it was asked with these keys;
-            empty before `harnesses(probe=True)`. `Choice.current` is what it uses by itself.
-        problem: why it could not be asked, in one line; empty if it could, or was not.
+        version: the pinned one.
+        installed: whether it is installed on this machine.
+        install: installation instructions.
+        keys: its key variables, and whether each is set. Empty: it needs none.
+        node: oldest supported Node.js, 0 if it needs none.
+        has_node: whether this machine has it.
+        resumes: how a new process restores its memory: "resume", "load", or "" if unknown.
+        options: its choices by "mode", "model" and "effort", from the latest probe with these keys;
+            empty before `harnesses(probe=True)`. `Choice.current` is its default.
+        problem: why the probe failed, in one line; empty if it succeeded, or without a probe.
     """
 
     id: str
@@ -55,7 +55,7 @@ class HarnessInfo:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What to do before it can be started, in words; empty if nothing."""
+        """The steps before its first start, as text; empty if none."""
         todo = [] if self.installed else [self.install]
         if not self.has_node:
             todo.append("pip install 'session-widgets[node]'")
@@ -75,14 +75,14 @@ class HarnessList(list[HarnessInfo]):
 
 
 def harnesses(*, probe: bool = False) -> HarnessList:
-    """Return the harnesses that `open_session` knows by name, with what this machine lacks for each.
+    """Return the harnesses that `open_session` knows by name, with the missing requirements of each.
 
-    Models, modes and efforts are each program's own: a session tells them once its agent has started, and
-    `HarnessInfo.options` once they were asked for here.
+    Models, modes and efforts differ by program: a session knows them once its agent has started, and
+    `HarnessInfo.options` after a probe.
 
     Args:
-        probe: whether to ask those that lack nothing and were never asked in this version and with these keys: each is
-            started in a directory of its own, asked, and ended, which takes some seconds. No prompt is sent.
+        probe: whether to probe ready harnesses without a cached result for this version and these keys: each is
+            started in a temporary directory and stopped, which takes some seconds. No prompt is sent.
 
     Example:
         >>> [harness.id for harness in harnesses() if not harness.missing]  # doctest: +SKIP
@@ -111,22 +111,22 @@ def _asked(found: HarnessList) -> Iterator[HarnessInfo]:
 
 
 def install_harness(*names: str) -> HarnessList:
-    """Install harnesses for this user; those that are installed stay as they are.
+    """Install harnesses for this user; installed ones are not changed.
 
-    npm fetches the exact packages that this release was tried with, checks them against the checksums that come with
-    it, and runs nothing of them. Nothing is installed globally, and no rights are needed. In a notebook one line says
-    how far it is.
+    npm fetches the exact packages of this release, verifies them against its checksums,
+    and runs no script of them. Nothing is installed globally, and no administrator rights are needed. A notebook shows
+    the progress in one line.
 
     Args:
         names: "claude", "codex", "opencode", "pi", or others of `harnesses()`.
 
     Returns:
-        Them, with what they still lack.
+        The harnesses, with their remaining missing requirements.
 
     Raises:
-        BadValue: there is none of that name, or it is not installed by session-widgets.
-        MissingDependency: there is no Node.js 20 or newer to do it: pip install 'session-widgets[node]'.
-        HarnessNotReady: it could not be installed; the message says why, and nothing of it is left.
+        BadValue: the name is unknown, or session-widgets does not install it.
+        MissingDependency: Node.js 20 or newer is missing: pip install 'session-widgets[node]'.
+        HarnessNotReady: the installation failed; the message has the reason, and no part of it is left.
     """
     from session_widgets.sessions.cell import Ticker
 
@@ -142,7 +142,7 @@ def install_harness(*names: str) -> HarnessList:
 
 
 def installations(names: Iterable[str]) -> list[Installation]:
-    """Return the places of harnesses that session-widgets installs; `BadValue` for any other."""
+    """Return the installations of harnesses; `BadValue` for one that session-widgets does not install."""
     from session_widgets.harnesses.installing import Installation
     from session_widgets.host.data_directory import data_directory
 

@@ -1,4 +1,4 @@
-"""Ask in the cell: a blocked cell keeps a click in the browser from arriving, but not what is typed into it."""
+"""Questions in the cell: a blocked cell receives no click from the browser, but does receive typed input."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ NO_STDIN = (
 )
 
 PART_LIMIT = 64 * 1024
-"""Characters of one command, diff or input that the question shows."""
+"""Characters of one command, diff or input in the question."""
 PLACES = 50
 DIFF_LINES = 2000
 TICKER_WIDTH = 100
 
 
 IN_THE_PANEL = " (in the panel)"
-"""What a panel adds to an answer that it types into the field of the cell, for a person who reads the cell later."""
+"""Text that a panel adds to an answer that it types into the field, for later readers of the cell."""
 CLOSING_SECONDS = 2
 """How long a field in the cell may take to close after its question was answered elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class CellQuestion:
-    """A request that a cell asks about now.
+    """The permission request that a cell asks about.
 
     Attributes:
         request: id of the permission request.
-        prompt: text beside the field; no other field has it.
-        answers: what to type there for each option, by the option's id.
+        prompt: text beside the field; unique.
+        answers: input for each option, by the option's id.
     """
 
     request: str
@@ -52,13 +52,13 @@ class CellQuestion:
 
 @dataclass(slots=True)
 class Page:
-    """What is known of the page that draws the session, and what it has to know of the cell.
+    """State of the page that shows the session, and of the cell's question.
 
     Attributes:
-        heard: a message of it has come, so that somebody can click.
-        heard_apart: it came on a thread of its own, so that clicks come while a cell blocks.
-        asked: how many questions were asked in cells.
-        question: the one that is open.
+        heard: a message of it has arrived, so a person can click.
+        heard_apart: it arrived on a separate thread, so clicks arrive while a cell blocks.
+        asked: number of questions asked in cells.
+        question: the open one.
     """
 
     heard: bool = False
@@ -69,32 +69,32 @@ class Page:
 
     @property
     def watched(self) -> bool:
-        """Whether a panel was drawn, by which a page learns of the question."""
+        """Whether a panel exists, which informs a page of the question."""
         return bool(self._watchers)
 
     def show(self, question: CellQuestion | None) -> None:
-        """Tell the page what the cell asks now."""
+        """Set the cell's current question for the page."""
         if question == self.question:
             return
         self.question = question
         self.tell()
 
     def tell(self) -> None:
-        """Let the page look again at what no event tells: the question, the policy, a deletion."""
+        """Notify the page of changes without an event: the question, the policy, a deletion."""
         for watcher in tuple(self._watchers):
             watcher()
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Call `watcher` whenever there is something to look at, on whatever thread; returns what ends it."""
+        """Call `watcher` at every such change, on any thread; returns a function that stops it."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
 
 def must_ask_here(page: Page, *, awaiting: bool) -> bool:
-    """Whether a waiting call has to ask by itself, because no click can arrive while it waits.
+    """Whether a waiting call must ask in the cell, because no click can arrive while it waits.
 
     Args:
-        page: where the click would have to come from.
+        page: the source of clicks.
         awaiting: the caller awaits, so the kernel's loop runs; ipykernel 6 delivers nothing even then.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -108,19 +108,19 @@ def must_ask_here(page: Page, *, awaiting: bool) -> bool:
 
 
 class CellField:
-    """The field of a question in the cell or terminal, which ends when the question is answered elsewhere.
+    """The field of a question in the cell or terminal, closed when the question is answered elsewhere.
 
     Args:
-        page: learns of the question, so that a click there can answer it here.
-        question: what the page has to know.
-        is_open: whether it still waits for an answer.
+        page: shows the question, so that a click there can answer it.
+        question: for the page.
+        is_open: whether it still needs an answer.
     """
 
     def __init__(self, page: Page, question: CellQuestion, is_open: Callable[[], bool]) -> None:
         self._page, self._question, self._is_open = page, question, is_open
 
     def read(self, prompt: str | None = None, *, secret: bool = False) -> str | None:
-        """Return a line that was typed, by default for the question itself; None if it was answered elsewhere."""
+        """Return a typed line, by default for the question itself; None if it was answered elsewhere."""
         question = self._question if prompt is None else CellQuestion(self._question.request, prompt, {})
         self._page.show(question)
         closing = CLOSING_SECONDS if self._page.watched else 0
@@ -131,17 +131,17 @@ class CellField:
 
     def _is_wanted(self) -> bool:
         if not (wanted := self._is_open()):
-            self._page.show(None)  # which closes the field
+            self._page.show(None)  # this closes the field
         return wanted
 
 
 def ask(request: PermissionRequest, page: Page, is_open: Callable[[], bool]) -> Decision | None:
-    """Put a request before a person at the cell or terminal; reject it if there is no input.
+    """Ask a person in the cell or terminal; reject the request without an input.
 
     Args:
-        request: what to ask about.
-        page: learns of the question while it is open, so that a click there can answer it here.
-        is_open: whether the request still waits for an answer.
+        request: the permission request.
+        page: shows the question while it is open, so that a click there can answer it.
+        is_open: whether the request still needs an answer.
 
     Returns:
         The answer; None if the request was answered elsewhere, or its turn has ended.
@@ -166,7 +166,7 @@ def ask(request: PermissionRequest, page: Page, is_open: Callable[[], bool]) -> 
 
 
 def describe(request: PermissionRequest) -> str:
-    """Return the request as printable text: its title, and all that the agent says of what it would do.
+    """Return the request as printable text: its title, and the whole input of the call.
 
     A part longer than `PART_LIMIT` characters is cut, and the text says so.
     """
@@ -185,16 +185,16 @@ def describe(request: PermissionRequest) -> str:
 
 
 class Ticker:
-    """Shows what is being done while a call blocks, in one line that is written over and wiped in the end.
+    """Shows the current operation of a blocking call, in one line that is overwritten and erased at the end.
 
-    It speaks to people alone: in a notebook below the cell, in a terminal on standard error.
+    Only people see it: in a notebook below the cell, in a terminal on standard error.
     """
 
     def __init__(self) -> None:
         self._shown = ""
 
     def show(self, activity: str | None) -> None:
-        """Write `activity`, None wipes it; nothing happens where nobody looks."""
+        """Write `activity`, None erases it; does nothing without a viewer."""
         text = one_line(activity or "", TICKER_WIDTH)
         out = sys.stdout if current_kernel() is not None else sys.stderr
         if text == self._shown or threading.current_thread() is not threading.main_thread():
@@ -215,7 +215,7 @@ def _letters(request: PermissionRequest) -> Letters:
 
 
 def _answers(request: PermissionRequest, letters: Letters) -> dict[str, str]:
-    """Return what a panel types for each option: its word, or its number where it has none."""
+    """Return the panel's input for each option: its word, or its number."""
     words = {option.id: name for name, kind in letters.values() if (option := request.of_kind(kind)) is not None}
     numbered = enumerate(request.options, 1)
     return {option.id: words.get(option.id, str(number)) + IN_THE_PANEL for number, option in numbered}
@@ -234,7 +234,7 @@ def _decision(request: PermissionRequest, letters: Letters, line: str) -> Decisi
 
 
 def _told(item: Json, command: str | None) -> str:
-    """What a content block says, unless it repeats the command."""
+    """The text of a content block, unless it repeats the command."""
     text = block_text(as_object(item.get("content")) if item.get("type") == "content" else item).strip()
     return "" if command and text in (command, f"$ {command}") else _cut("  " + text.replace("\n", "\n  "))
 
@@ -242,7 +242,7 @@ def _told(item: Json, command: str | None) -> str:
 def _diff(block: Json) -> str:
     old, new = (words(block.get(name) or "").splitlines() for name in ("oldText", "newText"))
     path = one_line(words(block.get("path") or ""), 1000)
-    if max(len(old), len(new)) > DIFF_LINES:  # a comparison of so many lines may take minutes
+    if max(len(old), len(new)) > DIFF_LINES:  # comparing so many lines may take minutes
         lines = [f"--- {path}", f"+++ {path}", *(f"-{line}" for line in old), *(f"+{line}" for line in new)]
     else:
         lines = list(difflib.unified_diff(old, new, path, path, lineterm=""))
@@ -263,12 +263,12 @@ def current_kernel() -> Any:
 
 
 def _cell_runs(kernel: Any) -> bool:
-    """A kernel puts its own `input` in place for as long as a cell runs."""
+    """A kernel replaces `input` while a cell runs."""
     return bool(builtins.input == kernel.raw_input)
 
 
 def has_stdin() -> bool:
-    """Whether something can be typed where the caller runs."""
+    """Whether the caller's cell or terminal has an input."""
     kernel = current_kernel()
     return bool(kernel._allow_stdin) if kernel is not None else sys.stdin is not None and sys.stdin.isatty()
 

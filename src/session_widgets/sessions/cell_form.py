@@ -1,4 +1,4 @@
-"""Ask an agent's question in the cell or terminal: field by field, secrets unseen."""
+"""Asks an agent's question in the cell or terminal: field by field, with hidden secrets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ YES, NO = frozenset({"y", "yes", "true"}), frozenset({"n", "no", "false"})
 
 
 class _AnsweredElsewhere(Exception):
-    """Nobody waits for the answer any more."""
+    """No answer is needed any more."""
 
 
 def ask_question(request: QuestionRequest, page: Page, is_open: Callable[[], bool]) -> Answer | None:
-    """Put a question before a person at the cell or terminal; decline it if there is no input.
+    """Ask a person in the cell or terminal; decline the question without an input.
 
     Args:
-        request: what to ask.
-        page: learns of the question while it is open, so that a click there can answer it here.
-        is_open: whether it still waits for an answer.
+        request: the question.
+        page: shows the question while it is open, so that a click there can answer it.
+        is_open: whether it still needs an answer.
 
     Returns:
         The answer; None if the question was answered elsewhere, or its turn has ended.
@@ -44,7 +44,7 @@ def ask_question(request: QuestionRequest, page: Page, is_open: Callable[[], boo
 
 
 def describe_question(request: QuestionRequest) -> str:
-    """Return the question as text, with the address in full."""
+    """Return the question as text, with the full address."""
     lines = [f"The agent asks: {request.message or '(nothing)'}"]
     if request.url is not None:
         lines += ["The agent asks you to open this address. Open it only if you know it:", f"  {request.url}"]
@@ -57,7 +57,7 @@ def _ask(request: QuestionRequest, page: Page, is_open: Callable[[], bool]) -> A
     prompt = f"{request.session_id}, question {page.asked}. [a] {done} / [d] decline / [c] cancel: "
     ways = {way: way + IN_THE_PANEL for way in ("accept", "decline", "cancel")}
     if any(field.secret for field in request.fields):
-        del ways["accept"]  # what is typed into a cell is kept with it
+        del ways["accept"]  # a cell stores its input
     field = CellField(page, CellQuestion(request.id, prompt, ways), is_open)
     while True:
         line = _read_from(field).strip()
@@ -72,7 +72,7 @@ def _ask(request: QuestionRequest, page: Page, is_open: Callable[[], bool]) -> A
 
 
 def _told_by_panel(request: QuestionRequest, said: str) -> Answer | None:
-    """Return the answer that a panel types: "decline", "cancel", or "accept" and the values as JSON."""
+    """Parse the answer that a panel types: "decline", "cancel", or "accept" and the values as JSON."""
     way, _, values = said.partition(" ")
     if way in {"decline", "cancel"}:
         return Answer("decline" if way == "decline" else "cancel")
@@ -89,7 +89,7 @@ def _read_from(field: CellField, prompt: str | None = None, *, secret: bool = Fa
 
 
 def _value(field: QuestionField, cell: CellField) -> Any:
-    """Ask for one field until what was typed fits; None leaves it out."""
+    """Ask for one field until the input is valid; None skips it."""
     prompt = f"{_label(field)}: "
     while True:
         typed = _read_from(cell, prompt, secret=field.secret)
@@ -114,7 +114,7 @@ def _label(field: QuestionField) -> str:
 
 
 def _read(field: QuestionField, typed: str) -> Any:
-    """Return what was typed as the kind of value that the field takes; ValueError if it is none."""
+    """Return the input as the field's type; ValueError if it is invalid."""
     text = typed.strip()
     if field.kind == "boolean":
         return True if text.lower() in YES else False if text.lower() in NO else text

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class SessionControl:
-    """A live session as a view of it needs it. All of it may be used from any thread.
+    """A live session for its views. Thread-safe.
 
     Attributes:
-        files: the workspace, to look at: reading starts no parked sandbox.
+        files: the workspace, for reading: this starts no parked sandbox.
     """
 
     def __init__(self, core: SessionCore) -> None:
@@ -51,16 +51,16 @@ class SessionControl:
 
     @property
     def activity(self) -> str | None:
-        """What takes time right now, besides the agent's own work."""
+        """The current slow operation, besides the agent's own work."""
         return self._core.state.activity.words
 
     def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` on the private loop whenever `activity` changes; return what ends it."""
+        """Call `callback` on the private loop at every change of `activity`; return a function that stops it."""
         return self._core.state.activity.watch(callback)
 
     @property
     def page(self) -> Page:
-        """What is known of the page that draws the session."""
+        """State of the page that shows the session."""
         return self._core.asking.page
 
     @property
@@ -70,12 +70,12 @@ class SessionControl:
 
     @property
     def lack(self) -> Lack:
-        """What the harness needs and does not have."""
+        """Missing requirements of the harness."""
         machine = self._core.machine
         return lack(machine.harness, machine.provider, data_directory())
 
     def install(self) -> None:
-        """Install the harness; `activity` says how far it is."""
+        """Install the harness; `activity` shows the progress."""
         try:
             Installation(self._core.machine.harness, data_directory()).install(self._core.state.activity.tell)
         finally:

@@ -1,4 +1,4 @@
-"""One session's state and life cycle. Everything here runs on the private loop; `Session` is its face."""
+"""One session's state and life cycle. Everything here runs on the private loop; `Session` is its public face."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from session_widgets.workspaces import Workspace
 
 
 class SessionCore:
-    """Owns the running turn of one session in this process, its events, and its machine."""
+    """Owns one session in this process: its running turn, its events, and its sandbox."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class SessionCore:
         state.activity.watch(self._changed)
         state.fold.watch(self._on_folded)
 
-    # What others may ask at any time
+    # Properties, valid at any time
 
     @property
     def status(self) -> str:
@@ -89,7 +89,7 @@ class SessionCore:
         return "idle" if self.machine.sandbox is not None else self.state.record.status
 
     def turn_activity(self, turn: Turn) -> Doing:
-        """Return what a turn that has not ended is doing, as far as this process knows."""
+        """Return the activity of a running turn, as far as this process knows."""
         if self.state.detached:
             return "detached"
         return "waiting" if self.asking.waits else "running"
@@ -97,7 +97,7 @@ class SessionCore:
     # Turns
 
     async def start(self, prompt: Sequence[Json], idempotency_key: str | None = None) -> Turn:
-        """Commit the prompt and begin to work on it. Who stops waiting for that stops the turn."""
+        """Commit the prompt and start the turn. Cancelling this call cancels the turn."""
         async with self._start_lock:
             self.state.check_usable()
             await self._settle_unsaved()
@@ -134,14 +134,14 @@ class SessionCore:
         return self.turn
 
     async def meet(self, seconds: float) -> None:
-        """Start the agent without a prompt, so that it tells what it offers; `TimeoutError` after `seconds`."""
+        """Start the agent without a prompt, to learn its options; `TimeoutError` after `seconds`."""
         async with self._start_lock, asyncio.timeout(seconds):
             self.state.check_usable()
             sandbox, live = await self.machine.probe_sandbox(refresh=True)
             await self.agents.ready(sandbox, live)
 
     async def cancel(self) -> bool:
-        """Stop the running turn and wait for its end; False if none runs."""
+        """Stop the running turn and wait for its end; False if none is running."""
         turn = self.turn
         if turn is None or turn.ended or self._driver is None:
             return False
@@ -154,13 +154,13 @@ class SessionCore:
         return await self.start(prompt)
 
     def turn_of(self, record: TurnRecord) -> Turn:
-        """Return the live object of a turn, or one of the past."""
+        """Return the live object of a turn, or of an earlier one."""
         if self.turn is not None and self.turn.index == record.index:
             return self.turn
         return Turn(self, record)
 
     async def adopt(self) -> None:
-        """Take up the turn that is running according to the store, if any: whoever began it may be gone."""
+        """Resume the turn that is running according to the store, if any: its process may have died."""
         async with self._start_lock:
             await self._adopt()
 
@@ -174,13 +174,13 @@ class SessionCore:
         if self.turn is None or self.turn.index != record.index:
             await self._read_back(record.index)
             self.turn = Turn(self, record, self.state.fold)
-        elif self.turn.ended:  # its end could not be stored: the next start does
+        elif self.turn.ended:  # its end could not be stored: the next start does that
             return
         self.state.running = record.index
         self._drive(self.turn, record, adopted=True)
 
     async def _read_back(self, turn: int) -> None:
-        """Fold a running turn from its beginning, if this process did not see that."""
+        """Fold a running turn from its beginning, if this process does not have it."""
         state, before = await self.state.journal.ask(self.state.store.turn_begin, self.state.record.id, turn)
         if before >= self.state.fold.after:
             return
@@ -188,7 +188,7 @@ class SessionCore:
             take(await self.state.journal.ask(self.state.store.events, self.state.record.id, after=before))
 
     async def _current_turn(self) -> int | None:
-        """Return the turn that an envelope arriving now belongs to; another process may have started it."""
+        """Return the turn of an envelope that arrives now; another process may have started it."""
         if self._driver is None or self._driver.answered:
             await self.state.journal.catch_up()
         return self.state.running
@@ -199,17 +199,17 @@ class SessionCore:
         self._changed()
 
     async def _run(self, driver: Driver, index: int, *, adopted: bool) -> None:
-        """Run a turn to its end, then make room for the next one."""
+        """Run a turn to its end, then allow the next one."""
         if not await driver.run(adopted=adopted):
             return
         self._driver = None
         self.state.fold.forget(index)
         self.asking.forget()
-        if self.state.running not in {None, index}:  # another process has begun the next one already
+        if self.state.running not in {None, index}:  # another process has already begun the next one
             self.state.spawn(self.adopt())
 
     async def _settle_unsaved(self) -> None:
-        """Store the end of a turn that could not be stored when it happened."""
+        """Store the end of a turn that could not be stored before."""
         if self.turn is not None and self.turn.unsaved_end is not None:
             await self.state.journal.commit([self.turn.unsaved_end])
             self.turn.unsaved_end = None
@@ -221,21 +221,21 @@ class SessionCore:
     # Life cycle
 
     async def detach(self) -> None:
-        """Let go of the session; its turn goes on in the sandbox, and this process hears no more of it."""
+        """Disconnect from the session; its turn continues in the sandbox without this process."""
         self.state.check_usable()
         self.state.detached = True
         async with self._start_lock:
             await self.let_go()
 
     async def forsake(self) -> None:
-        """Take note that another process has deleted the session."""
+        """Handle the deletion of the session by another process."""
         self.state.deleted = True
         self.state.journal.close()
         await self.let_go()
         self.asking.page.tell()
 
     async def let_go(self) -> None:
-        """Close every connection; whatever runs goes on."""
+        """Close every connection; agent and sandbox keep running."""
         if self._driver is not None:
             await self._driver.abandon()
             self._driver = None
@@ -243,7 +243,7 @@ class SessionCore:
         self.asking.forget()
 
     async def attach(self) -> None:
-        """Take the session up again, with everything that happened meanwhile."""
+        """Reconnect to the session, and read everything that happened meanwhile."""
         if self.state.deleted:
             self.state.check_usable()
         self.state.detached = False
@@ -254,7 +254,7 @@ class SessionCore:
         self._changed()
 
     async def _settle_from_store(self, turn: Turn) -> None:
-        """Another process may have seen the end while this one was detached."""
+        """Reload after a detachment: another process may have stored the end."""
         record = (await self.state.journal.ask(self.state.store.turns, self.state.record.id))[turn.index - 1]
         if record.ended_at is not None:
             turn.finish(record)
@@ -272,11 +272,11 @@ class SessionCore:
             self.state.activity.tell(None)
 
     async def set_sandbox(self, sandbox: Sandbox) -> None:
-        """Keep what the sandbox is made of; the next turn makes one anew that is made of something else."""
+        """Store the sandbox's options; the next turn recreates the sandbox if they differ."""
         await self._commit_sandbox([], sandbox)
 
     async def _commit_sandbox(self, notes: list[Draft], sandbox: str | Sandbox | None) -> None:
-        """Commit `notes` and what the sandbox is made of at once: a kernel that dies leaves both or neither."""
+        """Commit `notes` and the sandbox's options at once: a kernel that dies leaves both or neither."""
         options = self.sandbox_options
         kept = await asyncio.to_thread(options.keep, sandbox) if isinstance(sandbox, Sandbox) else None
         if kept is not None:
@@ -289,15 +289,15 @@ class SessionCore:
     async def switch(
         self, harness: str | Harness | None, sandbox: str | Sandbox | None, *, force: bool = False
     ) -> None:
-        """Remove the sandbox and go on with another harness or in another one."""
+        """Remove the sandbox and continue with another harness or in another sandbox."""
         asked, current = harness or self.state.record.harness, self.machine.harness
-        new_harness = current if asked == current.id else catalog.get(asked)  # the user's own is not there
+        new_harness = current if asked == current.id else catalog.get(asked)  # the catalog does not have the user's own
         name = sandbox_name(sandbox)
         wanted = {"harness": new_harness.id, "sandbox": name}
         changed: dict[str, str | None] = {
             name: value for name, value in wanted.items() if value not in {None, getattr(self.state.record, name)}
         }
-        if "harness" in changed:  # each has ids of its own; models that settings files name may be known to both
+        if "harness" in changed:  # each has its own ids; both may know models that settings files name
             both = self.machine.harness.settings is not None and new_harness.settings is not None
             changed |= dict.fromkeys(("mode", "effort") if both else ("mode", "effort", "model"))
         provider = get_provider(name or self.state.record.sandbox, self.state.store.home)
@@ -314,12 +314,12 @@ class SessionCore:
             await self.set_sandbox(sandbox)
 
     async def take_over(self) -> None:
-        """Become the one writer of the workspace."""
+        """Acquire the workspace's lease."""
         self.state.check_usable()
         await self.machine.take_over()
 
     async def _come_to_rest(self, doing: str, *, force: bool) -> None:
-        """Make sure that no turn runs and, unless forced, that the workspace is safe."""
+        """Make sure that no turn is running and, unless forced, that the workspace is saved."""
         self.state.check_usable()
         await self._adopt()
         if self.turn is not None and not self.turn.ended:
@@ -333,8 +333,8 @@ class SessionCore:
             await self.machine.save()
         except WorkspaceError as error:
             raise NotDurable(
-                f"{doing} was not done, for the workspace is not proven to be safe. {error} "
-                "Mend that, or pass force=True: the files stay on this machine, and the bucket lacks what is new.",
+                f"{doing} was not done, because the workspace is not verified to be saved. {error} "
+                "Solve that, or pass force=True: the files stay on this machine, and the bucket lacks the changes.",
                 reason=error.reason,
             ) from error
 
@@ -343,7 +343,7 @@ class SessionCore:
         if self.state.deleted:
             return
         await self.cancel()
-        self.state.deleted = True  # from here on nobody wakes it again
+        self.state.deleted = True  # from here on no call starts it again
         try:
             await self.machine.stop("deleted")
             await self.machine.remove_workspace()
@@ -351,7 +351,7 @@ class SessionCore:
             await asyncio.to_thread(self.sandbox_options.remove)
             await asyncio.to_thread(self.state.store.delete_session, self.state.record.id)
         except BaseException:
-            self.state.deleted = False  # so that it can be tried again
+            self.state.deleted = False  # so that the call can be repeated
             raise
         self.state.journal.close()
         self._changed()
@@ -360,11 +360,11 @@ class SessionCore:
             await asyncio.to_thread(self.state.store.compact)
 
     async def change(self, settings: Mapping[str, str | None]) -> None:
-        """Store new values of title, model, mode or effort; the agent hears of them with the next prompt."""
+        """Store new values of title, model, mode or effort; the next prompt applies them."""
         await self.state.journal.commit([note(SessionChanged(**settings))])
 
     async def set_rules(self, permissions: Policy | None, limits: TurnLimits | None) -> None:
-        """Keep a new policy or new limits, from the next request and the next turn on; None keeps the old."""
+        """Store a new policy or new limits, for the next request and the next turn; None keeps the old."""
         if permissions is not None:
             self.asking.set_policy(permissions)
         self.state.limits = limits or self.state.limits
@@ -375,7 +375,7 @@ class SessionCore:
             await self.state.journal.commit([note(rules)])
 
     async def choose(self, name: Setting, value: str) -> None:
-        """Store a new model, mode or effort, and set it at once where the agent can take it."""
+        """Store a new model, mode or effort, and set it at once if the agent accepts it now."""
         async with self._start_lock:
             self.state.check_usable()
             self._check_choice(name, value)
@@ -383,7 +383,7 @@ class SessionCore:
             if value != before:
                 await self.change({name: value})
             if self.turn is not None and not self.turn.ended and name != "mode":
-                return  # with the next prompt
+                return  # the next prompt does
             try:
                 await self.agents.set(name, value)
             except (BadValue, AgentFailed):
@@ -397,9 +397,9 @@ class SessionCore:
             self.state.fold.options.check(name, value)
 
     def _follow_mode(self) -> None:
-        """Want the mode that a person has let the agent go to, such as out of planning: else it would be set back.
+        """Store the mode that a person has approved, such as out of planning: otherwise it would be set back.
 
-        What an agent chooses by itself stays its own choice: the next prompt sets the user's mode again.
+        A mode that the agent changes itself is not stored: the next prompt sets the user's mode again.
         """
         mode = self.state.fold.options.current("mode")
         if mode in self.asking.approved_modes and self.state.record.mode not in {None, mode}:
@@ -408,7 +408,7 @@ class SessionCore:
     # Housekeeping
 
     def _wait_for_store(self, busy: StoreBusy | None) -> bool:
-        """Whether to wait on for the store's file: a turn never fails because somebody reads it."""
+        """Whether to keep waiting for the store's file: another reader must not fail a turn."""
         if self._driver is not None:
             self._driver.waits(busy is not None)
         if busy is None:
@@ -443,7 +443,7 @@ class SessionCore:
             self.state.running = None
 
     def _heard(self, agent: Agent, size: int) -> None:
-        """Take note that an agent has sent something."""
+        """Record that an agent has sent a message."""
         if self._driver is not None:
             self._driver.heard(agent, size)
 

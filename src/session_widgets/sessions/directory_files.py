@@ -1,4 +1,4 @@
-"""A look at a directory of this machine while no sandbox runs: what a parked session's files are, without waking it."""
+"""Reads a directory of this machine while no sandbox runs: the files of a parked session, without starting it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Looking(Protocol):
-    """A way to see files: `FileAccess`, or `DirectoryFiles` where nothing runs."""
+    """Access to files: `FileAccess`, or `DirectoryFiles` without a sandbox."""
 
     async def list(self, path: str = "") -> list[FileInfo]: ...  # noqa: D102
     async def stat(self, path: str) -> FileInfo: ...  # noqa: D102
@@ -36,7 +36,7 @@ class Looking(Protocol):
 
 
 class DirectoryFiles:
-    """The files below a directory. No link is followed: an agent may have made it, and it may lead anywhere."""
+    """The files below a directory. No link is followed: an agent may have made it, to any target."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -97,7 +97,7 @@ class DirectoryFiles:
 
 
 class WatchedFiles:
-    """What a panel sees of the files; blocks, and wakes nothing that is at rest."""
+    """A panel's view of the files; blocks, and starts no sandbox."""
 
     def __init__(self, access: Callable[[], Awaitable[Looking]]) -> None:
         self._access = access

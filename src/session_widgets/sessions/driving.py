@@ -1,4 +1,4 @@
-"""Drives one turn: ensure, dispatch, wait, finish. The end is stored exactly once, whoever drives."""
+"""Runs one turn: prepare, send, wait, finish. Its end is stored exactly once, by any process."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from session_widgets.transcript.records import Draft, Event, FileChange, TurnRec
 
 OWNER_POLL_SECONDS = 0.3
 QUIET_SECONDS = 0.5
-"""What takes longer than this is told to the user."""
+"""Seconds after which an operation is shown to the user."""
 GRACE_SECONDS = 2
-"""How long the files of a turn that was stopped may still take to be safe."""
+"""How long saving the files of a stopped turn may still take."""
 CANCEL_SECONDS = 10
-"""How long an agent that says something meanwhile may take to honour `session/cancel` before its process is ended."""
+"""How long an agent that still sends messages may take to obey `session/cancel` before it is killed."""
 HUSH_SECONDS = 1.5
 """How long it may be silent then."""
 KILL_SECONDS = 0.4
-"""How long such a one may take to end by SIGTERM."""
+"""Time from SIGTERM to SIGKILL for a silent agent."""
 SILENCE_SECONDS = 5
-"""How long the mount it works on may then say nothing: who waits for that can neither answer nor be stopped."""
+"""How long its mount may then be silent: a process that waits for it can neither answer nor be stopped."""
 
 
 class Driver:
-    """One turn in the hands of this process."""
+    """One turn that this process runs."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Driver:
         self._heard_at = 0.0
 
     def heard(self, agent: Agent, size: int) -> None:
-        """Take note of `size` bytes from an agent."""
+        """Count `size` bytes from an agent."""
         if agent is not self._agent:
             return
         self._heard_at = time.monotonic()
@@ -92,11 +92,11 @@ class Driver:
             self._woken.set()
 
     def asks(self, person: bool) -> None:
-        """Take note that a person is asked now, or no more."""
+        """Pause the clock while a person is asked, or resume it."""
         self._hold("person", person)
 
     def waits(self, store: bool) -> None:
-        """Take note that somebody else holds the store, or no more: what the agent says is not read meanwhile."""
+        """Pause the clock while another process holds the store, or resume it: agent messages then wait unread."""
         self._hold("store", store)
 
     def _hold(self, why: str, held: bool) -> None:
@@ -106,7 +106,7 @@ class Driver:
             self._woken.set()
 
     async def run(self, *, adopted: bool) -> bool:
-        """Bring the turn to its stored end; False if it goes on without this process."""
+        """Run the turn to its stored end; False if it continues without this process."""
         watching = self._state.spawn(self._sandboxes.watch())
         try:
             return await self._run(adopted=adopted)
@@ -121,26 +121,26 @@ class Driver:
             stop_reason = result.get("stopReason")
             status = "cancelled" if stop_reason == "cancelled" else "completed"
         except asyncio.CancelledError:
-            if not self._cancelled:  # let go of, not stopped: another process or a later one brings it to its end
+            if not self._cancelled:  # detached, not stopped: another or a later process finishes it
                 return False
             status, stop_reason = "cancelled", "cancelled"
-        except Exception as error:  # whatever happened becomes the turn's stored error
+        except Exception as error:  # any failure becomes the turn's stored error
             if self._agent is not None and isinstance(error, AgentExited):
-                self._agent.dead = error  # its stream need not say so
+                self._agent.dead = error  # its stream may not report it
             status, failure = ("cancelled", None) if self._cancelled else ("failed", error)
             if isinstance(error, TurnLimitReached) and self._agent is not None and self._call is not None:
-                self._ending = True  # a person who cancels meanwhile waits for the end
+                self._ending = True  # a cancellation from now on waits for the end
                 await self._stop_agent(self._agent, self._call, HUSH_SECONDS)
         await self._finish(status, stop_reason, failure)
         return True
 
     @property
     def answered(self) -> bool:
-        """Whether the agent has answered the prompt, so that what it sends now belongs to no turn of ours."""
+        """Whether the agent has answered the prompt, so that later messages belong to no turn of ours."""
         return self._call is not None and self._call.result.done()
 
     async def cancel(self) -> None:
-        """Stop the turn, whatever it is doing, and wait until its end is stored."""
+        """Stop the turn in any phase, and wait until its end is stored."""
         self._cancelled = True
         self._stopped.set()
         self._asking.stop()
@@ -154,7 +154,7 @@ class Driver:
         await self.abandon()
 
     async def abandon(self) -> None:
-        """Stop driving without ending the turn; an end that is being stored is stored first."""
+        """Stop running the turn without ending it; an end that is being stored is stored first."""
         if self.task is None:
             return
         await asyncio.sleep(0)  # a task that is cancelled before its first step never runs, and would store no end
@@ -163,9 +163,9 @@ class Driver:
         await asyncio.wait([self.task])
 
     async def _stop_agent(self, agent: Agent, call: Call, patience: float) -> None:
-        """Ask the agent to stop; end its process if it says nothing, or has not stopped after `patience` seconds."""
+        """Request cancellation; kill the agent if it is silent, or has not stopped after `patience` seconds."""
         begun = self._heard_at = time.monotonic()
-        with suppress(TimeoutError):  # before it is told that nobody answers, or it may end the turn in order
+        with suppress(TimeoutError):  # it may still end the turn normally
             async with asyncio.timeout(HUSH_SECONDS):
                 await self._tell_of_cancel(agent)
         await self._asking.cancel_all()
@@ -198,7 +198,7 @@ class Driver:
         prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
         stored, _ = await asyncio.gather(state.journal.commit([tier, prompt]), sandbox.runner.snapshot(self._snapshot))
         if len(stored) < 2:
-            return await self._rejoin()  # another process took this turn up at the same moment
+            return await self._rejoin()  # another process resumed this turn at the same moment
         self._call = call
         return await self._send(agent, call)
 
@@ -214,10 +214,10 @@ class Driver:
         return await self._within_limits(call.result, self._clock) or {}
 
     async def _within_limits(self, result: asyncio.Future[Any], clock: TurnClock) -> Any:
-        """Wait for what the agent has to do.
+        """Wait for the agent's answer.
 
         Raises:
-            TurnLimitReached: it took too long, or said too much.
+            TurnLimitReached: a limit was exceeded.
         """
         while not result.done():
             self._woken.clear()
@@ -232,7 +232,7 @@ class Driver:
         return await result
 
     async def _rejoin(self) -> dict[str, Any]:
-        """Go on where another process stopped: dispatch what never was, else wait for the answer."""
+        """Continue another process's turn: send an unsent prompt, else wait for the answer."""
         state, index = self._state, self._turn.index
         while True:
             events = await state.journal.ask(state.store.events, state.record.id, turn=index)
@@ -241,7 +241,7 @@ class Driver:
                 break
             if not is_alive(self._record.owner):
                 return await self._dispatch()
-            await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still getting the sandbox ready
+            await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still preparing the sandbox
         agent = self._agent = await self._agents.rejoin(await self._sandboxes.ready_sandbox())
         if agent is None:
             if (answer := _answer(events)) is not None:
@@ -251,15 +251,15 @@ class Driver:
         result = agent.peer.expect(envelope["id"], "session/prompt")
         self._call = Call(envelope, result)
         events = await state.journal.ask(state.store.events, state.record.id, turn=index)
-        if (answer := _answer(events)) is not None:  # stored before anyone here expected it
+        if (answer := _answer(events)) is not None:  # stored before this process expected it
             self._posted.set()
             return answer
         clock = self._clock = TurnClock(state.limits, begun=any(event.direction == "in" for event in events))
         self._asking.take_again(agent, events, index)
         try:
-            with suppress(AgentExited):  # then the stream tells the rest, and how it ended
+            with suppress(AgentExited):  # the stream reports the rest, and the exit
                 if "async-post" in await agent.connection.features():
-                    await agent.connection.post(envelope)  # the runner knows the id if it was sent before
+                    await agent.connection.post(envelope)  # the runner recognises the id if it was sent before
         finally:
             self._posted.set()
         return await self._within_limits(result, clock) or {}
@@ -282,7 +282,7 @@ class Driver:
         end = note(ended, turn=index, source=f"turn:{index}:end")
         try:
             await state.journal.commit([end])
-        except Exception as failure:  # whatever keeps the end from being stored, nobody may wait for it for ever
+        except Exception as failure:  # if the end cannot be stored, waiting calls must end anyway
             text = f"{error or ''} The transcript could not be stored: {failure}".strip()
             self._turn.fail_unsaved(end, text)
         else:
@@ -290,12 +290,12 @@ class Driver:
         state.activity.tell(None)
 
     async def _explained(self, failure: Exception) -> str:
-        """Say also what became of a sandbox that fell silent."""
+        """Add the state of an unresponsive sandbox to the error."""
         found = await self._sandboxes.look_for_sandbox() if isinstance(failure, TransportError) else None
         return f"{readable(failure)}. {found}" if found else readable(failure)
 
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
-        """Return what the turn changed, when it was proven to be safe, or why it was not."""
+        """Return the turn's changed files, when they were verified to be saved, or why not."""
         sandbox = self._sandboxes.sandbox
         if sandbox is None and (self._call is None or self._state.workspace.objects is None):
             return (), None, None
@@ -303,18 +303,18 @@ class Driver:
         try:
             files = await self._changed_files(sandbox)
         except SessionWidgetsError as error:
-            if self._state.workspace.objects is None:  # nothing else says what has to be forced to disk
+            if self._state.workspace.objects is None:  # otherwise unknown which files to sync to disk
                 return (), None, readable(error)
         try:
             await self._persist(files)
         except WorkspaceError as error:
             return files, None, printable(f"{error.reason}: {error}")
-        except Exception as error:  # whatever it was, the turn ends
+        except Exception as error:  # in any case, the turn ends
             return files, None, readable(error)
         return files, datetime.now(UTC).isoformat(), None
 
     async def _persist(self, files: Sequence[FileChange]) -> None:
-        """Run the barrier; say so if it takes time, and wait little longer if the turn was cancelled."""
+        """Run the barrier; show it if it takes time, and wait only briefly after a cancellation."""
         state = self._state
         saving, stopped = state.spawn(self._sandboxes.persist(files)), state.spawn(self._stopped.wait())
         try:
@@ -327,7 +327,7 @@ class Driver:
                 await asyncio.wait({saving}, timeout=GRACE_SECONDS)
             if not saving.done():
                 saving.cancel()
-                raise NotDurable("the turn was stopped before its files were proven to be safe.", reason="interrupted")
+                raise NotDurable("the turn was stopped before its files were verified.", reason="interrupted")
             saving.result()
         finally:
             stopped.cancel()
@@ -335,7 +335,7 @@ class Driver:
     async def _changed_files(self, sandbox: Sandbox | None) -> tuple[FileChange, ...]:
         if sandbox is None:
             return ()
-        with suppress(NotFound, TransportError):  # without a runner there is nothing to compare with
+        with suppress(NotFound, TransportError):  # without a runner there is no snapshot to compare with
             return await sandbox.runner.changes(self._snapshot)
         return ()
 
@@ -348,7 +348,7 @@ class Driver:
 
 
 def _answer(events: Sequence[Event]) -> dict[str, Any] | None:
-    """Return the result of the prompt among a turn's events, if it is there."""
+    """Return the result of the prompt among a turn's events, if any."""
     for event in events:
         if event.direction == "in" and event.method == "session/prompt" and event.kind == "response":
             return dict(event.payload.get("result") or {})

@@ -8,10 +8,10 @@ from session_widgets.workspaces.local_s3 import local_s3 as start_at
 
 
 def local_s3(bucket: str = "sessions") -> LocalS3:
-    """Start the object store that comes with the extra `s3`, or find it running, and make a bucket in it.
+    """Start the object store of the extra `s3`, if it does not run, and create a bucket in it.
 
-    It listens on this machine alone, outlives the kernel, and keeps everything in the data directory. It takes about
-    4 seconds, or none if it runs already. `open_session(..., workspace=local_s3().url)` puts a session's files there.
+    It listens only on this machine, outlives the kernel, and stores everything in the data directory. A start takes
+    about 4 seconds. `open_session(..., workspace=local_s3().url)` puts a session's files there.
 
     Args:
         bucket: the name of the bucket.
@@ -21,6 +21,6 @@ def local_s3(bucket: str = "sessions") -> LocalS3:
 
     Raises:
         MissingDependency: SeaweedFS is not installed: pip install 'session-widgets[s3]'.
-        WorkspaceError: it does not start; the end of its log is in the message.
+        WorkspaceError: it does not start; the message has the end of its log.
     """
     return start_at(store().home, bucket)

@@ -1,4 +1,4 @@
-"""The session's workspace: through its sandbox, or from its bucket while none is there."""
+"""The session's workspace: through its sandbox, or from its bucket without one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ZIP_BEGINS = datetime(1980, 1, 1, tzinfo=UTC)
 
 
 class FileAccess(Protocol):
-    """A way to the files: through the sandbox (`RunnerClient`), or straight to the bucket (`ObjectFiles`)."""
+    """Access to the files: through the sandbox (`RunnerClient`), or directly in the bucket (`ObjectFiles`)."""
 
     async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]: ...  # noqa: D102
     async def stat(self, path: str) -> FileInfo: ...  # noqa: D102
@@ -144,8 +144,8 @@ async def _pack(archive: zipfile.ZipFile, access: FileAccess, info: FileInfo) ->
 class Files:
     """The files of a workspace. Paths are relative to it: "src/a.py".
 
-    Every method raises `BadPath` for a path that is absolute, holds ".." or NUL, or leads out of the workspace by a
-    link, and `NotFound` for one that does not exist.
+    Every method raises `BadPath` for a path that is absolute, contains ".." or NUL, or leaves the workspace by a
+    link, and `NotFound` for a missing one.
     """
 
     def __init__(self, files: AsyncFiles) -> None:
@@ -168,7 +168,7 @@ class Files:
         return private_loop().run(self._files.read_bytes(path, offset, length))
 
     def write(self, path: str, data: str | bytes) -> None:
-        """Replace or make a file, atomically; text is stored as UTF-8. Makes missing directories."""
+        """Replace or create a file, atomically; text is stored as UTF-8. Creates missing directories."""
         private_loop().run(self._files.write(path, data))
 
     def upload(self, local: str | Path, path: str) -> None:
@@ -176,15 +176,15 @@ class Files:
         private_loop().run(self._files.upload(local, path))
 
     def download(self, path: str, local: str | Path) -> Path:
-        """Copy a workspace file to this machine, into `local` or, if that is a directory, below it. Returns where."""
+        """Copy a workspace file to this machine, to `local` or, if that is a directory, into it. Returns its path."""
         return private_loop().run(self._files.download(path, local))
 
     def zip(self, local: str | Path, path: str = "") -> Path:
-        """Pack a directory, everything by default, into a zip file of this machine. Returns where it is."""
+        """Pack a directory, everything by default, into a zip file of this machine. Returns its path."""
         return private_loop().run(self._files.zip(local, path))
 
     def mkdir(self, path: str) -> None:
-        """Make a directory and its parents; one that exists is left alone."""
+        """Create a directory and its parents; an existing one is not changed."""
         private_loop().run(self._files.mkdir(path))
 
     def move(self, source: str, target: str) -> None:

@@ -1,4 +1,4 @@
-"""What an agent is told of a session that it does not remember: marked as history, never as the user's words."""
+"""The history for an agent without the session's memory: marked as history, never as the user's words."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from session_widgets.transcript.records import Json, Step, TurnRecord
 HISTORY_URI = "session-widgets:history"
 _MARKED = re.compile(rf"<{HISTORY_URI}>\n(.*)\n</{HISTORY_URI}>", re.DOTALL)
 HISTORY_CHARACTERS = 100_000
-"""Of all that is told together; the newest turns are kept."""
+"""Limit of the whole history; the newest turns are kept."""
 TEXT_CHARACTERS = 20_000
-"""Of one prompt or answer; its beginning and its end are kept."""
+"""Limit of one prompt or answer; its beginning and its end are kept."""
 RESULT_CHARACTERS = 400
 TITLE_CHARACTERS = 200
 MOST_TOOLS = 40
@@ -26,12 +26,12 @@ StepsOf = Callable[[TurnRecord], Sequence[Step]]
 
 
 def history_block(turns: Sequence[TurnRecord], steps_of: StepsOf, embedded: bool) -> dict[str, Any] | None:
-    """Return earlier turns as a content block: whole ones, the newest kept; None if there is nothing to tell.
+    """Return earlier turns as a content block: complete ones, the newest kept; None without a turn.
 
     Args:
-        turns: those that an agent was asked, oldest first.
+        turns: those of the agent, oldest first.
         steps_of: returns a turn's steps.
-        embedded: whether the agent takes embedded resources; others get a marked text.
+        embedded: whether the agent supports embedded resources; otherwise the history is marked text.
     """
     kept: list[dict[str, Any]] = []
     room = HISTORY_CHARACTERS
@@ -53,7 +53,7 @@ def history_block(turns: Sequence[TurnRecord], steps_of: StepsOf, embedded: bool
 
 
 def handed_over(prompt: Sequence[Json]) -> Json | None:
-    """Return what `history_block` put before the user's words in a prompt as it was sent; None if nothing."""
+    """Return the content of `history_block` in a prompt as it was sent; None without one."""
     block = prompt[0] if prompt else {}
     resource = as_object(block.get("resource"))
     told = as_text(resource.get("text")) if resource.get("uri") == HISTORY_URI else None
@@ -90,7 +90,7 @@ def _tool(step: Step) -> dict[str, str]:
 
 
 def _result(step: Step) -> str:
-    """Return what a tool call brought, as far as it is text."""
+    """Return the text of a tool call's result."""
     said = [_content_text(block) for block in step.content]
     shown = "\n".join(filter(None, said)).strip()
     if shown or step.raw_output is None:

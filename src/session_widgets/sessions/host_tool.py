@@ -1,4 +1,4 @@
-"""A Python function of the notebook as a tool that agents can call: its description, and one call of it."""
+"""A notebook function as a tool for agents: its description, and a call of it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from session_widgets.transcript.records import Json
 
 SECONDS = 60
 MAX_RUNNING = 32
-"""Functions at work at once, for one session; one that never ends counts for ever."""
+"""Functions that run at once, for one session; one that never ends counts for ever."""
 ARGUMENT_BYTES = 1 << 20
 ARGUMENT_VALUES = 20_000
 ARGUMENT_DEPTH = 220
-"""What the arguments of one call may hold, as JSON: each wrong value costs a checker a hundred times its size."""
+"""Limits of the arguments of one call, as JSON: validating a wrong value costs a hundred times its size."""
 WRONG_SHOWN = 10
 RESULT_CHARACTERS = 100_000
 ERROR_CHARACTERS = 2_000
@@ -35,9 +35,9 @@ class HostTool:
     """A function, described from its signature and its docstring.
 
     Args:
-        function: plain or `async`; each call has a thread of its own.
+        function: plain or `async`; each call has its own thread.
         name: by default the function's.
-        timeout: seconds that a call may take.
+        timeout: seconds of a call.
 
     Raises:
         BadValue: it cannot be a tool.
@@ -54,7 +54,7 @@ class HostTool:
 
     @property
     def described(self) -> dict[str, Any]:
-        """The tool as MCP and the runner want to hear of it."""
+        """The tool's definition for MCP and the runner."""
         about = inspect.getdoc(self._function) or f"The function {self.name} of the notebook."
         return {"name": self.name, "description": about, "inputSchema": self._schema, "timeoutSeconds": self.timeout}
 
@@ -63,12 +63,12 @@ class HostTool:
 
         Args:
             arguments: by name.
-            running: the calls of this session that are at work; this one is among them until its function ends.
+            running: the running calls of this session; this one is added until its function ends.
 
         Raises:
-            BadValue: the arguments are too much.
-            TimeoutError: it took too long; a plain function goes on in its thread, unheard.
-            Exception: what the function raised, or what is wrong with the arguments.
+            BadValue: the arguments are too large.
+            TimeoutError: it took too long; a plain function continues in its thread, without effect on the call.
+            Exception: from the function, or the error in the arguments.
         """
         if len(running) >= MAX_RUNNING:
             raise RuntimeError(f"{MAX_RUNNING} calls of this session are under way; wait for one to end")
@@ -98,7 +98,7 @@ class HostTool:
 
 
 class Run:
-    """A function at work in a thread of its own, with what goes in and comes out: it may block, or never end."""
+    """A running function in its own thread, with its input and output: it may block, or never end."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Run:
         threading.Thread(target=self._run, name="session-widgets tool", daemon=True).start()
 
     def cancel(self) -> None:
-        """Wait no more; an async function is cancelled, a plain one cannot be."""
+        """Stop waiting; an async function is cancelled, a plain one cannot be."""
         self.outcome.cancel()
         if self._task is not None:
             loop, task = self._task
@@ -127,7 +127,7 @@ class Run:
                 loop.call_soon_threadsafe(task.cancel)
 
     def _run(self) -> None:
-        with suppress(InvalidStateError):  # nobody waits any more
+        with suppress(InvalidStateError):  # the call was abandoned
             try:
                 result = self._function(**self._enter(self._arguments))
                 if inspect.isawaitable(result):
@@ -135,7 +135,7 @@ class Run:
                 self.outcome.set_result(self._leave(result))
             except InvalidStateError:
                 raise
-            except BaseException as error:  # whatever it is, it must end neither this thread's loop nor another
+            except BaseException as error:  # any error must end neither this thread's loop nor another
                 tellable = isinstance(error, Exception) and not isinstance(error, StopIteration)
                 self.outcome.set_exception(error if tellable else RuntimeError(f"{type(error).__name__}: {error}"))
             finally:
@@ -150,7 +150,7 @@ class Run:
 
 
 def check_size(arguments: Json) -> None:
-    """Raise `BadValue` if the arguments of a call are too many, too deep or too long to be looked at."""
+    """Raise `BadValue` if the arguments of a call are too many, too deep or too long."""
     values, left = 0, [(arguments, 1)]
     while left:
         value, depth = left.pop()
@@ -166,7 +166,7 @@ def check_size(arguments: Json) -> None:
 
 
 def capped(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result that is not too much for an agent, and says so where it was cut."""
+    """Return a result within the limits, with a note where it was cut."""
     room, content = RESULT_CHARACTERS, []
     for block in result.get("content") or ():
         size = len(block["text"] if block.get("type") == "text" else block.get("data") or "")
@@ -183,7 +183,7 @@ def capped(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_tools(value: object) -> tuple[HostTool, ...]:
-    """Return functions as tools; raise `BadValue` for what is none."""
+    """Return functions as tools; raise `BadValue` for any other value."""
     if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
         raise BadValue(f"tools must be a list of functions; got {value!r:.80}.")
     return tuple(HostTool(function) for function in value)
@@ -219,6 +219,6 @@ def _described(function: Callable[..., Any], name: str) -> tuple[Any, dict[str, 
         if fixed:
             raise ValueError(f"agents pass arguments by name, and {fixed[0]!r} cannot be passed so")
         tool = Tool.from_function(function, name=name, structured_output=False)
-    except Exception as error:  # the library raises what its parts raise
+    except Exception as error:  # the library raises errors of its dependencies
         raise BadValue(f"{name} cannot be a tool: {error}") from error
     return tool.fn_metadata, tool.parameters

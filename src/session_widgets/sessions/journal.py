@@ -1,4 +1,4 @@
-"""The way into the store, and from it to everyone who watches: committed first, then shown."""
+"""Writes to the store, and publishes events after their commit."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _numbers = count(1)
 class Journal:
     """One session's events. Lives on the private loop.
 
-    Several processes may write one session: what is published is always read off the store's numbering, so each
-    subscriber sees every event once and in order, whoever wrote it.
+    Several processes may write one session: events are published in the store's order, so each
+    subscriber receives every event once and in order, from any writer.
 
     Args:
-        patience: asked each time that somebody else has held the file for too long, whether to go on waiting for it;
-            called with None when the file was to be had after that.
+        patience: called each time that another process has held the file for too long; returns whether to keep waiting.
+            Called with None when the file was free again.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Journal:
         self._tail: asyncio.Task[None] | None = None
 
     async def commit(self, drafts: Sequence[Draft]) -> list[Event]:
-        """Store `drafts` in one transaction, publish them, and return those that were new."""
+        """Store `drafts` in one transaction, publish them, and return the new ones."""
         return await asyncio.shield(self._commit(drafts))
 
     async def ask(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        """Call a method of the store in a thread; while a turn runs, wait for the file as long as it takes."""
+        """Call a method of the store in a thread; while a turn is running, wait for the file without a limit."""
         waited = False
         while True:
             try:
@@ -79,17 +79,17 @@ class Journal:
                 return result
 
     async def publish(self, written: list[Event]) -> None:
-        """Publish events that were stored by other means than `commit`."""
+        """Publish events that were stored without `commit`."""
         async with self._lock:
             await self._publish_written(written)
 
     async def catch_up(self) -> None:
-        """Publish what other processes stored meanwhile."""
+        """Publish the events that other processes stored meanwhile."""
         async with self._lock:
             await self._publish_stored()
 
     async def watch(self, subscriber: Subscriber, after: int) -> None:
-        """Hand `subscriber` every event after `after`, then every new one."""
+        """Call `subscriber` with every event after `after`, then with every new one."""
         async with self._lock:
             while after < self.cursor:
                 limit = min(PAGE, self.cursor - after)
@@ -103,12 +103,12 @@ class Journal:
             self._tail = asyncio.create_task(self._follow())
 
     def unwatch(self, subscriber: Subscriber) -> None:
-        """Stop handing out events to `subscriber`."""
+        """Stop calling `subscriber`."""
         if subscriber in self._subscribers:
             self._subscribers.remove(subscriber)
 
     def close(self) -> None:
-        """Stop handing out events: there will be none."""
+        """Stop publishing: there will be no events."""
         self._subscribers.clear()
 
     async def _commit(self, drafts: Sequence[Draft]) -> list[Event]:
@@ -118,7 +118,7 @@ class Journal:
             return written
 
     async def _publish_written(self, written: list[Event]) -> None:
-        """Publish what was just stored; by way of the store if others have written in between."""
+        """Publish the stored events; read them from the store if others have written in between."""
         if written and written[0].seq == self.cursor + 1:
             self._publish(written)
         else:
@@ -139,7 +139,7 @@ class Journal:
             _deliver(subscriber, events)
 
     async def _follow(self) -> None:
-        """Notice what other processes write while nothing happens here."""
+        """Detect events of other processes while this one writes nothing."""
         stamp = Stamp(self.store.path)
         while self._subscribers:
             await asyncio.sleep(TAIL_SECONDS)
@@ -154,7 +154,7 @@ class Journal:
 
 
 def kernel() -> str:
-    """Return the `source` of what this process writes; a process that was forked from it has another."""
+    """Return the `source` of this process's events; a forked process has another."""
     return _kernel(os.getpid())
 
 
@@ -171,12 +171,12 @@ def next_number() -> int:
 def _deliver(subscriber: Subscriber, events: list[Event]) -> None:
     try:
         subscriber(events)
-    except Exception:  # one broken viewer must not stop the session
+    except Exception:  # one broken subscriber must not stop the session
         LOG.exception("a subscriber of session %s failed", events[0].session_id)
 
 
 def note(said: Note, *, turn: int | None = None, source: str = "") -> Draft:
-    """Return a draft of a note. A `source` names a note that can exist only once, whoever writes it."""
+    """Return a draft of a note. A `source` names a note that can exist only once, from any process."""
     return draft("note", said.kind, said.encode(), turn, source=source)
 
 
@@ -190,7 +190,7 @@ def draft(
     source: str = "",
     source_seq: int = 1,
 ) -> Draft:
-    """Return a draft of an event that this process makes."""
+    """Return a draft of an event of this process."""
     return Draft(
         direction=direction,
         kind=kind,

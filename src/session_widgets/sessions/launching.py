@@ -1,4 +1,4 @@
-"""How a session's harness is started in its sandbox: what it needs is there, or the error says what to do."""
+"""The launch of a session's harness in its sandbox; errors name missing requirements and remedies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from session_widgets.sandboxes.options import Sandbox
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A harness's entry in the runner's configuration, the directories of this host that it needs, and its sandbox."""
+    """A harness's entry in the runner's configuration, its directories on this host, and its sandbox."""
 
     entry: Mapping[str, Any]
     mounts: Mapping[str, str]
@@ -31,7 +31,7 @@ class Launch:
 
     @property
     def mark(self) -> str:
-        """What changes with either, such as when another key is set: a running sandbox keeps what it was given."""
+        """Fingerprint of all these, such as of its key: a running sandbox keeps its values."""
         options = self.sandbox.json() if self.sandbox and self.sandbox.given else None
         given = [self.entry, options] if options else self.entry
         return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
@@ -39,14 +39,14 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """What keeps a harness from starting: it is not installed, or one of these keys has to be set."""
+    """Missing requirements of a harness: it is not installed, or one of these keys must be set."""
 
     install: bool = False
     keys: tuple[str, ...] = ()
 
 
 def lack(harness: Harness, provider: SandboxProvider, home: Path) -> Lack:
-    """Return what a harness lacks, by a look that costs next to nothing."""
+    """Return the missing requirements of a harness; cheap."""
     if Capability.FOREIGN in provider.capabilities:
         return Lack()
     install = harness.installs and Installation(harness, home).modules is None
@@ -54,17 +54,17 @@ def lack(harness: Harness, provider: SandboxProvider, home: Path) -> Lack:
 
 
 def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) -> Launch:
-    """Return how to start a harness.
+    """Return the launch entry of a harness.
 
     Args:
-        harness: which.
-        provider: makes the sandbox.
-        home: the data directory, which installed harnesses are in.
-        root: the workspace inside the sandbox.
+        harness: the harness.
+        provider: of the sandbox.
+        home: the data directory, with the installed harnesses.
+        root: path of the workspace inside the sandbox.
 
     Raises:
         HarnessNotReady: it is not installed, was installed for another platform, or none of its keys is set.
-        MissingDependency: it needs Node.js, and this machine has none that is new enough.
+        MissingDependency: Node.js is missing or too old.
     """
     if Capability.FOREIGN in provider.capabilities:
         return Launch({}, {})
@@ -78,9 +78,9 @@ def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) 
     node = provider.node or (need_node(harness.node, harness.title) if harness.node else None)
     path = provider.path or os.environ.get("PATH", os.defpath)
     if node is not None and provider.path is None and node != shutil.which("node"):
-        path = f"{Path(node).parent}{os.pathsep}{path}"  # scripts of the harness look for `node` there
+        path = f"{Path(node).parent}{os.pathsep}{path}"  # scripts of the harness look for `node` on PATH
     place = Place(provider.python, node, modules, path, this_platform())
-    if provider.path is None:  # this machine, whose user's own cache is none of ours
+    if provider.path is None:  # this machine: the user's own cache is not ours
         place = replace(place, cache=str(home / "cache"))
     return Launch(harness.entry(root, place, os.environ), mounts)
 

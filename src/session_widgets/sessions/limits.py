@@ -1,4 +1,4 @@
-"""How long a turn may take and how much an agent may say in it; waiting for a person does not count."""
+"""Limits of a turn's time and size; time that waits for a person does not count."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ HOUR = 3600.0
 class TurnLimits:
     """Limits on each turn of a session; a turn that exceeds one is stopped and fails, and its error names the limit.
 
-    The time that a person takes to answer the agent does not count, nor does a running function of the notebook as
+    The time that a person takes to answer the agent does not count, and a running notebook function does not count as
     silence.
 
     Attributes:
         first_byte: seconds from the prompt to the first message of the agent.
-        silence: seconds between two messages of it. Many agents say nothing while a command runs.
+        silence: seconds between two messages of it. Many agents send nothing while a command runs.
         total: seconds from the prompt to the end.
         size: megabytes (10**6 bytes) that the agent may send in one turn. The kernel needs a multiple of it as memory.
 
-    None stands for no limit.
+    None is no limit.
 
     Raises:
         BadValue: a limit is not a number above 0, or None.
@@ -49,12 +49,12 @@ class TurnLimits:
                 raise BadValue(f"the limit {field.name} must be a number above 0, or None; got {value!r:.80}.")
 
     def stored(self) -> dict[str, Any]:
-        """Return what `restored` takes."""
+        """Return the values for `restored`."""
         return asdict(self)
 
     @classmethod
     def restored(cls, value: object) -> TurnLimits:
-        """Return limits as they were stored; the usual one for what is missing or makes no sense."""
+        """Return stored limits; the default for a missing or invalid value."""
         known = {field.name for field in fields(cls)}
         try:
             return cls(**{n: v for n, v in value.items() if n in known}) if isinstance(value, Mapping) else cls()
@@ -63,23 +63,23 @@ class TurnLimits:
 
 
 def check_limits(value: object) -> TurnLimits:
-    """Return `value` if it is limits, else raise `BadValue`."""
+    """Return `value` if it is a `TurnLimits`, else raise `BadValue`."""
     if isinstance(value, TurnLimits):
         return value
     raise BadValue(f"limits must be TurnLimits(...); got {value!r:.80}.")
 
 
 class TurnLimitReached(AgentError):
-    """The agent exceeded a limit of its turn; the message names it, and says how to raise it."""
+    """The agent exceeded a limit of its turn; the message names it and how to raise it."""
 
 
 class TurnClock:
-    """What one turn has used of its limits.
+    """The use of one turn's limits.
 
     Args:
         limits: those of the session.
-        begun: whether the agent has said something before, to another process.
-        now: seconds of a clock that never goes back.
+        begun: whether the agent has sent a message before, to another process.
+        now: monotonic seconds.
     """
 
     def __init__(self, limits: TurnLimits, *, begun: bool = False, now: Callable[[], float] = time.monotonic) -> None:
@@ -91,18 +91,18 @@ class TurnClock:
         self._paused: float | None = None
 
     def heard(self, size: int) -> bool:
-        """Take note of `size` bytes from the agent; True if a limit may be nearer than `left` said before."""
+        """Count `size` bytes from the agent; True if a limit may be nearer than `left` returned before."""
         first, self._begun = not self._begun, True
         self._bytes += size
         self._latest = self._now()
         return first or self._is_full
 
     def alive(self) -> None:
-        """Take note that the agent has a reason to be silent."""
+        """Record that the agent has a reason to be silent."""
         self._latest = self._now()
 
     def pause(self, paused: bool) -> None:
-        """Stop while a person is asked; go on when they have answered."""
+        """Stop the clock while a person is asked; resume after the answer."""
         if paused and self._paused is None:
             self._paused = self._now()
         elif not paused and self._paused is not None:
@@ -111,7 +111,7 @@ class TurnClock:
 
     @property
     def left(self) -> float | None:
-        """Seconds until the next limit is reached if nothing happens; None if none can be."""
+        """Seconds until the next limit without any message; None without a limit."""
         if self._paused is not None:
             return None
         return min((seconds for seconds, _ in self._due()), default=None)

@@ -1,4 +1,4 @@
-"""The one private event loop. Connections and tasks live on it; callers block or await from anywhere."""
+"""The private event loop. Connections and tasks live on it; callers block or await from any thread."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class LoopThread:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` on the loop and block for its result; an interrupt cancels it.
 
-        The interrupt may come between any two instructions here: so this thread holds no lock that the loop waits for,
-        as it would in `Future.result()`.
+        The interrupt may come between any two instructions here: so this thread holds no lock that the loop needs,
+        as `Future.result()` would.
         """
         if threading.current_thread() is self._thread:
             work.close()
@@ -59,13 +59,13 @@ class LoopThread:
             raise
 
     async def aio(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` on the private loop and await it from whichever loop is running."""
+        """Run `work` on the private loop and await it from any running loop."""
         if threading.current_thread() is self._thread:
             return await work
         return await pulsing(asyncio.wrap_future(self.submit(work)))
 
     def _close(self) -> None:
-        """Let go of everything before the interpreter takes it apart; sandboxes and their turns go on."""
+        """Close everything before the interpreter shuts down; sandboxes and their turns keep running."""
         with suppress(TimeoutError, CancelledError):
             self.submit(_end_tasks()).result(CLOSE_SECONDS)
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -75,7 +75,7 @@ class LoopThread:
 
 
 async def pulsing(future: asyncio.Future[T]) -> T:
-    """Await `future` on a loop that keeps turning: ipykernel heeds the interrupt of an awaiting cell only then."""
+    """Await `future` on a loop that keeps turning: only then does ipykernel interrupt an awaiting cell."""
     try:
         while not future.done():
             await asyncio.wait([future], timeout=PULSE_SECONDS)
@@ -95,12 +95,12 @@ async def _end_tasks() -> None:
 
 @cache
 def private_loop() -> LoopThread:
-    """Return this process's loop, made on first use."""
+    """Return this process's loop, created at first use."""
     return LoopThread()
 
 
 class OneAtATime:
-    """Runs blocking calls in threads, one after the other; a call that nobody awaits any more is still waited for."""
+    """Runs blocking calls in threads, one after the other; also waits for calls that were abandoned."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -117,19 +117,19 @@ class OneAtATime:
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:
-    """Take note of how it ended: who waited may have left."""
+    """Record its end: the caller may have gone."""
     if not task.cancelled():
         task.exception()
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function in a thread of its own that keeps neither the pool nor the interpreter: it may take for ever."""
+    """Run a function in a separate thread that blocks neither the pool nor the interpreter's exit."""
     loop, outcome = asyncio.get_running_loop(), Future[T]()
 
     def run() -> None:
         try:
             outcome.set_result(function(*args, **kwargs))
-        except BaseException as error:  # handed to whoever awaits
+        except BaseException as error:  # passed to the awaiting task
             outcome.set_exception(error)
 
     threading.Thread(target=run, name="session-widgets call", daemon=True).start()
@@ -137,7 +137,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 def anywhere(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make an async method run on the private loop, whichever loop awaits it."""
+    """Make an async method run on the private loop, from any awaiting loop."""
 
     @wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""The sandbox and the workspace of one session, as this process holds them. Lives on the private loop."""
+"""The sandbox and the workspace of one session in this process. Lives on the private loop."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from session_widgets.workspaces import ObjectFiles
 LOOK_SECONDS = 5.0
 WATCH_SECONDS = 10.0
 HANG_SECONDS = 120.0
-"""Long enough for a busy machine: what a mounter has not sent is lost with it."""
+"""Long enough for a busy machine: a mounter's unsent data is lost with it."""
 
 
 class Machine:
-    """Finds, starts and stops the sandbox of a session, and keeps its workspace safe."""
+    """Finds, starts and stops the sandbox of a session, and saves its workspace."""
 
     def __init__(
         self,
@@ -57,15 +57,15 @@ class Machine:
 
     @property
     def root(self) -> str:
-        """Where the sandbox sees the workspace."""
+        """The workspace's path inside the sandbox."""
         return self.provider.root or str(self._state.workspace.path)
 
     async def ready_sandbox(self) -> Sandbox:
-        """Return a sandbox whose runner answers: the one in use, the recorded one, or, if that is gone, a new one."""
+        """Return a sandbox whose runner answers: the current, the recorded, or, if that is gone, a new one."""
         return (await self.probe_sandbox())[0]
 
     async def files(self) -> FileAccess:
-        """Return the way to the workspace's files: its sandbox, or its bucket if no sandbox is there."""
+        """Return access to the workspace's files: by its sandbox, or by its bucket if no sandbox runs."""
         objects = self._state.workspace.objects
         if objects is None:
             return (await self.ready_sandbox()).runner
@@ -75,7 +75,7 @@ class Machine:
             return ObjectFiles(objects)
 
     async def watched_files(self) -> Looking:
-        """Return what `files` does, but leave a parked session parked: to look is not to use."""
+        """Return the same as `files`, but leave a parked session parked, for reading."""
         if self._state.workspace.objects is not None:
             return await self.files()
         try:
@@ -89,13 +89,13 @@ class Machine:
         return self.sandbox is None and (record.status == "parked" or (in_bucket and record.sandbox_ref is None))
 
     async def probe_sandbox(self, *, refresh: bool = False, wake: bool = True) -> tuple[Sandbox, list[str]]:
-        """Return a sandbox whose runner answers, with the ids of the agent connections that live in it.
+        """Return a sandbox whose runner answers, with the ids of its live agent connections.
 
         Args:
-            refresh: whether to bring the workspace up to date first, even if the sandbox is in use.
-            wake: whether a session at rest gets one; otherwise `SandboxNotRunning` is raised.
+            refresh: whether to update the workspace first, even if the sandbox is in use.
+            wake: whether to start one for a session at rest; otherwise `SandboxNotRunning` is raised.
         """
-        async with self._lock:  # whoever stops the sandbox has it until the note of that is stored
+        async with self._lock:  # held by a stop until its note is stored
             self._state.check_usable()
             self._check_awake(wake)
             if fresh := refresh or self.sandbox is None or self._has_lost_its_directory:
@@ -108,7 +108,7 @@ class Machine:
                 except TransportError:
                     await self.drop_sandbox()
             if not fresh:
-                await self._attach_workspace()  # a sandbox makes the directory that it lacks: all would seem deleted
+                await self._attach_workspace()  # a sandbox creates a missing directory: all files would seem deleted
             self._check_awake(wake)
             self.sandbox = await self._attach_or_create()
             return self.sandbox, await self.sandbox.runner.connections()
@@ -127,7 +127,7 @@ class Machine:
         return replace(launch, sandbox=sandbox)
 
     async def _renew_sandbox(self) -> None:
-        """Remove a sandbox that was given something else than the harness needs now, such as another key."""
+        """Remove a sandbox with another launch entry than the harness needs now, such as another key."""
         record = self._state.record
         if record.sandbox_ref is None or record.launch in {None, (await self._launch()).mark}:
             return
@@ -139,9 +139,9 @@ class Machine:
     async def _attach_workspace(self) -> None:
         anew = await self._storing.run(self._state.workspace.attach, self._state.activity.tell)
         if anew and (ref := self._state.record.sandbox_ref) is not None:
-            await self._release_agent(False)  # its end is none that anybody has to hear of
+            await self._release_agent(False)  # its end needs no record
             with suppress(SandboxGone):
-                await self.provider.park(SandboxRef.parse(ref))  # its runner stands in a directory that is no more
+                await self.provider.park(SandboxRef.parse(ref))  # its working directory no longer exists
             await self.drop_sandbox()
         if anew and (remark := self._state.workspace.remark):
             workspace = self._state.workspace
@@ -149,18 +149,18 @@ class Machine:
             await self._state.journal.commit([note(attached)])
 
     async def _attach_or_create(self) -> Sandbox:
-        await self._state.journal.catch_up()  # another kernel may have made one
+        await self._state.journal.catch_up()  # another kernel may have created one
         launch = await self._launch()
         if self._state.record.sandbox_ref is not None:
             ref = SandboxRef.parse(self._state.record.sandbox_ref)
             try:
                 sandbox = await self.provider.attach(ref)
             except SandboxGone:
-                await self.provider.destroy(ref)  # what is left of its records
+                await self.provider.destroy(ref)  # the rest of its records
                 await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason="gone"))])
             else:
                 if not self._state.record.awake:
-                    started = SandboxStarted(ref=str(ref), launch=self._state.record.launch)  # what it was made with
+                    started = SandboxStarted(ref=str(ref), launch=self._state.record.launch)  # its launch entry
                     await self._state.journal.commit([note(started)])
                 return sandbox
 
@@ -185,7 +185,7 @@ class Machine:
     # Durability
 
     async def persist(self, changed: Sequence[FileChange]) -> None:
-        """Run the barrier on the workspace: returns once everything is proven to be safe, or raises `NotDurable`."""
+        """Run the barrier on the workspace: returns once everything is verified to be saved, or raises `NotDurable`."""
         loop = asyncio.get_running_loop()
 
         def look() -> Manifest:
@@ -194,16 +194,16 @@ class Machine:
         await self._storing.run(self._state.workspace.persist, look, changed)
 
     async def _look(self) -> Manifest:
-        """Look at the workspace from inside the sandbox; where none answers, this machine's look is the only one."""
+        """Return the manifest from inside the sandbox; if it does not answer, scan on this machine."""
         if self.sandbox is not None:
             with suppress(TransportError):
                 return await self.sandbox.runner.manifest()
         return await asyncio.to_thread(self._state.workspace.scan)
 
     async def look_for_sandbox(self) -> str | None:
-        """Say what became of a sandbox that fell silent, if that can be seen; asks for nothing but where it is.
+        """Return the state of an unresponsive sandbox, if it can be seen; starts nothing.
 
-        One that runs may have been started again meanwhile, by somebody who looked at its files.
+        A running one may have been started again meanwhile, for example to read its files.
         """
         ref = self._state.record.sandbox_ref
         try:
@@ -211,28 +211,28 @@ class Machine:
                 found = [info async for info in self.provider.list(self._state.record.id) if str(info.ref) == ref]
         except SandboxError as error:
             return str(error)
-        except Exception:  # it took too long, or is a provider of somebody else: what is known is said already
+        except Exception:  # it took too long, or the provider failed: the known facts are already in the error
             return None
         runs = any(info.running for info in found)
         state = "runs now; send again" if runs else "has stopped; the next prompt starts it again"
         return f"The sandbox {ref} {state}."
 
     async def watch(self) -> None:
-        """End a mounter that hangs, again and again: an agent that waits for it never ends its turn."""
+        """Kill a hanging mounter, repeatedly: an agent that waits for it never ends its turn."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             await self.unblock(HANG_SECONDS)
 
     async def unblock(self, seconds: float) -> None:
-        """End a mounter that says nothing for `seconds`."""
+        """Kill a mounter that does not answer for `seconds`."""
         await asyncio.shield(self._state.spawn(in_thread(self._state.workspace.unblock, seconds)))
 
     async def take_over(self) -> None:
-        """Become the one writer of the workspace."""
+        """Acquire the workspace's lease."""
         await self._storing.run(self._state.workspace.take_over)
 
     async def save(self) -> None:
-        """Persist what is there, unless the workspace is a plain directory or nothing was ever done with it."""
+        """Save the files, unless the workspace is a plain directory or was never used."""
         if self._state.workspace.objects is None or self._at_rest:
             return
         async with self._lock:
@@ -240,22 +240,22 @@ class Machine:
         await self.persist(())
 
     async def drop_sandbox(self) -> None:
-        """Forget a sandbox whose runner does not answer."""
+        """Drop a sandbox whose runner does not answer."""
         sandbox, self.sandbox = self.sandbox, None
         await self._tools.stop()
         if sandbox is not None:
             await sandbox.aclose()
 
     async def stop(self, reason: Literal["parked", "switched", "deleted"], *, save: bool = False) -> None:
-        """Stop the sandbox with everything that runs in it; keep it only if the session is `parked`.
+        """Stop the sandbox with all its processes; keep it only if the session is `parked`.
 
         Args:
-            reason: stands in the note of it.
-            save: whether to persist also what was written while it was being parked.
+            reason: for the note.
+            save: whether to save also the writes made while it was being parked.
         """
         async with self._lock:
             if Capability.FOREIGN in self.provider.capabilities:
-                await self._release_agent(True)  # nobody else will: its server goes on
+                await self._release_agent(True)  # its server keeps running
             await self._release_agent(False)
             await self.drop_sandbox()
             if self._state.record.sandbox_ref is None:
@@ -264,22 +264,22 @@ class Machine:
             if reason == "parked":
                 await self.provider.park(ref)
                 if save and self._state.workspace.objects is not None and self._state.record.awake:
-                    await self.persist(())  # before it is noted: a session that was left here is parked again
+                    await self.persist(())  # before the note: a session that was interrupted here is parked again
             else:
                 await self.provider.destroy(ref)
-                async for left in self.provider.list(self._state.record.id):  # of a kernel that died as it made one
+                async for left in self.provider.list(self._state.record.id):  # of a kernel that died while creating one
                     await self.provider.destroy(left.ref)
             await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason=reason))])
 
     async def release_workspace(self) -> None:
-        """Let go of the workspace: unmount it and give its lease back."""
+        """Detach the workspace: unmount it and release its lease."""
         await self._storing.run(self._state.workspace.detach)
 
     async def remove_workspace(self) -> None:
-        """Remove the workspace, wherever it is kept."""
+        """Delete the workspace at its location."""
         await self._storing.run(self._state.workspace.remove)
 
     async def let_go(self) -> None:
-        """Close every connection; whatever runs goes on."""
+        """Close every connection; sandbox and agent keep running."""
         await self._release_agent(False)
         await self.drop_sandbox()

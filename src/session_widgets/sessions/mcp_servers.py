@@ -1,4 +1,4 @@
-"""The user's own MCP servers, in ACP's shape: checked, and what is stored of them."""
+"""The user's own MCP servers, in ACP's format: validation, and redaction for the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REDACTED = "[redacted]"
 
 
 def check_servers(value: object) -> tuple[Json, ...]:
-    """Return MCP servers as ACP wants them; raise `BadValue` for what it does not know."""
+    """Return MCP servers in ACP's format; raise `BadValue` for invalid ones."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
         raise BadValue(f"mcp_servers must be a list of servers; got {value!r:.80}.")
     servers = tuple(_checked(server) for server in value)
@@ -58,7 +58,7 @@ def _is_pair(pair: object) -> bool:
 
 
 def check_harness(harness: Harness) -> None:
-    """Raise `BadValue` for a harness that takes no MCP servers, and says nothing of those that it is given."""
+    """Raise `BadValue` for a harness that supports no MCP servers, and ignores given ones."""
     if not harness.servers:
         raise BadValue(
             f"{harness.title} {harness.version} uses no MCP servers, so neither tools= nor mcp_servers= reach it. "
@@ -78,7 +78,7 @@ def check_supported(servers: Sequence[Json], capabilities: Json) -> None:
 
 
 def storable(params: Json) -> Json:
-    """Return the parameters of a request without the secrets in them: values of variables and headers."""
+    """Return the parameters of a request without secrets: values of variables and headers."""
     servers = params.get("mcpServers")
     if not servers:
         return params

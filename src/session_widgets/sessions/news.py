@@ -1,7 +1,7 @@
-"""Waiting for news of a turn, from a thread or from any event loop.
+"""Waiting for changes of a turn, from a thread or from any event loop.
 
-A cell is interrupted between any two instructions of the thread that waits. So that thread holds no lock: one that it
-kept (`threading.Condition` may) would stop the loop on which everything happens.
+An interrupt may come between any two instructions of a waiting thread. So that thread holds no lock: one that it
+kept (`threading.Condition` may) would stop the private loop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from session_widgets.sessions.loop import pulsing
 
 
 class News:
-    """Counts what is new; `over` says that there will be no more."""
+    """Counts changes; `over` means that there will be no more."""
 
     def __init__(self, *, over: bool = False) -> None:
         self.count = 0
@@ -23,21 +23,21 @@ class News:
         self._waiters: list[Callable[[], None]] = []
 
     def tell(self, *, over: bool = False) -> None:
-        """Wake whoever waits."""
+        """Wake all waiting calls."""
         self.over = self.over or over
         self.count += 1
         for wake in tuple(self._waiters):
             wake()
 
     def wait(self, seen: int, timeout: float | None) -> None:
-        """Block until there is more news than `seen`, or the end; at most `timeout` seconds."""
+        """Block until there are more changes than `seen`, or the end; at most `timeout` seconds."""
         woken = queue.SimpleQueue[None]()
         with self._waiting(lambda: woken.put(None)), suppress(queue.Empty):
             if self.count == seen and not self.over:
                 woken.get(timeout=None if timeout is None else max(0.0, timeout))
 
     async def arrive(self, seen: int) -> None:
-        """Await more news than `seen`, or the end."""
+        """Await more changes than `seen`, or the end."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
 

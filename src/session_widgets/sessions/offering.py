@@ -1,4 +1,4 @@
-"""What a session offers its agents besides their own tools: functions of the notebook, and the user's MCP servers."""
+"""A session's tools for its agents: notebook functions, and the user's MCP servers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Offering:
 
     Attributes:
         tools: by name.
-        servers: the user's own, as ACP has them.
+        servers: the user's own, in ACP's format.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Offering:
 
     @property
     def mark(self) -> str | None:
-        """What changes with all this but secret values; None if nothing is offered. It is stored with each agent."""
+        """Fingerprint of the tools, secrets excluded; None without any. It is stored with each agent."""
         skills = self._skills.mark
         if not self.tools and not self.servers and not skills:
             return None
@@ -77,14 +77,14 @@ class Offering:
 
     @property
     def busy(self) -> bool:
-        """Whether functions of the notebook are at work for the agent."""
+        """Whether notebook functions are running for the agent."""
         return bool(self._calls)
 
     async def serve(self, sandbox: Sandbox, python: str) -> list[Json]:
-        """Offer the tools in a sandbox and return the MCP servers for its agents.
+        """Register the tools in a sandbox and return the MCP servers for its agents.
 
         Raises:
-            SandboxError: its server has no place for tools.
+            SandboxError: its server does not support tools.
             TransportError: it does not answer.
         """
         async with self._lock:
@@ -96,14 +96,14 @@ class Offering:
             return [*([self._server] if self.tools else []), *self.servers]
 
     async def add(self, tools: Sequence[HostTool], servers: Sequence[Json] | None = None) -> None:
-        """Offer more tools, and other servers if any are given. Agents hear of them with the next prompt."""
+        """Add tools, and other servers if any are given. The next prompt brings them to the agent."""
         self.servers = self.servers if servers is None else servers
         self.tools.update({tool.name: tool for tool in tools})
         if not tools:
             return
         async with self._lock:
             if self._channel is not None:
-                with suppress(SessionWidgetsError):  # the next prompt does it again, and says what is wrong
+                with suppress(SessionWidgetsError):  # the next prompt does it again, and reports an error
                     await self._channel.offer([tool.described for tool in self.tools.values()])
 
     async def _begin(self, sandbox: Sandbox) -> None:
@@ -136,7 +136,7 @@ class Offering:
                 raise TransportError("the sandbox's runner does not hand out the calls of tools") from None
 
     async def stop(self) -> None:
-        """Take no more calls; those under way are given up."""
+        """Accept no more calls; abandon the running ones."""
         async with self._lock:
             await self._stop()
 
@@ -154,12 +154,12 @@ class Offering:
             await channel.aclose()
 
     def cancel_calls(self) -> None:
-        """Give up the calls under way: their turn was cancelled, or nobody can hear their results."""
+        """Abandon the running calls: their turn was cancelled, or their results cannot be delivered."""
         for task in tuple(self._calls.values()):
             task.cancel()
 
     async def _listen(self, channel: ToolChannel, ready: asyncio.Event) -> None:
-        """Take calls until the runner is gone; a stream that breaks is opened again."""
+        """Receive calls until the runner is gone; a broken stream is reopened."""
         failures = 0
         while failures < RETRIES:
             try:
@@ -194,7 +194,7 @@ class Offering:
         )
         with suppress(SessionWidgetsError):
             await self._journal.commit([note(called, turn=turn)])
-        with suppress(SandboxError, TransportError):  # the runner tells the agent, or is gone with it
+        with suppress(SandboxError, TransportError):  # the runner reports it to the agent, or is gone
             await channel.answer(str(item["call"]), result)
 
     def _over(self, call: str, _: asyncio.Task[None]) -> None:

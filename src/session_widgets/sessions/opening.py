@@ -63,9 +63,9 @@ def open_session(
     mcp_servers: Sequence[Json] | None = None,
     skills: Sequence[str | Path] | None = None,
 ) -> Session:
-    """Create a session, or resume the one of this id with its files, its transcript and its running turn.
+    """Create a session, or resume the one with this id, with its files, its transcript and its running turn.
 
-    Nothing is started before the first prompt. A session that exists is resumed as it is: what is not given is taken
+    Nothing is started before the first prompt. An existing session is resumed as it is: omitted arguments are taken
     from it.
 
     Args:
@@ -73,32 +73,32 @@ def open_session(
         harness: the agent program: "demo" (the default), another name that `harnesses` lists, or a `Harness`.
         sandbox: where it runs: "local" (the default) is this machine, as your user, and isolates nothing: an agent
             there can read what you can, and answer its own permission requests (the turn fails then). "docker" is a
-            container, "sandbox-agent" a server of that program, "sandbox-agent:http://127.0.0.1:2468" one that is
-            there already. `Sandbox("docker", memory="2g", ...)` says also what it is made of; a sandbox that is made of
-            something else is made anew by the next turn.
-        workspace: an existing directory, or "s3://bucket/prefix", below which the session gets a folder of its own; by
-            default a directory is made and kept for the session.
-        attachment: how a sandbox comes by a workspace in a bucket: "sync" (the default) keeps a directory in step with
+            container, "sandbox-agent" a server of that program, "sandbox-agent:http://127.0.0.1:2468" a running
+            one. `Sandbox("docker", memory="2g", ...)` adds options; the next turn recreates a sandbox
+            whose options differ.
+        workspace: an existing directory, or "s3://bucket/prefix", below which the session gets its own folder; by
+            default a new directory that is kept for the session.
+        attachment: how a sandbox reaches a workspace in a bucket: "sync" (the default) synchronises a directory with
             it after each turn; "fuse:s3fs", "fuse:weed" and "fuse:geesefs" mount it.
-        model: as the harness names it; None leaves its own.
-        mode: as the harness names it; None leaves its own.
-        effort: reasoning effort as the harness names it; None leaves its own.
+        model: id of the harness; None for its default.
+        mode: id of the harness; None for its default.
+        effort: reasoning effort, as an id of the harness; None for its default.
         permissions: "ask" (the default), "allow_reads", "allow_edits", "allow_all", "deny", or a function that takes a
-            `PermissionRequest` and returns an option id, or None to ask. A function is not stored: a session that is
-            opened in another process without one asks, and says so.
-        limits: how long a turn may take and how much an agent may say in it; see `TurnLimits`.
+            `PermissionRequest` and returns an option id, or None to ask. A function is not stored: another process
+            that opens the session without one asks, with a warning.
+        limits: limits of a turn's time and size; see `TurnLimits`.
         title: shown instead of the id.
-        store: a `Store` or the path of its file; by default the one that `store()` opens.
-        token: opens the sandbox-agent that `sandbox` names; kept in a file beside the store, readable by its owner
-            alone. Without it: what was given before, else the variable SANDBOX_AGENT_TOKEN.
+        store: a `Store` or the path of its file; by default that of `store()`.
+        token: for the sandbox-agent in `sandbox`; stored in a file beside the store, readable only by its
+            owner. Default: the stored token, else the variable SANDBOX_AGENT_TOKEN.
         tools: functions of this notebook that the agent may call; see `Session.tool`.
-        mcp_servers: the agent's MCP servers, as ACP has them: `{"name", "command", "args", "env"}`. They are started in
-            the sandbox. They are not stored: a session that is opened in another process is given them again.
-        skills: folders of this machine that hold a `SKILL.md` each (agentskills.io). They are copied, kept with the
-            session, and put into its workspace where its harness reads them. None leaves those that it has.
+        mcp_servers: the agent's MCP servers, in ACP's format: `{"name", "command", "args", "env"}`. They are started in
+            the sandbox. They are not stored: pass them again when another process opens the session.
+        skills: folders of this machine with a `SKILL.md` each (agentskills.io). They are copied, stored with the
+            session, and put into its workspace where its harness reads them. None keeps the session's skills.
 
     Raises:
-        BadValue: an argument is not possible; nothing was created.
+        BadValue: an argument is invalid; nothing was created.
         SessionConflict: the id exists with another harness, sandbox, workspace or attachment.
         StoreBusy: another process holds the store.
 
@@ -184,13 +184,13 @@ def _workspace(
 
 
 def _forget_deleted() -> None:
-    """Let the memory of deleted sessions go."""
+    """Drop deleted sessions from memory."""
     for key in [key for key, session in _open.items() if session.status == "deleted"]:
         del _open[key]
 
 
 def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
-    """Whether what is open here is this session: not one that was deleted, maybe elsewhere, nor of a closed store."""
+    """Whether the open object is this session: not one that was deleted elsewhere, nor of a closed store."""
     return live.store is store and live.status != "deleted" and live._core.state.record.created_at == known.created_at
 
 
@@ -202,7 +202,7 @@ def _create(
     sandbox: str | Sandbox | None,
     skills: Sequence[Skill] | None,
 ) -> SessionRecord:
-    """Store a session with all that it was given at once: a kernel that dies leaves no session without it."""
+    """Store a session with all its arguments at once: a kernel that dies leaves no incomplete session."""
     notes = [note(SessionOpened(**options), source="session"), note(rules.stored())]
     if skills is not None:
         Skills(store.home, id).keep(skills)
@@ -210,12 +210,12 @@ def _create(
         notes.append(kept)
     store.append(id, notes)
     record = store.session(id)
-    assert record is not None, "it was stored just now"
+    assert record is not None, "it was just stored"
     return record
 
 
 def _moved(store: Store, known: SessionRecord, location: str) -> SessionRecord:
-    """Note that the data directory was moved: a sandbox that is recorded stands at the old place."""
+    """Record that the data directory was moved: a recorded sandbox is at the old path."""
     notes = [note(SessionChanged(workspace=location))]
     if known.sandbox_ref is not None:
         notes.append(note(SandboxStopped(ref=known.sandbox_ref, reason="gone")))

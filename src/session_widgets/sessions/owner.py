@@ -1,4 +1,4 @@
-"""Who runs a turn: recorded with it, named in errors, and asked whether it still lives."""
+"""The owner of a turn: recorded with it, named in errors, and checked for life."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def owner() -> Mapping[str, Any]:
 
 
 def user() -> str:
-    """Name who makes a sandbox, for its label."""
+    """Name the creator of a sandbox, for its label."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def is_alive(owner: Json | None) -> bool:
-    """Whether the process runs; one on another host is taken to."""
+    """Whether the process runs; processes on other hosts count as running."""
     if owner is None:
         return False
     if owner.get("host") != socket.gethostname():

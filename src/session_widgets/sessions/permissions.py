@@ -1,4 +1,4 @@
-"""Who may do what: the policy, and the requests that wait for a person."""
+"""Permissions: the policy, and the requests that wait for a person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Policy = PermissionMode | Callable[["PermissionRequest"], str | None]
 READS = frozenset({"read", "search", "think"})
 EDITS = READS | {"edit", "move"}
 COMMANDS = frozenset({"command", "commands", "cmd", "script", "code", "shell", "argv", "args", "stdin"})
-"""Names in a `rawInput` of what is run, in lower case: whatever the kind of the call, it is no reading then."""
+"""Keys of commands in a `rawInput`, in lower case: a call with one is not a mere read, whatever its kind."""
 CHANGES = frozenset(
     [
         "diff",
@@ -35,9 +35,9 @@ CHANGES = frozenset(
         "new_text",
     ]
 )
-"""Names in a `rawInput` of what is written, in lower case."""
+"""Keys of written content in a `rawInput`, in lower case."""
 DEPTH = 4
-"""How far into a `rawInput` these names are looked for."""
+"""Depth in a `rawInput` at which these keys are searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class PermissionRequest:
 
     Attributes:
         id: unique over the session's life.
-        title: what the agent calls it. Agent text: show it escaped.
-        tool_kind: ACP's ToolKind ("read", "edit", "execute", ...), or None if it said nothing.
-        tool_call: the `toolCall` of the request, with what the agent told of that call before. `content` may hold
+        title: the agent's. Agent text: show it escaped.
+        tool_kind: ACP's ToolKind ("read", "edit", "execute", ...), or None if the agent sent none.
+        tool_call: the `toolCall` of the request, with the earlier updates of that call. `content` may contain
             diffs, `rawInput` the command.
-        options: the ways to answer, in the agent's order.
+        options: the possible answers, in the agent's order.
     """
 
     id: str
@@ -72,15 +72,15 @@ class PermissionRequest:
     _answer: Callable[[PermissionRequest, Decision], Awaitable[bool]]
 
     def allow(self) -> bool:
-        """Allow this once. Returns False if somebody else answered first."""
+        """Allow this once. Returns False if it was already answered."""
         return self._choose_kind("allow_once")
 
     def reject(self) -> bool:
-        """Reject this once. Returns False if somebody else answered first."""
+        """Reject this once. Returns False if it was already answered."""
         return self._choose_kind("reject_once")
 
     def choose(self, option_id: str) -> bool:
-        """Answer with the option of this id. Returns False if somebody else answered first."""
+        """Answer with the option of this id. Returns False if it was already answered."""
         option = next((option for option in self.options if option.id == option_id), None)
         if option is None:
             known = ", ".join(repr(option.id) for option in self.options)
@@ -88,7 +88,7 @@ class PermissionRequest:
         return self.answer(Decision(option, "user"))
 
     def answer(self, decision: Decision) -> bool:
-        """Answer with a decision made elsewhere. Returns False if somebody else answered first."""
+        """Answer with a given decision. Returns False if it was already answered."""
         return private_loop().run(self.answer_async(decision))
 
     async def answer_async(self, decision: Decision) -> bool:
@@ -100,7 +100,7 @@ class PermissionRequest:
         return next((option for option in self.options if option.kind == kind), None)
 
     def rejection(self, by: str, reason: str) -> Decision:
-        """Return the mildest refusal that the agent offers: reject once, else always, else cancelled."""
+        """Return the mildest rejection that the agent offers: reject once, else always, else cancelled."""
         return Decision(self.of_kind("reject_once") or self.of_kind("reject_always"), by, reason)
 
     def _choose_kind(self, kind: str) -> bool:
@@ -122,7 +122,7 @@ def check_policy(value: object) -> Policy:
 
 
 def decide(policy: Policy, request: PermissionRequest) -> Decision | None:
-    """Return the policy's answer, or None if a person has to give it. May block while a function thinks."""
+    """Return the policy's answer, or None if a person has to answer. May block while a function runs."""
     if callable(policy):
         return _ask_function(policy, request)
     by = f"policy:{policy}"
@@ -134,7 +134,7 @@ def decide(policy: Policy, request: PermissionRequest) -> Decision | None:
 
 
 def _is_granted(policy: str, request: PermissionRequest) -> bool:
-    """Whether a policy allows this kind of call, and the call holds nothing that belies its kind."""
+    """Whether a policy allows this kind of call, and the call contains nothing that contradicts its kind."""
     kinds = {"allow_reads": READS, "allow_edits": EDITS}.get(policy, frozenset())
     if request.tool_kind not in kinds:
         return False
@@ -146,7 +146,7 @@ def _is_granted(policy: str, request: PermissionRequest) -> bool:
 
 
 def _names(value: object, depth: int) -> Iterator[str]:
-    """Yield the names in a JSON value, in lower case."""
+    """Yield the keys in a JSON value, in lower case."""
     if depth and isinstance(value, dict):
         for name, inner in value.items():
             yield str(name).lower()
@@ -160,7 +160,7 @@ def _ask_function(function: Callable[[PermissionRequest], str | None], request: 
     by = f"function:{getattr(function, '__name__', type(function).__name__)}"
     try:
         answer = function(request)
-    except Exception as error:  # the user's own code: whatever it raises must not let the agent pass
+    except Exception as error:  # any error of the user's code must not allow the call
         return request.rejection(by, f"it raised {type(error).__name__}: {error}")
     if answer is None:
         return None

@@ -1,4 +1,4 @@
-"""What a harness offers before anybody has sent it a prompt: its program is started, asked and ended."""
+"""A harness's options before any prompt: starts, reads and stops its program."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from session_widgets.transcript.options import SETTINGS, Choice
 
 FOLDER = "options"
 SECONDS = 120.0
-"""How long a harness may take to start and to tell."""
+"""Time limit of a probe."""
 
 Options = Mapping[str, tuple[Choice, ...]]
 
 
 def known_options(harness: Harness) -> Options | None:
-    """Return what this version of a harness told with these keys; None if it was never asked."""
+    """Return the cached options of a harness's version with these keys; None without a probe."""
     try:
         said = as_object(orjson.loads(_file(harness).read_bytes()))
     except (OSError, ValueError):
@@ -38,10 +38,10 @@ def known_options(harness: Harness) -> Options | None:
 
 
 def ask_options(harness: Harness) -> tuple[Options, str]:
-    """Start a harness in a directory of its own, ask what it offers, and end it.
+    """Start a harness in a temporary directory, read its options, and stop it.
 
     Returns:
-        Its choices by "mode", "model" and "effort", and why there are none, in one line; they are remembered.
+        Its choices by "mode", "model" and "effort", and the reason if there are none, in one line; both are cached.
     """
     from session_widgets.sessions.loop import private_loop
     from session_widgets.sessions.opening import open_session
@@ -71,7 +71,7 @@ def _file(harness: Harness) -> Path:
 
 
 def _keys(harness: Harness) -> list[str]:
-    """Return the names of the keys that are set: another account offers other models."""
+    """Return the names of the set keys: another account offers other models."""
     return [name for name in harness.keys if os.environ.get(name)]
 
 

@@ -1,4 +1,4 @@
-"""What may be sent to an agent."""
+"""Validation of prompts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _FIELDS = {
     "audio": ("data", "mimeType"),
     "resource_link": ("name", "uri"),
 }
-"""What ACP wants of a content block, as text; `data` is base64."""
+"""ACP's requirements for a content block, as text; `data` is base64."""
 _CAPABILITIES = {"image": "image", "audio": "audio", "resource": "embeddedContext"}
-"""What an agent has to offer before it may be sent such a block."""
+"""The agent's capability for each kind of block."""
 
 
 def check_prompt(prompt: object) -> list[Json]:
@@ -35,7 +35,7 @@ def check_prompt(prompt: object) -> list[Json]:
 
 
 def check_taken(prompt: Sequence[Json], title: str, capabilities: Json) -> None:
-    """Raise `BadValue` if an agent that is called `title` cannot take a block of the prompt."""
+    """Raise `BadValue` if the agent `title` does not support a block of the prompt."""
     takes = capabilities.get("promptCapabilities") or {}
     for block in prompt:
         kind = block["type"]
@@ -54,7 +54,7 @@ def check_timeout(timeout: object) -> float | None:
 
 
 def check_key(key: object) -> str | None:
-    """Return an idempotency key if it can be one, or raise `BadValue`."""
+    """Return a valid idempotency key, or raise `BadValue`."""
     if key is None or (isinstance(key, str) and key):
         return key
     raise BadValue(f"idempotency_key must be text that names this prompt, or None; got {key!r:.80}.")

@@ -1,4 +1,4 @@
-"""From the agent's stream to the store: group, commit, then tell."""
+"""From the agent's stream to the store: group, commit, then publish."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OnAnswered = Callable[[Agent, dict[str, Any]], Awaitable[None]]
 
 
 class Pump:
-    """Reads one agent until it exits, the stream is lost, or the store takes no more."""
+    """Reads one agent until it exits, the stream is lost, or the store accepts no more."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Pump:
         self._unacknowledged = 0
 
     async def run(self) -> None:
-        """Return when the agent has exited; raise what made the stream end otherwise."""
+        """Return when the agent has exited; raise the error of any other end of the stream."""
         streak = 0
         async for batch in self._agent.connection.batches():
             urgent = False
@@ -66,7 +66,7 @@ class Pump:
                 await asyncio.sleep(LINGER_SECONDS)
 
     def _by_turn(self, batch: list[Received]) -> Iterator[list[Received]]:
-        """Cut a batch behind each answer to a prompt: what follows may belong to another turn."""
+        """Cut a batch after each answer to a prompt: later messages may belong to another turn."""
         methods, start = self._agent.peer.methods, 0
         for end, received in enumerate(batch, 1):
             message = received.message
@@ -90,7 +90,7 @@ class Pump:
         )
 
     async def _commit(self, part: list[Received]) -> None:
-        """Commit, waiting out whoever holds the store: the runner's journal keeps what is not read yet."""
+        """Commit, waiting while the store is busy: the runner's journal keeps unread messages."""
         while True:
             try:
                 turn = await self._turn()
@@ -100,7 +100,7 @@ class Pump:
             return
 
     def _tell(self, message: dict[str, Any]) -> bool:
-        """Pass a stored message on; True if somebody waits for what comes of it."""
+        """Pass a stored message on; True if a call waits for its effect."""
         handled = self._agent.peer.handle(message)
         if handled == "request":
             self._on_request(self._agent, message)

@@ -22,13 +22,13 @@ Spawn = Callable[[Coroutine[Any, Any, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What becomes of a question.
+    """The answer to a question.
 
     Attributes:
-        action: "accept" with `content`, "decline", or "cancel": it was left open.
-        content: values by the fields' names.
+        action: "accept" with `content`, "decline", or "cancel": no answer.
+        content: values by field name.
         by: `user`, `user:cell`, or `policy:deny`.
-        reason: why nobody was asked, or nothing.
+        reason: why no person was asked, or empty.
     """
 
     action: Action
@@ -42,13 +42,13 @@ CANCELLED = Answer("cancel", reason="the turn was cancelled")
 
 @dataclass(frozen=True, slots=True)
 class QuestionRequest:
-    """A question of the agent that waits for a person. All its text is the agent's: show it escaped.
+    """An open question of the agent. All its text is the agent's: show it escaped.
 
     Attributes:
         id: unique over the session's life.
-        message: what the agent asks.
+        message: the agent's question.
         mode: "form" asks for `fields`, "url" to open `url`, an address that the agent chose.
-        fields: of a form; an empty form asks for a yes.
+        fields: of a form; an empty form asks for a confirmation.
         url: the address, else None.
 
     Example:
@@ -66,26 +66,26 @@ class QuestionRequest:
     _answer: Callable[[QuestionRequest, Answer], Awaitable[bool]]
 
     def accept(self, content: Mapping[str, Any] | None = None) -> bool:
-        """Answer. Returns False if the question was answered before.
+        """Accept. Returns False if the question was already answered.
 
         Args:
-            content: values by the fields' names; nothing for an address that was opened.
+            content: values by field name; nothing for an address that was opened.
 
         Raises:
-            BadValue: a value is missing, or not what its field takes.
+            BadValue: a value is missing or invalid for its field.
         """
         return self.answer(Answer("accept", content))
 
     def decline(self) -> bool:
-        """Say no. Returns False if the question was answered before."""
+        """Decline. Returns False if the question was already answered."""
         return self.answer(Answer("decline"))
 
     def cancel(self) -> bool:
-        """Leave the question open; the agent goes on without an answer. Returns False if it was answered before."""
+        """Give no answer; the agent continues without one. Returns False if the question was already answered."""
         return self.answer(Answer("cancel"))
 
     def answer(self, given: Answer) -> bool:
-        """Answer with what was said elsewhere. Returns False if the question was answered before."""
+        """Answer with a given answer. Returns False if the question was already answered."""
         return private_loop().run(self.answer_async(given))
 
     async def answer_async(self, given: Answer) -> bool:
@@ -107,7 +107,7 @@ class Questions:
     def __init__(
         self, journal: Journal, spawn: Spawn, refuses: Callable[[], bool], on_change: Callable[[], None]
     ) -> None:
-        """Take what a question needs; `refuses` says whether the session's policy takes none."""
+        """Take a question's dependencies; `refuses` returns whether the session's policy declines all."""
         self.pending: dict[str, QuestionRequest] = {}
         self._journal = journal
         self._spawn = spawn
@@ -117,7 +117,7 @@ class Questions:
         self._cancelling = False
 
     def take_again(self, agent: Agent, events: Iterable[Event], turn: int) -> None:
-        """Pick up the questions of a turn that another process began: ask what is open, resend what was answered."""
+        """Resume the questions of another process's turn: ask the open ones, send the stored answers again."""
         events = list(events)
         notes = [QuestionAnswered.decode(e.payload) for e in events if e.kind == QuestionAnswered.kind]
         answered = {note.request_id: note for note in notes}
@@ -128,7 +128,7 @@ class Questions:
                 envelope = dict(event.payload)
                 if (
                     said is not None and said.secrets
-                ):  # they were not stored: if the agent has not got them, it has to ask again
+                ):  # secrets were not stored: an agent without the answer has to ask again
                     envelope["result"] = answer("cancel")
                 self._spawn(agent.answers.send_again(envelope))
         for id_, event in asked.items():
@@ -136,13 +136,13 @@ class Questions:
                 self._spawn(self.take(agent, dict(event.payload), turn))
 
     async def take(self, agent: Agent, message: dict[str, Any], turn: int) -> None:
-        """Put a stored question of the agent before a person.
+        """Ask a person a stored question of the agent.
 
         Raises:
             ProtocolError: it cannot be asked; the caller refuses it.
         """
         id_ = permission_request_id(agent.id, message["id"])
-        if id_ in self._open:  # the stream brought it as well as the store
+        if id_ in self._open:  # both the stream and the store had it
             return
         try:
             asked = Question.parse(message)
@@ -167,23 +167,23 @@ class Questions:
         return request.id in self.pending
 
     def stop(self) -> None:
-        """Leave open what the agent asks from now on, as a cancelled turn must."""
+        """Answer the agent's questions from now on with `cancel`, as a cancelled turn must."""
         self._cancelling = True
 
     async def cancel_all(self) -> None:
-        """Leave every question of the turn open: those asked and those to come."""
+        """Answer every question of the turn with `cancel`: open and future ones."""
         self.stop()
         for request in tuple(self.pending.values()):
             await self._answer(request, CANCELLED)
 
     def forget(self) -> None:
-        """Drop the open questions of a turn that has ended."""
+        """Drop the open questions of an ended turn."""
         self.pending.clear()
         self._open.clear()
         self._cancelling = False
 
     async def _answer(self, request: QuestionRequest, given: Answer) -> bool:
-        """Store the answer without secrets, and send it whole. The first to store one answers; all others get False."""
+        """Store the answer without secrets, and send it whole. Only the first one counts; later calls return False."""
         if request.id not in self._open:
             return False
         agent, asked = self._open[request.id]
@@ -211,5 +211,5 @@ class Questions:
 
 
 def is_question(message: Mapping[str, Any]) -> bool:
-    """Whether a request of the agent is one that `Questions` takes."""
+    """Whether a request of the agent is a question."""
     return as_text(message.get("method")) == METHOD

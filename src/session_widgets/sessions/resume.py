@@ -27,11 +27,11 @@ SETUP_SECONDS = 120
 
 StartPump = Callable[[Agent], None]
 Past = Callable[[Sequence[TurnRecord], bool], dict[str, Any] | None]
-"""Takes turns, and whether the agent reads embedded resources; returns the history for one that does not know them."""
+"""Takes turns, and whether the agent reads embedded resources; returns the history of these turns."""
 
 
 class Ladder:
-    """Starts an agent process and gives it the session's memory."""
+    """Starts an agent process and restores the session's memory in it."""
 
     def __init__(
         self,
@@ -44,16 +44,16 @@ class Ladder:
         portable: bool = True,
         cut_off: bool = False,
     ) -> None:
-        """Take what every tier needs.
+        """Take the dependencies of all tiers.
 
         Args:
             record: the session.
             cwd: the workspace, as the agent sees it.
             journal: where requests are stored.
-            start_pump: begins to listen to an agent.
-            servers: MCP servers to offer.
-            portable: whether the harness works with a memory that it loaded in another place.
-            cut_off: whether the agent before may have had no time to write down what it remembers.
+            start_pump: begins to read an agent's messages.
+            servers: the MCP servers for the agent.
+            portable: whether the harness works with a loaded memory at another path.
+            cut_off: whether the previous agent may not have saved all of its memory.
         """
         self._record = record
         self._cwd = cwd
@@ -67,12 +67,12 @@ class Ladder:
     async def start(
         self, endpoint: Endpoint, turns: Sequence[TurnRecord], before: AgentStarted | None, past: Past
     ) -> Agent:
-        """Start a process and climb down the ladder.
+        """Start a process and try the tiers in order.
 
         Args:
             endpoint: the runner.
-            turns: those that an agent was asked and that have ended.
-            before: the `agent_started` note of the agent that had the session last, if any had.
+            turns: the ended turns with a prompt to an agent.
+            before: the `agent_started` note of the session's previous agent, if any.
             past: makes a history.
         """
         peer = Peer()
@@ -90,7 +90,7 @@ class Ladder:
         return agent
 
     async def _initialize(self, agent: Agent) -> dict[str, Any]:
-        """Send the request that starts the process; there is a stream to read only from then on."""
+        """Send the request that starts the process; only then is there a stream to read."""
         made = await post(self._journal, agent, "initialize", initialize_params(__version__))
         self._start_pump(agent)
         return await answer(made)
@@ -110,7 +110,7 @@ class Ladder:
         usable = own and (self._portable or not moved)
         if turns and earlier and usable and await self._is_listed(agent, earlier):
             agent.session_id = earlier
-            shown = moved or self._cut_off  # only a load shows what the agent has found
+            shown = moved or self._cut_off  # only a load shows the agent's memory
             tiers: tuple[Tier, ...] = ("load",) if shown else ("resume", "load")
             for tier in filter(agent.offers, tiers):
                 if (untold := await self._restore(agent, tier, place, turns)) is not None:
@@ -124,7 +124,7 @@ class Ladder:
         agent.tier = "replay" if agent.history else "fresh"
 
     async def _is_listed(self, agent: Agent, session_id: str) -> bool:
-        """Whether the agent still knows the session; an agent that cannot list is asked by trying."""
+        """Whether the agent still has the session; without `session/list` the tier itself shows it."""
         if not agent.offers("list"):
             return True
         cursor = None
@@ -142,7 +142,7 @@ class Ladder:
     async def _restore(
         self, agent: Agent, tier: Tier, place: Json, turns: Sequence[TurnRecord]
     ) -> Sequence[TurnRecord] | None:
-        """Return the turns that the agent was asked and does not know of; None if it lacks more than those cut off."""
+        """Return the turns missing in the agent's memory; None if it lacks more than interrupted ones."""
         self._replayed.clear()
         method = f"session/{tier}"
         try:
@@ -157,7 +157,7 @@ class Ladder:
             LOG.warning("%s of %s replayed another conversation than the store holds", method, agent.session_id)
             return None
         agent.take_setup(result)
-        return untold if self._cut_off else ()  # what an agent had time for, it has left out for reasons of its own
+        return untold if self._cut_off else ()  # a normally stopped agent omits turns only for its own reasons
 
 
 def _reads_resources(agent: Agent) -> bool:
@@ -165,15 +165,15 @@ def _reads_resources(agent: Agent) -> bool:
 
 
 def _of_one_session(turns: Sequence[TurnRecord]) -> Sequence[TurnRecord]:
-    """Return the turns since the agent's session began: of earlier ones it was told in a history, not in prompts."""
+    """Return the turns since the agent's session began: earlier ones came in a history, not as prompts."""
     begun = [at for at, turn in enumerate(turns) if turn.tier in {"fresh", "replay"}]
     return turns[begun[-1] :] if begun else turns
 
 
 def _not_in(replayed: Sequence[Json], turns: Sequence[TurnRecord]) -> Sequence[TurnRecord]:
-    """Return the turns whose prompts the replay does not show, in order; an agent may add words of its own.
+    """Return the turns whose prompts are missing in the replay, in order; an agent may add text to prompts.
 
-    One that was cut off may be shown in the history that a later one had, and need not be shown before a later one.
+    An interrupted turn may appear only in the history of a later turn, and need not precede it.
     """
     heard, at = replayed_prompts(replayed), 0
     missing: list[TurnRecord] = []
@@ -189,7 +189,7 @@ def _not_in(replayed: Sequence[Json], turns: Sequence[TurnRecord]) -> Sequence[T
 
 
 async def apply_settings(agent: Agent, record: SessionRecord, journal: Journal) -> None:
-    """Set model, mode and effort as the session wants them; no tier keeps them reliably."""
+    """Set the session's model, mode and effort; no tier keeps them reliably."""
     wanted: tuple[Setting, ...] = ("model", "mode", "effort")  # a model may have its own efforts
     for name in wanted:
         if (value := getattr(record, name)) is not None:
@@ -212,7 +212,7 @@ async def apply_setting(agent: Agent, name: Setting, value: str, journal: Journa
 
 
 async def call(journal: Journal, agent: Agent, method: str, params: Json) -> dict[str, Any]:
-    """Send a request that belongs to no turn and wait for its stored answer."""
+    """Send a request outside turns and wait for its stored answer."""
     return await answer(await post(journal, agent, method, params))
 
 
@@ -226,10 +226,10 @@ async def post(journal: Journal, agent: Agent, method: str, params: Json) -> Cal
 
 
 async def answer(made: Call) -> dict[str, Any]:
-    """Wait for the answer to a request of the set-up.
+    """Wait for the answer to a set-up request.
 
     Raises:
-        AgentError: none came within SETUP_SECONDS.
+        AgentError: no answer within SETUP_SECONDS.
     """
     try:
         async with asyncio.timeout(SETUP_SECONDS):
@@ -239,6 +239,6 @@ async def answer(made: Call) -> dict[str, Any]:
 
 
 def readable(error: BaseException) -> str:
-    """Return one printable line for the user; the class name only where the message does not say it all."""
+    """Return one printable line for the user; with the class name only if the message is incomplete."""
     text = printable(str(error))
     return text if isinstance(error, SessionWidgetsError) and text else f"{type(error).__name__}: {text}".rstrip(": ")

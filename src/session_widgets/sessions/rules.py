@@ -1,4 +1,4 @@
-"""What a session keeps besides its settings: who answers for the user, and how long a turn may take."""
+"""A session's stored rules: the permission policy, and the limits of a turn."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Rules:
     """The rules of a session.
 
     Attributes:
-        permissions: who answers the agent's requests.
+        permissions: the policy.
         limits: of each turn.
-        lost: name of the function that was the policy in another process; empty if there was none.
+        lost: name of the function that was the policy in another process; empty without one.
     """
 
     permissions: Policy = "ask"
@@ -30,7 +30,7 @@ class Rules:
 
     @classmethod
     def of(cls, store: Store, session_id: str) -> Rules:
-        """Return the rules that a session was left with; those of every new session if nothing is known."""
+        """Return the stored rules of a session; the defaults without any."""
         said = store.last_note(session_id, SessionRules) or SessionRules()
         policy, limits = said.permissions, TurnLimits.restored(said.limits)
         if policy is not None and policy.startswith(_FUNCTION):
@@ -38,7 +38,7 @@ class Rules:
         return cls(cast("PermissionMode", policy) if policy in get_args(PermissionMode) else "ask", limits)
 
     def stored(self) -> SessionRules:
-        """Return the note of them; of a function its name alone."""
+        """Return the note of the rules; of a function only its name."""
         policy = self.permissions
         name = policy if isinstance(policy, str) else f"{_FUNCTION}{name_of(policy)}"
         return SessionRules(permissions=name, limits=self.limits.stored())

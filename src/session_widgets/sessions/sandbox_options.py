@@ -1,4 +1,4 @@
-"""What a session's sandbox is made of, kept with the session: a note in the store, secrets in a file beside it."""
+"""The options of a session's sandbox, stored with the session: a note in the store, secrets in a file beside it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from session_widgets.transcript.records import Draft
 
 
 def sandbox_name(sandbox: str | Sandbox | None) -> str | None:
-    """Return the name of what was given as a sandbox."""
+    """Return the name of a sandbox argument."""
     return sandbox.name if isinstance(sandbox, Sandbox) else sandbox
 
 
 def check_options(sandbox: str | Sandbox | None, provider: SandboxProvider) -> None:
-    """Raise `BadValue` if a provider does not take what it was given."""
+    """Raise `BadValue` if a provider does not accept the options."""
     if isinstance(sandbox, Sandbox):
         check_taken(sandbox, getattr(provider, "options", frozenset()))
 
 
 class SandboxOptions:
-    """The options of one session. All methods block.
+    """The sandbox options of one session. All methods block.
 
     Args:
-        store: holds the note.
-        session_id: whose.
+        store: with the note.
+        session_id: of the session.
     """
 
     def __init__(self, store: Store, session_id: str) -> None:
@@ -39,9 +39,9 @@ class SandboxOptions:
         self._file = store.home / "environments" / f"{session_id}.json"
 
     def keep(self, sandbox: Sandbox) -> Draft | None:
-        """Keep the values of `env` and return the note to store; None if all of it is kept already.
+        """Save the values of `env` and return the note to store; None if nothing changed.
 
-        What the note that is stored now wants stays there until `tidy`: a kernel may die before the new one is stored.
+        The values of the stored note stay until `tidy`: a kernel may die before the new note is stored.
         """
         before = self._values()
         if self._said() == sandbox.stored() and before == sandbox.env:
@@ -52,7 +52,7 @@ class SandboxOptions:
         return note(sandbox.stored())
 
     def tidy(self) -> None:
-        """Forget the values that the stored note does not want."""
+        """Delete the values that the stored note does not need."""
         before, said = self._values(), self._said()
         wanted = said.env if said is not None else ()
         if not wanted:
@@ -61,10 +61,10 @@ class SandboxOptions:
             write_private(self._file, {name: value for name, value in before.items() if name in wanted})
 
     def current(self, name: str) -> Sandbox:
-        """Return what the sandbox of this name is made of.
+        """Return the options of the sandbox of this name.
 
         Raises:
-            SandboxError: a value of its environment, or what it mounts, is not on this machine any more.
+            SandboxError: a value of its environment, or a mounted path, no longer exists on this machine.
         """
         said = self._said()
         if said is None or said.name != name:
@@ -85,7 +85,7 @@ class SandboxOptions:
             ) from error
 
     def remove(self) -> None:
-        """Forget the values."""
+        """Delete the values."""
         self._file.unlink(missing_ok=True)
 
     def _said(self) -> SessionSandbox | None:

@@ -1,4 +1,4 @@
-"""What a notebook holds: a session, blocking by default, awaitable by `aio`."""
+"""The public session object: blocking by default, awaitable by `aio`."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ Prompt = str | Sequence[Json]
 
 
 class Session:
-    """A harness at work in a sandbox on a workspace. Made by `open_session`.
+    """A harness in a sandbox on a workspace. Created by `open_session`.
 
     Attributes:
         files: the workspace.
         aio: the same methods, awaitable from any event loop.
-        control: what widgets need besides.
+        control: other functions for widgets.
 
     Example:
         >>> session = open_session("hello")
@@ -49,19 +49,19 @@ class Session:
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
-        self._panel: Any = None  # drawn again, it is a second view of the same model
+        self._panel: Any = None  # a second output is another view of the same model
         self.aio = AsyncSession(core)
         self.files = Files(self.aio.files)
         self.control = SessionControl(core)
 
     @property
     def id(self) -> str:
-        """The id given to `open_session`."""
+        """The id passed to `open_session`."""
         return self._core.state.record.id
 
     @property
     def title(self) -> str:
-        """The title that the user gave, else the agent's, else the id."""
+        """The user's title, else the agent's, else the id."""
         return self._core.state.record.title or self.id
 
     @property
@@ -86,50 +86,50 @@ class Session:
 
     @property
     def location(self) -> str:
-        """Where the workspace is kept: a directory of this machine, or "s3://bucket/prefix/session"."""
+        """Location of the workspace: a directory of this machine, or "s3://bucket/prefix/session"."""
         return self._core.state.workspace.location
 
     @property
     def attachment(self) -> str:
-        """How the sandbox comes by it: `directory`, `sync`, `fuse:s3fs`, `fuse:weed` or `fuse:geesefs`."""
+        """Connection of the sandbox to it: `directory`, `sync`, `fuse:s3fs`, `fuse:weed` or `fuse:geesefs`."""
         return self._core.state.workspace.attachment
 
     @property
     def activity(self) -> str | None:
-        """What is being done right now besides the agent's own work, such as restoring files; None otherwise."""
+        """The current operation besides the agent's own work, such as restoring files; None without one."""
         return self._core.state.activity.words
 
     @property
     def model(self) -> str | None:
-        """The model that was asked for; None leaves the harness its own."""
+        """The chosen model; None for the harness's default."""
         return self._core.state.record.model
 
     @property
     def mode(self) -> str | None:
-        """The agent's mode that was asked for; None leaves the harness its own."""
+        """The chosen mode of the agent; None for the harness's default."""
         return self._core.state.record.mode
 
     @property
     def effort(self) -> str | None:
-        """The reasoning effort that was asked for; None leaves the harness its own."""
+        """The chosen reasoning effort; None for the harness's default."""
         return self._core.state.record.effort
 
     @property
     def permissions(self) -> Policy:
-        """Who answers the agent's permission requests: see `open_session`."""
+        """The permission policy: see `open_session`."""
         return self._core.asking.policy
 
     @property
     def limits(self) -> TurnLimits:
-        """How long a turn may take, and how much the agent may say in it."""
+        """The limits of a turn's time and size."""
         return self._core.state.limits
 
     @property
     def options(self) -> Mapping[str, tuple[Choice, ...]]:
-        """What the agent lets you choose, by "mode", "model" and "effort", in its own ids.
+        """The agent's options, by "mode", "model" and "effort", with its own ids.
 
-        A category that it does not offer is left out. Empty until the agent was started for the first time, with the
-        first prompt: looking starts nothing. `Choice.current` is what the agent uses, even if it chose that itself.
+        Categories that it does not offer are omitted. Empty until the first prompt has started the agent: this property
+        starts nothing. `Choice.current` is the agent's current value, even if it changed that itself.
 
         Example:
             >>> [choice.id for choice in session.options["mode"]]
@@ -140,14 +140,14 @@ class Session:
 
     @property
     def skills(self) -> tuple[str, ...]:
-        """Names of the skills that it was given; `open_session(..., skills=[...])` replaces them."""
+        """Names of its skills; `open_session(..., skills=[...])` replaces them."""
         return self._core.skills.names
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        """The agent's own commands: a prompt that begins with "/" and the name of one is taken as such by the agent.
+        """The agent's own slash commands: the agent interprets a prompt that begins with "/" and one of these names.
 
-        Empty until the agent has told them, after its first start.
+        Empty until the agent has sent them, after its first start.
 
         Example:
             >>> session.commands[0].name
@@ -167,12 +167,12 @@ class Session:
 
     @property
     def pending(self) -> tuple[PermissionRequest, ...]:
-        """Permission requests that wait for an answer, oldest first."""
+        """Open permission requests, oldest first."""
         return tuple(self._core.asking.pending.values())
 
     @property
     def questions(self) -> tuple[QuestionRequest, ...]:
-        """Questions of the agent that wait for an answer, oldest first. A cell that blocks asks them by itself.
+        """Open questions of the agent, oldest first. A blocking cell asks them itself.
 
         Example:
             >>> session.questions[0].accept({"answer": "blue"})
@@ -191,16 +191,16 @@ class Session:
         Args:
             prompt: text, or a list of ACP content blocks, such as `{"type": "text", "text": "What is this?"}` and
                 `{"type": "image", "mimeType": "image/png", "data": "<base64>"}`.
-            idempotency_key: sending again with the same key returns the turn of the first time.
-            timeout: seconds to wait; None waits as long as it takes.
+            idempotency_key: sending again with the same key returns the first turn.
+            timeout: seconds to wait; None for no limit.
 
         Returns:
-            The turn, ended; look at its `status` and `error`.
+            The ended turn; check its `status` and `error`.
 
         Raises:
             SessionBusy: another turn is running.
-            TimeoutError: it still runs after `timeout` seconds, and goes on.
-            BadValue: the prompt is empty or of another shape.
+            TimeoutError: it is still running after `timeout` seconds, and continues.
+            BadValue: the prompt is empty or invalid.
         """
         check_timeout(timeout)
         try:
@@ -247,20 +247,20 @@ class Session:
         return private_loop().run(self.aio.steer(prompt))
 
     def set_model(self, id: str) -> None:
-        """Choose the model; see `options` for what there is.
+        """Choose the model; see `options`.
 
-        It is kept for every later start of the agent. A running turn goes on with the old one.
+        It applies to every later start of the agent. A running turn keeps the old model.
 
         Raises:
-            BadValue: the agent does not offer it; the message lists what it does. An agent that was never started
-                cannot tell: then the first turn fails with that message. Harnesses that take a model by their
-                settings take any.
+            BadValue: the agent does not offer it; the message lists its options. Before the agent's first start this
+                is unknown: then the first turn fails with that message. Harnesses with a settings file for the model
+                accept any.
             AgentFailed: the agent refused it; nothing was changed.
         """
         private_loop().run(self.aio.set_model(id))
 
     def set_mode(self, id: str) -> None:
-        """Choose the agent's mode, in the middle of a turn too; see `set_model`."""
+        """Choose the agent's mode, even during a turn; see `set_model`."""
         private_loop().run(self.aio.set_mode(id))
 
     def set_effort(self, id: str) -> None:
@@ -268,67 +268,67 @@ class Session:
         private_loop().run(self.aio.set_effort(id))
 
     def set_permissions(self, permissions: Policy) -> None:
-        """Choose who answers the agent's permission requests from now on; what is open already still waits.
+        """Set the permission policy from now on; open requests still wait.
 
         Args:
-            permissions: as for `open_session`. It is stored, but for a function.
+            permissions: as for `open_session`. It is stored, unless it is a function.
         """
         private_loop().run(self.aio.set_permissions(permissions))
 
     def set_limits(self, limits: TurnLimits) -> None:
-        """Set the limits of the turns to come; they are stored. A running turn keeps its own."""
+        """Set the limits of later turns; they are stored. A running turn keeps its own."""
         private_loop().run(self.aio.set_limits(limits))
 
     def detach(self) -> None:
-        """Let go of the session: its turn goes on in the sandbox, unwatched, until `attach()`."""
+        """Disconnect from the session: its turn continues in the sandbox until `attach()`."""
         private_loop().run(self.aio.detach())
 
     def attach(self) -> None:
-        """Take the session up again, with everything that happened meanwhile."""
+        """Reconnect to the session, and read everything that happened meanwhile."""
         private_loop().run(self.aio.attach())
 
     def park(self, *, force: bool = False) -> None:
-        """Stop the sandbox and everything in it; keep workspace and transcript. The next prompt starts it again.
+        """Stop the sandbox and all its processes; keep workspace and transcript. The next prompt starts it again.
 
         Args:
-            force: park although the workspace is not proven to be safe.
+            force: park even if the workspace is not verified to be saved.
 
         Raises:
             SessionBusy: a turn is running.
-            NotDurable: the workspace is not safe in its bucket, and why; nothing was stopped.
+            NotDurable: the workspace is not saved in its bucket, with the reason; nothing was stopped.
         """
         private_loop().run(self.aio.park(force=force))
 
     def switch(
         self, *, harness: str | Harness | None = None, sandbox: str | Sandbox | None = None, force: bool = False
     ) -> None:
-        """Go on with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
+        """Continue with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
 
-        The old sandbox is removed. The agent's memory comes back as `Turn.tier` says. Mode and effort of the old
-        harness are dropped, and its model, unless both take a model by their settings.
+        The old sandbox is removed. `Turn.tier` tells how the agent regains its memory. Mode and effort of the old
+        harness are dropped, and its model, unless both have a settings file for the model.
 
         Args:
             harness: as for `open_session`; None keeps it.
             sandbox: as for `open_session`; None keeps it.
-            force: switch although the workspace is not proven to be safe.
+            force: switch even if the workspace is not verified to be saved.
 
         Raises:
             SessionBusy: a turn is running.
-            NotDurable: the workspace is not safe in its bucket, and why; nothing was changed.
+            NotDurable: the workspace is not saved in its bucket, with the reason; nothing was changed.
             BadValue: there is no such harness or sandbox.
         """
         private_loop().run(self.aio.switch(harness=harness, sandbox=sandbox, force=force))
 
     def take_over(self) -> None:
-        """Become the one writer of a workspace in a bucket, whoever was it: after that their turns fail."""
+        """Acquire the lease of a workspace in a bucket: turns of its former holder then fail to be durable."""
         private_loop().run(self.aio.take_over())
 
     def delete(self, *, vacuum: bool = False) -> None:
-        """Remove the session for good: sandbox, transcript, and its workspace unless you gave it. There is no undo.
+        """Delete the session: sandbox, transcript, and its workspace unless you gave it. There is no undo.
 
         Args:
-            vacuum: also write the store's file again (`Store.compact`): else what was said can still be read in it. If
-                this process is killed before that is done, call `store().compact()`: the session is gone by then.
+            vacuum: also rewrite the store's file (`Store.compact`): otherwise deleted text can still be read in it. If
+                this process is killed before that is done, call `store().compact()`: the session is already deleted.
         """
         private_loop().run(self.aio.delete(vacuum=vacuum))
 
@@ -347,36 +347,36 @@ class Session:
             command: for `sh -c`.
             cwd: directory relative to the workspace.
             env: variables added to the sandbox's own.
-            stdin: what the command reads.
-            timeout: seconds; None waits as long as it takes.
+            stdin: input of the command.
+            timeout: seconds; None for no limit.
 
         Returns:
             Exit code and output; a non-zero code raises nothing.
 
         Raises:
-            ExecTimeout: it ran longer than `timeout` and was killed with everything below it.
+            ExecTimeout: it ran longer than `timeout` and was killed with all its children.
         """
         return private_loop().run(self.aio.exec(command, cwd=cwd, env=env, stdin=stdin, timeout=timeout))
 
     def tool(
         self, function: Callable[..., Any] | None = None, *, name: str | None = None, timeout: float = TOOL_SECONDS
     ) -> Callable[..., Any]:
-        """Let the agent call a function of this notebook, here, with the notebook's rights. Also as a decorator.
+        """Let the agent call a function of this notebook, with the notebook's rights. Also as a decorator.
 
-        Its name, docstring and annotated parameters are what the agent is told. A plain function runs in a thread, an
-        `async` one on a loop of its own. What it returns or raises is the answer. Each call is a `host_tool` event.
+        The agent receives its name, docstring and annotated parameters. A plain function runs in a thread, an
+        `async` one on its own loop. Its result or exception is the answer. Each call is a `host_tool` event.
         A tool of the same name is replaced.
 
         Args:
-            function: what to call.
+            function: the function.
             name: by default the function's.
-            timeout: seconds that a call may take.
+            timeout: seconds of a call.
 
         Returns:
             The function itself.
 
         Raises:
-            BadValue: it cannot be a tool, or the harness takes none.
+            BadValue: it cannot be a tool, or the harness supports none.
             MissingDependency: the package `mcp` is not installed.
 
         Example:
@@ -398,7 +398,7 @@ class Session:
 
     @property
     def live(self) -> bool:
-        """Whether events may still come: it was neither detached nor deleted."""
+        """Whether events may still come: it is neither detached nor deleted."""
         return self.status not in {"detached", "deleted"}
 
     def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
@@ -406,16 +406,16 @@ class Session:
         return self.store.events(self.id, after, limit)
 
     def subscribe(self, callback: Callable[[list[Event]], None], after: int = 0) -> Callable[[], None]:
-        """Hand `callback` every stored event after `after`, in order and once, on the private loop's thread.
+        """Call `callback` with every stored event after `after`, in order and once, on the private loop's thread.
 
         Returns:
-            A function that ends it.
+            A function that stops it.
         """
         journal, loop = self._core.state.journal, private_loop()
         watching = loop.submit(journal.watch(callback, after))
 
         def unsubscribe() -> None:
-            watching.cancel()  # it may still be reading what came before
+            watching.cancel()  # it may still be reading earlier events
             loop.loop.call_soon_threadsafe(journal.unwatch, callback)
 
         return unsubscribe

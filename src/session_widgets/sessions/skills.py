@@ -1,4 +1,4 @@
-"""Skills of a session: folders of instructions, in the open format of agentskills.io, that its harness reads."""
+"""Skills of a session: folders with instructions, in the open format of agentskills.io, for its harness."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _FIELD = re.compile(r"^(name|description):[ \t]*(.*)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """One skill, read and checked.
+    """One skill, read and validated.
 
     Attributes:
-        name: as its `SKILL.md` has it; harnesses want its folder to be called so.
-        files: content and whether it may be executed, by path below the folder.
+        name: from its `SKILL.md`; harnesses require a folder of this name.
+        files: content and execute permission, by path below the folder.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Skill:
 
 
 def check_skills(value: object) -> tuple[Skill, ...]:
-    """Read the folders that `open_session` was given; raise `BadValue` for what is no skill."""
+    """Read the folders of `open_session`; raise `BadValue` for an invalid skill."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
         raise BadValue(f"skills must be a list of folders; got {value!r:.80}.")
     skills = tuple(read_skill(folder) for folder in value)
@@ -55,7 +55,7 @@ def check_skills(value: object) -> tuple[Skill, ...]:
 
 
 def read_skill(folder: object) -> Skill:
-    """Read one folder; raise `BadValue` if it is no skill, or too large for one."""
+    """Read one folder; raise `BadValue` if it is no skill, or too large."""
     if not isinstance(folder, str | Path):
         raise BadValue(f"each of skills must be the path of a folder; got {folder!r:.80}.")
     place = Path(folder).expanduser()
@@ -82,7 +82,7 @@ def read_skill(folder: object) -> Skill:
 
 
 def _name(text: str, place: Path) -> str:
-    """Return the name that the head of a `SKILL.md` gives; raise `BadValue` if it lacks what harnesses want."""
+    """Return the name in the head of a `SKILL.md`; raise `BadValue` if it lacks required fields."""
     head = _FRONT.match(text)
     found = _FIELD.findall(head.group(1)) if head else []
     fields: dict[str, str] = {name: value.strip().strip("\"'") for name, value in found}
@@ -97,11 +97,11 @@ def _name(text: str, place: Path) -> str:
 
 
 class Skills:
-    """What a session was given, kept beside its store, so that each of its agents gets it.
+    """The skills of a session, stored beside its store, for each of its agents.
 
     Args:
-        home: directory of what belongs to the store's sessions.
-        session_id: whose.
+        home: directory of the store's sessions.
+        session_id: of the session.
     """
 
     def __init__(self, home: Path, session_id: str) -> None:
@@ -114,11 +114,11 @@ class Skills:
 
     @property
     def mark(self) -> str:
-        """What changes with their content; "" if there are none."""
+        """Fingerprint of their content; "" without any."""
         return str(self._index().get("mark", ""))
 
     def keep(self, skills: Sequence[Skill]) -> None:
-        """Keep these, and no others; who dies meanwhile has kept all of the new ones or all of the old. Blocks."""
+        """Store these and no others; an interrupted call leaves all of the new or all of the old ones. Blocks."""
         new = self._place / uuid4().hex
         self._place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._place.mkdir(mode=0o700, exist_ok=True)
@@ -139,7 +139,7 @@ class Skills:
                 shutil.rmtree(left)
 
     def remove(self) -> None:
-        """Keep none. Blocks."""
+        """Delete all. Blocks."""
         (self._place / INDEX).unlink(missing_ok=True)
         if self._place.exists():
             shutil.rmtree(self._place)
@@ -152,18 +152,18 @@ class Skills:
         return [read_skill(self._place / index.get("folder", "") / name) for name in index.get("names", ())]
 
     async def put(self, sandbox: Sandbox, folder: str, before: Sequence[str]) -> list[str]:
-        """Put them where the harness looks for them, and take away what it was given before and is no more.
+        """Copy them to the harness's folder, and remove earlier copies that are no longer needed.
 
         Args:
-            sandbox: whose workspace it is.
-            folder: of the workspace, where the harness looks.
-            before: what an earlier call returned.
+            sandbox: of the workspace.
+            folder: of the workspace, for the harness's skills.
+            before: result of an earlier call.
 
         Returns:
             Their folders in the workspace.
 
         Raises:
-            SessionError: the workspace has a skill of its own there.
+            SessionError: the workspace has its own skill there.
         """
         kept = await asyncio.to_thread(self._kept)
         places = {f"{folder}/{skill.name}": skill for skill in kept}

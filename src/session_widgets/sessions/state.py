@@ -20,7 +20,7 @@ from session_widgets.workspaces import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A session as its store has it when it is opened."""
+    """A session as stored when it is opened."""
 
     record: SessionRecord
     fold: SharedFold
@@ -39,14 +39,14 @@ class Stored:
 
 
 class SessionState:
-    """One session, as its controller, sandbox, agent and turn see it. Use it on the private loop.
+    """One session, for its controller, sandbox, agent and turn. Use it on the private loop.
 
     Attributes:
         record: the session's row, up to date with the journal.
-        running: number of the turn that runs, in whichever process.
+        running: number of the running turn, in any process.
         deleted: whether the session was deleted.
-        detached: whether this process has let go of it.
-        fold: the events so far, and with them what the agent offers.
+        detached: whether this process has disconnected from it.
+        fold: the fold of the events, including the agent's options.
     """
 
     def __init__(

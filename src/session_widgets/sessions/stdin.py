@@ -1,4 +1,4 @@
-"""Read a line from a person at the cell or terminal, until they have answered or nobody wants the answer any more."""
+"""Reads a line from a person at the cell or terminal, until it is typed or no longer needed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def read_line(
 
     Args:
         kernel: the ipykernel that runs this code, or None.
-        prompt: what stands before the field.
-        is_wanted: looked at all the time; once it is False, nobody waits for the line.
-        closing: seconds that the field of a cell may take to close when the line is not wanted any more: what it sends
-            then is not to be taken for the answer to the next `input()`.
-        secret: whether what is typed is not shown. A terminal then waits for it, wanted or not.
+        prompt: text before the field.
+        is_wanted: polled; once it returns False, the line is no longer needed.
+        closing: seconds that the field of a cell may take to close when the line is no longer needed: its
+            input must not be taken for the answer to the next `input()`.
+        secret: whether the input is hidden. A terminal then waits for it in any case.
 
     Returns:
-        The line without its end; None if it is not wanted any more.
+        The line without its end; None if it is no longer needed.
 
     Raises:
         EOFError: there is no more input.
@@ -41,11 +41,11 @@ def read_line(
 
 
 def _cell(kernel: Any, prompt: str, is_wanted: Callable[[], bool], closing: float, secret: bool) -> str | None:
-    """Do as `Kernel.raw_input`, which waits for its own answer alone."""
+    """Like `Kernel.raw_input`, which waits only for its own answer."""
     sys.stdout.flush()
     sys.stderr.flush()
     socket, session = kernel.stdin_socket, kernel.session
-    while socket.poll(0):  # answers to questions that are over
+    while socket.poll(0):  # answers to earlier questions
         socket.recv_multipart()
     content = {"prompt": prompt, "password": secret}
     parent, ident = kernel.get_parent("shell"), kernel._parent_ident["shell"]

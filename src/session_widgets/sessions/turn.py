@@ -31,7 +31,7 @@ class TurnSession(Protocol):
     asking: Asking
 
     def turn_activity(self, turn: Turn) -> Doing:
-        """Return what a turn that has not ended is doing, as far as this process knows."""
+        """Return the activity of a running turn, as far as this process knows."""
 
 
 class Turn:
@@ -52,7 +52,7 @@ class Turn:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over, however it went."""
+        """Whether it has ended, in any way."""
         return self._news.over
 
     @property
@@ -84,23 +84,23 @@ class Turn:
 
     @property
     def outcome(self) -> str:
-        """How it came out, in one word.
+        """The outcome as one word.
 
-        Its `status`, but for a completed turn that was "refused", met a "token_limit" or "request_limit", in which the
-        agent gave "no_answer" or told of a "model_error"; and for a failed one whose error tells why: also
-        "auth_failed", "rate_limited", "agent_exited", "turn_limit".
+        Its `status`, but for a completed turn with a refusal "refused", with a limit "token_limit" or "request_limit",
+        without an answer "no_answer", with a reported error "model_error"; for a failed one whose error has a known
+        cause also "auth_failed", "rate_limited", "agent_exited", "turn_limit".
         """
         now = self._now()
         return outcome(now.status, now.stop_reason, now.error, now.failure)
 
     @property
     def usage(self) -> Usage:
-        """Tokens and cost as the agent reported them, and of what they are the sum; what it did not report is None."""
+        """Tokens and cost as the agent reported them, with their scope; None for missing ones."""
         return self._now().usage
 
     @property
     def files(self) -> tuple[FileChange, ...]:
-        """Files that this turn created, modified or deleted; known when it has ended."""
+        """Files that this turn created, modified or deleted; known after its end."""
         return self._record.files
 
     @property
@@ -115,15 +115,15 @@ class Turn:
 
     @property
     def tier(self) -> Tier | None:
-        """How the agent got its memory: warm, resume, load, replay or fresh."""
+        """How the agent regained its memory: warm, resume, load, replay or fresh."""
         return self._now().tier
 
     @property
     def handed_over(self) -> Json | None:
-        """What the agent was told of earlier turns, with this turn's prompt; None if it was told nothing.
+        """The history that this turn's prompt carried; None without one.
 
-        `turns` lists them, oldest first: `prompt`, `answer`, and where there are any `tools` (`title`, `status`,
-        `result`), `files`, and `ended`, if not well. What was left out is counted beside it.
+        `turns` lists the earlier turns, oldest first: `prompt`, `answer`, and, if any, `tools` (`title`, `status`,
+        `result`), `files`, and `ended`, unless it completed. Omissions are counted beside it.
 
         Example:
             >>> [told["prompt"] for told in turn.handed_over["turns"]]
@@ -135,7 +135,7 @@ class Turn:
 
     @property
     def durable_at(self) -> datetime | None:
-        """When the turn's files were proven to be on durable storage, UTC."""
+        """When the turn's files were verified to be on durable storage, UTC."""
         return self._record.durable_at
 
     @property
@@ -145,12 +145,12 @@ class Turn:
 
     @property
     def error(self) -> str | None:
-        """What went wrong, if the turn failed."""
+        """The error, if the turn failed."""
         return self._record.error
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What happened so far: prompt, messages, thoughts, tool calls, plan."""
+        """The turn so far: prompt, messages, thoughts, tool calls, plan."""
         fold = self._fold
         if fold is None:
             return tuple(self._session.state.store.steps(self._record.session_id, self.index))
@@ -160,13 +160,13 @@ class Turn:
     def wait(self, timeout: float | None = None) -> Turn:
         """Block until the turn ends, and return it. Interrupting the wait leaves the turn running.
 
-        A permission that waits for a person is asked for in the cell where no click can arrive meanwhile.
+        A permission request that waits for a person is asked in the cell if no click can arrive meanwhile.
 
         Args:
-            timeout: seconds; None waits as long as it takes.
+            timeout: seconds; None for no limit.
 
         Raises:
-            TimeoutError: it still runs after `timeout` seconds.
+            TimeoutError: it is still running after `timeout` seconds.
             SessionError: the session was detached meanwhile.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -188,11 +188,11 @@ class Turn:
 
     @property
     def news_count(self) -> int:
-        """How much news there has been. Read it before you look: what comes while you look is not missed."""
+        """Number of changes so far. Read it before other attributes, so that no later change is missed."""
         return self._news.count
 
     def wait_news(self, timeout: float | None, seen: int | None = None) -> None:
-        """Block until there is more news than `seen` (by default: than now) or the end, at most `timeout` seconds."""
+        """Block until there are more changes than `seen` (default: than now) or the end, at most `timeout` seconds."""
         self._news.wait(self._news.count if seen is None else seen, timeout)
 
     def __await__(self) -> Generator[Any, None, Turn]:
@@ -209,22 +209,22 @@ class Turn:
         return self
 
     async def news(self, seen: int) -> None:
-        """Await more news than `seen`, or the end."""
+        """Await more changes than `seen`, or the end."""
         await self._news.arrive(seen)
 
     def finish(self, record: TurnRecord | None = None) -> None:
-        """Take the stored end in, or the one that was fed, and wake everyone; called by the session alone."""
+        """Apply the stored end, or the one that was fed, and wake all waiting calls; called by the session alone."""
         self._record = record or self._now()
         self._news.tell(over=True)
         self._fold = None
 
     def fail_unsaved(self, end: Draft, error: str) -> None:
-        """End in memory only, because the store takes nothing; called by the session alone."""
+        """End only in memory, because the store accepts nothing; called by the session alone."""
         self.unsaved_end = end
         self.finish(replace(self._now(), status="failed", error=error, ended_at=end.ts))
 
     def notify(self) -> None:
-        """Wake whoever waits for news."""
+        """Wake all waiting calls."""
         self._news.tell()
 
     def _now(self) -> TurnRecord:
@@ -241,7 +241,7 @@ class Turn:
         )
 
     def __repr__(self) -> str:
-        hide = redactor().plain  # a notebook keeps what a cell returns
+        hide = redactor().plain  # a notebook stores a cell's result
         text = hide(self.text[:8192])
         shown = repr(text if len(text) <= 80 else text[:79] + "…")
         end = f", error={hide(self.error)!r}" if self.error else ""
