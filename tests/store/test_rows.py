@@ -64,6 +64,8 @@ OPTIONS = (PermissionOption("y", "Yes", "allow_once"), PermissionOption("n", "No
 ASKED = PermissionState("c1/0", OPTIONS, "selected", "n", "user", "why")
 STEP = Step(
     "s", 2, 4, "tool_call", 8, 9, T0, T1, "completed", text="x", tool_call_id="t", title="run", tool_kind="execute",
+    tool_name="shell",
+    parent=3,
     content=({"type": "content"},), locations=({"path": "a"},), raw_input={"command": "ls -l"}, raw_output={"o": 1},
     entries=({"content": "e"},), permission=ASKED, waited_s=0.5, failure="rejected", exit_code=3,
 )  # fmt: skip
@@ -170,6 +172,8 @@ def test_a_step() -> None:
         "tool_call_id": "t",
         "title": "run",
         "tool_kind": "execute",
+        "tool_name": "shell",
+        "parent": 3,
         "command": "ls -l",
         "exit_code": 3,
         "permission_outcome": "rejected",
