@@ -54,41 +54,44 @@ class Directory:
 
     def write(
         self, path: str, body: Readable, mode: int, mtime: float | None, replaceable: Replaceable | None = None
-    ) -> None:
-        """Put a file in place, atomically, creating its parents. Raises `Occupied`."""
+    ) -> os.stat_result:
+        """Put a file in place, atomically, creating its parents, and return its status. Raises `Occupied`."""
         with self._parent(path, make=True) as (parent, name):
             partial = f"{TEMPORARY}{uuid4().hex}"
             handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=parent)
             try:
-                with os.fdopen(handle, "wb") as target:
-                    while piece := body.read(CHUNK):
-                        target.write(piece)
-                    target.flush()
-                    if self._owner is not None:
-                        os.fchown(target.fileno(), *self._owner)
-                    os.fchmod(target.fileno(), mode & 0o777)
-                    if mtime is not None:
-                        os.utime(target.fileno(), (mtime, mtime))
+                while piece := body.read(CHUNK):
+                    _write(handle, piece)
+                if self._owner is not None:
+                    os.fchown(handle, *self._owner)
+                os.fchmod(handle, mode & 0o777)
+                if mtime is not None:
+                    os.utime(handle, (mtime, mtime))
                 _check(name, parent, replaceable)
                 _replace(partial, name, parent)
+                return os.fstat(handle)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(partial, dir_fd=parent)
                 raise
+            finally:
+                os.close(handle)
 
-    def link(self, path: str, target: bytes, replaceable: Replaceable | None = None) -> None:
-        """Put a symbolic link in place, creating its parents. Raises `Occupied`."""
+    def link(self, path: str, target: bytes, replaceable: Replaceable | None = None) -> os.stat_result:
+        """Put a symbolic link in place, creating its parents, and return its status. Raises `Occupied`."""
         with self._parent(path, make=True) as (parent, name):
             partial = f"{TEMPORARY}{uuid4().hex}"
             os.symlink(target, os.fsencode(partial), dir_fd=parent)
             try:
                 if self._owner is not None:
                     os.chown(partial, *self._owner, dir_fd=parent, follow_symlinks=False)
+                info = os.stat(partial, dir_fd=parent, follow_symlinks=False)
                 _check(name, parent, replaceable)
                 _replace(partial, name, parent)
             except BaseException:
                 os.unlink(partial, dir_fd=parent)
                 raise
+            return info
 
     def make(self, path: str) -> None:
         """Create a directory and its parents."""
@@ -156,29 +159,43 @@ class Directory:
         with self._parent(path) as (parent, name):
             return os.readlink(os.fsencode(name), dir_fd=parent)
 
-    def _make_folder(self, name: str, directory: int) -> None:
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o755, dir_fd=directory)
-            if self._owner is not None:
-                os.chown(name, *self._owner, dir_fd=directory, follow_symlinks=False)
-
     @contextmanager
     def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
         *folders, name = path.split("/")
-        directory = os.dup(self.fd)
+        directory = self.fd
         try:
             for folder in folders:
-                if make:
-                    self._make_folder(folder, directory)
                 try:
-                    below = os.open(folder, _FOLDER, dir_fd=directory)
+                    below = self._enter(folder, directory, make=make)
                 except NotADirectoryError as error:
                     raise Occupied(path) from error
-                os.close(directory)
+                if directory != self.fd:
+                    os.close(directory)
                 directory = below
             yield directory, name
         finally:
-            os.close(directory)
+            if directory != self.fd:
+                os.close(directory)
+
+    def _enter(self, folder: str, directory: int, *, make: bool) -> int:
+        """Open a folder of an open directory; `make` makes it first if it does not exist."""
+        try:
+            return os.open(folder, _FOLDER, dir_fd=directory)
+        except FileNotFoundError:
+            if not make:
+                raise
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o755, dir_fd=directory)
+            if self._owner is not None:
+                os.chown(folder, *self._owner, dir_fd=directory, follow_symlinks=False)
+        return os.open(folder, _FOLDER, dir_fd=directory)
+
+
+def _write(handle: int, data: bytes) -> None:
+    """Write all of it: one call may write a part."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
 
 
 def _check(name: str, parent: int, replaceable: Replaceable | None) -> None:

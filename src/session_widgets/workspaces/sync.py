@@ -27,7 +27,7 @@ from session_widgets.workspaces.known import Known, signature
 from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.objects import Objects
 from session_widgets.workspaces.parallel import counted, in_parallel
-from session_widgets.workspaces.transfer import NoLink, body_of, entry_of, metadata_of, receive
+from session_widgets.workspaces.transfer import NoLink, body_of, metadata_of, receive
 
 
 class SyncWorkspace:
@@ -203,7 +203,7 @@ class SyncWorkspace:
                     self._common()[path] = Known(Entry(path, "directory", 0, 0o755, 0, ""), info.etag)
                 return None
             with self.objects.prefix.reading(info.path, info.size) as (body, now, metadata):
-                md5 = receive(directory, path, body, metadata, replaceable)
+                entry = receive(directory, path, body, metadata, replaceable)
         except Occupied:
             return info
         except NotFound:
@@ -214,7 +214,7 @@ class SyncWorkspace:
             return None
         if path == info.path:
             modified = info.modified.timestamp() if now.etag == info.etag else 0
-            self._common()[path] = Known(entry_of(directory, path, md5), now.etag, modified)
+            self._common()[path] = Known(entry, now.etag, modified)
         return None
 
     def _keep_both(self, directory: Directory, info: ObjectInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,8 +24,8 @@ class NoLink(Exception):
 
 def receive(
     directory: Directory, path: str, body: IO[bytes], metadata: Mapping[str, str], replaceable: Replaceable | None
-) -> str:
-    """Write received content as a file, or as the link that it describes; return its MD5.
+) -> Entry:
+    """Write an object of the bucket as a file or, if its mode is that of a link, as a link; return the entry.
 
     Raises:
         NoLink: a link's target is empty, contains NUL, or is longer than `MAX_LINK`.
@@ -35,20 +36,15 @@ def receive(
         target = body.read(MAX_LINK + 1)
         if not 0 < len(target) <= MAX_LINK or b"\0" in target:
             raise NoLink(path)
-        directory.link(path, target, replaceable)
-        return md5(target).hexdigest()
+        return _entry(path, "link", directory.link(path, target, replaceable), md5(target).hexdigest())
     hashed = _Hashing(body)
-    directory.write(path, hashed, stat.S_IMODE(int(mode)) if mode else 0o644, mtime, replaceable)
-    return hashed.digest.hexdigest()
+    info = directory.write(path, hashed, stat.S_IMODE(int(mode)) if mode else 0o644, mtime, replaceable)
+    return _entry(path, "file", info, hashed.digest.hexdigest())
 
 
-def entry_of(directory: Directory, path: str, md5: str) -> Entry:
-    """Return the entry that was just received."""
-    info = directory.stat(path)
-    kind: EntryKind = "link" if stat.S_ISLNK(info.st_mode) else "file"
-    return Entry(
-        path, kind, info.st_size, info.st_mode & 0o7777, info.st_mtime_ns, md5, stamp(info) if kind == "file" else ""
-    )
+def _entry(path: str, kind: EntryKind, info: os.stat_result, md5: str) -> Entry:
+    mark = stamp(info) if kind == "file" else ""
+    return Entry(path, kind, info.st_size, info.st_mode & 0o7777, info.st_mtime_ns, md5, mark)
 
 
 def metadata_of(entry: Entry) -> dict[str, str]:
