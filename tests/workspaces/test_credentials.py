@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from session_widgets.errors import WorkspaceError
 from session_widgets.workspaces.clients import client_of
 from session_widgets.workspaces.connect import connect
-from session_widgets.workspaces.credentials import Credentials, retire, scoped
+from session_widgets.workspaces.credentials import Credentials
 from session_widgets.workspaces.mounts import DRIVERS, Mount
 from session_widgets.workspaces.mounts.drivers import Target
 from support import until
@@ -76,17 +76,17 @@ def works(client) -> bool:
 
 def test_the_embedded_store_gives_keys_for_one_prefix(seaweed):
     connection = connect("lab", seaweed.home)
-    keys = scoped(connection, "lab", "one")
+    keys = connection.scoped("one")
     assert keys != seaweed.credentials
     mine = client_of(seaweed.endpoint, keys)
     until(lambda: works(mine))
     check_confined(seaweed.client(), mine)
-    retire(connection, "lab", "one")
+    connection.retire("one")
     until(lambda: not works(mine))
 
 
 def test_a_role_gives_keys_for_one_prefix_that_end(configured, with_roles):
-    keys = scoped(configured, "lab", "one")
+    keys = configured.scoped("one")
     assert keys.session_token
     left = keys.expires - datetime.now(UTC)
     assert timedelta(hours=11.9) < left <= timedelta(hours=12)
@@ -99,19 +99,19 @@ def test_a_role_gives_keys_for_one_prefix_that_end(configured, with_roles):
 def test_a_role_that_is_refused_is_an_error(configured, monkeypatch):
     monkeypatch.setenv("SESSION_WIDGETS_S3_ROLE", f"{ROLE}-unknown")
     with pytest.raises(WorkspaceError, match="AssumeRole") as caught:
-        scoped(configured, "lab", "one")
+        configured.scoped("one")
     assert caught.value.reason == "refused"
 
 
 def test_without_a_role_there_are_none(configured, monkeypatch):
     monkeypatch.delenv("SESSION_WIDGETS_S3_ROLE")
-    assert scoped(configured, "lab", "one") is None
+    assert configured.scoped("one") is None
 
 
 @pytest.mark.parametrize("prefix", ["a*/one", "a?/one", "", "${aws:username}"])
 def test_a_prefix_that_a_policy_would_read_as_more_gets_none(configured, seaweed, prefix):
-    assert scoped(configured, "lab", prefix) is None
-    assert scoped(connect("lab", seaweed.home), "lab", prefix) is None
+    assert configured.scoped(prefix) is None
+    assert connect("lab", seaweed.home).scoped(prefix) is None
 
 
 def test_short_lived_keys_are_renewed_at_half_of_their_time():

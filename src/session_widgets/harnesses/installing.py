@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -28,14 +28,13 @@ from session_widgets.errors import BadValue, HarnessNotReady
 from session_widgets.harnesses.harness import Harness
 from session_widgets.harnesses.node import INSTALL_SECONDS, LOOK_SECONDS, npm_ci
 from session_widgets.host.daemon import locked
+from session_widgets.progress import Progress
 
 FOLDER = "SESSION_WIDGETS_HARNESSES"
 """Directory for installed harnesses, instead of `harnesses` in the data directory: several users may share it."""
 LOCKS: Traversable = files("session_widgets.harnesses").joinpath("locks")
 PARTIAL = ".partial-"
 _CPUS = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
-
-Progress = Callable[[str], None]
 
 
 def this_platform() -> str:

@@ -22,9 +22,10 @@ import orjson
 
 from session_widgets.errors import SandboxError
 from session_widgets.host.daemon import installation, read_json, write_private
+from session_widgets.progress import Progress
 from session_widgets.sandboxes.contract import RUNNER_LIMITS, SandboxInfo, SandboxSpec
 from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sandboxes.images import Progress, ensure_image
+from session_widgets.sandboxes.images import ensure_image
 from session_widgets.sandboxes.ownership import Account, container_account, hand_over
 from session_widgets.sandboxes.records import CONFIG, RECORD, TOKEN, alone, gone, info, made_of, recorded
 

@@ -16,13 +16,14 @@ import re
 import tarfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from session_widgets.errors import SandboxError
+from session_widgets.progress import Progress
 from session_widgets.sandboxes.docker_engine import engine
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ _ARGUMENTS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "NPM_CON
 _STEP = re.compile(r"Step (\d+)/(\d+) : (?:RUN : ([^;]+);)?", re.DOTALL)
 _BASE = re.compile(r"^ARG BASE=(\S+)@sha256:[0-9a-f]{64}$", re.MULTILINE)
 _NOISE = re.compile(r"\x1b\[[0-9;]*m|\(Reading database.*?installed\.\)", re.DOTALL)
-
-Progress = Callable[[str], None]
 
 
 def ensure_image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from session_widgets.errors import WorkspaceError
+from session_widgets.progress import Progress, silent
 from session_widgets.workspaces.clients import DEFAULT_REGION, client_config, session_of
-from session_widgets.workspaces.contract import Progress
-from session_widgets.workspaces.credentials import Credentials
+from session_widgets.workspaces.credentials import ROLE, VERBS, Credentials, assume, can_be_scoped
 from session_widgets.workspaces.explain import TEMPORARY, VOID_KEYS, explain
-from session_widgets.workspaces.local_s3 import LocalS3, find, silent
+from session_widgets.workspaces.local_s3 import LocalS3, find
 
 if TYPE_CHECKING:
     import boto3
@@ -59,6 +60,31 @@ class Connection:
         expires = getattr(found, "_expiry_time", None)
         left = expires - datetime.now(UTC) if expires else None
         return Credentials(now.access_key, now.secret_key, now.token, expires, left)
+
+    def scoped(self, prefix: str) -> Credentials | None:
+        """Return keys that reach the objects below one prefix and no others; None if the store has no such keys.
+
+        The embedded store makes an identity for each prefix. For another store, this assumes the role that
+        SESSION_WIDGETS_S3_ROLE names.
+
+        Args:
+            prefix: without "/" at its ends.
+
+        Raises:
+            WorkspaceError: the role was refused.
+        """
+        if not can_be_scoped(prefix):
+            return None
+        if self.embedded is not None:
+            place = f"{self.bucket}/{prefix}"
+            return self.embedded.issue(place, [f"{verb}:{place}/*" for verb in VERBS])
+        role = os.environ.get(ROLE)
+        return assume(self.session, self.region, role, self.bucket, prefix) if role and self.session else None
+
+    def retire(self, prefix: str) -> None:
+        """Revoke the keys of `scoped` in the embedded store; keys of a role expire by themselves."""
+        if self.embedded is not None:
+            self.embedded.withdraw(f"{self.bucket}/{prefix}")
 
 
 def connect(bucket: str, home: Path, progress: Progress = silent) -> Connection:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from session_widgets.host.manifest import Manifest
+from session_widgets.progress import Progress
 from session_widgets.transcript.records import FileChange
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 Look = Callable[[], Manifest]
 """Makes the manifest inside the sandbox, or on this machine if no sandbox runs."""
-
-Progress = Callable[[str], None]
-"""Called with a short text when an operation takes time."""
 
 
 class Workspace(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from session_widgets.workspaces.connect import Connection
+    import boto3
 
 ROLE = "SESSION_WIDGETS_S3_ROLE"
 """Environment variable with the role that is assumed for a session's keys, with a policy for its prefix only."""
 LIFETIMES = (12 * 3600, 3600)
 """Durations, in order of preference: a role allows one hour unless its owner raised it."""
-_VERBS = ("Read", "Write", "List", "Tagging")
+VERBS = ("Read", "Write", "List", "Tagging")
+"""SeaweedFS's names for the permissions of scoped keys."""
 _OBJECTS = ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts")
 
 
@@ -45,43 +45,25 @@ class Credentials:
         return self.expires - (min(hour, self.lifetime / 2) if self.lifetime else hour)
 
 
-def scoped(connection: Connection, bucket: str, prefix: str) -> Credentials | None:
-    """Return keys for the objects below one prefix only; None if the store cannot create such keys.
+def can_be_scoped(prefix: str) -> bool:
+    """Return whether a policy can name a prefix literally: it has no wildcard and no variable."""
+    return bool(prefix) and not re.search(r"[*?$]", prefix)
 
-    The embedded store creates an identity per prefix. Elsewhere the role in SESSION_WIDGETS_S3_ROLE is assumed.
 
-    Args:
-        connection: to the bucket's store.
-        bucket: its name.
-        prefix: without "/" at its ends.
+def assume(session: boto3.Session, region: str, role: str, bucket: str, prefix: str) -> Credentials:
+    """Return the keys of a role, limited to the objects below one prefix.
 
     Raises:
         WorkspaceError: the role was refused.
     """
-    if not prefix or re.search(r"[*?$]", prefix):
-        return None  # a wildcard in a policy
-    if connection.embedded is not None:
-        return connection.embedded.issue(f"{bucket}/{prefix}", [f"{verb}:{bucket}/{prefix}/*" for verb in _VERBS])
-    role = os.environ.get(ROLE)
-    return _assume(connection, role, bucket, prefix) if role and connection.session else None
-
-
-def retire(connection: Connection, bucket: str, prefix: str) -> None:
-    """Revoke the keys of `scoped`, if the store can; keys of a role expire by themselves."""
-    if connection.embedded is not None:
-        connection.embedded.withdraw(f"{bucket}/{prefix}")
-
-
-def _assume(connection: Connection, role: str, bucket: str, prefix: str) -> Credentials:
     from botocore.exceptions import BotoCoreError, ClientError
 
     from session_widgets.workspaces.explain import explain
 
-    assert connection.session is not None
     name = re.sub(r"[^\w+=,.@-]", "-", prefix.rpartition("/")[2], flags=re.ASCII)[:64].ljust(2, "-")
     asked = {"RoleArn": role, "RoleSessionName": name, "Policy": _policy(_partition(role), bucket, prefix)}
     try:
-        sts = connection.session.client("sts", region_name=connection.region)
+        sts = session.client("sts", region_name=region)
         try:
             answer = sts.assume_role(**asked, DurationSeconds=LIFETIMES[0])
         except ClientError as error:

@@ -10,8 +10,8 @@ from typing import ParamSpec, TypeVar
 from session_widgets.errors import BadPath, LimitExceeded, NotFound, WorkspaceTaken
 from session_widgets.host.manifest import can_be_key
 from session_widgets.model import FileInfo
+from session_widgets.progress import silent
 from session_widgets.workspaces.bucket import ObjectInfo, parents
-from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.objects import Objects
 
 P = ParamSpec("P")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from session_widgets.errors import BadValue, NotDurable
 from session_widgets.host.manifest import Manifest, scan
+from session_widgets.progress import Progress
 from session_widgets.transcript.records import FileChange
-from session_widgets.workspaces.contract import Look, Progress
+from session_widgets.workspaces.contract import Look
 from session_widgets.workspaces.directory import Directory
 
 

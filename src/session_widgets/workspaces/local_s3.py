@@ -18,8 +18,8 @@ import psutil
 
 from session_widgets.errors import BadValue, WorkspaceError
 from session_widgets.host.daemon import Daemon, locked, read_json, write_private
+from session_widgets.progress import Progress, silent
 from session_widgets.workspaces.clients import ATTEMPTS, client_of
-from session_widgets.workspaces.contract import Progress
 from session_widgets.workspaces.credentials import Credentials
 from session_widgets.workspaces.weed import weed
 
@@ -40,10 +40,6 @@ ADMIN = "session-widgets"
 PROBE = ".session-widgets-probe"
 _PARTS = ("master", "volume", "filer", "s3")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-
-
-def silent(_: str) -> None:
-    """Ignore progress."""
 
 
 def local_s3(home: Path, bucket: str = "sessions", progress: Progress = silent) -> LocalS3:

@@ -14,13 +14,13 @@ from pathlib import Path
 from session_widgets.errors import NotDurable, NotFound, WorkspaceError
 from session_widgets.host.manifest import Entry, Manifest, scan
 from session_widgets.printing import plural
+from session_widgets.progress import Progress, silent
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, ObjectInfo
-from session_widgets.workspaces.contract import Look, Progress
-from session_widgets.workspaces.credentials import ROLE, retire, scoped
+from session_widgets.workspaces.contract import Look
+from session_widgets.workspaces.credentials import ROLE
 from session_widgets.workspaces.directory import Directory
-from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
 from session_widgets.workspaces.mounts.drivers import Target
 from session_widgets.workspaces.mounts.mountinfo import ANSWER_SECONDS
@@ -124,7 +124,7 @@ class MountedWorkspace:
             self.objects.lease.acquire()
             self._mount.remove()
             self.objects.wipe()
-            retire(self.objects.connection, self.objects.bucket, self._prefix)
+            self.objects.connection.retire(self._prefix)
             self.objects.lease.remove()
         except WorkspaceError as error:
             if error.reason != "missing":  # a deleted bucket has no objects
@@ -165,7 +165,7 @@ class MountedWorkspace:
     def _narrower(self, own: Target) -> list[Target]:
         if own.keys is None:
             return []
-        keys = scoped(self.objects.connection, self.objects.bucket, self._prefix)
+        keys = self.objects.connection.scoped(self._prefix)
         return [replace(own, keys=keys, confined=True)] if keys else []
 
     def _say_whose_keys(self) -> None:

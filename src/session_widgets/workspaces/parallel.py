@@ -8,7 +8,7 @@ from threading import Thread
 from typing import TypeVar
 
 from session_widgets.errors import WorkspaceError
-from session_widgets.workspaces.contract import Progress
+from session_widgets.progress import Progress
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -17,14 +17,14 @@ from session_widgets.errors import NotFound, WorkspaceConflict, WorkspaceError
 from session_widgets.host.daemon import locked
 from session_widgets.host.manifest import Entry, Manifest, scan
 from session_widgets.printing import plural
+from session_widgets.progress import Progress, silent
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import known
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
-from session_widgets.workspaces.contract import Look, Progress
+from session_widgets.workspaces.contract import Look
 from session_widgets.workspaces.directory import Directory, Occupied, Replaceable
 from session_widgets.workspaces.known import Known, signature
-from session_widgets.workspaces.local_s3 import silent
 from session_widgets.workspaces.objects import Objects
 from session_widgets.workspaces.parallel import counted, in_parallel
 from session_widgets.workspaces.transfer import NoLink, body_of, metadata_of, receive
