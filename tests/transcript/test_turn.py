@@ -488,6 +488,25 @@ def test_what_a_turn_knows_of_its_tools(s: Script) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["question", "subagent"])
+def test_a_question_and_a_subagent_take_more_than_one_call_of_the_model(s: Script, kind: str) -> None:
+    s.note("agent_started", turn=None, connection="c2", agent_session_id="a", agent_info={"name": "OpenCode"})
+    s.answer(result={"usage": {"inputTokens": 6}})
+    if kind == "question":
+        question(s)
+    else:
+        s.update("subagent_update", sessionId="child", title="T")
+    assert s.steps[-1].kind == kind
+    assert s.fold.turn(1).usage.quality == "partial"
+    assert s.fold.turn(1).usage.remark == "the tokens are those of the last model call alone"
+
+
+def test_no_tokens_of_a_turn_in_which_nobody_spoke_are_none(s: Script) -> None:
+    s.answer(result={"usage": {"inputTokens": 0}})
+    s.end("cancelled")
+    assert (s.fold.turn(1).usage.input_tokens, s.fold.turn(1).usage.quality) == (0, "partial")
+
+
 def test_a_fold_keeps_turns_apart_and_forgets_them(s: Script) -> None:
     s.note("turn_started", turn=3, prompt=[])
     s.note("turn_started", turn=2, prompt=[])
