@@ -34,7 +34,16 @@ UNCLEAR = {
     r"hears? (of|nothing|no)": "receives, is notified of",
 }
 """Regular expressions, with the words to use instead (CONTRIBUTING.md, *Words*): only words that no sentence needs."""
-TEXTS = ("*.md", "Makefile", ".ci/*", "docs/*.md", "js/src/**/*.ts", "js/src/**/*.css")
+TEXTS = (
+    "*.md",
+    "Makefile",
+    ".ci/*",
+    "docs/*.md",
+    "js/src/**/*.ts",
+    "js/src/**/*.css",
+    "src/session_widgets/**/*.py",
+    "sandbox-image/*",
+)
 
 
 def tracked(*patterns: str) -> list[Path]:

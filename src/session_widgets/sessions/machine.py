@@ -137,13 +137,13 @@ class Machine:
         await self._state.journal.commit([note(SandboxStopped(ref=record.sandbox_ref, reason="changed"))])
 
     async def _attach_workspace(self) -> None:
-        anew = await self._storing.run(self._state.workspace.attach, self._state.activity.tell)
-        if anew and (ref := self._state.record.sandbox_ref) is not None:
+        remounted = await self._storing.run(self._state.workspace.attach, self._state.activity.tell)
+        if remounted and (ref := self._state.record.sandbox_ref) is not None:
             await self._release_agent(False)  # its end needs no record
             with suppress(SandboxGone):
                 await self.provider.park(SandboxRef.parse(ref))  # its working directory no longer exists
             await self.drop_sandbox()
-        if anew and (remark := self._state.workspace.remark):
+        if remounted and (remark := self._state.workspace.remark):
             workspace = self._state.workspace
             attached = WorkspaceAttached(location=workspace.location, attachment=workspace.attachment, remark=remark)
             await self._state.journal.commit([note(attached)])

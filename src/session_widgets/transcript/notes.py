@@ -1,7 +1,7 @@
-"""The notes that session_widgets writes into a session's events: one dataclass each, the only place that names a field.
+"""The notes of session_widgets in a session's events: one dataclass each, the only definition of their fields.
 
-`encode` makes the payload of an event. `decode` reads one that may hold anything: a value of the wrong type counts as
-absent, and a field that this release does not know is passed over, as `read_note` passes over an unknown note; the
+`encode` makes the payload of an event. `decode` reads a payload of any content: a value of the wrong type counts as
+absent, and unknown fields are ignored, as `read_note` ignores unknown notes; the
 event keeps both. `make docs` makes the tables of the documentation from this file.
 """
 
@@ -20,7 +20,7 @@ AgentEnd = Literal["ended", "exited", "lost", "killed"]
 
 
 class Unsaid(Enum):
-    """The value of a field that a note leaves out, where null says something."""
+    """The value of an absent field, if null has a meaning of its own."""
 
     UNSAID = "unsaid"
 
@@ -30,7 +30,7 @@ Changed = str | Unsaid | None
 
 
 def _field(read: Callable[[Any], Any], about: str = "", default: Any = None) -> Any:
-    """Return a field: how its value is read, a remark for the documentation, and the value of an absent one."""
+    """Return a field: the reader of its value, a remark for the documentation, and the value of an absent one."""
     return field(default_factory=lambda: default, metadata={"read": read, "about": about})
 
 
@@ -39,7 +39,7 @@ def _text(about: str = "") -> Any:
 
 
 def _said(about: str = "") -> Any:
-    """Return a text that each such note has."""
+    """Return a required text."""
     return _field(lambda value: as_text(value) or "", about, "")
 
 
@@ -73,7 +73,7 @@ def _changed() -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What all notes have: `kind`, that of their event. The first line of a docstring goes into the documentation."""
+    """The base of all notes: `kind` is that of the event. The first line of a docstring goes into the documentation."""
 
     kind: ClassVar[str]
 
@@ -105,7 +105,7 @@ class SessionOpened(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRules(Note):
-    """Who answers the agent's requests, and how long a turn may take; the latest holds when a session is opened."""
+    """The permission policy and the limits of a turn; the latest applies when a session is opened."""
 
     kind: ClassVar[str] = "session_rules"
     permissions: str | None = _text("a mode, or `function:NAME`")
@@ -114,7 +114,7 @@ class SessionRules(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionChanged(Note):
-    """New values of what a session is set to, without those that stay; null takes a value away."""
+    """Changed settings of a session; null removes a value."""
 
     kind: ClassVar[str] = "session_changed"
     harness: Changed = _changed()
@@ -129,7 +129,7 @@ class SessionChanged(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSandbox(Note):
-    """What the sandboxes of a session are made of."""
+    """The options of a session's sandbox."""
 
     kind: ClassVar[str] = "session_sandbox"
     name: str = _said()
@@ -147,16 +147,16 @@ class WorkspaceAttached(Note):
     kind: ClassVar[str] = "workspace_attached"
     location: str = _said()
     attachment: str = _said()
-    remark: str = _said("what the mount was found to do")
+    remark: str = _said("capabilities of the mount")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxStarted(Note):
-    """A sandbox is made or started; stored before it is awaited."""
+    """A sandbox is being created or started; stored before it is awaited."""
 
     kind: ClassVar[str] = "sandbox_started"
     ref: str | None = _text()
-    launch: str | None = _text("fingerprint of what it was made with")
+    launch: str | None = _text("fingerprint of its launch entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,20 +166,20 @@ class SandboxStopped(Note):
     kind: ClassVar[str] = "sandbox_stopped"
     ref: str | None = _text()
     reason: SandboxEnd | None = _text(
-        "`parked`, `switched` to another, `changed`: made again of something else, `gone` behind our back, `deleted`"
+        "`parked`, `switched` to another, `changed`: recreated with other options, `gone`: removed by others, `deleted`"
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStarted(Note):
-    """An agent process is ready to be asked."""
+    """An agent process is ready for prompts."""
 
     kind: ClassVar[str] = "agent_started"
     connection: str = _said()
     agent_session_id: str | None = _text()
     tier: Tier | None = _text()
     harness: str | None = _text()
-    cwd: str | None = _text("where it sees the workspace")
+    cwd: str | None = _text("its path of the workspace")
     agent_info: Json = _object()
     capabilities: Json = _object()
     config: Sequence[Json] = _objects("its `configOptions`")
@@ -187,23 +187,23 @@ class AgentStarted(Note):
     models: Json = _object()
     commands: Sequence[Json] = _objects()
     model: str | None = _text("of its settings file")
-    offered: str | None = _text("fingerprint of the tools it was offered")
+    offered: str | None = _text("fingerprint of its tools")
     skills: Sequence[str] = _texts("their folders in the workspace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStopped(Note):
-    """An agent process ended, or cannot be heard any more."""
+    """An agent process exited, or its connection was lost."""
 
     kind: ClassVar[str] = "agent_stopped"
     connection: str = _said()
-    reason: AgentEnd | None = _text("`ended` by us, `exited` by itself, `lost`, `killed`: it did not stop when asked")
+    reason: AgentEnd | None = _text("`ended` by us, `exited` by itself, `lost`, `killed`: it did not stop on request")
     error: str | None = _text()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnStarted(Note):
-    """A prompt was taken; stored before it is sent."""
+    """A prompt was accepted; stored before it is sent."""
 
     kind: ClassVar[str] = "turn_started"
     prompt: Sequence[Json] = _objects("ACP content blocks, the user's own words")
@@ -213,7 +213,7 @@ class TurnStarted(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryRestored(Note):
-    """How the agent of a turn came by the session's memory."""
+    """How the agent of a turn regained the session's memory."""
 
     kind: ClassVar[str] = "memory_restored"
     tier: Tier | None = _text()
@@ -243,14 +243,14 @@ class QuestionAnswered(Note):
     request_id: str = _said()
     action: str | None = _text("`accept`, `decline`, `cancel`, `refused`")
     content: Json | None = _field(lambda value: None if value is None else as_object(value), "without secrets")
-    secrets: Sequence[str] = _texts("names of the fields left out")
+    secrets: Sequence[str] = _texts("names of the omitted fields")
     answered_by: str | None = _text()
     reason: str | None = _text()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookToolCalled(Note):
-    """A call of a function of the notebook is over."""
+    """A call of a notebook function ended."""
 
     kind: ClassVar[str] = "notebook_tool_called"
     name: str = _said()
@@ -262,7 +262,7 @@ class NotebookToolCalled(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersistStarted(Note):
-    """Bringing the workspace to durable storage takes more than 0.5 s."""
+    """Saving the workspace to durable storage takes more than 0.5 s."""
 
     kind: ClassVar[str] = "persist_started"
     attachment: str = _said()
@@ -270,7 +270,7 @@ class PersistStarted(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnEnded(Note):
-    """A turn is over, however it went."""
+    """A turn ended, in any way."""
 
     kind: ClassVar[str] = "turn_ended"
     status: TurnStatus = _field(lambda value: value if value in ("completed", "cancelled") else "failed", "", "failed")
@@ -310,7 +310,7 @@ _BY_KIND = {note.kind: note for note in NOTES}
 
 
 def read_note(kind: str, payload: Json) -> Note | None:
-    """Return the note of an event whose direction is "note"; None for one that this release does not know."""
+    """Return the note of an event whose direction is "note"; None for an unknown one."""
     note = _BY_KIND.get(kind)
     return None if note is None else note.decode(payload)
 

@@ -1,4 +1,4 @@
-"""The steps of one turn under construction, and whose they are."""
+"""The steps of one turn under construction, by speaker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "unfinished"})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step that an event made or altered; `append` is the new text when nothing but text was added."""
+    """A step that an event created or changed; `append` is the added text if nothing else changed."""
 
     turn: int
     index: int
@@ -23,7 +23,7 @@ class Change:
 
 
 class GrowingStep:
-    """A step under construction; its text is kept in pieces and joined when somebody looks."""
+    """A step under construction; its text is kept in pieces and joined when it is read."""
 
     __slots__ = ("_frozen", "_latest", "_new", "_parts", "_printed", "_screen", "kind", "message_id")
 
@@ -41,7 +41,7 @@ class GrowingStep:
         return self._new[name] if name in self._new else getattr(self._frozen, name)
 
     def set(self, event: Event | None, **fields: Any) -> None:
-        """Replace fields; `event` is what changed them, None if nothing happened to the step itself."""
+        """Replace fields; `event` is the cause, None if the step itself did not change."""
         self._new.update(fields)
         self._latest = event or self._latest
 
@@ -51,17 +51,17 @@ class GrowingStep:
         self._latest = event
 
     def replace_text(self, event: Event, text: str) -> None:
-        """Put another text in the place of all that it had."""
+        """Replace the whole text."""
         self._parts = []
         self.set(event, text=text)
 
     def print(self, event: Event, text: str) -> None:
-        """Add to what a command printed, which is told piece by piece; it stands behind the agent's own content."""
+        """Add to a command's output, which arrives in pieces; it follows the agent's own content."""
         self._printed.append(text)
         self._latest = event
 
     def snapshot(self) -> Step:
-        """Return the step as it is now."""
+        """Return the current step."""
         if self._parts:
             self._new["text"] = (self._frozen.text or "") + "".join(self._parts)
             self._parts = []
@@ -82,14 +82,14 @@ class GrowingStep:
 
 @dataclass(slots=True)
 class Speaker:
-    """The agent of a turn, or one of its subagents: what its next update goes on with.
+    """The agent of a turn, or one of its subagents, with the state of its next update.
 
     Attributes:
-        parent: index of a subagent's step, under which its own stand; None for the agent.
+        parent: index of a subagent's step, the parent of its own steps; None for the agent.
         last: its latest step.
         interrupted: whether the next piece of text begins a new step.
         named: its tool calls, plans and compactions, by kind and id.
-        tally: what it used.
+        tally: its usage.
     """
 
     parent: int | None = None
@@ -105,7 +105,7 @@ class Steps:
     Attributes:
         list: all of them, those of subagents included.
         kinds: of the steps of the agent itself.
-        changes: what the event in work has made or altered.
+        changes: steps that the current event created or changed.
         agent: the agent of the turn.
         revision: grows with each new kind of step.
     """
@@ -128,7 +128,7 @@ class Steps:
         message_id: str | None = None,
         **fields: Any,
     ) -> int:
-        """Begin a step; the text of the same speaker that was running, if any, has ended with it."""
+        """Begin a step; this ends a growing text of the same speaker."""
         speaker = speaker or self.agent
         if speaker.parent is None and kind not in self.kinds:
             self.kinds.add(kind)
@@ -155,17 +155,17 @@ class Steps:
         return index
 
     def say(self, event: Event, kind: StepKind, text: str, content: Sequence[Json] = (), **fields: Any) -> int:
-        """Add a step that is a text, and complete."""
+        """Add a complete text step."""
         return self.add(event, kind, status="completed", text=text, content=content, **fields)
 
     def changed(self, index: int | None, append: str | None = None) -> None:
-        """Note that a step was altered; `append` is all that was, if only text grew."""
+        """Record a changed step; `append` is the added text if nothing else changed."""
         if index is not None:
             self.changes[index] = Change(self._turn, index, append)
 
 
 def without_text(blocks: Iterable[Json]) -> tuple[Json, ...]:
-    """Return the content blocks that are no text."""
+    """Return the content blocks except texts."""
     return tuple(block for block in blocks if block.get("type") != "text")
 
 

@@ -44,7 +44,7 @@ from session_widgets.transcript.updates import OF_STEPS, Updates
 SILENT = "The agent ended its turn without saying or doing anything: some do so when their model fails or refuses."
 SPEECH = frozenset({"message", "thought", "tool_call", "question", "subagent"})
 _LEFT_OPEN: Mapping[StepKind, str] = {"question": "cancelled", "message": "completed", "thought": "completed"}
-"""What becomes of a step that its turn leaves open; the others end as the turn does."""
+"""Final status of a step that is open at the end of its turn; in other turns it is the turn's."""
 _TELLS_HOME = frozenset({TurnStarted.kind, PersistStarted.kind, TurnEnded.kind})
 
 

@@ -1,7 +1,7 @@
-"""The objects of one session: one file is one key below `prefix`, and nothing beside it is ever touched.
+"""The objects of one session: one file is one key below `prefix`; keys outside it are never accessed.
 
 Keys that cannot be the path of a file (an empty name, "." or "..", NUL, a file that is also a folder, a marker of a
-folder with a content of its own) are left alone: they are listed apart, never fetched, and removed only with the whole
+folder with content) are ignored: they are listed separately, never fetched, and deleted only with the whole
 prefix.
 """
 
@@ -25,25 +25,25 @@ from session_widgets.workspaces.small import LARGEST, ConditionFailed, SmallObje
 BATCH = 1000
 CHUNK = 1 << 20
 SINGLE_PUT = 512 << 20
-"""Larger files go up in parts; their ETag is then no MD5."""
+"""Larger files are uploaded in parts; their ETag is then not an MD5."""
 PART = 64 << 20
 WIPE_ROUNDS = 5
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-"""What no XML can carry: such keys are not in a batch."""
+"""Characters that XML cannot contain: keys with them are not deleted in batches."""
 TORN = frozenset({"BadDigest", "InvalidDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"})
 
 
 class Changed(Exception):
-    """The object is not what the condition said."""
+    """Precondition failed: the object changed."""
 
 
 class Torn(Exception):
-    """What was sent is not what was announced: the file changed meanwhile."""
+    """The body differs from its announced MD5: the file changed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object; of a directory marker the path has no slash at its end."""
+    """One object; the path of a directory marker has no slash at its end."""
 
     path: str
     kind: Literal["file", "directory"]
@@ -54,7 +54,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects of a session by path, and the keys that are no paths."""
+    """All objects of a session by path, and the keys that are not valid paths."""
 
     objects: dict[str, ObjectInfo] = field(default_factory=dict)
     strange: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of one folder; `token` asks for the next, None ends."""
+    """One page of one folder; `token` requests the next page, None is the end."""
 
     folders: tuple[str, ...]
     files: tuple[ObjectInfo, ...]
@@ -75,7 +75,7 @@ class Prefix:
     Args:
         client: boto3's S3 client.
         prefix: ends in "/".
-        small: reads and writes small objects; None if boto3 does.
+        small: reads and writes small objects; None to use boto3.
     """
 
     def __init__(self, client: Any, bucket: str, prefix: str, small: SmallObjects | None = None) -> None:
@@ -85,7 +85,7 @@ class Prefix:
         self.prefix = prefix
 
     def listing(self) -> Listing:
-        """Return everything, in pages of 1,000; markers of folders that hold something are left out."""
+        """Return all objects, in pages of 1,000, without markers of folders with content."""
         found: dict[str, ObjectInfo] = {}
         strange: list[str] = []
         token: dict[str, str] = {}
@@ -100,7 +100,7 @@ class Prefix:
         return _untangled(found, strange)
 
     def page(self, folder: str = "", *, token: str | None = None, limit: int = BATCH) -> Page:
-        """Return one page of a folder (a path, "" for the top): what lies directly in it."""
+        """Return one page of a folder (a path, "" for the root): its direct entries."""
         start = f"{self.prefix}{folder}/" if folder else self.prefix
         more = {"ContinuationToken": token} if token else {}
         with self._explained():
@@ -118,7 +118,7 @@ class Prefix:
         return Page(tuple(sorted(here)), files, answer.get("NextContinuationToken"))
 
     def head(self, path: str) -> ObjectInfo | None:
-        """Return one object, None if there is none of exactly this name."""
+        """Return one object, None if it does not exist."""
         with self._explained():
             try:
                 row = self.client.head_object(Bucket=self.bucket, Key=self.prefix + path)
@@ -145,10 +145,10 @@ class Prefix:
 
     @contextmanager
     def reading(self, path: str, size: int | None = None) -> Iterator[tuple[IO[bytes], ObjectInfo, Mapping[str, str]]]:
-        """Open an object: its stream, what it is, and the metadata it carries.
+        """Open an object: its stream, its properties, and its metadata.
 
         Args:
-            path: where it is.
+            path: of the object.
             size: bytes according to a listing, if known.
         """
         if self.small is not None and size is not None and size <= LARGEST:
@@ -182,16 +182,16 @@ class Prefix:
             path: ends in "/" for the marker of a directory.
             body: bytes, or a file open for reading.
             size: number of bytes.
-            metadata: kept with it.
-            md5: hexadecimal; a body that does not have it is refused.
-            if_match: the ETag that the object must have, "" that there must be none, None whatever is there.
+            metadata: stored with it.
+            md5: hexadecimal; a body with another MD5 is refused.
+            if_match: the ETag that the object must have, "" if it must not exist, None for no condition.
 
         Raises:
-            Changed: the object is another one than `if_match` says.
+            Changed: the object does not match `if_match`.
             Torn: the body has another MD5.
         """
         if size <= LARGEST and not isinstance(body, bytes):
-            body = body.read(size + 1)  # for a stream, boto3 would ask first whether it may
+            body = body.read(size + 1)  # boto3 would check a stream first
         if isinstance(body, bytes) and (etag := self._put_small(path, body, metadata, md5, if_match)):
             return etag
         condition = {} if if_match is None else {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"}
@@ -225,7 +225,7 @@ class Prefix:
     def _put_in_parts(
         self, path: str, body: IO[bytes], metadata: dict[str, str], md5: str, if_match: str | None
     ) -> str:
-        """Nothing of it is seen before all of it is there; what is compared, the store is not asked to compare."""
+        """Upload in parts: the object appears only when it is complete; the store checks no MD5."""
         place = {"Bucket": self.bucket, "Key": self.prefix + path}
         upload = place | {"UploadId": self.client.create_multipart_upload(**place, Metadata=metadata)["UploadId"]}
         try:
@@ -249,7 +249,7 @@ class Prefix:
         return str(done["ETag"]).strip('"')
 
     def delete(self, path: str, *, if_match: str | None = None) -> None:
-        """Delete exactly this object; fine if there is none. Raises `Changed` if it is not `if_match`."""
+        """Delete exactly this object, if it exists. Raises `Changed` if it does not match `if_match`."""
         condition = {} if if_match is None else {"IfMatch": if_match}
         with self._explained():
             try:
@@ -286,14 +286,14 @@ class Prefix:
         )
 
     def abort_uploads(self) -> None:
-        """Drop what killed uploads have left behind."""
+        """Delete leftovers of killed uploads."""
         with self._explained():
             pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.prefix)
             for upload in [upload for page in pages for upload in page.get("Uploads", ())]:
                 self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
     def digest(self, path: str) -> tuple[str, str]:
-        """Read an object and return its ETag and the MD5 of its content, which the ETag need not be."""
+        """Read an object and return its ETag and the MD5 of its content, which may differ."""
         digest = digest_of()
         with self.reading(path) as (body, now, _):
             while piece := body.read(CHUNK):
@@ -339,12 +339,12 @@ class Prefix:
             if _status(error) == 404 and _code(error) != "NoSuchBucket":
                 raise NotFound(f"no such file in s3://{self.bucket}/{self.prefix}") from error
             raise explain(error, self.bucket) from error
-        except (BotoCoreError, RuntimeError) as error:  # the latter for keys that had ended when they were renewed
+        except (BotoCoreError, RuntimeError) as error:  # RuntimeError: keys that had expired at their renewal
             raise explain(error, self.bucket) from error
 
 
 def _untangled(found: dict[str, ObjectInfo], strange: Iterable[str]) -> Listing:
-    """Leave out markers of folders that hold something, and what lies below a key that is a file."""
+    """Drop markers of folders with content, and objects below a key that is a file."""
     parents: set[str] = set()
     for path in found:
         while path := path.rpartition("/")[0]:
@@ -373,7 +373,7 @@ def _is_path(path: str) -> bool:
 
 
 def _is_no_file_of_ours(path: str) -> bool:
-    """Whether no look at a directory would show it: a cache, or what a write or a probe that was killed has left."""
+    """Whether a manifest never contains the path: a cache, or leftovers of a killed write or probe."""
     names = path.split("/")
     return not CACHES.isdisjoint(names) or any(name.startswith(TEMPORARY) for name in names)
 

@@ -173,7 +173,7 @@ class MountedWorkspace:
         if self._mount.is_confined():
             self.warning = ""
         elif not self._driver.needs_keys:
-            self.warning = "SeaweedFS's filer asks for no keys: whoever reaches its port reaches every object"
+            self.warning = "SeaweedFS's filer needs no keys: a program that reaches its port reaches every object"
         elif self.objects.connection.embedded is not None:
             self.warning = f"this {self._driver.name} cannot work with keys of one prefix; it uses those of the bucket"
         else:

@@ -1,7 +1,7 @@
-"""The `sync` attachment: a directory of this machine, kept in step with a bucket. Works wherever a bucket does.
+"""The `sync` attachment: a directory of this machine, synchronised with a bucket. Works with every bucket.
 
-Three things are compared: the directory, the bucket, and what both were last known to have in common (`known.py`). So
-an edit is told from a deletion, and a change on both sides is a conflict, in which both versions are kept.
+It compares three sides: the directory, the bucket, and their last common state (`known.py`). So
+it distinguishes an edit from a deletion, and keeps both versions if both sides changed a file.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ class SyncWorkspace:
         self._progress: Progress = lambda _: None
 
     def attach(self, progress: Progress) -> bool:
-        """Take the lease and bring the directory up to date."""
+        """Acquire the lease and update the directory."""
         self._progress = progress
         self.objects.reach(progress)
         self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._alone():
             if not self.objects.acquire():
-                self._forget()  # the bucket is a new one: what it lacks was not deleted
-            anew = self._make()
+                self._forget()  # a new bucket: missing objects were not deleted
+            created = self._make()
             if not self._swept:
-                with suppress(WorkspaceError):  # keys that may not look for them do for all the rest
+                with suppress(WorkspaceError):  # keys without the right to list uploads are otherwise sufficient
                     self.objects.prefix.abort_uploads()
                 self._swept = True
             try:
@@ -69,10 +69,10 @@ class SyncWorkspace:
                 raise WorkspaceError(
                     f"{self.path} cannot be brought up to date: {error.strerror}.", reason="disk"
                 ) from error
-        return anew
+        return created
 
     def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
-        """Send what is new, and prove that all of it arrived."""
+        """Upload the changes, and verify that all of them arrived."""
         with self._alone():
             listing = lambda: self._usable(self.objects.listing())  # noqa: E731
             manifest = prove(look, self._push, listing, self._same, self.path)
@@ -81,15 +81,15 @@ class SyncWorkspace:
             tell_strange(manifest)
 
     def unblock(self, seconds: float) -> None:
-        """No program stands between the sandbox and the directory."""
+        """Does nothing: there is no mounter."""
 
     def detach(self) -> None:
-        """Give the lease back; the directory stays, for the next time."""
+        """Release the lease; the directory stays, for the next time."""
         self.objects.reach(silent)
         self.objects.lease.release()
 
     def remove(self) -> None:
-        """Remove the session's objects and the directory; a bucket that is no more holds none."""
+        """Delete the session's objects and the directory; a deleted bucket has none."""
         self.objects.reach(silent)
         self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._alone():
@@ -106,16 +106,16 @@ class SyncWorkspace:
             self._known = None
 
     def take_over(self) -> None:
-        """Become the one writer, whoever was it."""
+        """Acquire the lease, whatever its holder."""
         self.objects.reach(silent)
         self.objects.lease.acquire(forced=True)
 
     def scan(self) -> Manifest:
-        """Look at the directory from this machine."""
+        """Scan the directory from this machine."""
         return scan(self.path, {path: one.entry for path, one in self._common().items()})
 
     def _make(self) -> bool:
-        """Make the directory if it is not there; what it held is then not taken for deleted, but fetched again."""
+        """Create a missing directory; its files then do not count as deleted, but are fetched again."""
         if self.path.is_dir():
             return False
         self.path.mkdir(parents=True, mode=0o700)
@@ -124,7 +124,7 @@ class SyncWorkspace:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let one kernel at a time compare and carry: two that end the same turn would meet each other's half."""
+        """Let one kernel at a time compare and transfer: two that end the same turn would see partial results."""
         with locked(self._place):
             if self._known is not None and self._read != known.version(self._record):
                 self._known = None  # another kernel wrote since
@@ -150,14 +150,14 @@ class SyncWorkspace:
             if not ours or (there and here is None):
                 (gone.append(path) if there is None else fetched.append(there))
             elif there is None:
-                del common[path]  # removed there, changed here: what is here is new
+                del common[path]  # deleted there, changed here: the local file is new
             elif here is not None and self._is_here(there, here):
                 common[path] = Known(here, there.etag, there.modified.timestamp())
             else:
                 both.append(there)
         with Directory(self.path) as directory:
             for path in sorted(gone, reverse=True):
-                with suppress(Occupied):  # what was written just now, and a folder that holds caches, stay and are new
+                with suppress(Occupied):  # a file written just now, and a folder with caches, stay and are new
                     directory.remove(path, _as_seen(local.get(path)))
                 del common[path]
             in_the_way = counted(
@@ -177,29 +177,29 @@ class SyncWorkspace:
             )
 
     def _usable(self, listing: Listing) -> Listing:
-        """Return a listing without the links that no directory can hold, by their ETag when they were looked at."""
+        """Return a listing without links that no directory can contain, by their ETag when they were fetched."""
         strange = [path for path, info in listing.objects.items() if self._strange.get(path) == info.etag]
         objects = {path: info for path, info in listing.objects.items() if path not in strange}
         return Listing(objects, (*listing.strange, *strange))
 
     def _is_here(self, there: ObjectInfo, here: Entry) -> bool:
-        """Whether both are the same, of which was no note yet; what was stored in parts has an ETag that is no MD5."""
+        """Whether both are equal, without a known common state; the ETag of an upload in parts is not an MD5."""
         if there.etag == here.md5:
             return True
         if here.kind != "file" or there.kind != "file" or there.size != here.size:
             return False
-        with suppress(NotFound):  # deleted since it was listed
+        with suppress(NotFound):  # deleted since the listing
             return self.objects.prefix.digest(there.path) == (there.etag, here.md5)
         return False
 
     def _fetch(
         self, directory: Directory, info: ObjectInfo, path: str, replaceable: Replaceable | None = None
     ) -> ObjectInfo | None:
-        """Put an object in its place, or in another; return it if something is in the way, or None."""
+        """Put an object at its path, or at another; return it if an entry is in the way, or None."""
         try:
             if info.kind == "directory":
                 directory.make(path)
-                if path == info.path:  # in another place it is new, and has no object yet
+                if path == info.path:  # at another path it is new, and has no object yet
                     self._common()[path] = Known(Entry(path, "directory", 0, 0o755, 0, ""), info.etag)
                 return None
             with self.objects.prefix.reading(info.path, info.size) as (body, now, metadata):
@@ -207,7 +207,7 @@ class SyncWorkspace:
         except Occupied:
             return info
         except NotFound:
-            return None  # deleted since it was listed
+            return None  # deleted since the listing
         except NoLink:
             self._strange[info.path] = now.etag
             self._common().pop(info.path, None)
@@ -218,12 +218,12 @@ class SyncWorkspace:
         return None
 
     def _keep_both(self, directory: Directory, info: ObjectInfo) -> str:
-        """Put the bucket's version beside ours, and let ours replace it there the next time; return what to tell."""
+        """Save the bucket's version beside ours, so that ours replaces it the next time; return the message."""
         mark = f".remote-{info.etag[:8]}"
         places = [f"{place}{mark}{info.path[len(place) :]}" for place in [info.path, *parents(info.path)]]
         beside = next((place for place in places if self._fetch(directory, info, place) is None), None)
         if info.path in self._strange:
-            return ""  # ours replaces it, and nothing is lost
+            return ""  # ours replaces it, without a loss
         if beside is None:
             raise WorkspaceError(f"{places[0]!r} is in the way of the bucket's version. Rename it.", reason="conflict")
         self._common()[info.path] = Known(Entry(info.path, info.kind, info.size, 0, 0, info.etag), info.etag)
@@ -245,10 +245,10 @@ class SyncWorkspace:
         met += in_parallel(self._drop, [path for path in removed if path not in in_the_way])
         self._save()
         if any(met):
-            self._pull(lambda _: None)  # adopts what is the same, keeps both of what is not, and says so
+            self._pull(lambda _: None)  # accepts equal files, keeps both versions of others, and reports them
 
     def _send(self, directory: Directory, entry: Entry) -> bool:
-        """Store one entry; True if the bucket has another one than we knew of."""
+        """Store one entry; True if the bucket has another version than the known one."""
         before = self._common().get(entry.path)
         key = f"{entry.path}/" if entry.kind == "directory" else entry.path
         if before is not None and (before.entry.kind == "directory") != (entry.kind == "directory"):
@@ -257,15 +257,15 @@ class SyncWorkspace:
             before = None
         expected: str | None = before.etag if before else self._strange.get(entry.path, "")
         if entry.kind == "directory":
-            expected = None  # SeaweedFS has it already: it makes each folder that a file is put into
+            expected = None  # SeaweedFS has it already: it creates the folders of a file
         try:
             etag = self._put(directory, key, entry, expected)
         except (Torn, Occupied, OSError):
-            return False  # it changed under our hands: the next look sees it
+            return False  # it changed meanwhile: the next manifest shows it
         except Changed:
             if before is not None or self.objects.prefix.head(key) is not None:
                 return True
-            etag = self._put(directory, key, entry, None)  # SeaweedFS takes a folder that was here for an object
+            etag = self._put(directory, key, entry, None)  # SeaweedFS treats an earlier folder as an object
         self._common()[entry.path] = Known(entry, etag)
         return False
 
@@ -305,9 +305,9 @@ class SyncWorkspace:
 
 
 def _in_the_way(removed: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Return what has to go before the new can come: files that became folders, and folders that became files.
+    """Return the entries to delete before the uploads: files that became folders, and folders that became files.
 
-    Everything else goes last, so that what was renamed is at no moment in neither place.
+    All others are deleted last, so that a renamed file always exists in one place.
     """
     come = set(new)
     above = {parent for path in new for parent in parents(path)}
@@ -315,7 +315,7 @@ def _in_the_way(removed: Sequence[str], new: Sequence[str]) -> list[str]:
 
 
 def _as_seen(here: Entry | None) -> Replaceable:
-    """Let go of what was looked at, not of what a program has written since."""
+    """Remove the listed entries, not those that a program has written since."""
 
     def replaceable(info: os.stat_result | None) -> bool:
         if info is None or here is None:

@@ -18,11 +18,11 @@ A prompt is a script, one command a line:
     notice SEVERITY TEXT  send a notice: info, warning or error; `TITLE | DETAILS`
     compact SUMMARY       report a compaction of the context; `compact failed WHY` one that fails
     plan-items ID A; B    publish a plan beside the others; also plan-text ID MARKDOWN, plan-file ID PATH, plan-drop ID
-    subagent TITLE <<EOT  carry out the lines up to EOT as a script of a child session
+    subagent TITLE <<EOT  run the lines up to EOT as a script of a child session
     update {JSON}         send any session update, as it is
-    remember              tell how many turns came before, and the first prompt
+    remember              tell the number of earlier turns, and the first prompt
     silent                send nothing more until the turn is cancelled
-    deaf                  hear nothing more, not even SIGTERM
+    deaf                  ignore all input from now on, even SIGTERM
     fail MESSAGE          end the turn with a JSON-RPC error
     crash CODE            end the process with that exit code
 

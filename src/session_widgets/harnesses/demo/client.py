@@ -1,4 +1,4 @@
-"""What the agent asks of and tells the client about itself: questions, modes, its title, its commands."""
+"""Requests and notifications about the session: questions, modes, its title, its commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from session_widgets.harnesses.demo.toolcall import Refused, text_content, tool_
 
 
 async def question(reply: Reply, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Ask the user by ACP's elicitation, and say what was answered; None if nothing was."""
+    """Ask the user by ACP's elicitation, and say the answer; None without one."""
     mode = params.get("mode")
     if mode not in reply.client.questions:
         await reply.say(f"This client takes no questions by {mode}.")
@@ -37,7 +37,7 @@ async def question(reply: Reply, params: Mapping[str, Any]) -> Mapping[str, Any]
 
 
 async def go_to(reply: Reply, mode: str, *, asks: bool) -> None:
-    """Change the mode, as agents do that leave a plan; without asking, as agents may."""
+    """Change the mode, like agents that leave a plan; optionally without a request."""
     memory = reply.session.memory
     before = memory.settings
     async with tool_call(reply, "switch_mode", "switch_mode", f"Go to mode {mode}", {"mode": mode}) as call:
@@ -57,12 +57,12 @@ async def go_to(reply: Reply, mode: str, *, asks: bool) -> None:
 
 
 async def title(reply: Reply, text: str) -> None:
-    """Give the session a title."""
+    """Set the session's title."""
     await reply.update({"sessionUpdate": "session_info_update", "title": text})
 
 
 async def offer(reply: Reply, names: tuple[str, ...]) -> None:
-    """Tell the commands that a prompt may begin with; `name:hint` is one that takes input."""
+    """Publish the slash commands; `name:hint` is one that takes input."""
     parts = [name.partition(":") for name in names]
     commands = [
         {"name": name, "description": f"The command {name}", **({"input": {"hint": hint}} if hint else {})}
@@ -72,7 +72,7 @@ async def offer(reply: Reply, names: tuple[str, ...]) -> None:
 
 
 def be_deaf() -> NoReturn:
-    """Hear nothing more: this process's one loop stands still, and SIGTERM is ignored."""
+    """Ignore all input from now on: this process's one loop stops, and SIGTERM is ignored."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         time.sleep(3600)

@@ -1,4 +1,4 @@
-"""What the agent remembers: one JSON-lines file a session.
+"""The agent's memory: one JSON-lines file a session.
 
 Records, in the order of their writing:
     session   id, cwd
@@ -28,12 +28,12 @@ _TITLE = 80  # characters
 
 
 class Memory:
-    """One session's file and what follows from it.
+    """One session's file with its derived state.
 
     Attributes:
         prompts: the text of every earlier prompt, oldest first; those of a replayed history included.
-        words: how many words were said by either side.
-        turns: how many prompts this session itself has seen.
+        words: number of words of both sides.
+        turns: number of prompts in this session itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +67,7 @@ class Memory:
             self._take(record)
 
     def choose(self, settings: Settings) -> None:
-        """Remember a change of settings."""
+        """Store a change of settings."""
         self.append({"type": "settings", **asdict(settings)})
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -95,7 +95,7 @@ class Memory:
             case {"type": "settings"}:
                 self.settings = Settings(record["mode"], record["model"], record["effort"])
             case {"type": "prompt", "blocks": blocks}:
-                for turn in history(blocks) or ():  # it tells what came before, and is not remembered yet
+                for turn in history(blocks) or ():  # it contains earlier turns, which are not remembered yet
                     self.prompts.append(turn["prompt"])
                     self.words += count_words(turn["prompt"]) + count_words(turn["answer"])
                 self.prompts.append(prompt_text(blocks))
@@ -124,7 +124,7 @@ def prompt_text(blocks: list[dict[str, Any]]) -> str:
 
 
 def history(blocks: list[dict[str, Any]]) -> list[dict[str, str]] | None:
-    """Return the turns of the replayed history that a prompt carries; None if it carries none that can be read."""
+    """Return the turns of the replayed history in a prompt; None without a readable one."""
     for block in blocks:
         resource = block["resource"] if block.get("type") == "resource" else {}
         if not str(resource.get("uri", "")).startswith(HISTORY_URI):

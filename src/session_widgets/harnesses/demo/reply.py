@@ -1,4 +1,4 @@
-"""What the agent says in one turn: text, plans, updates, and questions to the client."""
+"""The agent's output in one turn: text, plans, updates, and requests to the client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TurnCancelled(Exception):
 class Reply:
     """The agent's side of one turn.
 
-    Attributes:
+    said: number of words so far, by kind of chunk.
         session: the session it belongs to.
         client: the client's capabilities.
         said: how many words were said so far, by kind of chunk.

@@ -77,7 +77,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Tell what came before."""
+    """Tell the earlier turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """Go to another mode."""
+    """Switch to another mode."""
 
     id: str
     asks: bool
@@ -111,14 +111,14 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """Give the session a title."""
+    """Set the session's title."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Tell which commands a prompt may begin with."""
+    """Publish slash commands."""
 
     names: tuple[str, ...]
 
@@ -151,7 +151,7 @@ class PlanOperation:
 
 @dataclass(frozen=True, slots=True)
 class Subagent:
-    """Let a subagent carry out a script of its own."""
+    """Let a subagent run its own script."""
 
     title: str
     script: str
@@ -171,7 +171,7 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Deaf:
-    """Say and hear nothing more: neither the client nor SIGTERM."""
+    """Ignore the client and SIGTERM, and send nothing more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a client can choose: mode, model and effort."""
+"""The options of a session: mode, model and effort."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Settings:
     effort: str = "low"
 
     def changed(self, option: str, value: object) -> Settings:
-        """Return a copy with one choice changed; ValueError tells what there is to choose."""
+        """Return a copy with one choice changed; ValueError lists the choices."""
         choices = next((choices for id_, _, _, choices in _OPTIONS if id_ == option), None)
         if choices is None:
             raise ValueError(f"unknown option {option!r:.80}; there are {', '.join(asdict(self))}")

@@ -1,4 +1,4 @@
-"""A shell command in a process group of its own, and what it prints."""
+"""A shell command in its own process group, with its output."""
 
 from __future__ import annotations
 

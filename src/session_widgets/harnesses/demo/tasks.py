@@ -1,4 +1,4 @@
-"""How the demo harness carries out what it suggests: files, a plan, diffs, commands, a question."""
+"""Runs the demo harness's suggestions: files, a plan, diffs, commands, a question."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POEMS = {
 }
 QUESTION = {
     "mode": "form",
-    "message": "What shall I write?",
+    "message": "What should I write?",
     "requestedSchema": {
         "type": "object",
         "required": ["kind"],

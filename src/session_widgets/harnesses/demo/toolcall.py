@@ -21,7 +21,7 @@ OPTIONS = (
 
 
 class Refused(Exception):
-    """A tool call may not be carried out; the message says who refused."""
+    """A tool call was refused; the message names who refused."""
 
 
 class ToolCall:

@@ -1,4 +1,4 @@
-"""What the agent does with files, commands and time."""
+"""The agent's tools: files, commands and waiting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from session_widgets.harnesses.demo.toolcall import diff_content, text_content, 
 
 SHOWN_BYTES = 256 * 1024  # of a file
 _CUT = f"\n[cut at {SHOWN_BYTES} bytes]"
-_TICK = 1.0  # seconds between two signs of life
+_TICK = 1.0  # seconds between two updates
 
 
 def inside(root: Path, text: str) -> Path:
@@ -44,7 +44,7 @@ def show(path: Path) -> tuple[str, bool]:
 
 
 async def write(reply: Reply, path: str, text: str) -> bool:
-    """Write a file, atomically, with the folders above it; return whether it was done."""
+    """Write a file, atomically, with its parents; return whether it was written."""
     async with tool_call(reply, "write", "edit", f"Write {path}", {"path": path, "content": text}) as call:
         target = inside(reply.session.cwd, path)
         old = show(target)[0] if target.exists() else None
@@ -100,7 +100,7 @@ async def run(reply: Reply, command: str) -> None:
 
 
 async def wait(reply: Reply, seconds: float) -> None:
-    """Pause, with a sign of life each second."""
+    """Wait, with an update each second."""
     async with tool_call(reply, "wait", "other", f"Wait {seconds:g} s", {"seconds": seconds}) as call:
         await call.open()
         await call.begin()

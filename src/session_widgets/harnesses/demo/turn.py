@@ -1,4 +1,4 @@
-"""One prompt to its stop reason: what it says is carried out."""
+"""One prompt to its stop reason: parses and runs it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from session_widgets.harnesses.demo.session import Session
 
 
 class Turn:
-    """Carries out one prompt and tells the client of it."""
+    """Runs one prompt and reports it to the client."""
 
     def __init__(
         self,
