@@ -8,10 +8,10 @@ PYTHON ?= $(shell .ci/find-python)
 NPM := $(shell command -v npm)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
-NODE_MODULES := $(if $(NPM),$(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard js/package-lock.json tests/*/package-lock.json)))
+NODE_MODULES := $(if $(NPM),$(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard js/package-lock.json tests/support/*/package-lock.json)))
 ARGS ?=
 WORKERS ?= 3
-# Tests that share a fixture of a module stay on one worker (tests/scheduling.py); -n0 in ARGS runs all in one process.
+# Tests that share a fixture of a module stay on one worker (tests/support/scheduling.py); -n0 in ARGS runs all in one process.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help demo install prepare test nightly test-nightly test-js check lint format bundles docs notebooks bench lock clean
@@ -69,7 +69,7 @@ lock:  ## write requirements/*.txt from pyproject.toml (needs uv: pip install uv
 	@.ci/lock
 
 clean:  ## remove the files that the commands above created
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache js/node_modules tests/*/node_modules
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache js/node_modules tests/support/*/node_modules
 
 .venv/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer found. Install one, or pass its path: make demo PYTHON=/path/to/python3" >&2; exit 1; }

@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import needs
 import session_widgets as sw
-from acp.conversation import conversation
-from acp.servers import start
 from benchmarks import places
 from benchmarks.bare_agent import BareAgent, bare_agent
 from benchmarks.figures import Figure, Reference
 from session_widgets.sessions import Session
+from tests.support import needs
+from tests.support.acp_conversation import conversation
+from tests.support.acp_servers import start
 
 CHUNKS = 50_000
 AT_ONCE = 500

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, sync_playwright
 
-import needs
 from benchmarks.figures import Figure, Reference, percentile
-from browser.conftest import CHROMIUM
-from browser.notebook import Notebook
-from browser.server import LabServer
+from tests.support import needs
+from tests.support.jupyter_server import LabServer
+from tests.support.notebook import CHROMIUM, Notebook
 
 RATE, SECONDS = 200, 5
 EVENTS = RATE * SECONDS

@@ -15,8 +15,7 @@ import numpy as np
 from benchmarks.figures import Figure, Reference, percentile
 from session_widgets.store import store as open_store
 from session_widgets.transcript.records import Draft
-from store import writer
-from store.drafting import chunk, opened
+from tests.support.drafts import chunk, opened
 
 BATCH, BATCHES, SINGLES = 500, 40, 40
 PAUSE = 0.05
@@ -90,7 +89,7 @@ def _longest_wait(path: Path) -> float:
     """Return seconds, of any single commit or query."""
     open_store(path).append("s", [opened()])
     open_store(path).close()
-    program = [sys.executable, writer.__file__]
+    program = [sys.executable, "-m", "tests.support.store_writer"]
     writers = [_started([*program, "stream", str(path), "s", name, str(SHARED), "50"]) for name in ("one", "two")]
     reader = _started([*program, "rows", str(path)])
     waits = [_said(process) for process in (*writers, reader)]

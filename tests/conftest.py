@@ -16,12 +16,11 @@ from typing import Any
 
 import pytest
 
-import guard
-import needs
 from session_widgets.harnesses.installing import FOLDER
 from session_widgets.store import database
+from tests.support import guard, needs
 
-pytest_plugins = ["forked", "model.serving", "quick", "scheduling", "seaweed"]
+pytest_plugins = [f"tests.support.{name}" for name in ("forked", "model.serving", "quick", "scheduling", "seaweed")]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
 
 
@@ -30,7 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*names): leave out where one is missing; names stand in tests/needs.py")
+    config.addinivalue_line(
+        "markers", "needs(*names): leave out where one is missing; names stand in tests/support/needs.py"
+    )
     config.addinivalue_line("markers", "nightly: too long for CI; runs with --nightly alone")
     guard.refuse_network()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in its background so

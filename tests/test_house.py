@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import session_widgets as sw
-from guard import NetworkRefused
-from support import ROOT
+from tests.support.guard import NetworkRefused
+from tests.support.paths import ROOT
 
 STATIC = ROOT / "src" / "session_widgets" / "static"
 BUNDLES = {"chat", "files", "panel"}

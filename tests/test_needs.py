@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from guard import Census
-from support import ROOT
+from tests.support.guard import Census
+from tests.support.paths import ROOT
 
 TESTS = """
 import pytest
-import needs
+from tests.support import needs
 needs.NEEDS["moon"] = needs.Need(lambda: False, "fly there")
 
 @pytest.mark.needs("moon")
@@ -31,10 +31,21 @@ def run(tmp_path):
     (tmp_path / "test_some.py").write_text(TESTS)
 
     def run(**variables):
-        command = [sys.executable, "-m", "pytest", "-ra", "-p", "conftest", "-p", "no:cacheprovider", "-c", os.devnull]
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "REQUIRE": "", "PYTEST_ADDOPTS": ""} | variables
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-ra",
+            "-p",
+            "tests.conftest",
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            os.devnull,
+        ]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "REQUIRE": "", "PYTEST_ADDOPTS": ""} | variables
         return subprocess.run(
-            [*command, f"--rootdir={tmp_path}", str(tmp_path)],
+            [*command, "-c", os.devnull, f"--rootdir={tmp_path}", str(tmp_path)],
             env=environment,
             capture_output=True,
             text=True,

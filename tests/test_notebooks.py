@@ -12,11 +12,11 @@ import pytest
 from nbclient import NotebookClient
 
 import session_widgets as sw
-from model import answers
-from model.serving import serving, use
 from session_widgets.harnesses.entries import HARNESSES
 from session_widgets.workspaces.local_s3 import LocalS3
-from support import ROOT
+from tests.support.model import answers
+from tests.support.model.serving import serving, use
+from tests.support.paths import ROOT
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -8,7 +8,7 @@ import pytest
 
 import session_widgets as sw
 from session_widgets.workspaces.local_s3 import LocalS3
-from support import ROOT
+from tests.support.paths import ROOT
 
 PAGES = [
     "README.md",

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from support import destroy_sandboxes
+from tests.support.local_sandboxes import destroy_sandboxes
 
 CALLS = ["s.send({!r})", "await s.aio.send({!r})", "s.start({!r}).wait()", "await s.start({!r})"]
 DECISIONS = "sw.store().sql('select option_kind, decided_by, reason from v_permissions').fetchall()"

@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from acp.http_server import Request, serving, sse
 from session_widgets.acp import AcpConnection
 from session_widgets.errors import (
     AgentError,
@@ -19,7 +18,8 @@ from session_widgets.errors import (
     TransportError,
 )
 from session_widgets.model import Endpoint
-from support import until_async
+from tests.support.http_server import Request, serving, sse
+from tests.support.waiting import until_async
 
 PROMPT = {"jsonrpc": "2.0", "id": "u-1", "method": "session/prompt", "params": {}}
 CANCEL = {"jsonrpc": "2.0", "method": "session/cancel", "params": {}}

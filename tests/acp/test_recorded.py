@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from acp.http_server import Request, serving, sse
 from session_widgets.acp import AcpConnection, Peer, PermissionRequest, Received, classify
 from session_widgets.errors import AgentFailed
-from support import shared
+from tests.support.http_server import Request, serving, sse
+from tests.support.paths import shared
 
 DATA = Path(__file__).parent / "data"
 CAPTURES = sorted(DATA.glob("*.ndjson"))

@@ -7,21 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from acp import servers
-from acp.conversation import conversation
-from acp.servers import Server
 from session_widgets.acp import AcpConnection, PermissionRequest, messages, protocol
 from session_widgets.acp.permissions import selected
 from session_widgets.errors import AgentError, AgentExited, AgentFailed, LimitExceeded, ProtocolError, SandboxAuth
 from session_widgets.model import Endpoint
-from support import until_async
+from tests.support import acp_servers
+from tests.support.acp_conversation import conversation
+from tests.support.acp_servers import Server
+from tests.support.waiting import until_async
 
 THEIRS = pytest.param("sandbox-agent", marks=pytest.mark.needs("sandbox-agent"))
 
 
 @pytest.fixture(scope="module", params=[THEIRS, "runner"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with servers.start(request.param, tmp_path_factory.mktemp(request.param)) as server:
+    with acp_servers.start(request.param, tmp_path_factory.mktemp(request.param)) as server:
         yield server
 
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from acp.http_server import EXITED, Request, chunk, serving, sse
 from session_widgets.acp import AcpConnection, Received, stream
 from session_widgets.errors import AgentExited, ProtocolError, SandboxAuth, TransportError
-from support import until_async
+from tests.support.http_server import EXITED, Request, chunk, serving, sse
+from tests.support.waiting import until_async
 
 SERVER_ID = "a5f0"
 

@@ -10,16 +10,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-import needs
-from browser.notebook import Notebook
-from browser.server import LabServer
-from support import destroy_sandboxes
+from tests.support import needs
+from tests.support.jupyter_server import LabServer
+from tests.support.local_sandboxes import destroy_sandboxes
+from tests.support.notebook import CHROMIUM, Notebook
 
 SHOTS = Path(__file__).parent / "shots"
-CHROMIUM = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]  # fmt: skip
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:", "about:")
 FAILED = pytest.StashKey[bool]()
 

@@ -7,7 +7,7 @@ import random
 
 from playwright.sync_api import expect
 
-from browser.notebook import Panel
+from tests.support.notebook import Panel
 
 SIZE = 6 * 1024 * 1024  # more than one message carries
 

@@ -10,7 +10,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from browser.notebook import STDIN, Notebook, Panel
+from tests.support.notebook import STDIN, Notebook, Panel
 
 WRITE = "write {0}.txt <<EOT\\ntext of {0}\\nEOT"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from support import until
+from tests.support.waiting import until
 
 CHUNKS = 20_000
 TEXT = "".join(f"chunk {i} " for i in range(CHUNKS))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harnesses.driver import Conversation, DemoProcess
+from tests.harnesses.driver import Conversation, DemoProcess
 
 
 @pytest.fixture(scope="package")

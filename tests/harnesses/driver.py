@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from support import until
+from tests.support.waiting import until
 
 COMMAND = (sys.executable, "-P", "-m", "session_widgets.harnesses.demo")
 Message = dict[str, Any]

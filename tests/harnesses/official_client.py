@@ -11,6 +11,7 @@ import logging
 import sys
 from typing import Any
 
+import acp
 from acp.contrib.session_state import SessionAccumulator
 from acp.schema import (
     AllowedOutcome,
@@ -20,8 +21,6 @@ from acp.schema import (
     TextContentBlock,
     ToolCallUpdate,
 )
-
-import acp
 
 SCRIPT = """\
 think first

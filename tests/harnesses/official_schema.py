@@ -1,6 +1,6 @@
 """The official library's models against messages of the agent: reads `[[name, value], ...]`, prints what is wrong.
 
-A program of its own: `acp` is the library here, where tests have a package of that name. A value must be what its model
+A program of its own, so that the tests do not load the library. A value must be what its model
 takes, and hold nothing that the model does not know: the library ignores a misspelled field, or takes a default for it.
 Subagents are newer than the library (its schema is 1.23): they are validated with ACP's JSON schema.
 """
@@ -13,9 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from acp import schema
+from pydantic import TypeAdapter, ValidationError
 
 MODELS: dict[str, Any] = {
     "initialize": schema.InitializeResponse,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harnesses.driver import Conversation, alive, wait_dead
-from support import until
+from tests.harnesses.driver import Conversation, alive, wait_dead
+from tests.support.waiting import until
 
 
 def in_progress(reply):

@@ -8,12 +8,12 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from harnesses.driver import Conversation, DemoProcess
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness, Place
 from session_widgets.sandboxes.images import build_context
 from session_widgets.version import __version__
+from tests.harnesses.driver import Conversation, DemoProcess
 
 PLACE = Place("/opt/python", "/opt/node", "/opt/harness/x/node_modules", "/opt/bin:/bin", "linux-x64")
 REAL = ["claude", "codex", "opencode", "pi", "gemini", "qwen", "copilot"]
@@ -142,14 +142,18 @@ def test_what_cannot_be_a_harness_is_refused(options):
 
 
 def test_another_package_may_offer_one_but_not_replace_ours(others):
-    others(mine="harnesses.offered:MINE", demo="harnesses.offered:FALSE_DEMO")
+    others(mine="tests.harnesses.offered:MINE", demo="tests.harnesses.offered:FALSE_DEMO")
     assert catalog.names() == ["demo", *REAL, "mine"]
     assert catalog.get("mine").command == ("mine", "acp")
     assert catalog.get("demo").version == __version__
 
 
 def test_a_broken_package_is_told_and_spoils_no_other(others):
-    others(broken="harnesses.no_such_module:X", wrong="harnesses.offered:NO_HARNESS", mine="harnesses.offered:MINE")
+    others(
+        broken="tests.harnesses.no_such_module:X",
+        wrong="tests.harnesses.offered:NO_HARNESS",
+        mine="tests.harnesses.offered:MINE",
+    )
     assert catalog.names() == ["demo", *REAL, "mine"]
     with pytest.raises(BadValue, match="'broken' of another package cannot be loaded: ModuleNotFoundError"):
         catalog.get("broken")

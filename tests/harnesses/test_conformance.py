@@ -10,8 +10,8 @@ from typing import get_args
 
 import pytest
 
-from harnesses.driver import Conversation, DemoProcess, Message
 from session_widgets.harnesses.demo.script import Command, Deaf, parse
+from tests.harnesses.driver import Conversation, DemoProcess, Message
 
 PROGRAM = Path(__file__).with_name("official_schema.py")
 MCP_SERVER = """\

@@ -11,19 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from harnesses.registry import LIBRARY, NATIVE, OTHER, TINY, serving
 from session_widgets.errors import BadValue, HarnessNotReady, MissingDependency
 from session_widgets.harnesses import catalog, installing
 from session_widgets.harnesses.harness import Harness
 from session_widgets.harnesses.installing import FOLDER, Installation
 from session_widgets.harnesses.node import find_node, need_node
-from support import until
+from tests.support.npm_registry import LIBRARY, NATIVE, OTHER, TINY, serving
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.needs("node")
 APART = """
 import sys
 from pathlib import Path
-from harnesses.registry import TINY
+from tests.support.npm_registry import TINY
 from session_widgets.harnesses import installing
 installing.LOCKS = Path(sys.argv[1])
 installing.Installation(TINY, Path(sys.argv[2])).install(lambda said: print(said, flush=True))
@@ -50,7 +51,7 @@ def apart(tmp_path, home):
 
     def apart():
         command = [sys.executable, "-c", APART, str(tmp_path / "locks"), str(home)]
-        env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
         started.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from harnesses.driver import Conversation, DemoProcess, Reply, shown
 from session_widgets.harnesses.demo.memory import Memory
+from tests.harnesses.driver import Conversation, DemoProcess, Reply, shown
 
 
 def load(agent: DemoProcess, talk: Conversation) -> tuple[Reply, dict]:

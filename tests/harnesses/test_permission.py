@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harnesses.driver import Conversation, outcome
+from tests.harnesses.driver import Conversation, outcome
 
 WRITE = "write a.txt <<EOT\nx\nEOT"
 RUN = "run echo hi"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harnesses.driver import COMMAND, Conversation, DemoProcess
+from tests.harnesses.driver import COMMAND, Conversation, DemoProcess
 
 
 def test_initialize_tells_what_is_there(shared_agent):

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import session_widgets as sw
-from acp_captures import events as recorded
-from acp_captures import scenarios
 from session_widgets.transcript.fold import Fold
-from support import shared
+from tests.support.acp_captures import events as recorded
+from tests.support.acp_captures import scenarios
+from tests.support.paths import shared
 
 PLAYER = Path(__file__).with_name("replayed_agent.py")
 

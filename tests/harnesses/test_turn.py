@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from harnesses.driver import Conversation, DemoProcess, Reply, alive, chunks, outcome, shown, wait_dead
-from support import until
+from tests.harnesses.driver import Conversation, DemoProcess, Reply, alive, chunks, outcome, shown, wait_dead
+from tests.support.waiting import until
 
 
 def test_say_streams_words(talk):

@@ -11,11 +11,11 @@ from typing import Any
 import psutil
 
 import session_widgets as sw
-from kernels import exactly_once
-from kills.effects import Effects
 from session_widgets.model import SandboxRef
 from session_widgets.sandboxes import SandboxInfo, SandboxProvider
 from session_widgets.sessions.loop import private_loop
+from tests.kills.effects import Effects
+from tests.support.kernels import exactly_once
 
 PROMPT = "run echo {0} >> done.txt\nsay {0}"
 DEMO: dict[str, Any] = {

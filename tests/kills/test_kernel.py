@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from forked import Forked
-from kills.forking import run
-from kills.table import DOCKER, GIVEN, LOCAL, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC, Table
-from sandbox_agent import server
-from sessions.mid_turn import left_of
+from tests.kills.table import DOCKER, GIVEN, LOCAL, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC, Table
+from tests.support.forked import Forked
+from tests.support.forked_function import run
+from tests.support.mid_turn import left_of
+from tests.support.sandbox_agent import server
 
 OPERATIONS = ("open", "park", "switch", "delete")
 
@@ -38,7 +38,7 @@ class Chain:
             before, self._home = (self._home if self._lives > 1 else None), str(self._places / f"home {self._lives}")
         code, said = run(
             self._forked,
-            "kills.operations:life",
+            "tests.kills.operations:life",
             home=self._home,
             session="s1",
             how=self._how,
@@ -51,7 +51,7 @@ class Chain:
         assert code < 0 or step is None or step in SOMETIMES, f"the kernel did not come to {step!r}"
 
     def end(self, after: str) -> None:
-        code, _ = run(self._forked, "kills.operations:end", home=self._home, session="s1", how=self._how)
+        code, _ = run(self._forked, "tests.kills.operations:end", home=self._home, session="s1", how=self._how)
         assert code == 0, f"what was left by a kernel killed before {after!r} does not heal"
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-DURABLE = "durable"
-"""Property of a test: sandbox, attachment, event and outcome."""
+from tests.matrix.page import DURABLE
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-randomly

@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 
 import session_widgets as sw
-from matrix.memory import Messages, told_to_demo
-from model.serving import Model, script
-from real.conftest import MODELS, allow_once
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
 from session_widgets.host.daemon import Daemon
 from session_widgets.sessions import Session
-from support import until
+from tests.matrix.memory import Messages, told_to_demo
+from tests.support.model.serving import Model, script
+from tests.support.real_harnesses import MODELS, allow_once
+from tests.support.waiting import until
 
 HARNESSES = ("demo", "claude", "codex", "opencode", "pi")
 BEFORE = dict(zip(HARNESSES, HARNESSES[-1:] + HARNESSES[:-1], strict=True))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 
-from support import ROOT
+from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "matrix.md"
+DURABLE = "durable"
+"""Property of a test: sandbox, attachment, event and outcome."""
 
 
 def rows() -> dict[tuple[str, str], list[str]]:

@@ -18,13 +18,13 @@ import psutil
 import pytest
 
 import session_widgets as sw
-from forked import Forked
-from kernels import Kernel, exactly_once
-from matrix.bucket import Evidence, in_bucket, in_directory
-from matrix.conftest import DURABLE
 from session_widgets.host.daemon import Daemon
 from session_widgets.sessions import Session
-from support import ROOT
+from tests.matrix.page import DURABLE
+from tests.support.evidence import Evidence, in_bucket, in_directory
+from tests.support.forked import Forked
+from tests.support.kernels import Kernel, exactly_once
+from tests.support.paths import ROOT
 
 SANDBOXES = ("local", "docker")
 ATTACHMENTS = ("directory", "sync", "fuse:s3fs", "fuse:weed")
@@ -131,10 +131,10 @@ time.sleep(60)
 
 def test_the_matrix_refuses_to_pass_without_a_store(tmp_path):
     """Where no store can be had, the whole of it fails in a run that may leave nothing out."""
-    hide = 'import needs\nneeds.NEEDS["seaweedfs"] = needs.Need(lambda: None, "get one")\n'
+    hide = 'from tests.support import needs\nneeds.NEEDS["seaweedfs"] = needs.Need(lambda: None, "get one")\n'
     (tmp_path / "no_store.py").write_text(hide)
     run = [sys.executable, "-m", "pytest", "-p", "no_store", "-p", "no:cacheprovider", "-k", "survive", __file__]
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'tests'}", "REQUIRE": "all", "PYTEST_ADDOPTS": ""}
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}", "REQUIRE": "all", "PYTEST_ADDOPTS": ""}
     done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "needs seaweedfs: get one" in done.stdout

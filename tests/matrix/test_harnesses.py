@@ -16,20 +16,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-import guard
-import needs
 import session_widgets as sw
-from kernels import exactly_once
-from matrix import page
-from matrix.bucket import in_bucket, in_directory
-from matrix.journey import BEFORE, ELSEWHERE, HARNESSES, Journey
-from matrix.memory import history_of, memory_of
-from model.serving import bridge_address, serving
-from real.test_harnesses import alive
-from sandbox_agent import server as sandbox_agent
 from session_widgets.harnesses import catalog
 from session_widgets.transcript.records import Event
-from support import until
+from tests.matrix import page
+from tests.matrix.journey import BEFORE, ELSEWHERE, HARNESSES, Journey
+from tests.matrix.memory import history_of, memory_of
+from tests.support import guard, needs
+from tests.support.evidence import in_bucket, in_directory
+from tests.support.kernels import exactly_once
+from tests.support.model.serving import bridge_address, serving
+from tests.support.real_harnesses import alive
+from tests.support.sandbox_agent import server as sandbox_agent
+from tests.support.waiting import until
 
 EVENTS = ("switch harness", "warm", "new process", "SIGKILL", "switch sandbox")
 """In the order in which they happen to one session; after one that failed, the next begins another session."""

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mutation.changes import Change
-from mutation.faults import Fault, make, reset, results, try_all
-from mutation.modules import MODULES
-from mutation.survivors import Accepted, accepted
+from tests.mutation.changes import Change
+from tests.mutation.faults import Fault, make, reset, results, try_all
+from tests.mutation.modules import MODULES
+from tests.mutation.survivors import Accepted, accepted
 
 ROOT = Path.cwd()
 WANTED = 0.95
@@ -27,7 +27,7 @@ WANTED = 0.95
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("module", choices=MODULES)
     parser.add_argument("--survivors", action="store_true", help="try those again that survived the run before")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="how many are tried at once")

@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from mutation.modules import MODULES
+from tests.mutation.modules import MODULES
 
 FILE = Path(__file__).with_name("survivors.toml")
 KINDS = {"same", "text", "time", "process", "defence"}

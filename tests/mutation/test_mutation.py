@@ -6,10 +6,10 @@ from fnmatch import fnmatch
 
 import pytest
 
-from mutation.changes import change
-from mutation.modules import MODULES
-from mutation.survivors import FILE, KINDS, accepted
-from support import ROOT
+from tests.mutation.changes import change
+from tests.mutation.modules import MODULES
+from tests.mutation.survivors import FILE, KINDS, accepted
+from tests.support.paths import ROOT
 
 FUNCTION = """
     def it(self, name):

@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 import session_widgets as sw
-from model.serving import script, serving
-from real.conftest import MODELS, allow_once
-from real.test_harnesses import NAMES
+from tests.support.model.serving import script, serving
+from tests.support.real_harnesses import MODELS, NAMES, allow_once
 
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 import session_widgets as sw
-
-MODELS = {"opencode": "mock-model", "pi": "mock-model"}
-"""A name that they know would bring another set of tools."""
-
-
-def allow_once(request):
-    return request.of_kind("allow_once").id
+from tests.support.real_harnesses import MODELS, allow_once
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import signal
 
 import pytest
 
-from kernels import runner_pid
-from model.serving import script
-from real.test_harnesses import NAMES, begin_command, below
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.installing import FOLDER, Installation
+from tests.support.kernels import runner_pid
+from tests.support.model.serving import script
+from tests.support.real_harnesses import NAMES, begin_command, below
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 

@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from real.test_harnesses import NAMES
+from tests.support.paths import ROOT
+from tests.support.real_harnesses import NAMES
 
-IN_NAMESPACES = 'mount -t tmpfs -o ro none "$HOME" && ! touch "$HOME/a" 2>&- && exec "$0" -m real.confined "$1"'
+IN_NAMESPACES = 'mount -t tmpfs -o ro none "$HOME" && ! touch "$HOME/a" 2>&- && exec "$0" -m tests.real.confined "$1"'
 
 
 @pytest.mark.needs("harnesses", "model", "tmpfs")
@@ -26,7 +26,7 @@ def test_each_harness_works_without_a_network_and_with_a_home_that_is_read_only(
         text=True,
         timeout=170,
         check=False,
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
         env=os.environ | {"HOME": str(nowhere)},
     )
     assert done.returncode == 0, done.stderr

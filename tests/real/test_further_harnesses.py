@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-import needs
-from kernels import runner_pid
-from model.serving import script
-from real.test_harnesses import alive, begin_command, below
 from session_widgets.cli.harness_check import self_test
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
-from support import until
+from tests.support import needs
+from tests.support.kernels import runner_pid
+from tests.support.model.serving import script
+from tests.support.real_harnesses import alive, begin_command, below
+from tests.support.waiting import until
 
 MODELS = {"gemini": "gemini-2.5-pro", "qwen": "some-model", "copilot": None}
 """Gemini's own choice would ask the model which model to ask; Copilot's is named by its environment."""

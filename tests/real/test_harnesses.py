@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 
-import psutil
 import pytest
 
-from kernels import runner_pid
-from model.serving import script
-from session_widgets.host.daemon import is_running
-from support import until
+from tests.support.kernels import runner_pid
+from tests.support.model.serving import script
+from tests.support.real_harnesses import ASKING, NAMES, alive, begin_command, below
+from tests.support.waiting import until
 
-NAMES = ("claude", "codex", "opencode", "pi")
-ASKING = ("claude", "codex", "opencode")
 COUNTED = {
     "claude": ("placeholder", None),
     "codex": ("none", None),
@@ -21,27 +18,10 @@ COUNTED = {
     "pi": ("none", None),
 }
 """Quality and scope of the tokens of a turn with a tool call."""
-TIERS = {"claude": "resume", "codex": "resume", "opencode": "resume", "pi": "load"}
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 
 each = pytest.mark.parametrize("name", NAMES)
-
-
-def below(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True)
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if is_running(process)]
-
-
-def begin_command(session, command="touch begun; sleep 60", **options):
-    """Start a turn that hangs in a shell command, and return once that runs."""
-    turn = session.start(script({"text": "going", "run": command}, {"text": "it ran"}, **options))
-    until(lambda: (session.workspace / "begun").exists() or turn.ended, seconds=30, what="the command")
-    assert not turn.ended, turn
-    return turn
 
 
 @each

@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 
-from model.serving import script
-from real.test_harnesses import NAMES
+from tests.support.model.serving import script
+from tests.support.real_harnesses import NAMES
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 import session_widgets as sw
-from model.serving import script
-from real.conftest import MODELS, allow_once
+from tests.support.model.serving import script
+from tests.support.real_harnesses import MODELS, allow_once
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 import session_widgets as sw
-from kernels import runner_pid
-from model.serving import script
-from real.test_harnesses import TIERS, alive, below
 from session_widgets.cli.harness_check import self_test
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.installing import FOLDER
 from session_widgets.sessions import resume
-from support import until
+from tests.support.kernels import runner_pid
+from tests.support.model.serving import script
+from tests.support.real_harnesses import TIERS, alive, below
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from model.serving import script
-from support import until
+from tests.support.model.serving import script
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 

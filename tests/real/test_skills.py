@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from model.serving import script
+from tests.support.model.serving import script
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from model.serving import script
 from session_widgets.harnesses import catalog
+from tests.support.model.serving import script
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 

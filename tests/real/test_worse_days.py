@@ -8,10 +8,10 @@ from itertools import takewhile
 
 import pytest
 
-from kernels import runner_pid
-from model.serving import script
-from real.test_harnesses import ASKING, NAMES, alive, begin_command, below
-from support import until
+from tests.support.kernels import runner_pid
+from tests.support.model.serving import script
+from tests.support.real_harnesses import ASKING, NAMES, alive, begin_command, below
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 

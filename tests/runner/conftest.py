@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.harness import RunnerProcess
+from tests.support.runner import RunnerProcess
 
 
 @pytest.fixture(scope="module")

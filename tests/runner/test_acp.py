@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from runner.harness import RunnerProcess
-from support import until
+from tests.support.runner import RunnerProcess
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from runner.harness import AGENT
+from tests.support.runner import AGENT
 
 DEMO = [sys.executable, "-m", "session_widgets.harnesses.demo"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support import shared
+from tests.support.paths import shared
 
 TYPES = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from runner.harness import names_in
-from support import until
+from tests.support.runner import names_in
+from tests.support.waiting import until
 
 GIB = 1 << 30
 

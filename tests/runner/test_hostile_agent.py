@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from runner.harness import RunnerProcess
 from session_widgets.runner.envelopes import MAX_DEPTH, TOO_DEEP, one_line, read_line
+from tests.support.runner import RunnerProcess
 
 INVALID = "_adapter/invalid_stdout"
 

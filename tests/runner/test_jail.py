@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.harness import RunnerProcess, names_in
 from session_widgets.runner.jail import Jail
 from session_widgets.runner.problems import Problem
+from tests.support.runner import RunnerProcess, names_in
 
 SECRET = "the secret"
 

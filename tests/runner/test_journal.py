@@ -13,9 +13,9 @@ import time
 
 import pytest
 
-from runner.harness import TOKEN, RunnerProcess
 from session_widgets.runner.journal import Ahead, Journal, JournalError, Trimmed
-from support import until
+from tests.support.runner import TOKEN, RunnerProcess
+from tests.support.waiting import until
 
 CHUNKS = 50_000
 

@@ -18,10 +18,10 @@ import httpx
 import psutil
 import pytest
 
-from runner.harness import TOKEN, alive, write_config
 from session_widgets.runner.__main__ import TICK_SECONDS
 from session_widgets.runner.newcomers import HEADER_SECONDS
-from support import until
+from tests.support.runner import TOKEN, alive, write_config
+from tests.support.waiting import until
 
 
 def waited_for_a_core(pid: int) -> float:

@@ -13,8 +13,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from runner.harness import TOKEN, alive
-from support import until
+from tests.support.runner import TOKEN, alive
+from tests.support.waiting import until
 
 
 def code(answer) -> tuple[int, str]:

@@ -20,7 +20,7 @@ from session_widgets.sandboxes.conformance import CHECKS, Subject
 from session_widgets.sandboxes.docker_engine import engine
 from session_widgets.sandboxes.images import _BASE, base_argument, build, build_context, ensure_image
 from session_widgets.sandboxes.sweep import sweep
-from support import until_async
+from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.needs("docker")
 

@@ -7,12 +7,12 @@ from contextlib import aclosing
 import orjson
 import pytest
 
-from acp.http_server import Request, serving
 from session_widgets.acp import AcpConnection
 from session_widgets.errors import TransportError
 from session_widgets.sandboxes import runner_client, tool_channel
 from session_widgets.sandboxes.runner_client import RunnerClient
 from session_widgets.sandboxes.tool_channel import ToolChannel
+from tests.support.http_server import Request, serving
 
 BOMB = gzip.compress(bytes(200 << 20))
 ENTRY = {"path": "/w/a", "entryType": "file", "size": 1, "modified": "2026-01-01T00:00:00+00:00", "symlink": False}

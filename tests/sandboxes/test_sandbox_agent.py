@@ -9,11 +9,11 @@ import sys
 import psutil
 import pytest
 
-from sandbox_agent import server as real
 from session_widgets.errors import BadPath, BadValue, MissingDependency, NotFound, SandboxError, TransportError
 from session_widgets.host.daemon import Daemon
 from session_widgets.sandboxes import SandboxSpec, conformance, get_provider
 from session_widgets.sandboxes.conformance import CHECKS, Subject
+from tests.support.sandbox_agent import server as real
 
 pytestmark = pytest.mark.needs("sandbox-agent")
 

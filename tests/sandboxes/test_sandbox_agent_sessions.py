@@ -9,9 +9,6 @@ import psutil
 import pytest
 
 import session_widgets as sw
-from matrix.bucket import in_bucket
-from model.serving import script
-from sandbox_agent import server as real
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.harness import Harness
@@ -20,7 +17,10 @@ from session_widgets.host.data_directory import data_directory
 from session_widgets.sandboxes import SandboxSpec, get_provider
 from session_widgets.sandboxes.sandbox_agent_server import MARK
 from session_widgets.sessions.launching import prepare
-from support import until
+from tests.support.evidence import in_bucket
+from tests.support.model.serving import script
+from tests.support.sandbox_agent import server as real
+from tests.support.waiting import until
 
 MODELS = {"opencode": "mock-model", "pi": "mock-model"}
 RESUMES = {"claude": "resume", "codex": "resume", "opencode": "resume", "pi": "load"}

@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 import session_widgets as sw
-from flaky_s3 import flaky
-from matrix.bucket import in_bucket
-from sessions.mid_turn import left_of, untouched
+from tests.support.evidence import in_bucket
+from tests.support.flaky_s3 import flaky
+from tests.support.mid_turn import left_of, untouched
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import session_widgets as sw
-from support import until
+from tests.support.waiting import until
 
 TERSE = sw.Harness(
     id="terse",

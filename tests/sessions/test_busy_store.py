@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import duckdb
 import pytest
 
-from kernels import exactly_once
 from session_widgets.errors import StoreBusy
 from session_widgets.store import failures
-from support import until
+from tests.support.kernels import exactly_once
+from tests.support.waiting import until
 
 READER = """
 import sys, time, duckdb

@@ -14,10 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 
 import session_widgets as sw
-from flaky_s3 import Fault, wait_for_request
-from kernels import Kernel, exactly_once
-from matrix.bucket import in_directory
-from model.serving import bridge_address
 from session_widgets.errors import (
     BadPath,
     LimitExceeded,
@@ -26,8 +22,12 @@ from session_widgets.errors import (
     SessionGone,
 )
 from session_widgets.workspaces import files as object_files
-from sessions.mid_turn import WRITE, Hold
-from support import until
+from tests.support.evidence import in_directory
+from tests.support.flaky_s3 import Fault, wait_for_request
+from tests.support.kernels import Kernel, exactly_once
+from tests.support.mid_turn import WRITE, Hold
+from tests.support.model.serving import bridge_address
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.needs("seaweedfs"),

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 import session_widgets as sw
-from flaky_s3 import Fault
-from kernels import Kernel, exactly_once, runner_pid
-from sandboxes.private_dockerd import private_dockerd
 from session_widgets.errors import SandboxError
 from session_widgets.host.daemon import Daemon, installation
 from session_widgets.sandboxes.images import build_context, tag_of
 from session_widgets.sessions import driving, machine
-from sessions.mid_turn import WRITE, Hold, left_of
-from support import until
+from tests.support.flaky_s3 import Fault
+from tests.support.kernels import Kernel, exactly_once, runner_pid
+from tests.support.mid_turn import WRITE, Hold, left_of
+from tests.support.private_dockerd import private_dockerd
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.needs("seaweedfs"),

@@ -10,13 +10,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 import session_widgets as sw
-from matrix.bucket import in_bucket
 from session_widgets.errors import NotDurable
 from session_widgets.host.daemon import Daemon
 from session_widgets.workspaces.clients import client_of
-from sessions.mid_turn import WRITE, Hold, untouched
-from support import until
-from token_service import StoreWithRoles
+from tests.support.evidence import in_bucket
+from tests.support.mid_turn import WRITE, Hold, untouched
+from tests.support.token_service import StoreWithRoles
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.needs("seaweedfs"),

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flaky_s3 import Fault, flaky, once, wait_for_request
-from matrix.bucket import in_bucket
 from session_widgets.errors import NotDurable, WorkspaceError
 from session_widgets.harnesses import catalog
 from session_widgets.host.daemon import Daemon
 from session_widgets.workspaces.local_s3 import local_s3
-from sessions.mid_turn import WRITE, Hold
-from support import until
+from tests.support.evidence import in_bucket
+from tests.support.flaky_s3 import Fault, flaky, once, wait_for_request
+from tests.support.mid_turn import WRITE, Hold
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.needs("seaweedfs"),

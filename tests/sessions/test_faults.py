@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 import session_widgets as sw
-from kernels import Kernel, exactly_once, runner_pid
 from session_widgets.errors import SessionBusy, StoreError
-from support import until
+from tests.support.kernels import Kernel, exactly_once, runner_pid
+from tests.support.waiting import until
 
 
 def test_kernel_killed_in_mid_turn(forked, open_session):

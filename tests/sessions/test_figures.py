@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import session_widgets as sw
-from support import until
+from tests.support.waiting import until
 
 AGENT = sw.Harness(command=[sys.executable, str(Path(__file__).with_name("costing_agent.py"))], id="costing")
 

@@ -3,11 +3,11 @@
 import os
 import time
 
-from kernels import Kernel
 from session_widgets.sessions import journal
 from session_widgets.store import stamp
 from session_widgets.store.stamp import Stamp
-from support import until
+from tests.support.kernels import Kernel
+from tests.support.waiting import until
 
 
 def test_an_idle_session_does_not_query_the_store_again_and_again(forked, open_session, monkeypatch):

@@ -9,14 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from forked import Forked
 from session_widgets.errors import StoreBusy, StoreError
 from session_widgets.sessions import journal as module
 from session_widgets.sessions.journal import Journal, draft, kernel, next_number
 from session_widgets.store import store as open_store
 from session_widgets.store.database import Store
 from session_widgets.transcript.records import Event
-from support import until_async
+from tests.support.forked import Forked
+from tests.support.waiting import until_async
 
 
 @pytest.fixture

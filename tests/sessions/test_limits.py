@@ -11,7 +11,7 @@ from session_widgets.errors import BadValue
 from session_widgets.sessions import driving
 from session_widgets.sessions.limits import TurnClock, TurnLimitReached
 from session_widgets.sessions.loop import private_loop
-from support import until
+from tests.support.waiting import until
 
 ALWAYS = {"first_byte": 60, "silence": 60, "total": 60, "size": 64}
 

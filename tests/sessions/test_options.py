@@ -9,7 +9,7 @@ from session_widgets.harnesses.installing import Installation
 from session_widgets.sessions.launching import Lack
 from session_widgets.sessions.loop import private_loop
 from session_widgets.transcript.options import AgentOptions
-from support import until
+from tests.support.waiting import until
 
 
 def current(session, name):

@@ -13,7 +13,7 @@ from session_widgets.sessions.cell import describe
 from session_widgets.sessions.loop import private_loop
 from session_widgets.sessions.permissions import Decision, PermissionRequest, check_policy, decide
 from session_widgets.transcript.records import PermissionOption
-from support import until
+from tests.support.waiting import until
 
 ALL = ("reject_always", "allow_always", "reject_once", "allow_once")
 

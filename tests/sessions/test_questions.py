@@ -7,7 +7,7 @@ import pytest
 from session_widgets.errors import BadValue, TransportError
 from session_widgets.sessions import cell, cell_form
 from session_widgets.store.payload import encode
-from support import until
+from tests.support.waiting import until
 
 SECRET = "correct-horse-battery-staple"
 FORM = (

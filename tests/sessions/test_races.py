@@ -7,11 +7,11 @@ import psutil
 import pytest
 
 import session_widgets as sw
-from kernels import Kernel, exactly_once
 from session_widgets.errors import SandboxError, SessionBusy, SessionGone
 from session_widgets.sessions.loop import private_loop
 from session_widgets.store.line import Line
-from support import until
+from tests.support.kernels import Kernel, exactly_once
+from tests.support.waiting import until
 
 THEIRS = """
 s = sw.open_session("s1", permissions="allow_all")

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kernels import runner_pid
 from session_widgets.harnesses import catalog
 from session_widgets.sessions.agent import Agent, replayed_prompts
 from session_widgets.sessions.resume import _not_in
 from session_widgets.transcript.records import TurnRecord
-from support import until
+from tests.support.kernels import runner_pid
+from tests.support.waiting import until
 
 NOW = datetime.now(UTC)
 

@@ -3,10 +3,10 @@
 import pytest
 
 import session_widgets as sw
-from kernels import Kernel
 from session_widgets.errors import BadValue
 from session_widgets.sandboxes.docker_engine import engine
 from session_widgets.sandboxes.images import build_context, tag_of
+from tests.support.kernels import Kernel
 
 SECRET = "a-planted-value-of-the-environment"
 EAT = "python -c \"data = bytearray(b'x') * (400 << 20); print('ate it')\""

@@ -8,7 +8,7 @@ import pytest
 import session_widgets as sw
 from session_widgets.errors import ProtocolError, TransportError
 from session_widgets.sessions.answers import Answers
-from support import until
+from tests.support.waiting import until
 
 SOURCE = Path(__file__).with_name("self_approving_agent.py").read_text()
 AGENT = sw.Harness(command=("{python}", "-P", "-c", SOURCE), id="self-approving")

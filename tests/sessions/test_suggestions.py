@@ -4,7 +4,7 @@ import pytest
 
 from session_widgets.harnesses import catalog
 from session_widgets.harnesses.demo.suggestions import ASK, LOOK, WRITE
-from support import until
+from tests.support.waiting import until
 
 
 def seen(turn):

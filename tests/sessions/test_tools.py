@@ -13,15 +13,15 @@ import psutil
 import pytest
 
 import session_widgets as sw
-from model.serving import script
-from sandbox_agent import server as real
 from session_widgets.errors import BadValue, SandboxError
 from session_widgets.harnesses.harness import Harness
 from session_widgets.sessions import host_tool
 from session_widgets.sessions.host_tool import HostTool
 from session_widgets.sessions.loop import private_loop
 from session_widgets.store.payload import encode
-from support import until
+from tests.support.model.serving import script
+from tests.support.sandbox_agent import server as real
+from tests.support.waiting import until
 
 SECRET = "value-of-the-secret-1234567890"
 

@@ -10,7 +10,7 @@ import pytest
 from session_widgets.errors import SessionGone
 from session_widgets.transcript.turn import TurnFold
 from session_widgets.widgets._stream import Stream
-from support import until
+from tests.support.waiting import until
 
 
 def stream(source, *control):

@@ -1,4 +1,4 @@
-"""`python -m soak --kills 300 --seed 7 [local sync ...]`, in tests/: kill at random moments, and say what was found."""
+"""`python -m tests.soak --kills 300 --seed 7 [local sync ...]`: kill at random moments, and say what was found."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from forked import Forked
-from soak.rounds import VICTIMS, soak
+from tests.soak.rounds import VICTIMS, soak
+from tests.support.forked import Forked
 
 SHARES = {"local": 0.34, "sync": 0.2, "mounted": 0.16, "docker": 0.22, "dockerd": 0.08}
 """Of the kills; a daemon takes ten times as long to come back as a runner."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("settings", nargs="*", choices=[*VICTIMS, []], help="all by default")
     parser.add_argument("--kills", type=int, default=300, help="in all settings together")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="of an earlier run")

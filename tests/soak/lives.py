@@ -11,8 +11,8 @@ from typing import Any
 from zlib import crc32
 
 import session_widgets as sw
-from kernels import exactly_once
 from session_widgets.transcript.records import Event
+from tests.support.kernels import exactly_once
 
 CHUNKS = 40
 BARE = re.compile(r"[A-Z]\w*(Error|Exception): ")

@@ -17,14 +17,14 @@ from typing import Any
 import psutil
 
 import session_widgets as sw
-from forked import Forked
-from kills.forking import run
-from sandboxes.private_dockerd import PrivateDockerd, private_dockerd
 from session_widgets.errors import SandboxError
 from session_widgets.host.daemon import Daemon
 from session_widgets.sandboxes import get_provider
 from session_widgets.sandboxes.images import build_context, tag_of
 from session_widgets.sessions.loop import private_loop
+from tests.support.forked import Forked
+from tests.support.forked_function import run
+from tests.support.private_dockerd import PrivateDockerd, private_dockerd
 
 LATEST = 1.2
 """Seconds after the beginning of a turn within which the kill comes: it lasts about that, if all is warm."""
@@ -118,7 +118,7 @@ def soak(forked: Forked, name: str, kills: int, seed: int, place: Path, tell: Ca
             early = victim == "kernel" and chance.random() < 0.3
             tell(f"{name} {number}: {victim} after {after:.3f} s{', from its opening on' if early else ''}")
             _round(forked, setting, number, victim, after, early=early, tell=tell)
-        code, _ = run(forked, "soak.lives:live", **_life(setting, kills, early=False, work=False))
+        code, _ = run(forked, "tests.soak.lives:live", **_life(setting, kills, early=False, work=False))
         assert code == 0, "what the last kill has left does not heal"
         _delete(setting)
 
@@ -147,7 +147,7 @@ def _round(
             hit.append(setting.kill(victim, kernel))
 
     began = time.monotonic()
-    code, said = run(forked, "soak.lives:live", heard, **_life(setting, number, early=early, work=True))
+    code, said = run(forked, "tests.soak.lives:live", heard, **_life(setting, number, early=early, work=True))
     for killer in killers:
         killer.join()
     outcome = said[-1] if said and "status" in said[-1] else "killed"

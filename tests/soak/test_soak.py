@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from sessions.mid_turn import left_of
-from soak.rounds import soak
+from tests.soak.rounds import soak
+from tests.support.mid_turn import left_of
 
 SEED = random.SystemRandom().randrange(1 << 32)
 """Printed where it fails."""

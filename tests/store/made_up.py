@@ -9,8 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from session_widgets.transcript.records import Draft
-
-from .drafting import TS, note, opened, update
+from tests.support.drafts import TS, note, opened, update
 
 AGENTS = (
     {"name": "OpenCode", "version": "1.18.33"},

@@ -11,8 +11,7 @@ import pytest
 
 from session_widgets.errors import BadValue
 from session_widgets.store.database import Store
-
-from .drafting import TS, chunk, note, opened
+from tests.support.drafts import TS, chunk, note, opened
 
 
 def test_events_come_back_as_they_went_in(store: Store) -> None:

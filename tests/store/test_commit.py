@@ -12,9 +12,8 @@ from session_widgets.errors import StoreError
 from session_widgets.store import append, connection, queries
 from session_widgets.store.database import Store
 from session_widgets.store.line import Line
-from support import until
-
-from .drafting import OWNER, TS, chunk, derived, note, opened
+from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
+from tests.support.waiting import until
 
 
 def begun(session: str) -> list:

@@ -11,8 +11,7 @@ import pytest
 from session_widgets.store.derive import KEYS, Derivation
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Draft, Event
-
-from .drafting import TS, chunk, note, opened, update
+from tests.support.drafts import TS, chunk, note, opened, update
 
 
 class Session:

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from acp_captures import drafts as recorded
-from acp_captures import scenarios
 from session_widgets.store.database import Store
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Draft
-from support import shared
-
-from .drafting import chunk, derived, note, opened, update
-from .made_up import made_up
+from tests.store.made_up import made_up
+from tests.support.acp_captures import drafts as recorded
+from tests.support.acp_captures import scenarios
+from tests.support.drafts import chunk, derived, note, opened, update
+from tests.support.paths import shared
 
 CAPTURES = Path(__file__).parent.parent / "fixtures" / "captures"
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
+
 PROGRAM = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from session_widgets.errors import StoreError
 from session_widgets.store import store
-from store.drafting import chunk, note
+from tests.support.drafts import chunk, note
 
 place = Path(sys.argv[1])
 opened = store(place / "t.duckdb")
@@ -56,8 +58,7 @@ print("stored", stored)
 def test_disk_full(tmp_path: Path) -> None:
     mount = tmp_path / "small"
     mount.mkdir()
-    tests = str(Path(__file__).parent.parent)
-    script = f'mount -t tmpfs -o size=12m none "{mount}" && exec "{sys.executable}" -c "$0" "{mount}" "{tests}"'
+    script = f'mount -t tmpfs -o size=12m none "{mount}" && exec "{sys.executable}" -c "$0" "{mount}" "{ROOT}"'
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, PROGRAM], capture_output=True, text=True, timeout=50, check=False
     )

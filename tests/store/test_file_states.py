@@ -14,10 +14,8 @@ import pytest
 from session_widgets.errors import StoreBusy, StoreError
 from session_widgets.store import store as open_store
 from session_widgets.store.database import Store
-
-from .drafting import chunk, opened
-
-TESTS = str(Path(__file__).parent.parent)
+from tests.support.drafts import chunk, opened
+from tests.support.paths import ROOT
 
 
 def test_everything_that_is_written_is_for_this_user_alone(store: Store, path: Path) -> None:
@@ -42,7 +40,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from session_widgets.errors import StoreError
 from session_widgets.store import store
-from store.drafting import chunk
+from tests.support.drafts import chunk
 for name in ("with", "without"):
     opened = store(Path(sys.argv[1]) / name / "t.duckdb")
     assert len(opened.events("s")) == 2
@@ -70,7 +68,7 @@ def test_a_store_on_a_read_only_mount_can_be_read(tmp_path: Path) -> None:
         opened_store.close()
     (place / "without" / "t.duckdb.line").unlink()
     script = f'mount --bind "{place}" "{place}" && mount -o remount,ro,bind "{place}" && exec "$@"'
-    command = [sys.executable, "-c", READ_ONLY, place, TESTS]
+    command = [sys.executable, "-c", READ_ONLY, place, ROOT]
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, "-", *command],
         capture_output=True,
@@ -87,7 +85,7 @@ sys.path.insert(0, sys.argv[2])
 import duckdb
 from session_widgets.errors import StoreBusy, StoreError
 from session_widgets.store import store
-from store.drafting import chunk
+from tests.support.drafts import chunk
 F_GETLK, F_SETLK, fcntl = 5, 6, {"x86_64": 72, "aarch64": 25}[platform.machine()]
 code = [(0x20, 0, 0, 0), (0x15, 0, 4, fcntl), (0x20, 0, 0, 24), (0x15, 1, 0, F_GETLK), (0x15, 0, 1, F_SETLK),
         (0x06, 0, 0, 0x00050000 | errno.ENOLCK), (0x06, 0, 0, 0x7FFF0000)]
@@ -112,7 +110,7 @@ def test_a_file_system_without_locks_is_named_at_once(store: Store) -> None:
     store.append("s", [opened(), chunk(1)])
     store.close()
     done = subprocess.run(
-        [sys.executable, "-c", NO_LOCKS, store.path, TESTS], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", NO_LOCKS, store.path, ROOT], capture_output=True, text=True, timeout=50, check=False
     )
     assert done.returncode == 0, done.stderr
     for line in (lines := done.stdout.splitlines()):

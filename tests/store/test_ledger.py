@@ -9,8 +9,7 @@ import pytest
 from session_widgets.errors import SessionBusy
 from session_widgets.store import append
 from session_widgets.store.database import Store
-
-from .drafting import OWNER, TS, chunk, derived, note, opened
+from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 
 
 def test_so_many_sessions_are_kept_in_memory_and_those_used_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

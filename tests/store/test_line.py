@@ -13,7 +13,7 @@ import pytest
 
 from session_widgets.store import line as module
 from session_widgets.store.line import Line, Room
-from support import until
+from tests.support.waiting import until
 
 
 def soon() -> float:

@@ -13,8 +13,7 @@ from session_widgets.host.data_directory import data_directory
 from session_widgets.store import sessions
 from session_widgets.store import store as open_store
 from session_widgets.store.database import Store
-
-from .drafting import opened
+from tests.support.drafts import opened
 
 
 def test_the_default_store_lives_under_the_home_of_the_package(home: Path) -> None:

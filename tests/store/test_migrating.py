@@ -14,9 +14,8 @@ import pytest
 from session_widgets.store.database import Store
 from session_widgets.store.migrations import LATEST
 from session_widgets.transcript.fold import Fold
-
-from .drafting import derived, note
-from .old_store import contents
+from tests.store.old_store import contents
+from tests.support.drafts import derived, note
 
 STORES = Path(__file__).parent.parent / "fixtures" / "stores"
 OLD = STORES / "format-2.duckdb.gz"

@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from acp_captures import drafts as recorded
-from acp_captures import scenarios
 from session_widgets.store.database import Store
 from session_widgets.transcript.records import Draft
-from support import ROOT, shared
-
-from .drafting import TS, chunk, note, opened, update
+from tests.support.acp_captures import drafts as recorded
+from tests.support.acp_captures import scenarios
+from tests.support.drafts import TS, chunk, note, opened, update
+from tests.support.paths import ROOT, shared
 
 CAPTURES = Path(__file__).parent.parent / "fixtures" / "captures"
 CLAUDE = {"name": "@zed-industries/claude-agent-acp", "version": "0.23.1"}

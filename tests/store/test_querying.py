@@ -15,8 +15,7 @@ import pytest
 from session_widgets.errors import MissingDependency
 from session_widgets.store import querying
 from session_widgets.store.database import Store
-
-from .drafting import chunk, opened
+from tests.support.drafts import chunk, opened
 
 ENDLESS = (
     "select count(*) as n from range(10_000_000) a, range(10_000_000) b, v_events where hash(a.range + b.range) = 1"

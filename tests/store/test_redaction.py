@@ -30,8 +30,7 @@ from detect_secrets.plugins import (
 
 from session_widgets.store.database import Store
 from session_widgets.store.redaction import REDACTED, redactor
-
-from .drafting import chunk, note, opened, update
+from tests.support.drafts import chunk, note, opened, update
 
 VALUE = 'p@ss/word "with\\ all\nsorts ü'
 PEM = "\n".join(

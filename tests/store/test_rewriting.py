@@ -14,9 +14,8 @@ from session_widgets.errors import StoreError
 from session_widgets.store import compacting, rebuilding
 from session_widgets.store import store as open_store
 from session_widgets.store.database import Store
-
-from .drafting import TABLES, chunk, derived, note, opened, update
-from .test_sharing import process, result
+from tests.store.writers import process, result
+from tests.support.drafts import TABLES, chunk, derived, note, opened, update
 
 VIEWS = ("v_sessions", "v_turns", "v_events", "v_steps", "v_tool_calls", "v_permissions")
 

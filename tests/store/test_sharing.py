@@ -7,8 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -18,27 +17,8 @@ from session_widgets.errors import StoreBusy, StoreError, StoreVersion
 from session_widgets.store import store as open_store
 from session_widgets.store.connection import StoreFile
 from session_widgets.store.database import Store
-
-from .drafting import chunk, derived, note, opened
-
-WRITER = Path(__file__).parent / "writer.py"
-
-
-@contextmanager
-def process(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, str(WRITER), *map(str, arguments)]
-    running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield running
-    finally:
-        running.kill()
-        running.communicate()
-
-
-def result(running: subprocess.Popen[str]) -> float:
-    out, _ = running.communicate(timeout=50)
-    assert running.returncode == 0
-    return float(out)
+from tests.store.writers import process, result
+from tests.support.drafts import chunk, derived, note, opened
 
 
 def test_two_writers_of_one_session_and_a_reader(store: Store) -> None:

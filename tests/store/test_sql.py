@@ -11,9 +11,8 @@ import pytest
 
 from session_widgets.store.database import Store
 from session_widgets.store.views import VIEWS
-from support import ROOT
-
-from .drafting import TS, chunk, note, opened
+from tests.support.drafts import TS, chunk, note, opened
+from tests.support.paths import ROOT
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 from session_widgets.errors import SessionBusy, SessionGone
 from session_widgets.store.database import Store
 from session_widgets.transcript.records import Event, TurnRecord
-
-from .drafting import OWNER, TS, chunk, derived, note, opened
+from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 
 PROMPT = [{"type": "text", "text": "go"}]
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from acp_captures import events as recorded
-from acp_captures import scenarios
 from session_widgets.transcript.envelopes import block_text, permission_request_id, rpc_error_text
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Event, Step
 from session_widgets.transcript.steps import FINAL_STATUSES, Change
-from support import shared
-from transcript.script import T0, Script
+from tests.support.acp_captures import events as recorded
+from tests.support.acp_captures import scenarios
+from tests.support.paths import shared
+from tests.transcript.script import T0, Script
 
 CAPTURES = Path(__file__).parent.parent / "fixtures" / "captures"
 

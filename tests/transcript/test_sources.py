@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from acp_captures import events as recorded
-from acp_captures import scenarios
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.options import AgentOptions
 from session_widgets.transcript.records import Event
 from session_widgets.transcript.sources import Folded, SharedFold, shared_fold
+from tests.support.acp_captures import events as recorded
+from tests.support.acp_captures import scenarios
 
 CAPTURES = Path(__file__).parent.parent / "fixtures" / "captures"
 

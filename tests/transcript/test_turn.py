@@ -21,7 +21,7 @@ from session_widgets.transcript.records import (
 from session_widgets.transcript.state import FoldState
 from session_widgets.transcript.steps import Change
 from session_widgets.transcript.turn import SILENT
-from transcript.script import T0, Script
+from tests.transcript.script import T0, Script
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from session_widgets.transcript.options import AgentOptions
 from session_widgets.transcript.steps import headline
-from transcript.script import Script
+from tests.transcript.script import Script
 
 MAIN = "a1"
 """The session of the agent in a `Script`."""

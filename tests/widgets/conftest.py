@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-import needs
-from widgets.scripted import Scripted
+from tests.support import needs
+from tests.widgets.scripted import Scripted
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-import needs
 from session_widgets.widgets import SessionPanel
-from widgets.pages import Bench
-from widgets.scripted import Scripted, diff, text
+from tests.support import needs
+from tests.widgets.pages import Bench
+from tests.widgets.scripted import Scripted, diff, text
 
 pytestmark = pytest.mark.needs("chromium", "axe")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from session_widgets.widgets import Chat, FileBrowser, SessionPanel
-from support import ROOT
+from tests.support.paths import ROOT
 
 STATIC = ROOT / "src" / "session_widgets" / "static"
 NAMES = ["chat", "files", "panel"]

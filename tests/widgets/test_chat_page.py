@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect
 from session_widgets.sessions.cell import CellQuestion
 from session_widgets.sessions.launching import Lack
 from session_widgets.widgets import Chat
-from widgets.pages import Bench
-from widgets.scripted import Scripted, diff, text
+from tests.widgets.pages import Bench
+from tests.widgets.scripted import Scripted, diff, text
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -9,7 +9,7 @@ import pytest
 
 import session_widgets.widgets._base as base
 from session_widgets.widgets import SessionPanel
-from widgets.scripted import Scripted, text
+from tests.widgets.scripted import Scripted, text
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from session_widgets.widgets import Chat
-from widgets.pages import Bench
-from widgets.scripted import Scripted
+from tests.widgets.pages import Bench
+from tests.widgets.scripted import Scripted
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from session_widgets.widgets import FileBrowser, SessionPanel
 from session_widgets.widgets._protocol import MAX_CHUNK
-from widgets.pages import Bench
-from widgets.scripted import Scripted
+from tests.widgets.pages import Bench
+from tests.widgets.scripted import Scripted
 
 pytestmark = pytest.mark.needs("chromium")
 PNG = bytes.fromhex(

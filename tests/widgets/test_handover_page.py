@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 import session_widgets as sw
 from session_widgets.widgets import Chat, SessionPanel
-from widgets.pages import Bench
-from widgets.scripted import Scripted
+from tests.widgets.pages import Bench
+from tests.widgets.scripted import Scripted
 
 pytestmark = pytest.mark.needs("chromium")
 

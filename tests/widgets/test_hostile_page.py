@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import CDPSession, Locator, Page, expect
 
 from session_widgets.widgets import Chat
-from widgets.pages import Bench
-from widgets.scripted import Scripted, diff, text
+from tests.widgets.pages import Bench
+from tests.widgets.scripted import Scripted, diff, text
 
 pytestmark = pytest.mark.needs("chromium")
 

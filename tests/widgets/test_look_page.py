@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from session_widgets.widgets import SessionPanel
-from widgets.pages import Bench
-from widgets.scripted import Scripted, diff, text
+from tests.widgets.pages import Bench
+from tests.widgets.scripted import Scripted, diff, text
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -14,8 +14,8 @@ from session_widgets.sessions.launching import Lack
 from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 from session_widgets.widgets._base import SessionWidget
 from session_widgets.widgets._protocol import MAX_CHUNK
-from support import until
-from widgets.scripted import LocalFiles, Scripted, text
+from tests.support.waiting import until
+from tests.widgets.scripted import LocalFiles, Scripted, text
 
 
 class Asker:

@@ -7,8 +7,8 @@ from playwright.sync_api import Page, expect
 
 from session_widgets.sessions.cell import CellQuestion
 from session_widgets.widgets import Chat
-from widgets.pages import Bench
-from widgets.scripted import Scripted
+from tests.widgets.pages import Bench
+from tests.widgets.scripted import Scripted
 
 pytestmark = pytest.mark.needs("chromium")
 

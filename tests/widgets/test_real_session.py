@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Page
 
 import session_widgets as sw
-from flaky_s3 import Fault, flaky
-from widgets.pages import Bench
+from tests.support.flaky_s3 import Fault, flaky
+from tests.widgets.pages import Bench
 
 pytestmark = pytest.mark.needs("chromium")
 PROMPT = """say I write a *file*.

@@ -11,8 +11,8 @@ import pytest
 
 from session_widgets.widgets._protocol import CLIP, MAX_BYTES, MAX_ITEMS
 from session_widgets.widgets._stream import Stream
-from support import until
-from widgets.scripted import Scripted
+from tests.support.waiting import until
+from tests.widgets.scripted import Scripted
 
 
 class Pages:

@@ -15,7 +15,7 @@ from session_widgets.widgets import _wire
 from session_widgets.widgets._parts import step_image, step_text
 from session_widgets.widgets._protocol import CLIP
 from session_widgets.widgets._wire import session_view, settings_view, step_view, turn_view
-from widgets.scripted import Scripted, diff, text
+from tests.widgets.scripted import Scripted, diff, text
 
 DEMO = {"title": "Demo", "version": "1", "suggestions": ["Look around"]}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workspaces.making import attach, workspace
+from tests.support.workspaces import attach, workspace
 
 
 @pytest.fixture

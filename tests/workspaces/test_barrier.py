@@ -6,7 +6,7 @@ import pytest
 
 from session_widgets.errors import NotDurable
 from session_widgets.workspaces.barrier import prove
-from workspaces.making import persist, write
+from tests.support.workspaces import persist, write
 
 pytestmark = pytest.mark.needs("seaweedfs")
 

@@ -12,7 +12,7 @@ from session_widgets.errors import NotDurable, WorkspaceTaken
 from session_widgets.host.manifest import scan
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.place import remembered
-from workspaces.making import attach, contents, workspace
+from tests.support.workspaces import attach, contents, workspace
 
 pytestmark = pytest.mark.timeout(120)
 

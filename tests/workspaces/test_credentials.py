@@ -15,8 +15,8 @@ from session_widgets.workspaces.connect import connect
 from session_widgets.workspaces.credentials import Credentials
 from session_widgets.workspaces.mounts import DRIVERS, Mount
 from session_widgets.workspaces.mounts.drivers import Target
-from support import until
-from token_service import ROLE, StoreWithRoles
+from tests.support.token_service import ROLE, StoreWithRoles
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(120)]
 

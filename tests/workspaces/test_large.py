@@ -11,7 +11,7 @@ from session_widgets.errors import NotDurable, WorkspaceConflict
 from session_widgets.host.manifest import md5
 from session_widgets.workspaces import bucket as bucket_module
 from session_widgets.workspaces.files import ObjectFiles
-from workspaces.making import attach, contents, move, persist, workspace, write
+from tests.support.workspaces import attach, contents, move, persist, workspace, write
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(400)]
 

@@ -20,7 +20,7 @@ from session_widgets.workspaces import local_s3 as module
 from session_widgets.workspaces.clients import client_of
 from session_widgets.workspaces.connect import connect
 from session_widgets.workspaces.local_s3 import LocalS3, find, local_s3
-from support import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(120)]
 

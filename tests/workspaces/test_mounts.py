@@ -25,7 +25,7 @@ from session_widgets.workspaces.mounts import DRIVERS, Mount
 from session_widgets.workspaces.mounts.drivers import Target
 from session_widgets.workspaces.mounts.mountinfo import health, is_mounted, unmount
 from session_widgets.workspaces.place import place
-from support import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("seaweedfs", "fuse"), pytest.mark.timeout(120)]
 

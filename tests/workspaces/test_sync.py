@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from flaky_s3 import flaky
 from session_widgets.errors import NotDurable, WorkspaceConflict
-from workspaces.making import attach, contents, keys, move, persist, workspace, write
+from tests.support.flaky_s3 import flaky
+from tests.support.workspaces import attach, contents, keys, move, persist, workspace, write
 
 pytestmark = pytest.mark.needs("seaweedfs")
 

@@ -15,9 +15,9 @@ import pytest
 from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError, WorkspaceTaken
 from session_widgets.workspaces import barrier
 from session_widgets.workspaces.sync import SyncWorkspace
-from workspaces import test_sync, test_sync_faults
-from workspaces.making import attach, contents, persist, write
-from workspaces.memory import Memory, refuse, workspace
+from tests.support.workspaces import attach, contents, persist, write
+from tests.workspaces import test_sync, test_sync_faults
+from tests.workspaces.memory import Memory, refuse, workspace
 
 ELSEWHERE = {
     "test_many_keys_are_all_listed_restored_and_removed",  # slow

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from flaky_s3 import Fault, flaky, once
 from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError, WorkspaceTaken
 from session_widgets.host.daemon import locked
 from session_widgets.host.manifest import scan
 from session_widgets.workspaces import clients
 from session_widgets.workspaces.bucket import Prefix
-from support import until
-from workspaces.making import attach, contents, move, persist, workspace, write
+from tests.support.flaky_s3 import Fault, flaky, once
+from tests.support.waiting import until
+from tests.support.workspaces import attach, contents, move, persist, workspace, write
 
 pytestmark = pytest.mark.needs("seaweedfs")
 

@@ -8,12 +8,12 @@ from io import BytesIO
 
 import pytest
 
-from flaky_s3 import Fault, flaky
 from session_widgets.errors import WorkspaceConflict
 from session_widgets.workspaces.directory import Directory, Occupied
 from session_widgets.workspaces.files import ObjectFiles
-from support import until
-from workspaces.making import attach, contents, persist, workspace, write
+from tests.support.flaky_s3 import Fault, flaky
+from tests.support.waiting import until
+from tests.support.workspaces import attach, contents, persist, workspace, write
 
 pytestmark = pytest.mark.needs("seaweedfs")
 

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from forked import Forked
+from tests.support.forked import Forked
 
 PRELUDE = """
 import json, sys, time

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.harness import TOKEN, RunnerProcess
+from tests.support.runner import TOKEN, RunnerProcess
+from tests.support.sandbox_agent import server
 
 DEMO = (sys.executable, "-m", "session_widgets.harnesses.demo")
-SCRIPT = Path(__file__).with_name("sdk.mjs")
+SCRIPT = Path(server.__file__).with_name("sdk.mjs")
 REPLIES = ["once", "always", "reject"]
 SEEN = {
     "stranger": "Timed out waiting for sandbox-agent health after 1000ms (Token Invalid)",

@@ -23,7 +23,7 @@ def binary() -> Path:
     found = next(HERE.glob("node_modules/@sandbox-agent/cli-*/bin/sandbox-agent"), None)
     if found is None:
         raise FileNotFoundError(
-            "no sandbox-agent for this platform: npm ci --ignore-scripts --prefix tests/sandbox_agent"
+            "no sandbox-agent for this platform: npm ci --ignore-scripts --prefix tests/support/sandbox_agent"
         )
     return found
 

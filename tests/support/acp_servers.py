@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.harness import TOKEN, RunnerProcess
-from sandbox_agent.server import sandbox_agent
 from session_widgets.model import Endpoint
+from tests.support.runner import TOKEN, RunnerProcess
+from tests.support.sandbox_agent.server import sandbox_agent
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_agent.py")))
 DEMO = (sys.executable, "-m", "session_widgets.harnesses.demo")

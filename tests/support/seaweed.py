@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-import needs
 from session_widgets.workspaces.bucket import Prefix
 from session_widgets.workspaces.local_s3 import LocalS3, local_s3
+from tests.support import needs
 
 BUCKET = "lab"
 OTHERS = "of-another-test"

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from flaky_s3 import Fault, flaky
 from session_widgets.cli.doctor_docker import docker_checks
 from session_widgets.cli.doctor_storage import MEASURED, store_checks
 from session_widgets.harnesses import catalog
@@ -21,6 +20,7 @@ from session_widgets.harnesses.installing import Installation
 from session_widgets.workspaces.local_s3 import LocalS3
 from session_widgets.workspaces.mounted import MountedWorkspace
 from session_widgets.workspaces.place import place
+from tests.support.flaky_s3 import Fault, flaky
 
 COMMAND = [str(Path(sys.executable).with_name("session-widgets")), "doctor"]
 STRANGER = 4321

@@ -1,28 +1,15 @@
-"""Small helps that any test may use."""
+"""Wait for a condition, with a deadline."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from session_widgets.sandboxes.local import LocalProvider
-from session_widgets.sessions.loop import private_loop
-
 T = TypeVar("T")
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def shared(path: str) -> Path:
-    """The file or directory `path` of the data kept beside the repository; skips the test where it is absent."""
-    found = ROOT.parent / "shared" / path
-    if not found.exists():
-        pytest.skip(f"needs shared data: ../shared/{path} is not beside the repository")
-    return found
 
 
 def until(probe: Callable[[], T], *, seconds: float = 10, what: str = "the condition") -> T:
@@ -43,14 +30,3 @@ async def until_async(probe: Callable[[], T], *, seconds: float = 10, what: str 
             pytest.fail(f"{what} did not come within {seconds} s; last seen: {value!r}")
         await asyncio.sleep(0.02)
     return value
-
-
-def destroy_sandboxes(home: Path) -> None:
-    """End every local sandbox under `home`, for kernels that cannot do it any more."""
-
-    async def destroy() -> None:
-        provider = LocalProvider(home)
-        for info in [info async for info in provider.list()]:
-            await provider.destroy(info.ref)
-
-    private_loop().run(destroy())

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import psutil
 
-from support import until
+from tests.support.waiting import until
 
-AGENT = Path(__file__).with_name("agent.py")
+AGENT = Path(__file__).with_name("runner_agent.py")
 TOKEN = "a-token-for-tests"
 
 Event = tuple[int, dict[str, Any]]

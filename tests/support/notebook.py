@@ -9,7 +9,13 @@ from typing import Any
 import nbformat
 from playwright.sync_api import Locator, Page, expect
 
-from browser.server import LabServer
+from tests.support.jupyter_server import LabServer
+
+CHROMIUM = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]  # fmt: skip
+"""Arguments of Chromium: no machine but this one."""
 
 FIND = """() => {
   window.notebook = () => [...jupyterapp.shell.widgets("main")].find((one) => one.context && one.sessionContext);

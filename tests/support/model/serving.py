@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-import needs
 from session_widgets.sandboxes.docker_engine import engine
+from tests.support import needs
 
 HERE = Path(__file__).parent
 KEYS = {"ANTHROPIC_API_KEY": "sk-ant-dummy", "OPENAI_API_KEY": "sk-dummy"}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-import needs
-from support import until
+from tests.support import needs
+from tests.support.waiting import until
 
 OVERRIDES = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},

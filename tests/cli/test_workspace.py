@@ -12,8 +12,8 @@ import pexpect
 import pytest
 
 import session_widgets as sw
-from support import until
-from workspaces.making import contents
+from tests.support.waiting import until
+from tests.support.workspaces import contents
 
 COMMAND = [str(Path(sys.executable).with_name("session-widgets")), "workspace"]
 pytestmark = pytest.mark.timeout(120)
