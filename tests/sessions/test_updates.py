@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import session_widgets as sw
 from session_widgets.transcript.fold import Fold
-from support import until
+from tests.support.waiting import until
 
 SCRIPT = """\
 say I delegate
