@@ -15,7 +15,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from session_widgets.workspaces.bucket import Prefix
-from session_widgets.workspaces.objects import Objects
+from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.sync import SyncWorkspace
 
 BUCKET = "lab"
@@ -134,7 +134,7 @@ class Memory:
 
 def workspace(home: Path, memory: Memory, session_id: str = "s1") -> SyncWorkspace:
     """The workspace of a session on a machine with this data directory."""
-    objects = Objects.place(home, home, session_id, f"s3://{BUCKET}")
+    objects = BucketLocation.place(home, home, session_id, f"s3://{BUCKET}")
     home.mkdir(parents=True, exist_ok=True)
     objects.__dict__["connection"] = SimpleNamespace(embedded=None, refused=Event(), client=memory)
     objects.__dict__["prefix"] = Prefix(memory, BUCKET, f"{session_id}/")

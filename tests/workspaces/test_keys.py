@@ -8,7 +8,7 @@ import pytest
 
 from session_widgets.errors import BadValue
 from session_widgets.workspaces.bucket import Prefix
-from session_widgets.workspaces.objects import Objects
+from session_widgets.workspaces.bucket_location import BucketLocation
 
 
 class Client:
@@ -64,7 +64,7 @@ def test_a_key_that_is_a_file_and_a_folder_keeps_the_file():
 )
 def test_a_url_that_names_no_place_is_refused(tmp_path, url):
     with pytest.raises(BadValue, match="s3://bucket/prefix"):
-        Objects.place(tmp_path, tmp_path, "s1", url)
+        BucketLocation.place(tmp_path, tmp_path, "s1", url)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_a_url_that_names_no_place_is_refused(tmp_path, url):
     [("s3://lab", "s3://lab/s1"), ("s3://lab/", "s3://lab/s1"), ("s3://lab/a/b/", "s3://lab/a/b/s1")],
 )
 def test_a_session_gets_a_folder_of_its_own(tmp_path, url, location):
-    objects = Objects.place(tmp_path, tmp_path, "s1", url)
+    objects = BucketLocation.place(tmp_path, tmp_path, "s1", url)
     assert objects.location == location
-    assert Objects.place(tmp_path, tmp_path, "s1", location.removesuffix("s1")).location == location
+    assert BucketLocation.place(tmp_path, tmp_path, "s1", location.removesuffix("s1")).location == location

@@ -14,7 +14,7 @@ from session_widgets.progress import Progress
 from session_widgets.transcript.records import FileChange
 
 if TYPE_CHECKING:
-    from session_widgets.workspaces.objects import Objects
+    from session_widgets.workspaces.bucket_location import BucketLocation
 
 Look = Callable[[], Manifest]
 """Makes the manifest inside the sandbox, or on this machine if no sandbox runs."""
@@ -42,7 +42,7 @@ class Workspace(Protocol):
     @property
     def managed(self) -> bool: ...  # noqa: D102
     @property
-    def objects(self) -> Objects | None: ...  # noqa: D102
+    def objects(self) -> BucketLocation | None: ...  # noqa: D102
     @property
     def remark(self) -> str: ...  # noqa: D102
 

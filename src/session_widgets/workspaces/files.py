@@ -12,7 +12,7 @@ from session_widgets.host.manifest import can_be_key
 from session_widgets.model import FileInfo
 from session_widgets.progress import silent
 from session_widgets.workspaces.bucket import ObjectInfo, parents
-from session_widgets.workspaces.objects import Objects
+from session_widgets.workspaces.bucket_location import BucketLocation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,7 +25,7 @@ PLAIN = {"mode": "33188"}
 class ObjectFiles:
     """The methods of `RunnerClient` without a sandbox; a link is read as the text of its target."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: BucketLocation) -> None:
         self._objects = objects
 
     async def stat(self, path: str) -> FileInfo:

@@ -18,13 +18,13 @@ from session_widgets.progress import Progress, silent
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, ObjectInfo
+from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.contract import Look
 from session_widgets.workspaces.credentials import ROLE
 from session_widgets.workspaces.directory import Directory
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
 from session_widgets.workspaces.mounts.drivers import Target
 from session_widgets.workspaces.mounts.mountinfo import ANSWER_SECONDS
-from session_widgets.workspaces.objects import Objects
 
 FILER = "SESSION_WIDGETS_WEED_FILER"
 """Host and port of SeaweedFS's filer, for `weed mount` on any store but the embedded one."""
@@ -44,7 +44,7 @@ class MountedWorkspace:
 
     managed = True
 
-    def __init__(self, objects: Objects, driver: str) -> None:
+    def __init__(self, objects: BucketLocation, driver: str) -> None:
         self.objects = objects
         self.attachment = f"fuse:{driver}"
         self.location = objects.location

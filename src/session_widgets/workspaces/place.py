@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from session_widgets.errors import BadValue
+from session_widgets.workspaces.bucket_location import SCHEME, BucketLocation
 from session_widgets.workspaces.contract import Workspace
 from session_widgets.workspaces.local import LocalWorkspace
-from session_widgets.workspaces.objects import SCHEME, Objects
 from session_widgets.workspaces.sync import SyncWorkspace
 
 DRIVERS = ("s3fs", "weed", "geesefs")
@@ -36,7 +36,7 @@ def place(
         raise BadValue(f"attachment of {where} must be one of {', '.join(map(repr, known))}; got {attachment!r:.80}.")
     if not in_bucket:
         return LocalWorkspace.place(home, session_id, given)
-    objects = Objects.place(home, data or home, session_id, str(given))
+    objects = BucketLocation.place(home, data or home, session_id, str(given))
     if attachment is None or attachment == "sync":
         return SyncWorkspace(objects)
     from session_widgets.workspaces.mounted import MountedWorkspace

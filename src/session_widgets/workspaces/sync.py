@@ -22,10 +22,10 @@ from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import known
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
+from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.contract import Look
 from session_widgets.workspaces.directory import Directory, Occupied, Replaceable
 from session_widgets.workspaces.known import Known, signature
-from session_widgets.workspaces.objects import Objects
 from session_widgets.workspaces.parallel import counted, in_parallel
 from session_widgets.workspaces.transfer import NoLink, body_of, metadata_of, receive
 
@@ -37,7 +37,7 @@ class SyncWorkspace:
     managed = True
     remark = ""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: BucketLocation) -> None:
         self.objects = objects
         self.location = objects.location
         self.path = objects.home / "workspaces" / objects.session_id

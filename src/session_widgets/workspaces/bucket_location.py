@@ -22,7 +22,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9!_.*'()=+@ -]{1,255}")
 
 
 @dataclass(frozen=True)
-class Objects:
+class BucketLocation:
     """A session's location in a bucket: "s3://bucket/prefix/session".
 
     Attributes:
@@ -38,7 +38,7 @@ class Objects:
     folder: str
 
     @classmethod
-    def place(cls, home: Path, data: Path, session_id: str, url: str) -> Objects:
+    def place(cls, home: Path, data: Path, session_id: str, url: str) -> BucketLocation:
         """Read "s3://bucket/prefix", the folder of the session's own prefix."""
         bucket, _, folder = url.removeprefix(SCHEME).partition("/")
         folder = folder.strip("/")
