@@ -1,6 +1,6 @@
 """The `sync` attachment: a directory of this machine, synchronised with a bucket. Works with every bucket.
 
-It compares three sides: the directory, the bucket, and their last common state (`known.py`). So
+It compares three sides: the directory, the bucket, and their last common state (`sync_base.py`). So
 it distinguishes an edit from a deletion, and keeps both versions if both sides changed a file.
 """
 
@@ -19,14 +19,14 @@ from session_widgets.host.manifest import Entry, Manifest, scan
 from session_widgets.printing import plural
 from session_widgets.progress import Progress, silent
 from session_widgets.transcript.records import FileChange
-from session_widgets.workspaces import known
+from session_widgets.workspaces import sync_base
 from session_widgets.workspaces.barrier import prove, tell_strange
 from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.contract import Look
 from session_widgets.workspaces.directory import Directory, Occupied, Replaceable
-from session_widgets.workspaces.known import Known, signature
 from session_widgets.workspaces.parallel import counted, in_parallel
+from session_widgets.workspaces.sync_base import SyncBase, signature
 from session_widgets.workspaces.transfer import NoLink, body_of, metadata_of, receive
 
 
@@ -43,7 +43,7 @@ class SyncWorkspace:
         self.path = objects.home / "workspaces" / objects.session_id
         self._place = objects.home / "sync" / objects.session_id
         self._record = self._place / "known.json"
-        self._known: dict[str, Known] | None = None
+        self._known: dict[str, SyncBase] | None = None
         self._read: tuple[int, int] | None = None
         self._strange: dict[str, str] = {}
         self._swept = False
@@ -126,7 +126,7 @@ class SyncWorkspace:
     def _alone(self) -> Iterator[None]:
         """Let one kernel at a time compare and transfer: two that end the same turn would see partial results."""
         with locked(self._place):
-            if self._known is not None and self._read != known.version(self._record):
+            if self._known is not None and self._read != sync_base.version(self._record):
                 self._known = None  # another kernel wrote since
             yield
 
@@ -152,7 +152,7 @@ class SyncWorkspace:
             elif there is None:
                 del common[path]  # deleted there, changed here: the local file is new
             elif here is not None and self._is_here(there, here):
-                common[path] = Known(here, there.etag, there.modified.timestamp())
+                common[path] = SyncBase(here, there.etag, there.modified.timestamp())
             else:
                 both.append(there)
         with Directory(self.path) as directory:
@@ -200,7 +200,7 @@ class SyncWorkspace:
             if info.kind == "directory":
                 directory.make(path)
                 if path == info.path:  # at another path it is new, and has no object yet
-                    self._common()[path] = Known(Entry(path, "directory", 0, 0o755, 0, ""), info.etag)
+                    self._common()[path] = SyncBase(Entry(path, "directory", 0, 0o755, 0, ""), info.etag)
                 return None
             with self.objects.prefix.reading(info.path, info.size) as (body, now, metadata):
                 entry = receive(directory, path, body, metadata, replaceable)
@@ -214,7 +214,7 @@ class SyncWorkspace:
             return None
         if path == info.path:
             modified = info.modified.timestamp() if now.etag == info.etag else 0
-            self._common()[path] = Known(entry, now.etag, modified)
+            self._common()[path] = SyncBase(entry, now.etag, modified)
         return None
 
     def _keep_both(self, directory: Directory, info: ObjectInfo) -> str:
@@ -226,7 +226,7 @@ class SyncWorkspace:
             return ""  # ours replaces it, without a loss
         if beside is None:
             raise WorkspaceError(f"{places[0]!r} is in the way of the bucket's version. Rename it.", reason="conflict")
-        self._common()[info.path] = Known(Entry(info.path, info.kind, info.size, 0, 0, info.etag), info.etag)
+        self._common()[info.path] = SyncBase(Entry(info.path, info.kind, info.size, 0, 0, info.etag), info.etag)
         return f"{info.path!r} (the bucket's version is {beside!r} now)"
 
     # To the bucket
@@ -266,7 +266,7 @@ class SyncWorkspace:
             if before is not None or self.objects.prefix.head(key) is not None:
                 return True
             etag = self._put(directory, key, entry, None)  # SeaweedFS treats an earlier folder as an object
-        self._common()[entry.path] = Known(entry, etag)
+        self._common()[entry.path] = SyncBase(entry, etag)
         return False
 
     def _put(self, directory: Directory, key: str, entry: Entry, if_match: str | None) -> str:
@@ -293,15 +293,15 @@ class SyncWorkspace:
             self._learned = True
         return True
 
-    def _common(self) -> dict[str, Known]:
+    def _common(self) -> dict[str, SyncBase]:
         if self._known is None:
-            self._known, self._read = known.load(self._record), known.version(self._record)
+            self._known, self._read = sync_base.load(self._record), sync_base.version(self._record)
         return self._known
 
     def _save(self) -> None:
-        known.save(self._record, self._common())
+        sync_base.save(self._record, self._common())
         self._learned = False
-        self._read = known.version(self._record)
+        self._read = sync_base.version(self._record)
 
 
 def _in_the_way(removed: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -325,7 +325,7 @@ def _as_seen(here: Entry | None) -> Replaceable:
     return replaceable
 
 
-def _entry(one: Known | None) -> Entry | None:
+def _entry(one: SyncBase | None) -> Entry | None:
     return None if one is None else one.entry
 
 

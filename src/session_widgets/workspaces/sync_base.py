@@ -11,7 +11,7 @@ from session_widgets.workspaces.bucket import ObjectInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SyncBase:
     """An entry of the last common state, with its object.
 
     Attributes:
@@ -33,13 +33,13 @@ def signature(entry: Entry | None) -> tuple[str, str, int] | None:
     return None if entry is None else (entry.kind, entry.md5, entry.mode if entry.kind == "file" else 0)
 
 
-def load(file: Path) -> dict[str, Known]:
+def load(file: Path) -> dict[str, SyncBase]:
     """Read the result of `save`; empty if the file is missing."""
     rows = (read_json(file) or {}).get("known", ())
-    return {row[0]: Known(Entry(*row[:7]), *row[7:]) for row in rows}
+    return {row[0]: SyncBase(Entry(*row[:7]), *row[7:]) for row in rows}
 
 
-def save(file: Path, known: dict[str, Known]) -> None:
+def save(file: Path, known: dict[str, SyncBase]) -> None:
     """Save it, atomically."""
     rows = [
         [e.path, e.kind, e.size, e.mode, e.mtime_ns, e.md5, e.stamp, one.etag, one.modified]
