@@ -13,7 +13,7 @@ import pytest
 from session_widgets.errors import NotDurable, WorkspaceError
 from session_widgets.host.manifest import Entry, Manifest
 from session_widgets.workspaces import barrier
-from session_widgets.workspaces.barrier import Difference, differences, prove, some, tell_strange
+from session_widgets.workspaces.barrier import Difference, differences, some, tell_strange, verify
 from session_widgets.workspaces.bucket import Listing, ObjectInfo
 
 WHEN = datetime(2026, 11, 28, tzinfo=UTC)
@@ -75,7 +75,7 @@ def never(_: Manifest) -> None:
 
 def test_equal_sides_are_proven_at_once(whole: Manifest, tmp_path: Path, clock: Time) -> None:
     flushed: list[Manifest] = []
-    assert prove(lambda: whole, flushed.append, lambda: listed(("a", "1")), same, tmp_path) is whole
+    assert verify(lambda: whole, flushed.append, lambda: listed(("a", "1")), same, tmp_path) is whole
     assert flushed == [whole]
     assert clock.slept == []
 
@@ -95,18 +95,18 @@ def test_half_a_look_is_neither_flushed_nor_proven(
 ) -> None:
     look = replace(whole, **change)  # type: ignore[arg-type]
     with pytest.raises(NotDurable, match=words) as caught:
-        prove(lambda: look, never, lambda: listed(("a", "1")), same, tmp_path)
+        verify(lambda: look, never, lambda: listed(("a", "1")), same, tmp_path)
     assert caught.value.reason == reason
 
 
 def test_links_and_directories_need_no_content(whole: Manifest, tmp_path: Path) -> None:
     look = replace(whole, entries={"d": entry("d", kind="directory"), "l": entry("l", "2", kind="link")})
-    assert prove(lambda: look, lambda _: None, lambda: listed("d", ("l", "2")), same, tmp_path) is look
+    assert verify(lambda: look, lambda _: None, lambda: listed("d", ("l", "2")), same, tmp_path) is look
 
 
 def test_a_directory_that_is_gone_is_not_flushed(whole: Manifest, tmp_path: Path) -> None:
     with pytest.raises(NotDurable, match="cannot be looked at") as caught:
-        prove(lambda: whole, never, lambda: listed(), same, tmp_path / "gone")
+        verify(lambda: whole, never, lambda: listed(), same, tmp_path / "gone")
     assert caught.value.reason == "mount"
 
 
@@ -116,14 +116,14 @@ def test_an_error_of_the_store_is_final_and_keeps_its_reason(whole: Manifest, tm
 
     for parts in ((refuse, lambda: listed()), (lambda _: None, refuse)):
         with pytest.raises(NotDurable, match="no entry") as caught:
-            prove(lambda: whole, parts[0], parts[1], same, tmp_path)
+            verify(lambda: whole, parts[0], parts[1], same, tmp_path)
         assert caught.value.reason == "expired"
 
     def give_up(_: Manifest) -> None:
         raise NotDurable("on purpose", reason="interrupted")
 
     with pytest.raises(NotDurable, match="on purpose") as caught:
-        prove(lambda: whole, give_up, lambda: listed(), same, tmp_path)
+        verify(lambda: whole, give_up, lambda: listed(), same, tmp_path)
     assert caught.value.reason == "interrupted"
 
 
@@ -132,7 +132,7 @@ def test_a_difference_is_waited_for_longer_each_time_and_to_the_deadline(
 ) -> None:
     flushes: list[Manifest] = []
     with pytest.raises(NotDurable, match=r"after 5 s the bucket does not show .*'a' \(not in the bucket\)") as caught:
-        prove(lambda: whole, flushes.append, lambda: listed(), same, tmp_path, patience=5)
+        verify(lambda: whole, flushes.append, lambda: listed(), same, tmp_path, patience=5)
     assert caught.value.reason == "differs"
     assert clock.slept == [0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
     assert len(flushes) == 11, "and each time all is flushed again"
@@ -140,13 +140,13 @@ def test_a_difference_is_waited_for_longer_each_time_and_to_the_deadline(
 
 def test_a_minute_is_waited_by_default(whole: Manifest, tmp_path: Path, clock: Time) -> None:
     with pytest.raises(NotDurable, match="after 60 s"):
-        prove(lambda: whole, lambda _: None, lambda: listed(), same, tmp_path)
+        verify(lambda: whole, lambda _: None, lambda: listed(), same, tmp_path)
     assert 60 < clock.now < 62
 
 
 def test_a_late_listing_is_proven_by_what_was_looked_at_last(whole: Manifest, tmp_path: Path, clock: Time) -> None:
     listings = iter([listed(), listed(("a", "0")), listed(("a", "1"))])
-    assert prove(lambda: whole, lambda _: None, lambda: next(listings), same, tmp_path) is whole
+    assert verify(lambda: whole, lambda _: None, lambda: next(listings), same, tmp_path) is whole
     assert clock.slept == [0.02, 0.05]
 
 
@@ -159,11 +159,11 @@ def test_a_file_that_never_rests_is_named_after_a_few_looks(whole: Manifest, tmp
     with pytest.raises(
         NotDurable, match=r"written all the time: 'a' \(another content in the bucket\)\. End"
     ) as caught:
-        prove(look, lambda _: None, lambda: listed(("a", "0"), ("b", "1")), same, tmp_path)
+        verify(look, lambda _: None, lambda: listed(("a", "0"), ("b", "1")), same, tmp_path)
     assert caught.value.reason == "changing"
     assert len(clock.slept) == barrier.BUSY_LOOKS
     with pytest.raises(NotDurable, match="does not show") as caught:  # beside one that rests, it is the store
-        prove(look, lambda _: None, lambda: listed(("a", "0")), same, tmp_path)
+        verify(look, lambda _: None, lambda: listed(("a", "0")), same, tmp_path)
     assert caught.value.reason == "differs"
 
 

@@ -17,7 +17,7 @@ from session_widgets.host.manifest import MAX_ENTRIES, MAX_FILE_BYTES, Entry, Ma
 from session_widgets.host.tree import MAX_DEPTH
 from session_widgets.printing import one_line, plural
 from session_widgets.workspaces.bucket import Listing, ObjectInfo
-from session_widgets.workspaces.contract import Look
+from session_widgets.workspaces.contract import Scan
 
 PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -39,8 +39,8 @@ class Difference:
         return f"{self.path!r:.120} ({self.what})"
 
 
-def prove(
-    look: Look,
+def verify(
+    scan: Scan,
     flush: Callable[[Manifest], None],
     listing: Callable[[], Listing],
     same: Same,
@@ -50,7 +50,7 @@ def prove(
     """Flush and compare until both sides are equal; return the verified manifest.
 
     Args:
-        look: the sandbox's side.
+        scan: the sandbox's side.
         flush: uploads the files of a manifest; a `WorkspaceError` of it is final.
         listing: the bucket's side, listed by this machine.
         same: whether an object equals an entry, given that both are files.
@@ -66,7 +66,7 @@ def prove(
     while True:
         before = manifest
         try:
-            manifest = look()
+            manifest = scan()
             _check_root(manifest, root)
             _check_whole(manifest)
             flush(manifest)

@@ -16,7 +16,7 @@ from session_widgets.transcript.records import FileChange
 if TYPE_CHECKING:
     from session_widgets.workspaces.bucket_location import BucketLocation
 
-Look = Callable[[], Manifest]
+Scan = Callable[[], Manifest]
 """Makes the manifest inside the sandbox, or on this machine if no sandbox runs."""
 
 
@@ -58,7 +58,7 @@ class Workspace(Protocol):
             WorkspaceError: any other failure; `path` must not be used.
         """
 
-    def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
+    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> None:
         """Save everything to `location`, and return once that is verified; raise `NotDurable` if it fails."""
 
     def unblock(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ from session_widgets.errors import BadValue, NotDurable
 from session_widgets.host.manifest import Manifest, scan
 from session_widgets.progress import Progress
 from session_widgets.transcript.records import FileChange
-from session_widgets.workspaces.contract import Look
+from session_widgets.workspaces.contract import Scan
 from session_widgets.workspaces.directory import Directory
 
 
@@ -47,7 +47,7 @@ class LocalWorkspace:
         self.path.mkdir(parents=True, mode=0o700)
         return True
 
-    def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
+    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> None:
         """Sync changed files and their directories to disk."""
         folders = {change.path.rpartition("/")[0] for change in changed}
         try:

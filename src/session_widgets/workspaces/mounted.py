@@ -16,10 +16,10 @@ from session_widgets.host.manifest import Entry, Manifest, scan
 from session_widgets.printing import plural
 from session_widgets.progress import Progress, silent
 from session_widgets.transcript.records import FileChange
-from session_widgets.workspaces.barrier import prove, tell_strange
+from session_widgets.workspaces.barrier import tell_strange, verify
 from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.bucket_location import BucketLocation
-from session_widgets.workspaces.contract import Look
+from session_widgets.workspaces.contract import Scan
 from session_widgets.workspaces.credentials import ROLE
 from session_widgets.workspaces.directory import Directory
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
@@ -86,11 +86,11 @@ class MountedWorkspace:
         self._mount.remember(self.abilities)
         return True
 
-    def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
+    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> None:
         """Sync the changes through the mount, and verify that the bucket has them."""
         self._check_alive()
-        manifest = prove(
-            lambda: self._comparable(look()),
+        manifest = verify(
+            lambda: self._comparable(scan()),
             lambda _: self._flush(changed),
             self.objects.listing,
             self._same,

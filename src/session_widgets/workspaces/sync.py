@@ -20,10 +20,10 @@ from session_widgets.printing import plural
 from session_widgets.progress import Progress, silent
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import sync_base
-from session_widgets.workspaces.barrier import prove, tell_strange
+from session_widgets.workspaces.barrier import tell_strange, verify
 from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
 from session_widgets.workspaces.bucket_location import BucketLocation
-from session_widgets.workspaces.contract import Look
+from session_widgets.workspaces.contract import Scan
 from session_widgets.workspaces.directory import Directory, Occupied, Replaceable
 from session_widgets.workspaces.parallel import counted, in_parallel
 from session_widgets.workspaces.sync_base import SyncBase, signature
@@ -71,11 +71,11 @@ class SyncWorkspace:
                 ) from error
         return created
 
-    def persist(self, look: Look, changed: Sequence[FileChange]) -> None:
+    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> None:
         """Upload the changes, and verify that all of them arrived."""
         with self._alone():
             listing = lambda: self._usable(self.objects.listing())  # noqa: E731
-            manifest = prove(look, self._push, listing, self._same, self.path)
+            manifest = verify(scan, self._push, listing, self._same, self.path)
             if self._learned:
                 self._save()
             tell_strange(manifest)
