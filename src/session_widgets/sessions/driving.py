@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,7 @@ from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.agent_keeper import AgentKeeper
 from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.journal import draft, note
-from session_widgets.sessions.limits import TurnClock, TurnLimitReached
+from session_widgets.sessions.limits import TurnClock, TurnLimitReached, TurnLimits
 from session_widgets.sessions.machine import Machine
 from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import is_alive
@@ -47,6 +48,8 @@ HUSH_SECONDS = 1.5
 """How long it may be silent then."""
 KILL_SECONDS = 0.4
 """Time from SIGTERM to SIGKILL for a silent agent."""
+UNSURE_SECONDS = 30
+"""For the first message of a turn whose kernel may have died before it sent the prompt, if the server cannot tell."""
 SILENCE_SECONDS = 5
 """How long its mount may then be silent: a process that waits for it can neither answer nor be stopped."""
 
@@ -254,11 +257,13 @@ class Driver:
         if (answer := _answer(events)) is not None:  # stored before this process expected it
             self._posted.set()
             return answer
-        clock = self._clock = TurnClock(state.limits, begun=any(event.direction == "in" for event in events))
+        takes_twice = "async-post" in await agent.connection.features()
+        limits = state.limits if takes_twice else _unsure(state.limits)
+        clock = self._clock = TurnClock(limits, begun=any(event.direction == "in" for event in events))
         self._asking.take_again(agent, events, index)
         try:
             with suppress(AgentExited):  # the stream reports the rest, and the exit
-                if "async-post" in await agent.connection.features():
+                if takes_twice:
                     await agent.connection.post(envelope)  # the runner recognises the id if it was sent before
         finally:
             self._posted.set()
@@ -345,6 +350,11 @@ class Driver:
 
     def _out(self, envelope: dict[str, Any], kind: str, method: str, source: str = "") -> Draft:
         return draft("out", kind, envelope, self._turn.index, method=method, source=source)
+
+
+def _unsure(limits: TurnLimits) -> TurnLimits:
+    """Return limits for a prompt that must not be sent twice and that nobody may have sent."""
+    return replace(limits, first_byte=min(limits.first_byte or UNSURE_SECONDS, UNSURE_SECONDS))
 
 
 def _answer(events: Sequence[Event]) -> dict[str, Any] | None:
