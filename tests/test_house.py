@@ -117,6 +117,20 @@ def test_no_source_file_is_too_long():
     assert {name: lines for name, lines in lengths.items() if lines > FILE_LINES} == {}
 
 
+def test_tests_are_a_package_and_no_test_module_imports_another():
+    """What two modules need stands in `tests/support`, or beside them if only their folder needs it."""
+    sources = tracked("tests/*.py")
+    folders = {path.parent for path in sources}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+    another = re.compile(r"^\s*(from|import) tests\S*(\.(test_|conftest)| import .*\btest_)", re.MULTILINE)
+    assert [str(path) for path in sources if path.name != "__init__.py" and another.search(path.read_text())] == []
+
+
+def test_no_folder_of_tests_hides_a_package():
+    """`tests/acp` would hide the package `acp` where `tests` is on the path."""
+    assert ROOT / "tests" not in {Path(entry).resolve() for entry in sys.path}
+
+
 def test_the_tree_names_no_machine_and_no_registry():
     found = []
     names = re.compile(r"/work/(?:main|shared)|/root/|/home/\w+/|registry\.npmjs|pypi\.org|pythonhosted|file:///opt")

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.workspaces import attach, workspace
 
+pytest.register_assert_rewrite("tests.workspaces.of_sync", "tests.workspaces.of_sync_faults")
+
 
 @pytest.fixture
 def here(tmp_path, lab):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import inspect
 import json
 import re
 import stat
@@ -16,21 +15,9 @@ from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError
 from session_widgets.workspaces import barrier
 from session_widgets.workspaces.sync import SyncWorkspace
 from tests.support.workspaces import attach, contents, persist, write
-from tests.workspaces import test_sync, test_sync_faults
 from tests.workspaces.memory import Memory, refuse, workspace
-
-ELSEWHERE = {
-    "test_many_keys_are_all_listed_restored_and_removed",  # slow
-    "test_whoever_lost_the_lease_in_between_notices",  # a third workspace, of a real store
-}
-globals().update(  # what needs nothing of a store but its objects is asked of these, too
-    (name, test)
-    for module in (test_sync, test_sync_faults)
-    for name, test in vars(module).items()
-    if name.startswith("test_")
-    and name not in ELSEWHERE
-    and {"lab", "seaweed", "faulty"}.isdisjoint(inspect.signature(test).parameters)
-)
+from tests.workspaces.of_sync import *  # noqa: F403
+from tests.workspaces.of_sync_faults import *  # noqa: F403
 
 
 class Time:
