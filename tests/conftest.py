@@ -99,7 +99,7 @@ def nothing_left_running(tmp_path_factory: pytest.TempPathFactory, pytestconfig:
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_open() -> Iterator[None]:
-    """What a file of tests has left open is told at its end, not in whichever test the garbage is next collected in."""
+    """Report the leftovers of a test file at its end, not in the test that happens to collect the garbage."""
     yield
     gc.collect()
 

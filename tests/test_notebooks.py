@@ -136,7 +136,7 @@ def test_across_harnesses(run, no_session_left, no_key, tmp_path, monkeypatch):
     told = ast.literal_eval(outputs["handed-over"][0].data["text/plain"])["turns"]
     assert [turn["prompt"].split()[1] for turn in told] == ["fit.py", "the", "notes.md:", "one"]
     assert told[2]["files"] == ["created notes.md"]
-    assert "`line` is in fit.py." in str(asked[7]["messages"]), "Codex was told"
+    assert "`line` is in fit.py." in str(asked[7]["messages"]), "Codex received the history"
     claude, codex = table(outputs["compare"][0])
     assert [claude[name] for name in ("harness", "turns", "tool_calls", "asked")] == ["claude", "4", "3", "2"]
     assert [codex[name] for name in ("harness", "turns", "tool_calls", "asked")] == ["codex", "1", "1", "1"]

@@ -119,14 +119,14 @@ async def test_fail_ends_one_request_and_never_one_that_has_ended():
     assert peer.handle(response(one, "late")) == "repeat"
 
 
-async def test_a_response_to_a_request_that_nobody_waits_for_any_more():
+async def test_a_response_to_an_abandoned_request():
     peer = Peer()
     call = peer.request("a", {})
     call.result.cancel()
     assert peer.handle(response(call, 1)) == "response"
 
 
-async def test_an_error_that_nobody_collects_is_no_warning():
+async def test_an_unretrieved_error_is_no_warning():
     peer = Peer()
     call = peer.request("a", {})
     peer.fail_all(TransportError("cut"))

@@ -61,7 +61,7 @@ async def test_a_connection_that_has_messages_never_starts_another_agent():
     assert server.asked[0].query == {}
 
 
-async def test_a_server_that_answers_when_the_agent_has_answered_keeps_nobody_waiting():
+async def test_a_server_that_answers_after_the_agent_blocks_no_call():
     done = asyncio.Event()
 
     async def answer(request: Request) -> None:
@@ -109,7 +109,7 @@ async def test_a_post_that_never_ends_is_dropped_when_the_stream_has_the_answer(
     ("status", "code", "error"),
     [(502, "stream_error", AgentExited), (500, "install_failed", AgentError), (0, "", TransportError)],
 )
-async def test_a_post_that_fails_later_is_told(status: int, code: str, error: type[SessionWidgetsError]):
+async def test_a_post_that_fails_later_is_reported(status: int, code: str, error: type[SessionWidgetsError]):
     async def answer(request: Request) -> None:
         await asyncio.sleep(0.2)
         if status:
@@ -273,7 +273,7 @@ async def test_what_is_no_json_is_refused_here(value: object):
     assert server.asked == []
 
 
-async def test_acknowledgements_go_only_to_who_takes_them():
+async def test_acknowledgements_are_sent_only_to_servers_that_support_them():
     async def answer(request: Request) -> None:
         await request.reply(204)
 
@@ -312,7 +312,7 @@ async def test_close_does_not_wait_for_a_delete_that_never_answers():
     assert connection._posts == {}
 
 
-async def test_a_connection_that_is_let_go_while_a_message_waits_to_be_sent_again():
+async def test_a_connection_closed_before_a_retry():
     connection = AcpConnection(Endpoint(f"http://127.0.0.1:{free_port()}"), "c", "demo", give_up=30)
     posting = asyncio.create_task(connection.post(PROMPT))
     done, _ = await asyncio.wait({posting}, timeout=0.2)

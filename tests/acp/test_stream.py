@@ -225,7 +225,7 @@ async def test_a_message_without_a_number_is_refused():
         await connection.detach()
 
 
-async def test_a_silent_stream_is_opened_anew(monkeypatch: pytest.MonkeyPatch):
+async def test_a_silent_stream_is_reopened(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stream, "SILENCE", 0.1)
 
     async def answer(request: Request) -> None:

@@ -165,7 +165,7 @@ def test_ctrl_c_cancels_the_turn_and_leaves_the_session_usable(cli):
         (["--session", "\x1b[2J"], "session id must be"),
     ],
 )
-def test_bad_values_are_told_on_one_line_and_create_nothing(cli, arguments, said):
+def test_bad_values_are_reported_on_one_line_and_create_nothing(cli, arguments, said):
     done = cli("run", "say x", *arguments)
     assert done.returncode == 1
     assert said in done.stderr

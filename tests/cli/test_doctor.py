@@ -79,7 +79,7 @@ def test_it_tells_people_the_same(home):
     assert "sk-ant" not in done.stdout
 
 
-def test_a_store_that_cannot_be_read_is_told(doctor, home):
+def test_an_unreadable_store_is_reported(doctor, home):
     home.mkdir()
     (home / "transcripts.duckdb").write_text("no database")
     assert not doctor()["DuckDB store"]["ok"]
@@ -126,7 +126,7 @@ def test_docker_runs_and_its_image_is_here_or_will_come(doctor):
     assert (given["ok"], "pulls it" in given["remedy"]) == (False, True)
 
 
-def test_without_settings_nobody_is_asked(home, tmp_path, monkeypatch):
+def test_without_settings_no_store_gets_a_request(home, tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -170,7 +170,7 @@ def test_a_store_is_asked_once_and_its_clock_compared(lab, seaweed, doctor):
         ({"AWS_PROFILE": "nobody"}, "(nobody) could not be found"),
     ],
 )
-def test_settings_that_lead_nowhere_are_told(lab, seaweed, doctor, settings, words):
+def test_settings_of_an_unreachable_store_are_reported(lab, seaweed, doctor, settings, words):
     found = doctor(**({"AWS_ENDPOINT_URL_S3": seaweed.endpoint} | settings))["object store"]
     assert (found["ok"], words in found["found"]) == (False, True)
     assert "any-bucket" not in json.dumps(found)

@@ -90,7 +90,7 @@ def test_hostile_text_and_titles_reach_the_terminal_drawn(screen):
     assert "+y␛[5m" in screen.text()
 
 
-def test_a_tool_call_is_told_when_it_starts_and_when_it_ends_with_its_diff(screen):
+def test_a_tool_call_is_printed_at_its_start_and_end_with_its_diff(screen):
     screen.start()
     screen.update("tool_call", toolCallId="1", title="Write a.py", kind="edit", status="pending")
     screen.update("tool_call_update", toolCallId="1", status="in_progress")

@@ -130,7 +130,7 @@ def test_put_takes_a_name_a_folder_or_none(cli, parked, tmp_path):
     assert is_at_rest(parked)
 
 
-def test_rm_removes_exactly_what_was_named_and_only_when_told(cli, parked):
+def test_rm_removes_exactly_the_named_path_after_confirmation(cli, parked):
     before = parked.held()
     unasked = cli("rm", "one", "a")
     assert (unasked.returncode, "--yes" in unasked.stderr) == (1, True)

@@ -120,7 +120,7 @@ def test_a_package_that_is_not_the_pinned_one_is_refused(registry, home, tmp_pat
     ("status", "words"),
     [(401, "refuses this machine: the login"), (403, "refuses this machine"), (404, "in the version that is pinned")],
 )
-def test_a_registry_that_refuses_is_told_in_words(registry, home, status, words):
+def test_a_refusing_registry_is_explained(registry, home, status, words):
     registry.status = status
     with pytest.raises(HarnessNotReady, match=words):
         Installation(TINY, home).install(lambda _: None)
@@ -136,7 +136,7 @@ def test_a_registry_that_refuses_is_told_in_words(registry, home, status, words)
     ],
     ids=["no registry", "no proxy", "offline"],
 )
-def test_no_way_to_the_registry_is_told_in_words_without_the_login(registry, home, monkeypatch, settings, words):
+def test_an_unreachable_registry_is_explained_without_the_login(registry, home, monkeypatch, settings, words):
     for name, value in settings.items():
         monkeypatch.setenv(f"npm_config_{name}", value)
     with pytest.raises(HarnessNotReady, match=words) as caught:
@@ -156,7 +156,7 @@ def test_two_processes_install_once(registry, home, apart):
     assert said.count("installing Tiny 1.0.0\n") == 1
 
 
-def test_who_waits_says_for_whom_and_not_for_ever(registry, home, apart, monkeypatch):
+def test_a_waiting_process_names_the_holder_and_gives_up(registry, home, apart, monkeypatch):
     registry.gate.clear()
     first = apart()
     until(lambda: registry.downloads, what="a download")
@@ -194,7 +194,7 @@ def test_what_a_killed_one_left_is_not_taken_for_whole_and_is_cleared(registry, 
     assert left(home) == {installation.path.name}
 
 
-def test_a_directory_that_cannot_be_written_is_told(registry, home, monkeypatch, tmp_path):
+def test_a_read_only_directory_is_reported(registry, home, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(FOLDER, str(tmp_path / "file" / "harnesses"))
     with pytest.raises(HarnessNotReady, match=rf"Not a directory\. {FOLDER} names another"):
@@ -209,7 +209,7 @@ def test_the_folder_may_be_another(registry, home, monkeypatch, tmp_path):
     assert not (home / "harnesses").exists()
 
 
-def test_another_platform_and_an_unknown_lock_are_told(registry, home):
+def test_another_platform_and_an_unknown_lock_are_reported(registry, home):
     elsewhere = Harness(command=("{native}",), id="tiny", title="Tiny", natives={"plan9-mips": OTHER}, installs=True)
     with pytest.raises(HarnessNotReady, match="Tiny exists for plan9-mips; this machine is"):
         Installation(elsewhere, home).install(lambda _: None)

@@ -34,7 +34,7 @@ def test_a_new_session_tells_what_can_be_chosen(talk):
     assert [each["value"] for each in options["model"]["options"]] == ["demo-small", "demo-large"]
 
 
-def test_set_mode_is_told_to_everyone(talk, shared_agent):
+def test_set_mode_is_reported_by_both_updates(talk, shared_agent):
     before, response = shared_agent.collect(
         shared_agent.send("session/set_mode", sessionId=talk.id, modeId="full_access")
     )

@@ -86,7 +86,7 @@ def test_what_a_command_prints_into_a_terminal_is_read_though_no_terminal_was_of
     assert printed(tool) == "one\nthree\noops\n"
 
 
-def test_pieces_of_output_grow_one_block_whenever_somebody_looks():
+def test_pieces_of_output_grow_one_block():
     lines = captured("codex-next", "rich")
     at, last = next((at, line) for at, line in enumerate(lines) if "'data': 'one" in str(line))
     update = last["msg"]["params"]["update"]
@@ -174,7 +174,7 @@ def test_a_recorded_agent_is_understood_asked_and_loaded_again(name, play):
 
 
 @pytest.mark.parametrize("name", ["codex", "gemini", "claude"])
-def test_a_question_is_answered_by_its_kind_under_its_own_id_whenever_its_call_is_told_of(name, play):
+def test_a_request_is_answered_by_kind_under_its_own_id(name, play):
     """Before the call, without one, or behind it; ids are UUIDs or count from 0."""
     session, (first, *_) = play(name)
     (asked,) = [message for message in first if message.get("method") == "session/request_permission"]

@@ -177,7 +177,7 @@ def test_fail_is_a_json_rpc_error_and_the_session_lives(talk):
     assert talk.prompt("say after").text == "after"
 
 
-def test_a_line_that_is_no_command_is_told(talk):
+def test_a_line_that_is_no_command_is_reported(talk):
     reply = talk.prompt("say a\nbogus `x`")
     assert "Line 2" in reply.text
     assert "bogus" in reply.text

@@ -1,9 +1,9 @@
-"""Names every effect that this process has outside of itself, just before it happens, and dies at the one chosen.
+"""Names every external effect of this process just before it happens, and kills the process at the chosen one.
 
-Files, processes and signals are seen by audit hooks, requests where httpx and http.client send them, waits in
-`time.sleep`, commits where the store takes them: whatever is added to the program later is seen as well. Names carry no
-id, so that they are the same in each run. What happens to a file or a process a second time is "... (2)"; requests are
-told once, since some are made until the answer is the right one, and so is what is removed from within a folder.
+Audit hooks see files, processes and signals; requests are seen in httpx and http.client, waits in
+`time.sleep`, commits in the store: so later additions to the program are seen as well. Names contain no
+id, so that they are the same in each run. A second effect on a file or a process is "... (2)"; requests are
+reported once, because some are repeated until their answer is right, and so are removals inside a folder.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ IDS = (
 UNTOLD = re.compile(
     r"transcripts\.duckdb.*|(.*[/.])?lock|.*/log|.*\.partial|/dev/null|/dev/urandom|.*__pycache__.*|/proc/.*"
 )
-"""The store's own files are told by its commits; a lock is gone with its process, a log is nobody's record, and a
-partial file is none before it is renamed."""
+"""Commits stand for the store's own files; a lock ends with its process, a log is no record, and a
+partial file does not count before its rename."""
 REMOVALS = {"remove", "rmdir"}
 FOLLOWED = {"os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.symlink"}
 
@@ -56,7 +56,7 @@ class Effects:
     """Watches this process from `begin` on.
 
     Args:
-        home: the data directory; paths below it are told without it. It need not exist yet.
+        home: the data directory; paths below it are reported relative to it. It need not exist yet.
         session: the session's id, told as "S".
         told: called with each name when it is met for the first time.
         last: the process kills itself just before the effect of this name.

@@ -39,7 +39,7 @@ class Journey:
         bucket: the address that its workspaces lie below.
         session: None when it has ended, or not begun.
         notes: a word of each prompt, oldest first; nothing but the agent's memory can bring it back.
-        files: what the agent was told to write.
+        files: the files that the agent should have written.
         prompts: what the user said.
     """
 
@@ -141,7 +141,7 @@ class Journey:
         return [] if server is None else [server, *server.children(recursive=True)]
 
     def heard(self) -> Messages:
-        """What the model of the agent was told with the latest prompt; the demo, which has none, heard it itself."""
+        """The input of the agent's model with the latest prompt; the demo has no model and is asked itself."""
         if self._is_demo:
             return told_to_demo(self.place / ".harness" / self.session.harness)
         return [(role, words) for role, words in self._model.received[-1]["messages"] if role != "system"]

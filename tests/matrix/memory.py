@@ -1,4 +1,4 @@
-"""How an agent came to know of a conversation, by what it was told: not by what it or anybody claims."""
+"""How an agent received a conversation, according to its model's input, not to any claim."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def memory_of(messages: Messages, notes: Sequence[str], cut: str = "") -> Litera
     """Return how it knows of the earlier prompts: as a conversation it had, or by the history with the latest prompt.
 
     Args:
-        messages: what it was told.
+        messages: the input.
         notes: a word of each prompt, the latest one last; each was said once.
-        cut: the prompt before, if it was cut off: the agent may have had no time to write it down, and is told it then.
+        cut: the previous prompt, if it was interrupted: an agent without time to save it receives it as history.
     """
     said = [[at for at, (role, words) in enumerate(messages) if role == "user" and note in words] for note in notes]
-    assert [len(times) for times in said] == [1] * len(notes), "each prompt is told, and only once"
+    assert [len(times) for times in said] == [1] * len(notes), "each prompt is in the input, exactly once"
     assert said == sorted(said), "in order"
     latest = said[-1][0]
     answers = [at for at, (role, _) in enumerate(messages[:latest]) if role == "assistant"]

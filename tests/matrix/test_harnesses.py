@@ -1,7 +1,7 @@
 """{demo, claude, codex, opencode, pi} x {local, docker, sandbox-agent} x five events: files and memory survive.
 
-A cell is green only if the host finds in the directory and in the bucket what was written, the agent reads it back by a
-tool call, and what its model was told is what the tier claims. `docs/matrix.md` holds the outcome.
+A cell passes only if the host finds the written files in the directory and in the bucket, the agent reads them by a
+tool call, and its model's input agrees with the tier. `docs/matrix.md` has the outcome.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def pairs() -> Iterator[object]:
 
 @pytest.fixture(scope="module", params=list(pairs()))
 def route(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    """A journey and a model of its own, which hears of nothing else."""
+    """A journey with its own model, which receives nothing else."""
     folder = tmp_path_factory.mktemp("journey")
     host = None if needs.missing("docker") else bridge_address()
     key = f"sk-planted-{secrets.token_hex(16)}"
@@ -148,7 +148,7 @@ def check_files(journey: Journey, turn: sw.Turn) -> None:
 
 
 def check_tier(journey: Journey, turn: sw.Turn, event: str, events: Sequence[Event]) -> None:
-    """What the agent was asked, and what its model was told, is what the tier claims."""
+    """The agent's requests and its model's input agree with the tier."""
     native = catalog.get(journey.harness).resumes
     wanted = {"warm": "warm", "switch harness": "replay", "new process": native, "SIGKILL": "load"}
     assert turn.tier == wanted.get(event, turn.tier)
@@ -206,7 +206,7 @@ def test_the_page_has_every_cell() -> None:
     assert {len(cells) for cells in page.rows().values()} == {len(EVENTS)}
 
 
-def test_an_agent_that_forgot_or_was_told_twice_is_found_out() -> None:
+def test_an_agent_that_forgot_or_received_a_prompt_twice_is_detected() -> None:
     """The judge of memory itself: each way of knowing, and what no way of knowing is."""
     first, second = ("user", "TOKEN-1"), ("user", "TOKEN-2")
     history = ("user", 'session-widgets:history {"turns": [{"prompt": "TOKEN-1"}]}')

@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def _run(name: str, workers: int, *, again: bool) -> list[Fault] | None:
-    """Return the faults with what became of them, None if mutmut could not."""
+    """Return the faults with their outcomes, None if mutmut could not."""
     place, log = ROOT / ".cache/mutation" / name, ROOT / ".cache/mutation" / f"{name}.log"
     if not again:
         shutil.rmtree(place, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""mutmut, driven: which faults there are, and what became of each."""
+"""mutmut, driven: the list of faults, and the outcome of each."""
 
 from __future__ import annotations
 

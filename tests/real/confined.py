@@ -1,4 +1,4 @@
-"""Each harness at work in this process's namespaces: prints what became of a turn, as JSON. Argument: a directory."""
+"""Runs each harness in this process's namespaces: prints the outcome of a turn as JSON. Argument: a directory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A real agent program with a bad habit. Arguments: the habit, then its command.
 
 garbage   prints what is no message before each message
-hangs     does not hear of session/new, and so never answers
+hangs     ignores session/new, and so never answers
 deaf      neither ends at the end of its input nor by TERM, nor does its child
 older     says that it is version 0.0.1
 """

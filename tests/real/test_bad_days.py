@@ -1,4 +1,4 @@
-"""What goes wrong between a real harness and its model, or inside it: each is told in the turn."""
+"""Failures between a real harness and its model, or inside it: the turn reports each."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_key_that_is_missing_is_named_and_setting_it_is_enough(start, monkeypa
     assert session.send(script({"text": "hello"})).text == "hello"
 
 
-def test_a_program_that_went_missing_is_told_with_the_remedy(start, monkeypatch, tmp_path):
+def test_a_missing_program_is_reported_with_the_remedy(start, monkeypatch, tmp_path):
     """Its folder was removed; and its program within a folder that is still there."""
     session = start("codex")
     monkeypatch.setenv(FOLDER, str(tmp_path / "none"))

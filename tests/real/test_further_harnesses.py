@@ -99,7 +99,7 @@ def test_check_proves_that_it_answers(name):
 
 
 @each
-def test_it_asks_before_it_writes_stops_when_it_is_told_to_and_remembers(name, begin, model):
+def test_it_asks_before_it_writes_stops_on_cancel_and_remembers(name, begin, model):
     session = begin(name)
     path = str(session.workspace / "a.txt")
     turn = session.send(script({"text": "I write", "write": [path, "hello"]}, {"text": "written"}, note="TOKEN-first"))
@@ -161,8 +161,8 @@ def cancel_one(session):
 
 
 @pytest.mark.parametrize("name", ["gemini", "copilot"])
-def test_what_it_lost_it_is_told(name, begin, model):
-    """Gemini loses a session that is parked in its first minute. Copilot reads no resources, so it is told in words."""
+def test_lost_turns_are_sent_as_history(name, begin, model):
+    """Gemini loses a session that is parked in its first minute. Copilot reads no resources and receives text."""
     session = begin(name)
     session.send(script({"text": "hi"}, note="TOKEN-first"))
     session.park()
@@ -203,7 +203,7 @@ def test_a_key_that_is_missing_is_named(name, begin, monkeypatch):
 
 
 @each
-def test_the_model_hears_of_a_skill(name, begin, model, tmp_path):
+def test_the_model_receives_a_skill(name, begin, model, tmp_path):
     folder = tmp_path / "greeting"
     folder.mkdir()
     (folder / "SKILL.md").write_text("---\nname: greeting\ndescription: How to greet a marmot.\n---\nWhistle.\n")

@@ -66,7 +66,7 @@ def test_cancelling_closes_what_was_open_and_the_next_prompt_gets_its_own_answer
 
 @pytest.mark.parametrize("name", ASKING)
 def test_what_is_rejected_does_not_happen(name, start):
-    """Claude goes on with the model, OpenCode ends the turn, Codex cancels it: all of that is told."""
+    """Claude continues with the model, OpenCode ends the turn, Codex cancels it: the turn reports each."""
     session = start(name, permissions="deny")
     turn = session.send(script({"text": "I try", "run": "touch denied"}, {"text": "so be it"}))
     assert not (session.workspace / "denied").exists()

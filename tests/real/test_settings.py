@@ -1,4 +1,4 @@
-"""What the real harnesses offer, in their own ids, and what becomes of a choice."""
+"""Options of the real harnesses, with their own ids, and the effect of a choice."""
 
 from __future__ import annotations
 

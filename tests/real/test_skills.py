@@ -26,7 +26,7 @@ def asked(model, session, text):
 
 
 @pytest.mark.parametrize("name", ["claude", "codex", "opencode", "pi"])
-def test_the_model_hears_of_a_skill(name, start, model, skill):
+def test_the_model_receives_a_skill(name, start, model, skill):
     assert "greet a marmot" in asked(model, start(name, skills=[skill]), "hello")
 
 

@@ -102,7 +102,7 @@ def test_what_an_adapter_that_was_killed_leaves_running_is_ended(name, start):
     assert session.send(script({"text": "the next"})).text == "the next"
 
 
-def test_a_prompt_that_was_cut_off_before_the_agent_wrote_it_down_is_told(start):
+def test_an_unsaved_interrupted_prompt_is_sent_as_history(start):
     session = start("claude")
     session.send(script({"text": "first"}, note="TOKEN-first"))
     cut = begin_command(session, note="TOKEN-cut")

@@ -93,7 +93,7 @@ def test_a_permission_is_answered_once(runner, agent):
     assert json.loads(update["params"]["update"]["content"]["text"]) == first["result"]
 
 
-def test_an_answer_nobody_asked_for_is_a_conflict(runner, agent):
+def test_an_answer_without_a_request_is_a_conflict(runner, agent):
     answer = runner.http.post(f"/v1/acp/{agent}", json={"jsonrpc": "2.0", "id": 99, "result": {}})
     assert problem(answer) == (409, "conflict")
 
@@ -120,7 +120,7 @@ def test_half_an_emoji_and_carriage_returns_do_no_harm(runner, agent):
     assert nan["method"] == "_adapter/invalid_stdout"
 
 
-def test_a_response_that_comes_twice_is_told_twice_and_answers_once(runner, agent):
+def test_a_repeated_response_is_reported_twice_and_answers_once(runner, agent):
     assert runner.prompt(agent, "twice").status_code == 200
     messages = [message for _, message in runner.events(agent, 1, last=3)]
     assert messages[0] == messages[1]

@@ -39,7 +39,7 @@ def test_an_agent_is_asked_for_its_options_once(start):
     assert runner.http.get("/v1/agents/demo").json()["capabilities"] == demo["capabilities"]
 
 
-def test_what_an_agent_said_is_kept_unless_it_shall_be_asked_again(start, tmp_path):
+def test_an_agents_answers_are_cached_unless_fresh_ones_are_requested(start, tmp_path):
     note = f"open({str(tmp_path / 'starts')!r}, 'a').write('x')"
     again = f"{note}; import runpy; runpy.run_path({str(AGENT)!r}, run_name='__main__')"
     runner = start(agents={"demo": {"command": [sys.executable, "-c", again]}})

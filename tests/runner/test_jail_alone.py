@@ -159,7 +159,7 @@ def test_missing_directories_are_made_only_if_that_is_asked(root: Path, jail: Ja
         pytest.fail("a file is in the way")
 
 
-def test_another_refusal_on_the_way_is_told(jail: Jail, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_on_the_path_is_reported(jail: Jail, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> str:
         raise OSError(errno.EACCES, "refused")
 
@@ -169,7 +169,7 @@ def test_another_refusal_on_the_way_is_told(jail: Jail, monkeypatch: pytest.Monk
     assert caught.value.status == 403
 
 
-def test_what_is_done_with_the_place_is_told_as_a_problem(jail: Jail) -> None:
+def test_an_error_inside_the_block_becomes_a_problem(jail: Jail) -> None:
     with pytest.raises(Problem, match="path exists: a/file") as caught, jail.locate("a/file"):
         raise FileExistsError(errno.EEXIST, "exists")
     assert caught.value.status == 409

@@ -93,7 +93,7 @@ def test_two_readers_see_the_same(runner):
     assert seen[0] == seen[1]
 
 
-def test_a_reader_who_left_goes_on_where_it_was(runner):
+def test_a_reader_resumes_at_its_position(runner):
     runner.open("left")
     runner.prompt("left", "flood 1000", wait=False)
     first = runner.events("left", last=100)
@@ -153,7 +153,7 @@ def test_an_agent_that_speaks_of_its_exit_has_not_exited(start):
     assert events[-1][1]["params"]["stderr"] == "the runner ended before the agent did"
 
 
-def test_nobody_else_can_read_a_journal(start, tmp_path):
+def test_only_the_owner_can_read_a_journal(start, tmp_path):
     state = tmp_path / "runner" / "state"
     state.mkdir(mode=0o755, parents=True)
     runner = start()

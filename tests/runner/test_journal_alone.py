@@ -1,4 +1,4 @@
-"""The journal itself, without a runner: its segments, what is synced, and what is told when it cannot be written."""
+"""The journal itself, without a runner: its segments, its syncs, and its errors when it cannot be written."""
 
 from __future__ import annotations
 

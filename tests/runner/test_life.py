@@ -246,7 +246,7 @@ def test_too_many_requests_name_the_limit(start):
     until(lambda: runner.http.get("/v1/health").status_code == 200)
 
 
-def test_strangers_who_connect_and_say_nothing_keep_nobody_out(start):
+def test_idle_strangers_block_no_client(start):
     """1,100 connections without a token, at the usual limit of 1,024 open files."""
     runner = start()
     resource.prlimit(runner.process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
@@ -259,7 +259,7 @@ def test_strangers_who_connect_and_say_nothing_keep_nobody_out(start):
     assert runner.process.poll() is None
 
 
-def test_who_connects_and_says_nothing_is_cut_off(start):
+def test_an_idle_connection_is_closed(start):
     runner = start()
     with _strangers(runner, 1) as (stranger,):
         stranger.settimeout(HEADER_SECONDS + 10)

@@ -118,7 +118,7 @@ def test_a_background_child_does_not_hold_the_answer(runner):
     left.kill()
 
 
-def test_a_signal_is_told(runner):
+def test_a_signal_is_reported(runner):
     answer = sh(runner, "kill -SEGV $$").json()
     assert (answer["exitCode"], answer["signal"], answer["timedOut"]) == (None, 11, False)
 
@@ -224,7 +224,7 @@ def test_stop_and_kill(runner, how, signal):
     assert runner.http.post(f"/v1/processes/{one['id']}/{how}").json() == answer
 
 
-def test_an_input_that_nobody_reads_is_bounded(runner):
+def test_unread_input_is_bounded(runner):
     one = spawn(runner, "sleep", "615", interactive=True)
     url = f"/v1/processes/{one['id']}"
     large = runner.http.post(f"{url}/input", json={"data": "x" * 70_000, "encoding": "utf8"})
@@ -385,7 +385,7 @@ def test_a_bad_frame_is_an_error_and_no_more(runner, shell, frame, words):
     assert info(runner, shell)["status"] == "running"
 
 
-def test_who_may_not_see_a_terminal(runner, shell):
+def test_a_terminal_needs_the_token(runner, shell):
     plain = spawn(runner, "sleep", "619")["id"]
     url = f"ws://127.0.0.1:{runner.port}/v1/processes/{shell}/terminal/ws"
 

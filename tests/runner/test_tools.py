@@ -72,7 +72,7 @@ def test_a_call_goes_to_the_notebook_and_its_result_to_the_agent(runner):
         assert runner.http.post(place, json=SUM).status_code == 409
 
 
-def test_nobody_listens_is_said_at_once(runner):
+def test_a_call_without_a_listener_fails_at_once(runner):
     offered = offer(runner, "nobody", ADD)
     started = time.monotonic()
     answer = call(offered, a=1).json()

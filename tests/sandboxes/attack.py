@@ -1,4 +1,4 @@
-"""Attacks on the runner of this sandbox, made from inside it by what an agent may run. Prints what became of each.
+"""Attacks on the runner of this sandbox, made from inside it as an agent could. Prints the outcome of each.
 
 It runs in a container alone: elsewhere the runners that it finds are those of others.
 """

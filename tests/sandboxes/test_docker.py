@@ -207,7 +207,7 @@ async def test_a_cancelled_create_leaves_nothing(subject, tmp_path, delay):
     assert await listed(subject.provider) == []
 
 
-async def test_an_image_without_a_runner_is_told_and_leaves_nothing(subject, tmp_path, monkeypatch):
+async def test_an_image_without_a_runner_is_reported_and_leaves_nothing(subject, tmp_path, monkeypatch):
     monkeypatch.setenv("SESSION_WIDGETS_IMAGE", "debian:bookworm-slim")
     with pytest.raises(SandboxError, match="did not answer"):
         await subject.provider.create(subject.spec(), subject.announce)
@@ -215,7 +215,7 @@ async def test_an_image_without_a_runner_is_told_and_leaves_nothing(subject, tmp
     assert await listed(subject.provider) == []
 
 
-async def test_sweep_ends_what_nobody_refers_to_and_nothing_else(subject, tmp_path):
+async def test_sweep_removes_only_unreferenced_sandboxes(subject, tmp_path):
     elsewhere = Subject(get_provider("docker", tmp_path / "other"), lambda: spec(tmp_path / "other"))
     async with subject.sandbox() as wanted, subject.sandbox() as orphan, elsewhere.sandbox() as stranger:
         (tmp_path / "containers" / orphan.ref.id / "sandbox.json").unlink()
@@ -256,7 +256,7 @@ def test_the_base_is_pinned_unless_it_was_made_on_this_machine():
             docker.images.remove("session-widgets-own-base:1")
 
 
-def test_an_image_that_cannot_be_pulled_is_told(tmp_path, monkeypatch):
+def test_a_failed_pull_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("SESSION_WIDGETS_IMAGE", "127.0.0.1:1/nothing:1")
     told = []
     with engine() as docker, pytest.raises(SandboxError, match=r"127\.0\.0\.1:1/nothing:1.*could not be pulled"):

@@ -21,7 +21,7 @@ UID = os.getuid() or 1000
 
 
 async def attack(sandbox, *kinds):
-    """What became of each attack on a sandbox's runner."""
+    """The outcome of each attack on a sandbox's runner."""
     done = await sandbox.exec(f'python3 -c "$ATTACK" {" ".join(kinds)}', env={"ATTACK": ATTACK})
     assert done.code == 0, done.err
     return json.loads(done.out)

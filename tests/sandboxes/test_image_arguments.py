@@ -41,7 +41,7 @@ def test_harnesses_and_fuse_by_argument():
     assert "Amazon Simple Storage Service" in lines[4]
 
 
-def test_proxies_and_registries_of_whoever_builds(monkeypatch):
+def test_proxies_and_registries_of_the_build_environment(monkeypatch):
     given = {
         "HTTP_PROXY": "http://127.0.0.1:3128",
         "HTTPS_PROXY": "http://127.0.0.1:3129",

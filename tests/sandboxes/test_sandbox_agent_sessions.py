@@ -248,7 +248,7 @@ def test_a_refused_harness_creates_no_session(start, home):
     assert sw.store().session("s1") is None
 
 
-def test_a_wrong_token_is_told(start, theirs):
+def test_a_wrong_token_is_reported(start, theirs):
     options = theirs(DEMO)
     session = start(DEMO, **options | {"token": "wrong"})
     turn = session.send("say hello")
@@ -263,7 +263,7 @@ def test_a_token_without_a_server(start):
         start(DEMO, token="x")
 
 
-def test_an_agent_that_died_while_nobody_was_attached(start, home):
+def test_an_agent_that_died_while_detached(start, home):
     session = start(DEMO)
     assert session.send("say one").text == "one"
     session.detach()
@@ -276,7 +276,7 @@ def test_an_agent_that_died_while_nobody_was_attached(start, home):
     assert turn.tier != "warm"
 
 
-def test_a_server_of_somebody_else_that_is_gone(start, theirs):
+def test_another_persons_server_that_is_gone(start, theirs):
     session = start(DEMO, **theirs(DEMO))
     assert session.send("say one").text == "one"
     running = session.start("say begun\nwait 30")

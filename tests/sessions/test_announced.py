@@ -17,7 +17,7 @@ TERSE = sw.Harness(
 )  # fmt: skip
 
 
-def test_what_was_told_before_belongs_to_the_request(open_session):
+def test_earlier_updates_belong_to_the_request(open_session):
     seen = []
 
     def look(request):
@@ -30,7 +30,7 @@ def test_what_was_told_before_belongs_to_the_request(open_session):
     assert [(call["kind"], call["title"]) for call in seen] == [("read", "Look around")]
 
 
-def test_a_command_that_was_told_before_is_no_reading(open_session):
+def test_a_command_in_an_earlier_update_is_no_reading(open_session):
     session = open_session(harness=TERSE, permissions="allow_reads")
     turn = session.start("run touch made")
     (request,) = until(lambda: session.pending, what="the request")

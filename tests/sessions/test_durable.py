@@ -142,7 +142,7 @@ sw.store().close()
     monkeypatch.undo()
 
 
-def test_who_holds_the_session_is_told_and_can_be_pushed_out(session, lab, tmp_path, monkeypatch, bucket):
+def test_the_holder_is_named_and_can_be_replaced(session, lab, tmp_path, monkeypatch, bucket):
     session.send(WRITE.format("a"))
     other = sw.open_session(
         "s1", workspace=lab, permissions="allow_all", store=tmp_path / "other" / "transcripts.duckdb"
@@ -283,7 +283,7 @@ def test_an_agent_in_a_container_sees_no_other_session(open_session, lab, seawee
     look = "run echo there are $(find / -name 'secret-of-*' 2>/dev/null | wc -l); ls /dev/fuse; echo asked"
     other = open_session(id="s2", workspace=lab, sandbox="docker")
     known = other.send(f"write secret-of-s2 <<EOT\nnobody else's\nEOT\n{look}")
-    assert "there are 1" in str(known.steps[-1].content), "whoever looks finds what is there"
+    assert "there are 1" in str(known.steps[-1].content), "a viewer finds the files"
     session = open_session(workspace=lab, sandbox="docker")
     store = f":{urlsplit(seaweed.endpoint).port}/{lab.removeprefix('s3://')}/s2/secret-of-s2"
     ask = [

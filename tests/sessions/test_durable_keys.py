@@ -178,7 +178,7 @@ def test_keys_that_had_ended_when_they_were_renewed_are_named(open_session, stor
 
 
 @pytest.mark.needs("fuse", "s3fs")
-def test_a_mount_whose_keys_end_is_named_and_made_anew(open_session, store, key_process, bucket, tmp_path):
+def test_a_mount_with_expired_keys_is_named_and_mounted_again(open_session, store, key_process, bucket, tmp_path):
     """A mounter keeps the keys that it was started with, whatever is renewed meanwhile."""
     brief, hold = store.assume_role(), Hold(tmp_path)
     key_process.give(brief, brief.expires)
@@ -211,4 +211,4 @@ def test_a_mount_is_kept_as_long_as_its_keys_last(open_session, store, key_proce
     key_process.give(store.credentials, datetime.now(UTC) + timedelta(minutes=50))
     session = open_session(workspace=URL, attachment="fuse:s3fs")
     assert session.send("say first").durable_at is not None
-    assert session.send("say second").tier == "warm", "it was mounted anew"
+    assert session.send("say second").tier == "warm", "it was mounted again"

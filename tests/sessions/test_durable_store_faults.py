@@ -175,7 +175,7 @@ def test_a_mount_whose_store_fails_tells_the_agent_and_calls_nothing_durable_tha
     turn.wait(110)
     said = str(turn.steps[-1].content)
     assert ("Input/output error" in said or "Operation not permitted" in said) is (fault.delay == 0)
-    assert turn.durable_at is not None, "the agent was told, and the rest is there"
+    assert turn.durable_at is not None, "the agent received the prompt, and the rest is there"
     assert bucket().get("b") == (b"content of a\n" if "done" in said else None)
     way.rule = lambda _method, _path: None
     again = session.send("run cat a && echo c > c")

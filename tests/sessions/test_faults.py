@@ -117,8 +117,8 @@ def test_runner_killed_in_mid_turn(open_session):
     assert turn.tier == "load"
 
 
-def test_runner_that_was_killed_and_runs_again_for_who_looks_at_files(open_session):
-    """The panel is one who does; the error then does not say that the sandbox has stopped."""
+def test_a_killed_runner_runs_again_for_a_file_listing(open_session):
+    """The panel lists files; the error then does not say that the sandbox has stopped."""
     session = open_session()
     turn = session.start("say begun\nwait 30")
     until(lambda: "begun" in turn.text)
@@ -350,7 +350,7 @@ def test_full_disk_stops_the_turn_and_shows_nothing_that_is_not_stored(open_sess
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_store_held_by_somebody_else_is_named(forked, open_session, monkeypatch):
+def test_the_holder_of_the_store_is_named(forked, open_session, monkeypatch):
     session = open_session()
     session.send("say x")
     kernel = Kernel(

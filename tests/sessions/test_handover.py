@@ -1,4 +1,4 @@
-"""What an agent is told of turns that it does not remember: bounded, structured, and marked."""
+"""The history for an agent without memory: bounded, structured, and marked."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_tool_calls_are_named_with_capped_results():
     assert entry["files"] == ["modified a.txt"]
 
 
-def test_how_a_turn_ended_is_told_unless_it_ended_well():
+def test_the_history_names_an_end_that_was_not_completed():
     first, second = told([turn(1, "a", "b"), turn(2, "c", "d", status="cancelled")])["turns"]
     assert "ended" not in first
     assert second["ended"] == "cancelled"
@@ -84,7 +84,7 @@ def test_an_agent_without_embedded_resources_gets_marked_text():
     assert json.loads("\n".join(rest))["turns"] == [{"prompt": "hello", "answer": "hi"}]
 
 
-def test_nothing_is_told_of_no_turns():
+def test_without_turns_there_is_no_history():
     assert history_block([], lambda turn: (), embedded=True) is None
 
 

@@ -1,4 +1,4 @@
-"""A session at rest asks the store nothing, and hears of other processes all the same."""
+"""A session at rest does not access the store, but still notices other processes."""
 
 import os
 import time

@@ -118,7 +118,7 @@ async def test_what_is_committed_in_its_turn_is_not_read_again(store: Store, mon
     assert seen.batches == [[1, 2]]
 
 
-async def test_who_watches_a_session_that_is_gone_hears_of_what_comes(store: Store) -> None:
+async def test_a_subscriber_of_a_deleted_session_gets_later_events(store: Store) -> None:
     journal, seen = Journal(store, "s", 5, Seen()), Seen()
     await journal.watch(seen, 0)
     (event,) = store.append("s", notes(1))
@@ -126,7 +126,7 @@ async def test_who_watches_a_session_that_is_gone_hears_of_what_comes(store: Sto
     assert seen.seqs == [6]
 
 
-async def test_who_asks_gets_the_error_as_it_is(store: Store) -> None:
+async def test_the_caller_gets_the_original_error(store: Store) -> None:
     def fail() -> None:
         raise StoreError("oh")
 
@@ -134,7 +134,7 @@ async def test_who_asks_gets_the_error_as_it_is(store: Store) -> None:
         await Journal(store, "s", 0, Seen(), lambda _: True).ask(fail)
 
 
-async def test_a_subscriber_that_fails_stops_nobody(store: Store, caplog) -> None:
+async def test_a_failing_subscriber_stops_no_other(store: Store, caplog) -> None:
     journal, seen = Journal(store, "s", 0, Seen()), Seen()
 
     def fail(_: list[Event]) -> None:
@@ -178,7 +178,7 @@ async def test_what_others_write_is_noticed_while_nothing_happens_here(store: St
     await asyncio.wait_for(journal._tail, 5)
 
 
-async def test_a_commit_that_nobody_waits_for_is_made_all_the_same(store: Store) -> None:
+async def test_an_abandoned_commit_is_made(store: Store) -> None:
     journal = Journal(store, "s", 0, Seen())
     waiting = asyncio.ensure_future(journal.commit(notes(1)))
     await asyncio.sleep(0)
@@ -205,9 +205,9 @@ async def test_patience_decides_whether_a_busy_store_is_waited_for(store: Store)
         return what + more
 
     assert await journal.ask(work, "a", more="b") == "ab"
-    assert [busy is None for busy in asked] == [False, False, True], "and it is told that this is over"
+    assert [busy is None for busy in asked] == [False, False, True], "and it reports the end of the wait"
     assert await journal.ask(work, "a", more="c") == "ac"
-    assert len(asked) == 3, "who did not wait is told nothing"
+    assert len(asked) == 3, "a caller that did not wait gets no report"
     left[0] = 1
     with pytest.raises(StoreBusy):
         await journal.ask(work, "a", more="b")

@@ -160,7 +160,7 @@ def test_a_mode_that_a_person_has_approved_is_not_set_back(open_session):
     [("allow_all", "mode full_access"), ("ask", "mode accept_edits\nmode full_access unasked")],
     ids=["a policy approved", "another was approved"],
 )
-def test_nobody_but_a_person_approves_a_mode_and_only_the_one_that_was_shown(open_session, policy, script):
+def test_only_a_person_approves_a_mode_and_only_the_shown_one(open_session, policy, script):
     session = open_session(permissions=policy, mode="plan")
     turn = session.start(script)
     if policy == "ask":

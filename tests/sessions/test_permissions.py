@@ -115,7 +115,7 @@ def test_choosing_what_is_not_offered():
 
 
 def answered(options=ALL, first=True):
-    """A request that notes its answers; `first` is what the answerer is told."""
+    """A request that records its answers; `first` is the answerer's result."""
     answers = []
 
     async def answer(asked, decision):
@@ -337,7 +337,7 @@ def test_function_sees_the_diff(session):
     assert seen[0].tool_call["content"][0]["newText"] == "x\n"
 
 
-def test_blocked_send_with_nobody_to_ask_rejects_and_says_why(session):
+def test_blocked_send_without_an_input_rejects_with_the_reason(session):
     session.set_permissions("ask")
     turn = session.send(WRITE)
     assert turn.files == ()
@@ -379,7 +379,7 @@ def test_cancel_answers_what_a_function_still_thinks_about(session):
 
 
 async def test_what_is_asked_after_the_cancel_is_cancelled_too(session):
-    """An agent may ask before it hears of the cancel; left alone it would wait for ever."""
+    """An agent may ask before it receives the cancellation; without an answer it would wait for ever."""
     turn = session.start("wait 20")
     until(lambda: any(step.kind == "tool_call" for step in turn.steps))
     asking, agent = session._core.asking, session._core.agents.agent

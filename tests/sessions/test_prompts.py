@@ -1,4 +1,4 @@
-"""What may stand in a prompt, and what becomes of one that the agent cannot take."""
+"""Valid prompts, and blocks that the agent does not support."""
 
 import shutil
 
@@ -41,7 +41,7 @@ def test_what_a_resource_says_reaches_an_agent_that_takes_it(session):
     assert (turn.status, turn.text) == ("completed", "hello")
 
 
-def test_what_an_agent_has_to_be_told_of_earlier_turns_waits_for_a_prompt_that_reaches_it(open_session):
+def test_a_history_waits_for_a_delivered_prompt(open_session):
     session = open_session()
     session.send("say the first words")
     session.park()

@@ -71,7 +71,7 @@ def test_a_secret_reaches_the_agent_and_never_the_store(session):
     assert [field.secret for field in question.fields] == [False, False, True]
     question.accept({"host": "h", "password": SECRET})
     turn.wait(20)
-    events = [event for event in session.events() if event.direction != "in"]  # the demo says aloud what it was told
+    events = [event for event in session.events() if event.direction != "in"]  # the demo's message repeats it
     assert SECRET not in encode([dict(event.payload) for event in events])
     assert SECRET in turn.text
     (note,) = answers(session)
@@ -146,7 +146,7 @@ def test_an_answer_that_was_stored_and_did_not_arrive_is_sent_again_but_for_secr
     assert len(answers(session)) == 1
 
 
-def test_blocked_send_with_nobody_to_ask_declines_and_says_why(session):
+def test_blocked_send_without_an_input_declines_with_the_reason(session):
     session.set_permissions("ask")
     turn = session.send("question Why?")
     assert turn.text == "You declined to answer."

@@ -61,7 +61,7 @@ def test_a_session_that_another_kernel_deleted_is_gone(forked, open_session):
     exactly_once(again.events())
 
 
-def test_delete_wins_over_those_who_look_at_files(open_session, home):
+def test_delete_wins_over_file_listings(open_session, home):
     session = open_session()
     session.send("say x")
     over = threading.Event()
@@ -116,7 +116,7 @@ def test_stop_twice_while_the_end_is_being_stored(open_session):
     assert (again.text, again.error) == ("y", None)
 
 
-def test_a_subscriber_that_leaves_while_the_past_is_read_hears_nothing_more(open_session):
+def test_an_unsubscribed_reader_of_the_past_gets_no_more_events(open_session):
     session = open_session()
     heard = []
     line = Line(session.store.path)

@@ -122,7 +122,7 @@ def test_a_replay_must_hold_every_prompt_in_order():
     assert _not_in([], [turn(1, "one")]) == [turn(1, "one")]
 
 
-def test_only_the_latest_turns_that_were_cut_off_have_to_be_told():
+def test_only_the_latest_interrupted_turns_are_sent_as_history():
     lost, again = turn(2, "two", status="failed"), turn(4, "four", status="cancelled")
     first, third = turn(1, "one"), turn(3, "three")
     shown = [chunk("user_message_chunk", words, words) for words in ("one", "three")]

@@ -69,7 +69,7 @@ class Connection:
         (None, None, None, YES, False),
     ],
 )
-async def test_an_answer_is_ours_if_we_sent_it_and_nobody_was_first(sent, stored, refusal, told, ours):
+async def test_an_answer_is_ours_if_ours_was_first(sent, stored, refusal, told, ours):
     connection = Connection()
     connection.refusal = refusal
     answers = Answers(connection)

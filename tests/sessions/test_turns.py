@@ -107,7 +107,7 @@ def test_stream_yields_the_turns_events_once_and_in_order(session):
     assert events[-1].kind == "turn_ended"
 
 
-def test_two_at_once_are_refused_and_told_who_runs(session):
+def test_a_second_turn_is_refused_and_the_owner_named(session):
     turn = session.start("wait 2\nsay done")
     with pytest.raises(SessionBusy, match=rf"turn {turn.index}.*"):
         session.send("say other")

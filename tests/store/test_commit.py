@@ -96,9 +96,7 @@ def kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
     return lambda: store._file._attached
 
 
-def test_the_file_is_kept_for_the_next_commit_and_let_go_when_somebody_comes(
-    store: Store, kept: Callable[[], bool]
-) -> None:
+def test_the_file_stays_attached_until_another_process_waits(store: Store, kept: Callable[[], bool]) -> None:
     store.append("s", [opened()])
     first = store._file.attachment
     store.append("s", [chunk(1)])
@@ -112,7 +110,7 @@ def test_the_file_is_kept_for_the_next_commit_and_let_go_when_somebody_comes(
     assert store._file.attachment == first + 1
 
 
-def test_commits_without_a_pause_let_go_after_their_share(
+def test_commits_without_a_pause_detach_after_their_share(
     store: Store, kept: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store._file, "_keep_watch", lambda: None)
@@ -128,7 +126,7 @@ def test_commits_without_a_pause_let_go_after_their_share(
     line.leave()
 
 
-def test_the_file_is_let_go_when_no_commit_follows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_detached_without_a_next_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LINGER", 0.01)
     for number in (1, 2):
         store.append("s", [chunk(number)])

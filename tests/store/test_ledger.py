@@ -53,7 +53,7 @@ def test_a_session_is_named_by_its_first_event(store: Store) -> None:
         ({"host": "h"}, "process unknown (pid None) on h"),
     ],
 )
-def test_who_runs_a_turn(store: Store, owner: dict[str, Any], words: str) -> None:
+def test_the_owner_of_a_turn(store: Store, owner: dict[str, Any], words: str) -> None:
     store.append("s", [opened()])
 
     def start(number: int) -> object:

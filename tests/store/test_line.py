@@ -40,7 +40,7 @@ def test_one_stands_in_line_and_the_others_see_it(path: Path) -> None:
     assert stat.S_IMODE(path.with_name("transcripts.duckdb.line").stat().st_mode) == 0o600
 
 
-def test_who_waits_gets_the_place_when_it_is_left(path: Path) -> None:
+def test_a_waiting_process_gets_the_released_place(path: Path) -> None:
     one, two = Line(path), Line(path)
     assert one.enter(soon())
     got: list[bool] = []
@@ -65,7 +65,7 @@ def test_a_place_that_is_not_had_leaves_no_file_open(path: Path, monkeypatch: py
     assert len(closed) == 3
 
 
-def test_what_cannot_be_opened_for_other_reasons_is_told(tmp_path: Path) -> None:
+def test_other_errors_of_opening_are_reported(tmp_path: Path) -> None:
     line = Line(tmp_path / "gone" / "t.duckdb")
     for call in (lambda: line.enter(soon()), line.occupied):
         with pytest.raises(FileNotFoundError):

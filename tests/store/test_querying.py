@@ -77,7 +77,7 @@ def endless(filled: Store) -> Iterator[threading.Thread]:
 
 
 @pytest.mark.usefixtures("endless")
-def test_who_writes_is_not_kept_waiting_by_a_query(filled: Store, endless: threading.Thread) -> None:
+def test_a_query_does_not_block_a_writer(filled: Store, endless: threading.Thread) -> None:
     for number in range(6, 26):
         filled.append("s", [chunk(number)])
     program = "import sys; from session_widgets.store import store; print(len(store(sys.argv[1]).events('s')))"
@@ -126,7 +126,7 @@ def test_what_does_not_fit_into_memory_is_kept_private_beside_the_store(
     assert [stat.S_IMODE(each.stat().st_mode) for each in (place, place.parent)] == [0o700, 0o700]
 
 
-def test_what_a_killed_process_left_is_removed_and_nobody_elses(filled: Store) -> None:
+def test_only_leftovers_of_a_killed_process_are_removed(filled: Store) -> None:
     program = """
 import os, signal, sys
 from session_widgets.store import store

@@ -75,7 +75,7 @@ def test_a_killed_holder_loses_nothing_that_was_committed(store: Store) -> None:
 
 
 @pytest.mark.parametrize("call", [lambda file: file.transaction(), lambda file: file.looking()])
-def test_who_waits_too_long_is_told_by_whom_it_is_held(path: Path, call: Callable[[StoreFile], object]) -> None:
+def test_the_error_after_a_long_wait_names_the_holder(path: Path, call: Callable[[StoreFile], object]) -> None:
     open_store(path).close()
     Store(path).close()
     with process("hold", path) as holder:
@@ -100,7 +100,7 @@ def test_a_plain_duckdb_connection_in_this_process_is_named_too(store: Store) ->
     file.close()
 
 
-def test_the_file_is_let_go_soon_after_the_last_commit(store: Store) -> None:
+def test_the_file_is_detached_soon_after_the_last_commit(store: Store) -> None:
     store.append("s", [opened()])
     deadline = time.monotonic() + 5
     while True:

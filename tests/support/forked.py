@@ -140,7 +140,7 @@ def _serve(line: socket.socket) -> str | None:
     teller = socket.socket(fileno=files.pop())
     if pid := os.fork():
         for file in (*files, 0, 1, 2):
-            os.close(file)  # who reads what it says shall see its end
+            os.close(file)  # the reader of its output must see the end
         teller.sendall(NUMBER.pack(pid))
         teller.sendall(NUMBER.pack(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
         os._exit(0)

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server that a test holds in its hands: it sends the bytes it is told, in the pieces it is told."""
+"""An HTTP/1.1 server under a test's control: it sends the given bytes, in the given pieces."""
 
 import asyncio
 import json

@@ -138,7 +138,7 @@ class Notebook:
         self.settle()
 
     def save_and_reload(self) -> None:
-        """Save the notebook and load the page anew."""
+        """Save the notebook and reload the page."""
         self.command("docmanager:save")
         self.page.reload()
         self.settle()

@@ -1,4 +1,4 @@
-"""A registry of npm packages on this machine, with a package made up for tests, that can be told to misbehave."""
+"""A registry of npm packages on this machine, with a made-up package, that can be made to misbehave."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def workspace(home: Path, url: str, session_id: str = "s1", attachment: str | No
 
 
 def attach(space: Workspace) -> list[str]:
-    """Attach it, and return what was told meanwhile."""
+    """Attach it, and return the progress reports."""
     told: list[str] = []
     space.attach(told.append)
     return told

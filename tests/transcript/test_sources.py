@@ -82,7 +82,7 @@ def test_what_fails_in_between_changes_nothing(events: list[Event]) -> None:
     assert not shared._refolds
 
 
-def test_views_get_every_change_once_and_a_broken_one_hurts_nobody(
+def test_views_get_every_change_once_and_a_broken_one_affects_no_other(
     events: list[Event], caplog: pytest.LogCaptureFixture
 ) -> None:
     shared, got = SharedFold("capture"), list[Folded]()

@@ -379,7 +379,7 @@ def test_a_cancelled_turn_interrupts_nothing_by_itself(s: Script) -> None:
     assert (s.steps[0].status, s.steps[0].failure) == ("cancelled", None)
 
 
-def test_a_call_that_is_told_of_after_the_end_is_unfinished(s: Script) -> None:
+def test_a_call_reported_after_the_end_is_unfinished(s: Script) -> None:
     s.say("x")
     s.end()
     s.update("tool_call", toolCallId="late")
@@ -501,7 +501,7 @@ def test_a_question_and_a_subagent_take_more_than_one_call_of_the_model(s: Scrip
     assert s.fold.turn(1).usage.remark == "the tokens are those of the last model call alone"
 
 
-def test_no_tokens_of_a_turn_in_which_nobody_spoke_are_none(s: Script) -> None:
+def test_zero_tokens_of_a_silent_turn_are_none(s: Script) -> None:
     s.answer(result={"usage": {"inputTokens": 0}})
     s.end("cancelled")
     assert (s.fold.turn(1).usage.input_tokens, s.fold.turn(1).usage.quality) == (0, "partial")

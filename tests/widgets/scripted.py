@@ -172,7 +172,7 @@ class Scripted:
         return self.turn
 
     def hand_over(self, told: Any, prompt: str = "go on", tier: str = "replay") -> int:
-        """Begin a turn of an agent that is told of earlier ones."""
+        """Begin a turn whose prompt carries a history."""
         self.begin(prompt)
         self.told[self.turn] = told
         self.note("memory_restored", tier=tier, handed_over=True)

@@ -265,7 +265,7 @@ def test_a_long_session_stays_small_and_shows_earlier_messages(chat, session):
     assert chat.page.locator(".sw-earlier").count() == 0
 
 
-def test_the_view_follows_the_end_until_somebody_reads_above_it(chat, session):
+def test_the_view_follows_the_end_unless_it_is_scrolled_up(chat, session):
     session.begin("hello")
     session.say("line\n\n" * 200)
     gap = "((e) => e.scrollHeight - e.scrollTop - e.clientHeight)(document.querySelector('.sw-scroll'))"
@@ -287,7 +287,7 @@ def test_the_view_keeps_the_end_whatever_takes_its_room(chat, session):
     at_end = lambda: chat.page.evaluate(gap) < 2 and chat.page.locator(".sw-pill").count() == 0  # noqa: E731 - a probe
     chat.until(lambda: chat.words().count("words") >= 60 and at_end())
     before = chat.page.evaluate(height)
-    chat.page.evaluate(  # the host lays out anew and moves the scroller before the view hears of it
+    chat.page.evaluate(  # the host's new layout moves the scroller before the view is notified
         "document.querySelector('#view').style.width = '240px'; document.querySelector('.sw-scroll').scrollTop -= 1"
     )
     chat.until(lambda: chat.page.evaluate(height) > before * 1.3 and at_end())
@@ -391,7 +391,7 @@ def test_a_screen_reader_finds_its_way(chat, session):
     assert chat.page.evaluate(unnamed) == 0
 
 
-def test_a_crash_is_told_once_and_the_prompt_can_be_sent_again(chat, session):
+def test_a_crash_is_shown_once_and_the_prompt_can_be_sent_again(chat, session):
     session.begin("hello there")
     failed = {"id": "1", "error": {"code": -32603, "message": "agent exited with code 3"}}
     session.emit("in", "error", failed, method="session/prompt")
@@ -408,7 +408,7 @@ def test_a_crash_is_told_once_and_the_prompt_can_be_sent_again(chat, session):
     assert chat.page.get_by_role("button", name="Retry").count() == 0, "of the last turn alone, when it has ended"
 
 
-def test_a_missing_key_is_told_by_its_card_alone(chat, session):
+def test_only_the_card_shows_a_missing_key(chat, session):
     session.control.lack = Lack(keys=("SOME_KEY",))
     session.begin("hello")
     session.end("failed", stop_reason=None, error="Demo needs a key: set SOME_KEY and send again.")

@@ -143,7 +143,7 @@ def test_what_is_opened_stays_where_it_is(chat, session):
     assert abs(head(chat).bounding_box()["y"] - top) < 2
 
 
-def test_what_was_told_is_text_and_nothing_else(chat, session):
+def test_a_history_is_shown_as_text_only(chat, session):
     bad = {
         "prompt": HOSTILE,
         "answer": HOSTILE,

@@ -124,7 +124,7 @@ def test_a_page_that_is_far_behind_gets_a_new_start_instead_of_every_change(sess
     assert len(pages.messages) - before < 10
 
 
-def test_a_kernel_that_hears_nothing_slows_down_and_goes_on(session, pages):
+def test_the_stream_to_a_blocked_kernel_slows_down_but_continues(session, pages):
     session.begin("hello")
     session.say("0 ")
     pages.stream.hello("a")

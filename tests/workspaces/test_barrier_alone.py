@@ -194,7 +194,7 @@ def test_only_the_first_few_are_named() -> None:
     assert len(str(Difference("x" * 500, "y"))) < 140
 
 
-def test_what_no_bucket_keeps_is_told_after_the_rest_was_saved(whole: Manifest) -> None:
+def test_unsupported_files_are_reported_after_the_rest_was_saved(whole: Manifest) -> None:
     tell_strange(whole)
     with pytest.raises(NotDurable, match=r"1 entry that no bucket.*'a\\b'") as caught:
         tell_strange(replace(whole, strange=("a\\b",)))

@@ -104,14 +104,14 @@ def test_a_bucket_that_is_not_there_is_missing(seaweed):
     assert (error.reason, "local_s3('nowhere')" in str(error)) == ("missing", True)
 
 
-def test_nobody_at_the_endpoint_is_unreachable():
+def test_a_closed_endpoint_is_unreachable():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     error = refusal(client_of(f"http://127.0.0.1:{port}", Credentials("a", SECRET), attempts=1))
     assert (error.reason, f":{port}" in str(error), "AWS_ENDPOINT_URL_S3" in str(error)) == ("unreachable", True, True)
 
 
-def test_a_clock_that_is_off_is_told_by_how_much(seaweed, monkeypatch):
+def test_the_error_names_the_difference_of_the_clocks(seaweed, monkeypatch):
     import botocore.auth
 
     off = datetime.now(UTC) - timedelta(minutes=20)

@@ -63,7 +63,7 @@ def lease(bucket: Bucket, installation: str = "mine") -> Lease:
     return Lease(bucket, "s1", installation)  # type: ignore[arg-type]
 
 
-def test_who_comes_first_has_it_and_keeps_it(bucket: Bucket) -> None:
+def test_the_first_one_acquires_it_and_keeps_it(bucket: Bucket) -> None:
     mine, other = lease(bucket), lease(bucket, "other")
     assert mine.read() is None
     assert mine.acquire() is False, "nobody ever had it"
@@ -103,7 +103,7 @@ def test_its_number_grows_with_each_change_of_hands(bucket: Bucket) -> None:
     mine.check()
 
 
-def test_who_was_pushed_out_notices_even_if_it_was_given_back(bucket: Bucket) -> None:
+def test_a_replaced_holder_notices_even_after_a_release(bucket: Bucket) -> None:
     mine, other = lease(bucket), lease(bucket, "other")
     mine.acquire()
     assert other.acquire(forced=True) is True
@@ -136,7 +136,7 @@ def test_what_is_free_or_gone_is_not_given_back_again(bucket: Bucket) -> None:
     assert mine.acquire() is False
 
 
-def test_who_loses_a_race_looks_again(bucket: Bucket) -> None:
+def test_the_loser_of_a_race_reads_the_lease_again(bucket: Bucket) -> None:
     mine, other = lease(bucket), lease(bucket, "other")
 
     def race() -> None:
@@ -189,12 +189,12 @@ def test_what_it_says_of_its_holder(bucket: Bucket) -> None:
     )
 
 
-def test_a_lease_that_says_nothing_belongs_to_nobody_known(bucket: Bucket) -> None:
+def test_a_lease_without_fields_has_an_unknown_holder(bucket: Bucket) -> None:
     bucket.objects[PATH] = b"{}", "e0"
     assert lease(bucket).read() == Held(0, "None", "None", "None", "None", False, "e0")
 
 
-def test_who_is_told_off_is_told_why(bucket: Bucket) -> None:
+def test_a_refusal_names_the_holder(bucket: Bucket) -> None:
     mine, other = lease(bucket), lease(bucket, "other")
     mine.acquire()
     other.acquire(forced=True)
@@ -213,7 +213,7 @@ def test_who_is_told_off_is_told_why(bucket: Bucket) -> None:
     assert str(caught.value) == "the lease of session 's1' is no longer in the bucket. Look at the files, send again."
 
 
-def test_who_gave_it_back_has_it_no_more(bucket: Bucket) -> None:
+def test_a_released_lease_is_not_held(bucket: Bucket) -> None:
     mine = lease(bucket)
     mine.acquire()
     mine.release()

@@ -83,7 +83,7 @@ def test_another_kernel_finds_it_and_it_outlives_the_kernel_that_started_it(home
         LocalS3(home).stop()
 
 
-def test_only_this_machine_reaches_it_and_nobody_reads_its_keys(store):
+def test_only_this_machine_reaches_it_and_its_keys_are_private(store):
     process = store._daemon.process()
     listening = {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}

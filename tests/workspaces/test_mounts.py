@@ -104,7 +104,7 @@ def test_what_is_closed_is_in_the_bucket_and_there_again_at_the_next_mount(opene
 
 
 @each_driver
-def test_a_killed_mounter_is_noticed_and_mounted_anew_with_everything(opened, driver):
+def test_a_killed_mounter_is_detected_and_mounted_again_with_everything(opened, driver):
     space = opened(driver)
     space.attach(silent)
     (space.path / "kept").write_text("kept")
@@ -211,7 +211,7 @@ def test_a_sandbox_that_looks_elsewhere_proves_nothing(opened):
     space.detach()
 
 
-def test_links_that_a_mounter_does_not_keep_are_told(opened):
+def test_links_that_a_mounter_does_not_keep_are_reported(opened):
     space = opened("weed")
     space.attach(silent)
     space._driver = replace(space._driver, keeps_links=False)  # as geesefs
@@ -265,7 +265,7 @@ def test_a_mount_that_fails_says_why_and_leaves_nothing(home, target, wrong):
 
 
 @pytest.mark.needs("s3fs")
-def test_the_first_keys_that_work_are_taken_and_nobody_sees_them(home, target):
+def test_the_first_working_keys_are_used_and_stay_private(home, target):
     mount = Mount(home, "direct", DRIVERS["s3fs"])
     narrow = replace(target, keys=Credentials("NOBODY", "wrong-but-secret"), confined=True)
     try:
@@ -284,7 +284,7 @@ def test_the_first_keys_that_work_are_taken_and_nobody_sees_them(home, target):
 
 
 @pytest.mark.needs("s3fs")
-def test_a_mount_is_made_anew_before_its_keys_end_and_when_they_are_others(home, target):
+def test_a_mount_is_remounted_before_its_keys_expire_or_when_they_change(home, target):
     hour = timedelta(hours=1)
     keys = replace(target.keys, expires=datetime.now(UTC) + 1.1 * hour, lifetime=12 * hour)
     mount = Mount(home, "direct", DRIVERS["s3fs"])

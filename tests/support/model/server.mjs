@@ -35,7 +35,7 @@ function scriptOf(messages) {
       try {
         return [at, JSON.parse(found)];
       } catch {
-        // quoted in what is told of earlier turns
+        // quoted in the history of earlier turns
       }
     }
     const script = plain.find(([words]) => asks(text, words))?.[1];

@@ -29,7 +29,7 @@ def script(*steps: dict[str, Any], note: str = "") -> str:
 
     Args:
         steps: each with `text`, `write` (path and content), `run` (a command), `call` (name and arguments of a tool),
-            `recall` (name the tokens it was told of), `sleep` (milliseconds), `finish` (a reason), `cut` (how many
+            `recall` (name the tokens in its input), `sleep` (milliseconds), `finish` (a reason), `cut` (how many
             times it breaks off in the middle), or `error` and `status`.
         note: words before it, such as "TOKEN-1".
     """
