@@ -148,7 +148,7 @@ def test_another_package_may_offer_one_but_not_replace_ours(others):
     assert catalog.get("demo").version == __version__
 
 
-def test_a_broken_package_is_told_and_spoils_no_other(others):
+def test_a_broken_package_is_reported_and_affects_no_other(others):
     others(
         broken="tests.harnesses.no_such_module:X",
         wrong="tests.harnesses.offered:NO_HARNESS",

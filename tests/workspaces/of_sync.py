@@ -159,7 +159,7 @@ def test_caches_stay_here(here):
     assert contents(here) == {"src/a.py": b"x"}
 
 
-def test_names_that_no_key_can_carry_are_told_and_the_rest_is_safe(here):
+def test_names_that_cannot_be_keys_are_reported_and_the_rest_is_saved(here):
     write(here, "back\\slash")
     write(here, "good")
     (here.path / os.fsdecode(b"not\xffutf8")).write_text("x")

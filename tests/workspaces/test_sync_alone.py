@@ -117,7 +117,7 @@ def test_a_disk_that_is_full_is_named(here: SyncWorkspace, memory: Memory, monke
     assert caught.value.reason == "disk"
 
 
-def test_progress_is_told_of_many(here: SyncWorkspace, there: SyncWorkspace) -> None:
+def test_many_items_report_progress(here: SyncWorkspace, there: SyncWorkspace) -> None:
     for number in range(60):
         write(here, f"{number}")
     told: list[str] = []
@@ -217,7 +217,7 @@ def test_a_conflict_names_three_files_and_counts_the_rest(
     assert all(memory.objects[f"s1/{number}.remote-{etag}"]["Body"] == b"theirs" for number in range(count))
 
 
-def test_a_version_beside_it_that_is_in_the_way_itself_is_told(here: SyncWorkspace, memory: Memory) -> None:
+def test_a_blocked_second_version_is_reported(here: SyncWorkspace, memory: Memory) -> None:
     put(memory, "a", b"theirs")
     write(here, "a", "ours")
     etag = memory.objects["s1/a"]["ETag"].strip('"')[:8]
@@ -416,7 +416,7 @@ def test_a_removed_session_leaves_nothing(here: SyncWorkspace, memory: Memory) -
     assert keys(memory) == set()
 
 
-def test_a_session_that_somebody_else_has_is_not_removed(here: SyncWorkspace, there: SyncWorkspace) -> None:
+def test_a_session_of_another_holder_is_not_removed(here: SyncWorkspace, there: SyncWorkspace) -> None:
     write(here, "a", "1")
     persist(here)
     with pytest.raises(WorkspaceTaken):

@@ -137,7 +137,7 @@ def test_credentials_that_expire_are_named(faulty):
     assert caught.value.reason == "expired"
 
 
-def test_refused_deletions_are_told_and_nothing_is_called_empty(faulty, here, monkeypatch):
+def test_refused_deletions_are_reported_and_the_prefix_is_not_empty(faulty, here, monkeypatch):
     space, _ = faulty
     write(space, "a")
     persist(space)
@@ -150,7 +150,7 @@ def test_refused_deletions_are_told_and_nothing_is_called_empty(faulty, here, mo
     assert (space.path / "a").exists()
 
 
-def test_a_deletion_while_somebody_writes_there_is_not_called_done(faulty, here, seaweed):
+def test_a_deletion_beside_a_writer_is_not_done(faulty, here, seaweed):
     space, way = faulty
     write(space, "a")
     persist(space)
@@ -195,7 +195,7 @@ def test_a_store_that_cannot_keep_two_writers_apart_is_refused(tmp_path, lab):
     assert space.objects.lease.read().token == 1
 
 
-def test_whoever_lost_the_lease_in_between_notices(here, there):
+def test_a_lease_lost_in_between_is_noticed(here, there):
     there.take_over()
     there.detach()
     again = workspace(here.objects.home, f"s3://{here.objects.bucket}/{here.objects.folder}")
