@@ -447,7 +447,7 @@ def test_the_card_says_where_a_cell_asks_before_anybody_clicks(chat, session):
         }"""
     )
     session.control.page.tell()
-    chat.sees("The cell asks, too")
+    chat.sees("The cell asks too")
     chat.page.get_by_test_id("permission-allow_once").click()
     chat.until(lambda: chat.page.evaluate("typed") == [["Enter", "once (in the panel)"]])
     assert session.answers == [], "the cell answers, and it alone"

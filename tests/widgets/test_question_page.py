@@ -148,7 +148,7 @@ def test_commands_of_the_agent_are_listed_behind_a_slash(chat, session):
     session.update("available_commands_update", availableCommands=commands)
     composer = chat.page.get_by_test_id("composer")
     items = chat.page.get_by_role("option").and_(chat.page.locator(".sw-command-item"))
-    chat.until(lambda: chat.widget._stream._offers.commands)
+    chat.until(lambda: chat.widget._stream._shared.options.commands)
     composer.fill("/")
     chat.until(lambda: items.count() == 3)
     composer.press_sequentially("pl")

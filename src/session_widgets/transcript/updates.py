@@ -52,6 +52,8 @@ class Updates:
 
     def speaker(self, envelope: Json) -> Speaker:
         """Return whose session an envelope belongs to."""
+        if not self._subagents:
+            return self._steps.agent
         session_id = as_text(as_object(envelope.get("params")).get("sessionId"))
         return self._subagents.get(session_id or "", self._steps.agent)
 
