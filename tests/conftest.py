@@ -1,4 +1,4 @@
-"""What holds for every test: this machine only, a data directory of its own, and nothing left running.
+"""Rules for every test: this machine only, its own data directory, no process left running.
 
 `@pytest.mark.needs("chromium")` leaves a test out where something is missing, and says why in the summary.
 `REQUIRE=all` turns every test that is left out into a failure, except for data beside the repository.

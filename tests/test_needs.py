@@ -1,4 +1,4 @@
-"""What is left out is said, and REQUIRE=all lets nothing be left out."""
+"""Skipped tests are reported, and REQUIRE=all skips none."""
 
 from __future__ import annotations
 

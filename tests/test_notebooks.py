@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, as somebody would run it who has just cloned the project."""
+"""Every notebook runs from top to bottom, as in a fresh clone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README and docs show runs as it stands there."""
+"""The Python of README and docs runs unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where nobody sits before the notebook, a permission is refused, and the refusal says why."""
+"""In an unattended notebook a permission is rejected, with the reason."""
 
 from __future__ import annotations
 

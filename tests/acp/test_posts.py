@@ -1,4 +1,4 @@
-"""What goes out: accepted or sent, each failure by its name, and never sent twice where that could do harm."""
+"""Posts: accepted or sent, with named failures, and never sent twice where that could do harm."""
 
 import asyncio
 import socket

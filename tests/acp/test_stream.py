@@ -1,4 +1,4 @@
-"""What comes back: in order, each message once, none missing, over whatever the connection does."""
+"""The stream: in order, each message once, none missing, despite any fault of the connection."""
 
 import asyncio
 import json

@@ -1,1 +1,1 @@
-"""JupyterLab in Chromium: what a person does, on real kernels, with nothing between."""
+"""JupyterLab in Chromium: a person's actions, on real kernels."""

@@ -1,4 +1,4 @@
-"""What an agent says, names and prints is hostile; what a person types stays in the composer."""
+"""Agent text, names and output are hostile; text that a person types stays in the composer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`session-widgets doctor`: what it finds here, what it says where something is missing, and whom it asks."""
+"""`session-widgets doctor`: its findings, its remedies, and its requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`session-widgets harness`, and the same from Python: what is there, how it comes and goes, and whether it answers."""
+"""`session-widgets harness`, and the same from Python: list, install, remove and check."""
 
 from __future__ import annotations
 

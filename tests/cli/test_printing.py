@@ -1,4 +1,4 @@
-"""What a turn looks like in the terminal, and that its text cannot steer the terminal."""
+"""A turn in the terminal, whose text cannot control the terminal."""
 
 from __future__ import annotations
 

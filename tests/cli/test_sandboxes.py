@@ -1,4 +1,4 @@
-"""`session-widgets sandboxes`: what is listed, and that a sweep ends nothing that a session or somebody else has."""
+"""`session-widgets sandboxes`: the list, and a sweep that removes only unreferenced sandboxes of this installation."""
 
 from __future__ import annotations
 

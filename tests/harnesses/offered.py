@@ -1,4 +1,4 @@
-"""What another package might offer by entry points."""
+"""Entry points of a made-up package."""
 
 from session_widgets.harnesses.harness import Harness
 

@@ -1,4 +1,4 @@
-"""The official library's own client against the agent: `official_client.py WORKSPACE` prints what it saw as JSON.
+"""The official library's own client against the agent: `official_client.py WORKSPACE` prints its results as JSON.
 
 A program of its own, so that the library validates every message in a process without test tools.
 """

@@ -1,4 +1,4 @@
-"""The official library's models against messages of the agent: reads `[[name, value], ...]`, prints what is wrong.
+"""The official library's models against messages of the agent: reads `[[name, value], ...]`, prints the errors.
 
 A program of its own, so that the tests do not load the library. A value must be what its model
 takes, and hold nothing that the model does not know: the library ignores a misspelled field, or takes a default for it.

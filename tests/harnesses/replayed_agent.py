@@ -1,4 +1,4 @@
-"""Plays recorded agent processes, one each time it is started: what they said, when they said it.
+"""Replays recorded agent processes, one at each start, with their messages and timing.
 
 Arguments: the capture, the scenario, and a file that counts the processes. What the client says is waited for by its
 method, or as the answer to a request; a request that was not recorded is refused. A process whose recording ends in the

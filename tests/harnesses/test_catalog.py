@@ -1,4 +1,4 @@
-"""What can be started, with what of the notebook, and how the error helps."""
+"""The catalog: commands, the notebook's variables, and helpful errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every message of the agent is what the official library's schema says."""
+"""Every message of the agent conforms to the official library's schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Installing by real npm, from a registry of this machine: whole or not at all, and what is said if not."""
+"""Installation by real npm, from a registry on this machine: atomic, with explained errors."""
 
 from __future__ import annotations
 

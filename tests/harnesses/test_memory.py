@@ -1,4 +1,4 @@
-"""Sessions outlive the process: list, load, resume, close, delete, and what the agent remembers."""
+"""Sessions outlive the process: list, load, resume, close, delete, and the agent's memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is asked what, and what the answer does."""
+"""Permission requests: policies, questions, and the effect of answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection: what is offered, what is refused, and that nothing ends it."""
+"""The connection: capabilities, refusals, and errors that do not end it."""
 
 from __future__ import annotations
 

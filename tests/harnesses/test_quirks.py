@@ -1,4 +1,4 @@
-"""What agents do differently from each other, over traffic of the real programs: folded, and played again in sessions.
+"""Differences between agents, on traffic of the real programs: folded, and replayed in sessions.
 
 The rest of `docs/harnesses.md`, "Differences between harnesses", is held by `tests/real` and
 `tests/transcript/test_fold.py`.

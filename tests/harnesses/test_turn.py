@@ -1,4 +1,4 @@
-"""What a turn sends: text, plans, tool calls, usage, errors."""
+"""Messages of a turn: text, plans, tool calls, usage, errors."""
 
 from __future__ import annotations
 

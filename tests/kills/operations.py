@@ -1,4 +1,4 @@
-"""What a kernel does until it is killed, and what the next one must find. Each function is one process's life."""
+"""Work of a kernel until it is killed, and checks of the next one. Each function is one process's life."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kernel killed at each step of opening, parking, switching and deleting: opening again heals what it has left."""
+"""A kernel killed at each step of opening, parking, switching and deleting: opening again repairs the leftovers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mutant changes, in words that do not move with the lines around it."""
+"""A mutant's change as text that does not depend on line numbers."""
 
 from __future__ import annotations
 

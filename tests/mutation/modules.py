@@ -1,4 +1,4 @@
-"""What must not be wrong, and the tests that are to notice a fault in it."""
+"""The critical modules, with the tests that must detect their faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the mutation tool leaves out and accepts. That it finds faults, each night shows."""
+"""Faults that the mutation tool skips and accepts. The nightly run shows that it finds faults."""
 
 from __future__ import annotations
 

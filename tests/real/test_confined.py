@@ -1,4 +1,4 @@
-"""No network but loopback, and a home directory that nobody can write to."""
+"""No network but loopback, and a read-only home directory."""
 
 from __future__ import annotations
 

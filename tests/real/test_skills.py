@@ -1,4 +1,4 @@
-"""Skills in the real programs: what a skill says of itself reaches the model."""
+"""Skills in the real programs: a skill's description reaches the model."""
 
 from __future__ import annotations
 

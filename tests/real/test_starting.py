@@ -1,4 +1,4 @@
-"""What the real programs would do at each start, for nothing. It took a third of their time, and more."""
+"""Useless work of the real programs at each start, which took a third of their time or more."""
 
 from __future__ import annotations
 

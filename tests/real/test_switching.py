@@ -1,4 +1,4 @@
-"""From one real harness to another in one session: the files are the same, and what was said is handed over."""
+"""From one real harness to another in one session: the files stay, and the history is handed over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a runner says about its agents, asked and unasked."""
+"""A runner's reports about its agents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent says to deceive or to exhaust the runner."""
+"""Messages that deceive or exhaust the runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jail itself, without a runner: where each path leads, and what is said of one that leads nowhere."""
+"""The jail itself, without a runner: resolved paths, and errors of invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The TypeScript SDK of sandbox-agent 0.4.2 drives our runner: what it offers works there as with its own server."""
+"""The TypeScript SDK of sandbox-agent 0.4.2 drives our runner as it does its own server."""
 
 import json
 import subprocess

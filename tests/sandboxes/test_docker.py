@@ -1,4 +1,4 @@
-"""The docker provider: the contract, and what is its own."""
+"""The docker provider: the contract, and its own features."""
 
 import asyncio
 import fcntl

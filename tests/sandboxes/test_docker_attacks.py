@@ -1,4 +1,4 @@
-"""What an agent in a container can do to the runner beside it: attacked from inside, as the agent's own user."""
+"""Attacks on the runner from inside its container, as the agent's user."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is said when there is no Docker to speak to. None of this needs one."""
+"""Errors without a working Docker. These tests need none."""
 
 import os
 import socket

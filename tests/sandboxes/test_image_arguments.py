@@ -1,4 +1,4 @@
-"""What goes into the sandbox image by build arguments and by this machine's settings. The images are built for real."""
+"""Effects of build arguments and this machine's settings on the sandbox image. The images are really built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local provider: the contract, and what is its own."""
+"""The local provider: the contract, and its own features."""
 
 import asyncio
 import os

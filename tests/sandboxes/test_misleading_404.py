@@ -1,4 +1,4 @@
-"""A sandbox or a file is gone if what looked for it says so, and never because some text holds "404"."""
+"""A sandbox or a file is gone only if its lookup says so, and never because some text contains "404"."""
 
 import json
 import socketserver

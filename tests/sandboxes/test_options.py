@@ -1,4 +1,4 @@
-"""`Sandbox`: what it takes, and what its errors say."""
+"""`Sandbox`: its options and its errors."""
 
 import pytest
 

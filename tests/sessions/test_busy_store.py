@@ -1,4 +1,4 @@
-"""Somebody reads the store while a turn runs: the turn waits, says so, and goes on."""
+"""Another process reads the store during a turn: the turn waits, says so, and continues."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a deleted session leaves in the store's file. No sandbox is started."""
+"""Leftovers of a deleted session in the store's file. No sandbox is started."""
 
 import secrets
 

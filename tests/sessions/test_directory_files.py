@@ -1,4 +1,4 @@
-"""A look at a parked session's directory: what is there, through no link, and without waking anything."""
+"""A parked session's directory: its entries, through no link, and without starting a sandbox."""
 
 import os
 

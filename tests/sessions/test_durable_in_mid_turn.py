@@ -1,4 +1,4 @@
-"""Bad days in the middle of a turn that is at work. The evidence is in the bucket, and in what is left here."""
+"""Failures during a turn. The evidence is in the bucket, and in this machine's leftovers."""
 
 from __future__ import annotations
 

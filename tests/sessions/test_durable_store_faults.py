@@ -1,4 +1,4 @@
-"""A session whose object store fails: what is not safe is named, and the next turn heals it."""
+"""A session whose object store fails: unsaved files are named, and the next turn saves them."""
 
 from __future__ import annotations
 

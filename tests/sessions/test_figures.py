@@ -1,4 +1,4 @@
-"""What a `Turn` says of itself is what the store says of it, also after a kernel came back."""
+"""A `Turn` agrees with the store, also after a kernel restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An agent that sends what no program should have to read: its turn ends, and what it said is there."""
+"""An agent that sends extreme messages: its turn ends, and its messages are stored."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An interrupt at any instruction of a blocking call holds up nobody else."""
+"""An interrupt at any instruction of a blocking call blocks no other caller."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a harness is started with, and what is said where it cannot be."""
+"""The launch of a harness, and the errors of an impossible one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent offers, and choosing from it: at rest, in a turn, before the first one, and after a new start."""
+"""An agent's options, and choices: at rest, in a turn, before the first turn, and after a restart."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The policy: chosen by kind, never by position; nobody there means no."""
+"""The policy: chosen by kind, never by position; without a person it rejects."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""What harnesses offer before the first prompt."""
+"""Options of harnesses before the first prompt."""
 
 import tempfile
 

@@ -1,4 +1,4 @@
-"""What two kernels, two threads or an impatient person may do to one session at the same moment."""
+"""Concurrent use of one session by two kernels, two threads or an impatient person."""
 
 import threading
 import time

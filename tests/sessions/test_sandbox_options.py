@@ -1,4 +1,4 @@
-"""Sandboxes that say what they are made of: given, kept with the session, restored, and each bound fires."""
+"""Sandbox options: passed, stored with the session, restored, and enforced."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Skills: kept with the session, put where its harness reads them, and nobody else's touched."""
+"""Skills: stored with the session, copied to the harness's folder, without changing others."""
 
 import shutil
 import sys

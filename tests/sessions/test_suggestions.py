@@ -1,4 +1,4 @@
-"""What a new session suggests is carried out for real: by the demo harness without a model."""
+"""The suggestions of a new session, really run by the demo harness without a model."""
 
 import pytest
 

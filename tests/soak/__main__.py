@@ -1,4 +1,4 @@
-"""`python -m tests.soak --kills 300 --seed 7 [local sync ...]`: kill at random moments, and say what was found."""
+"""`python -m tests.soak --kills 300 --seed 7 [local sync ...]`: kill at random moments, and report the findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kernel does in a soak: it looks at what is there, works, and is killed or sees something else killed."""
+"""A kernel in a soak: it checks the state, works, and is killed or sees another process killed."""
 
 from __future__ import annotations
 

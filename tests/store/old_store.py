@@ -1,4 +1,4 @@
-"""What a store holds, in the words of its views: what a later release must read out of it as well."""
+"""The content of a store through its views, which later releases must also read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a failed commit leaves, what is forgotten, and how long the file is kept: threads, no process."""
+"""State after a failed commit, and the time that the file stays attached: threads, no process."""
 
 from __future__ import annotations
 

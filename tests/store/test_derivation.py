@@ -1,4 +1,4 @@
-"""What a derivation writes after each batch of events, and what it takes back for it: no store."""
+"""Rows that a derivation writes and removes after each batch of events, without a store."""
 
 from __future__ import annotations
 

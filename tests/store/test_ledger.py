@@ -1,4 +1,4 @@
-"""What the ledger knows of sessions between two commits, and what it says of a turn that runs."""
+"""The ledger's cached state of sessions between two commits, and its error for a running turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the views say of tokens, costs, models, waiting and failures, on recorded traffic and on bad days."""
+"""Tokens, costs, models, waiting times and failures in the views, on recorded and on faulty traffic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries that take long: they end when asked to, and are in nobody's way."""
+"""Long queries: they stop on request, and block no other process."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Helpers of the tests, also of the benchmarks: what more than one folder uses."""
+"""Helpers shared by several folders of tests, and by the benchmarks."""

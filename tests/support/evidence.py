@@ -1,4 +1,4 @@
-"""What the host itself sees of a session's files: no sandbox, and nothing of the session, takes part."""
+"""A session's files as the host sees them, without the sandbox or the session."""
 
 from __future__ import annotations
 

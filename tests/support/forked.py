@@ -1,4 +1,4 @@
-"""Processes of their own without the half second that each one imports for: forked from one that has imported.
+"""Separate processes without half a second of imports: forked from one that has imported.
 
 `forked.command("sessions", "--json")` is `session-widgets sessions --json`, `forked.python(code)` is `python -c code`.
 Each has its own memory, environment, directory and end, only its modules are there already. A test of the start

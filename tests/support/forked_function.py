@@ -1,4 +1,4 @@
-"""Lives of kernels that are to be killed: functions in forked processes, and what they say before their end."""
+"""Kernels to be killed: functions in forked processes, with their reports before the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another Python process with a session of its own, and what both of them leave behind."""
+"""Another Python process with its own session, and the leftovers of both."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The middle of a turn, who else is there, and what is left: the turn is held until the test lets it go on."""
+"""A turn held in the middle until the test continues it, with other processes and leftovers."""
 
 from __future__ import annotations
 

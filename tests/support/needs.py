@@ -1,4 +1,4 @@
-"""What some tests need besides the package, how to see whether it is here, and how to get it."""
+"""Requirements of some tests beyond the package, with their checks and remedies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scripted agent: JSON-RPC lines on stdio, told what to do by the text of each prompt."""
+"""A scripted agent: JSON-RPC lines on stdio, controlled by the text of each prompt."""
 
 import json
 import os

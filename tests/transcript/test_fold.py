@@ -1,4 +1,4 @@
-"""Events to steps, over recorded traffic and over what an agent might do on a bad day."""
+"""Events to steps, on recorded traffic and on faulty agents' messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forms of agents' questions: what is read of a schema, and what answers it."""
+"""The forms of agents' questions: fields of a schema, and valid answers."""
 
 import pytest
 

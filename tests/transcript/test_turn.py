@@ -1,4 +1,4 @@
-"""What each event makes of a turn and its steps, field by field."""
+"""Effects of each event on a turn and its steps, field by field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session that does what a test says: its events are made here, its files lie in a directory."""
+"""A session controlled by a test: its events are made here, its files are in a directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chat in a real browser: what a person sees and does."""
+"""The chat in a real browser: display and input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cell keeps: the widget, and beside it a static summary for places where no kernel answers."""
+"""A cell's output: the widget, and a static summary for places without a kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of where the files are kept, whether they are safe, and what takes time."""
+"""The panel's display of the files' location, their durability, and slow operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attacks of an agent on the page that draws it: what it says may be ugly, and hides, answers or stops nothing."""
+"""Attacks of an agent on its page: its text may be ugly, but hides, answers and stops nothing."""
 
 from __future__ import annotations
 

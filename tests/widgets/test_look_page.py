@@ -1,4 +1,4 @@
-"""What the eye and the finger need, measured over the built bundle: contrast, targets, alignment, and room."""
+"""Contrast, target sizes, alignment and spacing, measured on the built bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page may ask the kernel for, and what it gets for asking badly."""
+"""The page's requests to the kernel, and the errors of invalid ones."""
 
 from __future__ import annotations
 

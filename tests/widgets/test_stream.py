@@ -1,4 +1,4 @@
-"""The live side: what is sent, in which pieces, how fast, and what a page that missed something gets."""
+"""The stream of a widget: messages, sizes, pace, and recovery of a page that missed a batch."""
 
 from __future__ import annotations
 

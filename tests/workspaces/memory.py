@@ -1,4 +1,4 @@
-"""A bucket in memory, in the words of boto3's client: for what a real store is not asked about, and much faster."""
+"""A bucket in memory with boto3's client interface: for cases that a real store does not need, and much faster."""
 
 from __future__ import annotations
 

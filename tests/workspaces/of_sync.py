@@ -1,4 +1,4 @@
-"""What a directory and a bucket, kept in step, promise: asked of a real store, and of memory."""
+"""Guarantees of a synchronised directory and bucket, on a real store and in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds when something fails between a directory and its bucket: asked of a real store, and of memory."""
+"""Failures between a directory and its bucket, on a real store and in memory."""
 
 from __future__ import annotations
 

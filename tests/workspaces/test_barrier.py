@@ -1,4 +1,4 @@
-"""What the barrier says when the bucket does not show what it was given."""
+"""The barrier's errors when the bucket does not show the uploaded files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `workspaces/contract.py` promises, checked on every attachment."""
+"""The contract in `workspaces/contract.py`, checked on every attachment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which store a bucket is found in, and what refusals are called; a real store says them, if it can be made to."""
+"""The store of a bucket, and the names of its refusals, from a real store where possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mounts of the real mounters on a real store: what they show, how they fail, and that nothing is lost with them."""
+"""Mounts of the real mounters on a real store: content, failures, and no lost data."""
 
 from __future__ import annotations
 

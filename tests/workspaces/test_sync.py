@@ -1,4 +1,4 @@
-"""A directory and a bucket, kept in step: nothing lost, nothing silent, nobody else's objects touched."""
+"""A synchronised directory and bucket: nothing lost, nothing silent, no other objects changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory and a bucket in memory, kept in step: what holds of a real store, and each thing by itself."""
+"""A directory and a bucket in memory, synchronised: the guarantees of a real store, one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory and a bucket when things go wrong: what is unsure is never taken for deleted, and is named."""
+"""Failures of a directory and a bucket: an uncertain file never counts as deleted, and is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scripted model answers to the prompts of a notebook, by the words that they begin with."""
+"""The scripted model's answers to the prompts of a notebook, by their beginning."""
 
 from __future__ import annotations
 

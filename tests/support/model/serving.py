@@ -1,4 +1,4 @@
-"""A scripted model on this machine, for real harnesses: what it is to do stands in the prompt."""
+"""A scripted model on this machine, for real harnesses: the prompt contains its script."""
 
 from __future__ import annotations
 
