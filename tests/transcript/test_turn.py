@@ -507,6 +507,25 @@ def test_zero_tokens_of_a_silent_turn_are_none(s: Script) -> None:
     assert (s.fold.turn(1).usage.input_tokens, s.fold.turn(1).usage.quality) == (0, "partial")
 
 
+def test_where_the_files_of_a_turn_are_at_home(s: Script) -> None:
+    fold = Fold("s")
+    fold.feed(Event("s", 4, 2, T0, "in", "session/update", "plan", {}))
+    assert fold.home(2) == ("", "directory")
+    assert s.fold.home(1) == ("/w", "directory")
+    s.note("session_changed", turn=None, workspace="s3://b/p", attachment="sync")
+    s.say("x")
+    assert s.fold.home(1) == ("/w", "directory"), "until the turn says so"
+    s.end()
+    assert s.fold.home(1) == ("s3://b/p", "sync")
+
+
+def test_a_prompt_that_carried_a_history_did_so(s: Script) -> None:
+    assert s.fold.handed_over(1) is False
+    s.note("memory_restored", tier="resumed", handed_over=True)
+    s.note("memory_restored", tier="warm", handed_over=False)
+    assert s.fold.handed_over(1) is True
+
+
 def test_a_fold_keeps_turns_apart_and_forgets_them(s: Script) -> None:
     s.note("turn_started", turn=3, prompt=[])
     s.note("turn_started", turn=2, prompt=[])
