@@ -50,7 +50,7 @@ async def stream(session, turn):  # grouped as the session's own pump groups a s
     began = asyncio.get_running_loop().time()
     for number in range(0, {EVENTS}, 4):
         await asyncio.sleep(began + number / {RATE} - asyncio.get_running_loop().time())
-        await session._core.journal.commit([chunk(n, turn) for n in range(number, number + 4)])
+        await session._controller.journal.commit([chunk(n, turn) for n in range(number, number + 4)])
 
 turn = s.start("wait 60")
 streaming = private_loop().submit(stream(s, turn.index))

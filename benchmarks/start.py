@@ -12,7 +12,7 @@ import psutil
 from benchmarks import places
 from benchmarks.figures import Figure, Reference
 from session_widgets.harnesses.catalog import get
-from session_widgets.harnesses.harness import Place
+from session_widgets.harnesses.harness import RuntimePaths
 from session_widgets.model import SandboxRef
 from session_widgets.sandboxes import SandboxSpec
 from session_widgets.sandboxes.local import LocalProvider
@@ -63,7 +63,7 @@ def _runner() -> tuple[float, float]:
     async def start(place: Path) -> tuple[float, float]:
         provider = LocalProvider(place)
         spec = SandboxSpec(
-            "benchmark", str(place / "workspace"), {"demo": get("demo").entry(str(place), Place(sys.executable))}
+            "benchmark", str(place / "workspace"), {"demo": get("demo").entry(str(place), RuntimePaths(sys.executable))}
         )
         began = time.perf_counter()
         sandbox = await provider.create(spec, announce)

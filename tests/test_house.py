@@ -70,14 +70,14 @@ def test_importing_takes_less_than_half_a_second():
         (
             "session_widgets",
             "acp anywidget asyncio boto3 duckdb httpx importlib.metadata ipywidgets obstore pandas psutil pydantic "
-            "starlette session_widgets.model session_widgets.sessions.catalogue",
+            "starlette session_widgets.model session_widgets.sessions.harness_info",
         ),
         (
             "session_widgets.harnesses.demo.__main__",
             "acp httpx importlib.metadata psutil pydantic starlette session_widgets.model session_widgets.runner",
         ),
         (
-            "session_widgets.sessions.core",
+            "session_widgets.sessions.controller",
             "acp anywidget boto3 botocore docker ipywidgets pandas pydantic starlette uvicorn websockets",
         ),
         (

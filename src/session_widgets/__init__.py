@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         local_s3,
         open_session,
     )
-    from session_widgets.sessions.catalogue import harnesses, install_harness
+    from session_widgets.sessions.harness_info import harnesses, install_harness
     from session_widgets.store import Store, sessions, store
     from session_widgets.transcript.records import Event, FileChange, Step, Usage
     from session_widgets.transcript.transcript import Transcript
@@ -48,8 +48,8 @@ _HOMES = {
     "Transcript": "transcript.transcript",
     "Turn": "sessions",
     "TurnLimits": "sessions",
-    "harnesses": "sessions.catalogue",
-    "install_harness": "sessions.catalogue",
+    "harnesses": "sessions.harness_info",
+    "install_harness": "sessions.harness_info",
     "local_s3": "sessions",
     "open_session": "sessions",
     "Store": "store",

@@ -37,7 +37,7 @@ class Capability(Flag):
     FUSE = auto()
     BUCKET = auto()
     PORTS = auto()
-    FOREIGN = auto()
+    EXTERNAL = auto()
     """A server that another person runs: harnesses and keys are its own, and only our agents in it may be stopped."""
 
 

@@ -54,7 +54,7 @@ def parked(request, cli, tmp_path):
 
     def held():
         if request.param == "bucket":
-            return contents(session._core.state.workspace)
+            return contents(session._controller.state.workspace)
         return {str(f.relative_to(place)): f.read_bytes() for f in place.rglob("*") if f.is_file()}
 
     return SimpleNamespace(

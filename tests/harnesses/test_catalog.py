@@ -10,12 +10,12 @@ import pytest
 
 from session_widgets.errors import BadValue
 from session_widgets.harnesses import catalog
-from session_widgets.harnesses.harness import Harness, Place
+from session_widgets.harnesses.harness import Harness, RuntimePaths
 from session_widgets.sandboxes.images import build_context
 from session_widgets.version import __version__
 from tests.harnesses.driver import Conversation, DemoProcess
 
-PLACE = Place("/opt/python", "/opt/node", "/opt/harness/x/node_modules", "/opt/bin:/bin", "linux-x64")
+PLACE = RuntimePaths("/opt/python", "/opt/node", "/opt/harness/x/node_modules", "/opt/bin:/bin", "linux-x64")
 REAL = ["claude", "codex", "opencode", "pi", "gemini", "qwen", "copilot"]
 NOTEBOOK = {
     "ANTHROPIC_API_KEY": "key-1",
@@ -69,7 +69,7 @@ def test_the_entry_is_plain_json_for_the_runner():
 
 def test_the_entry_starts_the_agent_and_workspace_files_are_no_modules(tmp_path):
     (tmp_path / "asyncio.py").write_text("raise SystemExit('a file of the workspace was imported')")
-    entry = catalog.get("demo").entry(str(tmp_path), Place(sys.executable))
+    entry = catalog.get("demo").entry(str(tmp_path), RuntimePaths(sys.executable))
     agent = DemoProcess(entry["command"], env=entry["env"], cwd=tmp_path)
     session = Conversation(agent, tmp_path)
     assert agent.close() == 0
@@ -81,7 +81,7 @@ def test_a_harness_is_given_its_keys_its_own_settings_and_nothing_else_of_the_no
     harness = catalog.get(name)
     entry = harness.entry("/workspace", PLACE, NOTEBOOK)
     given = {key for key in entry["env"] if entry["env"][key] == NOTEBOOK.get(key)}
-    assert given == NOTEBOOK.keys() & {*harness.keys, *harness.passes}
+    assert given == NOTEBOOK.keys() & {*harness.keys, *harness.env_passthrough}
     assert given & set(harness.keys)
     assert set(entry["env"]) == {*harness.env, *given}
     assert "planted" not in json.dumps(entry)

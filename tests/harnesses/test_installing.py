@@ -210,7 +210,9 @@ def test_the_folder_may_be_another(registry, home, monkeypatch, tmp_path):
 
 
 def test_another_platform_and_an_unknown_lock_are_reported(registry, home):
-    elsewhere = Harness(command=("{native}",), id="tiny", title="Tiny", natives={"plan9-mips": OTHER}, installs=True)
+    elsewhere = Harness(
+        command=("{native}",), id="tiny", title="Tiny", platform_packages={"plan9-mips": OTHER}, installs=True
+    )
     with pytest.raises(HarnessNotReady, match="Tiny exists for plan9-mips; this machine is"):
         Installation(elsewhere, home).install(lambda _: None)
     with pytest.raises(BadValue, match=r"does not know how to install 'mine'\. Ask Ann\."):

@@ -146,13 +146,13 @@ def heal(session: str, how: dict[str, Any], **more: Any) -> sw.Session:
 
 def half_made(session: sw.Session) -> list[str]:
     """Say what is there besides the one sandbox of the session with its one agent."""
-    core = session._core
+    core = session._controller
     ref = SandboxRef.parse(core.state.record.sandbox_ref)
-    found = [str(info.ref) for info in private_loop().run(_listed(core.machine.provider))]
+    found = [str(info.ref) for info in private_loop().run(_listed(core.sandboxes.provider))]
     left = [f"sandbox {one}" for one in found if one != str(ref)]
     home = core.state.store.home
     left += [f"records in {place}" for kind in KINDS for place in home.glob(f"{kind}/*/") if place.name != ref.id]
-    agents = private_loop().run(core.machine.sandbox.runner.connections())
+    agents = private_loop().run(core.sandboxes.sandbox.runner.connections())
     left += [f"agent {one}" for one in agents if one != core.state.record.connection]
     servers = [process for process in psutil.process_iter() if _is_server(process, home)]
     left += [f"a second server, pid {one.pid}" for one in servers[1:] if one.ppid() not in {s.pid for s in servers}]

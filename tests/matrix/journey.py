@@ -60,7 +60,7 @@ class Journey:
     @property
     def place(self) -> Path:
         """The directory of this machine that the sandbox works in."""
-        return self.session._core.state.workspace.path
+        return self.session._controller.state.workspace.path
 
     def begin(self, harness: str) -> sw.Turn:
         """Open a new session, in which the agent writes the first file."""
@@ -120,7 +120,7 @@ class Journey:
     def kill(self) -> None:
         """SIGKILL what the agent runs in."""
         if self.sandbox == "docker":
-            name = self.session._core.state.record.sandbox_ref.partition(":")[2]
+            name = self.session._controller.state.record.sandbox_ref.partition(":")[2]
             subprocess.run(["docker", "kill", f"session-widgets-{name}"], check=True, capture_output=True)
         else:
             os.kill(self._server.pid, signal.SIGKILL)
@@ -152,7 +152,7 @@ class Journey:
 
     @property
     def _server(self) -> psutil.Process | None:
-        provider, _, name = (self.session._core.state.record.sandbox_ref or "").partition(":")
+        provider, _, name = (self.session._controller.state.record.sandbox_ref or "").partition(":")
         folder = {"local": "sandboxes", "sandbox-agent": "sandbox-agent"}.get(provider)
         return Daemon(Path(self.session.store.home) / folder / name).process() if folder else None
 

@@ -101,7 +101,7 @@ def happen(forked: Forked, event: str, session: Session, sandbox: str, options: 
 
 def kill_all(forked: Forked, session: Session, options: dict[str, str]) -> None:
     """SIGKILL a kernel in mid-turn, with the runner or container and the mounter under it."""
-    ref, home = session._core.state.record.sandbox_ref, session.store.home
+    ref, home = session._controller.state.record.sandbox_ref, session.store.home
     mounted = session.attachment.startswith("fuse:")
     session.detach()
     sw.store().close()
@@ -110,7 +110,7 @@ def kill_all(forked: Forked, session: Session, options: dict[str, str]) -> None:
         """
 s = sw.open_session("cell", permissions="allow_all")
 turn = s.start("run touch begun && sleep 60")
-while not (s._core.state.workspace.path / "begun").exists(): time.sleep(0.05)
+while not (s._controller.state.workspace.path / "begun").exists(): time.sleep(0.05)
 print(json.dumps("running"))
 time.sleep(60)
 """,

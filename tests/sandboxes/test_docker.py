@@ -14,7 +14,7 @@ import pytest
 from session_widgets.acp import AcpConnection
 from session_widgets.errors import SandboxError, SandboxGone
 from session_widgets.harnesses import catalog
-from session_widgets.harnesses.harness import Place
+from session_widgets.harnesses.harness import RuntimePaths
 from session_widgets.sandboxes import SandboxSpec, get_provider
 from session_widgets.sandboxes.conformance import CHECKS, Subject
 from session_widgets.sandboxes.docker_engine import engine
@@ -142,7 +142,7 @@ async def test_removed_behind_our_back_is_gone(subject, tmp_path):
 
 
 async def test_a_killed_container_starts_again_with_its_journals(tmp_path):
-    agents = {"demo": catalog.get("demo").entry("/workspace", Place(get_provider("docker", tmp_path).python))}
+    agents = {"demo": catalog.get("demo").entry("/workspace", RuntimePaths(get_provider("docker", tmp_path).python))}
     subject = Subject(get_provider("docker", tmp_path), lambda: spec(tmp_path, agents=agents))
     async with subject.sandbox() as sandbox:
         await sandbox.write("note", b"kept")

@@ -90,7 +90,7 @@ def theirs(home, tmp_path):
 
 
 def place_of(session, home):
-    return home / "sandbox-agent" / session._core.state.record.sandbox_ref.partition(":")[2]
+    return home / "sandbox-agent" / session._controller.state.record.sandbox_ref.partition(":")[2]
 
 
 def server_of(session, home):

@@ -76,11 +76,11 @@ def test_a_turn_outlives_a_reader_of_the_store(open_session, refusals, monkeypat
         until(lambda: not (files / "go").exists(), what="the agent going on")
         until(lambda: len(refusals) > 20 or turn.ended, what="many refusals")
         assert not turn.ended, turn.error
-        assert "waiting for the transcript store, which " in session._core.state.activity.words
-        assert session._core._driver._clock.left is None, "and no limit of the turn comes nearer"
+        assert "waiting for the transcript store, which " in session._controller.state.activity.words
+        assert session._controller._turn_runner._clock.left is None, "and no limit of the turn comes nearer"
         with pytest.raises(StoreBusy):  # what nobody has begun is not kept waiting
             session.store.delete_session("another")
     turn.wait(30)
     assert (turn.status, turn.error, turn.text.count("chunk 399 ")) == ("completed", None, 2)
-    assert session._core.state.activity.words is None
+    assert session._controller.state.activity.words is None
     exactly_once(session.events())

@@ -160,7 +160,7 @@ def test_the_holder_is_named_and_can_be_replaced(session, lab, tmp_path, monkeyp
     other.park()
     assert session.send("run ls").status == "completed"
     assert (session.workspace / "b").exists()
-    other._core.state.workspace.detach()
+    other._controller.state.workspace.detach()
     other.store.delete_session("s1")
     other.store.close()
 
@@ -184,7 +184,7 @@ def test_a_session_taken_over_in_mid_turn_is_written_by_its_holder_alone(open_se
     session.take_over()
     assert session.send("say back again").durable_at is not None
     assert files_of(bucket()) == {"a": b"of him who lost it\n", "b": b"of its new holder\n"}
-    other._core.state.workspace.detach()
+    other._controller.state.workspace.detach()
     other.store.delete_session("s1")
     other.store.close()
 
@@ -217,7 +217,7 @@ def test_a_clock_that_is_off_is_named(session, monkeypatch):
 def test_a_conflict_stops_the_turn_keeps_both_and_the_next_one_goes_on(session, bucket, lab):
     session.send(WRITE.format("a"))
     (session.workspace / "a").write_text("ours")
-    objects = session._core.state.workspace.objects
+    objects = session._controller.state.workspace.objects
     objects.prefix.put("a", b"theirs", 6, metadata={}, if_match=None)
     turn = session.send("say first look")
     assert turn.status == "failed"
@@ -253,7 +253,7 @@ s.send("write a <<EOT\\ncontent of a\\nEOT")
 
 def test_a_directory_that_a_new_runner_made_again_is_not_taken_for_emptied(session, bucket):
     session.send(WRITE.format("a"))
-    ref = session._core.state.record.sandbox_ref
+    ref = session._controller.state.record.sandbox_ref
     record = json.loads((Path(session.store.home) / "sandboxes" / ref.split(":")[1] / "process.json").read_text())
     os.kill(record["pid"], signal.SIGKILL)
     shutil.rmtree(session.workspace)
@@ -267,12 +267,12 @@ def test_a_directory_that_a_new_runner_made_again_is_not_taken_for_emptied(sessi
 def test_a_container_removed_behind_our_back_is_made_again_with_its_files(open_session, lab, bucket):
     session = open_session(sandbox="docker", workspace=lab)
     session.send(WRITE.format("a"))
-    first = session._core.state.record.sandbox_ref
+    first = session._controller.state.record.sandbox_ref
     subprocess.run(["docker", "rm", "-f", f"session-widgets-{first.split(':')[1]}"], check=True, capture_output=True)
     turn = session.send("run cat a")
     assert turn.status == "completed", turn.error
     assert "content of a" in str(turn.steps)
-    assert session._core.state.record.sandbox_ref != first
+    assert session._controller.state.record.sandbox_ref != first
     assert not list(Path(session.store.home, "containers").glob(first.split(":")[1])), "its record was left"
     assert turn.durable_at is not None
     assert "gone" in [event.payload.get("reason") for event in session.events() if event.kind == "sandbox_stopped"]
@@ -332,7 +332,7 @@ def test_a_key_with_a_control_character_does_not_keep_a_session_from_being_delet
 def test_delete_while_a_turn_runs_leaves_nothing(options, open_session, lab, bucket):
     session = open_session(workspace=lab, **options)
     session.send(WRITE.format("a"))
-    workspace = session._core.state.workspace.path
+    workspace = session._controller.state.workspace.path
     turn = session.start("run while true; do date >> busy; sleep 0.01; done")
     until((workspace / "busy").exists, what="the writer")
     session.delete()
@@ -346,7 +346,7 @@ def test_delete_while_a_turn_runs_leaves_nothing(options, open_session, lab, buc
 @pytest.mark.needs("tmpfs")
 def test_a_disk_that_fills_up_in_mid_turn_loses_nothing_that_was_called_durable(open_session, lab, bucket):
     session = open_session(workspace=lab)
-    folder = session._core.state.workspace.path
+    folder = session._controller.state.workspace.path
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], check=True)
     try:
@@ -370,8 +370,8 @@ def test_a_disk_that_fills_up_in_mid_turn_loses_nothing_that_was_called_durable(
 def test_a_full_disk_is_named_and_nothing_is_called_durable(session, home, bucket):
     session.send(WRITE.format("a"))
     session.park()
-    folder = session._core.state.workspace.path
-    objects = session._core.state.workspace.objects
+    folder = session._controller.state.workspace.path
+    objects = session._controller.state.workspace.objects
     objects.prefix.put("big", b"x" * (2 << 20), 2 << 20, metadata={}, if_match=None)
     shutil.rmtree(folder)
     folder.mkdir()
@@ -392,7 +392,7 @@ def test_a_full_disk_is_named_and_nothing_is_called_durable(session, home, bucke
 def test_files_that_come_from_the_bucket_belong_to_the_agent_in_the_container(open_session, lab, bucket):
     session = open_session(sandbox="docker", workspace=lab)
     session.send("say warm")
-    session._core.state.workspace.objects.prefix.put("deep/new", b"1", 1, metadata={}, if_match=None)
+    session._controller.state.workspace.objects.prefix.put("deep/new", b"1", 1, metadata={}, if_match=None)
     turn = session.send("run echo 2 >> deep/new && echo 3 > deep/beside && rm deep/beside")
     assert turn.durable_at is not None, turn.durability_error
     assert bucket()["deep/new"] == b"12\n"

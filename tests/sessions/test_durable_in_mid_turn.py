@@ -14,7 +14,7 @@ import session_widgets as sw
 from session_widgets.errors import SandboxError
 from session_widgets.host.daemon import Daemon, installation
 from session_widgets.sandboxes.images import build_context, tag_of
-from session_widgets.sessions import driving, machine
+from session_widgets.sessions import sandbox_manager, turn_runner
 from tests.support.flaky_s3 import Fault
 from tests.support.kernels import Kernel, exactly_once, runner_pid
 from tests.support.mid_turn import WRITE, Hold, left_of
@@ -48,10 +48,10 @@ def test_a_runner_killed(open_session, lab, bucket, tmp_path):
 @pytest.mark.needs("docker")
 def test_a_container_killed(open_session, lab, bucket):
     session = open_session(sandbox="docker", workspace=lab)
-    hold = Hold(session._core.state.workspace.path, ".")
+    hold = Hold(session._controller.state.workspace.path, ".")
     turn = session.start(f"{WRITE.format('a')}\n{hold.line}")
     hold.reached(turn)
-    name = f"session-widgets-{session._core.state.record.sandbox_ref.split(':')[1]}"
+    name = f"session-widgets-{session._controller.state.record.sandbox_ref.split(':')[1]}"
     subprocess.run(["docker", "kill", name], check=True, capture_output=True)
     turn.wait(60)
     assert turn.status == "failed"
@@ -98,7 +98,7 @@ def dockerd(monkeypatch):
 def test_the_docker_daemon_killed_and_started_again(dockerd, open_session, lab, bucket):
     session = open_session(sandbox="docker", workspace=lab)
     session.send(WRITE.format("a"))
-    hold = Hold(session._core.state.workspace.path, ".")
+    hold = Hold(session._controller.state.workspace.path, ".")
     turn = session.start(f"{WRITE.format('b')}\n{hold.line}")
     hold.reached(turn)
     dockerd.end(signal.SIGKILL)
@@ -110,7 +110,7 @@ def test_the_docker_daemon_killed_and_started_again(dockerd, open_session, lab, 
     assert turn.status == "failed"
     assert "its daemon does not run" in turn.error
     assert turn.durable_at is not None, turn.durability_error
-    assert (session._core.state.workspace.path / "b").read_text() == "content of b\n"
+    assert (session._controller.state.workspace.path / "b").read_text() == "content of b\n"
     assert "its daemon does not run" in early.error
     again = session.send("remember\nrun cat b")
     assert again.durable_at is not None, again.error or again.durability_error
@@ -143,7 +143,7 @@ def test_a_session_is_not_deleted_halfway_while_the_docker_daemon_is_down(docker
 
 HOLDER = """
 from pathlib import Path
-from session_widgets.sessions import machine
+from session_widgets.sessions import sandbox_manager
 prepare = machine.prepare
 def prepare_later(*args):
     while not Path({start!r}).exists(): time.sleep(0.02)
@@ -152,7 +152,7 @@ machine.prepare = prepare_later
 s = sw.open_session("s1", workspace={lab!r}, permissions="allow_all")
 turn = s.start({prompt!r}, idempotency_key="k")
 print(json.dumps("begun"))
-while s._core._driver._call is None: time.sleep(0.02)
+while s._controller._turn_runner._call is None: time.sleep(0.02)
 print(json.dumps("at work"))
 turn.wait(60)
 print(json.dumps([turn.status, turn.text, turn.error, str(turn.durable_at), turn.durability_error]))
@@ -265,11 +265,11 @@ def test_a_mounter_killed_fails_the_turn_and_is_mounted_again(open_session, lab,
 def test_a_mounter_that_hangs(stopped, open_session, lab, home, bucket, tmp_path, monkeypatch):
     """An agent that waits for it can neither go on nor be killed: the mounter has to go."""
     if stopped:
-        monkeypatch.setattr(driving, "CANCEL_SECONDS", 1)
-        monkeypatch.setattr(driving, "SILENCE_SECONDS", 1)
+        monkeypatch.setattr(turn_runner, "CANCEL_SECONDS", 1)
+        monkeypatch.setattr(turn_runner, "SILENCE_SECONDS", 1)
     else:
-        monkeypatch.setattr(machine, "WATCH_SECONDS", 0.2)
-        monkeypatch.setattr(machine, "HANG_SECONDS", 2)
+        monkeypatch.setattr(sandbox_manager, "WATCH_SECONDS", 0.2)
+        monkeypatch.setattr(sandbox_manager, "HANG_SECONDS", 2)
     session, hold = open_session(workspace=lab, attachment="fuse:s3fs"), Hold(tmp_path)
     session.send(WRITE.format("a"))
     turn = session.start(f"{hold.line}\n{WRITE.format('late')}")

@@ -58,7 +58,7 @@ def test_stop_works_while_the_store_does_not_answer(way, open_session, lab, buck
 def test_what_is_written_while_it_is_parked_is_saved_by_the_next_try(way, open_session, lab, bucket, monkeypatch):
     session = open_session(workspace=lab)
     session.send(WRITE.format("a"))
-    provider = session._core.machine.provider
+    provider = session._controller.sandboxes.provider
     park = provider.park
 
     async def parking(ref):

@@ -84,11 +84,11 @@ def test_kernel_killed_between_commit_and_dispatch(forked, open_session):
         forked,
         """
 import os, signal
-from session_widgets.sessions.machine import Machine
+from session_widgets.sessions.sandbox_manager import SandboxManager
 async def die(self, **_): os.kill(os.getpid(), signal.SIGKILL)
 s = sw.open_session("s1", permissions="allow_all")
 s.send("say before")
-Machine.probe_sandbox = die
+SandboxManager.probe_sandbox = die
 print(json.dumps("now"))
 s.send("say never sent")
 """,
@@ -153,7 +153,7 @@ def test_workspace_deleted_behind_our_back(open_session):
 def test_agent_killed_while_idle_and_in_mid_turn(open_session):
     session = open_session()
     session.send("say first")
-    agent = session._core.agents.agent
+    agent = session._controller.agents.agent
     kill_demo_agent(session)
     until(lambda: agent.dead)
     assert session.send("remember").tier == "load"

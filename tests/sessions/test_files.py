@@ -187,7 +187,7 @@ def parking(monkeypatch):
 
     def parking(session, look):
         begun, go_on = threading.Event(), threading.Event()
-        provider = session._core.machine.provider
+        provider = session._controller.sandboxes.provider
         park = provider.park
 
         async def slow(ref):

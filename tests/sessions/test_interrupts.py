@@ -6,10 +6,10 @@ import sys
 INTERRUPTED = """
 import asyncio, random, signal, warnings
 from session_widgets.sessions.loop import private_loop
-from session_widgets.sessions.news import News
+from session_widgets.sessions.change_signal import ChangeSignal
 
 warnings.simplefilter("ignore")  # a call that was interrupted before it began was never awaited
-news, loop = News(), private_loop()
+news, loop = ChangeSignal(), private_loop()
 
 async def tell():
     news.tell()

@@ -8,7 +8,7 @@ import pytest
 
 import session_widgets as sw
 from session_widgets.errors import BadValue
-from session_widgets.sessions import driving
+from session_widgets.sessions import turn_runner
 from session_widgets.sessions.limits import TurnClock, TurnLimitReached
 from session_widgets.sessions.loop import private_loop
 from tests.support.waiting import until
@@ -145,7 +145,7 @@ def test_waiting_for_a_person_does_not_count(open_session):
     session = open_session(permissions="ask", limits=limits())
     turn = session.start("run echo hi\nquestion Why?\nsilent")
     until(lambda: session.pending, what="the permission request")
-    clock = session._core._driver._clock
+    clock = session._controller._turn_runner._clock
     assert clock.left is None
     session.pending[0].allow()
     until(lambda: session.questions, what="the question")
@@ -161,7 +161,7 @@ def test_a_function_of_the_notebook_may_take_its_time(open_session):
 
     @session.tool
     def slow() -> None:
-        driver = session._core._driver
+        driver = session._controller._turn_runner
         driver._clock._latest -= 1000  # so long has the agent been silent
         private_loop().loop.call_soon_threadsafe(driver._woken.set)
         private_loop().run(asyncio.sleep(0.1))
@@ -174,7 +174,7 @@ def test_a_function_of_the_notebook_may_take_its_time(open_session):
 
 
 def test_cancelling_a_deaf_agent_takes_three_seconds_and_harms_no_other(open_session):
-    assert driving.HUSH_SECONDS + driving.KILL_SECONDS <= 2
+    assert turn_runner.HUSH_SECONDS + turn_runner.KILL_SECONDS <= 2
     other = open_session("other")
     running = other.start("wait 60")
     session = open_session()
@@ -205,8 +205,8 @@ def test_an_agent_that_is_deaf_from_the_start_is_ended_too(open_session):
 
 def test_an_agent_that_takes_its_time_to_stop_is_not_ended(open_session, monkeypatch):
     """It says something meanwhile, so it has heard."""
-    monkeypatch.setattr(driving, "CANCEL_SECONDS", 0.01)
-    monkeypatch.setattr(driving, "HUSH_SECONDS", 30)
+    monkeypatch.setattr(turn_runner, "CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr(turn_runner, "HUSH_SECONDS", 30)
     session = open_session()
     turn = session.start("wait 60")
     until(lambda: turn.steps[1:], what="the first step")

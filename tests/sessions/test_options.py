@@ -6,7 +6,7 @@ import session_widgets as sw
 from session_widgets.errors import BadValue
 from session_widgets.harnesses.demo.settings import Settings
 from session_widgets.harnesses.installing import Installation
-from session_widgets.sessions.launching import Lack
+from session_widgets.sessions.launching import MissingRequirements
 from session_widgets.sessions.loop import private_loop
 from session_widgets.transcript.options import AgentOptions
 from tests.support.waiting import until
@@ -213,15 +213,15 @@ def test_what_keeps_a_harness_from_starting_is_known_before_it_is_tried(open_ses
     for key in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"):
         monkeypatch.delenv(key, raising=False)
     session = open_session(harness="claude")
-    assert session.control.lack == Lack(True, session.control.harness.keys)
+    assert session.control.missing == MissingRequirements(True, session.control.harness.keys)
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "dummy")
-    assert session.control.lack == Lack(True)
+    assert session.control.missing == MissingRequirements(True)
     assert "is not installed" in session.send("hi").error
     (Installation(session.control.harness, tmp_path).path / "node_modules").mkdir(parents=True)
-    assert session.control.lack == Lack()
+    assert session.control.missing == MissingRequirements()
     session.control.install()
     assert session.activity is None
-    assert open_session("s2").control.lack == Lack()
+    assert open_session("s2").control.missing == MissingRequirements()
 
 
 # What agents say, read

@@ -382,7 +382,7 @@ async def test_what_is_asked_after_the_cancel_is_cancelled_too(session):
     """An agent may ask before it receives the cancellation; without an answer it would wait for ever."""
     turn = session.start("wait 20")
     until(lambda: any(step.kind == "tool_call" for step in turn.steps))
-    asking, agent = session._core.asking, session._core.agents.agent
+    asking, agent = session._controller.permissions, session._controller.agents.agent
     params = {"toolCall": {"toolCallId": "t"}, "options": [{"optionId": "y", "name": "Yes", "kind": "allow_once"}]}
     late = {"jsonrpc": "2.0", "id": 99, "method": "session/request_permission", "params": params}
 

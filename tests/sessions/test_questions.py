@@ -138,7 +138,7 @@ def test_an_answer_that_was_stored_and_did_not_arrive_is_sent_again_but_for_secr
     async def lost(envelope):
         raise TransportError("the line is cut")
 
-    monkeypatch.setattr(session._core.agents.agent.connection, "post", lost)
+    monkeypatch.setattr(session._controller.agents.agent.connection, "post", lost)
     assert question.accept(content) is False
     session.detach()
     session.attach()

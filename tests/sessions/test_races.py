@@ -9,7 +9,7 @@ import pytest
 import session_widgets as sw
 from session_widgets.errors import SandboxError, SessionBusy, SessionGone
 from session_widgets.sessions.loop import private_loop
-from session_widgets.store.line import Line
+from session_widgets.store.file_queue import Line
 from tests.support.kernels import Kernel, exactly_once
 from tests.support.waiting import until
 
@@ -136,5 +136,5 @@ def test_a_turn_cancelled_before_it_takes_its_first_step_has_a_stored_end(open_s
         await core.cancel()
         return turn
 
-    assert private_loop().run(at_once(session._core)).status == "cancelled"
+    assert private_loop().run(at_once(session._controller)).status == "cancelled"
     assert session.send("say usable", timeout=20).text == "usable"

@@ -58,7 +58,7 @@ def test_a_function_stays_in_its_process_and_another_one_says_so(elsewhere):
 
 def test_what_is_stored_may_be_anything(open_session):
     session = open_session()
-    core, said = session._core, {"permissions": ["x"], "limits": {"total": -1, "more": 2}}
+    core, said = session._controller, {"permissions": ["x"], "limits": {"total": -1, "more": 2}}
     from session_widgets.sessions.journal import draft
     from session_widgets.sessions.rules import Rules
 

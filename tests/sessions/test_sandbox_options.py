@@ -74,7 +74,7 @@ def test_python_in_docker_is_there_and_its_bounds_fire(open_session, tmp_path):
     assert session.exec("echo $SEED; cat /data/set.csv").out == f"{SECRET}\n1,2\n"
     assert "Read-only" in session.exec("touch /data/new").err
     assert session.exec("python -m venv --without-pip /tmp/v && pip --version").code == 0
-    ref = session._core.state.record.sandbox_ref.partition(":")[2]
+    ref = session._controller.state.record.sandbox_ref.partition(":")[2]
     with engine() as docker:
         container = docker.api.inspect_container(f"session-widgets-{ref}")
     assert SECRET not in str(container)
@@ -87,7 +87,7 @@ def test_python_in_docker_is_there_and_its_bounds_fire(open_session, tmp_path):
     assert session.send("say still here").status == "completed"
     session.switch(sandbox=sw.Sandbox("docker", memory="300m"))
     session.send("say hello")
-    ref = session._core.state.record.sandbox_ref.partition(":")[2]
+    ref = session._controller.state.record.sandbox_ref.partition(":")[2]
     with engine() as docker:
         assert docker.api.inspect_container(f"session-widgets-{ref}")["HostConfig"]["Memory"] == 300 << 20
 
@@ -99,7 +99,7 @@ def test_an_image_of_ones_own(open_session):
     try:
         session = open_session(sandbox=sw.Sandbox("docker", image="session-widgets-own-image:1"))
         assert session.exec("true").code == 0
-        ref = session._core.state.record.sandbox_ref.partition(":")[2]
+        ref = session._controller.state.record.sandbox_ref.partition(":")[2]
         with engine() as docker:
             inspected = docker.api.inspect_container(f"session-widgets-{ref}")
         assert inspected["Config"]["Image"] == "session-widgets-own-image:1"

@@ -360,7 +360,7 @@ def test_a_parked_session_has_its_tools_again(open_session):
 def test_a_sandbox_that_cannot_bring_calls_is_refused_in_words(open_session, monkeypatch):
     session = open_session()
     session.send("say first")
-    runner = session._core.machine.sandbox.runner
+    runner = session._controller.sandboxes.sandbox.runner
 
     async def health():
         return {"features": ["async-post"]}
@@ -371,7 +371,7 @@ def test_a_sandbox_that_cannot_bring_calls_is_refused_in_words(open_session, mon
     assert turn.status == "failed"
     assert "takes no tools=" in turn.error
     with pytest.raises(SandboxError):
-        private_loop().run(session._core.offering.serve(session._core.machine.sandbox, sys.executable))
+        private_loop().run(session._controller.tools.serve(session._controller.sandboxes.sandbox, sys.executable))
 
 
 @pytest.mark.needs("docker")
@@ -405,7 +405,7 @@ def test_no_secret_of_a_server_is_stored(open_session):
     (asked,) = [event for event in session.events() if event.method == "session/new" and event.direction == "out"]
     notebook, own = asked.payload["params"]["mcpServers"]
     assert {pair["value"] for pair in (*notebook["env"], *own["env"])} == {"[redacted]"}
-    assert session._core.offering._server["env"][1]["value"] not in text
+    assert session._controller.tools._server["env"][1]["value"] not in text
 
 
 def test_arguments_are_redacted_and_capped(open_session, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from session_widgets.errors import StoreError
 from session_widgets.store import append, connection, queries
 from session_widgets.store.database import Store
-from session_widgets.store.line import Line
+from session_widgets.store.file_queue import FileQueue
 from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 from tests.support.waiting import until
 
@@ -102,7 +102,7 @@ def test_the_file_stays_attached_until_another_process_waits(store: Store, kept:
     store.append("s", [chunk(1)])
     assert kept()
     assert store._file.attachment == first, "two commits, attached once"
-    line = Line(store.path)
+    line = FileQueue(store.path)
     assert line.enter(time.monotonic() + 5)
     until(lambda: not kept(), what="the file being let go")
     line.leave()
@@ -116,7 +116,7 @@ def test_commits_without_a_pause_detach_after_their_share(
     monkeypatch.setattr(store._file, "_keep_watch", lambda: None)
     monkeypatch.setattr(connection, "SHARE", 30.0)
     store.append("s", [opened()])
-    line = Line(store.path)
+    line = FileQueue(store.path)
     assert line.enter(time.monotonic() + 5)
     store.append("s", [chunk(1)])
     assert kept(), "not yet"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from session_widgets.store import line as module
-from session_widgets.store.line import Line, Room
+from session_widgets.store import file_queue as module
+from session_widgets.store.file_queue import FairLock, FileQueue
 from tests.support.waiting import until
 
 
@@ -25,7 +25,7 @@ def past() -> float:
 
 
 def test_one_stands_in_line_and_the_others_see_it(path: Path) -> None:
-    one, two = Line(path), Line(path)
+    one, two = FileQueue(path), FileQueue(path)
     assert not one.occupied()
     assert one.enter(soon())
     assert one.occupied()
@@ -41,7 +41,7 @@ def test_one_stands_in_line_and_the_others_see_it(path: Path) -> None:
 
 
 def test_a_waiting_process_gets_the_released_place(path: Path) -> None:
-    one, two = Line(path), Line(path)
+    one, two = FileQueue(path), FileQueue(path)
     assert one.enter(soon())
     got: list[bool] = []
     waiting = threading.Thread(target=lambda: got.append(two.enter(soon())))
@@ -54,7 +54,7 @@ def test_a_waiting_process_gets_the_released_place(path: Path) -> None:
 
 
 def test_a_place_that_is_not_had_leaves_no_file_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two, real = Line(path), Line(path), os.close
+    one, two, real = FileQueue(path), FileQueue(path), os.close
     assert one.enter(soon())
     closed: list[int] = []
     monkeypatch.setattr(os, "close", lambda file: closed.append(file) or real(file))
@@ -66,7 +66,7 @@ def test_a_place_that_is_not_had_leaves_no_file_open(path: Path, monkeypatch: py
 
 
 def test_other_errors_of_opening_are_reported(tmp_path: Path) -> None:
-    line = Line(tmp_path / "gone" / "t.duckdb")
+    line = FileQueue(tmp_path / "gone" / "t.duckdb")
     for call in (lambda: line.enter(soon()), line.occupied):
         with pytest.raises(FileNotFoundError):
             call()
@@ -76,7 +76,7 @@ def test_other_errors_of_opening_are_reported(tmp_path: Path) -> None:
 def test_where_nothing_can_be_written_a_line_that_is_there_is_used(
     path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    writer, reader, real = Line(path), Line(path), os.open
+    writer, reader, real = FileQueue(path), FileQueue(path), os.open
 
     def refuse(name: Path, flags: int, *mode: int) -> int:
         if flags & os.O_CREAT:
@@ -106,7 +106,7 @@ def test_the_pause_is_drawn_from_the_given_range(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_room_holds_one_and_is_handed_on_in_turn() -> None:
-    room, order = Room(), []
+    room, order = FairLock(), []
     assert room.enter(soon())
     assert not room.wanted()
     assert not room.enter(past())

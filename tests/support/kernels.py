@@ -39,7 +39,7 @@ class Kernel:
 
 
 def runner_pid(session):
-    ref = session._core.state.record.sandbox_ref
+    ref = session._controller.state.record.sandbox_ref
     return json.loads((Path(session.store.home) / "sandboxes" / ref.split(":")[1] / "process.json").read_text())["pid"]
 
 

@@ -24,7 +24,7 @@ TINY = Harness(
     id="tiny",
     title="Tiny",
     version=VERSION,
-    natives={this_platform(): NATIVE, "plan9-mips": OTHER},
+    platform_packages={this_platform(): NATIVE, "plan9-mips": OTHER},
     installs=True,
 )
 

@@ -14,8 +14,8 @@ from session_widgets.acp.questions import METHOD
 from session_widgets.errors import NotFound
 from session_widgets.harnesses.harness import Harness
 from session_widgets.model import FileInfo
-from session_widgets.sessions.cell import Page
-from session_widgets.sessions.launching import Lack
+from session_widgets.sessions.cell import FrontendState
+from session_widgets.sessions.launching import MissingRequirements
 from session_widgets.sessions.permissions import check_policy
 from session_widgets.transcript.question_form import check_answer, fields_of
 from session_widgets.transcript.records import Event, PermissionOption, SessionRecord
@@ -240,7 +240,12 @@ class Control:
     def __init__(self, session: Scripted) -> None:
         self._session = session
         self.fold = SharedFold(session.id)
-        self.files, self.root, self.page, self.lack = session.files, str(session.workspace), Page(), Lack()
+        self.files, self.root, self.page, self.missing = (
+            session.files,
+            str(session.workspace),
+            FrontendState(),
+            MissingRequirements(),
+        )
         self.harness = Harness(
             ("demo",), title="Demo", version="1.2.3", suggestions=("Do the one", "Do <b>the</b> other")
         )
@@ -269,7 +274,7 @@ class Control:
                 self._session.work(None)
                 raise step
             self._session.work(step)
-        self.lack = Lack(keys=self.lack.keys)
+        self.missing = MissingRequirements(keys=self.missing.keys)
         self._session.work(None)
 
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from session_widgets.sessions.cell import CellQuestion
-from session_widgets.sessions.launching import Lack
+from session_widgets.sessions.launching import MissingRequirements
 from session_widgets.widgets import Chat
 from tests.widgets.pages import Bench
 from tests.widgets.scripted import Scripted, diff, text
@@ -409,7 +409,7 @@ def test_a_crash_is_shown_once_and_the_prompt_can_be_sent_again(chat, session):
 
 
 def test_only_the_card_shows_a_missing_key(chat, session):
-    session.control.lack = Lack(keys=("SOME_KEY",))
+    session.control.missing = MissingRequirements(keys=("SOME_KEY",))
     session.begin("hello")
     session.end("failed", stop_reason=None, error="Demo needs a key: set SOME_KEY and send again.")
     chat.sees("Demo needs a key")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from session_widgets.sessions.launching import Lack
+from session_widgets.sessions.launching import MissingRequirements
 from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 from session_widgets.widgets._base import SessionWidget
 from session_widgets.widgets._protocol import MAX_CHUNK
@@ -277,7 +277,7 @@ def test_what_a_harness_lacks_is_looked_at_again_when_a_page_pings(asker, sessio
     asker.post({"kind": "hello", "view": "v"})
     missing = [m["session"]["missing"] for m in asker.messages if m["kind"] == "snapshot"]
     assert set(missing) == {None}
-    session.control.lack = Lack(keys=("SOME_KEY",))
+    session.control.missing = MissingRequirements(keys=("SOME_KEY",))
     asker.post({"kind": "ping", "view": "v"})
 
     def told():

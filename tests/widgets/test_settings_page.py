@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from session_widgets.errors import BadValue, HarnessNotReady
-from session_widgets.sessions.launching import Lack
+from session_widgets.sessions.launching import MissingRequirements
 from session_widgets.widgets import Chat
 from tests.widgets.pages import Bench
 from tests.widgets.scripted import Scripted
@@ -103,7 +103,7 @@ def test_names_of_choices_are_text_and_nothing_else(chat, session):
 
 
 def test_a_harness_is_installed_in_place_and_the_prompt_can_be_sent_again(chat, session):
-    session.control.lack = Lack(install=True)
+    session.control.missing = MissingRequirements(install=True)
     session.begin("write a parser")
     session.end("failed", error="Demo 1.2.3 is not installed.")
     card = chat.page.locator(".sw-missing")
@@ -121,7 +121,7 @@ def test_a_harness_is_installed_in_place_and_the_prompt_can_be_sent_again(chat, 
 
 
 def test_an_installation_that_fails_says_so_and_can_be_tried_again(chat, session):
-    session.control.lack = Lack(install=True)
+    session.control.missing = MissingRequirements(install=True)
     session.work(None)
     chat.sees("Demo is not installed")
     chat.page.get_by_test_id("install").click()
@@ -134,14 +134,14 @@ def test_an_installation_that_fails_says_so_and_can_be_tried_again(chat, session
 
 
 def test_a_missing_key_is_named_and_never_asked_for_here(chat, session):
-    session.control.lack = Lack(keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"))
+    session.control.missing = MissingRequirements(keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"))
     session.work(None)
     card = chat.page.locator(".sw-missing")
     chat.sees("Demo needs a key: ANTHROPIC_API_KEY")
     assert 'os.environ["ANTHROPIC_API_KEY"] = getpass' in card.locator("pre").inner_text()
     assert "ANTHROPIC_AUTH_TOKEN can be used instead" in card.inner_text()
     assert card.locator("input, textarea, [contenteditable]").count() == 0
-    session.control.lack = Lack()
+    session.control.missing = MissingRequirements()
     session.begin("again")
     chat.until(lambda: card.count() == 0)
 

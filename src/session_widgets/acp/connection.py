@@ -14,7 +14,7 @@ import httpx
 import orjson
 
 from session_widgets.acp import messages
-from session_widgets.acp.patience import Patience
+from session_widgets.acp.backoff import Backoff
 from session_widgets.acp.problems import error_of, too_large
 from session_widgets.acp.stream import EventStream, Received
 from session_widgets.answers import PLAIN, ask
@@ -265,7 +265,7 @@ class AcpConnection:
     ) -> httpx.Response:
         """Make one HTTP request; retry if nothing was sent, or if `resend` allows a second attempt."""
         timeout = timeout or httpx.Timeout(ACCEPTED_WITHIN, connect=self._give_up)
-        patience = Patience(self._give_up)
+        patience = Backoff(self._give_up)
         while True:
             if self._closed:  # closed during a pause, or since `post` requested the features
                 raise TransportError("the connection to the runner was closed before it accepted the message")

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import httpx
 import orjson
 
+from session_widgets.acp.backoff import LONGEST_PAUSE, Backoff
 from session_widgets.acp.messages import AGENT_EXITED, INVALID_STDOUT
-from session_widgets.acp.patience import LONGEST_PAUSE, Patience
 from session_widgets.acp.problems import error_of
 from session_widgets.acp.sse import ServerSentEvent, SseParser
 from session_widgets.answers import pieces, whole
@@ -118,7 +118,7 @@ class EventStream:
 
     async def _read(self, ahead: _ReadAhead) -> None:
         """Fill `ahead` until the agent exits, over as many HTTP responses as necessary."""
-        patience = Patience(self._give_up)
+        patience = Backoff(self._give_up)
         asked_again_at: int | None = None
         while True:
             opened_at, position = time.monotonic(), ahead.last_id

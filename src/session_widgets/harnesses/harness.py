@@ -23,7 +23,7 @@ Settings = Callable[[Mapping[str, str], str | None], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RuntimePaths:
     """Paths of programs inside a sandbox.
 
     Attributes:
@@ -58,16 +58,16 @@ class Harness:
         env: variables of the agent process; `{state}` is replaced by `state_folder(workspace)`, `{path}` by PATH,
             `{cache}` by a directory that may be deleted.
         keys: names of the notebook's variables for its key; one of them must be set. Empty: it needs none.
-        passes: names of other variables that it receives if the notebook has them.
+        env_passthrough: names of other variables that it receives if the notebook has them.
         node: oldest supported Node.js, 0 if it needs none.
-        natives: package with the native program, by platform; `{native}` is replaced by it.
+        platform_packages: package with the native program, by platform; `{native}` is replaced by it.
         installs: whether `install_harness` can install it.
         settings: makes its settings files.
         resumes: how a new process restores its memory, as tested: "resume", "load", or "" if unknown.
         restart_after_cancel: whether its process must be replaced after a cancelled or failed prompt.
         portable: whether it works with a loaded memory when the path of the workspace has changed.
         reads_resources: whether its model sees the text of a resource in a prompt; the handover history is a resource.
-        servers: whether it supports the session's MCP servers; the notebook's tools are one.
+        supports_mcp: whether it supports the session's MCP servers; the notebook's tools are one.
         skills: folder of the workspace for its skills.
         suggestions: first prompts that a new session suggests.
 
@@ -84,16 +84,16 @@ class Harness:
     install: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
-    passes: tuple[str, ...] = ()
+    env_passthrough: tuple[str, ...] = ()
     node: int = 0
-    natives: Mapping[str, str] = field(default_factory=dict)
+    platform_packages: Mapping[str, str] = field(default_factory=dict)
     installs: bool = False
     settings: Settings | None = None
     resumes: str = ""
     restart_after_cancel: bool = False
     portable: bool = True
     reads_resources: bool = True
-    servers: bool = True
+    supports_mcp: bool = True
     suggestions: Sequence[str] = SUGGESTIONS
     skills: str = ".agents/skills"
 
@@ -114,13 +114,13 @@ class Harness:
         """Return the folder of the harness's own sessions: part of the workspace, so that they move with it."""
         return f"{workspace.rstrip('/')}/{STATE_FOLDER}/{self.id}"
 
-    def entry(self, workspace: str, place: Place, given: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def entry(self, workspace: str, place: RuntimePaths, given: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return this harness's entry in the runner's configuration.
 
         Args:
             workspace: absolute POSIX path of the workspace inside the sandbox.
             place: paths of programs inside the sandbox.
-            given: the notebook's environment, from which only `keys` and `passes` are used.
+            given: the notebook's environment, from which only `keys` and `env_passthrough` are used.
 
         Returns:
             `{"command": [...], "env": {...}, "version": "...", "keys": [...]}`; it runs without a shell.
@@ -129,7 +129,7 @@ class Harness:
             "{python}": place.python,
             "{node}": place.node or "node",
             "{modules}": place.modules or "",
-            "{native}": self.natives.get(place.platform, ""),
+            "{native}": self.platform_packages.get(place.platform, ""),
             "{state}": self.state_folder(workspace),
             "{path}": place.path,
             "{cache}": place.cache,
@@ -144,7 +144,7 @@ class Harness:
 
     def passed(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return the notebook's variables for this harness: only those that it names."""
-        return {name: given[name] for name in (*self.keys, *self.passes) if given.get(name)}
+        return {name: given[name] for name in (*self.keys, *self.env_passthrough) if given.get(name)}
 
 
 def _filled(text: str, fill: Mapping[str, str]) -> str:

@@ -77,8 +77,8 @@ class Installation:
         """
         if self.modules is not None:
             return
-        if self.harness.natives and this_platform() not in self.harness.natives:
-            known = ", ".join(self.harness.natives)
+        if self.harness.platform_packages and this_platform() not in self.harness.platform_packages:
+            known = ", ".join(self.harness.platform_packages)
             raise HarnessNotReady(f"{self.harness.title} exists for {known}; this machine is {this_platform()}.")
         root = self.path.parent
         try:
@@ -151,10 +151,10 @@ class Installation:
         """Return package.json and lock for this platform; its native program is required there, not optional."""
         manifest, lock = (orjson.loads(self._read(name)) for name in ("package.json", "package-lock.json"))
         packages = lock["packages"]
-        offered = manifest.get("optionalDependencies", {}).keys() & set(self.harness.natives.values())
+        offered = manifest.get("optionalDependencies", {}).keys() & set(self.harness.platform_packages.values())
         for native in offered:
             version = manifest["optionalDependencies"].pop(native)
-            if native == self.harness.natives.get(this_platform()):
+            if native == self.harness.platform_packages.get(this_platform()):
                 manifest.setdefault("dependencies", {})[native] = version
                 packages[f"node_modules/{native}"].pop("optional", None)
             else:
@@ -163,7 +163,7 @@ class Installation:
         return manifest, lock
 
     def _check(self, place: Path, what: str) -> None:
-        native = self.harness.natives.get(this_platform(), "")
+        native = self.harness.platform_packages.get(this_platform(), "")
         for word in self.harness.command:
             wanted = word.replace("{modules}", str(place / "node_modules")).replace("{native}", native)
             if wanted != word and not Path(wanted).is_file():
@@ -171,7 +171,11 @@ class Installation:
 
     def _programs(self, place: Path) -> list[Path]:
         """Return the native programs: npm without scripts may leave them without execute permission."""
-        return [file for native in self.harness.natives.values() for file in place.glob(f"node_modules/{native}/bin/*")]
+        return [
+            file
+            for native in self.harness.platform_packages.values()
+            for file in place.glob(f"node_modules/{native}/bin/*")
+        ]
 
     def _read(self, name: str) -> bytes:
         return self._lock.joinpath(name).read_bytes()

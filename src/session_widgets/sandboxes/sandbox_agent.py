@@ -81,7 +81,7 @@ class SandboxAgentProvider:
         self.name = NAME
         if url is not None:
             self.name = f"{NAME}:{url}"
-            self.capabilities = Capability.FOREIGN
+            self.capabilities = Capability.EXTERNAL
 
     @classmethod
     def at(cls, home: Path, address: str, token: str | None) -> SandboxAgentProvider:

@@ -11,7 +11,7 @@ from session_widgets.errors import BadValue
 from session_widgets.harnesses.harness import Harness
 from session_widgets.model import ExecResult
 from session_widgets.sandboxes.options import Sandbox
-from session_widgets.sessions.core import SessionCore
+from session_widgets.sessions.controller import SessionController
 from session_widgets.sessions.files import AsyncFiles
 from session_widgets.sessions.limits import TurnLimits, check_limits
 from session_widgets.sessions.loop import private_loop
@@ -30,9 +30,9 @@ STREAM_POLL_SECONDS = 0.05
 class AsyncSession:
     """See `Session` for each method; cancelling an awaiting `send` cancels its turn."""
 
-    def __init__(self, core: SessionCore) -> None:
-        self._core = core
-        self.files = AsyncFiles(core.machine.files)
+    def __init__(self, controller: SessionController) -> None:
+        self._controller = controller
+        self.files = AsyncFiles(controller.sandboxes.files)
 
     @property
     def turns(self) -> Coroutine[Any, Any, list[Turn]]:
@@ -68,7 +68,7 @@ class AsyncSession:
 
     async def start(self, prompt: Prompt, *, idempotency_key: str | None = None) -> Turn:
         """See `Session.start`."""
-        return await private_loop().aio(self._core.start(check_prompt(prompt), check_key(idempotency_key)))
+        return await private_loop().aio(self._controller.start(check_prompt(prompt), check_key(idempotency_key)))
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Event]:
         """See `Session.stream`; cancelling the task that iterates cancels the turn."""
@@ -77,7 +77,7 @@ class AsyncSession:
         def deliver(events: list[Event]) -> None:
             loop.call_soon_threadsafe(arrived.put_nowait, events)
 
-        journal = self._core.state.journal
+        journal = self._controller.state.journal
         await private_loop().aio(journal.watch(deliver, journal.cursor))
         try:
             turn = await self.start(prompt)
@@ -92,7 +92,7 @@ class AsyncSession:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STREAM_POLL_SECONDS):
                         await turn.news(seen)
-                await self._core.asking.answer_here_async()
+                await self._controller.permissions.answer_here_async()
         except asyncio.CancelledError:
             await asyncio.shield(self.cancel())
             raise
@@ -101,57 +101,57 @@ class AsyncSession:
 
     async def cancel(self) -> bool:
         """See `Session.cancel`."""
-        return await private_loop().aio(self._core.cancel())
+        return await private_loop().aio(self._controller.cancel())
 
     async def steer(self, prompt: Prompt) -> Turn:
         """See `Session.steer`."""
-        return await private_loop().aio(self._core.steer(check_prompt(prompt)))
+        return await private_loop().aio(self._controller.steer(check_prompt(prompt)))
 
     async def set_model(self, id: str) -> None:
         """See `Session.set_model`."""
-        await private_loop().aio(self._core.choose("model", id))
+        await private_loop().aio(self._controller.choose("model", id))
 
     async def set_mode(self, id: str) -> None:
         """See `Session.set_mode`."""
-        await private_loop().aio(self._core.choose("mode", id))
+        await private_loop().aio(self._controller.choose("mode", id))
 
     async def set_effort(self, id: str) -> None:
         """See `Session.set_effort`."""
-        await private_loop().aio(self._core.choose("effort", id))
+        await private_loop().aio(self._controller.choose("effort", id))
 
     async def set_permissions(self, permissions: Policy) -> None:
         """See `Session.set_permissions`."""
-        await private_loop().aio(self._core.set_rules(check_policy(permissions), None))
+        await private_loop().aio(self._controller.set_rules(check_policy(permissions), None))
 
     async def set_limits(self, limits: TurnLimits) -> None:
         """See `Session.set_limits`."""
-        await private_loop().aio(self._core.set_rules(None, check_limits(limits)))
+        await private_loop().aio(self._controller.set_rules(None, check_limits(limits)))
 
     async def detach(self) -> None:
         """See `Session.detach`."""
-        await private_loop().aio(self._core.detach())
+        await private_loop().aio(self._controller.detach())
 
     async def attach(self) -> None:
         """See `Session.attach`."""
-        await private_loop().aio(self._core.attach())
+        await private_loop().aio(self._controller.attach())
 
     async def park(self, *, force: bool = False) -> None:
         """See `Session.park`."""
-        await private_loop().aio(self._core.park(force=force))
+        await private_loop().aio(self._controller.park(force=force))
 
     async def switch(
         self, *, harness: str | Harness | None = None, sandbox: str | Sandbox | None = None, force: bool = False
     ) -> None:
         """See `Session.switch`."""
-        await private_loop().aio(self._core.switch(harness, sandbox, force=force))
+        await private_loop().aio(self._controller.switch(harness, sandbox, force=force))
 
     async def take_over(self) -> None:
         """See `Session.take_over`."""
-        await private_loop().aio(self._core.take_over())
+        await private_loop().aio(self._controller.take_over())
 
     async def delete(self, *, vacuum: bool = False) -> None:
         """See `Session.delete`."""
-        await private_loop().aio(self._core.delete(vacuum=vacuum))
+        await private_loop().aio(self._controller.delete(vacuum=vacuum))
 
     async def exec(
         self,
@@ -166,23 +166,25 @@ class AsyncSession:
         if not isinstance(command, str) or "\0" in command:
             raise BadValue(f"command must be text for `sh -c`, without NUL; got {command!r:.80}.")
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        return await private_loop().aio(self._core.exec(command, cwd=cwd, env=env, stdin=data, timeout=timeout))
+        return await private_loop().aio(self._controller.exec(command, cwd=cwd, env=env, stdin=data, timeout=timeout))
 
     async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """See `Session.events`."""
-        return await asyncio.to_thread(self._core.state.store.events, self._core.state.record.id, after, limit)
+        return await asyncio.to_thread(
+            self._controller.state.store.events, self._controller.state.record.id, after, limit
+        )
 
     async def _turns(self) -> list[Turn]:
-        records = await asyncio.to_thread(self._core.state.store.turns, self._core.state.record.id)
+        records = await asyncio.to_thread(self._controller.state.store.turns, self._controller.state.record.id)
         if records and records[-1].ended_at is None:
-            await private_loop().aio(self._core.adopt())  # another process may have begun it
-        return [self._core.turn_of(record) for record in records]
+            await private_loop().aio(self._controller.resume_turn())  # another process may have begun it
+        return [self._controller.turn_of(record) for record in records]
 
     async def _pending(self) -> tuple[PermissionRequest, ...]:
-        return tuple(self._core.asking.pending.values())
+        return tuple(self._controller.permissions.pending.values())
 
     async def _questions(self) -> tuple[QuestionRequest, ...]:
-        return tuple(self._core.asking.questions.pending.values())
+        return tuple(self._controller.permissions.questions.pending.values())
 
     async def _transcript(self) -> Transcript:
-        return Transcript(self._core.state.record.id, await self.events())
+        return Transcript(self._controller.state.record.id, await self.events())

@@ -51,7 +51,7 @@ class CellQuestion:
 
 
 @dataclass(slots=True)
-class Page:
+class FrontendState:
     """State of the page that shows the session, and of the cell's question.
 
     Attributes:
@@ -90,7 +90,7 @@ class Page:
         return lambda: self._watchers.remove(watcher)
 
 
-def must_ask_here(page: Page, *, awaiting: bool) -> bool:
+def must_ask_here(page: FrontendState, *, awaiting: bool) -> bool:
     """Whether a waiting call must ask in the cell, because no click can arrive while it waits.
 
     Args:
@@ -116,7 +116,7 @@ class CellField:
         is_open: whether it still needs an answer.
     """
 
-    def __init__(self, page: Page, question: CellQuestion, is_open: Callable[[], bool]) -> None:
+    def __init__(self, page: FrontendState, question: CellQuestion, is_open: Callable[[], bool]) -> None:
         self._page, self._question, self._is_open = page, question, is_open
 
     def read(self, prompt: str | None = None, *, secret: bool = False) -> str | None:
@@ -135,7 +135,7 @@ class CellField:
         return wanted
 
 
-def ask(request: PermissionRequest, page: Page, is_open: Callable[[], bool]) -> Decision | None:
+def ask(request: PermissionRequest, page: FrontendState, is_open: Callable[[], bool]) -> Decision | None:
     """Ask a person in the cell or terminal; reject the request without an input.
 
     Args:

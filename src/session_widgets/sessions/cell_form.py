@@ -8,7 +8,7 @@ from typing import Any
 
 from session_widgets.errors import BadValue
 from session_widgets.printing import one_line, printable
-from session_widgets.sessions.cell import IN_THE_PANEL, NO_STDIN, CellField, CellQuestion, Page, has_stdin
+from session_widgets.sessions.cell import IN_THE_PANEL, NO_STDIN, CellField, CellQuestion, FrontendState, has_stdin
 from session_widgets.sessions.questions import Answer, QuestionRequest
 from session_widgets.transcript.question_form import QuestionField, check_answer
 
@@ -19,7 +19,7 @@ class _AnsweredElsewhere(Exception):
     """No answer is needed any more."""
 
 
-def ask_question(request: QuestionRequest, page: Page, is_open: Callable[[], bool]) -> Answer | None:
+def ask_question(request: QuestionRequest, page: FrontendState, is_open: Callable[[], bool]) -> Answer | None:
     """Ask a person in the cell or terminal; decline the question without an input.
 
     Args:
@@ -51,7 +51,7 @@ def describe_question(request: QuestionRequest) -> str:
     return printable("\n".join(lines))
 
 
-def _ask(request: QuestionRequest, page: Page, is_open: Callable[[], bool]) -> Answer:
+def _ask(request: QuestionRequest, page: FrontendState, is_open: Callable[[], bool]) -> Answer:
     done = "opened" if request.mode == "url" else "answer"
     page.asked += 1
     prompt = f"{request.session_id}, question {page.asked}. [a] {done} / [d] decline / [c] cancel: "

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from session_widgets.errors import HarnessNotReady
-from session_widgets.harnesses.harness import Harness, Place
+from session_widgets.harnesses.harness import Harness, RuntimePaths
 from session_widgets.harnesses.installing import Installation, this_platform
 from session_widgets.harnesses.node import need_node
 from session_widgets.model import Capability
@@ -38,19 +38,19 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class MissingRequirements:
     """Missing requirements of a harness: it is not installed, or one of these keys must be set."""
 
     install: bool = False
     keys: tuple[str, ...] = ()
 
 
-def lack(harness: Harness, provider: SandboxProvider, home: Path) -> Lack:
+def missing_requirements(harness: Harness, provider: SandboxProvider, home: Path) -> MissingRequirements:
     """Return the missing requirements of a harness; cheap."""
-    if Capability.FOREIGN in provider.capabilities:
-        return Lack()
+    if Capability.EXTERNAL in provider.capabilities:
+        return MissingRequirements()
     install = harness.installs and Installation(harness, home).modules is None
-    return Lack(install, () if any(os.environ.get(key) for key in harness.keys) else tuple(harness.keys))
+    return MissingRequirements(install, () if any(os.environ.get(key) for key in harness.keys) else tuple(harness.keys))
 
 
 def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) -> Launch:
@@ -66,9 +66,9 @@ def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) 
         HarnessNotReady: it is not installed, was installed for another platform, or none of its keys is set.
         MissingDependency: Node.js is missing or too old.
     """
-    if Capability.FOREIGN in provider.capabilities:
+    if Capability.EXTERNAL in provider.capabilities:
         return Launch({}, {})
-    if lack(harness, provider, home).keys:
+    if missing_requirements(harness, provider, home).keys:
         raise HarnessNotReady(
             f"{harness.title} needs a key: set os.environ[{harness.keys[0]!r}]"
             + (f" (or {', '.join(harness.keys[1:])})" if harness.keys[1:] else "")
@@ -79,7 +79,7 @@ def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) 
     path = provider.path or os.environ.get("PATH", os.defpath)
     if node is not None and provider.path is None and node != shutil.which("node"):
         path = f"{Path(node).parent}{os.pathsep}{path}"  # scripts of the harness look for `node` on PATH
-    place = Place(provider.python, node, modules, path, this_platform())
+    place = RuntimePaths(provider.python, node, modules, path, this_platform())
     if provider.path is None:  # this machine: the user's own cache is not ours
         place = replace(place, cache=str(home / "cache"))
     return Launch(harness.entry(root, place, os.environ), mounts)

@@ -59,7 +59,7 @@ def _is_pair(pair: object) -> bool:
 
 def check_harness(harness: Harness) -> None:
     """Raise `BadValue` for a harness that supports no MCP servers, and ignores given ones."""
-    if not harness.servers:
+    if not harness.supports_mcp:
         raise BadValue(
             f"{harness.title} {harness.version} uses no MCP servers, so neither tools= nor mcp_servers= reach it. "
             "Use another harness, or let it run a program of yours in the workspace."

@@ -15,7 +15,7 @@ from session_widgets.host.data_directory import data_directory
 from session_widgets.model import check_session_id
 from session_widgets.sandboxes import get_provider
 from session_widgets.sandboxes.options import Sandbox
-from session_widgets.sessions.core import SessionCore
+from session_widgets.sessions.controller import SessionController
 from session_widgets.sessions.host_tool import HostTool, check_tools
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.limits import TurnLimits, check_limits
@@ -143,30 +143,32 @@ def open_session(
         _forget_deleted()
         live = _open.get((held.path, id))
         if live is not None and not _is_current(live, held, known):
-            private_loop().run(live._core.forsake() if live.store is held else live._core.let_go())
+            private_loop().run(live._controller.mark_deleted() if live.store is held else live._controller.disconnect())
             live = None
         if live is None:
             rules = Rules.of(held, id)
             if rules.lost and permissions is None:
                 warnings.warn(LOST.format(id=id, name=rules.lost), stacklevel=2)
             stored = Stored.read(held, known)
-            core = SessionCore(stored, held, provider, chosen, space, permissions or rules.permissions, rules.limits)
-            live = _open[held.path, id] = Session(core)
+            controller = SessionController(
+                stored, held, provider, chosen, space, permissions or rules.permissions, rules.limits
+            )
+            live = _open[held.path, id] = Session(controller)
             _offer(live, offered, servers)
-            private_loop().run(live._core.adopt())
+            private_loop().run(live._controller.resume_turn())
         else:
             _offer(live, offered, servers)
         if given is not None and not is_new:
-            live._core.skills.keep(given)
-        private_loop().run(live._core.set_rules(permissions, limits))
+            live._controller.skills.keep(given)
+        private_loop().run(live._controller.set_rules(permissions, limits))
         if isinstance(sandbox, Sandbox):
-            private_loop().run(live._core.set_sandbox(sandbox))
+            private_loop().run(live._controller.set_sandbox(sandbox))
         _change(live, {name: value for name, value in settings.items() if value not in {None, getattr(known, name)}})
         return live
 
 
 def _offer(session: Session, tools: Sequence[HostTool], servers: Sequence[Json] | None) -> None:
-    private_loop().run(session._core.offering.add(tools, servers))
+    private_loop().run(session._controller.tools.add(tools, servers))
 
 
 def _workspace(
@@ -191,7 +193,11 @@ def _forget_deleted() -> None:
 
 def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
     """Whether the open object is this session: not one that was deleted elsewhere, nor of a closed store."""
-    return live.store is store and live.status != "deleted" and live._core.state.record.created_at == known.created_at
+    return (
+        live.store is store
+        and live.status != "deleted"
+        and live._controller.state.record.created_at == known.created_at
+    )
 
 
 def _create(
@@ -242,4 +248,4 @@ def _conflict(known: SessionRecord, name: str, value: str | None) -> SessionConf
 
 def _change(session: Session, changed: dict[str, str | None]) -> None:
     if changed:
-        private_loop().run(session._core.change(changed))
+        private_loop().run(session._controller.change(changed))

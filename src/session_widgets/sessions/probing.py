@@ -52,7 +52,7 @@ def ask_options(harness: Harness) -> tuple[Options, str]:
         try:
             session = open_session("probe", harness=harness, sandbox="local", permissions="deny", store=book)
             try:
-                private_loop().run(session._core.meet(SECONDS))
+                private_loop().run(session._controller.meet(SECONDS))
                 options = session.options
             finally:
                 session.delete()

@@ -1,4 +1,4 @@
-"""The resume ladder: warm, `session/resume`, `session/load`, replay, fresh. Each native tier is verified."""
+"""The resume restorer: warm, `session/resume`, `session/load`, replay, fresh. Each native tier is verified."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Past = Callable[[Sequence[TurnRecord], bool], dict[str, Any] | None]
 """Takes turns, and whether the agent reads embedded resources; returns the history of these turns."""
 
 
-class Ladder:
+class MemoryRestorer:
     """Starts an agent process and restores the session's memory in it."""
 
     def __init__(

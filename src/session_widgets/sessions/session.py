@@ -14,7 +14,7 @@ from session_widgets.sessions import display
 from session_widgets.sessions.asynchronous import AsyncSession
 from session_widgets.sessions.cell import Ticker
 from session_widgets.sessions.control import SessionControl
-from session_widgets.sessions.core import SessionCore
+from session_widgets.sessions.controller import SessionController
 from session_widgets.sessions.files import Files
 from session_widgets.sessions.host_tool import SECONDS as TOOL_SECONDS
 from session_widgets.sessions.host_tool import HostTool
@@ -47,82 +47,82 @@ class Session:
         'hi'
     """
 
-    def __init__(self, core: SessionCore) -> None:
-        self._core = core
+    def __init__(self, controller: SessionController) -> None:
+        self._controller = controller
         self._panel: Any = None  # a second output is another view of the same model
-        self.aio = AsyncSession(core)
+        self.aio = AsyncSession(controller)
         self.files = Files(self.aio.files)
-        self.control = SessionControl(core)
+        self.control = SessionControl(controller)
 
     @property
     def id(self) -> str:
         """The id passed to `open_session`."""
-        return self._core.state.record.id
+        return self._controller.state.record.id
 
     @property
     def title(self) -> str:
         """The user's title, else the agent's, else the id."""
-        return self._core.state.record.title or self.id
+        return self._controller.state.record.title or self.id
 
     @property
     def harness(self) -> str:
         """Name of the agent program."""
-        return self._core.state.record.harness
+        return self._controller.state.record.harness
 
     @property
     def sandbox(self) -> str:
         """Name of the sandbox provider."""
-        return self._core.state.record.sandbox
+        return self._controller.state.record.sandbox
 
     @property
     def status(self) -> str:
         """`new`, `idle`, `running`, `waiting` (for a permission), `detached`, `parked` or `deleted`."""
-        return self._core.status
+        return self._controller.status
 
     @property
     def workspace(self) -> Path:
         """The workspace's absolute path inside the sandbox."""
-        return Path(self._core.machine.root)
+        return Path(self._controller.sandboxes.root)
 
     @property
     def location(self) -> str:
         """Location of the workspace: a directory of this machine, or "s3://bucket/prefix/session"."""
-        return self._core.state.workspace.location
+        return self._controller.state.workspace.location
 
     @property
     def attachment(self) -> str:
         """Connection of the sandbox to it: `directory`, `sync`, `fuse:s3fs`, `fuse:weed` or `fuse:geesefs`."""
-        return self._core.state.workspace.attachment
+        return self._controller.state.workspace.attachment
 
     @property
     def activity(self) -> str | None:
         """The current operation besides the agent's own work, such as restoring files; None without one."""
-        return self._core.state.activity.words
+        return self._controller.state.activity.words
 
     @property
     def model(self) -> str | None:
         """The chosen model; None for the harness's default."""
-        return self._core.state.record.model
+        return self._controller.state.record.model
 
     @property
     def mode(self) -> str | None:
         """The chosen mode of the agent; None for the harness's default."""
-        return self._core.state.record.mode
+        return self._controller.state.record.mode
 
     @property
     def effort(self) -> str | None:
         """The chosen reasoning effort; None for the harness's default."""
-        return self._core.state.record.effort
+        return self._controller.state.record.effort
 
     @property
     def permissions(self) -> Policy:
         """The permission policy: see `open_session`."""
-        return self._core.asking.policy
+        return self._controller.permissions.policy
 
     @property
     def limits(self) -> TurnLimits:
         """The limits of a turn's time and size."""
-        return self._core.state.limits
+        return self._controller.state.limits
 
     @property
     def options(self) -> Mapping[str, tuple[Choice, ...]]:
@@ -135,13 +135,13 @@ class Session:
             >>> [choice.id for choice in session.options["mode"]]
             ['ask', 'accept_edits', 'full_access', 'plan']
         """
-        offers = self._core.state.fold.options
+        offers = self._controller.state.fold.options
         return {name: choices for name in SETTINGS if (choices := offers.choices(name))}
 
     @property
     def skills(self) -> tuple[str, ...]:
         """Names of its skills; `open_session(..., skills=[...])` replaces them."""
-        return self._core.skills.names
+        return self._controller.skills.names
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -153,12 +153,12 @@ class Session:
             >>> session.commands[0].name
             'review'
         """
-        return self._core.state.fold.options.commands
+        return self._controller.state.fold.options.commands
 
     @property
     def store(self) -> Store:
         """The store that holds the transcript."""
-        return self._core.state.store
+        return self._controller.state.store
 
     @property
     def turns(self) -> list[Turn]:
@@ -168,7 +168,7 @@ class Session:
     @property
     def pending(self) -> tuple[PermissionRequest, ...]:
         """Open permission requests, oldest first."""
-        return tuple(self._core.asking.pending.values())
+        return tuple(self._controller.permissions.pending.values())
 
     @property
     def questions(self) -> tuple[QuestionRequest, ...]:
@@ -178,7 +178,7 @@ class Session:
             >>> session.questions[0].accept({"answer": "blue"})
             True
         """
-        return tuple(self._core.asking.questions.pending.values())
+        return tuple(self._controller.permissions.questions.pending.values())
 
     @property
     def transcript(self) -> Transcript:
@@ -219,19 +219,19 @@ class Session:
         Interrupting the cell cancels the turn; leaving the loop early leaves it running.
         """
         arrived: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
-        unsubscribe = self.subscribe(arrived.put, after=self._core.state.journal.cursor)
+        unsubscribe = self.subscribe(arrived.put, after=self._controller.state.journal.cursor)
         ticker = Ticker()
         try:
             turn = self.start(prompt)
             while True:
-                ticker.show(self._core.state.activity.words)
+                ticker.show(self._controller.state.activity.words)
                 seen, over = turn.news_count, turn.ended
                 while not arrived.empty():
                     yield from (event for event in arrived.get() if event.turn == turn.index)
                 if over:
                     return
                 turn.wait_news(0.05, seen)
-                self._core.asking.answer_here()
+                self._controller.permissions.answer_here()
         except KeyboardInterrupt:
             self.cancel()
             raise
@@ -387,14 +387,14 @@ class Session:
         """
         if function is None:
             return lambda given: self.tool(given, name=name, timeout=timeout)
-        check_harness(self._core.machine.harness)
-        private_loop().run(self._core.offering.add([HostTool(function, name, timeout)]))
+        check_harness(self._controller.sandboxes.harness)
+        private_loop().run(self._controller.tools.add([HostTool(function, name, timeout)]))
         return function
 
     @property
     def record(self) -> SessionRecord:
         """The session as of its latest event."""
-        return self._core.state.record
+        return self._controller.state.record
 
     @property
     def live(self) -> bool:
@@ -411,7 +411,7 @@ class Session:
         Returns:
             A function that stops it.
         """
-        journal, loop = self._core.state.journal, private_loop()
+        journal, loop = self._controller.state.journal, private_loop()
         watching = loop.submit(journal.watch(callback, after))
 
         def unsubscribe() -> None:

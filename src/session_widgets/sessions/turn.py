@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from session_widgets.errors import SessionError
-from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.cell import Ticker
+from session_widgets.sessions.change_signal import ChangeSignal
 from session_widgets.sessions.handover import handed_over
-from session_widgets.sessions.news import News
+from session_widgets.sessions.permission_broker import PermissionBroker
 from session_widgets.sessions.state import SessionState
 from session_widgets.store.redaction import redactor
 from session_widgets.transcript.envelopes import as_object, as_objects
@@ -28,7 +28,7 @@ class TurnSession(Protocol):
     """The part of a session that its turns read."""
 
     state: SessionState
-    asking: Asking
+    permissions: PermissionBroker
 
     def turn_activity(self, turn: Turn) -> Doing:
         """Return the activity of a running turn, as far as this process knows."""
@@ -48,7 +48,7 @@ class Turn:
         self._record = record
         self._fold = None if record.ended_at else fold
         self.unsaved_end: Draft | None = None
-        self._news = News(over=record.ended_at is not None)
+        self._news = ChangeSignal(over=record.ended_at is not None)
 
     @property
     def ended(self) -> bool:
@@ -176,7 +176,7 @@ class Turn:
             if self.status == "detached":
                 raise self._detached()
             ticker.show(self._session.state.activity.words)
-            self._session.asking.answer_here()
+            self._session.permissions.answer_here()
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(
                     f"turn {self.index} of session {self._record.session_id!r} still runs after {timeout:g} s. "
@@ -204,7 +204,7 @@ class Turn:
             seen = self.news_count
             if self.status == "detached":
                 raise self._detached()
-            await self._session.asking.answer_here_async()
+            await self._session.permissions.answer_here_async()
             await self.news(seen)
         return self
 

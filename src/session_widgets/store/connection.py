@@ -14,7 +14,7 @@ import duckdb
 
 from session_widgets.errors import StoreError
 from session_widgets.store import failures, migrations
-from session_widgets.store.line import Line, Room, pause
+from session_widgets.store.file_queue import FairLock, FileQueue, pause
 from session_widgets.store.scratch import Scratch
 
 PATIENCE = 10.0
@@ -43,8 +43,8 @@ class StoreFile:
         self.path = path
         self.attachment = 0
         self._patience = patience
-        self._room = Room()
-        self._line = Line(path)
+        self._room = FairLock()
+        self._line = FileQueue(path)
         self.scratch = Scratch(path)
         self._known: tuple[int, int] | None = None
         self._writer: duckdb.DuckDBPyConnection | None = None

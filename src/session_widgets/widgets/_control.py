@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from session_widgets.harnesses.harness import Harness
-from session_widgets.sessions.cell import Page
-from session_widgets.sessions.launching import Lack
+from session_widgets.sessions.cell import FrontendState
+from session_widgets.sessions.launching import MissingRequirements
 from session_widgets.sessions.permissions import Policy
 from session_widgets.transcript.sources import SharedFold
 
@@ -39,7 +39,7 @@ class SessionControl(Protocol):
         """Call `callback` at every change of `activity`; return a function that stops it."""
 
     @property
-    def page(self) -> Page:
+    def page(self) -> FrontendState:
         """Facts about the page that shows the session."""
 
     @property
@@ -47,5 +47,5 @@ class SessionControl(Protocol):
         """The agent program."""
 
     @property
-    def lack(self) -> Lack:
+    def missing(self) -> MissingRequirements:
         """Missing requirements of the harness."""

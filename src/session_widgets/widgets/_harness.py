@@ -16,5 +16,9 @@ def agent_view(control: SessionControl | None, id: str) -> AgentView:
 
 def missing_view(control: SessionControl | None) -> MissingView | None:
     """Return the missing requirements of the harness: names of keys, never their values."""
-    lack = control.lack if control is not None else None
-    return {"install": lack.install, "keys": list(lack.keys)} if lack and (lack.install or lack.keys) else None
+    missing = control.missing if control is not None else None
+    return (
+        {"install": missing.install, "keys": list(missing.keys)}
+        if missing and (missing.install or missing.keys)
+        else None
+    )

@@ -19,7 +19,7 @@ HARNESS = Harness(
         **COMPILED,
     },
     keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
-    passes=("ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL", "CLAUDE_CODE_MAX_RETRIES"),
+    env_passthrough=("ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL", "CLAUDE_CODE_MAX_RETRIES"),
     install="install_harness('claude')",
     version="0.23.1",
     resumes="resume",

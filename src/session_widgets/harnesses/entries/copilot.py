@@ -33,7 +33,7 @@ HARNESS = Harness(
         "PATH": "{path}",
     },
     keys=("COPILOT_GITHUB_TOKEN", "COPILOT_PROVIDER_API_KEY"),
-    passes=(
+    env_passthrough=(
         "COPILOT_MODEL",
         "COPILOT_OFFLINE",
         "COPILOT_PROVIDER_BASE_URL",
@@ -43,9 +43,9 @@ HARNESS = Harness(
     install="install_harness('copilot')",
     version="1.0.102",
     resumes="load",
-    natives={platform: f"@github/copilot-{platform}" for platform in PLATFORMS},
+    platform_packages={platform: f"@github/copilot-{platform}" for platform in PLATFORMS},
     installs=True,
     settings=settings,
     reads_resources=False,  # it writes them to files and shows only the names
-    servers=False,  # it supports only HTTP servers
+    supports_mcp=False,  # it supports only HTTP servers
 )

@@ -34,7 +34,7 @@ HARNESS = Harness(
         **COMPILED,
     },
     keys=("GEMINI_API_KEY",),
-    passes=("GOOGLE_GEMINI_BASE_URL",),
+    env_passthrough=("GOOGLE_GEMINI_BASE_URL",),
     install="install_harness('gemini')",
     version="0.61.0",
     resumes="load",  # but not in the clock minute of its session's start: a new one overwrites it

@@ -54,11 +54,11 @@ HARNESS = Harness(
         "PATH": "{path}",
     },
     keys=("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"),
-    passes=("OPENAI_BASE_URL", "OPENCODE_MODELS_PATH"),
+    env_passthrough=("OPENAI_BASE_URL", "OPENCODE_MODELS_PATH"),
     install="install_harness('opencode')",
     version="1.18.33",
     resumes="resume",
-    natives={"linux-x64": "opencode-linux-x64-baseline"},
+    platform_packages={"linux-x64": "opencode-linux-x64-baseline"},
     installs=True,
     settings=settings,
     portable=False,  # it loads, and then fails each prompt because the old path is missing

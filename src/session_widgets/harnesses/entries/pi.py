@@ -40,7 +40,7 @@ HARNESS = Harness(
         "PATH": "{path}",
     },
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"),
-    passes=("OPENAI_BASE_URL",),
+    env_passthrough=("OPENAI_BASE_URL",),
     install="install_harness('pi')",
     version="0.0.24",
     resumes="load",
@@ -48,5 +48,5 @@ HARNESS = Harness(
     installs=True,
     settings=settings,
     portable=False,  # its adapter creates an empty session at the old path
-    servers=False,
+    supports_mcp=False,
 )

@@ -35,7 +35,7 @@ MODULE = "session_widgets.runner.tools"
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 
 
-class Offering:
+class ToolServer:
     """The tools of one session, as long as this process holds it. Lives on the private loop.
 
     Attributes:

@@ -19,10 +19,10 @@ from session_widgets.sessions.files import FileAccess
 from session_widgets.sessions.journal import note
 from session_widgets.sessions.launching import Launch, prepare
 from session_widgets.sessions.loop import OneAtATime, in_thread
-from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import user
 from session_widgets.sessions.sandbox_options import SandboxOptions
 from session_widgets.sessions.state import SessionState
+from session_widgets.sessions.tool_server import ToolServer
 from session_widgets.transcript.notes import SandboxStarted, SandboxStopped, WorkspaceAttached
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import ObjectFiles
@@ -33,7 +33,7 @@ HANG_SECONDS = 120.0
 """Long enough for a busy machine: a mounter's unsent data is lost with it."""
 
 
-class Machine:
+class SandboxManager:
     """Finds, starts and stops the sandbox of a session, and saves its workspace."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Machine:
         provider: SandboxProvider,
         harness: Harness,
         options: SandboxOptions,
-        tools: Offering,
+        tools: ToolServer,
         release_agent: Callable[[bool], Awaitable[None]],
     ) -> None:
         self.sandbox: Sandbox | None = None
@@ -254,7 +254,7 @@ class Machine:
             save: whether to save also the writes made while it was being parked.
         """
         async with self._lock:
-            if Capability.FOREIGN in self.provider.capabilities:
+            if Capability.EXTERNAL in self.provider.capabilities:
                 await self._release_agent(True)  # its server keeps running
             await self._release_agent(False)
             await self.drop_sandbox()
@@ -279,7 +279,7 @@ class Machine:
         """Delete the workspace at its location."""
         await self._storing.run(self._state.workspace.remove)
 
-    async def let_go(self) -> None:
+    async def disconnect(self) -> None:
         """Close every connection; sandbox and agent keep running."""
         await self._release_agent(False)
         await self.drop_sandbox()

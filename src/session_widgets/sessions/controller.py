@@ -23,20 +23,20 @@ from session_widgets.model import ExecResult
 from session_widgets.sandboxes import SandboxProvider, get_provider
 from session_widgets.sandboxes.options import Sandbox
 from session_widgets.sessions.agent import Agent
-from session_widgets.sessions.agent_keeper import AgentKeeper
-from session_widgets.sessions.asking import Asking
-from session_widgets.sessions.driving import Driver
+from session_widgets.sessions.agent_manager import AgentManager
 from session_widgets.sessions.journal import kernel, next_number, note
 from session_widgets.sessions.limits import TurnLimits
-from session_widgets.sessions.machine import Machine
-from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import owner
+from session_widgets.sessions.permission_broker import PermissionBroker
 from session_widgets.sessions.permissions import Policy
 from session_widgets.sessions.rules import Rules
+from session_widgets.sessions.sandbox_manager import SandboxManager
 from session_widgets.sessions.sandbox_options import SandboxOptions, check_options, sandbox_name
 from session_widgets.sessions.skills import Skills
 from session_widgets.sessions.state import SessionState, Stored
+from session_widgets.sessions.tool_server import ToolServer
 from session_widgets.sessions.turn import Doing, Turn
+from session_widgets.sessions.turn_runner import TurnRunner
 from session_widgets.store import Store
 from session_widgets.transcript.notes import SessionChanged, SessionRules, TurnEnded, TurnStarted
 from session_widgets.transcript.options import Setting
@@ -45,7 +45,7 @@ from session_widgets.transcript.sources import Folded
 from session_widgets.workspaces import Workspace
 
 
-class SessionCore:
+class SessionController:
     """Owns one session in this process: its running turn, its events, and its sandbox."""
 
     def __init__(
@@ -62,17 +62,17 @@ class SessionCore:
         session_id = stored.record.id
         self.state = state
         self.turn: Turn | None = None
-        self.asking = Asking(state.journal, policy, state.spawn, self._changed)
+        self.permissions = PermissionBroker(state.journal, policy, state.spawn, self._changed)
         self.skills = Skills(store.home, session_id)
         self.sandbox_options = SandboxOptions(store, session_id)
-        self.offering = Offering(session_id, state.journal, state.spawn, lambda: state.running, self.skills)
-        self.machine = Machine(
-            state, provider, harness, self.sandbox_options, self.offering, lambda end: self.agents.release(end=end)
+        self.tools = ToolServer(session_id, state.journal, state.spawn, lambda: state.running, self.skills)
+        self.sandboxes = SandboxManager(
+            state, provider, harness, self.sandbox_options, self.tools, lambda end: self.agents.release(end=end)
         )
-        self.agents = AgentKeeper(
-            state, self.machine, self.asking, self.offering, self.skills, self._current_turn, self._heard
+        self.agents = AgentManager(
+            state, self.sandboxes, self.permissions, self.tools, self.skills, self._current_turn, self._heard
         )
-        self._driver: Driver | None = None
+        self._turn_runner: TurnRunner | None = None
         self._start_lock = asyncio.Lock()
         state.activity.watch(self._changed)
         state.fold.watch(self._on_folded)
@@ -86,13 +86,13 @@ class SessionCore:
             return "deleted"
         if self.turn is not None and not self.turn.ended:
             return self.turn_activity(self.turn)
-        return "idle" if self.machine.sandbox is not None else self.state.record.status
+        return "idle" if self.sandboxes.sandbox is not None else self.state.record.status
 
     def turn_activity(self, turn: Turn) -> Doing:
         """Return the activity of a running turn, as far as this process knows."""
         if self.state.detached:
             return "detached"
-        return "waiting" if self.asking.waits else "running"
+        return "waiting" if self.permissions.waits else "running"
 
     # Turns
 
@@ -122,11 +122,11 @@ class SessionCore:
                 ts=datetime.now(UTC),
             )
         except SessionGone:
-            await self.forsake()
+            await self.mark_deleted()
             raise
         if not started:
             await self.state.journal.catch_up()
-            await self._adopt()
+            await self._resume_turn()
             return self.turn_of(record)
         self.turn = Turn(self, record, self.state.fold)
         await self.state.journal.publish(started)
@@ -137,15 +137,15 @@ class SessionCore:
         """Start the agent without a prompt, to learn its options; `TimeoutError` after `seconds`."""
         async with self._start_lock, asyncio.timeout(seconds):
             self.state.check_usable()
-            sandbox, live = await self.machine.probe_sandbox(refresh=True)
+            sandbox, live = await self.sandboxes.probe_sandbox(refresh=True)
             await self.agents.ready(sandbox, live)
 
     async def cancel(self) -> bool:
         """Stop the running turn and wait for its end; False if none is running."""
         turn = self.turn
-        if turn is None or turn.ended or self._driver is None:
+        if turn is None or turn.ended or self._turn_runner is None:
             return False
-        await self._driver.cancel()
+        await self._turn_runner.cancel()
         return True
 
     async def steer(self, prompt: Sequence[Json]) -> Turn:
@@ -159,13 +159,13 @@ class SessionCore:
             return self.turn
         return Turn(self, record)
 
-    async def adopt(self) -> None:
+    async def resume_turn(self) -> None:
         """Resume the turn that is running according to the store, if any: its process may have died."""
         async with self._start_lock:
-            await self._adopt()
+            await self._resume_turn()
 
-    async def _adopt(self) -> None:
-        if self._driver is not None or self.state.detached or self.state.deleted:
+    async def _resume_turn(self) -> None:
+        if self._turn_runner is not None or self.state.detached or self.state.deleted:
             return
         turns = await self.state.journal.ask(self.state.store.turns, self.state.record.id)
         if not turns or turns[-1].ended_at is not None:
@@ -189,24 +189,26 @@ class SessionCore:
 
     async def _current_turn(self) -> int | None:
         """Return the turn of an envelope that arrives now; another process may have started it."""
-        if self._driver is None or self._driver.answered:
+        if self._turn_runner is None or self._turn_runner.answered:
             await self.state.journal.catch_up()
         return self.state.running
 
     def _drive(self, turn: Turn, record: TurnRecord, *, adopted: bool = False) -> None:
-        self._driver = Driver(self.state, self.machine, self.agents, self.asking, self.offering, turn, record)
-        self._driver.task = self.state.spawn(self._run(self._driver, turn.index, adopted=adopted))
+        self._turn_runner = TurnRunner(
+            self.state, self.sandboxes, self.agents, self.permissions, self.tools, turn, record
+        )
+        self._turn_runner.task = self.state.spawn(self._run(self._turn_runner, turn.index, adopted=adopted))
         self._changed()
 
-    async def _run(self, driver: Driver, index: int, *, adopted: bool) -> None:
+    async def _run(self, driver: TurnRunner, index: int, *, adopted: bool) -> None:
         """Run a turn to its end, then allow the next one."""
         if not await driver.run(adopted=adopted):
             return
-        self._driver = None
+        self._turn_runner = None
         self.state.fold.forget(index)
-        self.asking.forget()
+        self.permissions.forget()
         if self.state.running not in {None, index}:  # another process has already begun the next one
-            self.state.spawn(self.adopt())
+            self.state.spawn(self.resume_turn())
 
     async def _settle_unsaved(self) -> None:
         """Store the end of a turn that could not be stored before."""
@@ -216,7 +218,7 @@ class SessionCore:
 
     async def exec(self, command: str, **options: Any) -> ExecResult:
         """Run a shell command in the sandbox; see `Sandbox.exec`."""
-        return await (await self.machine.ready_sandbox()).exec(command, **options)
+        return await (await self.sandboxes.ready_sandbox()).exec(command, **options)
 
     # Life cycle
 
@@ -225,22 +227,22 @@ class SessionCore:
         self.state.check_usable()
         self.state.detached = True
         async with self._start_lock:
-            await self.let_go()
+            await self.disconnect()
 
-    async def forsake(self) -> None:
+    async def mark_deleted(self) -> None:
         """Handle the deletion of the session by another process."""
         self.state.deleted = True
         self.state.journal.close()
-        await self.let_go()
-        self.asking.page.tell()
+        await self.disconnect()
+        self.permissions.page.tell()
 
-    async def let_go(self) -> None:
+    async def disconnect(self) -> None:
         """Close every connection; agent and sandbox keep running."""
-        if self._driver is not None:
-            await self._driver.abandon()
-            self._driver = None
-        await self.machine.let_go()
-        self.asking.forget()
+        if self._turn_runner is not None:
+            await self._turn_runner.abandon()
+            self._turn_runner = None
+        await self.sandboxes.disconnect()
+        self.permissions.forget()
 
     async def attach(self) -> None:
         """Reconnect to the session, and read everything that happened meanwhile."""
@@ -250,7 +252,7 @@ class SessionCore:
         await self.state.journal.catch_up()
         if self.turn is not None and not self.turn.ended:
             await self._settle_from_store(self.turn)
-        await self.adopt()
+        await self.resume_turn()
         self._changed()
 
     async def _settle_from_store(self, turn: Turn) -> None:
@@ -263,9 +265,9 @@ class SessionCore:
         """Stop the sandbox and keep the workspace; the next prompt starts it again."""
         async with self._start_lock:
             await self._come_to_rest("parking", force=force)
-            await self.machine.stop("parked", save=not force)
+            await self.sandboxes.stop("parked", save=not force)
             try:
-                await self.machine.release_workspace()
+                await self.sandboxes.release_workspace()
             except WorkspaceError:
                 if not force:
                     raise
@@ -290,7 +292,7 @@ class SessionCore:
         self, harness: str | Harness | None, sandbox: str | Sandbox | None, *, force: bool = False
     ) -> None:
         """Remove the sandbox and continue with another harness or in another sandbox."""
-        asked, current = harness or self.state.record.harness, self.machine.harness
+        asked, current = harness or self.state.record.harness, self.sandboxes.harness
         new_harness = current if asked == current.id else catalog.get(asked)  # the catalog does not have the user's own
         name = sandbox_name(sandbox)
         wanted = {"harness": new_harness.id, "sandbox": name}
@@ -298,7 +300,7 @@ class SessionCore:
             name: value for name, value in wanted.items() if value not in {None, getattr(self.state.record, name)}
         }
         if "harness" in changed:  # each has its own ids; both may know models that settings files name
-            both = self.machine.harness.settings is not None and new_harness.settings is not None
+            both = self.sandboxes.harness.settings is not None and new_harness.settings is not None
             changed |= dict.fromkeys(("mode", "effort") if both else ("mode", "effort", "model"))
         provider = get_provider(name or self.state.record.sandbox, self.state.store.home)
         check_options(sandbox, provider)
@@ -306,9 +308,9 @@ class SessionCore:
             provider.check(new_harness.id, self.state.workspace.location)
             async with self._start_lock:
                 await self._come_to_rest("switching", force=force)
-                await self.machine.stop("switched")
+                await self.sandboxes.stop("switched")
                 await self._commit_sandbox([note(SessionChanged(**changed))], sandbox)
-                self.machine.provider, self.machine.harness = provider, new_harness
+                self.sandboxes.provider, self.sandboxes.harness = provider, new_harness
                 self.state.activity.tell(None)
         elif isinstance(sandbox, Sandbox):
             await self.set_sandbox(sandbox)
@@ -316,12 +318,12 @@ class SessionCore:
     async def take_over(self) -> None:
         """Acquire the workspace's lease."""
         self.state.check_usable()
-        await self.machine.take_over()
+        await self.sandboxes.take_over()
 
     async def _come_to_rest(self, doing: str, *, force: bool) -> None:
         """Make sure that no turn is running and, unless forced, that the workspace is saved."""
         self.state.check_usable()
-        await self._adopt()
+        await self._resume_turn()
         if self.turn is not None and not self.turn.ended:
             raise SessionBusy(
                 f"turn {self.turn.index} of session {self.state.record.id!r} is running; {doing} would end it. "
@@ -330,7 +332,7 @@ class SessionCore:
         if force:
             return
         try:
-            await self.machine.save()
+            await self.sandboxes.save()
         except WorkspaceError as error:
             raise NotDurable(
                 f"{doing} was not done, because the workspace is not verified to be saved. {error} "
@@ -345,8 +347,8 @@ class SessionCore:
         await self.cancel()
         self.state.deleted = True  # from here on no call starts it again
         try:
-            await self.machine.stop("deleted")
-            await self.machine.remove_workspace()
+            await self.sandboxes.stop("deleted")
+            await self.sandboxes.remove_workspace()
             await asyncio.to_thread(self.skills.remove)
             await asyncio.to_thread(self.sandbox_options.remove)
             await asyncio.to_thread(self.state.store.delete_session, self.state.record.id)
@@ -355,7 +357,7 @@ class SessionCore:
             raise
         self.state.journal.close()
         self._changed()
-        self.asking.page.tell()
+        self.permissions.page.tell()
         if vacuum:
             await asyncio.to_thread(self.state.store.compact)
 
@@ -366,11 +368,11 @@ class SessionCore:
     async def set_rules(self, permissions: Policy | None, limits: TurnLimits | None) -> None:
         """Store a new policy or new limits, for the next request and the next turn; None keeps the old."""
         if permissions is not None:
-            self.asking.set_policy(permissions)
+            self.permissions.set_policy(permissions)
         self.state.limits = limits or self.state.limits
         if permissions is None and limits is None:
             return
-        rules = Rules(self.asking.policy, self.state.limits).stored()
+        rules = Rules(self.permissions.policy, self.state.limits).stored()
         if rules != await asyncio.to_thread(self.state.store.last_note, self.state.record.id, SessionRules):
             await self.state.journal.commit([note(rules)])
 
@@ -402,15 +404,15 @@ class SessionCore:
         A mode that the agent changes itself is not stored: the next prompt sets the user's mode again.
         """
         mode = self.state.fold.options.current("mode")
-        if mode in self.asking.approved_modes and self.state.record.mode not in {None, mode}:
+        if mode in self.permissions.approved_modes and self.state.record.mode not in {None, mode}:
             self.state.spawn(self.change({"mode": mode}))
 
     # Housekeeping
 
     def _wait_for_store(self, busy: StoreBusy | None) -> bool:
         """Whether to keep waiting for the store's file: another reader must not fail a turn."""
-        if self._driver is not None:
-            self._driver.waits(busy is not None)
+        if self._turn_runner is not None:
+            self._turn_runner.waits(busy is not None)
         if busy is None:
             self.state.activity.wait_for(None)
             return True
@@ -438,17 +440,17 @@ class SessionCore:
         if event.kind == TurnStarted.kind:
             self.state.running = event.turn
             if self.turn is None or self.turn.index != event.turn:
-                self.state.spawn(self.adopt())
+                self.state.spawn(self.resume_turn())
         elif event.kind == TurnEnded.kind:
             self.state.running = None
 
     def _heard(self, agent: Agent, size: int) -> None:
         """Record that an agent has sent a message."""
-        if self._driver is not None:
-            self._driver.heard(agent, size)
+        if self._turn_runner is not None:
+            self._turn_runner.heard(agent, size)
 
     def _changed(self) -> None:
-        if self._driver is not None:
-            self._driver.asks(self.asking.waits)
+        if self._turn_runner is not None:
+            self._turn_runner.asks(self.permissions.waits)
         if self.turn is not None:
             self.turn.notify()

@@ -24,7 +24,7 @@ def pause(longest: float = LONGEST_WAIT) -> None:
     time.sleep(random.uniform(SHORTEST_WAIT, longest))  # noqa: S311 - jitter, not a secret
 
 
-class Line:
+class FileQueue:
     """The place in the queue, an flock on a file beside the store; the exit of its process releases it."""
 
     def __init__(self, store: Path) -> None:
@@ -73,8 +73,8 @@ class Line:
             return None
 
 
-class Room:
-    """A lock for the threads of one process, handed over in order; see `Line` for the reason."""
+class FairLock:
+    """A lock for the threads of one process, handed over in order; see `FileQueue` for the reason."""
 
     def __init__(self) -> None:
         self._door, self._room = Lock(), Lock()

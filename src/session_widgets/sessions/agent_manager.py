@@ -15,15 +15,15 @@ from session_widgets.model import Capability
 from session_widgets.sandboxes import Sandbox, SandboxProvider
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.answers import ForeignAnswer
-from session_widgets.sessions.asking import Asking
 from session_widgets.sessions.handover import history_block
 from session_widgets.sessions.journal import note
-from session_widgets.sessions.machine import Machine
-from session_widgets.sessions.offering import Offering
+from session_widgets.sessions.permission_broker import PermissionBroker
 from session_widgets.sessions.pump import Pump
-from session_widgets.sessions.resume import Ladder, apply_setting, apply_settings
+from session_widgets.sessions.resume import MemoryRestorer, apply_setting, apply_settings
+from session_widgets.sessions.sandbox_manager import SandboxManager
 from session_widgets.sessions.skills import Skills
 from session_widgets.sessions.state import SessionState
+from session_widgets.sessions.tool_server import ToolServer
 from session_widgets.transcript.envelopes import is_of_subagent, update_of
 from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped
 from session_widgets.transcript.options import Setting
@@ -34,15 +34,15 @@ IN_ORDER = {"ended", "parked", "switched", "changed"}
 """Reasons of an end that left the agent time to save its memory."""
 
 
-class AgentKeeper:
+class AgentManager:
     """Starts and stops the agent process of a session, and reads its messages."""
 
     def __init__(
         self,
         state: SessionState,
-        sandboxes: Machine,
-        asking: Asking,
-        tools: Offering,
+        sandboxes: SandboxManager,
+        permissions: PermissionBroker,
+        tools: ToolServer,
         skills: Skills,
         current_turn: Callable[[], Awaitable[int | None]],
         on_bytes: Callable[[Agent, int], None],
@@ -50,7 +50,7 @@ class AgentKeeper:
         self.agent: Agent | None = None
         self._state = state
         self._sandboxes = sandboxes
-        self._asking = asking
+        self._permissions = permissions
         self._tools = tools
         self._skills = skills
         self._current_turn = current_turn
@@ -68,7 +68,7 @@ class AgentKeeper:
     @property
     def writes_settings(self) -> bool:
         """Whether we write the harness's settings files: they may name models outside its options."""
-        return self._harness.settings is not None and Capability.FOREIGN not in self._provider.capabilities
+        return self._harness.settings is not None and Capability.EXTERNAL not in self._provider.capabilities
 
     async def ready(self, sandbox: Sandbox, live: Sequence[str]) -> Agent:
         """Return an agent with the session's memory; warm if its process is among the `live` ones."""
@@ -100,7 +100,7 @@ class AgentKeeper:
         Args:
             live: the connections when the agent was prepared.
         """
-        if self.agent is None or Capability.FOREIGN in self._provider.capabilities:
+        if self.agent is None or Capability.EXTERNAL in self._provider.capabilities:
             return
         endpoint = self.agent.connection.endpoint
         others = [AcpConnection(endpoint, name, self._state.record.harness) for name in live if name != self.agent.id]
@@ -113,7 +113,7 @@ class AgentKeeper:
         return bool(ended) and ended[-1].status != "completed"
 
     async def end(self) -> None:
-        """Stop the agent's process; the next one regains the session's memory by the ladder."""
+        """Stop the agent's process; the next one regains the session's memory by the restorer."""
         agent = await self._leave()
         if agent is not None:
             await agent.connection.close()
@@ -173,11 +173,11 @@ class AgentKeeper:
         start_pump = self._start_pump
         skills = await self._skills.put(sandbox, self._harness.skills, before.skills if before else ())
         offered, servers = self._tools.mark, await self._tools.serve(sandbox, self._provider.python)
-        ladder = Ladder(
+        restorer = MemoryRestorer(
             self._state.record,
             self._sandboxes.root,
             self._state.journal,
-            lambda agent: start_pump(agent, ladder),
+            lambda agent: start_pump(agent, restorer),
             servers,
             portable=self._harness.portable,
             cut_off=end is None or end.reason not in IN_ORDER,
@@ -186,7 +186,7 @@ class AgentKeeper:
         def past(turns: Sequence[TurnRecord], embedded: bool) -> dict[str, Any] | None:
             return history_block(turns, self._steps_of, embedded and self._harness.reads_resources)
 
-        agent = await ladder.start(await sandbox.endpoint(), asked, before, past)
+        agent = await restorer.start(await sandbox.endpoint(), asked, before, past)
         agent.model = self._state.record.model if self.writes_settings else None
         agent.offered = offered
         agent.skills = skills
@@ -226,18 +226,18 @@ class AgentKeeper:
         self._start_pump(agent, None)
         return agent
 
-    def _start_pump(self, agent: Agent, ladder: Ladder | None) -> None:
+    def _start_pump(self, agent: Agent, restorer: MemoryRestorer | None) -> None:
         def on_request(agent: Agent, message: dict[str, Any]) -> None:
-            self._asking.take(agent, message, self._state.running)
+            self._permissions.take(agent, message, self._state.running)
 
         def on_update(message: dict[str, Any]) -> None:
             update = update_of(message)
             if not is_of_subagent(message, agent.session_id):
                 agent.settings.apply_update(update)
             if self.agent is agent:
-                self._asking.take_update(update)
-            if ladder is not None and self.agent is not agent:
-                ladder.take_update(message)
+                self._permissions.take_update(update)
+            if restorer is not None and self.agent is not agent:
+                restorer.take_update(message)
 
         async def turn() -> int | None:
             return await self._current_turn() if self.agent is agent else None
@@ -246,7 +246,7 @@ class AgentKeeper:
             self._on_bytes(agent, size)
 
         async def on_answered(agent: Agent, message: dict[str, Any]) -> None:
-            await self._asking.check(agent, message, self._state.running)
+            await self._permissions.check(agent, message, self._state.running)
 
         pump = Pump(agent, self._state.journal, turn, on_request, on_update, on_bytes, on_answered)
         self._pump = self._state.spawn(self._run_pump(agent, pump))

@@ -23,16 +23,16 @@ from session_widgets.errors import (
 from session_widgets.printing import printable
 from session_widgets.sandboxes import Sandbox
 from session_widgets.sessions.agent import Agent
-from session_widgets.sessions.agent_keeper import AgentKeeper
-from session_widgets.sessions.asking import Asking
+from session_widgets.sessions.agent_manager import AgentManager
 from session_widgets.sessions.journal import draft, note
 from session_widgets.sessions.limits import TurnClock, TurnLimitReached, TurnLimits
-from session_widgets.sessions.machine import Machine
-from session_widgets.sessions.offering import Offering
 from session_widgets.sessions.owner import is_alive
+from session_widgets.sessions.permission_broker import PermissionBroker
 from session_widgets.sessions.prompt import check_taken
 from session_widgets.sessions.resume import readable
+from session_widgets.sessions.sandbox_manager import SandboxManager
 from session_widgets.sessions.state import SessionState
+from session_widgets.sessions.tool_server import ToolServer
 from session_widgets.sessions.turn import Turn
 from session_widgets.transcript.notes import MemoryRestored, PersistStarted, TurnEnded
 from session_widgets.transcript.records import Draft, Event, FileChange, TurnRecord, TurnStatus
@@ -54,16 +54,16 @@ SILENCE_SECONDS = 5
 """How long its mount may then be silent: a process that waits for it can neither answer nor be stopped."""
 
 
-class Driver:
+class TurnRunner:
     """One turn that this process runs."""
 
     def __init__(
         self,
         state: SessionState,
-        sandboxes: Machine,
-        agents: AgentKeeper,
-        asking: Asking,
-        tools: Offering,
+        sandboxes: SandboxManager,
+        agents: AgentManager,
+        permissions: PermissionBroker,
+        tools: ToolServer,
         turn: Turn,
         record: TurnRecord,
     ) -> None:
@@ -71,7 +71,7 @@ class Driver:
         self._state = state
         self._sandboxes = sandboxes
         self._agents = agents
-        self._asking = asking
+        self._permissions = permissions
         self._tools = tools
         self._turn = turn
         self._record = record
@@ -146,13 +146,13 @@ class Driver:
         """Stop the turn in any phase, and wait until its end is stored."""
         self._cancelled = True
         self._stopped.set()
-        self._asking.stop()
+        self._permissions.stop()
         if self._agent is not None and self._call is not None and not self._ending:
             await self._stop_agent(self._agent, self._call, CANCEL_SECONDS)
             if self._call.result.done() and self.task is not None:
                 await asyncio.wait([self.task])
         else:
-            await self._asking.cancel_all()
+            await self._permissions.cancel_all()
             self._tools.cancel_calls()
         await self.abandon()
 
@@ -171,7 +171,7 @@ class Driver:
         with suppress(TimeoutError):  # it may still end the turn normally
             async with asyncio.timeout(HUSH_SECONDS):
                 await self._tell_of_cancel(agent)
-        await self._asking.cancel_all()
+        await self._permissions.cancel_all()
         self._tools.cancel_calls()
         while (left := min(self._heard_at + HUSH_SECONDS, begun + patience) - time.monotonic()) > 0:
             if (await asyncio.wait([call.result], timeout=left))[0]:
@@ -260,7 +260,7 @@ class Driver:
         takes_twice = "async-post" in await agent.connection.features()
         limits = state.limits if takes_twice else _unsure(state.limits)
         clock = self._clock = TurnClock(limits, begun=any(event.direction == "in" for event in events))
-        self._asking.take_again(agent, events, index)
+        self._permissions.take_again(agent, events, index)
         try:
             with suppress(AgentExited):  # the stream reports the rest, and the exit
                 if takes_twice:

@@ -15,7 +15,7 @@ from session_widgets.errors import ProtocolError, StoreError
 from session_widgets.sessions.agent import Agent
 from session_widgets.sessions.announced import AnnouncedCalls
 from session_widgets.sessions.answers import ForeignAnswer
-from session_widgets.sessions.cell import Page, ask, must_ask_here
+from session_widgets.sessions.cell import FrontendState, ask, must_ask_here
 from session_widgets.sessions.cell_form import ask_question
 from session_widgets.sessions.journal import Journal, draft, note
 from session_widgets.sessions.loop import in_thread, private_loop
@@ -30,7 +30,7 @@ CANCELLED = Decision(None, "user", "the turn was cancelled")
 Spawn = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-class Asking:
+class PermissionBroker:
     """The open permission requests of a session. Lives on the private loop.
 
     Attributes:
@@ -43,7 +43,7 @@ class Asking:
     def __init__(self, journal: Journal, policy: Policy, spawn: Spawn, on_change: Callable[[], None]) -> None:
         self.policy = policy
         self.pending: dict[str, PermissionRequest] = {}
-        self.page = Page()
+        self.page = FrontendState()
         self.questions = Questions(journal, spawn, lambda: self.policy == "deny", on_change)
         self.approved_modes: set[str] = set()
         self._journal = journal

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from session_widgets.sessions.loop import pulsing
 
 
-class News:
+class ChangeSignal:
     """Counts changes; `over` means that there will be no more."""
 
     def __init__(self, *, over: bool = False) -> None:

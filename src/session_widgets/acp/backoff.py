@@ -8,7 +8,7 @@ import time
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds
 
 
-class Patience:
+class Backoff:
     """Pauses that grow with each failure in a row, limited to `seconds` in total."""
 
     def __init__(self, seconds: float) -> None:
