@@ -427,7 +427,7 @@ async def test_one_reader_at_a_time():
         connection = AcpConnection(endpoint, SERVER_ID, "mock")
         first = connection.batches()
         await anext(first)
-        with pytest.raises(RuntimeError, match="being read already"):
+        with pytest.raises(RuntimeError, match="already being read"):
             await anext(connection.batches())
         await first.aclose()
         await connection.detach()
