@@ -32,7 +32,14 @@ MODULES = {
     "jail": Module(("runner/jail.py",), ("runner/test_jail_alone.py",)),
     "fold": Module(
         ("transcript/fold.py", "transcript/turn.py", "transcript/steps.py", "transcript/updates.py"),
-        ("transcript/test_fold.py", "transcript/test_turn.py", "transcript/test_updates.py", *SLOW),
+        (
+            "transcript/test_fold.py",
+            "transcript/test_recorded.py",
+            "transcript/test_turn.py",
+            "transcript/test_turn_end.py",
+            "transcript/test_updates.py",
+            *SLOW,
+        ),
     ),
     "sync": Module(("workspaces/sync*.py",), ("workspaces/test_sync_alone.py",)),
     "derive": Module(("store/derive.py", "store/rows.py"), ("store/test_derivation.py", "store/test_rows.py")),

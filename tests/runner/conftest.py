@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -35,3 +36,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunnerProcess]]:
         one.stop()
         assert not one.carriers()
         assert "Traceback" not in one.log.read_text()
+
+
+@pytest.fixture
+def folder(runner):
+    """A directory of this test's own, as a path relative to the workspace."""
+    name = f"d-{uuid4().hex[:8]}"
+    (runner.root / name).mkdir()
+    return name

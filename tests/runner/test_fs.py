@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import tarfile
 import threading
 import time
-from uuid import uuid4
 
 import pytest
 
+from tests.runner.problems import code
 from tests.support.runner import names_in
 from tests.support.waiting import until
 
 GIB = 1 << 30
-
-
-@pytest.fixture
-def folder(runner):
-    """A directory of this test's own, as a path relative to the workspace."""
-    name = f"d-{uuid4().hex[:8]}"
-    (runner.root / name).mkdir()
-    return name
-
-
-def code(answer) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    return answer.status_code, answer.json()["type"].removeprefix("urn:sandbox-agent:error:")
 
 
 def put(runner, path, content, **headers):
@@ -336,161 +320,3 @@ def test_the_wrong_kind(runner, folder):
         assert code(answer) == (400, "invalid_request")
     for answer in (get(runner, f"{folder}/none"), entries(runner, f"{folder}/none")):
         assert code(answer) == (404, "not_found")
-
-
-def archive(members: dict[str, bytes | None], mode: str = "w", **changes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as tar:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
-            member.size = len(content or b"")
-            member.mode = 0o755
-            for key, value in changes.items():
-                setattr(member, key, value)
-            tar.addfile(member, io.BytesIO(content or b""))
-    return buffer.getvalue()
-
-
-def upload(runner, path, body, content_type="application/x-tar"):
-    headers = {"content-type": content_type}
-    return runner.http.post("/v1/fs/upload-batch", params={"path": path}, content=body, headers=headers)
-
-
-def test_an_archive_is_unpacked(runner, folder):
-    answer = upload(runner, f"{folder}/up", archive({"a.txt": b"a", "d/b.txt": b"bb" * 2_000_000, "e": None}))
-    here = runner.root / folder / "up"
-    assert answer.json() == {
-        "paths": [str(here / "a.txt"), str(here / "d" / "b.txt"), str(here / "e")],
-        "truncated": False,
-    }
-    assert (here / "d" / "b.txt").stat().st_size == 4_000_000
-    assert (here / "a.txt").stat().st_mode & 0o777 == 0o755
-    assert (here / "e").is_dir()
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        archive({"good": b"x", "../escape.txt": b"x"}),
-        archive({"good": b"x", "/etc/escape": b"x"}),
-        archive({"good": b"x", "a/../../b": b"x"}),
-        archive({"link": b""}, type=tarfile.SYMTYPE, linkname="/etc"),
-        archive({"hard": b""}, type=tarfile.LNKTYPE, linkname="/etc/passwd"),
-        archive({"device": b""}, type=tarfile.CHRTYPE),
-        archive({"a.txt": b"a"}, mode="w:gz"),
-        b"no archive at all",
-    ],
-    ids=["above", "absolute", "above by a folder", "symlink", "hard link", "device", "packed", "none"],
-)
-def test_a_bad_archive_leaves_nothing(runner, folder, body):
-    assert code(upload(runner, f"{folder}/up", body)) == (400, "invalid_request")
-    assert names_in(runner.root / folder) == []
-
-
-def test_a_small_archive_does_not_hold_a_huge_file(runner, folder):
-    """A sparse file of 3 GiB: its map says that one byte lies at the end of a hole."""
-    huge = 3 << 30
-    content = f"1\n{huge - 1}\n1\n".encode().ljust(512, b"\0") + b"x"
-    about = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "huge"}
-    body = archive({"huge": content}, pax_headers=about | {"GNU.sparse.realsize": str(huge)})
-    answer = upload(runner, f"{folder}/up", body)
-    assert code(answer) == (400, "invalid_request")
-    assert "sparse" in answer.json()["detail"]
-    assert names_in(runner.root / folder) == []
-
-
-def test_an_archive_needs_its_type(runner, folder):
-    assert code(upload(runner, folder, archive({"a": b""}), "application/octet-stream")) == (400, "invalid_request")
-
-
-def test_an_archive_does_not_write_through_links_that_lead_outside(runner, folder, tmp_path):
-    (runner.root / folder / "out").symlink_to(tmp_path)
-    assert code(upload(runner, folder, archive({"out/f": b"x"}))) == (403, "permission_denied")
-    assert not (tmp_path / "f").exists()
-
-
-def test_snapshots_tell_what_changed(runner, folder):
-    here = runner.root / folder
-    for name in ("same", "edited", "touched", "deleted"):
-        (here / name).write_text("1")
-    for skipped in (".git", "node_modules", "__pycache__", ".venv", ".harness"):
-        (here / skipped).mkdir()
-    url = f"/v1/fs/snapshots/{folder}"
-    assert runner.http.get(f"{url}/changes").status_code == 404
-    assert runner.http.put(url).json()["truncated"] is False
-    assert runner.http.get(f"{url}/changes").json() == {"changes": [], "truncated": False}
-    (here / "edited").write_text("22")
-    os.utime(here / "touched", ns=(1, 1))
-    (here / "deleted").unlink()
-    (here / "sub").mkdir()
-    (here / "sub" / "new").write_text("333")
-    (here / ".git" / "index").write_text("x")
-    expected = [
-        {"path": str(here / "deleted"), "change": "deleted", "size": None},
-        {"path": str(here / "edited"), "change": "modified", "size": 2},
-        {"path": str(here / "sub" / "new"), "change": "created", "size": 3},
-        {"path": str(here / "touched"), "change": "modified", "size": 1},
-    ]
-    assert runner.http.get(f"{url}/changes").json() == {"changes": expected, "truncated": False}
-    assert runner.http.delete(url).status_code == runner.http.delete(url).status_code == 204
-    assert runner.http.get(f"{url}/changes").status_code == 404
-    assert code(runner.http.put("/v1/fs/snapshots/%2e%2e")) == (400, "invalid_request")
-
-
-def test_a_replaced_file_of_the_same_size_and_time_is_a_change(runner, folder):
-    path = runner.root / folder / "f"
-    path.write_text("1")
-    info = path.stat()
-    runner.http.put(f"/v1/fs/snapshots/{folder}")
-    other = path.with_name("other")
-    other.write_text("2")
-    os.utime(other, ns=(info.st_atime_ns, info.st_mtime_ns))
-    other.rename(path)
-    (change,) = runner.http.get(f"/v1/fs/snapshots/{folder}/changes").json()["changes"]
-    assert change == {"path": str(path), "change": "modified", "size": 1}
-
-
-def test_snapshots_are_bounded_and_few(start):
-    runner = start(limits={"maxSnapshotFiles": 10, "maxSnapshots": 2})
-    for number in range(9):
-        (runner.root / f"{number}").touch()
-    for number in range(20):
-        assert runner.http.put(f"/v1/fs/snapshots/s{number}").json() == {"files": 9, "truncated": False}
-    assert len(list((runner.state / "snapshots").iterdir())) == 2
-    for number in range(9, 20):
-        (runner.root / f"{number}").touch()
-    assert runner.http.get("/v1/fs/snapshots/s19/changes").json()["truncated"] is True
-
-
-def test_watch(runner, folder):
-    here = runner.root / folder
-    (here / "old").write_text("1")
-    with runner.stream(f"/v1/fs/watch?path={folder}") as stream:
-        event, _, data = next(stream)
-        assert (event, json.loads(data)["path"]) == ("ready", str(here))
-        (here / "sub").mkdir()
-        (here / "sub" / "new").write_text("22")
-        (here / "old").unlink()
-        (here / ".git").mkdir()
-        (here / ".git" / "index").write_text("1")
-        changes: dict[str, str] = {}
-        while len(changes) < 2:
-            event, _, data = next(stream)
-            assert event == "changes"
-            changes |= {one["path"]: one["change"] for one in json.loads(data)["changes"]}
-    assert changes == {str(here / "sub" / "new"): "created", str(here / "old"): "deleted"}
-    assert runner.http.get("/v1/fs/watch?path=none").status_code == 404
-
-
-def test_watches_are_bounded_and_given_back(start):
-    runner = start(limits={"maxWatches": 1})
-    with runner.stream("/v1/fs/watch") as stream:
-        next(stream)
-        assert code(runner.http.get("/v1/fs/watch")) == (409, "limit_exceeded")
-
-    def again() -> bool:
-        with runner.http.stream("GET", "/v1/fs/watch") as answer:
-            return answer.status_code == 200
-
-    until(again)

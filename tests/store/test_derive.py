@@ -17,10 +17,7 @@ from tests.store.made_up import made_up
 from tests.support.acp_captures import drafts as recorded
 from tests.support.acp_captures import scenarios
 from tests.support.drafts import chunk, derived, note, opened, update
-from tests.support.paths import shared
-
-CAPTURES = Path(__file__).parent.parent / "fixtures" / "captures"
-
+from tests.support.paths import CAPTURES, shared
 
 FEW = ("claude-rich", "codex-cancel", "gemini-basic")
 

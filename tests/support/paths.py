@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+CAPTURES = ROOT / "tests" / "fixtures" / "captures"
+"""Recorded traffic of harnesses, one scenario a file."""
 
 
 def shared(path: str) -> Path:

@@ -58,3 +58,7 @@ class Script:
     def steps(self) -> list[Step]:
         """The steps after the user's."""
         return list(self.fold.steps[1:])
+
+
+def at(seq: int) -> Any:
+    return T0 + timedelta(seconds=seq)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +12,7 @@ from session_widgets.transcript.records import Event
 from session_widgets.transcript.sources import Folded, SharedFold, shared_fold
 from tests.support.acp_captures import events as recorded
 from tests.support.acp_captures import scenarios
-
-CAPTURES = Path(__file__).parent.parent / "fixtures" / "captures"
+from tests.support.paths import CAPTURES
 
 
 @pytest.fixture(params=["claude-rich", "codex-basic", "opencode-rich"])

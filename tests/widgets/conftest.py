@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from session_widgets.widgets import Chat
 from tests.support import needs
+from tests.widgets.pages import Bench
 from tests.widgets.scripted import Scripted
 
 
@@ -43,3 +45,11 @@ def page(context: BrowserContext) -> Iterator[Page]:
     yield page
     page.close()
     assert asked == []
+
+
+@pytest.fixture
+def chat(page: Page, session: Scripted):
+    bench = Bench(page, Chat(session))
+    yield bench
+    bench.widget.close()
+    assert bench.errors == []
