@@ -37,6 +37,7 @@ MODULES = {
             "transcript/test_recorded.py",
             "transcript/test_turn.py",
             "transcript/test_turn_end.py",
+            "transcript/test_turn_usage.py",
             "transcript/test_updates.py",
             *SLOW,
         ),
