@@ -275,19 +275,6 @@ def test_the_model_of_a_turn_is_the_latest_until_it_ends(s: Script) -> None:
     assert s.fold.turn(1).model == "four"
 
 
-def test_tokens_that_come_with_a_piece_of_the_answer(s: Script) -> None:
-    before = s.fold.revision(1)
-    s.say("a", _meta={"usage": {"inputTokens": 3}})
-    with_call = s.fold.revision(1)
-    assert with_call > before
-    s.say("b", _meta={"other": 1})
-    s.say("c")
-    assert s.fold.revision(1) == with_call
-    s.say("d", _meta={"usage": {"inputTokens": 4}})
-    assert s.fold.revision(1) > with_call
-    assert s.fold.turn(1).usage.input_tokens == 7
-
-
 def test_a_revision_grows_with_everything_but_text(s: Script) -> None:
     def grows(change: Any) -> bool:
         before = s.fold.revision(1)
@@ -303,17 +290,6 @@ def test_a_revision_grows_with_everything_but_text(s: Script) -> None:
     assert grows(lambda: s.note("memory_restored", tier="warm"))
     assert grows(lambda: s.answer(result={}))
     assert grows(s.end)
-
-
-def test_a_turn_costs_what_was_spent_in_it(s: Script) -> None:
-    s.update("usage_update", cost={"amount": 0.5, "currency": "USD"})
-    s.update("usage_update", cost={"amount": 0.75, "currency": "USD"})
-    s.update("usage_update", cost={"amount": 2})
-    assert s.fold.costs(1) == {"USD": Decimal("0.75"), "": Decimal(2)}
-    s.update("usage_update", turn=None, cost={"amount": 1, "currency": "USD"})
-    assert s.fold.costs(1) == {"USD": Decimal("0.75"), "": Decimal(2)}
-    assert s.fold.state.outside == (("demo", "USD", Decimal("0.25")),)
-    assert s.changes == []
 
 
 def test_what_a_turn_knows_of_its_tools(s: Script) -> None:
@@ -338,12 +314,6 @@ def test_a_question_and_a_subagent_take_more_than_one_call_of_the_model(s: Scrip
     assert s.steps[-1].kind == kind
     assert s.fold.turn(1).usage.quality == "partial"
     assert s.fold.turn(1).usage.remark == "the tokens are those of the last model call alone"
-
-
-def test_zero_tokens_of_a_silent_turn_are_none(s: Script) -> None:
-    s.answer(result={"usage": {"inputTokens": 0}})
-    s.end("cancelled")
-    assert (s.fold.turn(1).usage.input_tokens, s.fold.turn(1).usage.quality) == (0, "partial")
 
 
 def test_where_the_files_of_a_turn_are_at_home(s: Script) -> None:
