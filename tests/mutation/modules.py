@@ -42,7 +42,7 @@ MODULES = {
             *SLOW,
         ),
     ),
-    "sync": Module(("workspaces/sync*.py",), ("workspaces/test_sync_alone.py",)),
+    "sync": Module(("workspaces/sync*.py",), ("workspaces/alone",)),
     "derive": Module(("store/derive.py", "store/rows.py"), ("store/test_derivation.py", "store/test_rows.py")),
     "ledger": Module(
         ("store/append.py", "store/rebuilding.py"),

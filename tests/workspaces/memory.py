@@ -139,3 +139,19 @@ def workspace(home: Path, memory: Memory, session_id: str = "s1") -> SyncWorkspa
     objects.__dict__["connection"] = SimpleNamespace(embedded=None, refused=Event(), client=memory)
     objects.__dict__["prefix"] = Prefix(memory, BUCKET, f"{session_id}/")
     return SyncWorkspace(objects)
+
+
+def put(memory: Memory, path: str, text: bytes, **more: str) -> None:
+    """As somebody else does."""
+    memory.put_object(Bucket="lab", Key=f"s1/{path}", Body=text, **more)
+
+
+def keys(memory: Memory) -> set[str]:
+    return {key.removeprefix("s1/") for key in memory.objects if key.startswith("s1/")}
+
+
+def asked(memory: Memory, *calls: str) -> list[tuple[str, str]]:
+    """What was asked of the session's objects since the last time, apart from looks at them."""
+    found = [(call, key.removeprefix("s1/")) for call, key in memory.calls if call in calls and key.startswith("s1/")]
+    memory.calls.clear()
+    return found

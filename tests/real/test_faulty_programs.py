@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]
 def odd(habit, name="codex"):
     """The real harness, with a bad habit."""
     harness = catalog.get(name)
-    program = Path(__file__).with_name("odd_program.py")
+    program = Path(__file__).with_name("faulty_program.py")
     return replace(harness, command=(sys.executable, str(program), habit, *harness.command))
 
 
