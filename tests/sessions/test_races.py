@@ -9,7 +9,7 @@ import pytest
 import session_widgets as sw
 from session_widgets.errors import SandboxError, SessionBusy, SessionGone
 from session_widgets.sessions.loop import private_loop
-from session_widgets.store.file_queue import Line
+from session_widgets.store.file_queue import FileQueue
 from tests.support.kernels import Kernel, exactly_once
 from tests.support.waiting import until
 
@@ -101,7 +101,7 @@ def test_a_store_closed_in_mid_turn_lets_the_file_go_and_the_turn_goes_on(open_s
 def test_stop_twice_while_the_end_is_being_stored(open_session):
     session = open_session()
     turn = session.start("say x")
-    line = Line(session.store.path)
+    line = FileQueue(session.store.path)
     assert line.enter(time.monotonic() + 10)  # from here on a commit waits
     until(lambda: not session.store._file._attached)
     clicks = [threading.Thread(target=session.cancel) for _ in range(3)]
@@ -119,7 +119,7 @@ def test_stop_twice_while_the_end_is_being_stored(open_session):
 def test_an_unsubscribed_reader_of_the_past_gets_no_more_events(open_session):
     session = open_session()
     heard = []
-    line = Line(session.store.path)
+    line = FileQueue(session.store.path)
     until(lambda: not session.store._file._attached)
     assert line.enter(time.monotonic() + 10)  # from here on a read waits
     session.subscribe(heard.extend)()
