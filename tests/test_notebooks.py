@@ -89,7 +89,7 @@ def test_durable_sessions(run, no_store_left, no_session_left, sandbox, monkeypa
     assert "the first prompt was: \nwrite notes.md" in outputs["switch"][0].text
     here = outputs["here"][0].data["text/plain"]
     assert "['The first lines.',\n 'Written while no sandbox was there.',\n 'it runs'," in here
-    assert "('completed',\n None,\n \"name: all is saved but 1" in outputs["refused"][0].data["text/plain"]
+    assert "('completed',\n None,\n \"name: all files are saved except 1" in outputs["refused"][0].data["text/plain"]
     assert outputs["park-refused"][0].text.startswith("name | parking was not done")
     assert outputs["mended"][0].data["text/plain"].endswith("None)")
     assert outputs["conflict"][0].text.startswith("failed | 1 file changed both here and in s3://lab/")

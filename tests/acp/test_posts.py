@@ -190,7 +190,7 @@ async def test_something_else_on_that_port(health: object):
     async with serving(answer) as (server, endpoint):
         server.health = health
         connection = AcpConnection(endpoint, "s", "mock")
-        with pytest.raises(TransportError, match="no runner"):
+        with pytest.raises(TransportError, match="not a runner"):
             await connection.post(PROMPT)
         await connection.detach()
     assert server.asked == []
@@ -203,7 +203,7 @@ async def test_something_else_on_that_port(health: object):
         (404, "session_not_found", PROMPT, AgentExited, "why it failed"),
         (410, "agent_process_exited", PROMPT, AgentExited, "why it failed"),
         (502, "stream_error", CANCEL, AgentExited, "why it failed"),
-        (409, "conflict", ANSWER, ProtocolError, "somebody else answered"),
+        (409, "conflict", ANSWER, ProtocolError, "another client answered"),
         (409, "conflict", PROMPT, AgentError, "why it failed"),
         (400, "unsupported_agent", PROMPT, AgentError, "why it failed"),
         (500, "install_failed", PROMPT, AgentError, "why it failed"),

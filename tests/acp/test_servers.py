@@ -212,7 +212,7 @@ async def test_only_the_first_answer_counts(server: Server):
         [message] = talk.requests("session/request_permission")
         no, yes = PermissionRequest.parse(message).options
         await talk.connection.post(messages.result(message, selected(yes)))
-        with pytest.raises(ProtocolError, match="somebody else answered"):
+        with pytest.raises(ProtocolError, match="another client answered"):
             await talk.connection.post(messages.result(message, selected(no)))
         await asyncio.wait_for(result, 5)
         assert talk.text == '"yes"'

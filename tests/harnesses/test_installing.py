@@ -111,7 +111,7 @@ def test_another_lock_is_another_folder(registry, home, tmp_path):
 
 def test_a_package_that_is_not_the_pinned_one_is_refused(registry, home, tmp_path):
     registry.write_lock(tmp_path / "locks", integrity=f"sha512-{'A' * 86}==")
-    with pytest.raises(HarnessNotReady, match="not what was pinned, so nothing was installed"):
+    with pytest.raises(HarnessNotReady, match="not the pinned one, so nothing was installed"):
         Installation(TINY, home).install(lambda _: None)
     assert left(home) == set()
 

@@ -285,7 +285,7 @@ def test_a_mounter_that_hangs(stopped, open_session, lab, home, bucket, tmp_path
     assert turn.status == ("cancelled" if stopped else "failed")
     assert turn.durable_at is None
     assert turn.durability_error.startswith("mount: ")
-    assert "what was written since is lost" in turn.durability_error
+    assert "later writes are lost" in turn.durability_error
     again = session.send("run cat a && ls && echo b > b")
     assert again.durable_at is not None, again.error or again.durability_error
     assert "content of a" in str(again.steps)
@@ -308,6 +308,6 @@ def test_a_mounter_that_dies_with_its_store_is_not_blamed(way, open_session, lab
         way.rule = lambda _method, _path: None
     assert turn.durable_at is None
     assert turn.durability_error.startswith("unreachable: ")
-    assert "what was written since is lost" in turn.durability_error
+    assert "later writes are lost" in turn.durability_error
     assert session.send("run cat a").durable_at is not None
     assert bucket()["a"] == b"content of a\n"

@@ -184,7 +184,7 @@ def test_an_answer_says_whose_it_is_and_why():
         ("allow_once", "policy:allow_edits", ""),
         ("allow_always", "function:judge", ""),
         ("reject_once", "function:broken", "it raised RuntimeError: oh"),
-        ("reject_once", "function:Judge", f"it answered '{'x' * 79}, which is none of the options"),
+        ("reject_once", "function:Judge", f"it answered '{'x' * 79}, which is not one of the options"),
     ]
 
 

@@ -62,7 +62,7 @@ class Connection:
     [
         (NO, None, None, NO, True),
         (NO, None, None, YES, False),
-        (NO, NO, ProtocolError("somebody else answered first"), NO, False),
+        (NO, NO, ProtocolError("another client answered first"), NO, False),
         (NO, NO, TransportError("it broke off"), NO, True),  # it had arrived
         (None, NO, None, NO, True),  # by a kernel that was killed
         (None, NO, None, YES, False),

@@ -50,7 +50,7 @@ for name in ("with", "without"):
         try:
             write()
         except StoreError as error:
-            assert "t.duckdb" in str(error) and "what it holds can be read, and nothing be stored" in str(error), error
+            assert "t.duckdb" in str(error) and "it can be read, but nothing can be stored" in str(error), error
         else:
             raise AssertionError("it was written")
     assert len(opened.events("s")) == 2

@@ -179,7 +179,7 @@ def test_a_file_beyond_the_limit_is_named_at_once_and_the_rest_is_safe(here, the
     os.truncate(write(here, "new"), 300 << 30)
     write(here, "better")
     started = time.monotonic()
-    with pytest.raises(NotDurable, match=r"all is saved but 2 files larger than 32 GiB.*MAX_FILE_BYTES"):
+    with pytest.raises(NotDurable, match=r"all files are saved except 2 files larger than 32 GiB.*MAX_FILE_BYTES"):
         persist(here)
     assert time.monotonic() - started < 30
     assert contents(here) == {"grows": b"small", "good": b"x", "better": b"x"}

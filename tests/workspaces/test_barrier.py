@@ -36,7 +36,7 @@ def test_a_difference_that_does_not_go_away_is_named_in_bounded_time(here, happe
     if happens is not lost:
         persist(here)
     happens(here)
-    with pytest.raises(NotDurable, match=f"does not show what the sandbox holds.*{what}") as caught:
+    with pytest.raises(NotDurable, match=f"bucket and sandbox still differ.*{what}") as caught:
         verify(here.scan, sent, here.objects.listing, here._same, here.path, patience=0.3)
     assert caught.value.reason == "differs"
     assert (here.path / "a").read_text() == "1"

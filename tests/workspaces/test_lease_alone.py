@@ -93,7 +93,7 @@ def test_its_number_grows_with_each_change_of_hands(bucket: Bucket) -> None:
     mine.acquire()
     mine.release()
     assert (bucket.said["token"], bucket.said["free"]) == (1, True)
-    with pytest.raises(WorkspaceTaken, match="somebody else meanwhile"):
+    with pytest.raises(WorkspaceTaken, match="another installation meanwhile"):
         mine.check()
     assert other.acquire() is True
     assert (bucket.said["token"], bucket.said["installation"], bucket.said["free"]) == (2, "other", False)
@@ -115,7 +115,7 @@ def test_a_replaced_holder_notices_even_after_a_release(bucket: Bucket) -> None:
     other.check()
     other.release()
     lease(bucket).acquire()
-    with pytest.raises(WorkspaceTaken, match="somebody else meanwhile"):
+    with pytest.raises(WorkspaceTaken, match="another installation meanwhile"):
         mine.check()
 
 
@@ -204,8 +204,8 @@ def test_a_refusal_names_the_holder(bucket: Bucket) -> None:
     with pytest.raises(WorkspaceTaken) as caught:
         mine.check()
     assert str(caught.value) == (
-        "session 's1' was worked on by somebody else meanwhile: its lease has the number 2, this writer's had 1. Look "
-        "at the files, send again."
+        "session 's1' was used by another installation meanwhile: its lease has the number 2, this writer's had 1. "
+        "Look at the files, send again."
     )
     other.remove()
     with pytest.raises(WorkspaceTaken) as caught:

@@ -161,7 +161,7 @@ def test_a_deletion_beside_a_writer_is_not_done(faulty, here, seaweed):
             seaweed.client().put_object(Bucket=prefix.bucket, Key=f"{prefix.prefix}new-{next(names)}", Body=b"x")
 
     way.rule = write_there
-    with pytest.raises(WorkspaceError, match="somebody writes there"):
+    with pytest.raises(WorkspaceError, match="another client writes there"):
         space.objects.wipe()
     way.rule = lambda _m, _p: None
     space.objects.wipe()

@@ -12,7 +12,7 @@ const REASONS = new Map([
   ["clock", "the clocks differ"],
   ["conflict", "changed on both sides"],
   ["taken", "another writer holds it"],
-  ["changing", "files are written all the time"],
+  ["changing", "files keep changing"],
   ["differs", "the store shows something else"],
   ["name", "a name that the store cannot hold"],
   ["mount", "the mount failed"],

@@ -159,7 +159,7 @@ class AcpConnection:
             try:
                 self._features = frozenset(orjson.loads(response.content).get("features", ()))
             except (orjson.JSONDecodeError, AttributeError, TypeError) as error:
-                raise TransportError("what answers there is no runner: its health is unreadable") from error
+                raise TransportError("the server there is not a runner: its health is unreadable") from error
         return self._features
 
     async def close(self, grace: float | None = None) -> None:

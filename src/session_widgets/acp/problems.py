@@ -46,7 +46,7 @@ def error_of(response: httpx.Response, *, answering: bool = False) -> SessionWid
         case "gone":
             return ProtocolError(f"the runner dropped messages that were never read here: {detail}")
         case "conflict" if answering:
-            return ProtocolError(f"somebody else answered first: {detail}")
+            return ProtocolError(f"another client answered first: {detail}")
         case "session_not_found" | "agent_process_exited":
             return AgentExited(f"the agent is no longer running: {detail}")
         case "stream_error" if status == 502:

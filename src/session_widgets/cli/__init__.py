@@ -100,7 +100,7 @@ def run(
         turn = run_turn(opened, sys.stdin.read() if prompt == "-" else prompt, console, as_json=as_json)
         if not as_json:
             console.print(
-                Text(f"go on with: session-widgets run --session {opened.id} PROMPT", style="dim"), soft_wrap=True
+                Text(f"continue with: session-widgets run --session {opened.id} PROMPT", style="dim"), soft_wrap=True
             )
         opened.detach()
     raise typer.Exit(EXIT_CODES.get(turn.status, 1))

@@ -19,7 +19,7 @@ from session_widgets.transcript.records import Event
 
 EXIT_CODES = {"completed": 0, "cancelled": 130}
 LOOK_SECONDS = 0.1
-NO_TERMINAL = "there is no terminal to ask in; --permissions says what is allowed unasked"
+NO_TERMINAL = "there is no terminal to ask in; --permissions sets the policy"
 
 
 def run_turn(session: Session, prompt: str, console: Console, *, as_json: bool = False) -> Turn:

@@ -42,7 +42,7 @@ MEANINGS = {
         "registry says which is asked."
     ),
     ("EINTEGRITY",): (
-        "what the registry sent is not what was pinned, so nothing was installed. A mirror or a proxy has changed it, "
+        "the registry's package is not the pinned one, so nothing was installed. A mirror or a proxy has changed it, "
         "or npm's cache is broken: npm cache verify."
     ),
     (

@@ -65,7 +65,7 @@ class ToolRoutes:
         board, result = self._board(request), await self._body(request)
         call = board.calls.get(request.path_params["call"])
         if call is None or call.result.done():
-            raise conflict("nobody waits for this call any more")
+            raise conflict("this call was abandoned")
         call.result.set_result(result)
         return Response(status_code=204)
 

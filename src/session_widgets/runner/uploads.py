@@ -56,9 +56,9 @@ class TarUpload:
             if member.name.startswith("/") or ".." in member.name.split("/") or "\0" in member.name:
                 raise invalid(f"invalid relative path: {member.name}")
             if member.issparse():
-                raise invalid(f"sparse files are not taken, since a small archive may hold huge ones: {member.name}")
+                raise invalid(f"sparse files are refused, because a small archive may contain huge ones: {member.name}")
             if not (member.isreg() or member.isdir()):
-                raise invalid(f"only files and directories are taken: {member.name}")
+                raise invalid(f"only files and directories are accepted: {member.name}")
             members.append(member)
             if len(members) > self._limits.max_entries:
                 raise over_limit(413, "max_entries", self._limits.max_entries, "too many archive members")

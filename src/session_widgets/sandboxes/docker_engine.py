@@ -95,6 +95,6 @@ def _check(path: str) -> None:
 
 def _not_running(path: str) -> SandboxError:
     return SandboxError(
-        f"Docker is installed, but its daemon does not run (nobody answers at {path}): 'sudo systemctl start docker', "
+        f"Docker is installed, but its daemon does not run (no answer at {path}): 'sudo systemctl start docker', "
         "or start Docker Desktop."
     )

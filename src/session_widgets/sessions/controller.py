@@ -421,7 +421,7 @@ class SessionController:
             return False
         who = "another program of this notebook" if busy.pid == os.getpid() else f"process {busy.pid}"
         self.state.activity.wait_for(
-            f"waiting for the transcript store, which {who} holds; the turn goes on when it is closed"
+            f"waiting for the transcript store, which {who} holds; the turn continues when it is closed"
         )
         return True
 

@@ -133,7 +133,7 @@ class WatchedFiles:
 def _told(path: str, error: OSError) -> NotFound | BadPath:
     if isinstance(error, FileNotFoundError):
         return NotFound(f"no file or directory {path!r}")
-    return BadPath(f"{path!r} cannot be looked at while the session is parked: {error.strerror}.")
+    return BadPath(f"{path!r} cannot be read while the session is parked: {error.strerror}.")
 
 
 def _info(entry: Found) -> FileInfo:

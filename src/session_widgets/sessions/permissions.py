@@ -166,5 +166,5 @@ def _ask_function(function: Callable[[PermissionRequest], str | None], request: 
         return None
     option = next((option for option in request.options if option.id == answer), None)
     if option is None:
-        return request.rejection(by, f"it answered {answer!r:.80}, which is none of the options")
+        return request.rejection(by, f"it answered {answer!r:.80}, which is not one of the options")
     return Decision(option, by)

@@ -236,7 +236,7 @@ class Turn:
 
     def _detached(self) -> SessionError:
         return SessionError(
-            f"session {self._record.session_id!r} was detached; turn {self.index} goes on in its sandbox. "
+            f"session {self._record.session_id!r} was detached; turn {self.index} continues in its sandbox. "
             "Call session.attach() and wait again."
         )
 

@@ -249,7 +249,7 @@ class TurnRunner:
         if agent is None:
             if (answer := _answer(events)) is not None:
                 return answer
-            raise AgentExited("the agent's process ended, and nobody was attached to see how the turn went on")
+            raise AgentExited("the agent's process ended while no kernel was attached, so the turn's end is unknown")
         envelope = dict(sent.payload)
         result = agent.peer.expect(envelope["id"], "session/prompt")
         self._call = Call(envelope, result)

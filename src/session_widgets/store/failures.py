@@ -73,7 +73,7 @@ def _hint(path: Path, reason: str, error: Exception) -> str:
             "Put the store on a local disk: set SESSION_WIDGETS_HOME, or name another path."
         )
     if _READ_ONLY.search(reason):
-        return " It cannot be written there: what it holds can be read, and nothing be stored."
+        return " It is read-only there: it can be read, but nothing can be stored."
     if isinstance(error, _DAMAGE) or _DAMAGED.search(reason):
         return (
             f" The file is damaged. Put a copy of {path.name} and {path.name}.wal from a backup in its place, or move "

@@ -79,13 +79,13 @@ def verify(
             return manifest
         if attempt >= BUSY_LOOKS and (busy := _still_changing(found, before, manifest)):
             raise NotDurable(
-                f"all is saved but what is written all the time: {some(busy)}. End what writes there, or let it write "
-                "elsewhere, and send again.",
+                f"all files are saved except those that keep changing: {some(busy)}. Stop the program "
+                "that writes there, or let it write elsewhere, and send again.",
                 reason="changing",
             )
         if time.monotonic() > deadline:
             raise NotDurable(
-                f"after {patience:g} s the bucket does not show what the sandbox holds: {some(found)}. The files are "
+                f"after {patience:g} s bucket and sandbox still differ: {some(found)}. The files are "
                 "still in the workspace; send again when the store has caught up, or park() to try again.",
                 reason="differs",
             )
@@ -104,16 +104,16 @@ def tell_strange(manifest: Manifest) -> None:
     """Raise if a file could not be saved because of its name, kind or size; all others were saved."""
     if manifest.strange:
         raise NotDurable(
-            f"all is saved but {plural(len(manifest.strange), 'entry')} that no bucket can keep (a backslash in the "
-            "name, not UTF-8, or neither file nor link), the first "
-            f"'{one_line(manifest.strange[0], 120)}'. Rename or remove what is named so.",
+            f"all files are saved except {plural(len(manifest.strange), 'entry')} that no bucket can keep (a backslash "
+            "in the name, not UTF-8, or neither file nor link), the first "
+            f"'{one_line(manifest.strange[0], 120)}'. Rename or remove them.",
             reason="name",
         )
     if manifest.large:
         raise NotDurable(
-            f"all is saved but {plural(len(manifest.large), 'file')} larger than {MAX_FILE_BYTES >> 30} GiB, the limit "
-            f"of a file that is kept in a bucket (MAX_FILE_BYTES), the first '{one_line(manifest.large[0], 120)}'. "
-            "Make it smaller, or move it out of the workspace.",
+            f"all files are saved except {plural(len(manifest.large), 'file')} larger than {MAX_FILE_BYTES >> 30} GiB, "
+            "the limit of a file that is kept in a bucket (MAX_FILE_BYTES), the first "
+            f"'{one_line(manifest.large[0], 120)}'. Make it smaller, or move it out of the workspace.",
             reason="name",
         )
 
@@ -145,7 +145,7 @@ def _check_root(manifest: Manifest, root: Path) -> None:
     try:
         info = root.stat()
     except OSError as error:
-        raise NotDurable(f"{root} cannot be looked at: {error.strerror}. Send again.", reason="mount") from error
+        raise NotDurable(f"{root} cannot be scanned: {error.strerror}. Send again.", reason="mount") from error
     if sys.platform == "linux" and (info.st_dev, info.st_ino) != manifest.root:
         raise NotDurable(
             f"the sandbox works on another directory than {root}: it was replaced or unmounted while it ran. What the "
@@ -158,7 +158,7 @@ def _check_whole(manifest: Manifest) -> None:
     if manifest.truncated:
         raise NotDurable(
             f"the workspace holds more than {MAX_ENTRIES:,} files, or folders nested more than {MAX_DEPTH} deep, which "
-            "are not looked at, and so not saved. Move what need not last elsewhere, then send again.",
+            "are not scanned, and so not saved. Move temporary files elsewhere, then send again.",
             reason="name",
         )
     files = [entry.path for entry in manifest.entries.values() if entry.kind == "file" and not entry.md5]

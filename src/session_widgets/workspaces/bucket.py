@@ -280,8 +280,8 @@ class Prefix:
                 if CONTROL.search(key):
                     self.delete(key.removeprefix(self.prefix))
         raise WorkspaceError(
-            f"s3://{self.bucket}/{start} still holds objects after {WIPE_ROUNDS} rounds of deleting: somebody writes "
-            "there. Stop the writer and delete again.",
+            f"s3://{self.bucket}/{start} still holds objects after {WIPE_ROUNDS} rounds of deleting: another client "
+            "writes there. Stop the writer and delete again.",
             reason="differs",
         )
 

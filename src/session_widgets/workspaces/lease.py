@@ -109,7 +109,7 @@ class Lease:
             )
         if held.free or held.token != self._token:
             raise WorkspaceTaken(
-                f"session {self._session!r} was worked on by somebody else meanwhile: its lease has the number "
+                f"session {self._session!r} was used by another installation meanwhile: its lease has the number "
                 f"{held.token}, this writer's had {self._token}. Look at the files, send again."
             )
 

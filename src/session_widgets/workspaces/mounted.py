@@ -101,8 +101,8 @@ class MountedWorkspace:
         links = [entry.path for entry in manifest.entries.values() if entry.kind == "link"]
         if links and not self._driver.keeps_links:
             raise NotDurable(
-                f"all is saved but {plural(len(links), 'symbolic link')}, which {self._driver.name} does not keep, "
-                f"the first {links[0]!r:.120}. Replace them by files, or choose another attachment.",
+                f"all files are saved except {plural(len(links), 'symbolic link')}, which {self._driver.name} does not "
+                f"keep, the first {links[0]!r:.120}. Replace them by files, or choose another attachment.",
                 reason="name",
             )
 
@@ -204,7 +204,7 @@ class MountedWorkspace:
             return
         what = "is not mounted" if health == "absent" else "its mounter no longer answers"
         lost = f"{self.path} should show {self.location}, and {what}."
-        then = "The next turn mounts it again; what was written since is lost."
+        then = "The next turn mounts it again; later writes are lost."
         try:
             self.objects.lease.read()
         except WorkspaceError as error:  # it applies to the mounter, too
@@ -231,7 +231,7 @@ class MountedWorkspace:
                     directory.fsync(path)
         except OSError as error:
             raise NotDurable(
-                f"{self._driver.name} could not store what was written: {error.strerror}. Its log ends:\n"
+                f"{self._driver.name} could not store the written data: {error.strerror}. Its log ends:\n"
                 f"{self._mount.log()}",
                 reason="disk" if error.errno in _FULL else "mount",
             ) from error

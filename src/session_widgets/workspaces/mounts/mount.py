@@ -221,7 +221,7 @@ class Mount:
             if time.monotonic() > deadline:
                 raise WorkspaceError(
                     f"{self.driver.name} was unmounted {FLUSH_SECONDS} s ago and still writes to the bucket. "
-                    "It goes on; try again later.",
+                    "It continues; try again later.",
                     reason="mount",
                 )
             time.sleep(0.02)
