@@ -44,7 +44,7 @@ def main() -> int:
         print(f"runner: {error}", file=sys.stderr)  # noqa: T201 - there is no one else to tell
         return 2
     guard = Guard(config.nonce)
-    gc.disable()  # nothing of what is imported now is garbage, and to look for some takes a sixth of the start
+    gc.disable()  # the imports make no garbage, and a search for it takes a sixth of the start
     try:
         with lock:
             asyncio.run(_run(config, guard))

@@ -1,4 +1,4 @@
-"""Whose the files are that a container works on: the kernel's user, or `agent` where the kernel is root."""
+"""Owner of a container's files: the kernel's user, or `agent` if the kernel runs as root."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Account:
 
     @property
     def inside(self) -> tuple[int, int] | None:
-        """The user of agents and commands, who is another one than the runner; None: a rootless engine has one for all.
+        """The user of agents and commands, another one than the runner; None: a rootless engine has one for all.
 
-        Such an engine shows its own user as root inside, so the files are root's there.
+        Such an engine maps its own user to root inside, so root owns the files there.
         """
         return None if self.rootless else (self.uid, self.gid)
 
     @property
     def runner(self) -> str:
-        """User and group of the runner, as `docker run --user` takes it: a group that no agent is in."""
+        """User and group of the runner, for `docker run --user`: a group without agents."""
         return "0:0" if self.rootless else f"0:{self.gid + 1}"
 
     @property
     def private(self) -> str:
-        """Mount options of a directory that the runner alone gets through."""
+        """Mount options of a directory that only the runner can access."""
         return "uid=0,gid=0,mode=0700" if self.rootless else f"uid=0,gid={self.gid + 1},mode=0710"
 
 
@@ -52,10 +52,10 @@ def container_account(*, rootless: bool = False) -> Account:
 
 
 def hand_over(path: Path, account: Account) -> None:
-    """Give a file, or a directory with all that is in it, to the account; links are changed, never followed.
+    """Give a file, or a directory with its content, to the account; links are changed, never followed.
 
-    Only root can give, and only what has another owner is touched. Of a FUSE mount the top alone is: who mounts says
-    whose the files are, and to ask for each may be a request to an object store.
+    Only root can do so, and only entries with another owner are changed. Of a FUSE mount only the root is changed: the
+    mounter sets the owner of the files, and each check may be a request to an object store.
 
     Raises:
         BadValue: the account cannot write there, or the directory holds more than a workspace.
@@ -90,7 +90,7 @@ def _is_fuse(path: Path) -> bool:
 
 
 def _give(path: str | Path, account: Account, directory: int | None = None) -> None:
-    with suppress(OSError):  # it vanished, or the file system has one owner for all: then `_can_write` decides
+    with suppress(OSError):  # it vanished, or the file system has a single owner: then `_can_write` decides
         info = os.stat(path, dir_fd=directory, follow_symlinks=False)
         if (info.st_uid, info.st_gid) != (account.uid, account.gid):
             os.chown(path, account.uid, account.gid, dir_fd=directory, follow_symlinks=False)

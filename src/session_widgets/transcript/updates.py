@@ -1,4 +1,4 @@
-"""The updates of one turn (ACP's `session/update`) to steps: text, tools, plans, compactions, notices, subagents."""
+"""Turns the updates of one turn (ACP's `session/update`) into steps: text, tools, plans, notices, subagents."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from session_widgets.transcript.steps import FINAL_STATUSES, Speaker, Steps, wit
 
 TEXT_KINDS: Mapping[str, StepKind] = {"agent_message_chunk": "message", "agent_thought_chunk": "thought"}
 OF_STEPS = frozenset({*TEXT_KINDS, "tool_call", "tool_call_update", "plan", "available_commands_update"})
-"""Updates that change nothing of a turn but its steps."""
+"""Updates that change only the steps of a turn."""
 _WITHOUT_STEP = frozenset(
     {"user_message_chunk", "current_mode_update", "config_option_update", "available_commands_update"}
 )
 _UNKNOWN_LIMIT = 50
-"""Kinds of unknown updates that get a step of their own in one turn."""
+"""Limit of the kinds of unknown updates with a step in one turn."""
 
 
 class Updates:
-    """What one turn's updates make of its steps.
+    """The steps of one turn, from its updates.
 
     Args:
         steps: of the turn.
 
     Attributes:
-        ended: whether the turn is over; what comes late is never open.
-        cancelling: whether the turn was asked to stop.
-        model_failed: whether the agent said that its model has failed.
-        revision: grows with what changes the turn's record beside its steps.
+        ended: whether the turn has ended; a later update opens no step.
+        cancelling: whether cancellation was requested.
+        model_failed: whether the agent reported that its model has failed.
+        revision: grows with each change of the turn's record except its steps.
     """
 
     def __init__(self, steps: Steps) -> None:
@@ -51,22 +51,22 @@ class Updates:
         self._unknown: dict[str, int] = {}
 
     def speaker(self, envelope: Json) -> Speaker:
-        """Return whose session an envelope belongs to."""
+        """Return the speaker whose session an envelope belongs to."""
         if not self._subagents:
             return self._steps.agent
         session_id = as_text(as_object(envelope.get("params")).get("sessionId"))
         return self._subagents.get(session_id or "", self._steps.agent)
 
     def feed(self, event: Event) -> None:
-        """Take the next `session/update`."""
+        """Apply the next `session/update`."""
         update, kind, speaker = update_of(event.payload), event.kind, self.speaker(event.payload)
         if kind in TEXT_KINDS:
             if "_meta" in update and speaker.tally.apply_call(update):
                 self.revision += 1
             self._chunk(event, speaker, TEXT_KINDS[kind], update)
         elif kind in {"tool_call", "tool_call_update"}:
-            # Claude Code may ask for permission before the text that leads to the tool call: its step then stands
-            # above that text, and does not part it from what follows.
+            # Claude Code may request permission before the text that precedes the tool call: the step then comes
+            # before that text, and does not split it.
             speaker.interrupted |= kind == "tool_call"
             if tool_call_id := as_text(update.get("toolCallId")):
                 self.tool(event, speaker, tool_call_id, update)
@@ -114,7 +114,7 @@ class Updates:
             self._steps.changed(speaker.last)
 
     def tool(self, event: Event, speaker: Speaker, tool_call_id: str, update: Json) -> int:
-        """Take what is said of a tool call; return its step."""
+        """Apply an update of a tool call; return its step."""
         index = speaker.named.get(("tool", tool_call_id))
         if index is None:
             fields: dict[str, Any] = {"tool_call_id": tool_call_id, "waited_s": 0.0}
@@ -134,7 +134,7 @@ class Updates:
         return index
 
     def _plan(self, event: Event, speaker: Speaker, kind: str, update: Json) -> None:
-        """A plan is entries, a text, or a file; one without an id is the only one."""
+        """Apply a plan: entries, a text, or a file; a plan without an id is the only one."""
         plan = as_object(update.get("plan")) if kind == "plan_update" else update
         name = ("plan", as_text(plan.get("planId")) or "")
         index = speaker.named.get(name)
@@ -177,7 +177,7 @@ class Updates:
         self._steps.say(event, "notice", text, speaker=speaker, raw_input={"severity": severity})
 
     def _subagent(self, event: Event, speaker: Speaker, update: Json) -> None:
-        """Take what is said of a child session; its own updates make steps under this one."""
+        """Apply an update of a child session; its own updates make steps below this one."""
         session_id = as_text(update.get("sessionId"))
         if not session_id or session_id == as_text(as_object(event.payload.get("params")).get("sessionId")):
             return
@@ -209,7 +209,7 @@ class Updates:
         speaker.interrupted = True
 
     def _message(self, event: Event, update: Json) -> None:
-        """A message between sessions: the task of a subagent, or what it answers."""
+        """Apply a message between sessions: the task of a subagent, or its answer."""
         text = "\n".join(map(block_text, as_objects(update.get("content"))))
         to = self._subagents.get(as_text(update.get("recipientSessionId")) or "")
         by = self._subagents.get(as_text(update.get("senderSessionId")) or "")
@@ -222,7 +222,7 @@ class Updates:
             self._steps.say(event, "message", text, speaker=by)
 
     def _unknown_update(self, event: Event, speaker: Speaker, kind: str, update: Json) -> None:
-        """Show one step for each kind that this release does not know; the events have them all."""
+        """Add a step for each unknown kind of update; the events have all of them."""
         index = self._unknown.get(kind)
         if index is not None:
             step = self._steps.list[index]

@@ -139,7 +139,7 @@ class Tally:
         return Usage(**known, scope=scope, cost=cost, currency=currency, remark="; ".join(remarks) or None)
 
     def counted(self, status: str) -> dict[str, Any]:
-        """Return what is known of a subagent's usage, without what is not."""
+        """Return the known fields of a subagent's usage."""
         known = asdict(self.usage(status, spoke=True, tools=False))
         return {name: value for name, value in known.items() if value is not None and name not in {"remark", "quality"}}
 

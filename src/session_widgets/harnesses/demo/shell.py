@@ -18,7 +18,7 @@ _GRACE = 0.1  # seconds for output that is still in the pipe when the shell has 
 
 
 class Shell:
-    """`sh -c COMMAND` as an async context manager; leaving it kills what is left of the process group."""
+    """`sh -c COMMAND` as an async context manager; leaving it kills the rest of the process group."""
 
     def __init__(self, command: str, cwd: Path) -> None:
         self._command = command

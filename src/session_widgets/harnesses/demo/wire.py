@@ -1,4 +1,4 @@
-"""JSON lines over stdin and stdout. What is no message is answered with a JSON-RPC error, and ends nothing."""
+"""JSON lines over stdin and stdout. An invalid message is answered with a JSON-RPC error, and ends nothing."""
 
 from __future__ import annotations
 
