@@ -36,7 +36,7 @@ PROMPT = script({"text": "hello"})
 
 
 def measure(runs: int) -> list[Figure]:
-    """Install each anew, then measure it; the harnesses take minutes."""
+    """Install each again, then measure it; the harnesses take minutes."""
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as place, _installed(Path(place)) as installed, serving(Path(place)) as model:
         os.environ.update(model.environment)

@@ -37,7 +37,8 @@ UNCLEAR = {
 """Regular expressions, with the words to use instead (CONTRIBUTING.md, *Words*): only words that no sentence needs."""
 TEXTS = (
     "*.md", "Makefile", ".ci/*", "docs/*.md", "sandbox-image/*",
-    "js/src/**/*.ts", "js/src/**/*.css", "src/session_widgets/**/*.py", "tests/**/*.py",
+    "js/src/**/*.ts", "js/src/**/*.css", "js/tests/*.ts",
+    "src/session_widgets/**/*.py", "tests/**/*.py", "benchmarks/*.py",
 )  # fmt: skip
 
 

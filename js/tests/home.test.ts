@@ -1,4 +1,4 @@
-// Where files are kept, and what became of them, in words.
+// Labels of the location and the durability of files.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

@@ -83,8 +83,8 @@ test("another page's snapshot is left alone; one for all helps who waits, and a 
   assert.equal(client.link, "live");
   wire.deliver(snapshot(null, 2, [step(1, 0, "message", "ignored")]));
   assert.deepEqual(said(client), ["x"]);
-  wire.deliver(snapshot(null, 7, [step(1, 0, "message", "anew")], true));
-  assert.deepEqual([said(client), view !== "another"], [["anew"], true]);
+  wire.deliver(snapshot(null, 7, [step(1, 0, "message", "again")], true));
+  assert.deepEqual([said(client), view !== "another"], [["again"], true]);
 });
 
 test("what is drawn is acknowledged, many batches by one message", async () => {
