@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 FIXTURES = {
-    "bridged_model", "browser", "chain", "endless", "forked", "kernel", "lab", "lasting", "model", "notebook", "open_session",
-    "page", "run", "runner", "seaweed", "server", "shared_agent", "start", "start_agent", "talk",
+    "bridged_model", "browser", "chain", "endless", "forked", "kernel", "lab", "lasting", "model", "notebook",
+    "open_session", "page", "run", "runner", "seaweed", "server", "shared_agent", "start", "start_agent", "talk",
 }  # fmt: skip
 """They start processes."""
 EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec"}
