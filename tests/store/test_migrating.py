@@ -61,7 +61,8 @@ FORMAT_4 = STORES / "format-4.duckdb.gz"
 """As the last release with format 4 wrote it: recorded turns of eight harnesses; `live`, `settings`, `sandboxed` and
 `approving`, whose demo agent asked, was asked, called tools, was cancelled, parked, handed over, killed and lost its
 runner; `by-hand`, whose notes of every kind end its agents and sandboxes in every way. `format-4.json` is what that
-release read out of it, but for a note `protocol_error` and a field `usage` of `turn_ended`, which none has written."""
+release read out of it, but for a note `protocol_error` and a field `usage` of `turn_ended`, which none has written, and
+for the waiting in three turns: a policy decided there, which is none."""
 
 
 def test_a_store_of_format_4_holds_what_it_held(store: Store) -> None:

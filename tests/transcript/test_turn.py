@@ -193,6 +193,17 @@ def test_a_permission_and_how_long_it_was_waited_for(s: Script) -> None:
     assert s.changes == []
 
 
+def test_a_policy_that_decides_is_no_waiting(s: Script) -> None:
+    s.ask(0, {"toolCallId": "t"})
+    s.note("permission_decision", request_id="c1/0", outcome="selected", option_id="yes", decided_by="policy:allow_all")
+    assert (s.steps[0].waited_s, s.fold.turn(1).waited_s) == (0.0, 0.0)
+    s.ask(1, {"toolCallId": "u"})
+    s.ask(2, {"toolCallId": "v"})
+    s.note("permission_decision", request_id="c1/1", outcome="selected", option_id="yes", decided_by="user")
+    s.note("permission_decision", request_id="c1/2", outcome="selected", option_id="yes", decided_by="function:rule")
+    assert ([step.waited_s for step in s.steps], s.fold.turn(1).waited_s) == ([0.0, 2.0, 0.0], 2.0)
+
+
 def test_any_other_outcome_of_a_permission_is_a_cancel(s: Script) -> None:
     s.ask(0, {"toolCallId": "t"})
     s.note("permission_decision", request_id="c1/0", outcome="whatever", decided_by=5)

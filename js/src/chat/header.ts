@@ -14,8 +14,8 @@ export function header(client: Client): TemplateResult {
       <span class="sw-title" title=${session ? `Session ${session.id}` : ""}><bdi>${session ? line(session.title ?? session.id, 120) : "Session"}</bdi></span>
       ${session ? where(session) : nothing}
     </div>
-    ${context(client)}
     ${state(client, linkStatus(client) ?? statusOf(client.transcript, client.session, client.activity))}
+    ${context(client)}
   </div>`;
 }
 

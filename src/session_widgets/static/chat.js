@@ -67,8 +67,8 @@ os.environ["${e}"] = getpass.getpass()`,s=n.map((r,o)=>p`${o?", ":""}<code>${x(r
       <span class="sw-title" title=${e?`Session ${e.id}`:""}><bdi>${e?x(e.title??e.id,120):"Session"}</bdi></span>
       ${e?Ya(e):f}
     </div>
-    ${Qa(t)}
     ${Ja(t,Xa(t)??mr(t.transcript,t.session,t.activity))}
+    ${Qa(t)}
   </div>`}function Ya(t){let e=hr(t);return p`<span class="sw-badges">
     ${Ka(t)}
     <span class="sw-badge sw-sandbox" role="img" title=${e.title} aria-label=${e.title}>

@@ -67,8 +67,8 @@ os.environ["${e}"] = getpass.getpass()`,s=t.map((r,o)=>u`${o?", ":""}<code>${x(r
       <span class="sw-title" title=${e?`Session ${e.id}`:""}><bdi>${e?x(e.title??e.id,120):"Session"}</bdi></span>
       ${e?pl(e):h}
     </div>
-    ${ml(n)}
     ${wl(n,gl(n)??Dr(n.transcript,n.session,n.activity))}
+    ${ml(n)}
   </div>`}function pl(n){let e=Ir(n);return u`<span class="sw-badges">
     ${hl(n)}
     <span class="sw-badge sw-sandbox" role="img" title=${e.title} aria-label=${e.title}>

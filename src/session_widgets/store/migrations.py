@@ -98,6 +98,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _superseded,
     _superseded,
     _rename_notes,
+    _superseded,
     _derive_again,
 )
 LATEST = len(MIGRATIONS)

@@ -26,16 +26,19 @@ class _Watch:
 
     open: int = 0
     since: datetime | None = None
+    until: datetime | None = None
     total: timedelta = timedelta()
 
     def start(self, ts: datetime) -> None:
         self.since = self.since if self.open else ts
         self.open += 1
 
-    def stop(self, ts: datetime) -> None:
+    def stop(self, ts: datetime, *, counts: bool) -> None:
         self.open -= 1
-        if not self.open and self.since is not None:
-            self.total += max(ts - self.since, timedelta())
+        self.until = ts if counts else self.until
+        if not self.open and self.since is not None and self.until is not None:
+            self.total += max(self.until - self.since, timedelta())
+            self.until = None
 
     @property
     def seconds(self) -> float:
@@ -62,7 +65,7 @@ class Asked:
 
     @property
     def waited_s(self) -> float:
-        """Seconds with an open request or question of the turn, up to the last answer."""
+        """Seconds in which a person was asked, up to the last answer; a policy's decisions do not count."""
         return self._watch.seconds
 
     def waited_for(self, step: int) -> float:
@@ -85,10 +88,10 @@ class Asked:
         for watch in (self._watch, self._watches.setdefault(step, _Watch())):
             watch.start(ts)
 
-    def release(self, step: int, ts: datetime) -> None:
-        """A step received an answer."""
+    def release(self, step: int, ts: datetime, *, counts: bool = True) -> None:
+        """A step received an answer; `counts` says whether the time until then was a person's."""
         for watch in (self._watch, self._watches[step]):
-            watch.stop(ts)
+            watch.stop(ts, counts=counts)
 
     def open(self, request_id: str | None = None) -> list[int]:
         """Return the indices of the open requests: those of an id, or all."""
@@ -100,7 +103,7 @@ class Asked:
         self.records[place] = replace(record, state=state, decided_at=ts)
         self.touched.append(place)
         del self._open[place], self._open_of_step[record.step][place], self._open_by_id[state.request_id][place]
-        self.release(record.step, ts)
+        self.release(record.step, ts, counts=not state.by_policy)
         return record.step
 
     def shown_on(self, step: int) -> PermissionState:

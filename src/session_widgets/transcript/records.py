@@ -84,13 +84,17 @@ class PermissionState:
     reason: str | None = None
 
     @property
+    def by_policy(self) -> bool:
+        """Whether the session's policy decided, and no person was asked."""
+        return (self.decided_by or "").startswith(("policy:", "function:"))
+
+    @property
     def verdict(self) -> Verdict | None:
         """Effect of the answer on the call: a policy that finds no option to reject with cancels, which rejects."""
         if self.outcome is None:
             return None
         if self.outcome == "cancelled":
-            by_rule = (self.decided_by or "").startswith(("policy:", "function:"))
-            return "rejected" if by_rule else "cancelled"
+            return "rejected" if self.by_policy else "cancelled"
         kind = next((option.kind for option in self.options if option.id == self.option_id), "")
         return "rejected" if kind.startswith("reject") else "allowed"
 
@@ -112,8 +116,8 @@ class Step:
             `severity`, or an update that this release does not know.
         raw_output: of a tool call; of a question its `action`, `content` without secrets, `answered_by` and `reason`;
             of a compaction its `error`; of a subagent its `stop_reason`, `error`, and `usage`, which is its own.
-        waited_s: of a tool call, seconds with an open permission request; of a question, seconds until its answer;
-            None for other kinds. The rest of `ended_at - started_at` is run time.
+        waited_s: of a tool call, seconds in which a person was asked for a permission; of a question, seconds until
+            its answer; None for other kinds. The rest of `ended_at - started_at` is run time.
         failure: of an unsuccessful tool call: "rejected" by a person or a policy, "error" if the agent reports one,
             or "interrupted" if its turn failed or was cancelled first.
         exit_code: of a command, if the agent reports it; negative for a signal.
@@ -192,7 +196,7 @@ class TurnRecord:
         saving: known only for a running turn that was folded from its events.
         harness: the session's harness when the turn began.
         model: the model that the agent last reported in the turn, by its own id; None if it reports none.
-        waited_s: seconds with an open permission request or question.
+        waited_s: seconds in which a person was asked for a permission or an answer.
         failure: of a turn that the agent reports as completed: "model_error" or "no_answer".
     """
 
