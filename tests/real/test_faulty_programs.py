@@ -95,8 +95,7 @@ def test_another_version_that_is_installed_is_not_taken_for_the_one_that_is_pinn
 
 
 def test_check_says_that_the_program_is_another_version_than_was_tried(model, home, monkeypatch):
-    known = {"codex": odd("older")}
-    monkeypatch.setattr(catalog, "_known", lambda: known)
+    monkeypatch.setitem(catalog._OWN, "codex", odd("older"))
     program, *others = self_test("codex", None)
     assert program.ok
     assert "0.0.1; session-widgets was tried with 0.16.0" in program.found

@@ -47,12 +47,12 @@ def test_the_node_that_starts_a_harness_is_the_one_that_its_scripts_find(home, p
     entry = prepare(PI, local, home, "/w").entry
     modules = Installation(PI, home).modules
     assert entry["command"] == [theirs, f"{modules}/pi-acp/dist/index.js"]
-    assert entry["env"]["PATH"] == f"{modules}/.bin:{Path(theirs).parent}:{place / 'bin'}:/bin-of-mine"
+    assert entry["env"]["PATH"] == f"{Path(theirs).parent}:{place / 'bin'}:/bin-of-mine"
 
     (place / "bin" / "node").write_text("#!/bin/sh\necho v20.1.0\n")
     entry = prepare(PI, local, home, "/w").entry
     assert entry["command"][0] == str(place / "bin" / "node")
-    assert entry["env"]["PATH"] == f"{modules}/.bin:{place / 'bin'}:/bin-of-mine"
+    assert entry["env"]["PATH"] == f"{place / 'bin'}:/bin-of-mine"
 
 
 def test_in_a_container_everything_is_that_of_the_container(home, place):

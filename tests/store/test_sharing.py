@@ -82,7 +82,7 @@ def test_the_error_after_a_long_wait_names_the_holder(path: Path, call: Callable
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         file = StoreFile(path, patience=0.5)
-        with pytest.raises(StoreBusy, match=rf"process {holder.pid} \(.*writer\.py hold") as caught, call(file):
+        with pytest.raises(StoreBusy, match=rf"process {holder.pid} \(.*store_writer hold") as caught, call(file):
             pass
         assert caught.value.pid == holder.pid
         assert isinstance(caught.value, TimeoutError)

@@ -212,7 +212,7 @@ def test_a_kernel_that_is_gone_is_said_with_what_to_do(chat, session):
     chat.sees("Ready")
     composer(chat).fill("are you there")
     chat.page.evaluate("model.dead = true")
-    composer(chat).press("Enter")
+    chat.page.keyboard.press("Enter")  # the composer has the focus until the page notices
     chat.sees("The kernel is gone")
     chat.sees("Restart the kernel")
     chat.page.evaluate("model.dead = false")
