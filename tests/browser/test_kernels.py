@@ -131,7 +131,9 @@ asked = sw.open_session(s.id + "-asked-{name}", permissions="ask")
 turn = asked.start({prompt!r})
 while not asked.pending: time.sleep(0.05)
 for _ in range({views}): display(asked)
-asked.control.page.heard_apart = False  # as if its first message were still on its way
+page = asked.control.page  # as if its messages were still on their way, also when one arrives now
+unheard = property(lambda page: False, lambda page, value: None)
+page.__class__ = type("Unheard", (type(page),), {{"__slots__": (), "heard_apart": unheard}})
 turn.wait()
 """
 
