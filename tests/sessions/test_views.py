@@ -56,6 +56,24 @@ def test_a_session_that_is_opened_again_is_shown_from_its_beginning(open_session
     view.close()
 
 
+def test_a_view_reads_again_when_the_store_failed(open_session, monkeypatch):
+    first = "import session_widgets as sw; sw.open_session('s1').send('say first')"
+    subprocess.run([sys.executable, "-c", first], check=True, timeout=50)
+    again = open_session()
+    events, failures = type(again.store).events, [OSError("no space left on device")]
+
+    def failing(*arguments, **options):
+        if failures:
+            raise failures.pop()
+        return events(*arguments, **options)
+
+    monkeypatch.setattr(type(again.store), "events", failing)
+    view = stream(again, again.control)
+    until(lambda: view.page()["steps"], what="the history")
+    assert failures == []
+    view.close()
+
+
 def test_a_stored_session_is_viewed_like_a_live_one(open_session):
     session = open_session()
     session.send("say hello\nthink about it\nwrite a.txt x")

@@ -22,7 +22,7 @@ def test_so_many_sessions_are_kept_in_memory_and_those_used_last(store: Store, m
     store.append("c", [opened()])
     assert list(live) == ["a", "c"]
     store.append("b", [chunk(1)])
-    assert [event.seq for event in store.append("b", [chunk(2)])] == [3], "one that was dropped is read again"
+    assert [event.seq for event in store.append("b", [chunk(2)])] == [3], "a dropped session is read again"
     store._ledger.forget()
     assert live == {}
 

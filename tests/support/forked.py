@@ -1,8 +1,8 @@
-"""Separate processes without half a second of imports: forked from one that has imported.
+"""Processes that save half a second of imports: they are forked from a process with all modules loaded.
 
 `forked.command("sessions", "--json")` is `session-widgets sessions --json`, `forked.python(code)` is `python -c code`.
-Each has its own memory, environment, directory and end, only its modules are there already. A test of the start
-itself, of a terminal or of an interrupt starts a real one.
+Each has its own memory, environment, directory and end; only its modules are loaded already. A test of the start
+itself, of a terminal or of an interrupt starts a real process.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Answer = subprocess.CompletedProcess[str]
 
 
 class Process:
-    """One that was forked."""
+    """A forked process."""
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line

@@ -130,7 +130,7 @@ class Connections:
 
 
 def find_agent(config: Config, name: str) -> AgentCommand:
-    """Return the command of an agent; raise `Problem` for one that is not configured."""
+    """Return the command of an agent; raise `Problem` if it is not configured."""
     if command := config.agents.get(name):
         return command
     raise Problem(400, "unsupported_agent", name, agent=name, agents=sorted(config.agents))

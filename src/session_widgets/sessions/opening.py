@@ -192,7 +192,7 @@ def _forget_deleted() -> None:
 
 
 def _is_current(live: Session, store: Store, known: SessionRecord) -> bool:
-    """Whether the open object is this session: not one that was deleted elsewhere, nor of a closed store."""
+    """Whether the open object is this session: its store is open, and no other process has deleted it."""
     return (
         live.store is store
         and live.status != "deleted"

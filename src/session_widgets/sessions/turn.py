@@ -213,7 +213,7 @@ class Turn:
         await self._news.arrive(seen)
 
     def finish(self, record: TurnRecord | None = None) -> None:
-        """Apply the stored end, or the one that was fed, and wake all waiting calls; called by the session alone."""
+        """Apply the stored end, by default that of the fold, and wake all waiting calls. Only the session calls it."""
         self._record = record or self._now()
         self._news.tell(over=True)
         self._fold = None

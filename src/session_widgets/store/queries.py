@@ -121,7 +121,7 @@ def agent_end(connection: Connection, session_id: str) -> AgentStopped | Sandbox
                    order by seq desc limit 1) a
                where e.session_id = ? and e.direction = 'note' and e.seq > a.seq and (e.kind = '{SandboxStopped.kind}'
                    or e.kind = '{AgentStopped.kind}' and e.payload ->> 'connection' = a.connection)
-               order by e.seq limit 1"""  # noqa: S608
+               order by e.seq limit 1"""  # noqa: S608 - kinds of our notes
     found = connection.execute(query, [session_id, session_id]).fetchall()
     note = read_note(found[0][0], parse(found[0][1])) if found else None
     return note if isinstance(note, AgentStopped | SandboxStopped) else None
@@ -153,7 +153,7 @@ def setting_events(connection: Connection, session_id: str) -> list[Event]:
            and (kind in ('{AgentStarted.kind}', '{SessionChanged.kind}', 'current_mode_update', 'config_option_update',
                          'available_commands_update')
                 or method in ('session/set_mode', 'session/set_model', 'session/set_config_option'))
-           order by seq""",  # noqa: S608
+           order by seq""",  # noqa: S608 - kinds of our notes
         [session_id],
     )
     return [

@@ -57,7 +57,7 @@ class Rpc:
                 self._running[view, number] = pool().submit(self._run, view, number, message, buffers)
 
     def cancel(self, message: Mapping[str, Any]) -> None:
-        """Cancel a request: one that has not begun never runs; one that runs is not answered."""
+        """Cancel a request: a queued request never runs, a running request gets no answer."""
         with self._lock:
             future = self._running.pop((str(message.get("view")), int(message["id"])), None)
         if future is not None:

@@ -51,6 +51,7 @@ PAGE_STEPS = 120
 _WINDOW = 16
 """Batches that may be unacknowledged before the pace drops. A kernel that runs a cell may receive no messages, so a
 full window slows the stream down and never stops it."""
+_READ_AGAIN_SECONDS = 1.0
 _BEHIND_STEPS = 400
 _BEHIND_BATCHES = 4
 """Changes since the last flush beyond which a new snapshot costs less than the changes."""
@@ -113,9 +114,10 @@ class Stream:
                 return
             self._open = True
         self.look_again()
-        if self._shared.whole:
+        if whole := self._shared.whole:
             self._follow()
-        threading.Thread(target=self._run, name=f"widget-{self._source.record.id}", daemon=True).start()
+        name = f"widget-{self._source.record.id}"
+        threading.Thread(target=self._run, args=(whole,), name=name, daemon=True).start()
         if self._control is not None:
             self._unsubscribe.append(self._control.watch_activity(self._on_activity))
             self._unsubscribe.append(self._control.page.watch(self._on_question))
@@ -289,8 +291,8 @@ class Stream:
         ):
             self._turns.add(event.turn)
 
-    def _run(self) -> None:
-        if not self._shared.whole:
+    def _run(self, follows: bool) -> None:  # another view may have read the earlier events since `open`
+        if not follows:
             self._read_back()
         while True:
             self._wake.wait()
@@ -300,21 +302,24 @@ class Stream:
                 self._wake.clear()
                 try:
                     self._flush()
-                except Exception:
+                except Exception:  # the next change is sent all the same
                     log.exception("a widget of session %s could not send", self._source.record.id)
                 pause = self._pause()
             time.sleep(pause)
 
     def _read_back(self) -> None:
-        """Have the fold read the earlier events; if the store is busy, try again."""
+        """Have the fold read the earlier events, again and again until it succeeds: live events follow them."""
+        failed = False
         while self._open and not self._shared.whole:
             try:
                 self._shared.complete(self._source.events)
             except StoreBusy:
                 log.debug("the store is held; a widget of session %s asks again", self._source.record.id)
-            except Exception:
-                log.exception("a widget of session %s could not read it", self._source.record.id)
-                return
+            except Exception:  # such as a full disk
+                if not failed:
+                    log.exception("a widget of session %s could not read it and tries again", self._source.record.id)
+                failed = True
+                time.sleep(_READ_AGAIN_SECONDS)
         self._follow()
         with self._lock:
             self._clear()

@@ -168,7 +168,7 @@ class Connection:
             await self._call(self._notifications, notification)
         except RequestError:
             pass  # JSON-RPC: a notification is never answered
-        except Exception:
+        except Exception:  # one broken notification must not end the connection
             _log.exception("the notification %s broke", notification["method"])
 
     async def _call(self, handlers: Mapping[str, Handler], message: Json) -> Any:

@@ -65,7 +65,7 @@ async def plan(reply: Reply, operation: str, id_: str, text: str) -> None:
 
 
 async def send(reply: Reply, update: Mapping[str, Any]) -> None:
-    """Send a session update as the script has it, whatever it is and whatever the client has declared."""
+    """Send the script's session update unchanged, also if the client has not declared it."""
     await reply.update(dict(update))
 
 
