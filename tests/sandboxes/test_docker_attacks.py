@@ -29,8 +29,8 @@ async def attack(sandbox, *kinds):
 
 @pytest.fixture
 async def sandbox(tmp_path):
-    """A container whose only agent says who it is."""
-    agents = {"who": {"command": ["sh", "-c", f"{WHO} >&2"]}}
+    """A container whose only agent reads one request, and reports its user."""
+    agents = {"who": {"command": ["sh", "-c", f"read request; {WHO} >&2"]}}
     spec = SandboxSpec("s1", str(tmp_path / "workspace"), agents)
     async with Subject(get_provider("docker", tmp_path), lambda: spec).sandbox() as made:
         yield made
@@ -62,9 +62,11 @@ async def test_commands_terminals_and_agents_are_the_workspaces_user_without_rig
     assert (await sandbox.read("tty")).startswith(b"/dev/pts/")
     assert has_no_right((await sandbox.read("who")).decode())
     agent = AcpConnection(endpoint, "c1", "who")
-    await agent.post({"jsonrpc": "2.0", "id": "1", "method": "initialize", "params": {}})
-    said = [received.message async for batch in agent.batches() for received in batch]
-    await agent.close()
+    try:
+        await agent.post({"jsonrpc": "2.0", "id": "1", "method": "initialize", "params": {}})
+        said = [received.message async for batch in agent.batches() for received in batch]
+    finally:
+        await agent.close()
     assert has_no_right(said[-1]["params"]["stderr"])
 
 
