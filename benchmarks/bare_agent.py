@@ -72,7 +72,7 @@ def _answers(line: bytes, id: int) -> bool:
     return b'"session/update"' not in line and orjson.loads(line).get("id") == id
 
 
-DEMO = (sys.executable, "-P", "-m", "session_widgets.harnesses.demo")
+DEMO = (sys.executable, "-P", "-m", "session_widgets.demo")
 
 
 @contextmanager

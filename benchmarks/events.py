@@ -16,7 +16,7 @@ import session_widgets as sw
 from benchmarks import places
 from benchmarks.bare_agent import BareAgent, bare_agent
 from benchmarks.figures import Figure, Reference
-from session_widgets.sessions import Session
+from session_widgets._sessions import Session
 from tests.support import needs
 from tests.support.acp_conversation import conversation
 from tests.support.acp_servers import start

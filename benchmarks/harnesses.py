@@ -17,13 +17,13 @@ import session_widgets as sw
 from benchmarks import places
 from benchmarks.bare_agent import bare_agent
 from benchmarks.figures import Figure, Reference
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.installing import FOLDER, Installation
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.installing import FOLDER, Installation
+from session_widgets._sandboxes import get_provider
+from session_widgets._sandboxes.local import INHERITED
+from session_widgets._sessions import Session
+from session_widgets._sessions.launching import prepare
 from session_widgets.host.data_directory import data_directory
-from session_widgets.sandboxes import get_provider
-from session_widgets.sandboxes.local import INHERITED
-from session_widgets.sessions import Session
-from session_widgets.sessions.launching import prepare
 from session_widgets.transcript.records import Event
 from tests.support.kernels import runner_pid
 from tests.support.model.serving import Model, script, serving

@@ -38,8 +38,8 @@ def stamp(number): return f"@{time.time() * 1000:.2f}{number:04};" + "\\n\\n" * 
 
 # The number at the end of a stamp makes it unique, and moves its time by less than a hundredth of a millisecond.
 COMMITS = f"""
-from session_widgets.sessions.journal import draft
-from session_widgets.sessions.loop import private_loop
+from session_widgets._sessions.journal import draft
+from session_widgets._sessions.loop import private_loop
 
 def chunk(number, turn):
     update = {{"sessionUpdate": "agent_message_chunk", "content": {{"type": "text", "text": stamp(number)}}}}

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import session_widgets as sw
-from session_widgets.sessions import Session
+from session_widgets._sessions import Session
 
 
 @contextmanager

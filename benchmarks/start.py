@@ -11,12 +11,12 @@ import psutil
 
 from benchmarks import places
 from benchmarks.figures import Figure, Reference
-from session_widgets.harnesses.catalog import get
-from session_widgets.harnesses.harness import RuntimePaths
+from session_widgets._harnesses.catalog import get
+from session_widgets._harnesses.harness import RuntimePaths
+from session_widgets._sandboxes import SandboxSpec
+from session_widgets._sandboxes.local import LocalProvider
+from session_widgets._sessions.loop import private_loop
 from session_widgets.model import SandboxRef
-from session_widgets.sandboxes import SandboxSpec
-from session_widgets.sandboxes.local import LocalProvider
-from session_widgets.sessions.loop import private_loop
 
 IMPORTS = 5
 MEGABYTE = 1 << 20

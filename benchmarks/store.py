@@ -13,7 +13,7 @@ import duckdb
 import numpy as np
 
 from benchmarks.figures import Figure, Reference, percentile
-from session_widgets.store import store as open_store
+from session_widgets._store import store as open_store
 from session_widgets.transcript.records import Draft
 from tests.support.drafts import chunk, opened
 

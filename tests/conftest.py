@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from session_widgets.harnesses.installing import FOLDER
-from session_widgets.store import database
+from session_widgets._harnesses.installing import FOLDER
+from session_widgets._store import database
 from tests.support import guard, needs
 
 pytest_plugins = [f"tests.support.{name}" for name in ("forked", "model.serving", "quick", "scheduling", "seaweed")]

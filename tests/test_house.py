@@ -72,20 +72,20 @@ def test_importing_takes_less_than_half_a_second():
         (
             "session_widgets",
             "acp anywidget asyncio boto3 duckdb httpx importlib.metadata ipywidgets obstore pandas psutil pydantic "
-            "starlette session_widgets.model session_widgets.sessions.harness_info",
+            "starlette session_widgets.model session_widgets._sessions.harness_info",
         ),
         (
-            "session_widgets.harnesses.demo.__main__",
+            "session_widgets.demo.__main__",
             "acp httpx importlib.metadata psutil pydantic starlette session_widgets.model session_widgets.runner",
         ),
         (
-            "session_widgets.sessions.controller",
+            "session_widgets._sessions.controller",
             "acp anywidget boto3 botocore docker ipywidgets pandas pydantic starlette uvicorn websockets",
         ),
         (
             "session_widgets.runner.app, session_widgets.runner.newcomers",
             "acp duckdb httpx importlib.metadata pydantic websockets session_widgets.model "
-            "session_widgets.harnesses.catalog",
+            "session_widgets._harnesses.catalog",
         ),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 import session_widgets as sw
-from session_widgets.harnesses.entries import HARNESSES
+from session_widgets._harnesses.entries import HARNESSES
 from session_widgets.workspaces.local_s3 import LocalS3
 from tests.support.model import answers
 from tests.support.model.serving import serving, use

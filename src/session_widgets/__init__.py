@@ -6,14 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from session_widgets import errors
-from session_widgets.sessions import display
+from session_widgets._sessions import display
 from session_widgets.version import __version__
 
 if TYPE_CHECKING:
-    from session_widgets.harnesses.harness import Harness
-    from session_widgets.model import ExecResult, FileInfo
-    from session_widgets.sandboxes.options import Sandbox
-    from session_widgets.sessions import (
+    from session_widgets._harnesses.harness import Harness
+    from session_widgets._sandboxes.options import Sandbox
+    from session_widgets._sessions import (
         PermissionRequest,
         QuestionRequest,
         Session,
@@ -22,39 +21,35 @@ if TYPE_CHECKING:
         local_s3,
         open_session,
     )
-    from session_widgets.sessions.harness_info import harnesses, install_harness
-    from session_widgets.store import Store, sessions, store
+    from session_widgets._sessions.harness_info import harnesses, install_harness
+    from session_widgets._store import Store, sessions, store
+    from session_widgets.model import ExecResult, FileInfo
     from session_widgets.transcript.records import Event, FileChange, Step, Usage
     from session_widgets.transcript.transcript import Transcript
     from session_widgets.widgets import Chat, FileBrowser, SessionPanel
-
-# A subpackage that is loaded later would replace the function of the same name.
-for _name in ("harnesses", "sessions", "store"):
-    import_module(f"session_widgets.{_name}")
-    del globals()[_name]
 
 _HOMES = {
     "Event": "transcript.records",
     "ExecResult": "model",
     "FileChange": "transcript.records",
     "FileInfo": "model",
-    "Harness": "harnesses.harness",
+    "Harness": "_harnesses.harness",
     "Step": "transcript.records",
     "Usage": "transcript.records",
-    "PermissionRequest": "sessions",
-    "Sandbox": "sandboxes.options",
-    "QuestionRequest": "sessions",
-    "Session": "sessions",
+    "PermissionRequest": "_sessions",
+    "Sandbox": "_sandboxes.options",
+    "QuestionRequest": "_sessions",
+    "Session": "_sessions",
     "Transcript": "transcript.transcript",
-    "Turn": "sessions",
-    "TurnLimits": "sessions",
-    "harnesses": "sessions.harness_info",
-    "install_harness": "sessions.harness_info",
-    "local_s3": "sessions",
-    "open_session": "sessions",
-    "Store": "store",
-    "sessions": "store",
-    "store": "store",
+    "Turn": "_sessions",
+    "TurnLimits": "_sessions",
+    "harnesses": "_sessions.harness_info",
+    "install_harness": "_sessions.harness_info",
+    "local_s3": "_sessions",
+    "open_session": "_sessions",
+    "Store": "_store",
+    "sessions": "_store",
+    "store": "_store",
     "Chat": "widgets",
     "FileBrowser": "widgets",
     "SessionPanel": "widgets",

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.installing import Installation
 from session_widgets.cli.doctor_docker import docker_checks
 from session_widgets.cli.doctor_storage import MEASURED, store_checks
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.installing import Installation
 from session_widgets.workspaces.local_s3 import LocalS3
 from session_widgets.workspaces.mounted import MountedWorkspace
 from session_widgets.workspaces.place import place

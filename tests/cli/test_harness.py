@@ -11,9 +11,9 @@ from threading import Thread
 import pytest
 
 import session_widgets as sw
+from session_widgets._harnesses import catalog, installing
+from session_widgets._harnesses.installing import FOLDER, Installation
 from session_widgets.errors import BadValue
-from session_widgets.harnesses import catalog, installing
-from session_widgets.harnesses.installing import FOLDER, Installation
 from tests.support.npm_registry import TINY, serving
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "OPENAI_API_KEY", "CODEX_API_KEY")

@@ -11,10 +11,10 @@ import pexpect
 import pytest
 
 import session_widgets as sw
+from session_widgets._sandboxes import SandboxSpec, get_provider
+from session_widgets._sandboxes.docker_engine import engine
+from session_widgets._sessions.loop import private_loop
 from session_widgets.model import SandboxRef
-from session_widgets.sandboxes import SandboxSpec, get_provider
-from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sessions.loop import private_loop
 from tests.support.local_sandboxes import destroy_sandboxes
 
 COMMAND = [str(Path(sys.executable).with_name("session-widgets")), "sandboxes"]
@@ -132,7 +132,7 @@ def test_one_that_a_session_came_to_refer_to_while_it_was_asked_stays(cli, home)
 
 
 def _started(ref):
-    from session_widgets.sessions.journal import note
+    from session_widgets._sessions.journal import note
     from session_widgets.transcript.notes import SandboxStarted
 
     return note(SandboxStarted(ref=str(ref)))

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.waiting import until
 
-COMMAND = (sys.executable, "-P", "-m", "session_widgets.harnesses.demo")
+COMMAND = (sys.executable, "-P", "-m", "session_widgets.demo")
 Message = dict[str, Any]
 
 

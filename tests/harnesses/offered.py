@@ -1,6 +1,6 @@
 """Entry points of a made-up package."""
 
-from session_widgets.harnesses.harness import Harness
+from session_widgets._harnesses.harness import Harness
 
 MINE = Harness(command=("mine", "acp"))
 FALSE_DEMO = Harness(command=("stolen",), id="demo", version="666")

@@ -64,7 +64,7 @@ class Client:
 
 
 async def main(workspace: str) -> None:
-    command = (sys.executable, "-P", "-m", "session_widgets.harnesses.demo")
+    command = (sys.executable, "-P", "-m", "session_widgets.demo")
     client = Client()
     async with acp.spawn_agent_process(client, *command, use_unstable_protocol=True) as (agent, _):
         offered = await agent.initialize(protocol_version=acp.PROTOCOL_VERSION)

@@ -8,10 +8,10 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.harness import Harness, RuntimePaths
+from session_widgets._sandboxes.images import build_context
 from session_widgets.errors import BadValue
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.harness import Harness, RuntimePaths
-from session_widgets.sandboxes.images import build_context
 from session_widgets.version import __version__
 from tests.harnesses.driver import Conversation, DemoProcess
 
@@ -60,7 +60,7 @@ def test_these_exist():
 def test_the_entry_is_plain_json_for_the_runner():
     entry = catalog.get("demo").entry("/workspace/", PLACE)
     assert json.loads(json.dumps(entry)) == {
-        "command": ["/opt/python", "-P", "-m", "session_widgets.harnesses.demo"],
+        "command": ["/opt/python", "-P", "-m", "session_widgets.demo"],
         "env": {"DEMO_STATE_DIR": "/workspace/.harness/demo"},
         "version": __version__,
         "keys": [],
@@ -168,9 +168,9 @@ def test_unknown_name_lists_what_exists(name):
 
 
 def test_the_sandbox_image_holds_the_demo_alone_so_that_another_catalog_makes_no_other_image():
-    inside = [name for name in build_context() if name.startswith("session_widgets/harnesses/")]
+    inside = [name for name in build_context() if name.startswith("session_widgets/_harnesses/")]
     assert len(inside) > 5
-    assert [name for name in inside if "/demo/" not in name] == ["session_widgets/harnesses/__init__.py"]
+    assert [name for name in inside if "/demo/" not in name] == ["session_widgets/_harnesses/__init__.py"]
 
 
 def test_an_unknown_name_is_not_repeated_at_length():

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from session_widgets.harnesses.demo.script import Command, Deaf, parse
+from session_widgets.demo.script import Command, Deaf, parse
 from tests.harnesses.driver import Conversation, DemoProcess, Message
 
 PROGRAM = Path(__file__).with_name("official_schema.py")

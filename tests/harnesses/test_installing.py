@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets._harnesses import catalog, installing
+from session_widgets._harnesses.harness import Harness
+from session_widgets._harnesses.installing import FOLDER, Installation
+from session_widgets._harnesses.node import find_node, need_node
 from session_widgets.errors import BadValue, HarnessNotReady, MissingDependency
-from session_widgets.harnesses import catalog, installing
-from session_widgets.harnesses.harness import Harness
-from session_widgets.harnesses.installing import FOLDER, Installation
-from session_widgets.harnesses.node import find_node, need_node
 from tests.support.npm_registry import LIBRARY, NATIVE, OTHER, TINY, serving
 from tests.support.paths import ROOT
 from tests.support.waiting import until
@@ -25,7 +25,7 @@ APART = """
 import sys
 from pathlib import Path
 from tests.support.npm_registry import TINY
-from session_widgets.harnesses import installing
+from session_widgets._harnesses import installing
 installing.LOCKS = Path(sys.argv[1])
 installing.Installation(TINY, Path(sys.argv[2])).install(lambda said: print(said, flush=True))
 """

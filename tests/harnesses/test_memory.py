@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from session_widgets.harnesses.demo.memory import Memory
+from session_widgets.demo.memory import Memory
 from tests.harnesses.driver import Conversation, DemoProcess, Reply, shown
 
 

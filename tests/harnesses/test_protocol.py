@@ -165,7 +165,7 @@ def test_a_stream_that_is_no_pipe_is_refused_at_once(stream, tmp_path):
             streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: file}
             with subprocess.Popen(COMMAND, **streams) as process:
                 assert process.wait(20) == 1
-                said = f"session_widgets.harnesses.demo: {stream} is no pipe, socket or terminal"
+                said = f"session_widgets.demo: {stream} is no pipe, socket or terminal"
                 assert process.stderr.read().decode().startswith(said)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from session_widgets.harnesses.demo.script import (
+from session_widgets.demo.script import (
     Compact,
     Crash,
     Deaf,

@@ -25,7 +25,7 @@ import orjson
 
 from session_widgets.transcript.records import Draft
 
-WAITING = ("session_widgets.host.daemon", "session_widgets.sandboxes", "session_widgets.workspaces")
+WAITING = ("session_widgets.host.daemon", "session_widgets._sandboxes", "session_widgets.workspaces")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 REQUEST = re.compile(rb"(PUT|POST|DELETE) (\S+) HTTP/1.1")
 FOLDERS = (
@@ -198,7 +198,7 @@ class Effects:
     # The store
 
     def _wrap_store(self) -> None:
-        from session_widgets.store.database import Store
+        from session_widgets._store.database import Store
 
         append, start, delete, compact = Store.append, Store.start_turn, Store.delete_session, Store.compact
 

@@ -11,15 +11,15 @@ from typing import Any
 import psutil
 
 import session_widgets as sw
+from session_widgets._sandboxes import SandboxInfo, SandboxProvider
+from session_widgets._sessions.loop import private_loop
 from session_widgets.model import SandboxRef
-from session_widgets.sandboxes import SandboxInfo, SandboxProvider
-from session_widgets.sessions.loop import private_loop
 from tests.kills.effects import Effects
 from tests.support.kernels import exactly_once
 
 PROMPT = "run echo {0} >> done.txt\nsay {0}"
 DEMO: dict[str, Any] = {
-    "command": ("{python}", "-P", "-m", "session_widgets.harnesses.demo"),
+    "command": ("{python}", "-P", "-m", "session_widgets.demo"),
     "env": {"DEMO_STATE_DIR": "{state}"},
 }
 KINDS = ("sandboxes", "containers", "sandbox-agent")

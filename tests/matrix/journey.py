@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 
 import session_widgets as sw
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.harness import Harness
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.harness import Harness
+from session_widgets._sessions import Session
 from session_widgets.host.daemon import Daemon
-from session_widgets.sessions import Session
 from tests.matrix.memory import Messages, told_to_demo
 from tests.support.model.serving import Model, script
 from tests.support.real_harnesses import MODELS, allow_once

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 import session_widgets as sw
+from session_widgets._sessions import Session
 from session_widgets.host.daemon import Daemon
-from session_widgets.sessions import Session
 from tests.matrix.page import DURABLE
 from tests.support.evidence import Evidence, in_bucket, in_directory
 from tests.support.forked import Forked

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import session_widgets as sw
-from session_widgets.harnesses import catalog
+from session_widgets._harnesses import catalog
 from session_widgets.transcript.records import Event
 from tests.matrix import page
 from tests.matrix.journey import BEFORE, ELSEWHERE, HARNESSES, Journey

@@ -25,10 +25,10 @@ MODULES = {
     "barrier": Module(("workspaces/barrier.py",), ("workspaces/test_barrier_alone.py",)),
     "lease": Module(("workspaces/lease.py",), ("workspaces/test_lease_alone.py",)),
     "journal": Module(
-        ("runner/journal.py", "sessions/journal.py"),
+        ("runner/journal.py", "_sessions/journal.py"),
         ("runner/test_journal.py", "runner/test_journal_alone.py", "sessions/test_journal.py"),
     ),
-    "permissions": Module(("sessions/permissions.py",), ("sessions/test_permissions.py",)),
+    "permissions": Module(("_sessions/permissions.py",), ("sessions/test_permissions.py",)),
     "jail": Module(("runner/jail.py",), ("runner/test_jail_alone.py",)),
     "fold": Module(
         ("transcript/fold.py", "transcript/turn.py", "transcript/steps.py", "transcript/updates.py"),
@@ -43,9 +43,9 @@ MODULES = {
         ),
     ),
     "sync": Module(("workspaces/sync*.py",), ("workspaces/alone",)),
-    "derive": Module(("store/derive.py", "store/rows.py"), ("store/test_derivation.py", "store/test_rows.py")),
+    "derive": Module(("_store/derive.py", "_store/rows.py"), ("store/test_derivation.py", "store/test_rows.py")),
     "ledger": Module(
-        ("store/append.py", "store/rebuilding.py"),
+        ("_store/append.py", "_store/rebuilding.py"),
         (
             "store/test_ledger.py",
             "store/test_append.py",
@@ -55,7 +55,7 @@ MODULES = {
             "store/test_rewriting.py",
         ),
     ),
-    "store": Module(("store/[!adr]*.py", "store/redaction.py", "store/result.py"), ("store",)),
+    "store": Module(("_store/[!adr]*.py", "_store/redaction.py", "_store/result.py"), ("store",)),
 }
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.installing import FOLDER, Installation
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.installing import FOLDER, Installation
 from tests.support.kernels import runner_pid
 from tests.support.model.serving import script
 from tests.support.real_harnesses import NAMES, begin_command, below

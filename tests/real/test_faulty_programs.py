@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import session_widgets as sw
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.installing import FOLDER
+from session_widgets._sessions import resume
 from session_widgets.cli.harness_check import self_test
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.installing import FOLDER
-from session_widgets.sessions import resume
 from tests.support.kernels import runner_pid
 from tests.support.model.serving import script
 from tests.support.real_harnesses import TIERS, alive, below

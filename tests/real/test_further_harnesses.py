@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets._harnesses import catalog
 from session_widgets.cli.harness_check import self_test
 from session_widgets.errors import BadValue
-from session_widgets.harnesses import catalog
 from tests.support import needs
 from tests.support.kernels import runner_pid
 from tests.support.model.serving import script

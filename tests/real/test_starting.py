@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from session_widgets.harnesses import catalog
+from session_widgets._harnesses import catalog
 from tests.support.model.serving import script
 
 pytestmark = [pytest.mark.needs("harnesses", "model"), pytest.mark.timeout(150)]

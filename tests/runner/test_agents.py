@@ -6,7 +6,7 @@ import sys
 
 from tests.support.runner import AGENT
 
-DEMO = [sys.executable, "-m", "session_widgets.harnesses.demo"]
+DEMO = [sys.executable, "-m", "session_widgets.demo"]
 
 
 def test_what_was_not_asked_is_not_claimed(runner):

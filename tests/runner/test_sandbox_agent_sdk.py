@@ -10,7 +10,7 @@ import pytest
 from tests.support.runner import TOKEN, RunnerProcess
 from tests.support.sandbox_agent import server
 
-DEMO = (sys.executable, "-m", "session_widgets.harnesses.demo")
+DEMO = (sys.executable, "-m", "session_widgets.demo")
 SCRIPT = Path(server.__file__).with_name("sdk.mjs")
 REPLIES = ["once", "always", "reject"]
 SEEN = {

@@ -11,15 +11,15 @@ import threading
 import psutil
 import pytest
 
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.harness import RuntimePaths
+from session_widgets._sandboxes import SandboxSpec, get_provider
+from session_widgets._sandboxes.conformance import CHECKS, Subject
+from session_widgets._sandboxes.docker_engine import engine
+from session_widgets._sandboxes.images import _BASE, base_argument, build, build_context, ensure_image
+from session_widgets._sandboxes.sweep import sweep
 from session_widgets.acp import AcpConnection
 from session_widgets.errors import SandboxError, SandboxGone
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.harness import RuntimePaths
-from session_widgets.sandboxes import SandboxSpec, get_provider
-from session_widgets.sandboxes.conformance import CHECKS, Subject
-from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sandboxes.images import _BASE, base_argument, build, build_context, ensure_image
-from session_widgets.sandboxes.sweep import sweep
 from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.needs("docker")
@@ -177,7 +177,7 @@ async def test_a_paused_container_goes_on(subject):
 
 
 async def test_a_runner_that_hangs_is_started_again(subject, monkeypatch):
-    monkeypatch.setattr("session_widgets.sandboxes.docker.HEALTH_SECONDS", 1)
+    monkeypatch.setattr("session_widgets._sandboxes.docker.HEALTH_SECONDS", 1)
     async with subject.sandbox() as sandbox:
         before = await sandbox.runner.health()
         suspend_runner(sandbox.ref)

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from session_widgets._sandboxes import SandboxSpec, containers, get_provider
+from session_widgets._sandboxes.conformance import Subject
+from session_widgets._sandboxes.ownership import Account
 from session_widgets.acp import AcpConnection
-from session_widgets.sandboxes import SandboxSpec, containers, get_provider
-from session_widgets.sandboxes.conformance import Subject
-from session_widgets.sandboxes.ownership import Account
 
 pytestmark = pytest.mark.needs("docker")
 

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
+from session_widgets._sandboxes import get_provider
+from session_widgets._sandboxes.docker_engine import engine
 from session_widgets.errors import MissingDependency, SandboxError
-from session_widgets.sandboxes import get_provider
-from session_widgets.sandboxes.docker_engine import engine
 
 STRANGER = 4321
 

@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
+from session_widgets._sandboxes import SandboxSpec, get_provider
+from session_widgets._sandboxes.images import build_context, tag_of
 from session_widgets.errors import SandboxError, TransportError
-from session_widgets.sandboxes import SandboxSpec, get_provider
-from session_widgets.sandboxes.images import build_context, tag_of
 from tests.support.private_dockerd import private_dockerd
 
 pytestmark = [pytest.mark.needs("docker", "dockerd"), pytest.mark.timeout(300)]

@@ -7,11 +7,11 @@ from contextlib import aclosing
 import orjson
 import pytest
 
+from session_widgets._sandboxes import runner_client, tool_channel
+from session_widgets._sandboxes.runner_client import RunnerClient
+from session_widgets._sandboxes.tool_channel import ToolChannel
 from session_widgets.acp import AcpConnection
 from session_widgets.errors import TransportError
-from session_widgets.sandboxes import runner_client, tool_channel
-from session_widgets.sandboxes.runner_client import RunnerClient
-from session_widgets.sandboxes.tool_channel import ToolChannel
 from tests.support.http_server import Request, serving
 
 BOMB = gzip.compress(bytes(200 << 20))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets._sandboxes.docker_engine import engine
+from session_widgets._sandboxes.images import build, build_context, tag_of
 from session_widgets.errors import SandboxError
-from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sandboxes.images import build, build_context, tag_of
 
 pytestmark = [pytest.mark.needs("docker"), pytest.mark.timeout(300)]
 

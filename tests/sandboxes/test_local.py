@@ -8,10 +8,10 @@ import stat
 import psutil
 import pytest
 
+from session_widgets._sandboxes import SandboxSpec, get_provider, local
+from session_widgets._sandboxes.conformance import CHECKS, Subject
 from session_widgets.errors import TransportError
 from session_widgets.host.daemon import write_private
-from session_widgets.sandboxes import SandboxSpec, get_provider, local
-from session_widgets.sandboxes.conformance import CHECKS, Subject
 
 
 def spec(home, session="s1", **options):

@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler
 import httpx
 import pytest
 
+from session_widgets._sandboxes.containers import STATE, Containers, _name
+from session_widgets._sandboxes.runner_client import problem
 from session_widgets.errors import BadPath, NotFound, SandboxError, SandboxGone
 from session_widgets.host.daemon import installation
-from session_widgets.sandboxes.containers import STATE, Containers, _name
-from session_widgets.sandboxes.runner_client import problem
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 import pytest
 
 import session_widgets as sw
+from session_widgets._sandboxes.options import check_taken
 from session_widgets.errors import BadValue
-from session_widgets.sandboxes.options import check_taken
 
 WRONG = [
     ({"name": ""}, "name must be"),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets._sandboxes.ownership import Account, container_account, hand_over
 from session_widgets.errors import BadValue
-from session_widgets.sandboxes.ownership import Account, container_account, hand_over
 
 AGENT = Account(1000, 1000)
 pytestmark = pytest.mark.needs("root")

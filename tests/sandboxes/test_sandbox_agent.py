@@ -9,15 +9,15 @@ import sys
 import psutil
 import pytest
 
+from session_widgets._sandboxes import SandboxSpec, conformance, get_provider
+from session_widgets._sandboxes.conformance import CHECKS, Subject
 from session_widgets.errors import BadPath, BadValue, MissingDependency, NotFound, SandboxError, TransportError
 from session_widgets.host.daemon import Daemon
-from session_widgets.sandboxes import SandboxSpec, conformance, get_provider
-from session_widgets.sandboxes.conformance import CHECKS, Subject
 from tests.support.sandbox_agent import server as real
 
 pytestmark = pytest.mark.needs("sandbox-agent")
 
-DEMO = {"command": [sys.executable, "-P", "-m", "session_widgets.harnesses.demo"], "env": {}}
+DEMO = {"command": [sys.executable, "-P", "-m", "session_widgets.demo"], "env": {}}
 NOT_POSSIBLE = {
     conformance.attach_finds_the_same_machine: "its health has no nonce: test_a_second_client_finds_the_same_server",
 }

@@ -9,14 +9,14 @@ import psutil
 import pytest
 
 import session_widgets as sw
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.harness import Harness
+from session_widgets._sandboxes import SandboxSpec, get_provider
+from session_widgets._sandboxes.sandbox_agent_server import MARK
+from session_widgets._sessions.launching import prepare
 from session_widgets.errors import BadValue
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.harness import Harness
 from session_widgets.host.daemon import Daemon, read_json
 from session_widgets.host.data_directory import data_directory
-from session_widgets.sandboxes import SandboxSpec, get_provider
-from session_widgets.sandboxes.sandbox_agent_server import MARK
-from session_widgets.sessions.launching import prepare
 from tests.support.evidence import in_bucket
 from tests.support.model.serving import script
 from tests.support.sandbox_agent import server as real
@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 MODELS = {"opencode": "mock-model", "pi": "mock-model"}
 RESUMES = {"claude": "resume", "codex": "resume", "opencode": "resume", "pi": "load"}
-DEMO = Harness(id="pi", command=("{python}", "-P", "-m", "session_widgets.harnesses.demo"))
+DEMO = Harness(id="pi", command=("{python}", "-P", "-m", "session_widgets.demo"))
 """The demo under a name that the server knows; no catalog entry is replaced by it."""
 
 pytestmark = [pytest.mark.needs("sandbox-agent"), pytest.mark.timeout(150)]

@@ -9,7 +9,7 @@ import sys
 
 
 def main(levels: int) -> None:
-    demo = [sys.executable, "-m", "session_widgets.harnesses.demo"]
+    demo = [sys.executable, "-m", "session_widgets.demo"]
     program = subprocess.Popen(demo, stdin=sys.stdin.buffer, stdout=subprocess.PIPE)
     nested = "[" * levels + "]" * levels
     assert program.stdout is not None

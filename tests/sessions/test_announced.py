@@ -12,7 +12,7 @@ TERSE = sw.Harness(
     id="terse",
     command=[
         sys.executable, str(Path(__file__).with_name("terse_agent.py")),
-        sys.executable, "-P", "-m", "session_widgets.harnesses.demo",
+        sys.executable, "-P", "-m", "session_widgets.demo",
     ],
 )  # fmt: skip
 

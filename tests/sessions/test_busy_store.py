@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import duckdb
 import pytest
 
+from session_widgets._store import failures
 from session_widgets.errors import StoreBusy
-from session_widgets.store import failures
 from tests.support.kernels import exactly_once
 from tests.support.waiting import until
 

@@ -5,7 +5,7 @@ import threading
 
 import pexpect
 
-from session_widgets.sessions.loop import private_loop
+from session_widgets._sessions.loop import private_loop
 from tests.support.waiting import until
 
 WRITE = "write a.txt <<EOT\nx\nEOT"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import session_widgets as sw
+from session_widgets._sandboxes.images import build_context, tag_of
+from session_widgets._sessions import sandbox_manager, turn_runner
 from session_widgets.errors import SandboxError
 from session_widgets.host.daemon import Daemon, installation
-from session_widgets.sandboxes.images import build_context, tag_of
-from session_widgets.sessions import sandbox_manager, turn_runner
 from tests.support.flaky_s3 import Fault
 from tests.support.kernels import Kernel, exactly_once, runner_pid
 from tests.support.mid_turn import WRITE, Hold, left_of
@@ -143,7 +143,7 @@ def test_a_session_is_not_deleted_halfway_while_the_docker_daemon_is_down(docker
 
 HOLDER = """
 from pathlib import Path
-from session_widgets.sessions import sandbox_manager
+from session_widgets._sessions import sandbox_manager
 prepare = sandbox_manager.prepare
 def prepare_later(*args):
     while not Path({start!r}).exists(): time.sleep(0.02)
@@ -216,7 +216,7 @@ def test_a_kernel_killed_leaves_its_container_at_work(forked, open_session, lab,
 
 
 MAKER = """
-from session_widgets.sandboxes.containers import Containers
+from session_widgets._sandboxes.containers import Containers
 real = Containers.{step}
 def stop_here(self, *args):
     if {after}: real(self, *args)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from session_widgets._harnesses import catalog
 from session_widgets.errors import NotDurable, WorkspaceError
-from session_widgets.harnesses import catalog
 from session_widgets.host.daemon import Daemon
 from session_widgets.workspaces.local_s3 import local_s3
 from tests.support.evidence import in_bucket

@@ -84,7 +84,7 @@ def test_kernel_killed_between_commit_and_dispatch(forked, open_session):
         forked,
         """
 import os, signal
-from session_widgets.sessions.sandbox_manager import SandboxManager
+from session_widgets._sessions.sandbox_manager import SandboxManager
 async def die(self, **_): os.kill(os.getpid(), signal.SIGKILL)
 s = sw.open_session("s1", permissions="allow_all")
 s.send("say before")

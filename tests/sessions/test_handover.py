@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from session_widgets.sessions.handover import HISTORY_CHARACTERS, HISTORY_URI, handed_over, history_block
+from session_widgets._sessions.handover import HISTORY_CHARACTERS, HISTORY_URI, handed_over, history_block
 from session_widgets.transcript.records import FileChange, Step, TurnRecord
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -3,9 +3,9 @@
 import os
 import time
 
-from session_widgets.sessions import journal
-from session_widgets.store import stamp
-from session_widgets.store.stamp import Stamp
+from session_widgets._sessions import journal
+from session_widgets._store import stamp
+from session_widgets._store.stamp import Stamp
 from tests.support.kernels import Kernel
 from tests.support.waiting import until
 

@@ -5,8 +5,8 @@ import sys
 
 INTERRUPTED = """
 import asyncio, random, signal, warnings
-from session_widgets.sessions.loop import private_loop
-from session_widgets.sessions.change_signal import ChangeSignal
+from session_widgets._sessions.loop import private_loop
+from session_widgets._sessions.change_signal import ChangeSignal
 
 warnings.simplefilter("ignore")  # a call that was interrupted before it began was never awaited
 news, loop = ChangeSignal(), private_loop()

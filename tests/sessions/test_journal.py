@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from session_widgets._sessions import journal as module
+from session_widgets._sessions.journal import Journal, draft, kernel, next_number
+from session_widgets._store import store as open_store
+from session_widgets._store.database import Store
 from session_widgets.errors import StoreBusy, StoreError
-from session_widgets.sessions import journal as module
-from session_widgets.sessions.journal import Journal, draft, kernel, next_number
-from session_widgets.store import store as open_store
-from session_widgets.store.database import Store
 from session_widgets.transcript.records import Event
 from tests.support.forked import Forked
 from tests.support.waiting import until_async
@@ -218,7 +218,7 @@ async def test_patience_decides_whether_a_busy_store_is_waited_for(store: Store)
 
 def test_a_forked_process_writes_under_a_name_of_its_own(forked: Forked) -> None:
     """With the name of the process it came from, its notes would be taken for notes that are stored already."""
-    name = "from session_widgets.sessions.journal import kernel; print(kernel(), kernel())"
+    name = "from session_widgets._sessions.journal import kernel; print(kernel(), kernel())"
     said = [forked.python(name).stdout.split() for _ in range(2)]
     assert [len(set(names)) for names in said] == [1, 1]
     assert said[0] != said[1]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.installing import FOLDER, Installation
+from session_widgets._sandboxes import get_provider
+from session_widgets._sessions.launching import prepare
 from session_widgets.errors import HarnessNotReady, MissingDependency
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.installing import FOLDER, Installation
-from session_widgets.sandboxes import get_provider
-from session_widgets.sessions.launching import prepare
 
 PI = catalog.get("pi")
 

@@ -7,10 +7,10 @@ import psutil
 import pytest
 
 import session_widgets as sw
+from session_widgets._sessions import turn_runner
+from session_widgets._sessions.limits import TurnClock, TurnLimitReached
+from session_widgets._sessions.loop import private_loop
 from session_widgets.errors import BadValue
-from session_widgets.sessions import turn_runner
-from session_widgets.sessions.limits import TurnClock, TurnLimitReached
-from session_widgets.sessions.loop import private_loop
 from tests.support.waiting import until
 
 ALWAYS = {"first_byte": 60, "silence": 60, "total": 60, "size": 64}
@@ -25,7 +25,7 @@ def agents(session):
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = process.info["cmdline"] or ()
-        if "session_widgets.harnesses.demo" in command and process.info["cwd"] == str(session.workspace):
+        if "session_widgets.demo" in command and process.info["cwd"] == str(session.workspace):
             found.append(process.pid)
     return found
 

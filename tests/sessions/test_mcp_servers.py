@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import session_widgets as sw
+from session_widgets._store.payload import encode
 from session_widgets.errors import BadValue
-from session_widgets.store.payload import encode
 from tests.sessions.calling import SECRET, add, answers, echo_server, notes
 
 

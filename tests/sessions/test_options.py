@@ -3,11 +3,11 @@
 import pytest
 
 import session_widgets as sw
+from session_widgets._harnesses.installing import Installation
+from session_widgets._sessions.launching import MissingRequirements
+from session_widgets._sessions.loop import private_loop
+from session_widgets.demo.settings import Settings
 from session_widgets.errors import BadValue
-from session_widgets.harnesses.demo.settings import Settings
-from session_widgets.harnesses.installing import Installation
-from session_widgets.sessions.launching import MissingRequirements
-from session_widgets.sessions.loop import private_loop
 from session_widgets.transcript.options import AgentOptions
 from tests.support.waiting import until
 

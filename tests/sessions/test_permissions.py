@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from session_widgets._sessions.cell import describe
+from session_widgets._sessions.permissions import Decision, PermissionRequest, check_policy, decide
 from session_widgets.errors import BadValue
-from session_widgets.sessions.cell import describe
-from session_widgets.sessions.permissions import Decision, PermissionRequest, check_policy, decide
 from session_widgets.transcript.records import PermissionOption
 
 ALL = ("reject_always", "allow_always", "reject_once", "allow_once")

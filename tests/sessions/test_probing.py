@@ -6,9 +6,9 @@ import psutil
 import pytest
 
 import session_widgets as sw
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.harness import Harness
-from session_widgets.sessions import probing
+from session_widgets._harnesses import catalog
+from session_widgets._harnesses.harness import Harness
+from session_widgets._sessions import probing
 
 
 def of(found, name):
@@ -46,7 +46,7 @@ def test_a_harness_tells_what_it_offers_and_leaves_nothing(home, monkeypatch):
 
 def test_another_version_or_key_is_asked_again(home, monkeypatch):
     harness = Harness(
-        ("{python}", "-P", "-m", "session_widgets.harnesses.demo"), id="mine", version="1", keys=("MY_KEY", "OTHER_KEY")
+        ("{python}", "-P", "-m", "session_widgets.demo"), id="mine", version="1", keys=("MY_KEY", "OTHER_KEY")
     )
     monkeypatch.setenv("MY_KEY", "value-of-my-key")
     assert probing.known_options(harness) is None

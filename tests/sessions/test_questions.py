@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
+from session_widgets._sessions import cell, cell_form
+from session_widgets._store.payload import encode
 from session_widgets.errors import BadValue, TransportError
-from session_widgets.sessions import cell, cell_form
-from session_widgets.store.payload import encode
 from tests.support.waiting import until
 
 SECRET = "correct-horse-battery-staple"

@@ -7,9 +7,9 @@ import psutil
 import pytest
 
 import session_widgets as sw
+from session_widgets._sessions.loop import private_loop
+from session_widgets._store.file_queue import FileQueue
 from session_widgets.errors import SandboxError, SessionBusy, SessionGone
-from session_widgets.sessions.loop import private_loop
-from session_widgets.store.file_queue import FileQueue
 from tests.support.kernels import Kernel, exactly_once
 from tests.support.waiting import until
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from session_widgets.harnesses import catalog
-from session_widgets.sessions.agent import Agent, replayed_prompts
-from session_widgets.sessions.resume import _not_in
+from session_widgets._harnesses import catalog
+from session_widgets._sessions.agent import Agent, replayed_prompts
+from session_widgets._sessions.resume import _not_in
 from session_widgets.transcript.records import TurnRecord
 from tests.support.kernels import runner_pid
 from tests.support.waiting import until

@@ -59,8 +59,8 @@ def test_a_function_stays_in_its_process_and_another_one_says_so(elsewhere):
 def test_what_is_stored_may_be_anything(open_session):
     session = open_session()
     core, said = session._controller, {"permissions": ["x"], "limits": {"total": -1, "more": 2}}
-    from session_widgets.sessions.journal import draft
-    from session_widgets.sessions.rules import Rules
+    from session_widgets._sessions.journal import draft
+    from session_widgets._sessions.rules import Rules
 
     session.store.append("s1", [draft("note", "session_rules", said, None)])
     assert Rules.of(core.state.store, "s1") == Rules("ask", sw.TurnLimits())

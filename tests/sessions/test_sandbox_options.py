@@ -3,9 +3,9 @@
 import pytest
 
 import session_widgets as sw
+from session_widgets._sandboxes.docker_engine import engine
+from session_widgets._sandboxes.images import build_context, tag_of
 from session_widgets.errors import BadValue
-from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sandboxes.images import build_context, tag_of
 from tests.support.kernels import Kernel
 
 SECRET = "a-planted-value-of-the-environment"

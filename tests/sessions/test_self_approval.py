@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import session_widgets as sw
+from session_widgets._sessions.answers import Answers
 from session_widgets.errors import ProtocolError, TransportError
-from session_widgets.sessions.answers import Answers
 from tests.support.waiting import until
 
 SOURCE = Path(__file__).with_name("self_approving_agent.py").read_text()

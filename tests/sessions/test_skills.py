@@ -6,9 +6,9 @@ import sys
 import pytest
 
 import session_widgets as sw
+from session_widgets._sessions import skills as module
+from session_widgets._sessions.skills import Skills, check_skills
 from session_widgets.errors import BadValue
-from session_widgets.sessions import skills as module
-from session_widgets.sessions.skills import Skills, check_skills
 
 
 def make(folder, name="greeting", text="Say hello.", **files):

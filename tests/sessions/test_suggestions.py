@@ -2,8 +2,8 @@
 
 import pytest
 
-from session_widgets.harnesses import catalog
-from session_widgets.harnesses.demo.suggestions import ASK, LOOK, WRITE
+from session_widgets._harnesses import catalog
+from session_widgets.demo.suggestions import ASK, LOOK, WRITE
 from tests.support.waiting import until
 
 

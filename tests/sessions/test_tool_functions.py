@@ -9,10 +9,10 @@ import time
 
 import pytest
 
+from session_widgets._sessions import host_tool
+from session_widgets._sessions.host_tool import HostTool
+from session_widgets._sessions.loop import private_loop
 from session_widgets.errors import BadValue
-from session_widgets.sessions import host_tool
-from session_widgets.sessions.host_tool import HostTool
-from session_widgets.sessions.loop import private_loop
 from tests.sessions.calling import add, answers, notes
 from tests.support.waiting import until
 

@@ -10,9 +10,9 @@ import time
 import psutil
 import pytest
 
+from session_widgets._harnesses.harness import Harness
+from session_widgets._sessions.loop import private_loop
 from session_widgets.errors import SandboxError
-from session_widgets.harnesses.harness import Harness
-from session_widgets.sessions.loop import private_loop
 from tests.sessions.calling import SECRET, add, answers, echo_server, notes
 from tests.support.model.serving import script
 from tests.support.sandbox_agent import server as real
@@ -127,7 +127,7 @@ def test_an_agent_that_gives_a_call_up_ends_it_alone(open_session):
     assert began.wait(20)
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command, place = process.info["cmdline"] or (), process.info["cwd"]
-        if "session_widgets.harnesses.demo" in command and place == str(session.workspace):
+        if "session_widgets.demo" in command and place == str(session.workspace):
             process.kill()
     until(lambda: turn.ended, what="the end of the turn")
     assert turn.status == "failed"
@@ -234,7 +234,7 @@ def test_a_container_reaches_the_notebook(open_session):
 def test_a_sandbox_agent_server_takes_the_users_servers_and_no_functions(open_session, monkeypatch):
     real.binary().chmod(0o755)
     monkeypatch.setenv("SESSION_WIDGETS_SANDBOX_AGENT", str(real.binary()))
-    demo = Harness(id="pi", command=("{python}", "-P", "-m", "session_widgets.harnesses.demo"))
+    demo = Harness(id="pi", command=("{python}", "-P", "-m", "session_widgets.demo"))
     where = {"harness": demo, "sandbox": "sandbox-agent"}
     turn = open_session("one", tools=[add], **where).send("say hello")
     assert turn.status == "failed"

@@ -17,11 +17,11 @@ from typing import Any
 import psutil
 
 import session_widgets as sw
+from session_widgets._sandboxes import get_provider
+from session_widgets._sandboxes.images import build_context, tag_of
+from session_widgets._sessions.loop import private_loop
 from session_widgets.errors import SandboxError
 from session_widgets.host.daemon import Daemon
-from session_widgets.sandboxes import get_provider
-from session_widgets.sandboxes.images import build_context, tag_of
-from session_widgets.sessions.loop import private_loop
 from tests.support.forked import Forked
 from tests.support.forked_function import run
 from tests.support.private_dockerd import PrivateDockerd, private_dockerd
@@ -72,7 +72,7 @@ class Setting:
     def _agents(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if "session_widgets.harnesses.demo" in process.cmdline() and self._is_mine(process):
+                if "session_widgets.demo" in process.cmdline() and self._is_mine(process):
                     yield process
 
     def _is_mine(self, process: psutil.Process) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from session_widgets.store import store as open_store
-from session_widgets.store.database import Store
+from session_widgets._store import store as open_store
+from session_widgets._store.database import Store
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from session_widgets.store.database import Store
+from session_widgets._store.database import Store
 
 TURNS = """
     select session_id, turn, status, outcome, tier, harness, model, stop_reason, error, durability_error, waited_s,

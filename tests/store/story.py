@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from session_widgets.store.database import Store
+from session_widgets._store.database import Store
 from session_widgets.transcript.records import Draft
 from tests.support.drafts import TS, note, opened, update
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
+from session_widgets._store.database import Store
 from session_widgets.errors import BadValue
-from session_widgets.store.database import Store
 from tests.support.drafts import TS, chunk, note, opened
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import duckdb
 import pytest
 
+from session_widgets._store import append, connection, queries
+from session_widgets._store.database import Store
+from session_widgets._store.file_queue import FileQueue
 from session_widgets.errors import StoreError
-from session_widgets.store import append, connection, queries
-from session_widgets.store.database import Store
-from session_widgets.store.file_queue import FileQueue
 from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 from tests.support.waiting import until
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from session_widgets.store.derive import KEYS, Derivation
+from session_widgets._store.derive import KEYS, Derivation
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Draft, Event
 from tests.support.drafts import TS, chunk, note, opened, update

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from session_widgets.store.database import Store
+from session_widgets._store.database import Store
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Draft
 from tests.store.made_up import made_up

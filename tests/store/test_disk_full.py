@@ -15,7 +15,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from session_widgets.errors import StoreError
-from session_widgets.store import store
+from session_widgets._store import store
 from tests.support.drafts import chunk, note
 
 place = Path(sys.argv[1])

@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from session_widgets._store import store as open_store
+from session_widgets._store.database import Store
 from session_widgets.errors import StoreBusy, StoreError
-from session_widgets.store import store as open_store
-from session_widgets.store.database import Store
 from tests.support.drafts import chunk, opened
 from tests.support.paths import ROOT
 
@@ -39,7 +39,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from session_widgets.errors import StoreError
-from session_widgets.store import store
+from session_widgets._store import store
 from tests.support.drafts import chunk
 for name in ("with", "without"):
     opened = store(Path(sys.argv[1]) / name / "t.duckdb")
@@ -84,7 +84,7 @@ import ctypes, errno, platform, struct, sys, time
 sys.path.insert(0, sys.argv[2])
 import duckdb
 from session_widgets.errors import StoreBusy, StoreError
-from session_widgets.store import store
+from session_widgets._store import store
 from tests.support.drafts import chunk
 F_GETLK, F_SETLK, fcntl = 5, 6, {"x86_64": 72, "aarch64": 25}[platform.machine()]
 code = [(0x20, 0, 0, 0), (0x15, 0, 4, fcntl), (0x20, 0, 0, 24), (0x15, 1, 0, F_GETLK), (0x15, 0, 1, F_SETLK),

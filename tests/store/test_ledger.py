@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from session_widgets._store import append
+from session_widgets._store.database import Store
 from session_widgets.errors import SessionBusy
-from session_widgets.store import append
-from session_widgets.store.database import Store
 from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 
 

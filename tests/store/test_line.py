@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from session_widgets.store import file_queue as module
-from session_widgets.store.file_queue import FairLock, FileQueue
+from session_widgets._store import file_queue as module
+from session_widgets._store.file_queue import FairLock, FileQueue
 from tests.support.waiting import until
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets._store import sessions
+from session_widgets._store import store as open_store
+from session_widgets._store.database import Store
 from session_widgets.host.data_directory import data_directory
-from session_widgets.store import sessions
-from session_widgets.store import store as open_store
-from session_widgets.store.database import Store
 from tests.support.drafts import opened
 
 
@@ -50,5 +50,5 @@ def test_the_list_can_be_read_and_is_escaped(store: Store) -> None:
 
 
 def test_importing_the_package_does_not_load_duckdb() -> None:
-    probe = "import sys, session_widgets.store; sys.exit('duckdb' in sys.modules or 'numpy' in sys.modules)"
+    probe = "import sys, session_widgets._store; sys.exit('duckdb' in sys.modules or 'numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", probe], check=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from session_widgets.store.database import Store
-from session_widgets.store.migrations import LATEST
+from session_widgets._store.database import Store
+from session_widgets._store.migrations import LATEST
 from session_widgets.transcript.fold import Fold
 from tests.store.old_store import contents
 from tests.support.drafts import derived, note
@@ -87,7 +87,7 @@ def test_the_events_of_a_store_of_format_4_fold_to_what_its_tables_hold(store: S
 READ_ONLY = """
 import sys
 from session_widgets.errors import StoreVersion
-from session_widgets.store import store
+from session_widgets._store import store
 opened = store(sys.argv[1])
 for read in (lambda: opened.sql("select 1"), opened.sessions):
     try:

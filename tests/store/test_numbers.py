@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from session_widgets.store.database import Store
+from session_widgets._store.database import Store
 from tests.store.story import CLAUDE, Story
 from tests.support.acp_captures import drafts as recorded
 from tests.support.acp_captures import scenarios

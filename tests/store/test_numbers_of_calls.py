@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from session_widgets.store.database import Store
+from session_widgets._store.database import Store
 from tests.store.story import Story
 from tests.support.acp_captures import drafts as recorded
 from tests.support.acp_captures import scenarios

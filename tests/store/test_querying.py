@@ -12,9 +12,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from session_widgets._store import querying
+from session_widgets._store.database import Store
 from session_widgets.errors import MissingDependency
-from session_widgets.store import querying
-from session_widgets.store.database import Store
 from tests.support.drafts import chunk, opened
 
 ENDLESS = (
@@ -39,7 +39,7 @@ def test_an_interrupt_ends_a_query(filled: Store) -> None:
     program = """
 import os, signal, sys, threading
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from session_widgets.store import store
+from session_widgets._store import store
 opened = store(sys.argv[1])
 
 def interrupt():
@@ -80,7 +80,7 @@ def endless(filled: Store) -> Iterator[threading.Thread]:
 def test_a_query_does_not_block_a_writer(filled: Store, endless: threading.Thread) -> None:
     for number in range(6, 26):
         filled.append("s", [chunk(number)])
-    program = "import sys; from session_widgets.store import store; print(len(store(sys.argv[1]).events('s')))"
+    program = "import sys; from session_widgets._store import store; print(len(store(sys.argv[1]).events('s')))"
     there = subprocess.run([sys.executable, "-c", program, filled.path], capture_output=True, text=True, check=True)
     assert there.stdout == "26\n"
     assert endless.is_alive(), "all of this while the query ran"
@@ -129,7 +129,7 @@ def test_what_does_not_fit_into_memory_is_kept_private_beside_the_store(
 def test_only_leftovers_of_a_killed_process_are_removed(filled: Store) -> None:
     program = """
 import os, signal, sys
-from session_widgets.store import store
+from session_widgets._store import store
 opened = store(sys.argv[1])
 place = opened._file.scratch.directory()
 (place / "left").write_text("x")

@@ -28,8 +28,8 @@ from detect_secrets.plugins import (
     stripe,
 )
 
-from session_widgets.store.database import Store
-from session_widgets.store.redaction import REDACTED, redactor
+from session_widgets._store.database import Store
+from session_widgets._store.redaction import REDACTED, redactor
 from tests.support.drafts import chunk, note, opened, update
 
 VALUE = 'p@ss/word "with\\ all\nsorts ü'

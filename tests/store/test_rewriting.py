@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from session_widgets._store import compacting, rebuilding
+from session_widgets._store import store as open_store
+from session_widgets._store.database import Store
 from session_widgets.errors import StoreError
-from session_widgets.store import compacting, rebuilding
-from session_widgets.store import store as open_store
-from session_widgets.store.database import Store
 from tests.store.writers import process, result
 from tests.support.drafts import TABLES, chunk, derived, note, opened, update
 
@@ -109,8 +109,8 @@ import os, shutil, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
 import duckdb, numpy, orjson, psutil
-from session_widgets.store import compacting, rebuilding, store
-from session_widgets.store.connection import StoreFile
+from session_widgets._store import compacting, rebuilding, store
+from session_widgets._store.connection import StoreFile
 
 def run(path, what, left):
     def step(*_):

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from session_widgets.store import rows
-from session_widgets.store.payload import encode
+from session_widgets._store import rows
+from session_widgets._store.payload import encode
 from session_widgets.transcript.permissions import PermissionRecord
 from session_widgets.transcript.records import (
     FileChange,

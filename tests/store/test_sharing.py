@@ -13,10 +13,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from session_widgets._store import store as open_store
+from session_widgets._store.connection import StoreFile
+from session_widgets._store.database import Store
 from session_widgets.errors import StoreBusy, StoreError, StoreVersion
-from session_widgets.store import store as open_store
-from session_widgets.store.connection import StoreFile
-from session_widgets.store.database import Store
 from tests.store.writers import process, result
 from tests.support.drafts import chunk, derived, note, opened
 

@@ -9,8 +9,8 @@ from datetime import UTC
 import duckdb
 import pytest
 
-from session_widgets.store.database import Store
-from session_widgets.store.views import VIEWS
+from session_widgets._store.database import Store
+from session_widgets._store.views import VIEWS
 from tests.support.drafts import TS, chunk, note, opened
 from tests.support.paths import ROOT
 

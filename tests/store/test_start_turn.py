@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from session_widgets._store.database import Store
 from session_widgets.errors import SessionBusy, SessionGone
-from session_widgets.store.database import Store
 from session_widgets.transcript.records import Event, TurnRecord
 from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 

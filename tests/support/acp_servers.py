@@ -11,7 +11,7 @@ from tests.support.runner import TOKEN, RunnerProcess
 from tests.support.sandbox_agent.server import sandbox_agent
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_agent.py")))
-DEMO = (sys.executable, "-m", "session_widgets.harnesses.demo")
+DEMO = (sys.executable, "-m", "session_widgets.demo")
 
 
 @dataclass(frozen=True)

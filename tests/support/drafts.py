@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from session_widgets.store.database import Store
+from session_widgets._store.database import Store
 from session_widgets.transcript.records import Draft
 
 TS = datetime(2026, 11, 21, 9, 0, 0, 123_456, tzinfo=UTC)

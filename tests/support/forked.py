@@ -31,7 +31,7 @@ import pytest
 PRELOADED = (
     "anyio._backends._asyncio", "boto3", "docker", "httpx", "typer.rich_utils",
     "session_widgets.cli.doctor", "session_widgets.cli.harness_check", "session_widgets.cli.run",
-    "session_widgets.sessions.embedded",
+    "session_widgets._sessions.embedded",
 )  # fmt: skip
 NUMBER = struct.Struct("<q")
 Answer = subprocess.CompletedProcess[str]

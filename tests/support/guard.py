@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 
+from session_widgets._sandboxes.docker_engine import engine
 from session_widgets.errors import SandboxError
-from session_widgets.sandboxes.docker_engine import engine
 
 _LOCAL_NAMES = {None, "", "localhost", b"localhost", socket.gethostname()}
 

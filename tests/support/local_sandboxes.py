@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from session_widgets.sandboxes.local import LocalProvider
-from session_widgets.sessions.loop import private_loop
+from session_widgets._sandboxes.local import LocalProvider
+from session_widgets._sessions.loop import private_loop
 
 
 def destroy_sandboxes(home: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from session_widgets.sessions import Turn
+from session_widgets._sessions import Turn
 from tests.support.guard import Census
 from tests.support.waiting import until
 

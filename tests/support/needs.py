@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from session_widgets._harnesses.entries import HARNESSES as KNOWN
+from session_widgets._harnesses.installing import Installation
+from session_widgets._sandboxes.docker_engine import engine
+from session_widgets._sandboxes.images import ensure_image
 from session_widgets.errors import SandboxError
-from session_widgets.harnesses.entries import HARNESSES as KNOWN
-from session_widgets.harnesses.installing import Installation
-from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sandboxes.images import ensure_image
 from tests.support.paths import ROOT
 
 KERNELS = ROOT / ".cache" / "kernels"

@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
-from session_widgets.harnesses.harness import Harness
-from session_widgets.harnesses.installing import this_platform
+from session_widgets._harnesses.harness import Harness
+from session_widgets._harnesses.installing import this_platform
 
 VERSION = "1.0.0"
 NATIVE, OTHER, LIBRARY = "tiny-native", "tiny-elsewhere", "tiny-library"

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-from session_widgets.store import store as open_store
+from session_widgets._store import store as open_store
 from tests.support.drafts import chunk, note
 
 

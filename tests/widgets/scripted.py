@@ -10,13 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from session_widgets._harnesses.harness import Harness
+from session_widgets._sessions.cell import FrontendState
+from session_widgets._sessions.launching import MissingRequirements
+from session_widgets._sessions.permissions import check_policy
 from session_widgets.acp.questions import METHOD
 from session_widgets.errors import NotFound
-from session_widgets.harnesses.harness import Harness
 from session_widgets.model import FileInfo
-from session_widgets.sessions.cell import FrontendState
-from session_widgets.sessions.launching import MissingRequirements
-from session_widgets.sessions.permissions import check_policy
 from session_widgets.transcript.question_form import check_answer, fields_of
 from session_widgets.transcript.records import Event, PermissionOption, SessionRecord
 from session_widgets.transcript.sources import SharedFold

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import expect
 
-from session_widgets.sessions.cell import CellQuestion
-from session_widgets.sessions.launching import MissingRequirements
+from session_widgets._sessions.cell import CellQuestion
+from session_widgets._sessions.launching import MissingRequirements
 from tests.widgets.pages import Bench
 from tests.widgets.scripted import diff, text
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from session_widgets.sessions.launching import MissingRequirements
+from session_widgets._sessions.launching import MissingRequirements
 from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 from session_widgets.widgets._base import SessionWidget
 from session_widgets.widgets._protocol import MAX_CHUNK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from session_widgets.sessions.cell import CellQuestion
+from session_widgets._sessions.cell import CellQuestion
 from session_widgets.widgets import Chat
 from tests.widgets.pages import Bench
 from tests.widgets.scripted import Scripted

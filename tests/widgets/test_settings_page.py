@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from session_widgets._sessions.launching import MissingRequirements
 from session_widgets.errors import BadValue, HarnessNotReady
-from session_widgets.sessions.launching import MissingRequirements
 from session_widgets.widgets import Chat
 from tests.widgets.pages import Bench
 from tests.widgets.scripted import Scripted

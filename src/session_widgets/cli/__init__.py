@@ -84,8 +84,8 @@ def run(
 
     Exit code: 0 if the turn completed, 1 if it failed, 130 if it was cancelled.
     """
+    from session_widgets._sessions import open_session
     from session_widgets.cli.run import EXIT_CODES, run_turn
-    from session_widgets.sessions import open_session
 
     console = _console()
     with errors_told():
@@ -109,7 +109,7 @@ def run(
 @app.command()
 def sessions(as_json: AsJson = False) -> None:
     """List the sessions of the store, the latest first."""
-    from session_widgets.store import store
+    from session_widgets._store import store
 
     with errors_told():
         found = store().sql("select * from v_sessions order by updated_at desc")

@@ -9,14 +9,14 @@ import shutil
 import sys
 from collections.abc import Iterator
 
+from session_widgets._harnesses.entries import HARNESSES
+from session_widgets._store import store
 from session_widgets.cli.checks import Check, program
 from session_widgets.cli.doctor_docker import docker_checks
 from session_widgets.cli.doctor_harnesses import harness_checks
 from session_widgets.cli.doctor_storage import mount_checks, store_checks
 from session_widgets.errors import SessionWidgetsError
-from session_widgets.harnesses.entries import HARNESSES
 from session_widgets.host.data_directory import data_directory
-from session_widgets.store import store
 
 KEYS = {
     "ANTHROPIC_API_KEY": "models of Anthropic",

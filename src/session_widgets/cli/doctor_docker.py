@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from session_widgets._sandboxes.docker_engine import engine
+from session_widgets._sandboxes.images import build_context, has_image, tag_of
 from session_widgets.cli.checks import Check
 from session_widgets.errors import MissingDependency, SandboxError
-from session_widgets.sandboxes.docker_engine import engine
-from session_widgets.sandboxes.images import build_context, has_image, tag_of
 
 
 def docker_checks() -> Iterator[Check]:
@@ -39,6 +39,6 @@ def docker_checks() -> Iterator[Check]:
             False,
             f"{image} is not here yet",
             "the first session with sandbox='docker' builds it, which takes minutes; or now: "
-            "python -m session_widgets.sandboxes.images",
+            "python -m session_widgets._sandboxes.images",
             optional=True,
         )

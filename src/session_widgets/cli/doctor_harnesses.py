@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from session_widgets._harnesses.entries import HARNESSES
+from session_widgets._harnesses.installing import Installation
+from session_widgets._harnesses.node import NODE_FOR_NPM, find_node
 from session_widgets.cli.checks import Check, output
-from session_widgets.harnesses.entries import HARNESSES
-from session_widgets.harnesses.installing import Installation
-from session_widgets.harnesses.node import NODE_FOR_NPM, find_node
 
 
 def harness_checks(home: Path) -> Iterator[Check]:

@@ -16,7 +16,7 @@ from session_widgets.cli.errors import errors_told
 from session_widgets.printing import one_line, printable
 
 if TYPE_CHECKING:
-    from session_widgets.sessions.harness_info import HarnessInfo
+    from session_widgets._sessions.harness_info import HarnessInfo
 
 harness = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="List, install and try the agent programs that sessions run."
@@ -26,7 +26,7 @@ harness = typer.Typer(
 @harness.command(name="list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
     """List the harnesses, and the missing requirements of each. Keys are shown by name only."""
-    from session_widgets.sessions.harness_info import harnesses
+    from session_widgets._sessions.harness_info import harnesses
 
     with errors_told():
         found = harnesses()
@@ -47,8 +47,8 @@ def install(
     names: Annotated[list[str] | None, typer.Argument(help="Harnesses. Default: all that are not installed.")] = None,
 ) -> None:
     """Install harnesses for this user: npm packages of exact versions, verified, without administrator rights."""
-    from session_widgets.sessions.cell import Ticker
-    from session_widgets.sessions.harness_info import harnesses, installations
+    from session_widgets._sessions.cell import Ticker
+    from session_widgets._sessions.harness_info import harnesses, installations
 
     with errors_told():
         chosen = installations(names or [info.id for info in harnesses() if not info.installed])
@@ -73,7 +73,7 @@ def install(
 @harness.command()
 def remove(names: Annotated[list[str], typer.Argument(help="Which.")]) -> None:
     """Remove installed harnesses, including older releases. Sessions stay; a harness can be installed again by name."""
-    from session_widgets.sessions.harness_info import installations
+    from session_widgets._sessions.harness_info import installations
 
     with errors_told():
         for one in installations(names):
@@ -89,8 +89,8 @@ def check(
 
     A harness with a model spends a few tokens of your key.
     """
+    from session_widgets._store.redaction import redactor
     from session_widgets.cli.harness_check import self_test
-    from session_widgets.store.redaction import redactor
 
     hide = redactor().plain
     with errors_told():

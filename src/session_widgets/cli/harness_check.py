@@ -12,7 +12,7 @@ from session_widgets.errors import SessionWidgetsError
 from session_widgets.printing import one_line
 
 if TYPE_CHECKING:
-    from session_widgets.sessions import Turn
+    from session_widgets._sessions import Turn
 
 from session_widgets.transcript.notes import TurnStarted
 from session_widgets.transcript.records import Event
@@ -27,9 +27,9 @@ def self_test(name: str, model: str | None) -> Iterator[Check]:
 
     The session has its own store and workspace in a temporary directory, which is removed.
     """
-    from session_widgets.harnesses import catalog
-    from session_widgets.sessions import open_session
-    from session_widgets.store import store
+    from session_widgets._harnesses import catalog
+    from session_widgets._sessions import open_session
+    from session_widgets._store import store
 
     with tempfile.TemporaryDirectory(prefix="session-widgets-check-") as folder:
         book = store(Path(folder) / "transcripts.duckdb")

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
+from session_widgets._sessions import PermissionRequest, Session, Turn
+from session_widgets._sessions.cell import ask
+from session_widgets._sessions.cell_form import ask_question
+from session_widgets._sessions.questions import Answer, QuestionRequest
 from session_widgets.cli.turn_printer import TurnPrinter
-from session_widgets.sessions import PermissionRequest, Session, Turn
-from session_widgets.sessions.cell import ask
-from session_widgets.sessions.cell_form import ask_question
-from session_widgets.sessions.questions import Answer, QuestionRequest
 from session_widgets.transcript.records import Event
 
 EXIT_CODES = {"completed": 0, "cancelled": 130}

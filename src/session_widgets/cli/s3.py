@@ -23,7 +23,7 @@ def start(
     bucket: Annotated[str, typer.Argument(help="The bucket to create.")] = "sessions", show_keys: Keys = False
 ) -> None:
     """Start the store, if it does not run, and create a bucket. It runs until `stop`."""
-    from session_widgets.sessions.embedded import local_s3
+    from session_widgets._sessions.embedded import local_s3
 
     with errors_told():
         store = local_s3(bucket)
@@ -66,7 +66,7 @@ def stop() -> None:
 
 
 def _here() -> LocalS3:
-    from session_widgets.store import store
+    from session_widgets._store import store
     from session_widgets.workspaces.local_s3 import LocalS3
 
     return LocalS3(store().home)

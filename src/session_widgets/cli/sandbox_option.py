@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from session_widgets.errors import BadValue
 
 if TYPE_CHECKING:
-    from session_widgets.sandboxes.options import Sandbox
+    from session_widgets._sandboxes.options import Sandbox
 
 
 def sandbox_of(
@@ -37,7 +37,7 @@ def sandbox_of(
         return name
     if name is None:
         raise BadValue("--image, --cpus, --memory, --env and --mount are options of a sandbox: add --sandbox docker.")
-    from session_widgets.sandboxes.options import Sandbox
+    from session_widgets._sandboxes.options import Sandbox
 
     if missing := [variable for variable in env if variable not in os.environ]:
         raise BadValue(f"--env takes the name of a variable that is set here; {', '.join(missing)} is not.")

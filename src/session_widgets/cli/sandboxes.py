@@ -19,8 +19,8 @@ from session_widgets.errors import SessionWidgetsError
 from session_widgets.printing import one_line
 
 if TYPE_CHECKING:
-    from session_widgets.sandboxes import SandboxInfo
-    from session_widgets.store import Store
+    from session_widgets._sandboxes import SandboxInfo
+    from session_widgets._store import Store
 
 sandboxes = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="List sandboxes, and remove those that no session refers to."
@@ -74,7 +74,7 @@ def sweep(
 
 
 def _survey() -> Survey:
-    from session_widgets.store import store
+    from session_widgets._store import store
 
     found, unusable = asyncio.run(_find())
     known = _referred(store())  # after the listing: a sandbox is in the store before it exists
@@ -84,8 +84,8 @@ def _survey() -> Survey:
 
 async def _find() -> tuple[list[SandboxInfo], dict[str, str]]:
     """Query every provider; return its sandboxes, or why it cannot answer."""
-    from session_widgets.sandboxes import get_provider, provider_names
-    from session_widgets.store import store
+    from session_widgets._sandboxes import get_provider, provider_names
+    from session_widgets._store import store
 
     found: list[SandboxInfo] = []
     unusable = {}
@@ -101,9 +101,9 @@ async def _find() -> tuple[list[SandboxInfo], dict[str, str]]:
 
 async def _sweep(shown: set[str]) -> list[SandboxInfo]:
     """Remove the listed sandboxes, except those that a session refers to meanwhile."""
-    from session_widgets.sandboxes import get_provider
-    from session_widgets.sandboxes.sweep import sweep
-    from session_widgets.store import store
+    from session_widgets._sandboxes import get_provider
+    from session_widgets._sandboxes.sweep import sweep
+    from session_widgets._store import store
 
     removed = []
     for name in sorted({ref.partition(":")[0] for ref in shown}):

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
+from session_widgets._sessions import Turn
 from session_widgets.printing import one_line, printable
-from session_widgets.sessions import Turn
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.records import Event, Json, PermissionState, Step
 from session_widgets.transcript.state import FoldState

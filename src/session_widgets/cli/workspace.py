@@ -21,8 +21,8 @@ from session_widgets.model import FileInfo
 from session_widgets.printing import printable
 
 if TYPE_CHECKING:
-    from session_widgets.sessions import Session
-    from session_widgets.sessions.files import Files
+    from session_widgets._sessions import Session
+    from session_widgets._sessions.files import Files
 
 workspace = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="List, fetch, add and remove the files of a session."
@@ -136,8 +136,8 @@ def du(session: SessionId, path: Folder = "") -> None:
 @contextmanager
 def _files(session_id: str) -> Iterator[Files]:
     """Open the files of an existing session, and leave its sandbox running or parked as before."""
-    from session_widgets.sessions import open_session
-    from session_widgets.store import store
+    from session_widgets._sessions import open_session
+    from session_widgets._store import store
 
     with errors_told():
         record = store().session(session_id)

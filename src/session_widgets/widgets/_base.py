@@ -21,7 +21,7 @@ from session_widgets.widgets._stream import Stream
 from session_widgets.widgets._workspace import Workspace
 
 if TYPE_CHECKING:
-    from session_widgets.sessions import Session
+    from session_widgets._sessions import Session
 
 STATIC = Path(__file__).parent.parent / "static"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from session_widgets.harnesses.harness import Harness
-from session_widgets.sessions.cell import FrontendState
-from session_widgets.sessions.launching import MissingRequirements
-from session_widgets.sessions.permissions import Policy
+from session_widgets._harnesses.harness import Harness
+from session_widgets._sessions.cell import FrontendState
+from session_widgets._sessions.launching import MissingRequirements
+from session_widgets._sessions.permissions import Policy
 from session_widgets.transcript.sources import SharedFold
 
 

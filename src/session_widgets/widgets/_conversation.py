@@ -13,7 +13,7 @@ from session_widgets.widgets._text import safe
 from session_widgets.widgets._wire import handover_view
 
 if TYPE_CHECKING:
-    from session_widgets.sessions import Session
+    from session_widgets._sessions import Session
 
 _TEXT_CHUNK = 256 * 1024
 _MAX_PROMPT = 1024 * 1024

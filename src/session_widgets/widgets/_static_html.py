@@ -5,14 +5,14 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from session_widgets.store.redaction import redactor
+from session_widgets._store.redaction import redactor
 from session_widgets.transcript.records import Step
 from session_widgets.transcript.steps import headline
 from session_widgets.transcript.tool_input import words
 from session_widgets.widgets._stream import Stream
 
 if TYPE_CHECKING:
-    from session_widgets.sessions import Session
+    from session_widgets._sessions import Session
 
 _MAX_BYTES = 150_000
 _MAX_TEXT = 4_000

@@ -35,8 +35,8 @@ from session_widgets.widgets._questions import question_view
 from session_widgets.widgets._text import safe
 
 if TYPE_CHECKING:
-    from session_widgets.sessions.cell import CellQuestion
-    from session_widgets.sessions.permissions import Policy
+    from session_widgets._sessions.cell import CellQuestion
+    from session_widgets._sessions.permissions import Policy
 
 log = logging.getLogger(__name__)
 

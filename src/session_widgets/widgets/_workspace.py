@@ -19,8 +19,8 @@ from session_widgets.widgets._text import safe
 from session_widgets.widgets._wire import millis
 
 if TYPE_CHECKING:
-    from session_widgets.sessions import Session
-    from session_widgets.sessions.directory_files import WatchedFiles
+    from session_widgets._sessions import Session
+    from session_widgets._sessions.directory_files import WatchedFiles
 
 _MAX_ENTRIES = 1000
 _MAX_FOLDERS = 40

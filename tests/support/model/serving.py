@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from session_widgets.sandboxes.docker_engine import engine
+from session_widgets._sandboxes.docker_engine import engine
 from tests.support import needs
 
 HERE = Path(__file__).parent

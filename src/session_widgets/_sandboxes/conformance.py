@@ -1,0 +1,230 @@
+"""Checks of the provider contract for any provider, including third-party ones.
+
+```python
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_conformance(check, tmp_path):
+    await check(Subject(MyProvider(tmp_path), lambda: my_spec(tmp_path)))
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from session_widgets._sandboxes.contract import Sandbox, SandboxProvider, SandboxSpec
+from session_widgets._sandboxes.runner_client import RunnerClient
+from session_widgets.errors import (
+    BadPath,
+    ExecTimeout,
+    NotFound,
+    SandboxAuth,
+    SandboxGone,
+    SandboxNotRunning,
+    TransportError,
+)
+from session_widgets.model import Endpoint, SandboxRef
+
+BAD_PATHS = ("../outside", "a/../../outside", "/etc/hostname", "~/x", "a\0b", "")
+
+
+@dataclass(slots=True)
+class Subject:
+    """A provider under test, with a function that makes the spec of a new sandbox."""
+
+    provider: SandboxProvider
+    spec: Callable[[], SandboxSpec]
+    announced: list[SandboxRef] = field(default_factory=list)
+
+    async def announce(self, ref: SandboxRef) -> None:
+        """Record the references that `create` announces."""
+        self.announced.append(ref)
+
+    @asynccontextmanager
+    async def sandbox(self) -> AsyncIterator[Sandbox]:
+        """Create a sandbox and destroy it afterwards."""
+        sandbox = await self.provider.create(self.spec(), self.announce)
+        try:
+            yield sandbox
+        finally:
+            await sandbox.aclose()
+            await self.provider.destroy(sandbox.ref)
+
+
+async def announces_before_it_is_ready(subject: Subject) -> None:
+    """`create` announces the reference first, and it is the sandbox's."""
+    async with subject.sandbox() as sandbox:
+        assert subject.announced == [sandbox.ref]
+        assert SandboxRef.parse(str(sandbox.ref)) == sandbox.ref
+        assert sandbox.ref.provider == subject.provider.name
+
+
+async def exit_code_is_a_result(subject: Subject) -> None:
+    """A failing command raises nothing."""
+    async with subject.sandbox() as sandbox:
+        result = await sandbox.exec("echo out; echo err >&2; exit 3")
+        assert (result.code, result.out, result.err) == (3, "out\n", "err\n")
+
+
+async def exec_takes_input_environment_and_directory(subject: Subject) -> None:
+    """`stdin`, `env` and `cwd` reach the command; it starts in the workspace."""
+    async with subject.sandbox() as sandbox:
+        await sandbox.write("sub/here.txt", b"x")
+        assert (await sandbox.exec("pwd")).out.rstrip("\n") == sandbox.workspace
+        assert (await sandbox.exec("ls", cwd="sub")).out == "here.txt\n"
+        result = await sandbox.exec('printf %s "$GIVEN"; cat', env={"GIVEN": "a'b \"$c"}, stdin=b"\x00\xffin")
+        assert result.out_bytes == b"a'b \"$c\x00\xffin"
+
+
+async def environment_reaches_commands(subject: Subject) -> None:
+    """Commands have `SandboxSpec.env`, also after parking; a command's own `env` takes precedence."""
+    if "env" not in subject.provider.options:
+        return
+    with_env = Subject(subject.provider, lambda: replace(subject.spec(), env={"GIVEN": "a'b \"$c", "OWN": "theirs"}))
+    async with with_env.sandbox() as sandbox:
+        show = 'printf %s "$GIVEN $OWN"'
+        assert (await sandbox.exec(show, env={"OWN": "mine"})).out == "a'b \"$c mine"
+        again = await subject.provider.attach(await subject.provider.park(sandbox.ref))
+        assert (await again.exec(show)).out == "a'b \"$c theirs"
+        await again.aclose()
+
+
+async def bytes_survive(subject: Subject) -> None:
+    """Files and output are bytes and never decoded."""
+    data = bytes(range(256)) * 40
+    async with subject.sandbox() as sandbox:
+        await sandbox.write("deep/er/data.bin", data)
+        assert await sandbox.read("deep/er/data.bin") == data
+        assert await sandbox.read("deep/er/data.bin", 250, 10) == data[250:260]
+        assert await sandbox.read("deep/er/data.bin", len(data), 10) == b""
+        assert (await sandbox.exec("cat deep/er/data.bin")).out_bytes == data
+        await sandbox.write("empty", b"")
+        assert await sandbox.read("empty") == b""
+
+
+async def timeout_kills_everything_below(subject: Subject) -> None:
+    """A command that exceeds its timeout is killed with its children."""
+    async with subject.sandbox() as sandbox:
+        try:
+            await sandbox.exec("(sleep 1.5; touch late) & sleep 60", timeout=0.3)
+        except ExecTimeout:
+            pass
+        else:
+            raise AssertionError("exec returned although its timeout had passed")
+        assert not await _appears(sandbox, "late", seconds=2.5)
+
+
+async def cancelling_kills_everything_below(subject: Subject) -> None:
+    """Cancelling an exec kills the command with its children."""
+    async with subject.sandbox() as sandbox:
+        running = asyncio.create_task(sandbox.exec("touch begun; (sleep 1.5; touch late) & sleep 60", timeout=None))
+        assert await _appears(sandbox, "begun", seconds=10)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert not await _appears(sandbox, "late", seconds=2.5)
+
+
+async def paths_stay_inside(subject: Subject) -> None:
+    """No path leads out of the workspace, by `..` or by a link; a missing path is `NotFound`."""
+    async with subject.sandbox() as sandbox:
+        for path in BAD_PATHS:
+            await _raises(BadPath, sandbox.read(path))
+            await _raises(BadPath, sandbox.write(path, b"x"))
+        await sandbox.exec("ln -s /etc/hostname out; ln -s / root; mkdir directory")
+        await _raises(BadPath, sandbox.read("out"))
+        await _raises(BadPath, sandbox.read("root/etc/hostname"))
+        await _raises(BadPath, sandbox.write("root/tmp/written", b"x"))
+        await _raises(BadPath, sandbox.read("directory"))
+        await _raises(NotFound, sandbox.read("missing"))
+
+
+async def attach_finds_the_same_machine(subject: Subject) -> None:
+    """A second client sees the same files and the same processes."""
+    async with subject.sandbox() as sandbox:
+        await sandbox.write("note", b"kept")
+        again = await subject.provider.attach(sandbox.ref)
+        assert await again.read("note") == b"kept"
+        assert (await again.runner.health())["nonce"] == (await sandbox.runner.health())["nonce"]
+        await again.aclose()
+
+
+async def park_stops_and_attach_restores(subject: Subject) -> None:
+    """After `park` no process runs; after `attach` the files are there. Parking twice is allowed."""
+    async with subject.sandbox() as sandbox:
+        await sandbox.write("note", b"kept")
+        await sandbox.exec("(while :; do date +%s%N > beat; sleep 0.1; done) >/dev/null 2>&1 &")
+        ref = await subject.provider.park(await subject.provider.park(sandbox.ref))
+        await _raises((TransportError, SandboxNotRunning, SandboxGone), sandbox.exec("true"))
+        again = await subject.provider.attach(ref)
+        assert await again.read("note") == b"kept"
+        beat = await again.read("beat")
+        await asyncio.sleep(0.5)
+        assert await again.read("beat") == beat, "a process survived park()"
+        await again.aclose()
+
+
+async def destroyed_is_gone(subject: Subject) -> None:
+    """`destroy` is idempotent, and `attach` raises `SandboxGone` afterwards."""
+    async with subject.sandbox() as sandbox:
+        assert await subject.provider.destroy(sandbox.ref) is True
+        assert await subject.provider.destroy(sandbox.ref) is False
+        await _raises(SandboxGone, subject.provider.attach(sandbox.ref))
+
+
+async def list_names_its_own(subject: Subject) -> None:
+    """`list` yields running and parked sandboxes, by session."""
+    async with subject.sandbox() as sandbox:
+        session = subject.spec().session_id
+        assert [(info.ref, info.running) async for info in subject.provider.list(session)] == [(sandbox.ref, True)]
+        assert [info async for info in subject.provider.list("another-session")] == []
+        await subject.provider.park(sandbox.ref)
+        assert [info.running async for info in subject.provider.list()] == [False]
+
+
+async def endpoint_needs_its_token(subject: Subject) -> None:
+    """The runner accepts the endpoint's headers, refuses requests without them, and `repr` hides them."""
+    async with subject.sandbox() as sandbox:
+        endpoint = await sandbox.endpoint()
+        assert not any(secret in repr(endpoint) for secret in endpoint.headers.values())
+        stranger = RunnerClient(Endpoint(endpoint.url), sandbox.workspace)
+        await _raises(SandboxAuth, stranger.health())
+        await stranger.aclose()
+
+
+CHECKS: tuple[Callable[[Subject], Awaitable[None]], ...] = (
+    announces_before_it_is_ready,
+    exit_code_is_a_result,
+    exec_takes_input_environment_and_directory,
+    environment_reaches_commands,
+    bytes_survive,
+    timeout_kills_everything_below,
+    cancelling_kills_everything_below,
+    paths_stay_inside,
+    attach_finds_the_same_machine,
+    park_stops_and_attach_restores,
+    destroyed_is_gone,
+    list_names_its_own,
+    endpoint_needs_its_token,
+)
+
+
+async def _appears(sandbox: Sandbox, path: str, seconds: float) -> bool:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < deadline:
+        try:
+            await sandbox.read(path)
+        except NotFound:
+            await asyncio.sleep(0.1)
+        else:
+            return True
+    return False
+
+
+async def _raises(expected: type[BaseException] | tuple[type[BaseException], ...], work: Awaitable[object]) -> None:
+    try:
+        await work
+    except expected:
+        return
+    raise AssertionError(f"expected {expected}, and nothing was raised")

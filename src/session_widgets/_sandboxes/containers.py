@@ -1,0 +1,281 @@
+"""The containers of one installation: create, start, stop, find, remove. Everything here blocks.
+
+`home/<id>/` is one container's record. Only the kernel uses its files. `state/` is mounted for the runner alone:
+inside, only root and the runner's group, which contains no agent, can pass the directory above it. It contains the
+journals, which outlive the container, and until the runner has read it the runner's configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from session_widgets._sandboxes.contract import RUNNER_LIMITS, SandboxInfo, SandboxSpec
+from session_widgets._sandboxes.docker_engine import engine
+from session_widgets._sandboxes.images import ensure_image
+from session_widgets._sandboxes.ownership import Account, container_account, hand_over
+from session_widgets._sandboxes.records import CONFIG, RECORD, TOKEN, alone, gone, info, made_of, recorded
+from session_widgets.errors import SandboxError
+from session_widgets.host.daemon import installation, read_json, write_private
+from session_widgets.progress import Progress
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+PROVIDER = "docker"
+ROOT = "/workspace"
+PRIVATE = "/run/session-widgets"
+STATE = f"{PRIVATE}/state"
+CAPABILITIES = ["SETUID", "SETGID", "KILL", "DAC_OVERRIDE"]
+PORT = 2468
+START_SECONDS = 30
+STOP_SECONDS = 5
+LOG_LINES = 20
+FACTS = ("session", "owner", "created")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Resources of one container."""
+
+    memory: int = 4 << 30
+    cpus: float = 2
+    processes: int = 512
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Address of a container's runner."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+class Containers:
+    """Keeps its records in `home`, and labels every container with the id of that directory."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def image(self, wanted: str | None, progress: Progress, cancelled: Event) -> str:
+        """Return the image for a new container, built or pulled if it is missing; None is the provider's own."""
+        self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
+        with engine() as docker:
+            return ensure_image(docker, self._home / "image.lock", progress, cancelled, wanted)
+
+    def make(self, id: str, spec: SandboxSpec, image: str) -> None:
+        """Record and create a container, without starting it."""
+        from docker.types import LogConfig, Mount
+
+        place = self._home / id
+        place.mkdir(parents=True, mode=0o700)
+        created = datetime.now(UTC).isoformat()
+        with engine() as docker:
+            about = docker.info()
+            account = container_account(rootless="name=rootless" in (about.get("SecurityOptions") or ()))
+            made = {
+                "session": spec.session_id,
+                "owner": spec.owner,
+                "created": created,
+                "workspace": spec.workspace,
+                "image": image,
+                "account": [account.uid, account.gid, account.rootless],
+                "config": {
+                    "root": ROOT,
+                    "state": STATE,
+                    "host": "0.0.0.0",  # noqa: S104 - of the container; published on loopback alone
+                    "port": PORT,
+                    "idle_seconds": spec.idle_seconds,
+                    "env": dict(spec.env),
+                    "agents": spec.agents,
+                    "user": account.inside,
+                },
+            }
+            write_private(place / RECORD, made)
+            (place / "state").mkdir(mode=0o700)
+            hand_over(place / "state", account)
+            _hand_over_workspace(Path(spec.workspace), account)
+            docker.containers.create(
+                image,
+                name=_name(id),
+                hostname="sandbox",
+                user=account.runner,
+                labels=self._labels(id, spec, created),
+                mounts=[
+                    Mount(ROOT, spec.workspace, type="bind"),
+                    Mount(STATE, str(place / "state"), type="bind"),
+                    *(Mount(inside, host, type="bind", read_only=True) for host, inside in spec.mounts.items()),
+                ],
+                tmpfs={PRIVATE: f"{account.private},size=64k,noexec,nosuid,nodev"},
+                ports={f"{PORT}/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]  # None: any free one
+                mem_limit=spec.memory or LIMITS.memory,
+                memswap_limit=spec.memory or LIMITS.memory,
+                nano_cpus=int(min(spec.cpus or LIMITS.cpus, about["NCPU"]) * 1e9),
+                pids_limit=LIMITS.processes,
+                cap_drop=["ALL"],
+                cap_add=CAPABILITIES if account.inside else [],
+                security_opt=["no-new-privileges"],
+                log_config=LogConfig(type="json-file", config={"max-size": "1m", "max-file": "2"}),
+            )
+
+    def start_if_stopped(self, id: str) -> Running:
+        """Return the runner's address, after starting the container if it does not run."""
+        place = self._home / id
+        with alone(place, PROVIDER), engine() as docker:
+            made = made_of(place, PROVIDER)
+            container = self._find(docker, id)
+            if container is None or made["config"]["state"] != STATE:  # an earlier release protected less
+                raise gone(place, PROVIDER)
+            if container.status == "paused":
+                container.unpause()
+            elif container.status != "running":
+                self._start(place, container, made)
+            known, port = read_json(place / TOKEN), _host_port(container)
+            if known is None or port is None:
+                raise SandboxError(f"the records of sandbox 'docker:{id}' are incomplete; park it and try again.")
+            return Running(f"http://127.0.0.1:{port}", known["token"])
+
+    def stop(self, id: str) -> None:
+        """Send SIGTERM to the runner, then SIGKILL."""
+        place = self._home / id
+        if not place.exists():
+            return
+        with alone(place, PROVIDER), engine() as docker:
+            if container := self._find(docker, id):
+                container.stop(timeout=STOP_SECONDS)
+
+    def remove(self, id: str) -> bool:
+        """Remove the container, then its record; False if there was no container."""
+        place = self._home / id
+        with engine() as docker:
+            if not place.exists():
+                return self._remove(docker, id)
+            with alone(place, PROVIDER):  # otherwise another process could start it half removed
+                removed = self._remove(docker, id)
+                (place / RECORD).unlink(missing_ok=True)
+                shutil.rmtree(place, ignore_errors=True)
+                return removed
+
+    def list(self) -> list[SandboxInfo]:
+        """Return the recorded containers, and those of this installation without a record."""
+        with engine() as docker:
+            found = docker.containers.list(
+                all=True,
+                ignore_removed=True,
+                filters={"label": f"session_widgets.home={installation(self._home)}"},
+            )
+        containers = {container.labels["session_widgets.id"]: container for container in found}
+        infos = []
+        for place, made in recorded(self._home):
+            container = containers.pop(place.name, None)
+            running = container is not None and container.status == "running"
+            infos.append(info(PROVIDER, place.name, made, running=running))
+        for id, container in sorted(containers.items()):
+            labels = {fact: container.labels[f"session_widgets.{fact}"] for fact in FACTS}
+            infos.append(info(PROVIDER, id, labels, running=container.status == "running"))
+        return infos
+
+    def _find(self, docker: DockerClient, id: str) -> Container | None:
+        from docker.errors import NotFound
+
+        try:
+            container = docker.containers.get(_name(id))
+        except NotFound:
+            return None
+        return container if container.labels.get("session_widgets.home") == installation(self._home) else None
+
+    def _remove(self, docker: DockerClient, id: str) -> bool:
+        from docker.errors import NotFound
+
+        container = self._find(docker, id)
+        if container is None:
+            return False
+        try:
+            container.remove(force=True, v=True)
+        except NotFound:
+            return False
+        return True
+
+    def _labels(self, id: str, spec: SandboxSpec, created: str) -> dict[str, str]:
+        facts = {
+            "home": installation(self._home),
+            "id": id,
+            "session": spec.session_id,
+            "owner": spec.owner,
+            "created": created,
+        }
+        return {"session_widgets": "1"} | {f"session_widgets.{name}": fact for name, fact in facts.items()}
+
+    def _start(self, place: Path, container: Container, made: dict[str, Any]) -> None:
+        account = Account(*made["account"])
+        _hand_over_workspace(Path(made["workspace"]), account)
+        known = {"token": secrets.token_urlsafe(32), "nonce": secrets.token_hex(16)}
+        write_private(place / TOKEN, known)
+        write_private(place / "state" / CONFIG, made["config"] | known | {"limits": RUNNER_LIMITS})
+        container.start()
+        _wait_ready(container, place / "state" / "ready.json", known["nonce"])
+        container.reload()
+
+
+def _wait_ready(container: Container, ready: Path, nonce: str) -> None:
+    """Wait until the runner started with `nonce` reports that it listens."""
+    deadline = time.monotonic() + START_SECONDS
+    look = 0.0
+    while _nonce(ready) != nonce:
+        if (now := time.monotonic()) > look:
+            container.reload()
+            look = now + 0.25
+            if container.status in {"exited", "dead"} or now > deadline:
+                log = container.logs(tail=LOG_LINES).decode(errors="replace").strip()
+                raise SandboxError(
+                    f"the runner in container {container.name} did not answer within {START_SECONDS} s (it is "
+                    f"{container.status}). Its log ends:\n{log}"
+                )
+        time.sleep(0.005)
+
+
+def _hand_over_workspace(path: Path, account: Account) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        hand_over(path, account)
+    except OSError as error:
+        raise SandboxError(f"the workspace {path} cannot be used: {error.strerror or error}") from error
+
+
+def _name(id: str) -> str:
+    return f"session-widgets-{id}"
+
+
+def _host_port(container: Container) -> int | None:
+    published = container.ports.get(f"{PORT}/tcp")
+    return int(published[0]["HostPort"]) if published else None
+
+
+def _nonce(ready: Path) -> str | None:
+    """Read a file that the agent may have made: no link, no pipe, no large file."""
+    try:
+        handle = os.open(ready, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        return str(orjson.loads(os.read(handle, 4096))["nonce"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    finally:
+        os.close(handle)

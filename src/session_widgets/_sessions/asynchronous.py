@@ -1,0 +1,190 @@
+"""`Session.aio`: the session's methods, awaitable from any event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from session_widgets._harnesses.harness import Harness
+from session_widgets._sandboxes.options import Sandbox
+from session_widgets._sessions.controller import SessionController
+from session_widgets._sessions.files import AsyncFiles
+from session_widgets._sessions.limits import TurnLimits, check_limits
+from session_widgets._sessions.loop import private_loop
+from session_widgets._sessions.permissions import PermissionRequest, Policy, check_policy
+from session_widgets._sessions.prompt import check_key, check_prompt, check_timeout
+from session_widgets._sessions.questions import QuestionRequest
+from session_widgets._sessions.turn import Turn
+from session_widgets.errors import BadValue
+from session_widgets.model import ExecResult
+from session_widgets.transcript.records import Event, Json
+from session_widgets.transcript.transcript import Transcript
+
+Prompt = str | Sequence[Json]
+
+STREAM_POLL_SECONDS = 0.05
+
+
+class AsyncSession:
+    """See `Session` for each method; cancelling an awaiting `send` cancels its turn."""
+
+    def __init__(self, controller: SessionController) -> None:
+        self._controller = controller
+        self.files = AsyncFiles(controller.sandboxes.files)
+
+    @property
+    def turns(self) -> Coroutine[Any, Any, list[Turn]]:
+        """`await session.aio.turns`; see `Session.turns`."""
+        return self._turns()
+
+    @property
+    def pending(self) -> Coroutine[Any, Any, tuple[PermissionRequest, ...]]:
+        """`await session.aio.pending`; see `Session.pending`."""
+        return self._pending()
+
+    @property
+    def questions(self) -> Coroutine[Any, Any, tuple[QuestionRequest, ...]]:
+        """`await session.aio.questions`; see `Session.questions`."""
+        return self._questions()
+
+    @property
+    def transcript(self) -> Coroutine[Any, Any, Transcript]:
+        """`await session.aio.transcript`; see `Session.transcript`."""
+        return self._transcript()
+
+    async def send(self, prompt: Prompt, *, idempotency_key: str | None = None, timeout: float | None = None) -> Turn:
+        """See `Session.send`."""
+        check_timeout(timeout)
+        try:
+            turn = await self.start(prompt, idempotency_key=idempotency_key)
+            async with asyncio.timeout(timeout):
+                await turn
+        except asyncio.CancelledError:
+            await asyncio.shield(self.cancel())
+            raise
+        return turn
+
+    async def start(self, prompt: Prompt, *, idempotency_key: str | None = None) -> Turn:
+        """See `Session.start`."""
+        return await private_loop().aio(self._controller.start(check_prompt(prompt), check_key(idempotency_key)))
+
+    async def stream(self, prompt: Prompt) -> AsyncIterator[Event]:
+        """See `Session.stream`; cancelling the task that iterates cancels the turn."""
+        loop, arrived = asyncio.get_running_loop(), asyncio.Queue[list[Event]]()
+
+        def deliver(events: list[Event]) -> None:
+            loop.call_soon_threadsafe(arrived.put_nowait, events)
+
+        journal = self._controller.state.journal
+        await private_loop().aio(journal.watch(deliver, journal.cursor))
+        try:
+            turn = await self.start(prompt)
+            while True:
+                seen, over = turn.news_count, turn.ended
+                while not arrived.empty():
+                    for event in arrived.get_nowait():
+                        if event.turn == turn.index:
+                            yield event
+                if over:
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STREAM_POLL_SECONDS):
+                        await turn.news(seen)
+                await self._controller.permissions.answer_here_async()
+        except asyncio.CancelledError:
+            await asyncio.shield(self.cancel())
+            raise
+        finally:
+            private_loop().loop.call_soon_threadsafe(journal.unwatch, deliver)
+
+    async def cancel(self) -> bool:
+        """See `Session.cancel`."""
+        return await private_loop().aio(self._controller.cancel())
+
+    async def steer(self, prompt: Prompt) -> Turn:
+        """See `Session.steer`."""
+        return await private_loop().aio(self._controller.steer(check_prompt(prompt)))
+
+    async def set_model(self, id: str) -> None:
+        """See `Session.set_model`."""
+        await private_loop().aio(self._controller.choose("model", id))
+
+    async def set_mode(self, id: str) -> None:
+        """See `Session.set_mode`."""
+        await private_loop().aio(self._controller.choose("mode", id))
+
+    async def set_effort(self, id: str) -> None:
+        """See `Session.set_effort`."""
+        await private_loop().aio(self._controller.choose("effort", id))
+
+    async def set_permissions(self, permissions: Policy) -> None:
+        """See `Session.set_permissions`."""
+        await private_loop().aio(self._controller.set_rules(check_policy(permissions), None))
+
+    async def set_limits(self, limits: TurnLimits) -> None:
+        """See `Session.set_limits`."""
+        await private_loop().aio(self._controller.set_rules(None, check_limits(limits)))
+
+    async def detach(self) -> None:
+        """See `Session.detach`."""
+        await private_loop().aio(self._controller.detach())
+
+    async def attach(self) -> None:
+        """See `Session.attach`."""
+        await private_loop().aio(self._controller.attach())
+
+    async def park(self, *, force: bool = False) -> None:
+        """See `Session.park`."""
+        await private_loop().aio(self._controller.park(force=force))
+
+    async def switch(
+        self, *, harness: str | Harness | None = None, sandbox: str | Sandbox | None = None, force: bool = False
+    ) -> None:
+        """See `Session.switch`."""
+        await private_loop().aio(self._controller.switch(harness, sandbox, force=force))
+
+    async def take_over(self) -> None:
+        """See `Session.take_over`."""
+        await private_loop().aio(self._controller.take_over())
+
+    async def delete(self, *, vacuum: bool = False) -> None:
+        """See `Session.delete`."""
+        await private_loop().aio(self._controller.delete(vacuum=vacuum))
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        timeout: float | None = 60,
+    ) -> ExecResult:
+        """See `Session.exec`."""
+        if not isinstance(command, str) or "\0" in command:
+            raise BadValue(f"command must be text for `sh -c`, without NUL; got {command!r:.80}.")
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        return await private_loop().aio(self._controller.exec(command, cwd=cwd, env=env, stdin=data, timeout=timeout))
+
+    async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
+        """See `Session.events`."""
+        return await asyncio.to_thread(
+            self._controller.state.store.events, self._controller.state.record.id, after, limit
+        )
+
+    async def _turns(self) -> list[Turn]:
+        records = await asyncio.to_thread(self._controller.state.store.turns, self._controller.state.record.id)
+        if records and records[-1].ended_at is None:
+            await private_loop().aio(self._controller.resume_turn())  # another process may have begun it
+        return [self._controller.turn_of(record) for record in records]
+
+    async def _pending(self) -> tuple[PermissionRequest, ...]:
+        return tuple(self._controller.permissions.pending.values())
+
+    async def _questions(self) -> tuple[QuestionRequest, ...]:
+        return tuple(self._controller.permissions.questions.pending.values())
+
+    async def _transcript(self) -> Transcript:
+        return Transcript(self._controller.state.record.id, await self.events())

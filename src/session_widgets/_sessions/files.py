@@ -1,0 +1,196 @@
+"""The session's workspace: through its sandbox, or from its bucket without one."""
+
+from __future__ import annotations
+
+import asyncio
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from session_widgets._sandboxes.paths import check_path
+from session_widgets._sessions.loop import anywhere, private_loop
+from session_widgets.errors import BadPath, BadValue
+from session_widgets.model import FileInfo
+
+CHUNK = 4 << 20
+ZIP_BEGINS = datetime(1980, 1, 1, tzinfo=UTC)
+
+
+class FileAccess(Protocol):
+    """Access to the files: through the sandbox (`RunnerClient`), or directly in the bucket (`ObjectFiles`)."""
+
+    async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]: ...
+    async def stat(self, path: str) -> FileInfo: ...
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes: ...
+    async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None: ...
+    async def upload(self, local: Path, path: str) -> None: ...
+    async def download(self, path: str, local: Path) -> None: ...
+    async def mkdir(self, path: str) -> None: ...
+    async def move(self, source: str, target: str) -> None: ...
+    async def delete(self, path: str, *, recursive: bool = False) -> None: ...
+
+
+class AsyncFiles:
+    """`Session.files` with every method awaitable. Lives on the private loop."""
+
+    def __init__(self, access: Callable[[], Awaitable[FileAccess]]) -> None:
+        self._access = access
+
+    @anywhere
+    async def list(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
+        """See `Files.list`."""
+        path = check_path(path, root=True)
+        return await (await self._access()).list(path, recursive=recursive)
+
+    @anywhere
+    async def stat(self, path: str) -> FileInfo:
+        """See `Files.stat`."""
+        path = check_path(path, root=True)
+        return await (await self._access()).stat(path)
+
+    @anywhere
+    async def read_bytes(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """See `Files.read_bytes`."""
+        path = check_path(path)
+        if offset < 0 or (length is not None and length < 0):
+            raise BadValue(f"offset and length count bytes from 0; got offset={offset}, length={length}.")
+        return await (await self._access()).read(path, offset, length)
+
+    @anywhere
+    async def read_text(self, path: str) -> str:
+        """See `Files.read_text`."""
+        data = await self.read_bytes(path)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise BadPath(
+                f"{path!r} is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}). Use read_bytes()."
+            ) from None
+
+    @anywhere
+    async def write(self, path: str, data: str | bytes) -> None:
+        """See `Files.write`."""
+        path = check_path(path)
+        await (await self._access()).write(path, data.encode() if isinstance(data, str) else data)
+
+    @anywhere
+    async def upload(self, local: str | Path, path: str) -> None:
+        """See `Files.upload`."""
+        path, source = check_path(path), Path(local).expanduser()
+        if not source.is_file():
+            raise BadPath(f"upload() takes a file of this machine; {str(source)!r} is none.")
+        await (await self._access()).upload(source, path)
+
+    @anywhere
+    async def download(self, path: str, local: str | Path) -> Path:
+        """See `Files.download`."""
+        path, target = check_path(path), Path(local).expanduser()
+        if target.is_dir():
+            target = target / path.rpartition("/")[2]
+        if not target.parent.is_dir():
+            raise BadPath(f"download() needs an existing directory; {str(target.parent)!r} is none.")
+        await (await self._access()).download(path, target)
+        return target
+
+    @anywhere
+    async def zip(self, local: str | Path, path: str = "") -> Path:
+        """See `Files.zip`."""
+        path, target = check_path(path, root=True), Path(local).expanduser()
+        access = await self._access()
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+                for info in await access.list(path, recursive=True):
+                    if info.type == "file":
+                        await _pack(archive, access, info)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return target
+
+    @anywhere
+    async def mkdir(self, path: str) -> None:
+        """See `Files.mkdir`."""
+        path = check_path(path)
+        await (await self._access()).mkdir(path)
+
+    @anywhere
+    async def move(self, source: str, target: str) -> None:
+        """See `Files.move`."""
+        source, target = check_path(source), check_path(target)
+        await (await self._access()).move(source, target)
+
+    @anywhere
+    async def delete(self, path: str, recursive: bool = False) -> None:
+        """See `Files.delete`."""
+        path = check_path(path)
+        await (await self._access()).delete(path, recursive=recursive)
+
+
+async def _pack(archive: zipfile.ZipFile, access: FileAccess, info: FileInfo) -> None:
+    """Copy a file into an archive, in pieces."""
+    moment = max(info.modified or datetime.now(UTC), ZIP_BEGINS)
+    entry = zipfile.ZipInfo(info.path, moment.timetuple()[:6])
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with archive.open(entry, "w", force_zip64=True) as packed:
+        offset = 0
+        while piece := await access.read(info.path, offset, CHUNK):
+            await asyncio.to_thread(packed.write, piece)
+            offset += len(piece)
+
+
+class Files:
+    """The files of a workspace. Paths are relative to it: "src/a.py".
+
+    Every method raises `BadPath` for a path that is absolute, contains ".." or NUL, or leaves the workspace by a
+    link, and `NotFound` for a missing one.
+    """
+
+    def __init__(self, files: AsyncFiles) -> None:
+        self._files = files
+
+    def list(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
+        """Return the entries of a directory: directories first, then by name."""
+        return private_loop().run(self._files.list(path, recursive))
+
+    def stat(self, path: str) -> FileInfo:
+        """Return one entry: its type, size in bytes, and time of modification."""
+        return private_loop().run(self._files.stat(path))
+
+    def read_text(self, path: str) -> str:
+        """Return a UTF-8 file as text; raises `BadPath` if it is not UTF-8."""
+        return private_loop().run(self._files.read_text(path))
+
+    def read_bytes(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return `length` bytes from `offset`, all by default; fewer at the end of the file."""
+        return private_loop().run(self._files.read_bytes(path, offset, length))
+
+    def write(self, path: str, data: str | bytes) -> None:
+        """Replace or create a file, atomically; text is stored as UTF-8. Creates missing directories."""
+        private_loop().run(self._files.write(path, data))
+
+    def upload(self, local: str | Path, path: str) -> None:
+        """Copy a file of this machine into the workspace."""
+        private_loop().run(self._files.upload(local, path))
+
+    def download(self, path: str, local: str | Path) -> Path:
+        """Copy a workspace file to this machine, to `local` or, if that is a directory, into it. Returns its path."""
+        return private_loop().run(self._files.download(path, local))
+
+    def zip(self, local: str | Path, path: str = "") -> Path:
+        """Pack a directory, everything by default, into a zip file of this machine. Returns its path."""
+        return private_loop().run(self._files.zip(local, path))
+
+    def mkdir(self, path: str) -> None:
+        """Create a directory and its parents; an existing one is not changed."""
+        private_loop().run(self._files.mkdir(path))
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file or directory; raises `BadPath` if the target exists."""
+        private_loop().run(self._files.move(source, target))
+
+    def delete(self, path: str, recursive: bool = False) -> None:
+        """Remove a file, or a directory: one that is not empty only if `recursive`. There is no undo."""
+        private_loop().run(self._files.delete(path, recursive))

@@ -1,0 +1,285 @@
+"""The sandbox and the workspace of one session in this process. Lives on the private loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Literal
+
+from session_widgets._harnesses.harness import Harness
+from session_widgets._sandboxes import Sandbox, SandboxProvider, SandboxSpec
+from session_widgets._sessions.directory_files import DirectoryFiles, Looking
+from session_widgets._sessions.files import FileAccess
+from session_widgets._sessions.journal import note
+from session_widgets._sessions.launching import Launch, prepare
+from session_widgets._sessions.loop import OneAtATime, in_thread
+from session_widgets._sessions.owner import user
+from session_widgets._sessions.sandbox_options import SandboxOptions
+from session_widgets._sessions.state import SessionState
+from session_widgets._sessions.tool_server import ToolServer
+from session_widgets.errors import SandboxError, SandboxGone, SandboxNotRunning, TransportError
+from session_widgets.host.data_directory import data_directory
+from session_widgets.host.manifest import Manifest
+from session_widgets.model import Capability, SandboxRef
+from session_widgets.transcript.notes import SandboxStarted, SandboxStopped, WorkspaceAttached
+from session_widgets.transcript.records import FileChange
+from session_widgets.workspaces import ObjectFiles
+
+LOOK_SECONDS = 5.0
+WATCH_SECONDS = 10.0
+HANG_SECONDS = 120.0
+"""Long enough for a busy machine: a mounter's unsent data is lost with it."""
+
+
+class SandboxManager:
+    """Finds, starts and stops the sandbox of a session, and saves its workspace."""
+
+    def __init__(
+        self,
+        state: SessionState,
+        provider: SandboxProvider,
+        harness: Harness,
+        options: SandboxOptions,
+        tools: ToolServer,
+        release_agent: Callable[[bool], Awaitable[None]],
+    ) -> None:
+        self.sandbox: Sandbox | None = None
+        self.provider = provider
+        self.harness = harness
+        self._state = state
+        self._options = options
+        self._tools = tools
+        self._release_agent = release_agent
+        self._lock = asyncio.Lock()
+        self._storing = OneAtATime()
+
+    @property
+    def root(self) -> str:
+        """The workspace's path inside the sandbox."""
+        return self.provider.root or str(self._state.workspace.path)
+
+    async def ready_sandbox(self) -> Sandbox:
+        """Return a sandbox whose runner answers: the current, the recorded, or, if that is gone, a new one."""
+        return (await self.probe_sandbox())[0]
+
+    async def files(self) -> FileAccess:
+        """Return access to the workspace's files: by its sandbox, or by its bucket if no sandbox runs."""
+        objects = self._state.workspace.objects
+        if objects is None:
+            return (await self.ready_sandbox()).runner
+        try:
+            return (await self.probe_sandbox(wake=False))[0].runner
+        except SandboxNotRunning:
+            return ObjectFiles(objects)
+
+    async def watched_files(self) -> Looking:
+        """Return the same as `files`, but leave a parked session parked, for reading."""
+        if self._state.workspace.objects is not None:
+            return await self.files()
+        try:
+            return (await self.probe_sandbox(wake=False))[0].runner
+        except SandboxNotRunning:
+            return DirectoryFiles(self._state.workspace.path)
+
+    @property
+    def _at_rest(self) -> bool:
+        record, in_bucket = self._state.record, self._state.workspace.objects is not None
+        return self.sandbox is None and (record.status == "parked" or (in_bucket and record.sandbox_ref is None))
+
+    async def probe_sandbox(self, *, refresh: bool = False, wake: bool = True) -> tuple[Sandbox, list[str]]:
+        """Return a sandbox whose runner answers, with the ids of its live agent connections.
+
+        Args:
+            refresh: whether to update the workspace first, even if the sandbox is in use.
+            wake: whether to start one for a session at rest; otherwise `SandboxNotRunning` is raised.
+        """
+        async with self._lock:  # held by a stop until its note is stored
+            self._state.check_usable()
+            self._check_awake(wake)
+            if fresh := refresh or self.sandbox is None or self._has_lost_its_directory:
+                await self._attach_workspace()
+            if refresh:
+                await self._renew_sandbox()
+            if self.sandbox is not None:
+                try:
+                    return self.sandbox, await self.sandbox.runner.connections()
+                except TransportError:
+                    await self.drop_sandbox()
+            if not fresh:
+                await self._attach_workspace()  # a sandbox creates a missing directory: all files would seem deleted
+            self._check_awake(wake)
+            self.sandbox = await self._attach_or_create()
+            return self.sandbox, await self.sandbox.runner.connections()
+
+    def _check_awake(self, wake: bool) -> None:
+        if not wake and self._at_rest:
+            raise SandboxNotRunning(f"session {self._state.record.id!r} is parked; its next prompt starts it again.")
+
+    @property
+    def _has_lost_its_directory(self) -> bool:
+        return self._state.workspace.objects is None and not self._state.workspace.path.is_dir()
+
+    async def _launch(self) -> Launch:
+        sandbox = await self._state.journal.ask(self._options.current, self.provider.name)
+        launch = await asyncio.to_thread(prepare, self.harness, self.provider, data_directory(), self.root)
+        return replace(launch, sandbox=sandbox)
+
+    async def _renew_sandbox(self) -> None:
+        """Remove a sandbox with another launch entry than the harness needs now, such as another key."""
+        record = self._state.record
+        if record.sandbox_ref is None or record.launch in {None, (await self._launch()).mark}:
+            return
+        await self._release_agent(False)
+        await self.drop_sandbox()
+        await self.provider.destroy(SandboxRef.parse(record.sandbox_ref))
+        await self._state.journal.commit([note(SandboxStopped(ref=record.sandbox_ref, reason="changed"))])
+
+    async def _attach_workspace(self) -> None:
+        remounted = await self._storing.run(self._state.workspace.attach, self._state.activity.tell)
+        if remounted and (ref := self._state.record.sandbox_ref) is not None:
+            await self._release_agent(False)  # its end needs no record
+            with suppress(SandboxGone):
+                await self.provider.park(SandboxRef.parse(ref))  # its working directory no longer exists
+            await self.drop_sandbox()
+        if remounted and (remark := self._state.workspace.remark):
+            workspace = self._state.workspace
+            attached = WorkspaceAttached(location=workspace.location, attachment=workspace.attachment, remark=remark)
+            await self._state.journal.commit([note(attached)])
+
+    async def _attach_or_create(self) -> Sandbox:
+        await self._state.journal.catch_up()  # another kernel may have created one
+        launch = await self._launch()
+        if self._state.record.sandbox_ref is not None:
+            ref = SandboxRef.parse(self._state.record.sandbox_ref)
+            try:
+                sandbox = await self.provider.attach(ref)
+            except SandboxGone:
+                await self.provider.destroy(ref)  # the rest of its records
+                await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason="gone"))])
+            else:
+                if not self._state.record.awake:
+                    started = SandboxStarted(ref=str(ref), launch=self._state.record.launch)  # its launch entry
+                    await self._state.journal.commit([note(started)])
+                return sandbox
+
+        async def announce(ref: SandboxRef) -> None:
+            await self._state.journal.commit([note(SandboxStarted(ref=str(ref), launch=launch.mark))])
+
+        options = launch.sandbox
+        spec = SandboxSpec(
+            self._state.record.id,
+            str(self._state.workspace.path),
+            {self.harness.id: launch.entry},
+            owner=user(),
+            env=options.env if options else {},
+            mounts={**(options.mounts if options else {}), **launch.mounts},
+            image=options.image if options else None,
+            cpus=options.cpus if options else None,
+            memory=options.memory_bytes if options else None,
+            progress=self._state.activity.tell,
+        )
+        return await self.provider.create(spec, announce)
+
+    # Durability
+
+    async def persist(self, changed: Sequence[FileChange]) -> None:
+        """Run the barrier on the workspace: returns once everything is verified to be saved, or raises `NotDurable`."""
+        loop = asyncio.get_running_loop()
+
+        def look() -> Manifest:
+            return asyncio.run_coroutine_threadsafe(self._look(), loop).result()
+
+        await self._storing.run(self._state.workspace.persist, look, changed)
+
+    async def _look(self) -> Manifest:
+        """Return the manifest from inside the sandbox; if it does not answer, scan on this machine."""
+        if self.sandbox is not None:
+            with suppress(TransportError):
+                return await self.sandbox.runner.manifest()
+        return await asyncio.to_thread(self._state.workspace.scan)
+
+    async def look_for_sandbox(self) -> str | None:
+        """Return the state of an unresponsive sandbox, if it can be seen; starts nothing.
+
+        A running one may have been started again meanwhile, for example to read its files.
+        """
+        ref = self._state.record.sandbox_ref
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                found = [info async for info in self.provider.list(self._state.record.id) if str(info.ref) == ref]
+        except SandboxError as error:
+            return str(error)
+        except Exception:  # it took too long, or the provider failed: the known facts are already in the error
+            return None
+        runs = any(info.running for info in found)
+        state = "runs now; send again" if runs else "has stopped; the next prompt starts it again"
+        return f"The sandbox {ref} {state}."
+
+    async def watch(self) -> None:
+        """Kill a hanging mounter, repeatedly: an agent that waits for it never ends its turn."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await self.unblock(HANG_SECONDS)
+
+    async def unblock(self, seconds: float) -> None:
+        """Kill a mounter that does not answer for `seconds`."""
+        await asyncio.shield(self._state.spawn(in_thread(self._state.workspace.unblock, seconds)))
+
+    async def take_over(self) -> None:
+        """Acquire the workspace's lease."""
+        await self._storing.run(self._state.workspace.take_over)
+
+    async def save(self) -> None:
+        """Save the files, unless the workspace is a plain directory or was never used."""
+        if self._state.workspace.objects is None or self._at_rest:
+            return
+        async with self._lock:
+            await self._attach_workspace()
+        await self.persist(())
+
+    async def drop_sandbox(self) -> None:
+        """Drop a sandbox whose runner does not answer."""
+        sandbox, self.sandbox = self.sandbox, None
+        await self._tools.stop()
+        if sandbox is not None:
+            await sandbox.aclose()
+
+    async def stop(self, reason: Literal["parked", "switched", "deleted"], *, save: bool = False) -> None:
+        """Stop the sandbox with all its processes; keep it only if the session is `parked`.
+
+        Args:
+            reason: for the note.
+            save: whether to save also the writes made while it was being parked.
+        """
+        async with self._lock:
+            if Capability.EXTERNAL in self.provider.capabilities:
+                await self._release_agent(True)  # its server keeps running
+            await self._release_agent(False)
+            await self.drop_sandbox()
+            if self._state.record.sandbox_ref is None:
+                return
+            ref = SandboxRef.parse(self._state.record.sandbox_ref)
+            if reason == "parked":
+                await self.provider.park(ref)
+                if save and self._state.workspace.objects is not None and self._state.record.awake:
+                    await self.persist(())  # before the note: a session that was interrupted here is parked again
+            else:
+                await self.provider.destroy(ref)
+                async for left in self.provider.list(self._state.record.id):  # of a kernel that died while creating one
+                    await self.provider.destroy(left.ref)
+            await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason=reason))])
+
+    async def release_workspace(self) -> None:
+        """Detach the workspace: unmount it and release its lease."""
+        await self._storing.run(self._state.workspace.detach)
+
+    async def remove_workspace(self) -> None:
+        """Delete the workspace at its location."""
+        await self._storing.run(self._state.workspace.remove)
+
+    async def disconnect(self) -> None:
+        """Close every connection; sandbox and agent keep running."""
+        await self._release_agent(False)
+        await self.drop_sandbox()

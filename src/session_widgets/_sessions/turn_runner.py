@@ -1,0 +1,365 @@
+"""Runs one turn: prepare, send, wait, finish. Its end is stored exactly once, by any process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from session_widgets._sandboxes import Sandbox
+from session_widgets._sessions.agent import Agent
+from session_widgets._sessions.agent_manager import AgentManager
+from session_widgets._sessions.journal import draft, note
+from session_widgets._sessions.limits import TurnClock, TurnLimitReached, TurnLimits
+from session_widgets._sessions.owner import is_alive
+from session_widgets._sessions.permission_broker import PermissionBroker
+from session_widgets._sessions.prompt import check_taken
+from session_widgets._sessions.resume import readable
+from session_widgets._sessions.sandbox_manager import SandboxManager
+from session_widgets._sessions.state import SessionState
+from session_widgets._sessions.tool_server import ToolServer
+from session_widgets._sessions.turn import Turn
+from session_widgets.acp import Call
+from session_widgets.acp.messages import notification
+from session_widgets.errors import (
+    AgentExited,
+    NotDurable,
+    NotFound,
+    SessionWidgetsError,
+    TransportError,
+    WorkspaceError,
+)
+from session_widgets.printing import printable
+from session_widgets.transcript.notes import MemoryRestored, PersistStarted, TurnEnded
+from session_widgets.transcript.records import Draft, Event, FileChange, TurnRecord, TurnStatus
+
+OWNER_POLL_SECONDS = 0.3
+QUIET_SECONDS = 0.5
+"""Seconds after which an operation is shown to the user."""
+GRACE_SECONDS = 2
+"""How long saving the files of a stopped turn may still take."""
+CANCEL_SECONDS = 10
+"""How long an agent that still sends messages may take to obey `session/cancel` before it is killed."""
+HUSH_SECONDS = 1.5
+"""How long it may be silent then."""
+KILL_SECONDS = 0.4
+"""Time from SIGTERM to SIGKILL for a silent agent."""
+UNSURE_SECONDS = 30
+"""For the first message of a turn whose kernel may have died before it sent the prompt, if the server cannot tell."""
+SILENCE_SECONDS = 5
+"""How long its mount may then be silent: a process that waits for it can neither answer nor be stopped."""
+
+
+class TurnRunner:
+    """One turn that this process runs."""
+
+    def __init__(
+        self,
+        state: SessionState,
+        sandboxes: SandboxManager,
+        agents: AgentManager,
+        permissions: PermissionBroker,
+        tools: ToolServer,
+        turn: Turn,
+        record: TurnRecord,
+    ) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._state = state
+        self._sandboxes = sandboxes
+        self._agents = agents
+        self._permissions = permissions
+        self._tools = tools
+        self._turn = turn
+        self._record = record
+        self._agent: Agent | None = None
+        self._call: Call | None = None
+        self._posted = asyncio.Event()
+        self._cancelled = False
+        self._ending = False
+        self._stopped = asyncio.Event()
+        self._clock: TurnClock | None = None
+        self._held: set[str] = set()
+        self._woken = asyncio.Event()
+        self._heard_at = 0.0
+
+    def heard(self, agent: Agent, size: int) -> None:
+        """Count `size` bytes from an agent."""
+        if agent is not self._agent:
+            return
+        self._heard_at = time.monotonic()
+        if self._clock is not None and self._clock.heard(size):
+            self._woken.set()
+
+    def asks(self, person: bool) -> None:
+        """Pause the clock while a person is asked, or resume it."""
+        self._hold("person", person)
+
+    def waits(self, store: bool) -> None:
+        """Pause the clock while another process holds the store, or resume it: agent messages then wait unread."""
+        self._hold("store", store)
+
+    def _hold(self, why: str, held: bool) -> None:
+        (self._held.add if held else self._held.discard)(why)
+        if self._clock is not None:
+            self._clock.pause(bool(self._held))
+            self._woken.set()
+
+    async def run(self, *, adopted: bool) -> bool:
+        """Run the turn to its stored end; False if it continues without this process."""
+        watching = self._state.spawn(self._sandboxes.watch())
+        try:
+            return await self._run(adopted=adopted)
+        finally:
+            watching.cancel()
+
+    async def _run(self, *, adopted: bool) -> bool:
+        status: TurnStatus = "failed"
+        stop_reason, failure = None, None
+        try:
+            result = await (self._rejoin() if adopted else self._dispatch(own=True))
+            stop_reason = result.get("stopReason")
+            status = "cancelled" if stop_reason == "cancelled" else "completed"
+        except asyncio.CancelledError:
+            if not self._cancelled:  # detached, not stopped: another or a later process finishes it
+                return False
+            status, stop_reason = "cancelled", "cancelled"
+        except Exception as error:  # any failure becomes the turn's stored error
+            if self._agent is not None and isinstance(error, AgentExited):
+                self._agent.dead = error  # its stream may not report it
+            status, failure = ("cancelled", None) if self._cancelled else ("failed", error)
+            if isinstance(error, TurnLimitReached) and self._agent is not None and self._call is not None:
+                self._ending = True  # a cancellation from now on waits for the end
+                await self._stop_agent(self._agent, self._call, HUSH_SECONDS)
+        await self._finish(status, stop_reason, failure)
+        return True
+
+    @property
+    def answered(self) -> bool:
+        """Whether the agent has answered the prompt, so that later messages belong to no turn of ours."""
+        return self._call is not None and self._call.result.done()
+
+    async def cancel(self) -> None:
+        """Stop the turn in any phase, and wait until its end is stored."""
+        self._cancelled = True
+        self._stopped.set()
+        self._permissions.stop()
+        if self._agent is not None and self._call is not None and not self._ending:
+            await self._stop_agent(self._agent, self._call, CANCEL_SECONDS)
+            if self._call.result.done() and self.task is not None:
+                await asyncio.wait([self.task])
+        else:
+            await self._permissions.cancel_all()
+            self._tools.cancel_calls()
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Stop running the turn without ending it; an end that is being stored is stored first."""
+        if self.task is None:
+            return
+        await asyncio.sleep(0)  # a task that is cancelled before its first step never runs, and would store no end
+        if not self._ending:
+            self.task.cancel()
+        await asyncio.wait([self.task])
+
+    async def _stop_agent(self, agent: Agent, call: Call, patience: float) -> None:
+        """Request cancellation; kill the agent if it is silent, or has not stopped after `patience` seconds."""
+        begun = self._heard_at = time.monotonic()
+        with suppress(TimeoutError):  # it may still end the turn normally
+            async with asyncio.timeout(HUSH_SECONDS):
+                await self._tell_of_cancel(agent)
+        await self._permissions.cancel_all()
+        self._tools.cancel_calls()
+        while (left := min(self._heard_at + HUSH_SECONDS, begun + patience) - time.monotonic()) > 0:
+            if (await asyncio.wait([call.result], timeout=left))[0]:
+                return
+        await self._sandboxes.unblock(SILENCE_SECONDS)
+        await self._agents.kill(agent, KILL_SECONDS)
+
+    async def _tell_of_cancel(self, agent: Agent) -> None:
+        envelope = notification("session/cancel", {"sessionId": agent.session_id})
+        await self._posted.wait()
+        with suppress(SessionWidgetsError):
+            await self._state.journal.commit([self._out(envelope, "notification", "session/cancel")])
+            await agent.connection.post(envelope)
+
+    async def _dispatch(self, *, own: bool = False) -> dict[str, Any]:
+        state, index = self._state, self._turn.index
+        sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
+        agent = self._agent = await self._agents.ready(sandbox, live)
+        if own:
+            await self._agents.end_others(live)
+        state.activity.tell(None)
+        check_taken(self._record.prompt, self._sandboxes.harness.title, agent.capabilities)
+        blocks = ([agent.history] if agent.history else []) + list(self._record.prompt)
+        call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
+        restored = MemoryRestored(tier=agent.tier, handed_over=agent.history is not None)
+        tier = note(restored, turn=index, source=f"turn:{index}:tier")
+        prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
+        stored, _ = await asyncio.gather(state.journal.commit([tier, prompt]), sandbox.runner.snapshot(self._snapshot))
+        if len(stored) < 2:
+            return await self._rejoin()  # another process resumed this turn at the same moment
+        self._call = call
+        return await self._send(agent, call)
+
+    async def _send(self, agent: Agent, call: Call) -> dict[str, Any]:
+        self._clock = TurnClock(self._state.limits)
+        posting = self._state.spawn(agent.connection.post(call.envelope))
+        try:
+            await self._within_limits(posting, self._clock)
+            agent.tier, agent.history = "warm", None
+        finally:
+            posting.cancel()
+            self._posted.set()
+        return await self._within_limits(call.result, self._clock) or {}
+
+    async def _within_limits(self, result: asyncio.Future[Any], clock: TurnClock) -> Any:
+        """Wait for the agent's answer.
+
+        Raises:
+            TurnLimitReached: a limit was exceeded.
+        """
+        while not result.done():
+            self._woken.clear()
+            if self._tools.busy and clock.is_silent:
+                clock.alive()
+            clock.check()
+            woken = asyncio.ensure_future(self._woken.wait())
+            try:
+                await asyncio.wait({result, woken}, timeout=clock.left, return_when="FIRST_COMPLETED")
+            finally:
+                woken.cancel()
+        return await result
+
+    async def _rejoin(self) -> dict[str, Any]:
+        """Continue another process's turn: send an unsent prompt, else wait for the answer."""
+        state, index = self._state, self._turn.index
+        while True:
+            events = await state.journal.ask(state.store.events, state.record.id, turn=index)
+            sent = next((e for e in events if e.direction == "out" and e.method == "session/prompt"), None)
+            if sent is not None:
+                break
+            if not is_alive(self._record.owner):
+                return await self._dispatch()
+            await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still preparing the sandbox
+        agent = self._agent = await self._agents.rejoin(await self._sandboxes.ready_sandbox())
+        if agent is None:
+            if (answer := _answer(events)) is not None:
+                return answer
+            raise AgentExited("the agent's process ended while no kernel was attached, so the turn's end is unknown")
+        envelope = dict(sent.payload)
+        result = agent.peer.expect(envelope["id"], "session/prompt")
+        self._call = Call(envelope, result)
+        events = await state.journal.ask(state.store.events, state.record.id, turn=index)
+        if (answer := _answer(events)) is not None:  # stored before this process expected it
+            self._posted.set()
+            return answer
+        takes_twice = "async-post" in await agent.connection.features()
+        limits = state.limits if takes_twice else _unsure(state.limits)
+        clock = self._clock = TurnClock(limits, begun=any(event.direction == "in" for event in events))
+        self._permissions.take_again(agent, events, index)
+        try:
+            with suppress(AgentExited):  # the stream reports the rest, and the exit
+                if takes_twice:
+                    await agent.connection.post(envelope)  # the runner recognises the id if it was sent before
+        finally:
+            self._posted.set()
+        return await self._within_limits(result, clock) or {}
+
+    async def _finish(self, status: TurnStatus, stop_reason: str | None, failure: Exception | None) -> None:
+        state, index = self._state, self._turn.index
+        self._ending = True
+        error = None if failure is None else await self._explained(failure)
+        if self._cancelled:
+            await self._agents.leave_cancelled()
+        files, durable_at, durability_error = await self._changes()
+        ended = TurnEnded(
+            status=status,
+            stop_reason=stop_reason,
+            error=error,
+            files=files,
+            durable_at=durable_at,
+            durability_error=durability_error,
+        )
+        end = note(ended, turn=index, source=f"turn:{index}:end")
+        try:
+            await state.journal.commit([end])
+        except Exception as failure:  # if the end cannot be stored, waiting calls must end anyway
+            text = f"{error or ''} The transcript could not be stored: {failure}".strip()
+            self._turn.fail_unsaved(end, text)
+        else:
+            self._turn.finish()
+        state.activity.tell(None)
+
+    async def _explained(self, failure: Exception) -> str:
+        """Add the state of an unresponsive sandbox to the error."""
+        found = await self._sandboxes.look_for_sandbox() if isinstance(failure, TransportError) else None
+        return f"{readable(failure)}. {found}" if found else readable(failure)
+
+    async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
+        """Return the turn's changed files, when they were verified to be saved, or why not."""
+        sandbox = self._sandboxes.sandbox
+        if sandbox is None and (self._call is None or self._state.workspace.objects is None):
+            return (), None, None
+        files: tuple[FileChange, ...] = ()
+        try:
+            files = await self._changed_files(sandbox)
+        except SessionWidgetsError as error:
+            if self._state.workspace.objects is None:  # otherwise unknown which files to sync to disk
+                return (), None, readable(error)
+        try:
+            await self._persist(files)
+        except WorkspaceError as error:
+            return files, None, printable(f"{error.reason}: {error}")
+        except Exception as error:  # in any case, the turn ends
+            return files, None, readable(error)
+        return files, datetime.now(UTC).isoformat(), None
+
+    async def _persist(self, files: Sequence[FileChange]) -> None:
+        """Run the barrier; show it if it takes time, and wait only briefly after a cancellation."""
+        state = self._state
+        saving, stopped = state.spawn(self._sandboxes.persist(files)), state.spawn(self._stopped.wait())
+        try:
+            done, _ = await asyncio.wait({saving, stopped}, timeout=QUIET_SECONDS, return_when="FIRST_COMPLETED")
+            if not done:
+                started = PersistStarted(attachment=state.workspace.attachment)
+                await state.journal.commit([note(started, turn=self._turn.index)])
+                await asyncio.wait({saving, stopped}, return_when="FIRST_COMPLETED")
+            if stopped.done():
+                await asyncio.wait({saving}, timeout=GRACE_SECONDS)
+            if not saving.done():
+                saving.cancel()
+                raise NotDurable("the turn was stopped before its files were verified.", reason="interrupted")
+            saving.result()
+        finally:
+            stopped.cancel()
+
+    async def _changed_files(self, sandbox: Sandbox | None) -> tuple[FileChange, ...]:
+        if sandbox is None:
+            return ()
+        with suppress(NotFound, TransportError):  # without a runner there is no snapshot to compare with
+            return await sandbox.runner.changes(self._snapshot)
+        return ()
+
+    @property
+    def _snapshot(self) -> str:
+        return f"turn-{self._turn.index}"
+
+    def _out(self, envelope: dict[str, Any], kind: str, method: str, source: str = "") -> Draft:
+        return draft("out", kind, envelope, self._turn.index, method=method, source=source)
+
+
+def _unsure(limits: TurnLimits) -> TurnLimits:
+    """Return limits for a prompt that must not be sent twice and that nobody may have sent."""
+    return replace(limits, first_byte=min(limits.first_byte or UNSURE_SECONDS, UNSURE_SECONDS))
+
+
+def _answer(events: Sequence[Event]) -> dict[str, Any] | None:
+    """Return the result of the prompt among a turn's events, if any."""
+    for event in events:
+        if event.direction == "in" and event.method == "session/prompt" and event.kind == "response":
+            return dict(event.payload.get("result") or {})
+    return None

@@ -1,0 +1,326 @@
+"""The store: one object per file and process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+
+from session_widgets._store import append, compacting, queries, querying, rebuilding
+from session_widgets._store.connection import StoreFile
+from session_widgets._store.listing import SessionList
+from session_widgets._store.location import home_of, locate
+from session_widgets._store.rows import Row, read_session, read_step, read_turn, state_of
+from session_widgets._store.source import StoredSession
+from session_widgets.errors import BadValue
+from session_widgets.model import check_session_id
+from session_widgets.transcript.fold import Fold
+from session_widgets.transcript.notes import AgentStopped, Note, SandboxStopped
+from session_widgets.transcript.records import Draft, Event, FileChange, Json, SessionRecord, Step, TurnRecord
+from session_widgets.transcript.state import FoldState
+
+Progress = Callable[[int, int], object]
+N = TypeVar("N", bound=Note)
+
+_open: dict[tuple[int, Path], Store] = {}
+_opening = threading.Lock()
+
+
+class Store:
+    """Transcripts in one DuckDB file; made by `store()`.
+
+    Thread-safe. The file is attached for each commit and each query and then detached, so kernels, the command
+    line and backups share it while turns stream.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = StoreFile(path)
+        self._ledger = append.Ledger(self._file)
+        self._closed = False
+
+    @property
+    def home(self) -> Path:
+        """Directory of the files of this store's sessions: workspaces and sandboxes."""
+        return home_of(self.path)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close()` was called; `store()` opens the file again, as a new object."""
+        return self._closed
+
+    def __repr__(self) -> str:
+        return f"<Store {str(self.path)!r}>"
+
+    def append(self, session_id: str, drafts: Sequence[Draft]) -> list[Event]:
+        """Commit drafts in one transaction, with the derived tables, and return them as events.
+
+        Args:
+            session_id: the session of the drafts.
+            drafts: in order; a draft whose `(source, source_seq)` the session already has is skipped.
+
+        Returns:
+            The new events, in order, with `seq` following the last one without a gap.
+
+        Raises:
+            BadValue: the id or a payload is malformed.
+            StoreBusy: another process held the file for 10 s.
+            StoreError: the commit failed, for example because the disk is full; nothing was stored.
+        """
+        return self._ledger.append(session_id, drafts)
+
+    def start_turn(
+        self,
+        session_id: str,
+        prompt: Sequence[Json],
+        *,
+        idempotency_key: str | None = None,
+        owner: Json,
+        source: str,
+        source_seq: int,
+        ts: datetime,
+    ) -> tuple[TurnRecord, list[Event]]:
+        """Begin the next turn of a session: the `turn_started` note, and the row that blocks other turns.
+
+        Args:
+            session_id: the session.
+            prompt: ACP content blocks, the user's own words.
+            idempotency_key: a turn that was started with the same key is returned instead of a second one.
+            owner: who runs the turn: `pid`, `host`, `process`, `started`.
+            source: of the note, as in `Draft`.
+            source_seq: of the note, as in `Draft`.
+            ts: when the call was made.
+
+        Returns:
+            The turn, and the event of its note; no event if the turn existed.
+
+        Raises:
+            SessionBusy: another turn is running; the message has its number, owner and start.
+            SessionGone: the store has no event of this session.
+        """
+        started = self._ledger.start_turn(
+            session_id,
+            prompt,
+            idempotency_key=idempotency_key,
+            owner=owner,
+            source=source,
+            source_seq=source_seq,
+            ts=ts,
+        )
+        if started is not None:
+            return started
+        return next(turn for turn in self.turns(session_id) if turn.idempotency_key == idempotency_key), []
+
+    def events(self, session_id: str, after: int = 0, limit: int | None = None, turn: int | None = None) -> list[Event]:
+        """Return the events of a session with `seq` above `after`, at most `limit` of them, oldest first."""
+        check_session_id(session_id)
+        if limit is not None and limit < 0:
+            raise BadValue(f"limit must be None or a number of events from 0; got {limit}.")
+        with self._file.looking() as connection:
+            return queries.events(connection, session_id, after, limit, turn)
+
+    def last_seq(self, session_id: str) -> int:
+        """Return the `seq` of the newest event of a session, 0 if it has none."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            found = queries.place(connection, session_id)
+        return found[1] if found else 0
+
+    def last_note(self, session_id: str, kind: type[N]) -> N | None:
+        """Return the newest note of a kind, None if there is none."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            payload = queries.last_note(connection, session_id, kind.kind)
+        return None if payload is None else kind.decode(payload)
+
+    def sent_answer(self, session_id: str, request_id: str) -> Json | None:
+        """Return the answer to a request of the agent that was stored before it was sent; None without one."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return queries.sent_answer(connection, session_id, request_id)
+
+    def agent_end(self, session_id: str) -> AgentStopped | SandboxStopped | None:
+        """Return the note of the latest agent's end, None if it was not recorded."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return queries.agent_end(connection, session_id)
+
+    def sent_prompt(self, session_id: str, turn: int) -> Json | None:
+        """Return the `session/prompt` request of a turn as it was sent, None if it was not sent."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return queries.sent_prompt(connection, session_id, turn)
+
+    def setting_events(self, session_id: str) -> list[Event]:
+        """Return the latest agent's events about its settings, for `AgentOptions`."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return queries.setting_events(connection, session_id)
+
+    def last_source_seq(self, session_id: str, source: str) -> int:
+        """Return the session's highest `source_seq` of a source, 0 if none."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return queries.sources(connection, session_id).get(source, 0)
+
+    def session(self, session_id: str) -> SessionRecord | None:
+        """Return a session; None if it was never opened, or deleted."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            row = queries.session(connection, session_id)
+        return read_session(row) if row else None
+
+    def fold_state(self, session_id: str) -> FoldState:
+        """Return the state of a fold that continues after the last event of a session."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            row = queries.session(connection, session_id)
+        return state_of(row["context"]) if row else FoldState()
+
+    def turn_begin(self, session_id: str, turn: int) -> tuple[FoldState, int]:
+        """Return the state of a fold that repeats a turn, and the `seq` before the turn's first event.
+
+        Raises:
+            KeyError: the store has no such turn.
+        """
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            row = queries.turn(connection, session_id, turn)
+        if row is None:
+            raise KeyError(turn)
+        return state_of(row["context"]), row["first_seq"] - 1
+
+    def source(self, session_id: str) -> StoredSession:
+        """Return a session as a source of its events; raise `SessionGone` if it has none."""
+        return StoredSession(self, check_session_id(session_id))
+
+    def turns(self, session_id: str) -> list[TurnRecord]:
+        """Return the turns of a session; a running turn up to its committed events."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            rows = queries.turns(connection, session_id)
+            changes = queries.file_changes(connection, session_id)
+            running = self._running(connection, session_id, rows)
+        files: dict[int, list[FileChange]] = {}
+        for row in changes:
+            files.setdefault(row["turn"], []).append(FileChange(row["path"], row["change"], row["size"]))
+        ended = {row["turn"]: read_turn(row, tuple(files.get(row["turn"], ()))) for row in rows}
+        if running is not None:
+            ended |= {turn: running.turn(turn) for turn in running.turns}
+        return [ended[turn] for turn in sorted(ended)]
+
+    def steps(self, session_id: str, turn: int | None = None) -> list[Step]:
+        """Return the steps of a session, or of one turn; of a running turn with their text so far."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            rows = queries.steps(connection, session_id, turn)
+            running = self._running(connection, session_id, queries.turns(connection, session_id))
+        live = [s for s in running.steps if turn in {None, s.turn}] if running else []
+        alive = set(running.turns) if running else set()
+        return [read_step(row) for row in rows if row["turn"] not in alive] + live
+
+    def sessions(self) -> SessionList:
+        """Return all sessions, newest first; a notebook draws them as a table."""
+        with self._file.looking() as connection:
+            rows = queries.sessions(connection)
+        return SessionList(record for row in rows if (record := read_session(row)))
+
+    def delete_session(self, session_id: str) -> None:
+        """Delete all rows of a session; the text stays in free blocks until `compact()`."""
+        check_session_id(session_id)
+        with self._file.transaction() as connection:
+            queries.delete_session(connection, session_id, ("events", *queries.DERIVED))
+            self._ledger.forget()
+
+    def rebuild(self, session_id: str | None = None, *, progress: Progress | None = None) -> None:
+        """Compute the derived tables again from the events, session by session, while others use the store.
+
+        All rows of a session change in one transaction. The next call continues an interrupted rebuild of all
+        sessions.
+
+        Args:
+            session_id: one session; None for all.
+            progress: called with the numbers of processed and of all events, about once a second.
+        """
+        if session_id is not None:
+            check_session_id(session_id)
+        rebuilding.rebuild_in_pieces(self._file.transaction, session_id, progress or _quietly, self._ledger.forget)
+
+    def compact(self, *, progress: Progress | None = None) -> None:
+        """Rewrite the file without deleted data, which stays readable in it until then.
+
+        Other processes wait meanwhile, about a second per 50 MB; running turns continue afterwards. It needs as much
+        free space as the rows take, beside the store. If it is killed, the old file or the new one remains, complete.
+
+        Args:
+            progress: called with the numbers of copied and of all rows.
+
+        Raises:
+            StoreBusy: another process held the file for 10 s.
+            StoreError: it could not be written, for example because the disk is full; the store was not changed.
+        """
+        compacting.compact(self._file, progress or _quietly)
+
+    def sql(
+        self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Run a query over the views (`v_sessions`, `v_turns`, `v_events`, `v_steps`, ...) and return its result.
+
+        A long query blocks no other process: when one needs the file, the query continues on a copy.
+        Interrupting the cell stops it.
+
+        Args:
+            query: one SELECT in DuckDB's SQL; the store is attached read-only.
+            params: values for `?` or `$1` (a sequence) or for `$name` (a mapping).
+            timeout: seconds after which the query is stopped; None for no limit.
+
+        Returns:
+            A relation over a copy of the result in memory: `.df()`, `.fetchall()`, `.show()`, `.filter(...)`
+            and so on work as long as it exists, and hold no lock on the store. `.pl()` and `.arrow()` need
+            `pip install 'session-widgets[frames]'`.
+
+        Raises:
+            duckdb.Error: the query is wrong, or would write.
+            TimeoutError: the query was not finished after `timeout` seconds.
+            StoreBusy: another process held the file for 10 s.
+            StoreError: the file cannot be read, for example because it is damaged.
+        """
+        return querying.run(self._file, query, params, timeout)
+
+    def close(self) -> None:
+        """Detach the file and close the store. `store()` opens it again, as a new object."""
+        with _opening:
+            _open.pop((os.getpid(), self.path), None)
+            if not self._closed:
+                self._closed = True
+                self._file.close()
+
+    @staticmethod
+    def _running(connection: duckdb.DuckDBPyConnection, session_id: str, turns: list[Row]) -> Fold | None:
+        if any(row["status"] == "running" for row in turns):
+            return append.load(connection, session_id).derivation.fold
+        return None
+
+
+def _quietly(_: int, __: int) -> None:
+    pass
+
+
+def open_store(path: str | Path | None = None) -> Store:
+    """Return the one store of this process for a file."""
+    real = locate(path)
+    with _opening:
+        return _open.setdefault((os.getpid(), real), Store(real))
+
+
+@atexit.register
+def _close_all() -> None:
+    for (pid, _), store in list(_open.items()):
+        if pid == os.getpid():
+            store.close()

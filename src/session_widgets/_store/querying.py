@@ -1,0 +1,138 @@
+"""User queries: interruptible, with a time limit, without blocking other processes."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from session_widgets._store import failures, queries
+from session_widgets._store.connection import StoreFile
+from session_widgets._store.result import Result
+
+ALONE_SECONDS = 0.25
+"""How long a query may hold the file while another process waits; then it starts again on a copy."""
+LOOK_SECONDS = 0.005
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+
+
+def run(file: StoreFile, query: str, parameters: Parameters, timeout: float | None) -> Result:
+    """Run a query on the file attached read-only, or on a copy if another process needs the file meanwhile.
+
+    Raises:
+        TimeoutError: it was not finished within `timeout` seconds.
+        duckdb.Error: the query is wrong.
+        StoreBusy: the file was not free within 10 s.
+        StoreError: the file is damaged.
+    """
+    begin = time.monotonic()
+    until = None if timeout is None else begin + timeout
+
+    def patient() -> bool:
+        return time.monotonic() - begin < ALONE_SECONDS or not file.wanted()
+
+    with file.alone() as deadline, file.attached_to_read(deadline) as connection:
+        found = _Run(file.path, connection, query, parameters).result(until, timeout, patient)
+        copy = None if found is not None else _copy(file)
+        if found is None and copy is None:  # no room for a copy: the other processes keep waiting
+            found = _Run(file.path, connection, query, parameters).result(until, timeout)
+    if found is None and copy is not None:
+        found = _on_copy(file, copy, lambda again: _Run(file.path, again, query, parameters).result(until, timeout))
+    assert found is not None
+    return found
+
+
+def _copy(file: StoreFile) -> Path | None:
+    """Copy the file, which is attached read-only and so does not change; None if there is no room.
+
+    Another process makes the copy: a process loses its POSIX locks when it closes any descriptor of the file.
+    """
+    place = file.scratch.directory()
+    names = [name for name in (file.path, file.path.with_name(file.path.name + ".wal")) if name.exists()]
+    done = subprocess.run(["cp", "--", *names, place], capture_output=True, check=False, umask=0o077)
+    if done.returncode == 0:
+        return place / file.path.name
+    _remove(place, file)
+    return None
+
+
+def _on_copy(file: StoreFile, copy: Path, work: Callable[[duckdb.DuckDBPyConnection], Result | None]) -> Result | None:
+    connection = duckdb.connect(config=file.config())
+    try:
+        quoted = str(copy).replace("'", "''")
+        connection.execute(f"attach '{quoted}' as store (read_only)")
+        _remove(copy.parent, file)  # the attached file stays readable, and a crash leaves nothing behind
+        found = work(connection)
+        connection.execute("detach store")
+    finally:
+        _remove(copy.parent, file)
+    return found
+
+
+def _remove(place: Path, file: StoreFile) -> None:
+    for left in place.iterdir() if place.exists() else ():
+        with suppress(OSError):
+            left.unlink()
+    file.scratch.tidy()
+
+
+class _Run:
+    """A query in its own thread: DuckDB itself handles no signal and has no limit."""
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, query: str, parameters: Parameters) -> None:
+        self._path, self._connection, self._query, self._parameters = path, connection, query, parameters
+        self._found: Result | None = None
+        self._error: Exception | None = None
+        self._over = threading.Event()
+
+    def result(
+        self, until: float | None, timeout: float | None, patient: Callable[[], bool] = lambda: True
+    ) -> Result | None:
+        """Run it and wait for the result; None once `patient` returns false."""
+        try:
+            self._start()
+            while not self._over.wait(LOOK_SECONDS):
+                if until is not None and time.monotonic() > until:
+                    raise TimeoutError(
+                        f"the query was not done after {timeout:g} s and was stopped. Narrow it down (by session_id, "
+                        "by turn), or give it more time with sql(..., timeout=seconds)."
+                    )
+                if not patient():
+                    return None
+        finally:
+            self._stop()
+        if self._error is None:
+            return self._found
+        if failures.is_damage(self._error, self._path):
+            raise failures.failure(self._path, "read", self._error) from self._error
+        raise self._error
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name="session-widgets query", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._over.set()
+            raise
+
+    def _stop(self) -> None:
+        """Wait until DuckDB has stopped, even after more interrupts: only then can the file be detached."""
+        while not self._over.is_set():
+            with suppress(KeyboardInterrupt):
+                self._connection.interrupt()
+                self._over.wait(LOOK_SECONDS)
+
+    def _work(self) -> None:
+        try:
+            self._found = queries.copy_out(self._connection, self._query, self._parameters)
+        except Exception as error:  # passed on to the waiting thread
+            self._error = error
+        finally:
+            self._over.set()
