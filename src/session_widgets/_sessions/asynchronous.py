@@ -28,7 +28,7 @@ STREAM_POLL_SECONDS = 0.05
 
 
 class AsyncSession:
-    """See `Session` for each method; cancelling an awaiting `send` cancels its turn."""
+    """The methods of `Session`; cancelling a task that awaits `send` cancels its turn."""
 
     def __init__(self, controller: SessionController) -> None:
         self._controller = controller
@@ -67,7 +67,7 @@ class AsyncSession:
         return turn
 
     async def start(self, prompt: Prompt, *, idempotency_key: str | None = None) -> Turn:
-        """See `Session.start`."""
+        """Send a prompt and return its turn at once; see `send`."""
         return await private_loop().aio(self._controller.start(check_prompt(prompt), check_key(idempotency_key)))
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Event]:
@@ -100,57 +100,97 @@ class AsyncSession:
             private_loop().loop.call_soon_threadsafe(journal.unwatch, deliver)
 
     async def cancel(self) -> bool:
-        """See `Session.cancel`."""
+        """Stop the running turn and wait for its end. Returns False if none was running."""
         return await private_loop().aio(self._controller.cancel())
 
     async def steer(self, prompt: Prompt) -> Turn:
-        """See `Session.steer`."""
+        """Stop the running turn, if any, and start another."""
         return await private_loop().aio(self._controller.steer(check_prompt(prompt)))
 
     async def set_model(self, id: str) -> None:
-        """See `Session.set_model`."""
+        """Choose the model; see `options`.
+
+        It applies to every later start of the agent. A running turn keeps the old model.
+
+        Raises:
+            BadValue: the agent does not offer it; the message lists its options. Before the agent's first start this
+                is unknown: then the first turn fails with that message. Harnesses with a settings file for the model
+                accept any.
+            AgentFailed: the agent refused it; nothing was changed.
+        """
         await private_loop().aio(self._controller.choose("model", id))
 
     async def set_mode(self, id: str) -> None:
-        """See `Session.set_mode`."""
+        """Choose the agent's mode, even during a turn; see `set_model`."""
         await private_loop().aio(self._controller.choose("mode", id))
 
     async def set_effort(self, id: str) -> None:
-        """See `Session.set_effort`."""
+        """Choose the reasoning effort; see `set_model`."""
         await private_loop().aio(self._controller.choose("effort", id))
 
     async def set_permissions(self, permissions: Policy) -> None:
-        """See `Session.set_permissions`."""
+        """Set the permission policy from now on; open requests still wait.
+
+        Args:
+            permissions: as for `open_session`. It is stored, unless it is a function.
+        """
         await private_loop().aio(self._controller.set_rules(check_policy(permissions), None))
 
     async def set_limits(self, limits: TurnLimits) -> None:
-        """See `Session.set_limits`."""
+        """Set the limits of later turns; they are stored. A running turn keeps its own."""
         await private_loop().aio(self._controller.set_rules(None, check_limits(limits)))
 
     async def detach(self) -> None:
-        """See `Session.detach`."""
+        """Disconnect from the session: its turn continues in the sandbox until `attach()`."""
         await private_loop().aio(self._controller.detach())
 
     async def attach(self) -> None:
-        """See `Session.attach`."""
+        """Reconnect to the session, and read everything that happened meanwhile."""
         await private_loop().aio(self._controller.attach())
 
     async def park(self, *, force: bool = False) -> None:
-        """See `Session.park`."""
+        """Stop the sandbox and all its processes; keep workspace and transcript. The next prompt starts it again.
+
+        Args:
+            force: park even if the workspace is not verified to be saved.
+
+        Raises:
+            SessionBusy: a turn is running.
+            NotDurable: the workspace is not saved in its bucket, with the reason; nothing was stopped.
+        """
         await private_loop().aio(self._controller.park(force=force))
 
     async def switch(
         self, *, harness: str | Harness | None = None, sandbox: str | Sandbox | None = None, force: bool = False
     ) -> None:
-        """See `Session.switch`."""
+        """Continue with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
+
+        The old sandbox is removed. `Turn.tier` tells how the agent regains its memory. Mode and effort of the old
+        harness are dropped, and its model, unless both have a settings file for the model.
+
+        Args:
+            harness: as for `open_session`; None keeps it.
+            sandbox: as for `open_session`; None keeps it.
+            force: switch even if the workspace is not verified to be saved.
+
+        Raises:
+            SessionBusy: a turn is running.
+            NotDurable: the workspace is not saved in its bucket, with the reason; nothing was changed.
+            BadValue: there is no such harness or sandbox.
+        """
         await private_loop().aio(self._controller.switch(harness, sandbox, force=force))
 
     async def take_over(self) -> None:
-        """See `Session.take_over`."""
+        """Acquire the lease of a workspace in a bucket: turns of its former holder then fail to be durable."""
         await private_loop().aio(self._controller.take_over())
 
     async def delete(self, *, vacuum: bool = False) -> None:
-        """See `Session.delete`."""
+        """Delete the session: sandbox, transcript, and its workspace unless you gave it. There is no undo.
+
+        Args:
+            vacuum: also rewrite the store's file (`Store.compact`): otherwise deleted text can still be read in it. If
+                this process is killed before that is done, call `store().compact()`: the session is already deleted.
+        """
         await private_loop().aio(self._controller.delete(vacuum=vacuum))
 
     async def exec(
@@ -162,7 +202,21 @@ class AsyncSession:
         stdin: str | bytes | None = None,
         timeout: float | None = 60,
     ) -> ExecResult:
-        """See `Session.exec`."""
+        """Run a shell command in the sandbox. Interrupting the cell kills it.
+
+        Args:
+            command: for `sh -c`.
+            cwd: directory relative to the workspace.
+            env: variables added to the sandbox's own.
+            stdin: input of the command.
+            timeout: seconds; None for no limit.
+
+        Returns:
+            Exit code and output; a non-zero code raises nothing.
+
+        Raises:
+            ExecTimeout: it ran longer than `timeout` and was killed with all its children.
+        """
         if not isinstance(command, str) or "\0" in command:
             raise BadValue(f"command must be text for `sh -c`, without NUL; got {command!r:.80}.")
         data = stdin.encode() if isinstance(stdin, str) else stdin

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from session_widgets._sandboxes.paths import check_path
-from session_widgets._sessions.loop import anywhere, private_loop
+from session_widgets._sessions.blocking import blocking
+from session_widgets._sessions.loop import anywhere
 from session_widgets.errors import BadPath, BadValue
 from session_widgets.model import FileInfo
 
@@ -40,19 +41,19 @@ class AsyncFiles:
 
     @anywhere
     async def list(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
-        """See `Files.list`."""
+        """Return the entries of a directory: directories first, then by name."""
         path = check_path(path, root=True)
         return await (await self._access()).list(path, recursive=recursive)
 
     @anywhere
     async def stat(self, path: str) -> FileInfo:
-        """See `Files.stat`."""
+        """Return one entry: its type, size in bytes, and time of modification."""
         path = check_path(path, root=True)
         return await (await self._access()).stat(path)
 
     @anywhere
     async def read_bytes(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        """See `Files.read_bytes`."""
+        """Return `length` bytes from `offset`, all by default; fewer at the end of the file."""
         path = check_path(path)
         if offset < 0 or (length is not None and length < 0):
             raise BadValue(f"offset and length count bytes from 0; got offset={offset}, length={length}.")
@@ -60,7 +61,7 @@ class AsyncFiles:
 
     @anywhere
     async def read_text(self, path: str) -> str:
-        """See `Files.read_text`."""
+        """Return a UTF-8 file as text; raises `BadPath` if it is not UTF-8."""
         data = await self.read_bytes(path)
         try:
             return data.decode()
@@ -71,13 +72,13 @@ class AsyncFiles:
 
     @anywhere
     async def write(self, path: str, data: str | bytes) -> None:
-        """See `Files.write`."""
+        """Replace or create a file, atomically; text is stored as UTF-8. Creates missing directories."""
         path = check_path(path)
         await (await self._access()).write(path, data.encode() if isinstance(data, str) else data)
 
     @anywhere
     async def upload(self, local: str | Path, path: str) -> None:
-        """See `Files.upload`."""
+        """Copy a file of this machine into the workspace."""
         path, source = check_path(path), Path(local).expanduser()
         if not source.is_file():
             raise BadPath(f"upload() takes a file of this machine; {str(source)!r} is none.")
@@ -85,7 +86,7 @@ class AsyncFiles:
 
     @anywhere
     async def download(self, path: str, local: str | Path) -> Path:
-        """See `Files.download`."""
+        """Copy a workspace file to this machine, to `local` or, if that is a directory, into it. Returns its path."""
         path, target = check_path(path), Path(local).expanduser()
         if target.is_dir():
             target = target / path.rpartition("/")[2]
@@ -96,7 +97,7 @@ class AsyncFiles:
 
     @anywhere
     async def zip(self, local: str | Path, path: str = "") -> Path:
-        """See `Files.zip`."""
+        """Pack a directory, everything by default, into a zip file of this machine. Returns its path."""
         path, target = check_path(path, root=True), Path(local).expanduser()
         access = await self._access()
         partial = target.with_name(f".{target.name}.partial")
@@ -112,19 +113,19 @@ class AsyncFiles:
 
     @anywhere
     async def mkdir(self, path: str) -> None:
-        """See `Files.mkdir`."""
+        """Create a directory and its parents; an existing one is not changed."""
         path = check_path(path)
         await (await self._access()).mkdir(path)
 
     @anywhere
     async def move(self, source: str, target: str) -> None:
-        """See `Files.move`."""
+        """Rename a file or directory; raises `BadPath` if the target exists."""
         source, target = check_path(source), check_path(target)
         await (await self._access()).move(source, target)
 
     @anywhere
     async def delete(self, path: str, recursive: bool = False) -> None:
-        """See `Files.delete`."""
+        """Remove a file, or a directory: one that is not empty only if `recursive`. There is no undo."""
         path = check_path(path)
         await (await self._access()).delete(path, recursive=recursive)
 
@@ -151,46 +152,14 @@ class Files:
     def __init__(self, files: AsyncFiles) -> None:
         self._files = files
 
-    def list(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
-        """Return the entries of a directory: directories first, then by name."""
-        return private_loop().run(self._files.list(path, recursive))
-
-    def stat(self, path: str) -> FileInfo:
-        """Return one entry: its type, size in bytes, and time of modification."""
-        return private_loop().run(self._files.stat(path))
-
-    def read_text(self, path: str) -> str:
-        """Return a UTF-8 file as text; raises `BadPath` if it is not UTF-8."""
-        return private_loop().run(self._files.read_text(path))
-
-    def read_bytes(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return `length` bytes from `offset`, all by default; fewer at the end of the file."""
-        return private_loop().run(self._files.read_bytes(path, offset, length))
-
-    def write(self, path: str, data: str | bytes) -> None:
-        """Replace or create a file, atomically; text is stored as UTF-8. Creates missing directories."""
-        private_loop().run(self._files.write(path, data))
-
-    def upload(self, local: str | Path, path: str) -> None:
-        """Copy a file of this machine into the workspace."""
-        private_loop().run(self._files.upload(local, path))
-
-    def download(self, path: str, local: str | Path) -> Path:
-        """Copy a workspace file to this machine, to `local` or, if that is a directory, into it. Returns its path."""
-        return private_loop().run(self._files.download(path, local))
-
-    def zip(self, local: str | Path, path: str = "") -> Path:
-        """Pack a directory, everything by default, into a zip file of this machine. Returns its path."""
-        return private_loop().run(self._files.zip(local, path))
-
-    def mkdir(self, path: str) -> None:
-        """Create a directory and its parents; an existing one is not changed."""
-        private_loop().run(self._files.mkdir(path))
-
-    def move(self, source: str, target: str) -> None:
-        """Rename a file or directory; raises `BadPath` if the target exists."""
-        private_loop().run(self._files.move(source, target))
-
-    def delete(self, path: str, recursive: bool = False) -> None:
-        """Remove a file, or a directory: one that is not empty only if `recursive`. There is no undo."""
-        private_loop().run(self._files.delete(path, recursive))
+    list = blocking(AsyncFiles.list, "_files")
+    stat = blocking(AsyncFiles.stat, "_files")
+    read_text = blocking(AsyncFiles.read_text, "_files")
+    read_bytes = blocking(AsyncFiles.read_bytes, "_files")
+    write = blocking(AsyncFiles.write, "_files")
+    upload = blocking(AsyncFiles.upload, "_files")
+    download = blocking(AsyncFiles.download, "_files")
+    zip = blocking(AsyncFiles.zip, "_files")
+    mkdir = blocking(AsyncFiles.mkdir, "_files")
+    move = blocking(AsyncFiles.move, "_files")
+    delete = blocking(AsyncFiles.delete, "_files")

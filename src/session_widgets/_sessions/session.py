@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from session_widgets._harnesses.harness import Harness
-from session_widgets._sandboxes.options import Sandbox
 from session_widgets._sessions import display
 from session_widgets._sessions.asynchronous import AsyncSession
+from session_widgets._sessions.blocking import blocking
 from session_widgets._sessions.cell import Ticker
 from session_widgets._sessions.control import SessionControl
 from session_widgets._sessions.controller import SessionController
@@ -25,7 +24,6 @@ from session_widgets._sessions.prompt import check_timeout
 from session_widgets._sessions.questions import QuestionRequest
 from session_widgets._sessions.turn import Turn
 from session_widgets._store import Store
-from session_widgets.model import ExecResult
 from session_widgets.transcript.options import SETTINGS, Choice, Command
 from session_widgets.transcript.records import Event, Json, SessionRecord
 from session_widgets.transcript.transcript import Transcript
@@ -209,9 +207,7 @@ class Session:
             self.cancel()
             raise
 
-    def start(self, prompt: Prompt, *, idempotency_key: str | None = None) -> Turn:
-        """Send a prompt and return its turn at once; see `send`."""
-        return private_loop().run(self.aio.start(prompt, idempotency_key=idempotency_key))
+    start = blocking(AsyncSession.start, "aio")
 
     def stream(self, prompt: Prompt) -> Iterator[Event]:
         """Send a prompt and yield the turn's events as they are stored.
@@ -238,125 +234,20 @@ class Session:
         finally:
             unsubscribe()
 
-    def cancel(self) -> bool:
-        """Stop the running turn and wait for its end. Returns False if none was running."""
-        return private_loop().run(self.aio.cancel())
-
-    def steer(self, prompt: Prompt) -> Turn:
-        """Stop the running turn, if any, and start another."""
-        return private_loop().run(self.aio.steer(prompt))
-
-    def set_model(self, id: str) -> None:
-        """Choose the model; see `options`.
-
-        It applies to every later start of the agent. A running turn keeps the old model.
-
-        Raises:
-            BadValue: the agent does not offer it; the message lists its options. Before the agent's first start this
-                is unknown: then the first turn fails with that message. Harnesses with a settings file for the model
-                accept any.
-            AgentFailed: the agent refused it; nothing was changed.
-        """
-        private_loop().run(self.aio.set_model(id))
-
-    def set_mode(self, id: str) -> None:
-        """Choose the agent's mode, even during a turn; see `set_model`."""
-        private_loop().run(self.aio.set_mode(id))
-
-    def set_effort(self, id: str) -> None:
-        """Choose the reasoning effort; see `set_model`."""
-        private_loop().run(self.aio.set_effort(id))
-
-    def set_permissions(self, permissions: Policy) -> None:
-        """Set the permission policy from now on; open requests still wait.
-
-        Args:
-            permissions: as for `open_session`. It is stored, unless it is a function.
-        """
-        private_loop().run(self.aio.set_permissions(permissions))
-
-    def set_limits(self, limits: TurnLimits) -> None:
-        """Set the limits of later turns; they are stored. A running turn keeps its own."""
-        private_loop().run(self.aio.set_limits(limits))
-
-    def detach(self) -> None:
-        """Disconnect from the session: its turn continues in the sandbox until `attach()`."""
-        private_loop().run(self.aio.detach())
-
-    def attach(self) -> None:
-        """Reconnect to the session, and read everything that happened meanwhile."""
-        private_loop().run(self.aio.attach())
-
-    def park(self, *, force: bool = False) -> None:
-        """Stop the sandbox and all its processes; keep workspace and transcript. The next prompt starts it again.
-
-        Args:
-            force: park even if the workspace is not verified to be saved.
-
-        Raises:
-            SessionBusy: a turn is running.
-            NotDurable: the workspace is not saved in its bucket, with the reason; nothing was stopped.
-        """
-        private_loop().run(self.aio.park(force=force))
-
-    def switch(
-        self, *, harness: str | Harness | None = None, sandbox: str | Sandbox | None = None, force: bool = False
-    ) -> None:
-        """Continue with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
-
-        The old sandbox is removed. `Turn.tier` tells how the agent regains its memory. Mode and effort of the old
-        harness are dropped, and its model, unless both have a settings file for the model.
-
-        Args:
-            harness: as for `open_session`; None keeps it.
-            sandbox: as for `open_session`; None keeps it.
-            force: switch even if the workspace is not verified to be saved.
-
-        Raises:
-            SessionBusy: a turn is running.
-            NotDurable: the workspace is not saved in its bucket, with the reason; nothing was changed.
-            BadValue: there is no such harness or sandbox.
-        """
-        private_loop().run(self.aio.switch(harness=harness, sandbox=sandbox, force=force))
-
-    def take_over(self) -> None:
-        """Acquire the lease of a workspace in a bucket: turns of its former holder then fail to be durable."""
-        private_loop().run(self.aio.take_over())
-
-    def delete(self, *, vacuum: bool = False) -> None:
-        """Delete the session: sandbox, transcript, and its workspace unless you gave it. There is no undo.
-
-        Args:
-            vacuum: also rewrite the store's file (`Store.compact`): otherwise deleted text can still be read in it. If
-                this process is killed before that is done, call `store().compact()`: the session is already deleted.
-        """
-        private_loop().run(self.aio.delete(vacuum=vacuum))
-
-    def exec(
-        self,
-        command: str,
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float | None = 60,
-    ) -> ExecResult:
-        """Run a shell command in the sandbox. Interrupting the cell kills it.
-
-        Args:
-            command: for `sh -c`.
-            cwd: directory relative to the workspace.
-            env: variables added to the sandbox's own.
-            stdin: input of the command.
-            timeout: seconds; None for no limit.
-
-        Returns:
-            Exit code and output; a non-zero code raises nothing.
-
-        Raises:
-            ExecTimeout: it ran longer than `timeout` and was killed with all its children.
-        """
-        return private_loop().run(self.aio.exec(command, cwd=cwd, env=env, stdin=stdin, timeout=timeout))
+    cancel = blocking(AsyncSession.cancel, "aio")
+    steer = blocking(AsyncSession.steer, "aio")
+    set_model = blocking(AsyncSession.set_model, "aio")
+    set_mode = blocking(AsyncSession.set_mode, "aio")
+    set_effort = blocking(AsyncSession.set_effort, "aio")
+    set_permissions = blocking(AsyncSession.set_permissions, "aio")
+    set_limits = blocking(AsyncSession.set_limits, "aio")
+    detach = blocking(AsyncSession.detach, "aio")
+    attach = blocking(AsyncSession.attach, "aio")
+    park = blocking(AsyncSession.park, "aio")
+    switch = blocking(AsyncSession.switch, "aio")
+    take_over = blocking(AsyncSession.take_over, "aio")
+    delete = blocking(AsyncSession.delete, "aio")
+    exec = blocking(AsyncSession.exec, "aio")
 
     def tool(
         self, function: Callable[..., Any] | None = None, *, name: str | None = None, timeout: float = TOOL_SECONDS
