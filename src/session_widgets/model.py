@@ -39,6 +39,8 @@ class Capability(Flag):
     PORTS = auto()
     EXTERNAL = auto()
     """A server that another person runs: harnesses and keys are its own, and only our agents in it may be stopped."""
+    SHARES_FILES = auto()
+    """Its sandboxes work on a directory of this host; the others have a file system of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,32 @@ class SandboxRef:
         if not provider or not id_:
             raise BadValue(f"a sandbox reference reads 'provider:id', for example 'local:3f2a'; got {text!r:.80}")
         return cls(provider, id_)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The machine of a sandbox, as the programs in it see it.
+
+    Attributes:
+        root: absolute path of the workspace.
+        python: interpreter with session-widgets.
+        node: Node.js; None if it has none.
+        path: PATH of agents.
+        platform: kernel and processor as npm packages name them, such as "linux-x64".
+        harnesses: how an installed harness arrives: "host" at its path on this host, "mounted" or "uploaded" below
+            `harness_folder`; "image": the machine has its own, and nothing is passed to it.
+        harness_folder: absolute path; "" for "host" and "image".
+        cache: a writable directory that may be deleted.
+    """
+
+    root: str
+    python: str
+    node: str | None
+    path: str
+    platform: str
+    harnesses: Literal["host", "mounted", "uploaded", "image"]
+    harness_folder: str = ""
+    cache: str = "/tmp/cache"  # noqa: S108 - of a container, which nobody else is in
 
 
 @dataclass(frozen=True, slots=True)

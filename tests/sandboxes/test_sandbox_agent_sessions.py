@@ -12,6 +12,7 @@ import session_widgets as sw
 from session_widgets._harnesses import catalog
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import SandboxSpec, get_provider
+from session_widgets._sandboxes.local import this_machine
 from session_widgets._sandboxes.sandbox_agent_server import MARK
 from session_widgets._sessions.launching import prepare
 from session_widgets.errors import BadValue
@@ -70,7 +71,7 @@ def theirs(home, tmp_path):
     def run(harness):
         place = tmp_path / "theirs"
         place.mkdir()
-        entry = prepare(harness, get_provider("local", home), data_directory(), str(place / "agent")).entry
+        entry = prepare(harness, this_machine(str(place / "agent"), data_directory()), data_directory()).entry
         state = Path(harness.state_folder(str(place / "agent")))
         state.mkdir(parents=True)
         for file, text in (harness.settings(entry["env"], None) if harness.settings else {}).items():

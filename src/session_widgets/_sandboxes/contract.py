@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from session_widgets._sandboxes.runner_client import RunnerClient
-from session_widgets.model import Capability, Endpoint, ExecResult, SandboxRef
+from session_widgets.model import Capability, Endpoint, ExecResult, Machine, SandboxRef
 
 Announce = Callable[[SandboxRef], Awaitable[None]]
 
@@ -22,7 +22,8 @@ class SandboxSpec:
 
     Attributes:
         session_id: its session; becomes a label.
-        workspace: absolute directory on this host; the sandbox sees it at `SandboxProvider.root`.
+        workspace: absolute directory on this host, which the sandbox sees at `Machine.root`; of no meaning without
+            `Capability.SHARES_FILES`.
         agents: launch entries for the runner's configuration, by harness name.
         owner: its creator (an installation id); becomes a label.
         idle_seconds: after this time without any activity, the sandbox parks itself.
@@ -104,25 +105,22 @@ class SandboxProvider(Protocol):
     """Creates, finds and destroys sandboxes.
 
     Attributes:
-        root: path of the workspace in every sandbox; None: its path on this host.
-        python: the interpreter inside, for harnesses that come with session-widgets.
-        node: Node.js inside; None: this machine's.
-        path: PATH inside; None: this machine's.
-        harnesses: path of an installed harness inside the sandbox; None: its path on this host.
         options: names of the fields of `Sandbox` that it accepts.
     """
 
     name: str
     capabilities: Capability
-    root: str | None
-    python: str
-    node: str | None
-    path: str | None
-    harnesses: str | None
     options: frozenset[str]
 
     def check(self, harness: str, location: str) -> None:
         """Raise `BadValue` if it cannot run this harness, or cannot use the workspace's location."""
+
+    async def machine(self, workspace: str) -> Machine:
+        """Return the machine of its sandboxes: it is asked before `create`, and the same for each of a session.
+
+        Args:
+            workspace: absolute directory on this host that the sandbox works on.
+        """
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> Sandbox:
         """Create a sandbox and return it with a healthy runner.

@@ -14,7 +14,8 @@ from session_widgets._sandboxes.contract import Announce, SandboxInfo, SandboxSp
 from session_widgets._sandboxes.docker_engine import check_sdk
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
-from session_widgets.model import Capability, Endpoint, SandboxRef
+from session_widgets.host.machine import processor
+from session_widgets.model import Capability, Endpoint, Machine, SandboxRef
 
 HEALTH_SECONDS = 10
 
@@ -48,12 +49,7 @@ class DockerProvider:
     """Runs each session's runner in a container. Its records are in `home/containers`."""
 
     name = "docker"
-    capabilities = Capability.ISOLATED | Capability.EXTEND
-    root = ROOT
-    python = "/opt/session-widgets/bin/python"
-    node = "/opt/node/bin/node"
-    path = "/opt/venv/bin:/opt/harnesses/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin"
-    harnesses = "/opt/harness"
+    capabilities = Capability.ISOLATED | Capability.EXTEND | Capability.SHARES_FILES
     options = frozenset({"image", "cpus", "memory", "env", "mounts"})
 
     def __init__(self, home: Path) -> None:
@@ -62,6 +58,18 @@ class DockerProvider:
 
     def check(self, harness: str, location: str) -> None:
         """Accepts any harness and any workspace."""
+
+    async def machine(self, workspace: str) -> Machine:
+        """Return the machine that the image describes."""
+        return Machine(
+            root=ROOT,
+            python="/opt/session-widgets/bin/python",
+            node="/opt/node/bin/node",
+            path="/opt/venv/bin:/opt/harnesses/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin",
+            platform=f"linux-{processor()}",
+            harnesses="mounted",
+            harness_folder="/opt/harness",
+        )
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> DockerSandbox:
         """Create a container that sees `spec.workspace` as `/workspace`; builds or pulls a missing image first."""

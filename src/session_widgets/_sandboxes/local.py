@@ -22,7 +22,8 @@ from session_widgets._sandboxes.records import CONFIG, RECORD, TOKEN, alone, inf
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
 from session_widgets.host.daemon import Daemon, is_running, read_json, write_private
-from session_widgets.model import Capability, Endpoint, SandboxRef
+from session_widgets.host.machine import this_platform
+from session_widgets.model import Capability, Endpoint, Machine, SandboxRef
 
 START_SECONDS = 20
 STOP_SECONDS = 5
@@ -60,19 +61,19 @@ class LocalProvider:
     """Runs each session's runner as a process of this machine. Its records are in `home/sandboxes`."""
 
     name = "local"
-    capabilities = Capability.EXTEND
-    root = None
-    python = sys.executable
-    node = None
-    path = None
-    harnesses = None
+    capabilities = Capability.EXTEND | Capability.SHARES_FILES
     options = frozenset({"env"})
 
     def __init__(self, home: Path) -> None:
         self._root = home / "sandboxes"
+        self._home = home
 
     def check(self, harness: str, location: str) -> None:
         """Accepts any harness and any workspace."""
+
+    async def machine(self, workspace: str) -> Machine:
+        """Return this machine; the user's own cache is not ours."""
+        return this_machine(workspace, cache=self._home / "cache")
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> LocalSandbox:
         """Start a runner on `spec.workspace`."""
@@ -206,6 +207,19 @@ class LocalProvider:
             with suppress(psutil.Error):
                 if process.uids().real == os.getuid() and process.environ().get(MARK) == known["nonce"]:
                     process.kill()
+
+
+def this_machine(root: str, cache: Path) -> Machine:
+    """Return this host as the machine of a sandbox."""
+    return Machine(
+        root=root,
+        python=sys.executable,
+        node=shutil.which("node"),
+        path=os.environ.get("PATH", os.defpath),
+        platform=this_platform(),
+        harnesses="host",
+        cache=str(cache),
+    )
 
 
 def _ready(place: Path, lives: Callable[[], bool]) -> dict[str, Any] | None:

@@ -10,9 +10,9 @@ import hashlib
 import os
 import secrets
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,12 +23,13 @@ import httpx
 
 from session_widgets._sandboxes import sandbox_agent_server as server
 from session_widgets._sandboxes.contract import Announce, SandboxInfo, SandboxSpec
+from session_widgets._sandboxes.local import this_machine
 from session_widgets._sandboxes.records import RECORD, alone, info, made_of, recorded
 from session_widgets._sandboxes.sandbox_agent_client import SandboxAgentClient
 from session_widgets.errors import BadValue, NotFound, SandboxError, SandboxGone, TransportError
 from session_widgets.host.daemon import Daemon, read_json, write_private
 from session_widgets.host.tree import TEMPORARY
-from session_widgets.model import Capability, Endpoint, SandboxRef
+from session_widgets.model import Capability, Endpoint, Machine, SandboxRef
 
 NAME = "sandbox-agent"
 TOKEN_VARIABLE = "SANDBOX_AGENT_TOKEN"  # noqa: S105 - a name
@@ -67,21 +68,17 @@ class SandboxAgentProvider:
         url: the server to use; None starts one for each session.
     """
 
-    capabilities = Capability.NONE
-    root = None
-    python = sys.executable
-    node = None
-    path = None
-    harnesses = None
+    capabilities = Capability.SHARES_FILES
     options: frozenset[str] = frozenset()
 
     def __init__(self, home: Path, url: str | None = None) -> None:
         self._root = home / NAME
+        self._home = home
         self._url = url
         self.name = NAME
         if url is not None:
             self.name = f"{NAME}:{url}"
-            self.capabilities = Capability.EXTERNAL
+            self.capabilities = Capability.EXTERNAL | Capability.SHARES_FILES
 
     @classmethod
     def at(cls, home: Path, address: str, token: str | None) -> SandboxAgentProvider:
@@ -109,6 +106,11 @@ class SandboxAgentProvider:
                 f"a workspace in a bucket is kept in step with a directory of this machine, which {self._url} does not "
                 "share: it could never be proven to be safe. Use a sandbox-agent on 127.0.0.1, or sandbox='docker'."
             )
+
+    async def machine(self, workspace: str) -> Machine:
+        """Return this machine; another person's server has its own harnesses."""
+        here = this_machine(workspace, cache=self._home / "cache")
+        return here if self._url is None else replace(here, harnesses="image")
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> SandboxAgentSandbox:
         """Start a server on `spec.workspace`, or check that the given server sees it."""

@@ -152,7 +152,7 @@ class AgentManager:
     async def _needs_other_tools(self, agent: Agent, sandbox: Sandbox) -> bool:
         """Register the tools; return whether they differ from the agent's. Without tools here it keeps its own."""
         offering = self._tools
-        await offering.serve(sandbox, self._provider.python)
+        await offering.serve(sandbox, (await self._sandboxes.machine()).python)
         return offering.mark is not None and offering.mark != agent.offered
 
     async def _write_settings(self, sandbox: Sandbox) -> None:
@@ -172,10 +172,10 @@ class AgentManager:
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
         start_pump = self._start_pump
         skills = await self._skills.put(sandbox, self._harness.skills, before.skills if before else ())
-        offered, servers = self._tools.mark, await self._tools.serve(sandbox, self._provider.python)
+        offered, servers = self._tools.mark, await self._tools.serve(sandbox, (await self._sandboxes.machine()).python)
         restorer = MemoryRestorer(
             self._state.record,
-            self._sandboxes.root,
+            sandbox.workspace,
             self._state.journal,
             lambda agent: start_pump(agent, restorer),
             servers,
@@ -192,7 +192,7 @@ class AgentManager:
         agent.skills = skills
         try:
             await apply_settings(agent, self._state.record, self._state.journal)
-            await self._state.journal.commit([_started(agent, self._harness.id, self._sandboxes.root)])
+            await self._state.journal.commit([_started(agent, self._harness.id, sandbox.workspace)])
         except BaseException:
             await asyncio.shield(agent.connection.close())
             raise
@@ -222,7 +222,7 @@ class AgentManager:
         agent.offered = started.offered
         self.agent = agent
         with suppress(SandboxError):  # the turn continues; calls of its tools then fail
-            await self._tools.serve(sandbox, self._provider.python)
+            await self._tools.serve(sandbox, (await self._sandboxes.machine()).python)
         self._start_pump(agent, None)
         return agent
 

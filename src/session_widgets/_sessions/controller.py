@@ -37,7 +37,7 @@ from session_widgets.errors import (
     StoreBusy,
     WorkspaceError,
 )
-from session_widgets.model import ExecResult
+from session_widgets.model import Capability, ExecResult
 from session_widgets.transcript.notes import SessionChanged, SessionRules, TurnEnded, TurnStarted
 from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Draft, Event, Json, TurnRecord
@@ -161,6 +161,8 @@ class SessionController:
 
     async def resume_turn(self) -> None:
         """Resume the turn that is running according to the store, if any: its process may have died."""
+        if Capability.SHARES_FILES in self.sandboxes.provider.capabilities:
+            await self.sandboxes.machine()  # the views show its root
         async with self._start_lock:
             await self._resume_turn()
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from session_widgets._harnesses.harness import Harness, RuntimePaths
-from session_widgets._harnesses.installing import Installation, this_platform
+from session_widgets._harnesses.installing import Installation
 from session_widgets._harnesses.node import need_node
 from session_widgets._sandboxes import SandboxProvider
 from session_widgets._sandboxes.options import Sandbox
 from session_widgets.errors import HarnessNotReady
-from session_widgets.model import Capability
+from session_widgets.host.machine import this_platform
+from session_widgets.model import Capability, Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +53,37 @@ def missing_requirements(harness: Harness, provider: SandboxProvider, home: Path
     return MissingRequirements(install, () if any(os.environ.get(key) for key in harness.keys) else tuple(harness.keys))
 
 
-def prepare(harness: Harness, provider: SandboxProvider, home: Path, root: str) -> Launch:
+def prepare(harness: Harness, machine: Machine, home: Path) -> Launch:
     """Return the launch entry of a harness.
 
     Args:
         harness: the harness.
-        provider: of the sandbox.
+        machine: of the sandbox.
         home: the data directory, with the installed harnesses.
-        root: path of the workspace inside the sandbox.
 
     Raises:
         HarnessNotReady: it is not installed, was installed for another platform, or none of its keys is set.
         MissingDependency: Node.js is missing or too old.
     """
-    if Capability.EXTERNAL in provider.capabilities:
+    if machine.harnesses == "image":
         return Launch({}, {})
-    if missing_requirements(harness, provider, home).keys:
+    if harness.keys and not any(os.environ.get(key) for key in harness.keys):
         raise HarnessNotReady(
             f"{harness.title} needs a key: set os.environ[{harness.keys[0]!r}]"
             + (f" (or {', '.join(harness.keys[1:])})" if harness.keys[1:] else "")
             + " and send again. The sandbox receives it in a file only your user can read; no transcript contains it."
         )
-    modules, mounts = _modules(harness, provider, home)
-    node = provider.node or (need_node(harness.node, harness.title) if harness.node else None)
-    path = provider.path or os.environ.get("PATH", os.defpath)
-    if node is not None and provider.path is None and node != shutil.which("node"):
-        path = f"{Path(node).parent}{os.pathsep}{path}"  # scripts of the harness look for `node` on PATH
-    place = RuntimePaths(provider.python, node, modules, path, this_platform())
-    if provider.path is None:  # this machine: the user's own cache is not ours
-        place = replace(place, cache=str(home / "cache"))
-    return Launch(harness.entry(root, place, os.environ), mounts)
+    modules, mounts = _modules(harness, machine, home)
+    node, path = machine.node, machine.path
+    if machine.harnesses == "host" and harness.node:
+        node = need_node(harness.node, harness.title)
+        if node != machine.node:
+            path = f"{Path(node).parent}{os.pathsep}{path}"  # scripts of the harness look for `node` on PATH
+    place = RuntimePaths(machine.python, node, modules, path, machine.platform, machine.cache)
+    return Launch(harness.entry(machine.root, place, os.environ), mounts)
 
 
-def _modules(harness: Harness, provider: SandboxProvider, home: Path) -> tuple[str | None, Mapping[str, str]]:
+def _modules(harness: Harness, machine: Machine, home: Path) -> tuple[str | None, Mapping[str, str]]:
     if not harness.installs:
         return None, {}
     installation = Installation(harness, home)
@@ -94,9 +92,11 @@ def _modules(harness: Harness, provider: SandboxProvider, home: Path) -> tuple[s
             f"{harness.title} {harness.version} is not installed. Install it: "
             f"session_widgets.install_harness({harness.id!r}), or session-widgets harness install {harness.id}"
         )
-    if provider.harnesses is None:
+    if machine.harnesses == "host":
         return str(installation.modules), {}
-    if not this_platform().startswith("linux-"):
-        raise HarnessNotReady(f"{harness.title} is installed for {this_platform()}, and containers run Linux.")
-    inside = f"{provider.harnesses}/{harness.id}"
+    if machine.platform != this_platform():
+        raise HarnessNotReady(
+            f"{harness.title} is installed for {this_platform()}, and the sandbox is {machine.platform}."
+        )
+    inside = f"{machine.harness_folder}/{harness.id}"
     return f"{inside}/node_modules", {str(installation.path): inside}

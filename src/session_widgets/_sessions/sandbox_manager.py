@@ -22,7 +22,7 @@ from session_widgets._sessions.tool_server import ToolServer
 from session_widgets.errors import SandboxError, SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.host.data_directory import data_directory
 from session_widgets.host.manifest import Manifest
-from session_widgets.model import Capability, SandboxRef
+from session_widgets.model import Capability, Machine, SandboxRef
 from session_widgets.transcript.notes import SandboxStarted, SandboxStopped, WorkspaceAttached
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces import ObjectFiles
@@ -52,13 +52,21 @@ class SandboxManager:
         self._options = options
         self._tools = tools
         self._release_agent = release_agent
+        self._root: tuple[SandboxProvider, str] | None = None
         self._lock = asyncio.Lock()
         self._storing = OneAtATime()
 
+    async def machine(self) -> Machine:
+        """Return the machine of the session's sandboxes."""
+        machine = await self.provider.machine(str(self._state.workspace.path))
+        self._root = (self.provider, machine.root)
+        return machine
+
     @property
     def root(self) -> str:
-        """The workspace's path inside the sandbox."""
-        return self.provider.root or str(self._state.workspace.path)
+        """The workspace's path inside the sandbox; its path on this host until `machine` was asked for."""
+        provider, root = self._root or (None, "")
+        return root if provider is self.provider else str(self._state.workspace.path)
 
     async def ready_sandbox(self) -> Sandbox:
         """Return a sandbox whose runner answers: the current, the recorded, or, if that is gone, a new one."""
@@ -123,7 +131,7 @@ class SandboxManager:
 
     async def _launch(self) -> Launch:
         sandbox = await self._state.journal.ask(self._options.current, self.provider.name)
-        launch = await asyncio.to_thread(prepare, self.harness, self.provider, data_directory(), self.root)
+        launch = await asyncio.to_thread(prepare, self.harness, await self.machine(), data_directory())
         return replace(launch, sandbox=sandbox)
 
     async def _renew_sandbox(self) -> None:

@@ -80,7 +80,7 @@ class Session:
     @property
     def workspace(self) -> Path:
         """The workspace's absolute path inside the sandbox."""
-        return Path(self._controller.sandboxes.root)
+        return Path(private_loop().run(self._controller.sandboxes.machine()).root)
 
     @property
     def location(self) -> str:
