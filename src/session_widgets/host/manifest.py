@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from session_widgets.host.tree import Walk
 
@@ -28,6 +28,17 @@ RACY_SECONDS_NS = 2_000_000_000
 _CHUNK = 1 << 20
 
 EntryKind = Literal["file", "link", "directory"]
+
+
+class Readable(Protocol):
+    """A source of bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+
+
+class Occupied(Exception):
+    """An entry must not be replaced: a folder with files, a file where a folder is needed, or not what was seen."""
 
 
 @dataclass(frozen=True, slots=True)

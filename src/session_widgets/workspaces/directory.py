@@ -8,9 +8,10 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 from uuid import uuid4
 
+from session_widgets.host.manifest import Occupied, Readable
 from session_widgets.host.tree import TEMPORARY
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -19,19 +20,8 @@ NO_FSYNC = {errno.EINVAL, errno.ENOSYS}
 """Errors of a file system that lacks the call."""
 
 
-class Readable(Protocol):
-    """A source of bytes."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes; none at the end."""
-
-
 Replaceable = Callable[[os.stat_result | None], bool]
 """Whether an existing entry may be replaced; None is no entry."""
-
-
-class Occupied(Exception):
-    """An entry must not be replaced: a folder with files, or a file where a folder is needed."""
 
 
 class Directory:
@@ -53,7 +43,7 @@ class Directory:
         self.close()
 
     def write(
-        self, path: str, body: Readable, mode: int, mtime: float | None, replaceable: Replaceable | None = None
+        self, path: str, body: Readable, mode: int, mtime_ns: int | None, replaceable: Replaceable | None = None
     ) -> os.stat_result:
         """Put a file in place, atomically, creating its parents, and return its status. Raises `Occupied`."""
         with self._parent(path, make=True) as (parent, name):
@@ -65,8 +55,8 @@ class Directory:
                 if self._owner is not None:
                     os.fchown(handle, *self._owner)
                 os.fchmod(handle, mode & 0o777)
-                if mtime is not None:
-                    os.utime(handle, (mtime, mtime))
+                if mtime_ns is not None:
+                    os.utime(handle, ns=(mtime_ns, mtime_ns))
                 _check(name, parent, replaceable)
                 _replace(partial, name, parent)
                 return os.fstat(handle)

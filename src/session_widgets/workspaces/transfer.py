@@ -38,7 +38,8 @@ def receive(
             raise NoLink(path)
         return _entry(path, "link", directory.link(path, target, replaceable), md5(target).hexdigest())
     hashed = _Hashing(body)
-    info = directory.write(path, hashed, stat.S_IMODE(int(mode)) if mode else 0o644, mtime, replaceable)
+    mtime_ns = None if mtime is None else int(mtime * 1e9)
+    info = directory.write(path, hashed, stat.S_IMODE(int(mode)) if mode else 0o644, mtime_ns, replaceable)
     return _entry(path, "file", info, hashed.digest.hexdigest())
 
 
