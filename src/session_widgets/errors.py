@@ -8,7 +8,8 @@ SessionWidgetsError
 ├── SessionError
 │   ├── SessionConflict               the id exists with another harness or sandbox
 │   ├── SessionBusy                   a turn is running
-│   └── SessionGone                   the session was deleted
+│   ├── SessionGone                   the session was deleted
+│   └── FilesNotKept                  the files of a turn's end were not kept, or no longer
 ├── AgentError
 │   ├── AgentExited                   the agent process ended; holds its exit code and stderr tail
 │   ├── HarnessNotReady               it is not installed, or its key is missing; the message names the remedy
@@ -71,6 +72,10 @@ class SessionBusy(SessionError):
 
 class SessionGone(SessionError):
     """The session was deleted."""
+
+
+class FilesNotKept(SessionError):
+    """The files at the end of a turn were not kept, or were deleted since to make room."""
 
 
 class AgentError(SessionWidgetsError):

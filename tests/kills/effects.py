@@ -35,6 +35,7 @@ FOLDERS = (
     "mounts/S/(?:workspace|cache)",
     r"/lab/\*/S",
     "skills/S",
+    "contents/S",
 )
 """What lies in these is not told apart."""
 IDS = (

@@ -61,6 +61,7 @@ def life(
         case "open":
             turn = opened(session, how).send(PROMPT.format("first"))
             assert turn.status == "completed", turn.error
+            assert turn.files_at_end["done.txt"].read_text() == "first\n"
         case "park":
             healed.park()
         case "switch":
@@ -133,6 +134,7 @@ def heal(session: str, how: dict[str, Any], **more: Any) -> sw.Session:
     assert done == said[-len(done) :], (
         f"{done} was done, {said} was said"
     )  # a deletion may have got as far as the files
+    assert turn.files_at_end["done.txt"].read_text().split() == done
     exactly_once(again.events())
     if "given" in how:
         (skill,) = again.skills

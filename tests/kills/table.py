@@ -55,6 +55,10 @@ PROMPT = (
 TURN = (*AGENT, "PUT /v1/fs/snapshots/turn-1", *PROMPT)
 
 
+KEPT = ("mkdir contents", "mkdir contents/S", "rename contents/S/**", "commit files_kept")
+KEPT_REMOVED = ("remove contents/S/**", "rmdir contents/S")
+
+
 def table(
     attach: tuple[str, ...],
     start: tuple[str, ...],
@@ -82,10 +86,10 @@ def table(
     """
     gone = (*destroy, "commit sandbox_stopped")
     return {
-        "open": (*NEW, *attach, "commit sandbox_started", *start, *turn, *save, "commit turn_ended"),
+        "open": (*NEW, *attach, "commit sandbox_started", *start, *turn, *save, "commit turn_ended", *KEPT),
         "park": (*rest, *stop, "commit sandbox_stopped", *detach),
         "switch": (*rest, *gone, "commit session_changed"),
-        "delete": (*gone, *remove, "commit the deletion", "write the store again"),
+        "delete": (*gone, *remove, *KEPT_REMOVED, "commit the deletion", "write the store again"),
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import session_widgets
 from session_widgets.transcript import notes
-from session_widgets.transcript.notes import NOTES, Note, SessionChanged, read_note
+from session_widgets.transcript.notes import NOTES, FilesKept, Note, SessionChanged, read_note
 from session_widgets.transcript.records import FileChange
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -41,11 +41,17 @@ SAMPLES: dict[str, Any] = {
     "prompt": ({"type": "text", "text": "go"},),
     "owner": {"pid": 1},
     "content": {"a": 1},
+    "turn": 1,
+    "size": 3,
+    "left_out": ({"path": "a", "reason": "large"},),
+    "left_out_count": 1,
+    "snapshots": ("a-1",),
 }
 
 
 def sample(note: type[Note]) -> Note:
-    return note(**{one.name: SAMPLES.get(one.name, f"some {one.name}") for one in fields(note)})
+    samples = SAMPLES | ({"files": 2} if note is FilesKept else {})
+    return note(**{one.name: samples.get(one.name, f"some {one.name}") for one in fields(note)})
 
 
 @pytest.mark.parametrize("note", NOTES, ids=lambda note: note.kind)

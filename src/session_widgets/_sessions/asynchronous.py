@@ -11,6 +11,7 @@ from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes.options import Sandbox
 from session_widgets._sessions.controller import SessionController
 from session_widgets._sessions.files import AsyncFiles
+from session_widgets._sessions.kept_files import KeptFiles
 from session_widgets._sessions.limits import TurnLimits, check_limits
 from session_widgets._sessions.loop import private_loop
 from session_widgets._sessions.permissions import PermissionRequest, Policy, check_policy
@@ -32,7 +33,7 @@ class AsyncSession:
 
     def __init__(self, controller: SessionController) -> None:
         self._controller = controller
-        self.files = AsyncFiles(controller.sandboxes.files)
+        self.files = AsyncFiles(controller.sandboxes.files, controller.snapshots.settled)
 
     @property
     def turns(self) -> Coroutine[Any, Any, list[Turn]]:
@@ -221,6 +222,10 @@ class AsyncSession:
             raise BadValue(f"command must be text for `sh -c`, without NUL; got {command!r:.80}.")
         data = stdin.encode() if isinstance(stdin, str) else stdin
         return await private_loop().aio(self._controller.exec(command, cwd=cwd, env=env, stdin=data, timeout=timeout))
+
+    async def files_at_end(self, turn: Turn) -> KeptFiles:
+        """See `Turn.files_at_end`."""
+        return await private_loop().aio(self._controller.snapshots.files_at_end(turn.index))
 
     async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """See `Session.events`."""

@@ -23,6 +23,7 @@ from session_widgets._sessions.rules import Rules
 from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets._sessions.sandbox_options import SandboxOptions, check_options, sandbox_name
 from session_widgets._sessions.skills import Skills
+from session_widgets._sessions.snapshots import SnapshotManager
 from session_widgets._sessions.state import SessionState, Stored
 from session_widgets._sessions.tool_server import ToolServer
 from session_widgets._sessions.turn import Doing, Turn
@@ -72,6 +73,7 @@ class SessionController:
         self.agents = AgentManager(
             state, self.sandboxes, self.permissions, self.tools, self.skills, self._current_turn, self._heard
         )
+        self.snapshots = SnapshotManager(state)
         self._turn_runner: TurnRunner | None = None
         self._start_lock = asyncio.Lock()
         state.activity.watch(self._changed)
@@ -197,7 +199,7 @@ class SessionController:
 
     def _drive(self, turn: Turn, record: TurnRecord, *, adopted: bool = False) -> None:
         self._turn_runner = TurnRunner(
-            self.state, self.sandboxes, self.agents, self.permissions, self.tools, turn, record
+            self.state, self.sandboxes, self.agents, self.permissions, self.tools, self.snapshots, turn, record
         )
         self._turn_runner.task = self.state.spawn(self._run(self._turn_runner, turn.index, adopted=adopted))
         self._changed()
@@ -220,6 +222,7 @@ class SessionController:
 
     async def exec(self, command: str, **options: Any) -> ExecResult:
         """Run a shell command in the sandbox; see `Sandbox.exec`."""
+        await self.snapshots.settled()
         return await (await self.sandboxes.ready_sandbox()).exec(command, **options)
 
     # Life cycle
@@ -331,6 +334,7 @@ class SessionController:
                 f"turn {self.turn.index} of session {self.state.record.id!r} is running; {doing} would end it. "
                 "Wait for it, or call cancel() first."
             )
+        await self.snapshots.settled()
         if force:
             return
         try:
@@ -351,6 +355,7 @@ class SessionController:
         try:
             await self.sandboxes.stop("deleted")
             await self.sandboxes.remove_workspace()
+            await self.snapshots.remove()
             await asyncio.to_thread(self.skills.remove)
             await asyncio.to_thread(self.sandbox_options.remove)
             await asyncio.to_thread(self.state.store.delete_session, self.state.record.id)

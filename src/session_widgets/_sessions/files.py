@@ -36,8 +36,14 @@ class FileAccess(Protocol):
 class AsyncFiles:
     """`Session.files` with every method awaitable. Lives on the private loop."""
 
-    def __init__(self, access: Callable[[], Awaitable[FileAccess]]) -> None:
+    def __init__(self, access: Callable[[], Awaitable[FileAccess]], settled: Callable[[], Awaitable[None]]) -> None:
+        """Take an access to the files, and a wait until they may change."""
         self._access = access
+        self._settled = settled
+
+    async def _changing(self) -> FileAccess:
+        await self._settled()
+        return await self._access()
 
     @anywhere
     async def list(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
@@ -74,7 +80,7 @@ class AsyncFiles:
     async def write(self, path: str, data: str | bytes) -> None:
         """Replace or create a file, atomically; text is stored as UTF-8. Creates missing directories."""
         path = check_path(path)
-        await (await self._access()).write(path, data.encode() if isinstance(data, str) else data)
+        await (await self._changing()).write(path, data.encode() if isinstance(data, str) else data)
 
     @anywhere
     async def upload(self, local: str | Path, path: str) -> None:
@@ -82,7 +88,7 @@ class AsyncFiles:
         path, source = check_path(path), Path(local).expanduser()
         if not source.is_file():
             raise BadPath(f"upload() takes a file of this machine; {str(source)!r} is none.")
-        await (await self._access()).upload(source, path)
+        await (await self._changing()).upload(source, path)
 
     @anywhere
     async def download(self, path: str, local: str | Path) -> Path:
@@ -115,19 +121,19 @@ class AsyncFiles:
     async def mkdir(self, path: str) -> None:
         """Create a directory and its parents; an existing one is not changed."""
         path = check_path(path)
-        await (await self._access()).mkdir(path)
+        await (await self._changing()).mkdir(path)
 
     @anywhere
     async def move(self, source: str, target: str) -> None:
         """Rename a file or directory; raises `BadPath` if the target exists."""
         source, target = check_path(source), check_path(target)
-        await (await self._access()).move(source, target)
+        await (await self._changing()).move(source, target)
 
     @anywhere
     async def delete(self, path: str, recursive: bool = False) -> None:
         """Remove a file, or a directory: one that is not empty only if `recursive`. There is no undo."""
         path = check_path(path)
-        await (await self._access()).delete(path, recursive=recursive)
+        await (await self._changing()).delete(path, recursive=recursive)
 
 
 async def _pack(archive: zipfile.ZipFile, access: FileAccess, info: FileInfo) -> None:

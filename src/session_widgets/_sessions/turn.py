@@ -11,7 +11,10 @@ from typing import Any, Literal, Protocol
 from session_widgets._sessions.cell import Ticker
 from session_widgets._sessions.change_signal import ChangeSignal
 from session_widgets._sessions.handover import handed_over
+from session_widgets._sessions.kept_files import KeptFiles
+from session_widgets._sessions.loop import private_loop
 from session_widgets._sessions.permission_broker import PermissionBroker
+from session_widgets._sessions.snapshots import SnapshotManager
 from session_widgets._sessions.state import SessionState
 from session_widgets._store.redaction import redactor
 from session_widgets.errors import SessionError
@@ -29,6 +32,7 @@ class TurnSession(Protocol):
 
     state: SessionState
     permissions: PermissionBroker
+    snapshots: SnapshotManager
 
     def turn_activity(self, turn: Turn) -> Doing:
         """Return the activity of a running turn, as far as this process knows."""
@@ -102,6 +106,23 @@ class Turn:
     def files(self) -> tuple[FileChange, ...]:
         """Files that this turn created, modified or deleted; known after its end."""
         return self._record.files
+
+    @property
+    def files_at_end(self) -> KeptFiles:
+        """All files of the workspace at the end of this turn, by path; blocks.
+
+        Without `node_modules`, `__pycache__`, `.venv` and `.harness`, and files above 64 MB (`left_out` lists them).
+        A session keeps 2 GB; older turns lose theirs first. `await session.aio.files_at_end(turn)` does not block.
+
+        Raises:
+            SessionBusy: the turn is running.
+            FilesNotKept: they were not kept, for example because the kernel died, or were deleted to make room.
+
+        Example:
+            >>> turn.files_at_end["hello.py"].read_text()
+            "print('hi')"
+        """
+        return private_loop().run(self._session.snapshots.files_at_end(self.index))
 
     @property
     def started_at(self) -> datetime:

@@ -20,6 +20,7 @@ from session_widgets._sessions.permission_broker import PermissionBroker
 from session_widgets._sessions.prompt import check_taken
 from session_widgets._sessions.resume import readable
 from session_widgets._sessions.sandbox_manager import SandboxManager
+from session_widgets._sessions.snapshots import SnapshotManager
 from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
 from session_widgets._sessions.turn import Turn
@@ -64,6 +65,7 @@ class TurnRunner:
         agents: AgentManager,
         permissions: PermissionBroker,
         tools: ToolServer,
+        snapshots: SnapshotManager,
         turn: Turn,
         record: TurnRecord,
     ) -> None:
@@ -73,6 +75,7 @@ class TurnRunner:
         self._agents = agents
         self._permissions = permissions
         self._tools = tools
+        self._snapshots = snapshots
         self._turn = turn
         self._record = record
         self._agent: Agent | None = None
@@ -188,6 +191,7 @@ class TurnRunner:
 
     async def _dispatch(self, *, own: bool = False) -> dict[str, Any]:
         state, index = self._state, self._turn.index
+        await self._snapshots.settled()
         sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
         agent = self._agent = await self._agents.ready(sandbox, live)
         if own:
@@ -199,8 +203,9 @@ class TurnRunner:
         restored = MemoryRestored(tier=agent.tier, handed_over=agent.history is not None)
         tier = note(restored, turn=index, source=f"turn:{index}:tier")
         prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
-        stored, _ = await asyncio.gather(state.journal.commit([tier, prompt]), sandbox.runner.snapshot(self._snapshot))
-        if len(stored) < 2:
+        notes = [*self._snapshots.take_notes(), tier, prompt]
+        stored, _ = await asyncio.gather(state.journal.commit(notes), sandbox.runner.snapshot(self._snapshot))
+        if sum(event.turn == index for event in stored) < 2:
             return await self._rejoin()  # another process resumed this turn at the same moment
         self._call = call
         return await self._send(agent, call)
@@ -291,6 +296,7 @@ class TurnRunner:
             text = f"{error or ''} The transcript could not be stored: {failure}".strip()
             self._turn.fail_unsaved(end, text)
         else:
+            self._snapshots.begin(index, None)
             self._turn.finish()
         state.activity.tell(None)
 

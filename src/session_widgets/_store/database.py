@@ -14,6 +14,7 @@ import duckdb
 
 from session_widgets._store import append, compacting, queries, querying, rebuilding
 from session_widgets._store.connection import StoreFile
+from session_widgets._store.kept_files import kept
 from session_widgets._store.listing import SessionList
 from session_widgets._store.location import home_of, locate
 from session_widgets._store.rows import Row, read_session, read_step, read_turn, state_of
@@ -21,7 +22,7 @@ from session_widgets._store.source import StoredSession
 from session_widgets.errors import BadValue
 from session_widgets.model import check_session_id
 from session_widgets.transcript.fold import Fold
-from session_widgets.transcript.notes import AgentStopped, Note, SandboxStopped
+from session_widgets.transcript.notes import AgentStopped, FilesKept, Note, SandboxStopped
 from session_widgets.transcript.records import Draft, Event, FileChange, Json, SessionRecord, Step, TurnRecord
 from session_widgets.transcript.state import FoldState
 
@@ -138,6 +139,16 @@ class Store:
         with self._file.looking() as connection:
             payload = queries.last_note(connection, session_id, kind.kind)
         return None if payload is None else kind.decode(payload)
+
+    def kept_files(self, session_id: str) -> list[FilesKept]:
+        """Return the snapshots of a session's files, oldest first, without the deleted ones.
+
+        A snapshot is missing if another process had begun the next turn before its note was stored: the files may be
+        those of that turn.
+        """
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return kept(queries.kept_files(connection, session_id))
 
     def sent_answer(self, session_id: str, request_id: str) -> Json | None:
         """Return the answer to a request of the agent that was stored before it was sent; None without one."""

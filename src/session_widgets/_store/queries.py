@@ -14,7 +14,16 @@ from session_widgets._store.derive import KEYS, Written
 from session_widgets._store.payload import decode, encode, encode_clean, parse
 from session_widgets._store.result import Result, as_result
 from session_widgets._store.rows import Row
-from session_widgets.transcript.notes import AgentStarted, AgentStopped, SandboxStopped, SessionChanged, read_note
+from session_widgets.transcript.notes import (
+    AgentStarted,
+    AgentStopped,
+    FilesDropped,
+    FilesKept,
+    SandboxStopped,
+    SessionChanged,
+    TurnStarted,
+    read_note,
+)
 from session_widgets.transcript.records import Draft, Event, Json
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -111,6 +120,16 @@ def last_note(connection: Connection, session_id: str, kind: str) -> Json | None
                order by seq desc limit 1"""
     found = connection.execute(query, [session_id, kind]).fetchall()
     return parse(found[0][0]) if found else None
+
+
+def kept_files(connection: Connection, session_id: str) -> list[tuple[str, int | None, str, Json]]:
+    """Return the notes about kept files, and the starts of turns, in order: kind, turn, source, and payload."""
+    query = f"""select kind, turn, source, if(kind = '{TurnStarted.kind}', '{{}}', payload) from store.events
+                where session_id = ? and direction = 'note'
+                    and kind in ('{FilesKept.kind}', '{FilesDropped.kind}', '{TurnStarted.kind}')
+                order by seq"""  # noqa: S608 - kinds of our notes
+    found = connection.execute(query, [session_id]).fetchall()
+    return [(kind, turn_, source, parse(payload)) for kind, turn_, source, payload in found]
 
 
 def agent_end(connection: Connection, session_id: str) -> AgentStopped | SandboxStopped | None:

@@ -72,7 +72,7 @@ class Manifest:
         strange: paths that cannot be object keys (not UTF-8, a backslash), and entries that are neither file nor link.
         truncated: there are more than `MAX_ENTRIES`.
         unreadable: folders that cannot be listed: their content is unknown, not deleted.
-        large: files of more than `MAX_FILE_BYTES`, which are not read and have no entry.
+        large: files of more than `MAX_FILE_BYTES`, or the limit of the scan, which are not read and have no entry.
     """
 
     root: tuple[int, int]
@@ -102,21 +102,24 @@ class Manifest:
         return cls(tuple(value["root"]), entries, tuple(value["strange"]), value["truncated"], unreadable, large)
 
 
-def scan(root: Path | int, known: Mapping[str, Entry] | None = None) -> Manifest:
+def scan(
+    root: Path | int, known: Mapping[str, Entry] | None = None, *, max_file_bytes: int = MAX_FILE_BYTES
+) -> Manifest:
     """Scan a directory, through no link.
 
     Args:
         root: its path, or a descriptor of it.
         known: the entries of an earlier manifest, which save hashing.
+        max_file_bytes: larger files are not read.
     """
     directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY) if isinstance(root, Path) else os.dup(root)
     try:
-        return _scan(directory, known or {})
+        return _scan(directory, known or {}, max_file_bytes)
     finally:
         os.close(directory)
 
 
-def _scan(root: int, known: Mapping[str, Entry]) -> Manifest:
+def _scan(root: int, known: Mapping[str, Entry], max_file_bytes: int) -> Manifest:
     walk = Walk(limit=MAX_ENTRIES, skip=CACHES)
     walk.run(root)
     entries: dict[str, Entry] = {}
@@ -127,7 +130,7 @@ def _scan(root: int, known: Mapping[str, Entry]) -> Manifest:
         mode = found.info.st_mode
         if not can_be_key(found.path):
             strange.append(_shown(found.path))
-        elif stat.S_ISREG(mode) and found.info.st_size > MAX_FILE_BYTES:
+        elif stat.S_ISREG(mode) and found.info.st_size > max_file_bytes:
             large.append(found.path)
         elif stat.S_ISREG(mode):
             entries[found.path] = _file(root, found.path, found.info, known.get(found.path))

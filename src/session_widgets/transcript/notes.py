@@ -288,6 +288,28 @@ class TurnEnded(Note):
         return Note.encode(self) | {"files": files}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesKept(Note):
+    """The files at the end of a turn, or before a restore, were kept."""
+
+    kind: ClassVar[str] = "files_kept"
+    turn: int | None = _field(lambda value: value if type(value) is int else None, "null: before a restore")
+    snapshot: str = _said("MD5 and size of the list of files")
+    files: int | None = _number("how many")
+    size: int | None = _number("their bytes")
+    left_out: Sequence[Json] = _objects("the first of them, `path, reason` each")
+    left_out_count: int | None = _number()
+    process: str = _said("`source` of the process's own events")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesDropped(Note):
+    """Kept files were deleted to make room for newer ones; stored before their deletion."""
+
+    kind: ClassVar[str] = "files_dropped"
+    snapshots: Sequence[str] = _texts("of earlier `files_kept`")
+
+
 NOTES: tuple[type[Note], ...] = (
     SessionOpened,
     SessionRules,
@@ -305,6 +327,8 @@ NOTES: tuple[type[Note], ...] = (
     NotebookToolCalled,
     PersistStarted,
     TurnEnded,
+    FilesKept,
+    FilesDropped,
 )
 _BY_KIND = {note.kind: note for note in NOTES}
 

@@ -1,8 +1,22 @@
 """Directories that outlive their sandboxes."""
 
 from session_widgets.workspaces.bucket_location import SCHEME
+from session_widgets.workspaces.contents import Contents, keep_snapshot
 from session_widgets.workspaces.contract import Scan, Workspace
 from session_widgets.workspaces.files import ObjectFiles
-from session_widgets.workspaces.place import place, remembered
+from session_widgets.workspaces.place import contents_of, place, remembered
+from session_widgets.workspaces.snapshot import KeptEntry, Snapshot
 
-__all__ = ["SCHEME", "ObjectFiles", "Scan", "Workspace", "place", "remembered"]
+__all__ = [
+    "SCHEME",
+    "Contents",
+    "KeptEntry",
+    "ObjectFiles",
+    "Scan",
+    "Snapshot",
+    "Workspace",
+    "contents_of",
+    "keep_snapshot",
+    "place",
+    "remembered",
+]

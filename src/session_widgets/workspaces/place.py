@@ -6,6 +6,7 @@ from pathlib import Path
 
 from session_widgets.errors import BadValue
 from session_widgets.workspaces.bucket_location import SCHEME, BucketLocation
+from session_widgets.workspaces.contents import Contents, DirectoryContents
 from session_widgets.workspaces.contract import Workspace
 from session_widgets.workspaces.local import LocalWorkspace
 from session_widgets.workspaces.sync import SyncWorkspace
@@ -51,3 +52,8 @@ def remembered(home: Path, session_id: str, location: str, attachment: str, *, d
     managed = LocalWorkspace.place(home, session_id, None)
     moved = managed.path.is_dir() and Path(location).parts[-2:] == managed.path.parts[-2:]  # moved with its store
     return managed if moved or location == managed.location else LocalWorkspace.place(home, session_id, location)
+
+
+def contents_of(home: Path, session_id: str, workspace: Workspace) -> Contents:
+    """Return the contents of a session's snapshots, without creating or requesting anything."""
+    return DirectoryContents(home / "contents" / session_id, workspace.path)

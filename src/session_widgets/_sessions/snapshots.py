@@ -1,0 +1,188 @@
+"""Keeps the files of a session at each turn's end. Lives on the private loop.
+
+The answer is shown first. What changes the files next (a prompt, a command, a write) waits until they are kept, at
+most `PATIENCE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from weakref import WeakSet
+
+from session_widgets._sessions.journal import kernel, note
+from session_widgets._sessions.kept_files import KeptFiles
+from session_widgets._sessions.loop import in_thread
+from session_widgets._sessions.state import SessionState
+from session_widgets.errors import FilesNotKept, SessionBusy, StoreError, WorkspaceError
+from session_widgets.host.manifest import Entry, Manifest, scan
+from session_widgets.transcript.notes import FilesKept
+from session_widgets.transcript.records import Draft
+from session_widgets.workspaces import Contents, Snapshot, contents_of, keep_snapshot
+from session_widgets.workspaces.snapshot import MAX_FILE_BYTES
+
+LOG = logging.getLogger("session_widgets")
+PATIENCE_SECONDS = 2.0
+CARRY_SECONDS = 0.05
+"""A prompt that follows within this time stores the note with its own, in one commit."""
+EXIT_SECONDS = 5.0
+SHOWN = 20
+"""Names of left out files in a note."""
+
+
+class _Late(Exception):
+    """The next prompt came before the files were listed."""
+
+
+class SnapshotManager:
+    """The snapshots of one session."""
+
+    def __init__(self, state: SessionState) -> None:
+        self._state = state
+        self.contents: Contents = contents_of(state.store.home, state.record.id, state.workspace)
+        self._known: Mapping[str, Entry] = {}
+        self._keeping: asyncio.Task[None] | None = None
+        self._late = threading.Event()
+        self._listed = False
+        self._over = threading.Event()
+        self._over.set()
+        self._notes: list[Draft] = []
+        self._taking = threading.Lock()
+        self._taken = asyncio.Event()
+        self._failed: dict[int, str] = {}
+        self._one = threading.Lock()
+
+    def begin(self, turn: int, manifest: Manifest | None) -> None:
+        """Keep the files at the end of a turn, in the background.
+
+        Args:
+            turn: its index.
+            manifest: the verified files; None for a workspace whose files are only in its directory.
+        """
+        if manifest is None and self._state.workspace.objects is not None:
+            return  # they are not verified to be saved
+        self._late, self._listed, self._taken = threading.Event(), False, asyncio.Event()
+        self._over.clear()
+        _unfinished.add(self)
+        self._keeping = self._state.spawn(in_thread(self._keep, turn, manifest, self._late))
+        self._state.spawn(self._store(self._keeping, self._taken))
+
+    def _keep(self, turn: int, manifest: Manifest | None, late: threading.Event) -> None:
+        """Keep them. Blocks; a failure is no failure of the turn."""
+        try:
+            with self._one:
+                self._notes.append(self._kept(turn, manifest, late))
+        except (WorkspaceError, OSError, _Late) as error:
+            self._failed[turn] = str(error)
+            LOG.warning("the files at the end of turn %s of %s were not kept: %s", turn, self._state.record.id, error)
+        finally:
+            self._over.set()
+
+    def _kept(self, turn: int | None, manifest: Manifest | None, late: threading.Event) -> Draft:
+        if manifest is None:
+            manifest = scan(self._state.workspace.path, self._known, max_file_bytes=MAX_FILE_BYTES)
+            self._known = manifest.entries
+        if late.is_set():
+            raise _Late("the next prompt came before they were listed")
+        self._listed = True
+        name, snapshot = keep_snapshot(self.contents, manifest, late.is_set)
+        return note(
+            FilesKept(
+                turn=turn,
+                snapshot=name,
+                files=sum(entry.kind != "directory" for entry in snapshot.entries.values()),
+                size=snapshot.size,
+                left_out=[{"path": path, "reason": why} for path, why in list(snapshot.left_out.items())[:SHOWN]],
+                left_out_count=len(snapshot.left_out),
+                process=kernel(),
+            ),
+            source="" if turn is None else f"turn:{turn}:files",
+        )
+
+    async def _store(self, keeping: asyncio.Task[None], taken: asyncio.Event) -> None:
+        await keeping
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CARRY_SECONDS):
+                await taken.wait()
+        with suppress(StoreError):  # the next reader or the exit of the process stores it
+            await self._store_notes()
+
+    async def _store_notes(self) -> None:
+        notes = self.take_notes()
+        if notes and not self._state.deleted:
+            try:
+                await self._state.journal.commit(notes)
+            except BaseException:
+                self.give_back(notes)
+                raise
+
+    def give_back(self, notes: list[Draft]) -> None:
+        """Return notes that could not be stored."""
+        with self._taking:
+            self._notes = [*notes, *self._notes]
+        _unfinished.add(self)
+
+    def take_notes(self) -> list[Draft]:
+        """Return the notes that are not stored yet: the caller stores them."""
+        with self._taking:
+            notes, self._notes = self._notes, []
+        self._taken.set()
+        _unfinished.discard(self)
+        return notes
+
+    async def settled(self) -> None:
+        """Wait until the files may change."""
+        if self._keeping is None or self._keeping.done():
+            return
+        await asyncio.wait({self._keeping}, timeout=PATIENCE_SECONDS)
+        self._late.set()
+        if self._listed:
+            await asyncio.wait({self._keeping})
+
+    async def remove(self) -> None:
+        """Delete them all, with the session."""
+        self._late.set()
+        await self.settled()
+        await in_thread(self.contents.remove)
+
+    async def files_at_end(self, turn: int) -> KeptFiles:
+        """Return the files at the end of a turn.
+
+        Raises:
+            SessionBusy: the turn is running.
+            FilesNotKept: they were not kept, or were deleted since.
+        """
+        if self._state.running == turn:
+            raise SessionBusy(f"turn {turn} of session {self._state.record.id!r} is running; wait for its end.")
+        if self._keeping is not None:
+            await asyncio.wait({self._keeping})
+        await self._store_notes()
+        kept = await asyncio.to_thread(self._state.store.kept_files, self._state.record.id)
+        found = next((one for one in reversed(kept) if one.turn == turn), None)
+        if found is None:
+            why = self._failed.get(turn) or "the kernel ended before that, or they made room for newer ones"
+            raise FilesNotKept(f"the files at the end of turn {turn} were not kept, or no longer: {why}.")
+        return await asyncio.to_thread(self.read, found.snapshot, f"the end of turn {turn}")
+
+    def read(self, name: str, when: str) -> KeptFiles:
+        """Return the files of a snapshot. Blocks."""
+        return KeptFiles(self.contents, Snapshot.decode(self.contents.read(name)), name, when)
+
+    def finish(self) -> None:
+        """Store what is kept, at the exit of the process. Blocks."""
+        if self._over.wait(EXIT_SECONDS) and (notes := self.take_notes()) and not self._state.deleted:
+            self._state.store.append(self._state.record.id, notes)
+
+
+_unfinished: WeakSet[SnapshotManager] = WeakSet()
+
+
+@atexit.register
+def _finish_all() -> None:
+    for manager in tuple(_unfinished):
+        with suppress(Exception):
+            manager.finish()
