@@ -192,14 +192,14 @@ class SandboxManager:
 
     # Durability
 
-    async def persist(self, changed: Sequence[FileChange]) -> None:
-        """Run the barrier on the workspace: returns once everything is verified to be saved, or raises `NotDurable`."""
+    async def persist(self, changed: Sequence[FileChange]) -> Manifest | None:
+        """Run the barrier on the workspace; see `Workspace.persist`."""
         loop = asyncio.get_running_loop()
 
         def look() -> Manifest:
             return asyncio.run_coroutine_threadsafe(self._look(), loop).result()
 
-        await self._storing.run(self._state.workspace.persist, look, changed)
+        return await self._storing.run(self._state.workspace.persist, look, changed)
 
     async def _look(self) -> Manifest:
         """Return the manifest from inside the sandbox; if it does not answer, scan on this machine."""

@@ -58,8 +58,12 @@ class Workspace(Protocol):
             WorkspaceError: any other failure; `path` must not be used.
         """
 
-    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> None:
-        """Save everything to `location`, and return once that is verified; raise `NotDurable` if it fails."""
+    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> Manifest | None:
+        """Save everything to `location`, and return once that is verified; raise `NotDurable` if it fails.
+
+        Returns:
+            What was verified; None if nothing is compared, because `path` is `location`.
+        """
 
     def unblock(self, seconds: float) -> None:
         """Kill a mounter that does not answer for `seconds`: waiting processes then get an error and can be killed."""

@@ -47,7 +47,7 @@ class LocalWorkspace:
         self.path.mkdir(parents=True, mode=0o700)
         return True
 
-    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> None:
+    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> Manifest | None:
         """Sync changed files and their directories to disk."""
         folders = {change.path.rpartition("/")[0] for change in changed}
         try:
@@ -59,6 +59,7 @@ class LocalWorkspace:
                     directory.fsync(folder)
         except OSError as error:
             raise NotDurable(f"{self.path} cannot be forced to disk: {error.strerror}.", reason="disk") from error
+        return None
 
     def unblock(self, seconds: float) -> None:
         """Does nothing: there is no mounter."""

@@ -86,7 +86,7 @@ class MountedWorkspace:
         self._mount.remember(self.abilities)
         return True
 
-    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> None:
+    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> Manifest:
         """Sync the changes through the mount, and verify that the bucket has them."""
         self._check_alive()
         manifest = verify(
@@ -105,6 +105,7 @@ class MountedWorkspace:
                 f"keep, the first {links[0]!r:.120}. Replace them by files, or choose another attachment.",
                 reason="name",
             )
+        return manifest
 
     def unblock(self, seconds: float) -> None:
         """Kill a hanging mounter."""

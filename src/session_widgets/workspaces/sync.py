@@ -71,7 +71,7 @@ class SyncWorkspace:
                 ) from error
         return created
 
-    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> None:
+    def persist(self, scan: Scan, changed: Sequence[FileChange]) -> Manifest:
         """Upload the changes, and verify that all of them arrived."""
         with self._alone():
             listing = lambda: self._usable(self.objects.listing())  # noqa: E731
@@ -79,6 +79,7 @@ class SyncWorkspace:
             if self._learned:
                 self._save()
             tell_strange(manifest)
+            return manifest
 
     def unblock(self, seconds: float) -> None:
         """Does nothing: there is no mounter."""
