@@ -150,8 +150,8 @@ def test_the_policy_is_seen_and_chosen_in_the_panel(chat, session):
     chat.sees("Asks you")
     expect(picker(chat, "permissions")).to_have_value("ask")
     picker(chat, "permissions").select_option("allow_edits")
-    chat.sees("Allows edits")
-    assert session.permissions == "allow_edits"
+    chat.sees("Allows edits")  # shown at once, as busy
+    chat.until(lambda: session.permissions == "allow_edits")
     session.set_permissions("allow_all")
     chat.sees("Allows everything")
 
