@@ -93,7 +93,7 @@ def test_without_its_content_a_file_says_so(open_session, home):
     session = open_session()
     turn = session.send(WRITE.format("a", "a"))
     files = turn.files_at_end
-    place = home / "contents" / "s1" / files["a"]._entry.name
+    place = home / "contents" / "s1" / files["a"].name
     place.write_text("b\n")
     with pytest.raises(FilesNotKept, match="damaged"):
         files["a"].read_text()
@@ -105,7 +105,7 @@ def test_without_its_content_a_file_says_so(open_session, home):
 async def test_awaiting(open_session):
     session = open_session()
     turn = await session.aio.send(WRITE.format("a", "a"))
-    assert list(await session.aio.files_at_end(turn)) == ["a"]
+    assert list(await turn.kept_files()) == ["a"]
 
 
 SCRIPT = """

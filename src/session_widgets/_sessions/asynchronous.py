@@ -10,6 +10,8 @@ from typing import Any
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes.options import Sandbox
 from session_widgets._sessions.controller import SessionController
+from session_widgets._sessions.file_diff import Diff
+from session_widgets._sessions.file_history import diff
 from session_widgets._sessions.files import AsyncFiles
 from session_widgets._sessions.kept_files import KeptFiles
 from session_widgets._sessions.limits import TurnLimits, check_limits
@@ -223,9 +225,28 @@ class AsyncSession:
         data = stdin.encode() if isinstance(stdin, str) else stdin
         return await private_loop().aio(self._controller.exec(command, cwd=cwd, env=env, stdin=data, timeout=timeout))
 
-    async def files_at_end(self, turn: Turn) -> KeptFiles:
-        """See `Turn.files_at_end`."""
-        return await private_loop().aio(self._controller.snapshots.files_at_end(turn.index))
+    async def diff(self, turn: Turn | KeptFiles, other: Turn | KeptFiles | None = None) -> Diff:
+        """Compare the files before a turn with those at its end, or the files of two times.
+
+        The files before a turn are those at the end of the previous one; if they were not kept, the earlier contents
+        are missing. `.git` and `.harness` are left out.
+
+        Args:
+            turn: a turn of any session, or `files_at_end` of one.
+            other: the later of two times; None compares with the time before the turn.
+
+        Returns:
+            The created, modified and deleted files. A notebook draws them; `print(diff)` prints a unified diff.
+
+        Raises:
+            SessionBusy: the turn is running.
+            FilesNotKept: the files were not kept, or were deleted to make room.
+
+        Example:
+            >>> session.diff(turn).modified
+            ('hello.py',)
+        """
+        return await private_loop().aio(diff(await self._turns(), turn, other))
 
     async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """See `Session.events`."""

@@ -9,7 +9,7 @@ from typing import Literal
 from session_widgets._store.redaction import redactor
 from session_widgets.errors import BadPath
 from session_widgets.printing import html_table, one_line, plural, text_table
-from session_widgets.workspaces import Contents, KeptEntry, Snapshot
+from session_widgets.workspaces import Contents, Snapshot
 
 HIDDEN = ".harness"
 """The agent's own memory belongs to the transcript: it is kept for a fork, not shown, compared or restored."""
@@ -30,13 +30,14 @@ class KeptFile:
         path: in the workspace.
         size: in bytes; of a link the length of its target.
         mode: permission bits.
+        name: of the content: its MD5 and size; "" of a directory.
     """
 
     path: str
     kind: Literal["file", "link", "directory"]
     size: int
     mode: int
-    _entry: KeptEntry
+    name: str
     _contents: Contents
 
     def read_bytes(self) -> bytes:
@@ -48,7 +49,7 @@ class KeptFile:
         """
         if self.kind == "directory":
             raise BadPath(f"{self.path!r} is a directory.")
-        return self._contents.read(self._entry.name)
+        return self._contents.read(self.name)
 
     def read_text(self) -> str:
         """Return the content as UTF-8 text; raises `BadPath` if it is not."""
@@ -80,7 +81,7 @@ class KeptFiles(Mapping[str, KeptFile]):
 
     def __getitem__(self, path: str) -> KeptFile:
         entry = self._shown[path]
-        return KeptFile(entry.path, entry.kind, entry.size, entry.mode, entry, self.contents)
+        return KeptFile(entry.path, entry.kind, entry.size, entry.mode, entry.name, self.contents)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shown)

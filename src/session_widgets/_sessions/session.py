@@ -248,6 +248,7 @@ class Session:
     take_over = blocking(AsyncSession.take_over, "aio")
     delete = blocking(AsyncSession.delete, "aio")
     exec = blocking(AsyncSession.exec, "aio")
+    diff = blocking(AsyncSession.diff, "aio")
 
     def tool(
         self, function: Callable[..., Any] | None = None, *, name: str | None = None, timeout: float = TOOL_SECONDS

@@ -112,7 +112,7 @@ class Turn:
         """All files of the workspace at the end of this turn, by path; blocks.
 
         Without `node_modules`, `__pycache__`, `.venv` and `.harness`, and files above 64 MB (`left_out` lists them).
-        A session keeps 2 GB; older turns lose theirs first. `await session.aio.files_at_end(turn)` does not block.
+        A session keeps 2 GB; older turns lose theirs first. `await turn.kept_files()` does not block.
 
         Raises:
             SessionBusy: the turn is running.
@@ -122,7 +122,11 @@ class Turn:
             >>> turn.files_at_end["hello.py"].read_text()
             "print('hi')"
         """
-        return private_loop().run(self._session.snapshots.files_at_end(self.index))
+        return private_loop().run(self.kept_files())
+
+    async def kept_files(self) -> KeptFiles:
+        """Return `files_at_end`, from any event loop."""
+        return await private_loop().aio(self._session.snapshots.files_at_end(self.index))
 
     @property
     def started_at(self) -> datetime:
