@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import fcntl
 import gc
 import os
@@ -71,6 +70,7 @@ async def _run(config: Config, guard: Guard) -> None:
 
     from session_widgets.runner.app import Runner
     from session_widgets.runner.children import Children, adopt_orphans, happens
+    from session_widgets.runner.claimed import ClaimedRunner
     from session_widgets.runner.newcomers import bounded
 
     loop = asyncio.get_running_loop()
@@ -92,8 +92,7 @@ async def _run(config: Config, guard: Guard) -> None:
                 await happens(ended, TICK_SECONDS)
 
     adopt_orphans()
-    children = Children(config, guard)
-    runner = Runner(config, children)
+    runner = ClaimedRunner(config, guard) if config.claims else Runner(config, Children(config, guard))
     listener = _listen(config)
     server = Server(
         uvicorn.Config(
@@ -113,13 +112,11 @@ async def _run(config: Config, guard: Guard) -> None:
         await asyncio.wait(
             {serving, asyncio.create_task(stopping.wait())}, timeout=TICK_SECONDS, return_when="FIRST_COMPLETED"
         )
-        with contextlib.suppress(OSError):  # no file can be opened, or no process inspected: the next tick retries
-            children.reap_orphans()
+        await runner.look_after()
         if config.idle_seconds and runner.idle_seconds > config.idle_seconds:
             stopping.set()
     (config.state / "ready.json").unlink(missing_ok=True)
     await runner.stop()
-    await children.end_strays()
     server.should_exit = True
     ended.set()
     await serving

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 PR_SET_DUMPABLE = 4
@@ -46,6 +48,22 @@ def open_files_as(user: User) -> None:
     libc.setfsuid(uid)
     if (libc.setfsuid(-1), libc.setfsgid(-1)) != (uid, gid):  # they return the current ids, and never an error
         raise ValueError(f"files cannot be opened as user {uid}:{gid}: the capabilities SETUID and SETGID are missing")
+
+
+@contextmanager
+def opening_files_as_runner(user: User | None) -> Iterator[None]:
+    """Open and create files in this thread as the runner itself: `user` can read, but not change, what it makes."""
+    if user is None:
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    libc.setfsgid(os.getegid())
+    libc.setfsuid(os.geteuid())
+    try:
+        yield
+    finally:
+        libc.setfsgid(user[1])
+        libc.setfsuid(user[0])
 
 
 def process_options(user: User | None) -> dict[str, Any]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
-import os
 import time
+from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
-import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from session_widgets.runner.about import AboutRoutes
 from session_widgets.runner.acp_routes import AcpRoutes
 from session_widgets.runner.agents import AgentRoutes
 from session_widgets.runner.children import Children
@@ -25,33 +26,23 @@ from session_widgets.runner.connections import Connections
 from session_widgets.runner.fs_routes import FsRoutes
 from session_widgets.runner.interview import Interview
 from session_widgets.runner.jail import Jail
+from session_widgets.runner.machine import MachineRoutes
 from session_widgets.runner.problems import (
     Problem,
     answer_bug,
     answer_nobody,
     answer_problem,
     answer_unknown_route,
+    gone,
     over_limit,
 )
 from session_widgets.runner.process_routes import ProcessRoutes
 from session_widgets.runner.processes import Processes
 from session_widgets.runner.tool_boards import Boards
 from session_widgets.runner.tool_routes import ToolRoutes
-from session_widgets.version import __version__
 
-FEATURES = ["async-post", "journal", "ack", "snapshots", "watch", "tools"]
-PAGE = f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>session-widgets runner</title>
-<h1>session-widgets runner {__version__}</h1>
-<p>The sessions of this sandbox are in the notebook that opened them: its panel shows conversations and files.
-<p>The API below <code>/v1</code> is that of sandbox-agent 0.4; each request needs the bearer token of this runner.
-"""
-PAGE_HEADERS = {
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-}
+CLAIM = b"session-widgets-claim"
+"""Header with the claim that a client works for, so that it never reaches another session's files."""
 OPEN = {"/ui", "/ui/"}
 """The page that needs no token: it names the program."""
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -60,52 +51,22 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 class Runner:
     """The state of one runner; `asgi` is its application."""
 
-    def __init__(self, config: Config, children: Children) -> None:
-        self._config = config
+    def __init__(self, config: Config, children: Children, claim: str | None = None) -> None:
         self._children = children
-        self._started = time.monotonic()
         self.connections = Connections(config, children)
         self.processes = Processes(config, children)
         boards = Boards()
         routes: list[BaseRoute] = [
-            Route("/", self.about, methods=["GET"]),
-            Route("/v1/health", self.health, methods=["GET"]),
-            Route("/ui", self.page, methods=["GET"]),
-            Route("/ui/", self.page, methods=["GET"]),
+            *AboutRoutes(config).routes,
             *AcpRoutes(config, self.connections).routes,
             *AgentRoutes(config, self.connections, Interview(children, str(config.root))).routes,
             *ConfigRoutes(Jail(config.root)).routes,
             *FsRoutes(config).routes,
+            *MachineRoutes(config).routes,
             *ProcessRoutes(self.processes).routes,
             *ToolRoutes(config, boards).routes,
         ]
-        handlers = {
-            Problem: answer_problem,
-            HTTPException: answer_unknown_route,
-            ClientDisconnect: answer_nobody,
-            Exception: answer_bug,
-        }
-        self.gate = Gate(Starlette(routes=routes, exception_handlers=handlers), config, boards)
-
-    async def about(self, _: Request) -> Response:
-        """Name the program."""
-        return Response(orjson.dumps({"name": "session-widgets runner"}), media_type="application/json")
-
-    async def health(self, _: Request) -> Response:
-        """Report the runner's health and nonce."""
-        body = {
-            "status": "ok",
-            "nonce": self._config.nonce,
-            "version": __version__,
-            "pid": os.getpid(),
-            "uptimeMs": round((time.monotonic() - self._started) * 1000),
-            "features": FEATURES,
-        }
-        return Response(orjson.dumps(body), media_type="application/json")
-
-    async def page(self, _: Request) -> Response:
-        """Describe the runner to a person: sandbox-agent's clients link to this page, where theirs shows sessions."""
-        return Response(PAGE, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+        self.gate = Gate(application(routes), config, boards, claim)
 
     @property
     def idle_seconds(self) -> float:
@@ -117,13 +78,31 @@ class Runner:
     async def stop(self) -> None:
         """Kill every process; streams then end by themselves."""
         await asyncio.gather(self.connections.stop(), self.processes.stop())
+        await self._children.end_strays()
+
+    async def look_after(self) -> None:
+        """Reap orphans; called each second."""
+        with contextlib.suppress(OSError):  # no file can be opened, or no process inspected: the next call retries
+            self._children.reap_orphans()
+
+
+def application(routes: Sequence[BaseRoute]) -> Starlette:
+    """Return an application that answers each error as a problem."""
+    handlers = {
+        Problem: answer_problem,
+        HTTPException: answer_unknown_route,
+        ClientDisconnect: answer_nobody,
+        Exception: answer_bug,
+    }
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 class Gate:
-    """Authenticates requests, and counts the open ones."""
+    """Authenticates requests, and counts the open ones; those that name another claim are refused."""
 
-    def __init__(self, app: ASGIApp, config: Config, boards: Boards) -> None:
+    def __init__(self, app: ASGIApp, config: Config, boards: Boards, claim: str | None = None) -> None:
         self._app = app
+        self._claim = None if claim is None else claim.encode()
         self._boards = boards
         self._token = config.token.encode()
         self._limit = config.limits.max_requests
@@ -167,6 +146,8 @@ class Gate:
         """Return the response to a request with the token: the routes, or an error."""
         if not _from_here(headers):
             problem = Problem(403, "permission_denied", "requests from web pages of other origins are refused")
+        elif self._claim is not None and headers.get(CLAIM, self._claim) != self._claim:
+            problem = gone()
         elif self._inside > self._limit:
             problem = over_limit(503, "max_requests", self._limit, f"{self._limit} requests are open")
         else:

@@ -28,6 +28,28 @@ async def stream_body(request: Request, name: str, limit: int) -> AsyncIterator[
         yield chunk
 
 
+class BlockingBody:
+    """A body for a thread that reads it as a file. The end of its client is an exception there."""
+
+    def __init__(self, request: Request, name: str, limit: int) -> None:
+        self._pieces = stream_body(request, name, limit)
+        self._loop = asyncio.get_running_loop()
+        self._rest = b""
+        self._over = False
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes; fewer at the end."""
+        while len(self._rest) < size and not self._over:
+            piece = asyncio.run_coroutine_threadsafe(self._piece(), self._loop).result()
+            self._over = piece is None
+            self._rest += piece or b""
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
+
+    async def _piece(self) -> bytes | None:
+        return await anext(self._pieces, None)
+
+
 async def read_body(request: Request, name: str, limit: int) -> bytes:
     """Return the whole body, limited by `name`."""
     return b"".join([chunk async for chunk in stream_body(request, name, limit)])

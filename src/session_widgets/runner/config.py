@@ -7,7 +7,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -39,6 +39,7 @@ class Config:
         port: 0 = any free one.
         user: user id and group id of agents, commands and files; None: the runner's own.
         env: variables of agents and commands, in addition to the runner's own; may contain keys.
+        claims: whether a session must claim the runner before it works (`PUT /v1/session`), with its agents and `env`.
         idle_seconds: exit after this time without requests, agent work and processes; 0 = never.
     """
 
@@ -49,6 +50,7 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 0
     user: User | None = None
+    claims: bool = False
     idle_seconds: float = 1800
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     agents: Mapping[str, AgentCommand] = field(default_factory=dict)
@@ -73,22 +75,45 @@ class Config:
         root = Path(os.path.abspath(value["root"]))  # noqa: PTH100 - keeps a link as the name of the root
         if not root.is_dir():
             raise ValueError(f"root is not a directory: {root}")
-        agents = {
-            name: AgentCommand(
-                tuple(agent["command"]), agent.get("env") or {}, agent.get("version"), tuple(agent.get("keys") or ())
-            )
-            for name, agent in (value.get("agents") or {}).items()
-        }
         return cls(
             **{
                 **value,
                 "root": root,
                 "state": Path(value["state"]).resolve(),
                 "user": _user(value.get("user")),
-                "agents": agents,
+                "agents": agents_of(value.get("agents") or {}),
                 "limits": Limits.from_json(value.get("limits") or {}),
             }
         )
+
+
+def agents_of(value: object) -> dict[str, AgentCommand]:
+    """Read launch entries by name; raise `ValueError` for anything else."""
+    if not isinstance(value, dict):
+        raise ValueError("agents must be an object")
+    return {name: _agent(name, entry) for name, entry in value.items()}
+
+
+def _agent(name: str, entry: object) -> AgentCommand:
+    if not isinstance(entry, dict):
+        raise ValueError(f"agent {name!r:.80} must be an object")
+    command, version = entry.get("command"), entry.get("version")
+    env, keys = entry.get("env") or {}, entry.get("keys") or []
+    if not is_texts(command) or not command:
+        raise ValueError(f"the command of agent {name!r:.80} must be a list of text")
+    if not is_text_by_name(env) or not is_texts(keys) or not isinstance(version, str | None):
+        raise ValueError(f"agent {name!r:.80} must have env as text by name, keys as a list of text, version as text")
+    return AgentCommand(tuple(command), env, version, tuple(keys))
+
+
+def is_texts(value: object) -> TypeGuard[list[str]]:
+    """Whether a JSON value is a list of text."""
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def is_text_by_name(value: object) -> TypeGuard[dict[str, str]]:
+    """Whether a JSON value is an object of text."""
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
 
 def _user(value: object) -> User | None:

@@ -53,6 +53,11 @@ def conflict(message: str) -> Problem:
     return Problem(409, "conflict", message, details={"message": message})
 
 
+def gone() -> Problem:
+    """The session that the client works for no longer holds this runner."""
+    return Problem(410, "sandbox_gone", "another session holds this runner, or none does")
+
+
 def over_limit(status: int, name: str, value: int, what: str) -> Problem:
     """A limit was reached; `name` is the field of `Limits` to raise."""
     return Problem(status, "limit_exceeded", f"{what}; raise the limit {camel(name)} ({value})", limit=camel(name))
