@@ -38,6 +38,11 @@ def release(runner, id_="c1"):
     return runner.http.delete("/v1/session", params={"id": id_}, timeout=60)
 
 
+def _release_in_vain(runner):
+    with pytest.raises(httpx.HTTPError):
+        release(runner)
+
+
 def run(runner, *argv, **headers):
     return runner.http.post("/v1/processes/run", json={"command": argv[0], "args": argv[1:]}, headers=headers)
 
@@ -193,9 +198,11 @@ def test_a_release_that_is_killed_leaves_everything_or_nothing(start):
     claim(box)
     for number in range(20_000):
         (box.root / str(number)).touch()
-    threading.Thread(target=lambda: pytest.raises(httpx.HTTPError, release, box), daemon=True).start()
-    until(lambda: len(os.listdir(box.root)) < 20_000, what="the first file that is gone")
+    releasing = threading.Thread(target=_release_in_vain, args=(box,))
+    releasing.start()
+    until(lambda: len(names_in(box.root)) < 20_000, what="the first file that is gone")
     box.stop(signal.SIGKILL)
+    releasing.join()
     assert names_in(box.root), "it was killed in the middle"
     again = start("box", claims=True, agents={})
     assert code(again.http.get("/v1/session")) == (410, "sandbox_gone")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from session_widgets.host.host_tree import HostTree
 from session_widgets.workspaces.file_tree import BulkTree
-from session_widgets.workspaces.host_tree import HostTree
 from tests.workspaces.of_file_tree import *  # noqa: F403
 
 

@@ -9,8 +9,8 @@ from io import BytesIO
 import pytest
 
 from session_widgets.errors import WorkspaceConflict
+from session_widgets.host.directory import Directory
 from session_widgets.host.manifest import Occupied
-from session_widgets.workspaces.directory import Directory
 from session_widgets.workspaces.files import ObjectFiles
 from tests.support.flaky_s3 import Fault, flaky
 from tests.support.waiting import until

@@ -40,15 +40,19 @@ def reading_tar(body: BlockingBody, most: int) -> Iterator[Iterator[tuple[tarfil
     """Give each member with its archive, whose `extractfile` reads it; all of a member is read before the next.
 
     Raises:
-        Problem: it is no plain tar archive, or not a whole one; a name leaves the directory; or there are more than `most` members.
+        Problem: it is no plain tar archive, or not a whole one; a name leaves the directory; or there are more than
+            `most` members.
     """
-    member = type("Member", (_Member,), {})  # of this archive
+
+    class Member(_Member):
+        """One of this archive."""
+
     try:
         with tarfile.open(
-            fileobj=cast("IO[bytes]", body), mode="r|", bufsize=BLOCK, tarinfo=member, errorlevel=2
+            fileobj=cast("IO[bytes]", body), mode="r|", bufsize=BLOCK, tarinfo=Member, errorlevel=2
         ) as tar:
             yield _members(tar, most)
-            if not member.ended:
+            if not Member.ended:
                 raise tarfile.ReadError("it has no end")
     except tarfile.TarError as error:
         raise invalid(f"body is not a plain tar archive: {error}") from error

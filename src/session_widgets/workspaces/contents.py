@@ -16,8 +16,8 @@ from uuid import uuid4
 
 from session_widgets.errors import FilesNotKept, WorkspaceError
 from session_widgets.host.daemon import locked
+from session_widgets.host.directory import CHUNK, Directory
 from session_widgets.host.manifest import Entry, Manifest, Occupied, md5
-from session_widgets.workspaces.directory import CHUNK, Directory
 from session_widgets.workspaces.snapshot import KeptEntry, LeftOut, Snapshot, name_of, sort_out
 
 PARTIAL = ".partial"

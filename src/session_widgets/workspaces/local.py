@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from session_widgets.errors import BadValue, NotDurable
+from session_widgets.host.directory import Directory
 from session_widgets.host.manifest import Manifest, scan
 from session_widgets.progress import Progress
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.contract import Scan
-from session_widgets.workspaces.directory import Directory
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from session_widgets.errors import NotDurable, NotFound, WorkspaceError
+from session_widgets.host.directory import Directory
 from session_widgets.host.manifest import Entry, Manifest, scan
 from session_widgets.printing import plural
 from session_widgets.progress import Progress, silent
@@ -21,7 +22,6 @@ from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.contract import Scan
 from session_widgets.workspaces.credentials import ROLE
-from session_widgets.workspaces.directory import Directory
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
 from session_widgets.workspaces.mounts.drivers import Target
 from session_widgets.workspaces.mounts.mountinfo import ANSWER_SECONDS

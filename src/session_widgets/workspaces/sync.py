@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from session_widgets.errors import NotFound, WorkspaceConflict, WorkspaceError
 from session_widgets.host.daemon import locked
+from session_widgets.host.directory import Directory, Replaceable
 from session_widgets.host.manifest import Entry, Manifest, Occupied, scan
 from session_widgets.printing import plural
 from session_widgets.progress import Progress, silent
@@ -24,7 +25,6 @@ from session_widgets.workspaces.barrier import tell_strange, verify
 from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.contract import Scan
-from session_widgets.workspaces.directory import Directory, Replaceable
 from session_widgets.workspaces.parallel import counted, in_parallel
 from session_widgets.workspaces.sync_base import SyncBase, signature
 from session_widgets.workspaces.transfer import NoLink, body_of, metadata_of, receive

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import IO
 
+from session_widgets.host.directory import Directory, Replaceable
 from session_widgets.host.manifest import Entry, EntryKind, md5, stamp
-from session_widgets.workspaces.directory import Directory, Replaceable
 
 MAX_LINK = 4095
 """Bytes of a link's target (Linux)."""

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+from session_widgets.host.directory import CHUNK, Directory
 from session_widgets.host.manifest import Entry, EntryKind, Manifest, Readable, md5, scan, stamp
-from session_widgets.workspaces.directory import CHUNK, Directory
 
 
 class HostTree:
