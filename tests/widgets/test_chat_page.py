@@ -319,6 +319,17 @@ def test_a_failed_command_tells_its_exit_code_and_a_stopped_one_is_not_failed(ch
     assert "failed" not in chat.words()
 
 
+def test_notices_are_drawn_by_severity(chat, session):
+    session.begin("hello")
+    for severity in ("info", "warning", "error", "odd"):
+        session.update("notice", title=f"<b>{severity}</b> notice", severity=severity)
+    session.end()
+    chat.sees("<b>odd</b> notice")
+    found = chat.page.locator(".sw-notice").evaluate_all("all => all.map(one => [one.dataset.severity, one.innerText])")
+    assert [severity for severity, _ in found] == [None, "warning", "error", None]
+    assert chat.page.locator('.sw-notice[data-severity="error"]').text_content() == "Error: <b>error</b> notice"
+
+
 def test_a_subagent_its_steps_a_compaction_and_an_unknown_update_are_drawn(chat, session):
     session.begin("hello")
     session.update("subagent_update", sessionId="child", title="<b>Tests</b>", state={"state": "running"})

@@ -70,8 +70,14 @@ function row(ui: Ui, step: Step): TemplateResult | typeof nothing {
     case "error":
       return html`<div class="sw-error" role="alert">${icon("alert")}<div class="sw-error-text">${visible(textOf(ui, step))}</div></div>`;
     default:
-      return html`<div class="sw-notice">${visible(textOf(ui, step))}</div>`;
+      return notice(step, textOf(ui, step));
   }
+}
+
+function notice(step: Step, text: string): TemplateResult {
+  if (!step.severity) return html`<div class="sw-notice">${visible(text)}</div>`;
+  const word = step.severity === "error" ? "Error" : "Warning";
+  return html`<div class="sw-notice" data-severity=${step.severity}>${icon("alert")}<div><span class="sw-hidden">${word}: </span>${visible(text)}</div></div>`;
 }
 
 function textOf(ui: Ui, step: Step): string {

@@ -92,6 +92,8 @@ export interface Step {
   nested: boolean;
   /** The line that stands for a compaction or a subagent. */
   headline?: string;
+  /** Of a notice of the agent. */
+  severity?: "warning" | "error";
   body?: Text;
   tool?: Tool;
   entries?: Entry[];

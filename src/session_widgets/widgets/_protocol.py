@@ -157,7 +157,8 @@ class QuestionView(TypedDict):
 class StepView(TypedDict):
     """One step, its texts clipped to `CLIP` characters together.
 
-    `nested` says that a subagent did it; `headline` is the line that stands for a compaction or a subagent.
+    `nested` says that a subagent did it; `headline` is the line that stands for a compaction or a subagent;
+    `severity` is that of a notice, "warning" or "error".
     """
 
     turn: int
@@ -168,6 +169,7 @@ class StepView(TypedDict):
     ended: int
     nested: bool
     headline: NotRequired[str]
+    severity: NotRequired[str]
     body: NotRequired[Text]
     tool: NotRequired[ToolView]
     entries: NotRequired[list[EntryView]]

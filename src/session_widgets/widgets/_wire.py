@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from session_widgets.transcript.envelopes import as_objects, as_text
+from session_widgets.transcript.envelopes import as_object, as_objects, as_text
 from session_widgets.transcript.options import SETTINGS, AgentOptions
 from session_widgets.transcript.outcomes import outcome
 from session_widgets.transcript.records import Json, PermissionState, SessionRecord, Step, TurnRecord
@@ -95,6 +95,8 @@ def _step_view(step: Step) -> StepView:
             view["body"]["tail"] = tail(text)
     if step.kind == "question":
         view["question"] = question_view(step)
+    if step.kind == "notice" and (severity := as_object(step.raw_input).get("severity")) in {"warning", "error"}:
+        view["severity"] = severity
     return view
 
 
