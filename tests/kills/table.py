@@ -52,7 +52,7 @@ PROMPT = (
     "commit in updates",
     "commit in response to session/prompt",
 )
-TURN = (*AGENT, "PUT /v1/fs/snapshots/turn-1", *PROMPT)
+TURN = (*AGENT, *PROMPT)
 
 
 KEPT = ("mkdir contents", "mkdir contents/S", "rename contents/S/**", "commit files_kept")

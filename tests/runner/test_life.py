@@ -42,7 +42,7 @@ def test_healthy_quickly_and_small(start):
     assert health["status"] == "ok"
     assert health["nonce"] == runner.nonce
     assert health["pid"] == runner.process.pid
-    assert health["features"] == ["async-post", "journal", "ack", "snapshots", "watch", "tools"]
+    assert health["features"] == ["async-post", "journal", "ack", "snapshots", "watch", "tools", "changes"]
     assert health["uptimeMs"] >= 0
 
 

@@ -100,10 +100,13 @@ class RunnerProcess:
         assert answer.status_code == 200, answer.text
         return connection
 
-    def prompt(self, connection: str, text: str, id_: Any = "p", *, wait: bool = True) -> httpx.Response:
+    def prompt(
+        self, connection: str, text: str, id_: Any = "p", *, wait: bool = True, snapshot: str = ""
+    ) -> httpx.Response:
         """Send a prompt and wait for its answer, or only until it is accepted."""
         params = {"sessionId": "s", "prompt": [{"type": "text", "text": text}]}
-        headers = {} if wait else {"prefer": "respond-async"}
+        prefer = [*([] if wait else ["respond-async"]), *([f"snapshot={snapshot}"] if snapshot else [])]
+        headers = {"prefer": ", ".join(prefer)} if prefer else {}
         return self.post(connection, "session/prompt", params, id_=id_, headers=headers)
 
     @contextmanager

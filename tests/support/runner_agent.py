@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 prompts = 0
 
@@ -80,6 +81,10 @@ def prompt(text, request_id):
         say("after noise")
     elif word == "twice":
         out(answer)
+    elif word == "write":
+        Path(rest).write_text("x")
+    elif word == "run":
+        exec(rest)
     elif word == "big":
         say("x" * int(rest))
     elif word == "cut":

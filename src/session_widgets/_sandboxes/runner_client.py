@@ -200,7 +200,11 @@ class RunnerClient:
 
     async def changes(self, name: str) -> tuple[FileChange, ...]:
         """Return the changes since the snapshot `name`; raises `NotFound` if the runner does not have it."""
-        body = orjson.loads((await self._call("GET", f"/v1/fs/snapshots/{name}/changes")).content)
+        answer = await self._call("GET", f"/v1/fs/snapshots/{name}/changes")
+        return self.changes_of(orjson.loads(answer.content))
+
+    def changes_of(self, body: Mapping[str, Any]) -> tuple[FileChange, ...]:
+        """Return the changes that the runner reports, in a response or with an agent's answer."""
         return tuple(FileChange(self._relative(c["path"]), c["change"], c.get("size")) for c in body["changes"])
 
     async def manifest(self) -> Manifest:

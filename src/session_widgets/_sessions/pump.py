@@ -10,7 +10,7 @@ from typing import Any
 from session_widgets._sessions.agent import Agent
 from session_widgets._sessions.journal import Journal
 from session_widgets.acp import Received, classify
-from session_widgets.acp.messages import AGENT_EXITED, ANSWERED
+from session_widgets.acp.messages import AGENT_EXITED, ANSWERED, CHANGES
 from session_widgets.acp.peer import agent_exited
 from session_widgets.errors import StoreBusy
 from session_widgets.transcript.records import Draft
@@ -106,6 +106,8 @@ class Pump:
             self._on_request(self._agent, message)
         elif message.get("method") == AGENT_EXITED:
             self._agent.dead = agent_exited(message)
+        elif message.get("method") == CHANGES:
+            self._agent.changes = message["params"]
         elif message.get("method") == "session/update":
             self._on_update(message)
         return handled in {"request", "response"}

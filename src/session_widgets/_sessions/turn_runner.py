@@ -203,8 +203,11 @@ class TurnRunner:
         restored = MemoryRestored(tier=agent.tier, handed_over=agent.history is not None)
         tier = note(restored, turn=index, source=f"turn:{index}:tier")
         prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
-        notes = [*self._snapshots.take_notes(), tier, prompt]
-        stored, _ = await asyncio.gather(state.journal.commit(notes), sandbox.runner.snapshot(self._snapshot))
+        committing = state.journal.commit([*self._snapshots.take_notes(), tier, prompt])
+        if "changes" in await agent.connection.features():  # the runner takes the snapshot as it takes the prompt
+            stored = await committing
+        else:
+            stored, _ = await asyncio.gather(committing, sandbox.runner.snapshot(self._snapshot))
         if sum(event.turn == index for event in stored) < 2:
             return await self._rejoin()  # another process resumed this turn at the same moment
         self._call = call
@@ -212,7 +215,7 @@ class TurnRunner:
 
     async def _send(self, agent: Agent, call: Call) -> dict[str, Any]:
         self._clock = TurnClock(self._state.limits)
-        posting = self._state.spawn(agent.connection.post(call.envelope))
+        posting = self._state.spawn(agent.connection.post(call.envelope, snapshot=self._snapshot))
         try:
             await self._within_limits(posting, self._clock)
             agent.tier, agent.history = "warm", None
@@ -268,8 +271,8 @@ class TurnRunner:
         self._permissions.take_again(agent, events, index)
         try:
             with suppress(AgentExited):  # the stream reports the rest, and the exit
-                if takes_twice:
-                    await agent.connection.post(envelope)  # the runner recognises the id if it was sent before
+                if takes_twice:  # the runner recognises the id if it was sent before
+                    await agent.connection.post(envelope, snapshot=self._snapshot)
         finally:
             self._posted.set()
         return await self._within_limits(result, clock) or {}
@@ -346,6 +349,8 @@ class TurnRunner:
     async def _changed_files(self, sandbox: Sandbox | None) -> tuple[FileChange, ...]:
         if sandbox is None:
             return ()
+        if self._agent is not None and self._agent.changes.get("snapshot") == self._snapshot:
+            return sandbox.runner.changes_of(self._agent.changes)
         with suppress(NotFound, TransportError):  # without a runner there is no snapshot to compare with
             return await sandbox.runner.changes(self._snapshot)
         return ()

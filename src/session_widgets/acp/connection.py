@@ -79,11 +79,16 @@ class AcpConnection:
         """Number of the last message that `batches` has yielded."""
         return self._stream.last_id
 
-    async def post(self, envelope: Json) -> None:
+    async def post(self, envelope: Json, *, snapshot: str | None = None) -> None:
         """Send one envelope.
 
         Returns once the runner has accepted it, or, for a request to a server without "async-post", once
         it is sent. Only `batches` yields the answer.
+
+        Args:
+            envelope: the message.
+            snapshot: name of a snapshot that a server with "changes" takes before it passes a request on. The
+                notification `CHANGES` then precedes the answer, unless the changes are too many.
 
         Raises:
             BadValue: it has no JSON form.
@@ -106,7 +111,7 @@ class AcpConnection:
         self._posted_at = time.monotonic()
         is_request = messages.is_request(envelope)
         if ours:
-            await self._post(body, envelope, resend=is_request)
+            await self._post(body, envelope, snapshot, resend=is_request)
         elif is_request:
             await self._post_in_background(body, envelope)
         else:
@@ -193,8 +198,11 @@ class AcpConnection:
         waited = time.monotonic() - self._posted_at
         return not self._known and (bool(self._posts) or waited < self._give_up)
 
-    async def _post(self, body: bytes, envelope: Json, *, resend: bool = False, **options: Any) -> None:
+    async def _post(
+        self, body: bytes, envelope: Json, snapshot: str | None = None, *, resend: bool = False, **options: Any
+    ) -> None:
         params = {} if self._known else {"agent": self._agent}
+        prefer = "respond-async" if snapshot is None else f"respond-async, snapshot={snapshot}"
         await self._request(
             "POST",
             self._path,
@@ -202,7 +210,7 @@ class AcpConnection:
             answering=messages.method_of(envelope) is None,
             content=body,
             params=params,
-            headers={"content-type": "application/json", "accept": "application/json", "prefer": "respond-async"},
+            headers={"content-type": "application/json", "accept": "application/json", "prefer": prefer},
             **options,
         )
         self._known = True

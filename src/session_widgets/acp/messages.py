@@ -16,6 +16,8 @@ AGENT_EXITED = "_adapter/agent_exited"
 INVALID_STDOUT = "_adapter/invalid_stdout"
 ANSWERED = "_adapter/answered"
 """Notice of the runner that an answer to a request of the agent was delivered, from any client."""
+CHANGES = "_adapter/changes"
+"""Notice of the runner before a response: the files changed since the request was sent with a snapshot's name."""
 
 _LONGEST_KIND = 64
 

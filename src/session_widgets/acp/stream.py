@@ -24,7 +24,7 @@ MAX_BATCH = 500  # events
 MAX_BATCH_BYTES = 1_000_000
 MOST_REFUSAL = 1_000_000
 READ_AHEAD_BYTES = 8_000_000
-SETTLE = 0.002  # seconds; the agent's last update and the response to the prompt arrive this close together
+SETTLE = 0.005  # seconds that an update waits for the next messages; a response waits for none
 SILENCE = 30.0  # seconds; heartbeats come every 15
 MAX_EARLY = 2_000  # events
 STRAGGLERS = 0.3  # seconds; sandbox-agent reports an exit before, or even between, the agent's last messages
@@ -86,13 +86,16 @@ class EventStream:
             return
         ahead = _ReadAhead(self.last_id)
         reader = self._reader = asyncio.create_task(self._read(ahead))
-        reader.add_done_callback(lambda _: ahead.arrived.set())
+        reader.add_done_callback(lambda _: ahead.end())
         try:
             while True:
                 while not ahead.ready and not reader.done():
                     ahead.arrived.clear()
+                    ahead.urgent.clear()
                     await ahead.arrived.wait()
-                    await asyncio.sleep(SETTLE)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(SETTLE):
+                            await ahead.urgent.wait()
                 if not ahead.ready:
                     break
                 batch = ahead.take()
@@ -175,6 +178,7 @@ class _ReadAhead:
         self.last_id = last_id
         self.ready: deque[Received] = deque()
         self.arrived = asyncio.Event()
+        self.urgent = asyncio.Event()  # a response, or the end
         self.agent_exited = False
         self._early: dict[int, bytes] = {}
         self._complete_by: float | None = None
@@ -200,10 +204,17 @@ class _ReadAhead:
         received = _received(id_, data)
         self.ready.append(received)
         self.arrived.set()
+        if "method" not in received.message:
+            self.urgent.set()
         self.last_id = id_
         self._bytes += len(received.raw)
         if received.message.get("method") == AGENT_EXITED:
             self.agent_exited = True
+
+    def end(self) -> None:
+        """Wake the reader: nothing more arrives."""
+        self.arrived.set()
+        self.urgent.set()
 
     def complete_by(self) -> float | None:
         """Deadline, on the loop's clock, of missing messages; None if none are known to be missing."""

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from session_widgets.runner.config import Config
 from session_widgets.version import __version__
 
-FEATURES = ["async-post", "journal", "ack", "snapshots", "watch", "tools"]
+FEATURES = ["async-post", "journal", "ack", "snapshots", "watch", "tools", "changes"]
 PAGE = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -18,6 +18,7 @@ from session_widgets.runner.envelopes import Message, exit_error, key_of, one_li
 from session_widgets.runner.journal import Ahead, JournalReader, Trimmed
 from session_widgets.runner.problems import Problem, conflict, invalid
 from session_widgets.runner.queries import count
+from session_widgets.runner.snapshots import RequestSnapshot, Snapshots
 from session_widgets.runner.sse import HEARTBEAT, HEARTBEAT_SECONDS, event_stream, frames
 
 SMALL_BODY = 64 << 10
@@ -26,9 +27,10 @@ SMALL_BODY = 64 << 10
 class AcpRoutes:
     """Envelopes arrive by POST and leave by an event stream."""
 
-    def __init__(self, config: Config, connections: Connections) -> None:
+    def __init__(self, config: Config, connections: Connections, snapshots: Snapshots) -> None:
         self._config = config
         self._connections = connections
+        self._snapshots = snapshots
         self.routes = [
             Route("/v1/acp", self.list, methods=["GET"]),
             Route("/v1/acp/{id}", self.post, methods=["POST"]),
@@ -54,10 +56,13 @@ class AcpRoutes:
         except ValueError as error:
             raise invalid(str(error)) from error
         connection = await self._connections.get_or_start(request.path_params["id"], request.query_params.get("agent"))
-        is_async = "respond-async" in _preferences(request)
+        preferences = _preferences(request)
+        is_async = "respond-async" in preferences
         try:
             if kind == "request":
-                return await self._request(request, connection, message, line, is_async=is_async)
+                name = preferences.get("snapshot")
+                snapshot = RequestSnapshot(self._snapshots, name) if name else None
+                return await self._request(request, connection, message, line, snapshot, is_async=is_async)
             if kind == "response":
                 await connection.respond(message, line)
             else:
@@ -113,9 +118,16 @@ class AcpRoutes:
         return Response(status_code=204)
 
     async def _request(
-        self, request: Request, connection: Connection, message: Message, line: bytes, *, is_async: bool
+        self,
+        request: Request,
+        connection: Connection,
+        message: Message,
+        line: bytes,
+        snapshot: RequestSnapshot | None,
+        *,
+        is_async: bool,
     ) -> Response:
-        accepted = await connection.request(message, line)
+        accepted = await connection.request(message, line, snapshot)
         if is_async:
             return Response(status_code=202, headers={"preference-applied": "respond-async"})
         await unless_disconnected(request, accepted.answered.wait())
@@ -158,8 +170,10 @@ def _kind(message: Message) -> str:
     raise invalid("request body must be a JSON-RPC request, notification or response")
 
 
-def _preferences(request: Request) -> list[str]:
-    return [part.strip().lower() for part in request.headers.get("prefer", "").split(",")]
+def _preferences(request: Request) -> dict[str, str]:
+    """Return the values of `Prefer` (RFC 7240) by name."""
+    parts = (part.partition("=") for part in request.headers.get("prefer", "").split(","))
+    return {name.strip().lower(): value.strip() for name, _, value in parts}
 
 
 def _check_accept(request: Request, media_type: str) -> None:

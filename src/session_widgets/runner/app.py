@@ -38,6 +38,7 @@ from session_widgets.runner.problems import (
 )
 from session_widgets.runner.process_routes import ProcessRoutes
 from session_widgets.runner.processes import Processes
+from session_widgets.runner.snapshots import Snapshots
 from session_widgets.runner.tool_boards import Boards
 from session_widgets.runner.tool_routes import ToolRoutes
 
@@ -56,12 +57,13 @@ class Runner:
         self.connections = Connections(config, children)
         self.processes = Processes(config, children)
         boards = Boards()
+        snapshots = Snapshots(Jail(config.root), config.limits, config.state / "snapshots")
         routes: list[BaseRoute] = [
             *AboutRoutes(config).routes,
-            *AcpRoutes(config, self.connections).routes,
+            *AcpRoutes(config, self.connections, snapshots).routes,
             *AgentRoutes(config, self.connections, Interview(children, str(config.root))).routes,
             *ConfigRoutes(Jail(config.root)).routes,
-            *FsRoutes(config).routes,
+            *FsRoutes(config, snapshots).routes,
             *MachineRoutes(config).routes,
             *ProcessRoutes(self.processes).routes,
             *ToolRoutes(config, boards).routes,

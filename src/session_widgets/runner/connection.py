@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from signal import SIGKILL
@@ -16,12 +17,15 @@ from session_widgets.runner.guard import sweep
 from session_widgets.runner.journal import Journal, JournalError
 from session_widgets.runner.limits import Limits
 from session_widgets.runner.problems import Problem, conflict
+from session_widgets.runner.snapshots import RequestSnapshot
 
 CONNECTION_MARK = "SESSION_WIDGETS_CONNECTION"
 REMEMBERED_REQUESTS = 16_384
 MAX_ID_BYTES = 256
 STOP_SECONDS = 2.0
 LAST_WORDS_SECONDS = 0.5
+COMPARE_SECONDS = 2.0
+"""How long a response may be held: a file system may hang."""
 
 
 class AgentGone(Problem):
@@ -33,10 +37,16 @@ class AgentGone(Problem):
 
 @dataclass(slots=True)
 class Request:
-    """An accepted request; `answer` is the id of its response in the journal, 0 while it is open."""
+    """An accepted request.
+
+    Attributes:
+        snapshot: to be compared with the workspace before its response is recorded; None if that was done.
+        answer: the id of its response in the journal, 0 while it is open.
+    """
 
     method: str
     digest: bytes
+    snapshot: RequestSnapshot | None = None
     answer: int = 0
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -70,6 +80,9 @@ class Connection:
         self._requests: dict[bytes, Request] = {}
         self._open: dict[bytes, Request] = {}
         self._asked: set[bytes] = set()
+        self._taking = asyncio.Lock()
+        self._held: list[tuple[list[bytes], dict[bytes, int]]] | None = None
+        self._comparing: asyncio.Task[None] | None = None
 
     async def start(
         self, children: Children, argv: Sequence[str], *, cwd: str, env: Mapping[str, str], nonce: str
@@ -90,24 +103,44 @@ class Connection:
         """Whether the agent owes an answer and has not been silent for too long."""
         return bool(self._open) and (time.monotonic() - self._heard) * 1000 < self._limits.max_silence_ms
 
-    async def request(self, message: Message, line: bytes) -> Request:
+    async def request(self, message: Message, line: bytes, snapshot: RequestSnapshot | None = None) -> Request:
         """Forward a request, once: the same id with the same content is not sent again.
+
+        Args:
+            message: the request.
+            line: the same as one line.
+            snapshot: is taken before; the changes since then are recorded before the response.
 
         Raises:
             Problem: the agent has exited, or the id was used for another request.
         """
-        key = key_of(message["id"])
-        digest = blake2b(line, digest_size=16).digest()
-        if known := self._requests.get(key):
-            if known.digest != digest:
-                raise conflict(f"request id {key.decode()} was used for another {known.method} request")
+        key, new = key_of(message["id"]), Request(str(message["method"]), blake2b(line, digest_size=16).digest())
+        if known := self._known(key, new):
             return known
         child = self._alive()
-        self._heard = time.monotonic()
-        self._requests[key] = self._open[key] = request = Request(str(message["method"]), digest)
-        self._forget_old_requests()
+        if snapshot is not None:
+            async with self._taking:
+                if known := self._known(key, new):  # it came twice, and the agent works on it already
+                    return known
+                await snapshot.take()
+                child = self._alive()
+                child, new.snapshot = self._alive(), snapshot
+                self._accept(key, new)
+        else:
+            self._accept(key, new)
         await self._send(child, line)
-        return request
+        return new
+
+    def _accept(self, key: bytes, new: Request) -> None:
+        self._heard = time.monotonic()
+        self._requests[key] = self._open[key] = new
+        self._forget_old_requests()
+
+    def _known(self, key: bytes, new: Request) -> Request | None:
+        known = self._requests.get(key)
+        if known and known.digest != new.digest:
+            raise conflict(f"request id {key.decode()} was used for another {known.method} request")
+        return known
 
     async def notify(self, line: bytes) -> None:
         """Forward a notification; raise `Problem` if the agent has exited."""
@@ -213,9 +246,37 @@ class Connection:
         return ""
 
     def _record(self, lines: list[bytes], answers: dict[bytes, int]) -> None:
-        """Write lines to the journal, then wake the readers; `answers` has the index of each response."""
+        """Write lines to the journal, then wake the readers; `answers` has the index of each response.
+
+        The response to a request with a snapshot, and every later line, is held until the changes are recorded.
+        """
         if self.failure:
             return
+        if self._held is not None:
+            self._held.append((lines, answers))
+            return
+        answers = {key: at for key, at in answers.items() if key in self._open}  # else answered while lines were held
+        for key, index in answers.items():
+            if (snapshot := self._open[key].snapshot) is not None:
+                self._open[key].snapshot = None
+                later = {key: at - index for key, at in answers.items() if at >= index}
+                self._held = [(lines[index:], later)]
+                self._comparing = asyncio.create_task(self._compare(snapshot))
+                lines, answers = lines[:index], {key: at for key, at in answers.items() if at < index}
+                break
+        if lines:
+            self._write(lines, answers)
+
+    async def _compare(self, snapshot: RequestSnapshot) -> None:
+        """Record the changes since a snapshot, then the held lines."""
+        changes: list[bytes] = []
+        with suppress(TimeoutError):
+            changes = await asyncio.wait_for(snapshot.changes(), COMPARE_SECONDS)
+        held, self._held = self._held or [], None
+        for lines, answers in [(changes, dict[bytes, int]()), *held]:
+            self._record(lines, answers)
+
+    def _write(self, lines: list[bytes], answers: dict[bytes, int]) -> None:
         try:
             first = self.journal.append(lines)
         except JournalError as error:
@@ -255,6 +316,10 @@ class Connection:
         child.release()
         if rest := bytes(self._partial):
             self._take([rest])
+        for request in self._open.values():
+            request.snapshot = None  # its client requests the changes
+        while self._held is not None and self._comparing is not None:
+            await self._comparing
         status, signal = (code, None) if code >= 0 else (None, -code)
         self.exit = status, signal, self._stderr.decode(errors="replace")
         errors = [envelopes.exit_error(key, *self.exit) for key in self._open]

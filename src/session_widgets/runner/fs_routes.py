@@ -30,12 +30,11 @@ SMALL_BODY = 64 << 10
 class FsRoutes:
     """The workspace over HTTP; blocking calls run in a thread."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, snapshots: Snapshots) -> None:
         self._jail = jail = Jail(config.root)
         listing = Listing(jail, config.limits)
         files = Files(jail, config.limits)
         tar = TarUpload(jail, config.limits, config.state)
-        snapshots = Snapshots(jail, config.limits, config.state / "snapshots")
         self.routes: list[BaseRoute] = [
             Route("/v1/fs/entries", listing.entries, methods=["GET"]),
             Route("/v1/fs/stat", listing.stat, methods=["GET"]),

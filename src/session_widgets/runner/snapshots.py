@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from session_widgets.host.tree import Walk
+from session_widgets.runner.envelopes import notification
 from session_widgets.runner.jail import Jail
 from session_widgets.runner.limits import Limits
 from session_widgets.runner.problems import Problem, invalid, over_limit
@@ -29,6 +30,8 @@ SKIPPED = frozenset({".git", "node_modules", "__pycache__", ".venv", ".harness"}
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 WATCH_SECONDS = 0.25
 WATCH_SHARE = 20
+MOST_CHANGES = 1_000
+"""Changes that are sent with an answer; the client requests a longer list."""
 
 Identities = dict[str, list[int]]
 
@@ -45,7 +48,11 @@ class Snapshots:
 
     def put(self, request: Request) -> Response:
         """Store the identity of every file of the workspace."""
-        path = self._path(request)
+        return _json(self.take(request.path_params["name"]))
+
+    def take(self, name: str) -> dict[str, Any]:
+        """Store the identity of every file of the workspace; return the number of files."""
+        path = self._path(name)
         files, truncated = self._look("")
         partial = path.with_suffix(".tmp")
         partial.write_bytes(orjson.dumps({"files": files, "truncated": truncated}))
@@ -53,22 +60,26 @@ class Snapshots:
         kept = sorted(self._directory.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
         for old in kept[: -self._limits.max_snapshots]:
             old.unlink(missing_ok=True)
-        return _json({"files": len(files), "truncated": truncated})
+        return {"files": len(files), "truncated": truncated}
 
     def changes(self, request: Request) -> Response:
         """Compare the workspace with a snapshot."""
-        path = self._path(request)
+        return _json(self.compare(request.path_params["name"]))
+
+    def compare(self, name: str) -> dict[str, Any]:
+        """Return the changes since a snapshot."""
+        path = self._path(name)
         try:
             before = orjson.loads(path.read_bytes())
         except FileNotFoundError:
             raise Problem(404, "not_found", f"snapshot {path.stem}") from None
         now, truncated = self._look("")
         changes = _compare(before["files"], now, self._jail.root)
-        return _json({"changes": changes, "truncated": truncated or before["truncated"]})
+        return {"changes": changes, "truncated": truncated or before["truncated"]}
 
     def delete(self, request: Request) -> Response:
         """Delete a snapshot, if it exists."""
-        self._path(request).unlink(missing_ok=True)
+        self._path(request.path_params["name"]).unlink(missing_ok=True)
         return Response(status_code=204)
 
     async def watch(self, request: Request) -> Response:
@@ -121,11 +132,32 @@ class Snapshots:
         }
         return files, walk.truncated
 
-    def _path(self, request: Request) -> Path:
-        name = request.path_params["name"]
+    def _path(self, name: str) -> Path:
         if not NAME.fullmatch(name):
             raise invalid(f"a snapshot name is 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-': {name!r:.80}")
         return self._directory / f"{name}.json"
+
+
+class RequestSnapshot:
+    """A snapshot that is taken before a request is sent to the agent; its changes are sent with the answer."""
+
+    def __init__(self, snapshots: Snapshots, name: str) -> None:
+        self._snapshots = snapshots
+        self._name = name
+
+    async def take(self) -> None:
+        """Store the snapshot."""
+        await asyncio.to_thread(self._snapshots.take, self._name)
+
+    async def changes(self) -> list[bytes]:
+        """Return the notification of the changes; none if they are too many, or the workspace cannot be read."""
+        try:
+            found = await asyncio.to_thread(self._snapshots.compare, self._name)
+        except (Problem, OSError, ValueError):
+            return []
+        if len(found["changes"]) > MOST_CHANGES:
+            return []
+        return [notification("_adapter/changes", {"snapshot": self._name, **found})]
 
 
 def _compare(before: Identities, now: Identities, root: str) -> list[dict[str, Any]]:
