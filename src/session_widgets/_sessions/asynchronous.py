@@ -11,7 +11,7 @@ from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes.options import Sandbox
 from session_widgets._sessions.controller import SessionController
 from session_widgets._sessions.file_diff import Diff
-from session_widgets._sessions.file_history import diff
+from session_widgets._sessions.file_history import diff, files_at
 from session_widgets._sessions.files import AsyncFiles
 from session_widgets._sessions.kept_files import KeptFiles
 from session_widgets._sessions.limits import TurnLimits, check_limits
@@ -19,6 +19,7 @@ from session_widgets._sessions.loop import private_loop
 from session_widgets._sessions.permissions import PermissionRequest, Policy, check_policy
 from session_widgets._sessions.prompt import check_key, check_prompt, check_timeout
 from session_widgets._sessions.questions import QuestionRequest
+from session_widgets._sessions.restoring import Restored
 from session_widgets._sessions.turn import Turn
 from session_widgets.errors import BadValue
 from session_widgets.model import ExecResult
@@ -56,6 +57,11 @@ class AsyncSession:
     def transcript(self) -> Coroutine[Any, Any, Transcript]:
         """`await session.aio.transcript`; see `Session.transcript`."""
         return self._transcript()
+
+    @property
+    def snapshots(self) -> Coroutine[Any, Any, list[KeptFiles]]:
+        """`await session.aio.snapshots`; see `Session.snapshots`."""
+        return self._snapshots()
 
     async def send(self, prompt: Prompt, *, idempotency_key: str | None = None, timeout: float | None = None) -> Turn:
         """See `Session.send`."""
@@ -248,6 +254,34 @@ class AsyncSession:
         """
         return await private_loop().aio(diff(await self._turns(), turn, other))
 
+    async def restore(self, turn: Turn | KeptFiles, path: str = "") -> Restored:
+        """Put the files back as they were at the end of a turn; files that were created since are deleted.
+
+        The present files are kept before, so that it can be undone. The agent's memory (`.harness`) and the transcript
+        stay, and so do files that were not kept. No sandbox is started.
+
+        Args:
+            turn: a turn of any session, or its `files_at_end`, or `previous` of an earlier restore.
+            path: a file or folder; everything by default.
+
+        Returns:
+            The changes. `session.restore(restored.previous)` undoes them.
+
+        Raises:
+            SessionBusy: a turn is running.
+            FilesNotKept: the files were not kept, or were deleted to make room.
+            NotFound: there is no such path, neither now nor then.
+            WorkspaceError: the files cannot be written, or were not verified to be saved; restore again.
+
+        Example:
+            >>> session.restore(session.turns[0]).deleted
+            ('notes.md',)
+        """
+        return await private_loop().aio(self._restore(turn, path))
+
+    async def _restore(self, turn: Turn | KeptFiles, path: str) -> Restored:
+        return await self._controller.restore(await files_at(turn), path)
+
     async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """See `Session.events`."""
         return await asyncio.to_thread(
@@ -265,6 +299,9 @@ class AsyncSession:
 
     async def _questions(self) -> tuple[QuestionRequest, ...]:
         return tuple(self._controller.permissions.questions.pending.values())
+
+    async def _snapshots(self) -> list[KeptFiles]:
+        return await private_loop().aio(self._controller.snapshots.all())
 
     async def _transcript(self) -> Transcript:
         return Transcript(self._controller.state.record.id, await self.events())

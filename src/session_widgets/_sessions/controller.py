@@ -15,10 +15,12 @@ from session_widgets._sandboxes.options import Sandbox
 from session_widgets._sessions.agent import Agent
 from session_widgets._sessions.agent_manager import AgentManager
 from session_widgets._sessions.journal import kernel, next_number, note
+from session_widgets._sessions.kept_files import KeptFiles
 from session_widgets._sessions.limits import TurnLimits
 from session_widgets._sessions.owner import owner
 from session_widgets._sessions.permission_broker import PermissionBroker
 from session_widgets._sessions.permissions import Policy
+from session_widgets._sessions.restoring import Restored, restore_files
 from session_widgets._sessions.rules import Rules
 from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets._sessions.sandbox_options import SandboxOptions, check_options, sandbox_name
@@ -320,6 +322,12 @@ class SessionController:
         elif isinstance(sandbox, Sandbox):
             await self.set_sandbox(sandbox)
 
+    async def restore(self, files: KeptFiles, path: str) -> Restored:
+        """Put earlier files back; see `Session.restore`."""
+        async with self._start_lock:
+            await self._check_no_turn("restoring files would change them under its agent")
+            return await restore_files(self.state, self.sandboxes, self.snapshots, files, path)
+
     async def take_over(self) -> None:
         """Acquire the workspace's lease."""
         self.state.check_usable()
@@ -327,13 +335,7 @@ class SessionController:
 
     async def _come_to_rest(self, doing: str, *, force: bool) -> None:
         """Make sure that no turn is running and, unless forced, that the workspace is saved."""
-        self.state.check_usable()
-        await self._resume_turn()
-        if self.turn is not None and not self.turn.ended:
-            raise SessionBusy(
-                f"turn {self.turn.index} of session {self.state.record.id!r} is running; {doing} would end it. "
-                "Wait for it, or call cancel() first."
-            )
+        await self._check_no_turn(f"{doing} would end it")
         await self.snapshots.settled()
         if force:
             return
@@ -345,6 +347,15 @@ class SessionController:
                 "Solve that, or pass force=True: the files stay on this machine, and the bucket lacks the changes.",
                 reason=error.reason,
             ) from error
+
+    async def _check_no_turn(self, consequence: str) -> None:
+        self.state.check_usable()
+        await self._resume_turn()
+        if self.turn is not None and not self.turn.ended:
+            raise SessionBusy(
+                f"turn {self.turn.index} of session {self.state.record.id!r} is running; {consequence}. "
+                "Wait for it, or call cancel() first."
+            )
 
     async def delete(self, *, vacuum: bool = False) -> None:
         """Stop everything and remove sandbox, managed workspace and transcript."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from session_widgets._store.redaction import redactor
 from session_widgets.errors import BadPath
 from session_widgets.printing import html_table, one_line, plural, text_table
-from session_widgets.workspaces import Contents, Snapshot
+from session_widgets.workspaces import Contents, KeptEntry, Snapshot
 
 HIDDEN = ".harness"
 """The agent's own memory belongs to the transcript: it is kept for a fork, not shown, compared or restored."""
@@ -67,17 +68,32 @@ class KeptFiles(Mapping[str, KeptFile]):
     """The files of a workspace at one time, by path. Reading a content blocks; it may come from a bucket.
 
     Attributes:
-        left_out: paths that were not kept, with the reason: "large", "room", "name", "changed", "unreadable", "late".
+        name: of the snapshot, as in the note `files_kept`.
         when: the time, in words.
     """
 
-    def __init__(self, contents: Contents, snapshot: Snapshot, name: str, when: str) -> None:
-        self.snapshot = snapshot
+    def __init__(self, contents: Contents, name: str, when: str) -> None:
+        self.contents = contents
         self.name = name
         self.when = when
-        self.contents = contents
-        self.left_out: Mapping[str, str] = snapshot.left_out
-        self._shown = {path: entry for path, entry in snapshot.entries.items() if not is_hidden(path)}
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The list of all files, read at first use."""
+        return Snapshot.decode(self.contents.read(self.name))
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Paths that were not kept, with the reason.
+
+        "large", "room" (of the session's limit), "name" (no bucket can keep it), "changed" (while it was copied),
+        "unreadable", or "late" (the next prompt came first).
+        """
+        return self.snapshot.left_out
+
+    @cached_property
+    def _shown(self) -> dict[str, KeptEntry]:
+        return {path: entry for path, entry in self.snapshot.entries.items() if not is_hidden(path)}
 
     def __getitem__(self, path: str) -> KeptFile:
         entry = self._shown[path]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -21,11 +21,12 @@ from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
 from session_widgets.errors import SandboxError, SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.host.data_directory import data_directory
+from session_widgets.host.host_tree import HostTree
 from session_widgets.host.manifest import Manifest
 from session_widgets.model import Capability, Machine, SandboxRef
 from session_widgets.transcript.notes import SandboxStarted, SandboxStopped, WorkspaceAttached
 from session_widgets.transcript.records import FileChange
-from session_widgets.workspaces import ObjectFiles
+from session_widgets.workspaces import FileTree, ObjectFiles
 
 LOOK_SECONDS = 5.0
 WATCH_SECONDS = 10.0
@@ -200,6 +201,21 @@ class SandboxManager:
             return asyncio.run_coroutine_threadsafe(self._look(), loop).result()
 
         return await self._storing.run(self._state.workspace.persist, look, changed)
+
+    @asynccontextmanager
+    async def changing_files(self) -> AsyncIterator[FileTree]:
+        """Yield the files, up to date, while no turn is running; save them at the end. No sandbox is started."""
+        async with self._lock:
+            resting = self._at_rest
+            await self._attach_workspace()
+        tree = await in_thread(HostTree, self._state.workspace.path)
+        try:
+            yield tree
+        finally:
+            tree.close()
+        await self.persist(())
+        if resting:
+            await self.release_workspace()
 
     async def _look(self) -> Manifest:
         """Return the manifest from inside the sandbox; if it does not answer, scan on this machine."""

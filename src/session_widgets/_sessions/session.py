@@ -16,6 +16,7 @@ from session_widgets._sessions.controller import SessionController
 from session_widgets._sessions.files import Files
 from session_widgets._sessions.host_tool import SECONDS as TOOL_SECONDS
 from session_widgets._sessions.host_tool import HostTool
+from session_widgets._sessions.kept_files import KeptFiles
 from session_widgets._sessions.limits import TurnLimits
 from session_widgets._sessions.loop import private_loop
 from session_widgets._sessions.mcp_servers import check_harness
@@ -179,6 +180,11 @@ class Session:
         return tuple(self._controller.permissions.questions.pending.values())
 
     @property
+    def snapshots(self) -> list[KeptFiles]:
+        """The kept files of all turns' ends, and of the times before a `restore`, oldest first."""
+        return private_loop().run(self.aio.snapshots)
+
+    @property
     def transcript(self) -> Transcript:
         """The session read back from the store."""
         return Transcript(self.id, self.events())
@@ -249,6 +255,7 @@ class Session:
     delete = blocking(AsyncSession.delete, "aio")
     exec = blocking(AsyncSession.exec, "aio")
     diff = blocking(AsyncSession.diff, "aio")
+    restore = blocking(AsyncSession.restore, "aio")
 
     def tool(
         self, function: Callable[..., Any] | None = None, *, name: str | None = None, timeout: float = TOOL_SECONDS

@@ -22,7 +22,7 @@ from session_widgets.errors import FilesNotKept, SessionBusy, StoreError, Worksp
 from session_widgets.host.manifest import Entry, Manifest, scan
 from session_widgets.transcript.notes import FilesKept
 from session_widgets.transcript.records import Draft
-from session_widgets.workspaces import Contents, Snapshot, contents_of, keep_snapshot
+from session_widgets.workspaces import Contents, contents_of, keep_snapshot
 from session_widgets.workspaces.snapshot import MAX_FILE_BYTES
 
 LOG = logging.getLogger("session_widgets")
@@ -75,14 +75,17 @@ class SnapshotManager:
         """Keep them. Blocks; a failure is no failure of the turn."""
         try:
             with self._one:
-                self._notes.append(self._kept(turn, manifest, late))
+                self._notes.append(self._kept(turn, manifest, late)[0])
         except (WorkspaceError, OSError, _Late) as error:
             self._failed[turn] = str(error)
             LOG.warning("the files at the end of turn %s of %s were not kept: %s", turn, self._state.record.id, error)
         finally:
             self._over.set()
 
-    def _kept(self, turn: int | None, manifest: Manifest | None, late: threading.Event) -> Draft:
+    def _kept(
+        self, turn: int | None, manifest: Manifest | None, late: threading.Event
+    ) -> tuple[Draft, str, Mapping[str, Entry]]:
+        """Return the note, the name of the snapshot, and the entries that it was made of."""
         if manifest is None:
             manifest = scan(self._state.workspace.path, self._known, max_file_bytes=MAX_FILE_BYTES)
             self._known = manifest.entries
@@ -90,18 +93,29 @@ class SnapshotManager:
             raise _Late("the next prompt came before they were listed")
         self._listed = True
         name, snapshot = keep_snapshot(self.contents, manifest, late.is_set)
-        return note(
-            FilesKept(
-                turn=turn,
-                snapshot=name,
-                files=sum(entry.kind != "directory" for entry in snapshot.entries.values()),
-                size=snapshot.size,
-                left_out=[{"path": path, "reason": why} for path, why in list(snapshot.left_out.items())[:SHOWN]],
-                left_out_count=len(snapshot.left_out),
-                process=kernel(),
-            ),
-            source="" if turn is None else f"turn:{turn}:files",
+        said = FilesKept(
+            turn=turn,
+            snapshot=name,
+            files=sum(entry.kind != "directory" for entry in snapshot.entries.values()),
+            size=snapshot.size,
+            left_out=[{"path": path, "reason": why} for path, why in list(snapshot.left_out.items())[:SHOWN]],
+            left_out_count=len(snapshot.left_out),
+            process=kernel(),
         )
+        return note(said, source="" if turn is None else f"turn:{turn}:files"), name, manifest.entries
+
+    async def keep_present(self, manifest: Manifest | None) -> tuple[Draft, KeptFiles, Mapping[str, Entry]]:
+        """Keep the present files; no turn may be running.
+
+        Returns:
+            The note to store, the kept files, and all entries that exist.
+
+        Raises:
+            WorkspaceError: nothing can be kept.
+        """
+        await self.settled()
+        kept, name, present = await in_thread(self._kept, None, manifest, threading.Event())
+        return kept, self._files(name, None), present
 
     async def _store(self, keeping: asyncio.Task[None], taken: asyncio.Event) -> None:
         await keeping
@@ -158,19 +172,32 @@ class SnapshotManager:
         """
         if self._state.running == turn:
             raise SessionBusy(f"turn {turn} of session {self._state.record.id!r} is running; wait for its end.")
-        if self._keeping is not None:
-            await asyncio.wait({self._keeping})
-        await self._store_notes()
+        await self._stored()
         kept = await asyncio.to_thread(self._state.store.kept_files, self._state.record.id)
         found = next((one for one in reversed(kept) if one.turn == turn), None)
         if found is None:
             why = self._failed.get(turn) or "the kernel ended before that, or they made room for newer ones"
             raise FilesNotKept(f"the files at the end of turn {turn} were not kept, or no longer: {why}.")
-        return await asyncio.to_thread(self.read, found.snapshot, f"the end of turn {turn}")
+        files = self._files(found.snapshot, turn)
+        await asyncio.to_thread(len, files)
+        return files
 
-    def read(self, name: str, when: str) -> KeptFiles:
-        """Return the files of a snapshot. Blocks."""
-        return KeptFiles(self.contents, Snapshot.decode(self.contents.read(name)), name, when)
+    async def all(self) -> list[KeptFiles]:
+        """Return all kept files, oldest first."""
+        await self._stored()
+        kept = await asyncio.to_thread(self._state.store.kept_files, self._state.record.id)
+        return [self._files(one.snapshot, one.turn) for one in kept]
+
+    async def _stored(self) -> None:
+        """Wait until the latest are kept and noted."""
+        if self._keeping is not None:
+            await asyncio.wait({self._keeping})
+        await self._store_notes()
+
+    def _files(self, name: str, turn: int | None) -> KeptFiles:
+        return KeptFiles(
+            self.contents, name, "the time before a restore" if turn is None else f"the end of turn {turn}"
+        )
 
     def finish(self) -> None:
         """Store what is kept, at the exit of the process. Blocks."""

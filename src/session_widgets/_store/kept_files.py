@@ -23,6 +23,8 @@ def kept(events: Iterable[tuple[str, int | None, str, Json]]) -> list[FilesKept]
         note = read_note(kind, payload)
         if isinstance(note, FilesDropped):
             found = [one for one in found if one.snapshot not in note.snapshots]
-        elif isinstance(note, FilesKept) and started.get((note.turn or 0) + 1, note.process) == note.process:
-            found.append(note)
+        elif isinstance(note, FilesKept):
+            following = None if note.turn is None else started.get(note.turn + 1)
+            if following in {None, note.process}:
+                found.append(note)
     return found

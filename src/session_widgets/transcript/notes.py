@@ -310,6 +310,16 @@ class FilesDropped(Note):
     snapshots: Sequence[str] = _texts("of earlier `files_kept`")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreStarted(Note):
+    """Earlier files are being put back; stored before the first one."""
+
+    kind: ClassVar[str] = "restore_started"
+    snapshot: str = _said("of the wanted files")
+    path: str = _said("of the file or folder; empty for all")
+    previous: str = _said("snapshot of the files before it")
+
+
 NOTES: tuple[type[Note], ...] = (
     SessionOpened,
     SessionRules,
@@ -329,6 +339,7 @@ NOTES: tuple[type[Note], ...] = (
     TurnEnded,
     FilesKept,
     FilesDropped,
+    RestoreStarted,
 )
 _BY_KIND = {note.kind: note for note in NOTES}
 

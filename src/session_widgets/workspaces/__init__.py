@@ -3,13 +3,16 @@
 from session_widgets.workspaces.bucket_location import SCHEME
 from session_widgets.workspaces.contents import Contents, keep_snapshot
 from session_widgets.workspaces.contract import Scan, Workspace
+from session_widgets.workspaces.file_tree import FileTree
 from session_widgets.workspaces.files import ObjectFiles
 from session_widgets.workspaces.place import contents_of, place, remembered
+from session_widgets.workspaces.restoring import restore
 from session_widgets.workspaces.snapshot import KeptEntry, Snapshot
 
 __all__ = [
     "SCHEME",
     "Contents",
+    "FileTree",
     "KeptEntry",
     "ObjectFiles",
     "Scan",
@@ -19,4 +22,5 @@ __all__ = [
     "keep_snapshot",
     "place",
     "remembered",
+    "restore",
 ]
