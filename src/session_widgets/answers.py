@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -43,10 +43,30 @@ async def whole(answer: httpx.Response, most: int) -> httpx.Response:
     return read
 
 
+def blocking_whole(answer: httpx.Response, most: int) -> httpx.Response:
+    """Do the same as `whole` for a blocking client."""
+    body = bytearray()
+    for piece in blocking_pieces(answer):
+        body += piece
+        if len(body) > most:
+            raise TransportError(f"the server answered {answer.request.url.path} with more than {most:,} bytes")
+    return httpx.Response(answer.status_code, headers=answer.headers, content=bytes(body), request=answer.request)
+
+
+def blocking_pieces(answer: httpx.Response) -> Iterator[bytes]:
+    """Do the same as `pieces` for a blocking client."""
+    _check_encoding(answer)
+    yield from answer.iter_raw()
+
+
 async def pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
     """Yield the body of a streamed response; see `ask`."""
+    _check_encoding(answer)
+    async for piece in answer.aiter_raw():
+        yield piece
+
+
+def _check_encoding(answer: httpx.Response) -> None:
     encoding = answer.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise TransportError(f"the server answered in the encoding {encoding!r:.40}, which was not requested")
-    async for piece in answer.aiter_raw():
-        yield piece

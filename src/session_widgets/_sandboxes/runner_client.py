@@ -20,6 +20,8 @@ from session_widgets.errors import (
     NotFound,
     SandboxAuth,
     SandboxError,
+    SandboxGone,
+    SandboxNotRunning,
     TransportError,
 )
 from session_widgets.host.manifest import Manifest
@@ -176,7 +178,7 @@ class RunnerClient:
                         target.write(piece)
             partial.replace(local)
         except httpx.HTTPError as error:
-            raise _broken(error) from error
+            raise broken(error) from error
         finally:
             partial.unlink(missing_ok=True)
 
@@ -259,7 +261,7 @@ class RunnerClient:
                 self._http, method, url, most=most, params=params, content=content, headers=sent, timeout=timeout
             )
         except httpx.HTTPError as error:
-            raise _broken(error) from error
+            raise broken(error) from error
         if answer.is_error and answer.status_code not in allow:
             raise problem(answer, self.workspace)
         return answer
@@ -276,6 +278,10 @@ def problem(answer: httpx.Response, workspace: str) -> SandboxError | BadPath:
         detail = answer.text[:500] or answer.reason_phrase
     detail = detail.replace(f"{workspace}/", "")
     status = answer.status_code
+    if kind == "sandbox_gone":
+        return SandboxGone("the runner is no longer this session's: it was released, or another session has it.")
+    if kind == "sandbox_parked":
+        return SandboxNotRunning(detail)
     if status == 404 and kind.endswith("not_found"):  # a missing route, or a proxy, does not mean a missing file
         return NotFound(detail)
     if status in {400, 403, 409, 412}:
@@ -292,5 +298,6 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + CHUNK]
 
 
-def _broken(error: httpx.HTTPError) -> TransportError:
+def broken(error: httpx.HTTPError) -> TransportError:
+    """Return the error of a broken connection."""
     return TransportError(f"the connection to the sandbox's runner broke: {type(error).__name__} {error}".rstrip(" :"))

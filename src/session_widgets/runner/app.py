@@ -41,6 +41,7 @@ from session_widgets.runner.processes import Processes
 from session_widgets.runner.snapshots import Snapshots
 from session_widgets.runner.tool_boards import Boards
 from session_widgets.runner.tool_routes import ToolRoutes
+from session_widgets.runner.trees import TreeRoutes
 
 CLAIM = b"session-widgets-claim"
 """Header with the claim that a client works for, so that it never reaches another session's files."""
@@ -67,6 +68,7 @@ class Runner:
             *MachineRoutes(config).routes,
             *ProcessRoutes(self.processes).routes,
             *ToolRoutes(config, boards).routes,
+            *TreeRoutes(config).routes,
         ]
         self.gate = Gate(application(routes), config, boards, claim)
 

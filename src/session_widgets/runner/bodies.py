@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import orjson
@@ -34,20 +35,42 @@ class BlockingBody:
     def __init__(self, request: Request, name: str, limit: int) -> None:
         self._pieces = stream_body(request, name, limit)
         self._loop = asyncio.get_running_loop()
+        self._waiting: Future[bytes | None] | None = None
         self._rest = b""
         self._over = False
+        self._abandoned = False
 
     def read(self, size: int) -> bytes:
         """Return `size` bytes; fewer at the end."""
         while len(self._rest) < size and not self._over:
-            piece = asyncio.run_coroutine_threadsafe(self._piece(), self._loop).result()
+            self._waiting = asyncio.run_coroutine_threadsafe(self._piece(), self._loop)
+            if self._abandoned:
+                self._waiting.cancel()
+            piece = self._waiting.result()
             self._over = piece is None
             self._rest += piece or b""
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
 
+    def abandon(self) -> None:
+        """Let the thread fail at its next read, or at the one that it waits in."""
+        self._abandoned = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
     async def _piece(self) -> bytes | None:
         return await anext(self._pieces, None)
+
+
+async def in_thread(function: Callable[[BlockingBody], T], body: BlockingBody) -> T:
+    """Call a function in a thread. If the request ends first, so does the thread, before this returns."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, body))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        body.abandon()
+        await asyncio.wait({work})
+        raise
 
 
 async def read_body(request: Request, name: str, limit: int) -> bytes:

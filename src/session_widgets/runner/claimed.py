@@ -195,8 +195,10 @@ class ClaimedRunner:
         if runner is None:
             return
         await runner.stop()
-        for task in list(self._open):  # watches and logs would wait for ever
-            task.cancel()
+        if left := set(self._open):
+            for task in left:  # watches and logs would wait for ever
+                task.cancel()
+            await asyncio.wait(left)  # uploads end with their threads: none writes into what comes next
 
 
 def _claim_of(body: dict[str, Any]) -> Claim:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import re
 import shutil
 import tarfile
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from session_widgets.runner.account import opening_files_as_runner
-from session_widgets.runner.bodies import BlockingBody
+from session_widgets.runner.bodies import BlockingBody, in_thread
 from session_widgets.runner.config import Config
 from session_widgets.runner.machine import harness_folder
 from session_widgets.runner.problems import Problem, invalid, telling
@@ -53,29 +53,29 @@ class HarnessRoutes:
         path = self._path(request)
         if not path.is_dir():
             body = BlockingBody(request, "max_file_bytes", self._config.limits.max_file_bytes)
-            await asyncio.to_thread(self._receive, body, path)
+            await in_thread(partial(self._receive, path), body)
         return _path(path)
 
-    def _receive(self, body: BlockingBody, path: Path) -> None:
+    def _receive(self, path: Path, body: BlockingBody) -> None:
         with opening_files_as_runner(self._config.user), telling(path.name):
             self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self._folder))
+            beside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self._folder))
             try:
                 with reading_tar(body, MAX_MEMBERS) as members:
                     links: set[str] = set()
                     for tar, member in members:
                         _check_parents(member.name, links)
-                        _place(tar, member, partial / member.name)
+                        _place(tar, member, beside / member.name)
                         if member.issym():
                             links.add(member.name)
-                partial.chmod(0o755)
+                beside.chmod(0o755)
                 try:
-                    partial.rename(path)
+                    beside.rename(path)
                 except OSError as error:
                     if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # the other upload was complete first
                         raise
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                shutil.rmtree(beside, ignore_errors=True)
 
     def _path(self, request: Request) -> Path:
         name: str = request.path_params["name"]

@@ -1,0 +1,285 @@
+"""The workspace behind a runner as a file tree (`workspaces/file_tree.py`, `BulkTree`), over its `/v1/tree`.
+
+The runner may be hostile: what it sends is bounded, names only what was asked for, and is compared with what we know.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import tarfile
+import tempfile
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import IO, Any, cast
+
+import httpx
+import orjson
+
+from session_widgets._sandboxes.runner_client import MANIFEST_SECONDS, MOST_MANIFEST, broken, problem
+from session_widgets.answers import PLAIN, blocking_pieces, blocking_whole
+from session_widgets.errors import BadPath, TransportError
+from session_widgets.host.manifest import Entry, EntryKind, Manifest, Occupied, Readable, md5
+from session_widgets.model import Endpoint
+
+MTIME = "SESSION_WIDGETS.mtime_ns"
+SEEN = "SESSION_WIDGETS.seen"
+NOTHING = "nothing"
+CHUNK = 1 << 20
+MOST_ANSWER = 64 << 20
+MOST_LINK = 4095
+MOST_PATHS = 10_000
+"""Entries of one request for contents."""
+BATCH_ENTRIES = 1_000
+BATCH_BYTES = 32 << 20
+"""An upload ends after so many; what arrived before a connection broke is not sent again."""
+TIMEOUT = httpx.Timeout(120, connect=10)
+
+
+class RunnerTree:
+    """See `workspaces/file_tree.py`. Every method blocks and may be called from any thread.
+
+    Args:
+        endpoint: of the runner.
+        workspace: its absolute path there.
+        identity: of the sandbox, for `Manifest.root`: a new sandbox is another directory, whatever its inode.
+    """
+
+    def __init__(self, endpoint: Endpoint, workspace: str, identity: int) -> None:
+        self._workspace = workspace
+        self._identity = identity
+        self._http = httpx.Client(
+            base_url=endpoint.url, headers={**PLAIN, **endpoint.headers}, timeout=TIMEOUT, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def manifest(self, known: Mapping[str, Entry]) -> Manifest:
+        """List it with hashes. The runner knows the files that it has hashed before."""
+        timeout = httpx.Timeout(MANIFEST_SECONDS, connect=10)
+        answer = self._ask("POST", "/v1/fs/manifest", most=MOST_MANIFEST, timeout=timeout)
+        try:
+            found = Manifest.from_json(orjson.loads(answer.content))
+            root = (self._identity, found.root[1])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise TransportError("the runner's list of files is unreadable") from error
+        for path, entry in found.entries.items():
+            if not _is_entry(entry):
+                raise TransportError(f"the runner lists a path that no workspace has: {path!r:.200}")
+        return replace(found, root=root)
+
+    @contextmanager
+    def read(self, entry: Entry) -> Iterator[Readable]:
+        """Open the content of a file, or the target of a link."""
+        with closing(self._read({entry.path: entry})) as found:
+            opened = next(found, None)
+            if opened is None:
+                raise FileNotFoundError(entry.path)
+            yield opened[1]
+
+    def write(self, entry: Entry, body: Readable, seen: Entry | None) -> Entry:
+        """Put a file or a link in place."""
+        (result,) = self.write_many([(entry, body, seen)])
+        if isinstance(result, Occupied):
+            raise result
+        return result
+
+    def mkdir(self, path: str) -> None:
+        """Create a directory and its parents."""
+        self._change("POST", "/v1/tree/mkdir", {"path": path})
+
+    def delete(self, path: str, seen: Entry | None) -> None:
+        """Delete an entry."""
+        self._change("DELETE", "/v1/tree", {"path": path, "seen": _seen(seen)})
+
+    def read_many(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Readable]]:
+        """Open the contents of many files and links, in their order."""
+        for start in range(0, len(entries), MOST_PATHS):
+            yield from self._read({entry.path: entry for entry in entries[start : start + MOST_PATHS]})
+
+    def write_many(self, items: Iterable[tuple[Entry, Readable, Entry | None]]) -> Iterator[Entry | Occupied]:
+        """Do `write` for many entries."""
+        source = iter(items)
+        while (first := next(source, None)) is not None:
+            batch = _Batch(itertools.chain([first], source))
+            headers = {"content-type": "application/x-tar"}
+            answer = self._ask("PUT", "/v1/tree", content=batch.archive(), headers=headers)
+            yield from batch.results(answer)
+
+    def _read(self, wanted: dict[str, Entry]) -> Generator[tuple[Entry, Readable], None, None]:
+        try:
+            with self._http.stream("POST", "/v1/tree/read", json={"paths": list(wanted)}) as answer:
+                if answer.is_error:
+                    raise problem(blocking_whole(answer, MOST_ANSWER), self._workspace)
+                with tarfile.open(fileobj=cast("IO[bytes]", _Stream(answer)), mode="r|", bufsize=CHUNK) as tar:
+                    yield from _members(tar, wanted)
+        except tarfile.TarError as error:
+            raise TransportError(f"the runner sent no archive of the files: {error}") from error
+        except httpx.HTTPError as error:
+            raise broken(error) from error
+
+    def _change(self, method: str, url: str, params: Mapping[str, str]) -> None:
+        try:
+            self._ask(method, url, params=params)
+        except BadPath as error:
+            raise Occupied(params["path"]) from error
+
+    def _ask(self, method: str, url: str, *, most: int | None = None, **options: Any) -> httpx.Response:
+        try:
+            with self._http.stream(method, url, **options) as stream:
+                answer = blocking_whole(stream, most or MOST_ANSWER)
+        except httpx.HTTPError as error:
+            raise broken(error) from error
+        if answer.is_error:
+            raise problem(answer, self._workspace)
+        return answer
+
+
+class _Stream:
+    """The body of a response, as a file to read from."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self._pieces = blocking_pieces(answer)
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        while len(self._rest) < size and (piece := next(self._pieces, b"")):
+            self._rest += piece
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
+
+
+def _members(tar: tarfile.TarFile, wanted: dict[str, Entry]) -> Iterator[tuple[Entry, Readable]]:
+    """Yield the members that were asked for, each once. One of another kind or size has changed since it was listed."""
+    while (member := tar.next()) is not None:
+        cast("Any", tar).members.clear()  # it keeps every member otherwise
+        entry = wanted.pop(member.name, None)
+        if entry is None:
+            raise TransportError(f"the runner sent a file that was not asked for: {member.name!r:.200}")
+        if member.issym() and entry.kind == "link":
+            target = os.fsencode(member.linkname)
+            if 0 < len(target) <= MOST_LINK and b"\0" not in target:
+                yield entry, io.BytesIO(target)
+        elif member.isreg() and not member.issparse() and entry.kind == "file" and member.size == entry.size:
+            content = tar.extractfile(member)
+            assert content is not None, "it is a file"
+            yield entry, content
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The items of one upload, taken from `source` as they are sent."""
+
+    source: Iterator[tuple[Entry, Readable, Entry | None]]
+    sent: list[Entry] = field(default_factory=list)
+
+    def archive(self) -> Iterator[bytes]:
+        """Yield the archive, a piece at a time."""
+        size = 0
+        waiting = bytearray()
+        for entry, body, seen in self.source:
+            for piece in self._member(entry, body, seen):
+                size += len(piece)
+                waiting += piece
+                if len(waiting) >= CHUNK:
+                    yield bytes(waiting)
+                    waiting.clear()
+            if len(self.sent) >= BATCH_ENTRIES or size >= BATCH_BYTES:
+                break
+        yield bytes(waiting) + bytes(2 * tarfile.BLOCKSIZE)
+
+    def results(self, answer: httpx.Response) -> Iterator[Entry | Occupied]:
+        """Yield what became of each, as far as it agrees with what was sent."""
+        told = orjson.loads(answer.content).get("results")
+        if not isinstance(told, list) or len(told) != len(self.sent):
+            raise TransportError("the runner's answer does not fit to the files that it was sent")
+        for sent, row in zip(self.sent, told, strict=True):
+            yield Occupied(sent.path) if row is None else _written(sent, row)
+
+    def _member(self, entry: Entry, body: Readable, seen: Entry | None) -> Iterator[bytes]:
+        member = tarfile.TarInfo(entry.path)
+        member.mode = entry.mode & 0o777
+        member.pax_headers = {MTIME: str(entry.mtime_ns), SEEN: _seen(seen)}
+        hashed = md5()
+        start = _up_to(body, CHUNK)
+        if entry.kind == "link":
+            member.type, member.linkname = tarfile.SYMTYPE, os.fsdecode(start)
+            hashed.update(start)
+            yield member.tobuf(tarfile.PAX_FORMAT)
+            self.sent.append(replace(entry, size=len(start), md5=hashed.hexdigest()))
+            return
+        with _sized(start, body, entry.size) as (size, pieces):
+            member.size = size
+            yield member.tobuf(tarfile.PAX_FORMAT)
+            for piece in pieces:
+                hashed.update(piece)
+                yield piece
+        yield bytes(-size % tarfile.BLOCKSIZE)
+        self.sent.append(replace(entry, size=size, md5=hashed.hexdigest()))
+
+
+@contextmanager
+def _sized(start: bytes, body: Readable, announced: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """Give the size of a body and its pieces. A long one of an unknown size goes through a temporary file."""
+    if len(start) < CHUNK:
+        yield len(start), iter([start])
+    elif announced > len(start):
+        yield announced, _exactly(start, body, announced)
+    else:
+        with tempfile.TemporaryFile() as spool:
+            spool.write(start)
+            for piece in _pieces(body):
+                spool.write(piece)
+            size = spool.tell()
+            spool.seek(0)
+            yield size, _pieces(spool)
+
+
+def _exactly(start: bytes, body: Readable, size: int) -> Iterator[bytes]:
+    left = size - len(start)
+    yield start
+    for piece in _pieces(body):
+        left -= len(piece)
+        if left < 0:
+            break
+        yield piece
+    if left:
+        raise OSError(f"the content does not have the announced {size:,} bytes")
+
+
+def _pieces(body: Readable) -> Iterator[bytes]:
+    return iter(lambda: body.read(CHUNK), b"")
+
+
+def _up_to(body: Readable, size: int) -> bytes:
+    start = b""
+    while len(start) < size and (piece := body.read(size - len(start))):
+        start += piece
+    return start
+
+
+def _written(sent: Entry, row: object) -> Entry:
+    """Return the entry that the runner has now; raise `TransportError` if it is not what was sent."""
+    with suppress(ValueError, TypeError):
+        size, mode, mtime_ns, digest, stamp = cast("list[Any]", row)
+        kind: EntryKind = sent.kind
+        if (digest, size) == (sent.md5, sent.size) and all(isinstance(one, int) for one in (mode, mtime_ns)):
+            return Entry(sent.path, kind, sent.size, mode & 0o7777, mtime_ns, sent.md5, str(stamp))
+    raise TransportError(f"the runner has received another content of {sent.path!r:.200}")
+
+
+def _seen(seen: Entry | None) -> str:
+    return NOTHING if seen is None else f"{seen.size}.{seen.mtime_ns}"
+
+
+def _is_entry(entry: Entry) -> bool:
+    """Whether an entry, which a runner made, is one of a workspace."""
+    texts, numbers = (entry.path, entry.md5, entry.stamp), (entry.size, entry.mode, entry.mtime_ns)
+    if not all(isinstance(one, str) for one in texts) or not all(isinstance(one, int) for one in numbers):
+        return False
+    inside = "\0" not in entry.path and not any(part in ("", ".", "..") for part in entry.path.split("/"))
+    return inside and entry.kind in ("file", "link", "directory")

@@ -1,0 +1,194 @@
+"""`/v1/tree`: the workspace for the other side of a synchronisation. No operation follows a link.
+
+Contents travel as tar archives, in both directions while they are read. What tar does not know is in its extended
+headers: the modification time in nanoseconds, and, on the way in, what the entry may replace.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from session_widgets.host.directory import Directory
+from session_widgets.host.host_tree import HostTree
+from session_widgets.host.manifest import Entry, EntryKind, Occupied
+from session_widgets.runner.bodies import BlockingBody, in_thread, read_object
+from session_widgets.runner.config import Config, is_texts
+from session_widgets.runner.problems import Problem, invalid, over_limit, telling
+from session_widgets.runner.queries import required
+from session_widgets.runner.tars import BLOCK, is_outside, reading_tar
+
+MTIME = "SESSION_WIDGETS.mtime_ns"
+SEEN = "SESSION_WIDGETS.seen"
+NOTHING = "nothing"
+MAX_PATH_BYTES = 4096
+MAX_PATHS_BYTES = 64 << 20
+MAX_LINK_BYTES = 4095
+AT_ONCE = 256 << 10
+"""Bytes of an archive that are collected before they are sent."""
+
+
+class TreeRoutes:
+    """Reads, writes and deletes entries of the workspace."""
+
+    def __init__(self, config: Config) -> None:
+        self._limits = config.limits
+        self._directory = Directory(config.root)
+        self._tree = HostTree(config.root)
+        for opened in (self._directory, self._tree):
+            weakref.finalize(self, opened.close)  # after the last thread that uses it
+        self.routes = [
+            Route("/v1/tree", self.write, methods=["PUT"]),
+            Route("/v1/tree", self.delete, methods=["DELETE"]),
+            Route("/v1/tree/read", self.read, methods=["POST"]),
+            Route("/v1/tree/mkdir", self.mkdir, methods=["POST"]),
+        ]
+
+    async def read(self, request: Request) -> Response:
+        """Send the entries of `paths` as an archive, without those that are not there."""
+        paths = (await read_object(request, "max_envelope_bytes", MAX_PATHS_BYTES)).get("paths")
+        if not is_texts(paths):
+            raise invalid("paths must be a list of text")
+        if len(paths) > self._limits.max_entries:
+            raise over_limit(413, "max_entries", self._limits.max_entries, f"{len(paths)} paths")
+        for path in paths:
+            _check(path)
+        return StreamingResponse(_collected(self._archive(paths)), media_type="application/x-tar")
+
+    async def write(self, request: Request) -> Response:
+        """Put the members of an archive in place as they arrive, each atomically, if they may replace what is there.
+
+        Answers with the new entry of each member, or null where something else was in the way.
+        """
+        body = BlockingBody(request, "max_file_bytes", self._limits.max_file_bytes)
+        results = await in_thread(self._receive, body)
+        return Response(orjson.dumps({"results": results}), media_type="application/json")
+
+    async def delete(self, request: Request) -> Response:
+        """Delete a file, a link or an empty directory, if it is as `seen`, and the parents that become empty."""
+        path, seen = _check(required(request, "path")), _seen(required(request, "seen"))
+        await run_in_threadpool(_telling, self._tree.delete, path, seen)
+        return Response(status_code=204)
+
+    async def mkdir(self, request: Request) -> Response:
+        """Create a directory and its parents; an existing one is not changed."""
+        await run_in_threadpool(_telling, self._tree.mkdir, _check(required(request, "path")))
+        return Response(status_code=204)
+
+    def _receive(self, body: BlockingBody) -> list[object]:
+        results: list[object] = []
+        with reading_tar(body, self._limits.max_entries) as members:
+            for tar, member in members:
+                entry, seen = _entry(member), _seen(member.pax_headers.get(SEEN, NOTHING))
+                content = io.BytesIO(os.fsencode(member.linkname)) if member.issym() else tar.extractfile(member)
+                if content is None:
+                    raise invalid(f"only files and links have a content: {member.name}")
+                with telling(entry.path):
+                    try:
+                        now = self._tree.write(entry, content, seen)
+                    except Occupied:
+                        results.append(None)
+                    else:
+                        results.append([now.size, now.mode, now.mtime_ns, now.md5, now.stamp])
+        return results
+
+    def _archive(self, paths: Sequence[str]) -> Iterator[bytes]:
+        for path in paths:
+            try:
+                info = self._directory.stat(path)
+                if stat.S_ISLNK(info.st_mode):
+                    member = _member(path, info, tarfile.SYMTYPE)
+                    member.linkname = os.fsdecode(self._directory.read_link(path))
+                    yield member.tobuf(tarfile.PAX_FORMAT)
+                elif stat.S_ISREG(info.st_mode):
+                    file = self._directory.open(path)
+                    yield from _content(file, path)
+            except (OSError, Occupied):
+                continue
+        yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _content(file: IO[bytes], path: str) -> Iterator[bytes]:
+    """Yield a file as a member. What cannot be read any more is zeros: the reader compares MD5s."""
+    with file:
+        info = os.fstat(file.fileno())
+        member = _member(path, info, tarfile.REGTYPE)
+        left = member.size = info.st_size
+        yield member.tobuf(tarfile.PAX_FORMAT)
+        while left:
+            try:
+                piece = file.read(min(BLOCK, left))
+            except OSError:
+                piece = b""
+            piece = piece or bytes(min(BLOCK, left))
+            left -= len(piece)
+            yield piece
+        yield bytes(-info.st_size % tarfile.BLOCKSIZE)
+
+
+def _member(path: str, info: os.stat_result, kind: bytes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(path)
+    member.type, member.mode = kind, info.st_mode & 0o7777
+    member.pax_headers = {MTIME: str(info.st_mtime_ns)}
+    return member
+
+
+def _collected(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Join small pieces."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        if len(waiting) >= AT_ONCE:
+            yield bytes(waiting)
+            waiting.clear()
+    yield bytes(waiting)
+
+
+def _entry(member: tarfile.TarInfo) -> Entry:
+    """Return the entry that a member asks for; its size and MD5 are those of its content."""
+    if member.issym() and not 0 < len(os.fsencode(member.linkname)) <= MAX_LINK_BYTES:
+        raise invalid(f"the target of a link has 1 to {MAX_LINK_BYTES} bytes: {member.name}")
+    time = _number(member.pax_headers.get(MTIME, str(int(member.mtime) * 1_000_000_000)))
+    kind: EntryKind = "link" if member.issym() else "file"
+    return Entry(_check(member.name), kind, member.size, member.mode & 0o777, time, "")
+
+
+def _seen(text: str) -> Entry | None:
+    """Read what may be replaced: "nothing", or size and modification time, "12.1700000000000000000"."""
+    if text == NOTHING:
+        return None
+    size, _, time = text.partition(".")
+    return Entry("", "file", _number(size), 0, _number(time), "")
+
+
+def _number(text: str) -> int:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 19:
+        raise invalid(f"a whole number was expected: {text!r:.40}")
+    return int(text)
+
+
+def _check(path: str) -> str:
+    if is_outside(path) or len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise invalid(f"invalid relative path: {path!r:.200}")
+    return path
+
+
+def _telling(call: Callable[..., None], path: str, *rest: Entry | None) -> None:
+    """Call, with errors as problems."""
+    with telling(path):
+        try:
+            call(path, *rest)
+        except Occupied as error:
+            raise Problem(409, "occupied", f"something else is there: {path}") from error
