@@ -69,7 +69,7 @@ lock:  ## write requirements/*.txt from pyproject.toml (needs uv: pip install uv
 	@.ci/lock
 
 clean:  ## remove the files that the commands above created
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache js/node_modules tests/support/*/node_modules
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis js/node_modules tests/support/*/node_modules
 
 .venv/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer found. Install one, or pass its path: make demo PYTHON=/path/to/python3" >&2; exit 1; }

@@ -22,7 +22,8 @@ TEST_FILE_LINES = 400
 PUBLIC = {
     "Chat", "Event", "ExecResult", "FileBrowser", "FileChange", "FileInfo", "Harness", "PermissionRequest",
     "QuestionRequest", "Sandbox", "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn", "TurnLimits",
-    "Usage", "__version__", "errors", "harnesses", "install_harness", "local_s3", "open_session", "sessions", "store",
+    "Usage", "__version__", "analysis", "errors", "harnesses", "install_harness", "local_s3", "open_session",
+    "sessions", "store",
 }  # fmt: skip
 
 UNCLEAR = {
@@ -72,8 +73,9 @@ def test_importing_takes_less_than_half_a_second():
         (
             "session_widgets",
             "acp anywidget asyncio boto3 duckdb httpx importlib.metadata ipywidgets obstore pandas psutil pydantic "
-            "starlette session_widgets.model session_widgets._sessions.harness_info",
+            "starlette session_widgets.analysis session_widgets.model session_widgets._sessions.harness_info",
         ),
+        ("session_widgets.analysis, session_widgets.analysis.stats", "acp duckdb httpx numpy pandas scipy"),
         (
             "session_widgets.demo.__main__",
             "acp httpx importlib.metadata psutil pydantic starlette session_widgets.model session_widgets.runner",

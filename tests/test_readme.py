@@ -13,6 +13,7 @@ from tests.support.paths import ROOT
 PAGES = [
     "README.md",
     "docs/getting-started.md",
+    "docs/analysis.md",
     pytest.param("docs/workspaces.md", marks=pytest.mark.needs("seaweedfs")),
 ]
 

@@ -10,6 +10,7 @@ from session_widgets._sessions import display
 from session_widgets.version import __version__
 
 if TYPE_CHECKING:
+    from session_widgets import analysis
     from session_widgets._harnesses.harness import Harness
     from session_widgets._sandboxes.options import Sandbox
     from session_widgets._sessions import (
@@ -53,6 +54,7 @@ _HOMES = {
     "Chat": "widgets",
     "FileBrowser": "widgets",
     "SessionPanel": "widgets",
+    "analysis": "analysis",
 }
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "TurnLimits",
     "Usage",
     "__version__",
+    "analysis",
     "errors",
     "harnesses",
     "install_harness",
@@ -90,7 +93,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'session_widgets' has no attribute {name!r}")
-    value = getattr(import_module(f"session_widgets.{home}"), name)
+    module = import_module(f"session_widgets.{home}")
+    value = module if home == name else getattr(module, name)
     globals()[name] = value
     return value
 

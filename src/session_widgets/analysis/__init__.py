@@ -1,0 +1,29 @@
+"""Transcripts and their outcomes as numbers.
+
+`paired` compares sides of an experiment over the tasks that both have run; `stats` has the formulas alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from session_widgets.analysis import stats
+    from session_widgets.analysis.comparison import Comparison, Paired, paired
+
+_HOMES = {"Comparison": "comparison", "Paired": "comparison", "paired": "comparison", "stats": "stats"}
+
+__all__ = ["Comparison", "Paired", "paired", "stats"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{home}")
+    return module if home == name else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,140 @@
+"""SciPy and statsmodels compute the same to 1e-6."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import statsmodels.stats.power as sm_power
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+from scipy.stats import permutation_test
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.contingency_tables import mcnemar as sm_mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import ttost_paired
+
+from session_widgets.analysis import stats
+from session_widgets.analysis.stats.distributions import normal_quantile, t_quantile, t_tail
+
+close = pytest.approx
+EXACT = {"rel": 1e-6, "abs": 1e-9}
+
+
+def single_runs(*sides):
+    return [{task: [value] for task, value in enumerate(side.tolist())} for side in sides]
+
+
+@given(st.floats(-1e4, 1e4), st.floats(0.5, 1e6))
+def test_the_tail_of_student_s_t(t, df):
+    assert t_tail(t, df) == close(scipy_stats.t.sf(t, df), rel=1e-6, abs=1e-290)
+
+
+@given(st.floats(1e-6, 1 - 1e-6), st.floats(1, 1e6))
+def test_the_quantile_of_student_s_t(share, df):
+    assert t_quantile(share, df) == close(scipy_stats.t.ppf(share, df), **EXACT)
+
+
+def test_the_quantile_of_the_normal_distribution():
+    for share in (1e-9, 0.025, 0.5, 0.975):
+        assert normal_quantile(share) == close(scipy_stats.norm.ppf(share), **EXACT)
+
+
+@given(st.integers(1, 500), st.data(), st.floats(0.5, 0.999))
+def test_wilson(runs, data, confidence):
+    passed = data.draw(st.integers(0, runs))
+    judged = proportion_confint(passed, runs, alpha=1 - confidence, method="wilson")
+    assert stats.wilson(passed, runs, confidence) == close(judged, **EXACT)
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.integers(0, 6)), min_size=8, max_size=60))
+def test_the_clustered_standard_error(runs):
+    values, clusters = [value for value, _ in runs], [cluster for _, cluster in runs]
+    if len(set(clusters)) < 2 or len(set(values)) < 2:
+        return
+    judged = OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": np.array(clusters), "df_correction": True}, use_t=True
+    )
+    mean = stats.clustered_mean(values, clusters)
+    assert mean.value == close(judged.params[0], rel=1e-6, abs=1e-9)
+    assert mean.se == close(judged.bse[0], rel=1e-6, abs=1e-9)
+    assert (mean.low, mean.high) == close(judged.conf_int()[0], rel=1e-6, abs=1e-8)
+
+
+def test_each_run_its_own_cluster_is_the_usual_standard_error():
+    values = [0.1, 0.4, 0.35, 0.9, 0.2]
+    assert stats.clustered_mean(values, range(5)).se == close(scipy_stats.sem(values), **EXACT)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar(only_first, only_second):
+    if only_first + only_second:
+        judged = sm_mcnemar([[3, only_first], [only_second, 4]], exact=True).pvalue
+        assert stats.mcnemar(only_first, only_second) == close(judged, **EXACT)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_holm(p_values):
+    assert stats.holm(p_values) == close(list(multipletests(p_values, method="holm")[1]), **EXACT)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_sign_flips(seed):
+    sums = np.random.default_rng(seed).normal(0.4, 1, 9)
+    judged = permutation_test((sums,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert stats.sign_flip(sums.tolist()) == close(judged.pvalue, **EXACT)
+
+
+def test_random_sign_flips_come_near_to_all_of_them():
+    sums = np.random.default_rng(1).normal(0.35, 1, 18).tolist()
+    judged = permutation_test((sums,), np.sum, permutation_type="samples", n_resamples=np.inf, batch=20_000)
+    assert stats.sign_flip(sums) == close(judged.pvalue, abs=4 * math.sqrt(judged.pvalue / 10_000))
+
+
+@given(st.floats(0.001, 2), st.integers(2, 400), st.floats(0.001, 0.2))
+def test_power(effect, tasks, alpha):
+    judged = sm_power.NormalIndPower(ddof=0).power(effect, nobs1=tasks, alpha=alpha, ratio=0)
+    assert stats.power(effect, 1 / math.sqrt(tasks), alpha) == close(judged, **EXACT)
+
+
+@given(st.floats(0.05, 1.5), st.floats(0.01, 0.1), st.floats(0.7, 0.95))
+def test_sizes(effect, alpha, wanted):
+    """The power of statsmodels includes the far tail, here below 1e-4."""
+    tasks = stats.tasks_needed(1, effect, alpha, wanted)
+    solver = sm_power.NormalIndPower(ddof=0)
+    if tasks > 2:
+        assert solver.power(effect, tasks, alpha, ratio=0) >= wanted - 1e-9
+        assert solver.power(effect, tasks - 1, alpha, ratio=0) < wanted + 1e-4
+    assert stats.detectable(1 / math.sqrt(tasks), alpha, wanted) <= effect or tasks == 2
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=5, max_size=40), st.floats(0.01, 0.5))
+def test_two_one_sided_tests(pairs, margin):
+    first, second = np.array(pairs).T
+    if np.std(first - second) < 1e-6:
+        return
+    found = stats.paired_difference(*single_runs(first, second))
+    judged, _, _ = ttost_paired(first, second, -margin, margin)
+    assert stats.p_equivalent(found.value, found.se, found.clusters, margin) == close(judged, **EXACT)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=40))
+def test_the_interval_of_independent_pairs_is_that_of_the_paired_t_test(pairs):
+    first, second = np.array(pairs).T
+    if np.std(first - second) < 1e-6:
+        return
+    found = stats.paired_difference(*single_runs(first, second), confidence=0.9)
+    judged = scipy_stats.ttest_rel(first, second).confidence_interval(0.9)
+    assert (found.low, found.high) == close((judged.low, judged.high), **EXACT)
+
+
+def test_the_cluster_bootstrap_comes_near_to_scipy_s_over_the_means_of_equal_clusters():
+    chance = np.random.default_rng(3)
+    means = chance.normal(0, 1, 25)
+    values, clusters = np.repeat(means, 2), np.repeat(np.arange(25), 2)
+    judged = scipy_stats.bootstrap((means,), np.mean, n_resamples=20_000, method="percentile", rng=5)
+    found = stats.cluster_bootstrap(values.tolist(), clusters.tolist(), draws=20_000)
+    assert found == close(tuple(judged.confidence_interval), abs=0.02)
