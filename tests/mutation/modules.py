@@ -29,7 +29,7 @@ MODULES = {
         ("runner/test_journal.py", "runner/test_journal_alone.py", "sessions/test_journal.py"),
     ),
     "permissions": Module(("_sessions/permissions.py",), ("sessions/test_permissions.py",)),
-    "jail": Module(("runner/jail.py",), ("runner/test_jail_alone.py",)),
+    "jail": Module(("host/jail.py",), ("runner/test_jail_alone.py",)),
     "fold": Module(
         ("transcript/fold.py", "transcript/turn.py", "transcript/steps.py", "transcript/updates.py"),
         (

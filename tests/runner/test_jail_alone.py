@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from session_widgets.runner import jail as module
-from session_widgets.runner.jail import MAX_LINKS, MAX_PATH, Jail
+from session_widgets.host import jail as module
+from session_widgets.host.jail import MAX_LINKS, MAX_PATH
+from session_widgets.runner.jail import Jail
 from session_widgets.runner.problems import Problem
 
 

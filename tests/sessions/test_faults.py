@@ -117,14 +117,14 @@ def test_runner_killed_in_mid_turn(open_session):
     assert turn.tier == "load"
 
 
-def test_a_killed_runner_runs_again_for_a_file_listing(open_session):
-    """The panel lists files; the error then does not say that the sandbox has stopped."""
+def test_a_killed_runner_runs_again_for_a_command(open_session):
+    """A cell runs one meanwhile; the error then does not say that the sandbox has stopped."""
     session = open_session()
     turn = session.start("say begun\nwait 30")
     until(lambda: "begun" in turn.text)
     before = runner_pid(session)
     os.kill(before, signal.SIGKILL)
-    session.files.list()
+    session.exec("true")
     assert runner_pid(session) != before
     assert turn.wait(30).status == "failed"
     assert turn.error.endswith(" runs now; send again."), turn.error

@@ -208,13 +208,6 @@ def parking(monkeypatch):
     return parking
 
 
-def test_to_look_while_it_is_being_parked_does_not_start_it_again(session, parking):
-    session.send("write a <<EOT\nx\nEOT")
-    looked = parking(session, session.control.files.list)
-    assert "a" in [info.path for info in looked.result()]
-    assert session.status == "parked"
-
-
 @pytest.mark.needs("seaweedfs")
 def test_files_in_a_bucket_are_read_from_there_as_soon_as_it_is_being_parked(open_session, lab, parking):
     session = open_session(workspace=lab)

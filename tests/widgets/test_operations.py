@@ -15,7 +15,7 @@ from session_widgets.widgets import Chat, FileBrowser, SessionPanel
 from session_widgets.widgets._base import SessionWidget
 from session_widgets.widgets._protocol import MAX_CHUNK
 from tests.support.waiting import until
-from tests.widgets.scripted import LocalFiles, Scripted, text
+from tests.widgets.scripted import Scripted, text
 
 
 class Asker:
@@ -166,21 +166,6 @@ def test_open_folders_follow_the_agent_without_being_asked(asker, session, tmp_p
         return bool(listings) and [entry["name"] for entry in listings[-1]["entries"]] == ["new.py"]
 
     until(told, what="the new file")
-
-
-def test_a_session_at_rest_is_not_woken_by_being_looked_at(session, tmp_path: Path):
-    session.status = "parked"
-    session.control.files = LocalFiles(tmp_path)
-    session.files.list = session.files.stat = session.files.read_bytes = lambda *args, **more: pytest.fail("woken")
-    (tmp_path / "a.txt").write_text("words")
-    widget = FileBrowser(session)
-    asker = Asker(widget)
-    asker.post({"kind": "hello", "view": "v"})
-    session.end()
-    until(lambda: not widget._workspace._dirty.is_set())
-    assert [entry["name"] for entry in asker.value("list", path="")["entries"]] == ["a.txt"]
-    assert asker.value("read", path="a.txt")["size"] == 5
-    widget.close()
 
 
 def test_a_bucket_is_listed_while_the_session_is_at_rest(session, tmp_path: Path):

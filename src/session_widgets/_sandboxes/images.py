@@ -39,6 +39,7 @@ _INSIDE = (
     "errors.py",
     "version.py",
     "host/__init__.py",
+    "host/jail.py",
     "host/machine.py",
     "host/manifest.py",
     "host/tree.py",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from session_widgets._harnesses.harness import Harness
 from session_widgets._harnesses.installing import Installation
 from session_widgets._sessions.cell import FrontendState
-from session_widgets._sessions.directory_files import WatchedFiles
 from session_widgets._sessions.launching import MissingRequirements, missing_requirements
 from session_widgets._sessions.permissions import Policy
 from session_widgets.host.data_directory import data_directory
@@ -19,15 +18,10 @@ if TYPE_CHECKING:
 
 
 class SessionControl:
-    """A live session for its views. Thread-safe.
-
-    Attributes:
-        files: the workspace, for reading: this starts no parked sandbox.
-    """
+    """A live session for its views. Thread-safe."""
 
     def __init__(self, controller: SessionController) -> None:
         self._controller = controller
-        self.files = WatchedFiles(controller.sandboxes.watched_files)
 
     @property
     def fold(self) -> SharedFold:

@@ -1,36 +1,22 @@
-"""The session's workspace: through its sandbox, or from its bucket without one."""
+"""The session's workspace: through its sandbox, or at its location without one."""
 
 from __future__ import annotations
 
 import asyncio
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from session_widgets._sandboxes.paths import check_path
 from session_widgets._sessions.blocking import blocking
 from session_widgets._sessions.loop import anywhere
 from session_widgets.errors import BadPath, BadValue
 from session_widgets.model import FileInfo
+from session_widgets.workspaces import FileAccess
 
 CHUNK = 4 << 20
 ZIP_BEGINS = datetime(1980, 1, 1, tzinfo=UTC)
-
-
-class FileAccess(Protocol):
-    """Access to the files: through the sandbox (`RunnerClient`), or directly in the bucket (`ObjectFiles`)."""
-
-    async def list(self, path: str = "", *, recursive: bool = False) -> list[FileInfo]: ...
-    async def stat(self, path: str) -> FileInfo: ...
-    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes: ...
-    async def write(self, path: str, data: bytes | AsyncIterator[bytes]) -> None: ...
-    async def upload(self, local: Path, path: str) -> None: ...
-    async def download(self, path: str, local: Path) -> None: ...
-    async def mkdir(self, path: str) -> None: ...
-    async def move(self, source: str, target: str) -> None: ...
-    async def delete(self, path: str, *, recursive: bool = False) -> None: ...
 
 
 class AsyncFiles:

@@ -10,8 +10,6 @@ from typing import Literal
 
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import Sandbox, SandboxProvider, SandboxSpec
-from session_widgets._sessions.directory_files import DirectoryFiles, Looking
-from session_widgets._sessions.files import FileAccess
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.launching import Launch, prepare
 from session_widgets._sessions.loop import OneAtATime, in_thread
@@ -26,7 +24,7 @@ from session_widgets.host.manifest import Manifest
 from session_widgets.model import Capability, Machine, SandboxRef
 from session_widgets.transcript.notes import SandboxStarted, SandboxStopped, WorkspaceAttached
 from session_widgets.transcript.records import FileChange
-from session_widgets.workspaces import FileTree, ObjectFiles
+from session_widgets.workspaces import FileAccess, FileTree
 
 LOOK_SECONDS = 5.0
 WATCH_SECONDS = 10.0
@@ -74,28 +72,32 @@ class SandboxManager:
         return (await self.probe_sandbox())[0]
 
     async def files(self) -> FileAccess:
-        """Return access to the workspace's files: by its sandbox, or by its bucket if no sandbox runs."""
-        objects = self._state.workspace.objects
-        if objects is None:
-            return (await self.ready_sandbox()).runner
-        try:
-            return (await self.probe_sandbox(wake=False))[0].runner
-        except SandboxNotRunning:
-            return ObjectFiles(objects)
+        """Return access to the workspace's files; no sandbox is started for it.
 
-    async def watched_files(self) -> Looking:
-        """Return the same as `files`, but leave a parked session parked, for reading."""
-        if self._state.workspace.objects is not None:
-            return await self.files()
+        A running sandbox may have changes that are not saved yet, so that it is asked, unless it works on the location
+        itself.
+        """
+        workspace = self._state.workspace
+        if self._works_at_location:
+            self._state.check_usable()
+            if self._has_lost_its_directory and not self._at_rest:
+                async with self._lock:
+                    await self._attach_workspace()  # the sandbox must not go on in the deleted one
+            return workspace.files()
         try:
             return (await self.probe_sandbox(wake=False))[0].runner
         except SandboxNotRunning:
-            return DirectoryFiles(self._state.workspace.path)
+            return workspace.files()
+
+    @property
+    def _works_at_location(self) -> bool:
+        """Whether the sandbox and the location are one directory, so that nothing is copied."""
+        return not self._state.workspace.copies
 
     @property
     def _at_rest(self) -> bool:
-        record, in_bucket = self._state.record, self._state.workspace.objects is not None
-        return self.sandbox is None and (record.status == "parked" or (in_bucket and record.sandbox_ref is None))
+        record = self._state.record
+        return self.sandbox is None and (record.status == "parked" or record.sandbox_ref is None)
 
     async def probe_sandbox(self, *, refresh: bool = False, wake: bool = True) -> tuple[Sandbox, list[str]]:
         """Return a sandbox whose runner answers, with the ids of its live agent connections.
@@ -128,7 +130,7 @@ class SandboxManager:
 
     @property
     def _has_lost_its_directory(self) -> bool:
-        return self._state.workspace.objects is None and not self._state.workspace.path.is_dir()
+        return self._works_at_location and not self._state.workspace.path.is_dir()
 
     async def _launch(self) -> Launch:
         sandbox = await self._state.journal.ask(self._options.current, self.provider.name)
@@ -256,8 +258,8 @@ class SandboxManager:
         await self._storing.run(self._state.workspace.take_over)
 
     async def save(self) -> None:
-        """Save the files, unless the workspace is a plain directory or was never used."""
-        if self._state.workspace.objects is None or self._at_rest:
+        """Save the files, unless the sandbox works at the location or there is none."""
+        if self._works_at_location or self._at_rest:
             return
         async with self._lock:
             await self._attach_workspace()
@@ -287,7 +289,7 @@ class SandboxManager:
             ref = SandboxRef.parse(self._state.record.sandbox_ref)
             if reason == "parked":
                 await self.provider.park(ref)
-                if save and self._state.workspace.objects is not None and self._state.record.awake:
+                if save and not self._works_at_location and self._state.record.awake:
                     await self.persist(())  # before the note: a session that was interrupted here is parked again
             else:
                 await self.provider.destroy(ref)

@@ -311,13 +311,13 @@ class TurnRunner:
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
         """Return the turn's changed files, when they were verified to be saved, or why not."""
         sandbox = self._sandboxes.sandbox
-        if sandbox is None and (self._call is None or self._state.workspace.objects is None):
+        if sandbox is None and (self._call is None or not self._state.workspace.copies):
             return (), None, None
         files: tuple[FileChange, ...] = ()
         try:
             files = await self._changed_files(sandbox)
         except SessionWidgetsError as error:
-            if self._state.workspace.objects is None:  # otherwise unknown which files to sync to disk
+            if not self._state.workspace.copies:  # otherwise unknown which files to sync to disk
                 return (), None, readable(error)
         try:
             await self._persist(files)

@@ -7,7 +7,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,19 +16,17 @@ import typer
 
 from session_widgets.cli.asking import confirm, may_ask
 from session_widgets.cli.errors import errors_told
-from session_widgets.errors import BadPath, BadValue, NotFound, SessionBusy, SessionWidgetsError
+from session_widgets.errors import BadPath, BadValue, NotFound, SessionWidgetsError
 from session_widgets.model import FileInfo
 from session_widgets.printing import printable
 
 if TYPE_CHECKING:
-    from session_widgets._sessions import Session
     from session_widgets._sessions.files import Files
 
 workspace = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="List, fetch, add and remove the files of a session."
 )
 PIECE = 4 << 20
-AT_REST = {"new", "parked"}
 MARKS = {"directory": "/", "symlink": "@"}
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Its id in `session-widgets sessions`.")]
@@ -135,7 +133,7 @@ def du(session: SessionId, path: Folder = "") -> None:
 
 @contextmanager
 def _files(session_id: str) -> Iterator[Files]:
-    """Open the files of an existing session, and leave its sandbox running or parked as before."""
+    """Open the files of an existing session; no sandbox is started for them."""
     from session_widgets._sessions import open_session
     from session_widgets._store import store
 
@@ -151,16 +149,7 @@ def _files(session_id: str) -> Iterator[Files]:
                 raise
             raise BadPath(f"{error.filename or 'a file of this machine'}: {error.strerror or error}") from error
         finally:
-            if record.status in AT_REST:
-                _put_to_rest(opened)
             opened.detach()
-
-
-def _put_to_rest(session: Session) -> None:
-    """Park a sandbox that was started for the files of a plain directory."""
-    with suppress(SessionBusy):  # another process already uses it
-        if session.status == "idle":
-            session.park()
 
 
 def _print(files: Files, path: str) -> None:

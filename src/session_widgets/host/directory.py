@@ -25,12 +25,16 @@ Replaceable = Callable[[os.stat_result | None], bool]
 
 
 class Directory:
-    """A directory of this machine, held open. New entries get the directory's owner."""
+    """A directory of this machine, held open. New entries get the directory's owner.
+
+    Attributes:
+        owner: user and group of it, if this process is root and it is not root's.
+    """
 
     def __init__(self, root: Path) -> None:
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         info = os.fstat(self.fd)
-        self._owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 and info.st_uid != 0 else None
+        self.owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 and info.st_uid != 0 else None
 
     def close(self) -> None:
         """Close it."""
@@ -52,8 +56,8 @@ class Directory:
             try:
                 while piece := body.read(CHUNK):
                     _write(handle, piece)
-                if self._owner is not None:
-                    os.fchown(handle, *self._owner)
+                if self.owner is not None:
+                    os.fchown(handle, *self.owner)
                 os.fchmod(handle, mode & 0o777)
                 if mtime_ns is not None:
                     os.utime(handle, ns=(mtime_ns, mtime_ns))
@@ -73,8 +77,8 @@ class Directory:
             partial = f"{TEMPORARY}{uuid4().hex}"
             os.symlink(target, os.fsencode(partial), dir_fd=parent)
             try:
-                if self._owner is not None:
-                    os.chown(partial, *self._owner, dir_fd=parent, follow_symlinks=False)
+                if self.owner is not None:
+                    os.chown(partial, *self.owner, dir_fd=parent, follow_symlinks=False)
                 info = os.stat(partial, dir_fd=parent, follow_symlinks=False)
                 _check(name, parent, replaceable)
                 _replace(partial, name, parent)
@@ -176,8 +180,8 @@ class Directory:
                 raise
         with suppress(FileExistsError):
             os.mkdir(folder, 0o755, dir_fd=directory)
-            if self._owner is not None:
-                os.chown(folder, *self._owner, dir_fd=directory, follow_symlinks=False)
+            if self.owner is not None:
+                os.chown(folder, *self.owner, dir_fd=directory, follow_symlinks=False)
         return os.open(folder, _FOLDER, dir_fd=directory)
 
 

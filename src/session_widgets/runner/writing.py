@@ -8,8 +8,9 @@ import secrets
 import stat
 import threading
 
+from session_widgets.host.jail import Place
 from session_widgets.host.tree import TEMPORARY
-from session_widgets.runner.jail import Jail, Place
+from session_widgets.runner.jail import Jail
 from session_widgets.runner.problems import Problem, conflict, invalid, telling
 
 _naming = threading.Lock()

@@ -20,7 +20,7 @@ from session_widgets.widgets._wire import millis
 
 if TYPE_CHECKING:
     from session_widgets._sessions import Session
-    from session_widgets._sessions.directory_files import WatchedFiles
+    from session_widgets._sessions.files import Files
 
 _MAX_ENTRIES = 1000
 _MAX_FOLDERS = 40
@@ -103,7 +103,7 @@ class Workspace:
     def _look(self, path: str) -> None:
         if self._is_out_of_sight():
             return
-        item = self.listing(path, self._session.control.files)  # a listing must not start a parked sandbox
+        item = self.listing(path, self._session.files)
         with self._lock:
             if path not in self._folders or (self._folders[path] == item["entries"] and not item["error"]):
                 return
@@ -116,7 +116,7 @@ class Workspace:
         """Whether the workspace cannot be listed."""
         return self._session.status in ("detached", "deleted")
 
-    def listing(self, path: str, files: WatchedFiles) -> ListingItem:
+    def listing(self, path: str, files: Files) -> ListingItem:
         """List one folder: folders first, then by name, internal files last; a failure is part of the result."""
         try:
             found = files.list(path)
@@ -136,7 +136,7 @@ class Workspace:
 
     def _list(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         path = str(args.get("path", ""))
-        item = self.listing(path, self._session.control.files)
+        item = self.listing(path, self._session.files)
         with self._lock:
             if not item["error"] and (path in self._folders or len(self._folders) < _MAX_FOLDERS):
                 self._folders[path] = item["entries"]
@@ -152,7 +152,7 @@ class Workspace:
         path, offset, length = str(args["path"]), int(args.get("offset", 0)), int(args.get("length", MAX_CHUNK))
         if offset < 0 or not 0 < length <= MAX_CHUNK:
             raise LimitExceeded(f"one read gives 1 to {MAX_CHUNK:,} bytes; got length {length}, offset {offset}")
-        files = self._session.control.files
+        files = self._session.files
         info = files.stat(path)
         if info.type != "file":
             raise BadValue(f"{path!r:.200} is a {info.type}, not a file")

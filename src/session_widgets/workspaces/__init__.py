@@ -3,6 +3,7 @@
 from session_widgets.workspaces.bucket_location import SCHEME
 from session_widgets.workspaces.contents import Contents, keep_snapshot
 from session_widgets.workspaces.contract import Scan, Workspace
+from session_widgets.workspaces.file_access import FileAccess
 from session_widgets.workspaces.file_tree import FileTree
 from session_widgets.workspaces.files import ObjectFiles
 from session_widgets.workspaces.place import contents_of, place, remembered
@@ -12,6 +13,7 @@ from session_widgets.workspaces.snapshot import KeptEntry, Snapshot
 __all__ = [
     "SCHEME",
     "Contents",
+    "FileAccess",
     "FileTree",
     "KeptEntry",
     "ObjectFiles",

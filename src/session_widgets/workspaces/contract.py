@@ -15,6 +15,7 @@ from session_widgets.transcript.records import FileChange
 
 if TYPE_CHECKING:
     from session_widgets.workspaces.bucket_location import BucketLocation
+    from session_widgets.workspaces.file_access import FileAccess
 
 Scan = Callable[[], Manifest]
 """Makes the manifest inside the sandbox, or on this machine if no sandbox runs."""
@@ -30,6 +31,7 @@ class Workspace(Protocol):
         path: directory of this machine that sandboxes work on.
         managed: whether it was created for the session, and is deleted with it.
         objects: its location in a bucket, if any.
+        copies: whether files must be saved from `path` to `location`; otherwise both are one directory.
         remark: other facts for the user, such as the capabilities of a mount; "" if none.
     """
 
@@ -44,7 +46,12 @@ class Workspace(Protocol):
     @property
     def objects(self) -> BucketLocation | None: ...  # noqa: D102
     @property
+    def copies(self) -> bool: ...  # noqa: D102
+    @property
     def remark(self) -> str: ...  # noqa: D102
+
+    def files(self) -> FileAccess:
+        """Return access to the files at `location`; it needs no sandbox and no lease."""
 
     def attach(self, progress: Progress) -> bool:
         """Make `path` equal to `location`, and acquire the lease. Cheap if both are done already.

@@ -13,6 +13,7 @@ from session_widgets.host.manifest import Manifest, scan
 from session_widgets.progress import Progress
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.contract import Scan
+from session_widgets.workspaces.directory_files import DirectoryFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class LocalWorkspace:
     managed: bool
     attachment = "directory"
     objects = None
+    copies = False
     remark = ""
 
     @classmethod
@@ -39,6 +41,10 @@ class LocalWorkspace:
     def location(self) -> str:
         """The directory itself."""
         return str(self.path)
+
+    def files(self) -> DirectoryFiles:
+        """Return the files of the directory."""
+        return DirectoryFiles(self.path, managed=self.managed)
 
     def attach(self, progress: Progress) -> bool:
         """Create a missing managed directory, readable only by its owner."""

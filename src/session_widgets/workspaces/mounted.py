@@ -22,6 +22,7 @@ from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.contract import Scan
 from session_widgets.workspaces.credentials import ROLE
+from session_widgets.workspaces.files import ObjectFiles
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
 from session_widgets.workspaces.mounts.drivers import Target
 from session_widgets.workspaces.mounts.mountinfo import ANSWER_SECONDS
@@ -43,6 +44,7 @@ class MountedWorkspace:
     """
 
     managed = True
+    copies = True
 
     def __init__(self, objects: BucketLocation, driver: str) -> None:
         self.objects = objects
@@ -65,6 +67,10 @@ class MountedWorkspace:
     def path(self) -> Path:
         """The mount point."""
         return self._mount.point
+
+    def files(self) -> ObjectFiles:
+        """Return the files of the bucket."""
+        return ObjectFiles(self.objects)
 
     def attach(self, progress: Progress) -> bool:
         """Acquire the lease, and mount if nothing is mounted, the mount is dead, or its keys are about to expire."""

@@ -25,6 +25,7 @@ from session_widgets.workspaces.barrier import tell_strange, verify
 from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.contract import Scan
+from session_widgets.workspaces.files import ObjectFiles
 from session_widgets.workspaces.parallel import counted, in_parallel
 from session_widgets.workspaces.sync_base import SyncBase, signature
 from session_widgets.workspaces.transfer import NoLink, body_of, metadata_of, receive
@@ -35,6 +36,7 @@ class SyncWorkspace:
 
     attachment = "sync"
     managed = True
+    copies = True
     remark = ""
 
     def __init__(self, objects: BucketLocation) -> None:
@@ -49,6 +51,10 @@ class SyncWorkspace:
         self._swept = False
         self._learned = False
         self._progress: Progress = lambda _: None
+
+    def files(self) -> ObjectFiles:
+        """Return the files of the bucket."""
+        return ObjectFiles(self.objects)
 
     def attach(self, progress: Progress) -> bool:
         """Acquire the lease and update the directory."""
