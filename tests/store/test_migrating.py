@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -84,8 +85,29 @@ def test_the_events_of_a_store_of_format_4_fold_to_what_its_tables_hold(store: S
         assert [fold.turn(turn) for turn in fold.turns] == store.turns(record.id)
 
 
+FORMAT_7 = STORES / "format-7.duckdb.gz"
+"""As the last release with format 7 wrote it: `kept`, with the files of three turns' ends and before a restore."""
+
+
+FORKED = json.dumps({"session": "kept", "turn": 2, "workspace": "/w"})
+
+
+def test_a_session_of_format_7_is_forked(store: Store) -> None:
+    store.path.write_bytes(gzip.decompress(FORMAT_7.read_bytes()))
+    assert [kept.turn for kept in store.kept_files("kept")] == [1, 2, None, 3]
+    store.fork_session("kept", 2, "fork", [replace(note("session_forked", 1), payload=FORKED)])
+    query = "select session_id, turns, status, forked_from, forked_at_turn from v_sessions order by created_at desc"
+    assert store.sql(query).fetchall() == [("kept", 3, "parked", None, None), ("fork", 2, "parked", "kept", 2)]
+    assert [kept.turn for kept in store.kept_files("fork")] == [1, 2]
+    assert store.turns("fork")[1].text == store.turns("kept")[1].text
+    before = derived(store)
+    store.rebuild()
+    assert derived(store) == before
+
+
 READ_ONLY = """
 import sys
+from dataclasses import replace
 from session_widgets.errors import StoreVersion
 from session_widgets._store import store
 opened = store(sys.argv[1])

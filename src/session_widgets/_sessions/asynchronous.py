@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes.options import Sandbox
@@ -22,9 +22,12 @@ from session_widgets._sessions.questions import QuestionRequest
 from session_widgets._sessions.restoring import Restored
 from session_widgets._sessions.turn import Turn
 from session_widgets.errors import BadValue
-from session_widgets.model import ExecResult
+from session_widgets.model import ExecResult, check_session_id
 from session_widgets.transcript.records import Event, Json
 from session_widgets.transcript.transcript import Transcript
+
+if TYPE_CHECKING:
+    from session_widgets._sessions.session import Session
 
 Prompt = str | Sequence[Json]
 
@@ -34,8 +37,9 @@ STREAM_POLL_SECONDS = 0.05
 class AsyncSession:
     """The methods of `Session`; cancelling a task that awaits `send` cancels its turn."""
 
-    def __init__(self, controller: SessionController) -> None:
+    def __init__(self, controller: SessionController, open_session: Callable[..., Session]) -> None:
         self._controller = controller
+        self._open_session = open_session
         self.files = AsyncFiles(controller.sandboxes.files, controller.snapshots.settled)
 
     @property
@@ -281,6 +285,37 @@ class AsyncSession:
 
     async def _restore(self, turn: Turn | KeptFiles, path: str) -> Restored:
         return await self._controller.restore(await files_at(turn), path)
+
+    async def fork(self, turn: Turn, id: str) -> Session:
+        """Create a session that continues from the end of a turn, beside this one, which is not changed.
+
+        It has the files and all events up to then, and the harness, sandbox, settings, rules and skills; a directory of
+        your own is copied into one that belongs to the fork. Its first prompt restores the agent's memory
+        (`Turn.tier`). `v_sessions` has its origin: `forked_from` and `forked_at_turn`. Functions and MCP servers are
+        not copied: pass them to `open_session(id, tools=..., mcp_servers=...)`.
+
+        Args:
+            turn: an ended turn of this session.
+            id: of the new session; if it is already a fork of this turn, that is returned.
+
+        Raises:
+            BadValue: the id or the turn is invalid.
+            SessionConflict: another session has this id.
+            SessionBusy: the turn is running.
+            FilesNotKept: the files of the turn's end were not kept, or were deleted to make room.
+            WorkspaceError: the files cannot be written; nothing was created.
+
+        Example:
+            >>> session.fork(session.turns[0], id="hello-again").send("Try it with a class")
+        """
+        arguments = await private_loop().aio(self._fork(turn, id))
+        return await asyncio.to_thread(self._open_session, **arguments)
+
+    async def _fork(self, turn: Turn, id: str) -> dict[str, Any]:
+        """Create it, and return the arguments that open it."""
+        if not isinstance(turn, Turn) or turn.session_id != self._controller.state.record.id:
+            raise BadValue(f"fork() takes a turn of this session, such as session.turns[0]; got {turn!r:.80}.")
+        return await self._controller.fork(turn.index, await files_at(turn), check_session_id(id))
 
     async def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
         """See `Session.events`."""

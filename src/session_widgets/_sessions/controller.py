@@ -14,9 +14,11 @@ from session_widgets._sandboxes import SandboxProvider, get_provider
 from session_widgets._sandboxes.options import Sandbox
 from session_widgets._sessions.agent import Agent
 from session_widgets._sessions.agent_manager import AgentManager
+from session_widgets._sessions.forking import fork
 from session_widgets._sessions.journal import kernel, next_number, note
 from session_widgets._sessions.kept_files import KeptFiles
 from session_widgets._sessions.limits import TurnLimits
+from session_widgets._sessions.loop import in_thread
 from session_widgets._sessions.owner import owner
 from session_widgets._sessions.permission_broker import PermissionBroker
 from session_widgets._sessions.permissions import Policy
@@ -327,6 +329,21 @@ class SessionController:
         async with self._start_lock:
             await self._check_no_turn("restoring files would change them under its agent")
             return await restore_files(self.state, self.sandboxes, self.snapshots, files, path)
+
+    async def fork(self, turn: int, files: KeptFiles, new_id: str) -> dict[str, Any]:
+        """Create a fork; return the arguments of `open_session` for it."""
+        self.state.check_usable()
+        state = self.state
+        await in_thread(fork, state.store, state.record.id, state.workspace, turn, files, new_id)
+        made = await asyncio.to_thread(state.store.session, new_id)
+        policy, harness = self.permissions.policy, self.sandboxes.harness
+        own = made is not None and made.harness == harness.id  # the catalog does not have the user's own
+        return {
+            "id": new_id,
+            "store": state.store,
+            "harness": harness if own else None,
+            "permissions": None if isinstance(policy, str) else policy,
+        }
 
     async def take_over(self) -> None:
         """Acquire the workspace's lease."""

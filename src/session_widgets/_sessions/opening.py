@@ -13,6 +13,7 @@ from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import get_provider
 from session_widgets._sandboxes.options import Sandbox
 from session_widgets._sessions.controller import SessionController
+from session_widgets._sessions.forking import clear
 from session_widgets._sessions.host_tool import HostTool, check_tools
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.limits import TurnLimits, check_limits
@@ -124,6 +125,8 @@ def open_session(
     held = store if isinstance(store, Store) else default_store(store)
     with _opening:
         known = held.session(id)
+        if known is None:
+            clear(held, id)
         chosen = catalog.get(harness if harness is not None else known.harness if known else "demo")
         if offered or servers:
             check_harness(chosen)
@@ -153,7 +156,7 @@ def open_session(
             controller = SessionController(
                 stored, held, provider, chosen, space, permissions or rules.permissions, rules.limits
             )
-            live = _open[held.path, id] = Session(controller)
+            live = _open[held.path, id] = Session(controller, open_session)
             _offer(live, offered, servers)
             private_loop().run(live._controller.resume_turn())
         else:

@@ -51,6 +51,12 @@ class SandboxOptions:
             write_private(self._file, {**before, **sandbox.env})
         return note(sandbox.stored())
 
+    def copy(self, other: SandboxOptions) -> None:
+        """Save the values of another session, whose note was or will be copied."""
+        if values := other._values():
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(self._file, values)
+
     def tidy(self) -> None:
         """Delete the values that the stored note does not need."""
         before, said = self._values(), self._said()

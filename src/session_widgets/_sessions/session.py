@@ -46,10 +46,10 @@ class Session:
         'hi'
     """
 
-    def __init__(self, controller: SessionController) -> None:
+    def __init__(self, controller: SessionController, open_session: Callable[..., Session]) -> None:
         self._controller = controller
         self._panel: Any = None  # a second output is another view of the same model
-        self.aio = AsyncSession(controller)
+        self.aio = AsyncSession(controller, open_session)
         self.files = Files(self.aio.files)
         self.control = SessionControl(controller)
 
@@ -256,6 +256,7 @@ class Session:
     exec = blocking(AsyncSession.exec, "aio")
     diff = blocking(AsyncSession.diff, "aio")
     restore = blocking(AsyncSession.restore, "aio")
+    fork = blocking(AsyncSession.fork, "aio")
 
     def tool(
         self, function: Callable[..., Any] | None = None, *, name: str | None = None, timeout: float = TOOL_SECONDS

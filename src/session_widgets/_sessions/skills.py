@@ -138,6 +138,11 @@ class Skills:
             if left.is_dir() and left != new:
                 shutil.rmtree(left)
 
+    def copy(self, other: Skills) -> None:
+        """Store those of another session. Blocks."""
+        if other.names:
+            self.keep(other._kept())
+
     def remove(self) -> None:
         """Delete all. Blocks."""
         (self._place / INDEX).unlink(missing_ok=True)

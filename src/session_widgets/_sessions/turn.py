@@ -60,6 +60,11 @@ class Turn:
         return self._news.over
 
     @property
+    def session_id(self) -> str:
+        """Id of its session."""
+        return self._record.session_id
+
+    @property
     def index(self) -> int:
         """Place in the session, from 1."""
         return self._record.index

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from session_widgets._store import append, compacting, queries, querying, rebuilding
+from session_widgets._store import append, compacting, forking, queries, querying, rebuilding
 from session_widgets._store.connection import StoreFile
 from session_widgets._store.kept_files import kept
 from session_widgets._store.listing import SessionList
@@ -241,6 +241,24 @@ class Store:
         with self._file.looking() as connection:
             rows = queries.sessions(connection)
         return SessionList(record for row in rows if (record := read_session(row)))
+
+    def fork_session(self, session_id: str, turn: int, new_id: str, drafts: Sequence[Draft]) -> None:
+        """Create a session with the events of another one up to the end of a turn, in one transaction.
+
+        Args:
+            session_id: the other one.
+            turn: its last turn in the new session; it has ended.
+            new_id: of the new session.
+            drafts: further events of the new session.
+
+        Raises:
+            SessionConflict: the new session exists.
+            SessionGone: the other session, or its turn, does not exist.
+        """
+        check_session_id(new_id)
+        with self._file.transaction() as connection:
+            forking.fork(connection, check_session_id(session_id), turn, new_id, drafts)
+            self._ledger.forget()
 
     def delete_session(self, session_id: str) -> None:
         """Delete all rows of a session; the text stays in free blocks until `compact()`."""

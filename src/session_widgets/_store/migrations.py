@@ -41,7 +41,8 @@ def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
             session_id varchar not null, origin varchar not null, last_seq bigint not null, context varchar not null,
             harness varchar, sandbox varchar, workspace varchar, title varchar, model varchar, mode varchar,
             effort varchar, status varchar, sandbox_ref varchar, connection varchar, agent_session_id varchar,
-            turns integer not null, created_at timestamptz, updated_at timestamptz);
+            turns integer not null, created_at timestamptz, updated_at timestamptz,
+            forked_from varchar, forked_at_turn integer);
         create table store.turns (
             session_id varchar not null, turn integer not null, first_seq bigint not null, context varchar not null,
             status varchar not null, prompt json not null, text varchar, stop_reason varchar, error varchar,
@@ -98,6 +99,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _superseded,
     _superseded,
     _rename_notes,
+    _superseded,
     _superseded,
     _derive_again,
 )

@@ -21,6 +21,7 @@ from session_widgets.transcript.notes import (
     FilesKept,
     SandboxStopped,
     SessionChanged,
+    TurnEnded,
     TurnStarted,
     read_note,
 )
@@ -120,6 +121,26 @@ def last_note(connection: Connection, session_id: str, kind: str) -> Json | None
                order by seq desc limit 1"""
     found = connection.execute(query, [session_id, kind]).fetchall()
     return parse(found[0][0]) if found else None
+
+
+def end_of_turn(connection: Connection, session_id: str, turn: int) -> int | None:
+    """Return the seq of a turn's end; None if it runs or does not exist."""
+    query = f"""select max(seq) from store.events
+                where session_id = ? and turn = ? and direction = 'note' and kind = '{TurnEnded.kind}'"""  # noqa: S608
+    found: int | None = connection.execute(query, [session_id, turn]).fetchall()[0][0]
+    return found
+
+
+def copy_events(connection: Connection, session_id: str, new_id: str, end: int, turn: int) -> int:
+    """Copy a session's events up to a seq, and later notes about its turns' files; return the last seq."""
+    query = f"""insert into store.events
+        select ?, row_number() over (order by seq), turn, ts, direction, source, source_seq, method, kind, payload
+        from store.events where session_id = ? and (seq <= ? or direction = 'note' and (
+            kind = '{FilesDropped.kind}' or kind = '{FilesKept.kind}' and (payload ->> 'turn')::integer <= ?))"""  # noqa: S608
+    connection.execute(query, [new_id, session_id, end, turn])
+    query = "select max(seq) from store.events where session_id = ?"
+    last: int = connection.execute(query, [new_id]).fetchall()[0][0]
+    return last
 
 
 def kept_files(connection: Connection, session_id: str) -> list[tuple[str, int | None, str, Json]]:

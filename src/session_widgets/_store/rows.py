@@ -29,6 +29,7 @@ _TOKENS = tuple(field.name for field in fields(Usage) if field.name.endswith("_t
 _SAME_IN_SESSION = (
     *("harness", "sandbox", "workspace", "title", "model", "mode", "effort", "status"),
     *("sandbox_ref", "connection", "agent_session_id", "turns", "created_at", "updated_at"),
+    *("forked_from", "forked_at_turn"),
 )
 _SAME_IN_STEP = (
     *("session_id", "turn", "kind", "status", "text", "tool_call_id", "title", "tool_kind"),

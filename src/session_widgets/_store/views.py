@@ -11,7 +11,7 @@ RUN_SECONDS = f"round(greatest({SECONDS} - waited_s, 0), 3)"
 VIEWS = {
     "v_sessions": """
         select session_id, title, harness, sandbox, workspace, model, mode, effort, status, turns,
-            last_seq as events, sandbox_ref, agent_session_id, created_at, updated_at
+            last_seq as events, sandbox_ref, agent_session_id, created_at, updated_at, forked_from, forked_at_turn
         from sessions""",
     "v_turns": f"""
         select session_id, turn, status, stop_reason, error, {outcome_sql()} as outcome,
@@ -36,7 +36,8 @@ VIEWS = {
         select session_id, turn, harness, model,
             input_tokens, output_tokens, cached_read_tokens, cached_write_tokens, thought_tokens, total_tokens,
             usage_scope, usage_quality, usage_remark, cost, currency, ended_at
-        from llm_calls""",
+        from llm_calls l where not exists (
+            select 1 from sessions s where s.session_id = l.session_id and l.turn <= s.forked_at_turn)""",
     "v_tool_calls": f"""
         select session_id, turn, step, tool_call_id, title, tool_kind as kind, status,
             failure is not distinct from 'error' as failed, failure, locations ->> '$[0].path' as path,

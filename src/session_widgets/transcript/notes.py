@@ -55,6 +55,10 @@ def _texts(about: str = "") -> Any:
     return _field(as_texts, about, ())
 
 
+def _whole(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
 def _number(about: str = "") -> Any:
     return _field(as_number, about)
 
@@ -293,7 +297,7 @@ class FilesKept(Note):
     """The files at the end of a turn, or before a restore, were kept."""
 
     kind: ClassVar[str] = "files_kept"
-    turn: int | None = _field(lambda value: value if type(value) is int else None, "null: before a restore")
+    turn: int | None = _field(_whole, "null: before a restore")
     snapshot: str = _said("MD5 and size of the list of files")
     files: int | None = _number("how many")
     size: int | None = _number("their bytes")
@@ -320,6 +324,17 @@ class RestoreStarted(Note):
     previous: str = _said("snapshot of the files before it")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionForked(Note):
+    """All earlier events were copied from another session."""
+
+    kind: ClassVar[str] = "session_forked"
+    session: str = _said("the other session")
+    turn: int | None = _field(_whole, "its last copied turn")
+    workspace: str = _said("location of the new session's files")
+    attachment: str = _said()
+
+
 NOTES: tuple[type[Note], ...] = (
     SessionOpened,
     SessionRules,
@@ -340,6 +355,7 @@ NOTES: tuple[type[Note], ...] = (
     FilesKept,
     FilesDropped,
     RestoreStarted,
+    SessionForked,
 )
 _BY_KIND = {note.kind: note for note in NOTES}
 

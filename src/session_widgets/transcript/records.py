@@ -235,6 +235,8 @@ class SessionRecord:
         remark: capabilities of a mount.
         sandbox_ref: current sandbox, if any.
         awake: whether the sandbox was started and not stopped since, according to the notes.
+        forked_from: id of the session that it was forked from, if any.
+        forked_at_turn: its last turn that was copied from there.
     """
 
     id: str
@@ -257,3 +259,5 @@ class SessionRecord:
     attachment: str = "directory"
     remark: str = ""
     title_by_agent: bool = False
+    forked_from: str | None = None
+    forked_at_turn: int | None = None

@@ -16,6 +16,7 @@ from session_widgets.transcript.notes import (
     SandboxStarted,
     SandboxStopped,
     SessionChanged,
+    SessionForked,
     SessionOpened,
     TurnEnded,
     TurnStarted,
@@ -65,6 +66,8 @@ def apply_note(state: FoldState, event: Event) -> FoldState:
         state = _agent_started(state, note)
     if state.session is None:
         return replace(state, session=_opened(event, note)) if isinstance(note, SessionOpened) else state
+    if isinstance(note, SessionForked):
+        return replace(state, session=_forked(state.session, event, note), outside=())
     facts = _facts(state, state.session, event, note)
     model = None if "harness" in facts else state.model
     return replace(state, session=replace(state.session, **facts), model=model) if facts else state
@@ -94,6 +97,24 @@ def _facts(state: FoldState, session: SessionRecord, event: Event, note: Note | 
         case TurnEnded():
             return {"status": "idle"}
     return {}
+
+
+def _forked(session: SessionRecord, event: Event, note: SessionForked) -> SessionRecord:
+    """Return a copied session: it has no sandbox of its own yet."""
+    return replace(
+        session,
+        workspace=note.workspace,
+        attachment=note.attachment,
+        remark="",
+        sandbox_ref=None,
+        awake=False,
+        launch=None,
+        connection=None,
+        status="parked",
+        created_at=event.ts,
+        forked_from=note.session,
+        forked_at_turn=note.turn,
+    )
 
 
 def _changed(note: SessionChanged) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from session_widgets.workspaces.file_access import FileAccess
 from session_widgets.workspaces.file_tree import FileTree
 from session_widgets.workspaces.files import ObjectFiles
 from session_widgets.workspaces.place import contents_of, place, remembered
-from session_widgets.workspaces.restoring import restore
+from session_widgets.workspaces.restoring import fork_files, restore
 from session_widgets.workspaces.snapshot import KeptEntry, Snapshot
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Snapshot",
     "Workspace",
     "contents_of",
+    "fork_files",
     "keep_snapshot",
     "place",
     "remembered",

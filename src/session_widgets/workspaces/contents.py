@@ -5,6 +5,7 @@ All methods block. A process calls one at a time; processes exclude each other b
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -21,6 +22,8 @@ from session_widgets.host.manifest import Entry, Manifest, Occupied, md5
 from session_widgets.workspaces.snapshot import KeptEntry, LeftOut, Snapshot, name_of, sort_out
 
 PARTIAL = ".partial"
+_NO_LINK = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+"""Errors of a file system without hard links, or with too many."""
 
 IsLate = Callable[[], bool]
 
@@ -52,7 +55,7 @@ class Contents(Protocol):
         """Delete contents."""
 
     def link(self, other: Self, names: Iterable[str]) -> None:
-        """Keep contents of another session of the same kind of place."""
+        """Keep contents of another session of the same kind of place; missing ones are skipped."""
 
     def remove(self) -> None:
         """Delete everything."""
@@ -138,8 +141,17 @@ class DirectoryContents:
         with self._changing():
             for name in names:
                 if name not in self._names:
-                    os.link(other.place / name, self.place / name)
-                    self._names.add(name)
+                    with suppress(FileNotFoundError):
+                        self._link(other.place / name, name)
+
+    def _link(self, source: Path, name: str) -> None:
+        try:
+            os.link(source, self.place / name)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+            self._write(name, iter([source.read_bytes()]))
+        self._names.add(name)
 
     def remove(self) -> None:
         """Delete everything."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from io import BytesIO
 
+from session_widgets.errors import FilesNotKept, WorkspaceError
+from session_widgets.host.host_tree import HostTree
 from session_widgets.host.manifest import Entry, Occupied
+from session_widgets.progress import silent
 from session_widgets.workspaces.contents import Contents
+from session_widgets.workspaces.contract import Workspace
 from session_widgets.workspaces.file_tree import FileTree
-from session_widgets.workspaces.snapshot import KeptEntry
+from session_widgets.workspaces.snapshot import KeptEntry, Snapshot
 
 
 def restore(
@@ -70,3 +75,35 @@ def _put(tree: FileTree, entry: KeptEntry, contents: Contents, seen: Entry | Non
         return
     new = Entry(entry.path, entry.kind, entry.size, entry.mode, time.time_ns(), entry.md5)
     tree.write(new, BytesIO(contents.read(entry.name)), seen)
+
+
+def fork_files(
+    snapshot: Snapshot, contents: Contents, space: Workspace, kept: Contents, snapshots: Iterable[str]
+) -> None:
+    """Fill a new session's workspace with the files of a snapshot, and keep the snapshots of the other session there.
+
+    Args:
+        snapshot: of the files.
+        contents: of the other session.
+        space: the new workspace.
+        kept: contents of the new session.
+        snapshots: names of all snapshots to keep.
+
+    Raises:
+        FilesNotKept: a content was deleted.
+        WorkspaceError: the files cannot be written.
+    """
+    names: dict[str, None] = {}
+    for name in snapshots:
+        with suppress(FilesNotKept):  # an earlier turn's: that turn has none in the new session either
+            names |= dict.fromkeys([*Snapshot.decode(contents.read(name)).names, name])
+    kept.link(contents, names)
+    space.attach(silent)
+    try:
+        tree = HostTree(space.path)
+        try:
+            restore(tree, {}, snapshot.entries, contents, (), lambda _: True)
+        finally:
+            tree.close()
+    except OSError as error:
+        raise WorkspaceError(f"{space.path} cannot be written: {error.strerror}.", reason="disk") from error
