@@ -100,7 +100,7 @@ def open_session(
 
     Raises:
         BadValue: an argument is invalid; nothing was created.
-        SessionConflict: the id exists with another harness, sandbox, workspace or attachment.
+        SessionConflict: the id exists with another harness, sandbox, workspace or attachment, or was imported.
         StoreBusy: another process holds the store.
 
     Example:
@@ -127,6 +127,11 @@ def open_session(
         known = held.session(id)
         if known is None:
             clear(held, id)
+        if known is not None and known.status == "imported":
+            raise SessionConflict(
+                f"session {id!r} was imported from {held.import_path(id)}: it can be read, "
+                f"store().steps({id!r}), and not be continued. Open a session with another id."
+            )
         chosen = catalog.get(harness if harness is not None else known.harness if known else "demo")
         if offered or servers:
             check_harness(chosen)

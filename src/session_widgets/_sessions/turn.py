@@ -73,6 +73,7 @@ class Turn:
     def status(self) -> Status:
         """`running`, `waiting` (for a permission), `detached`, `completed`, `cancelled` or `failed`."""
         if self._news.over:
+            assert self._record.status != "unfinished", "it is no import"
             return self._record.status
         return self._session.turn_activity(self)
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from session_widgets._store import queries
+from session_widgets._store import import_queries, queries
 from session_widgets._store.connection import StoreFile
 from session_widgets._store.derive import Derivation
 from session_widgets._store.payload import clean, decode, encode
 from session_widgets._store.queries import Connection
 from session_widgets._store.rebuilding import put_session
 from session_widgets._store.rows import Row, state_of
-from session_widgets.errors import SessionBusy, SessionGone
+from session_widgets.errors import SessionBusy, SessionConflict, SessionGone
 from session_widgets.model import check_session_id
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.notes import TurnStarted
@@ -139,6 +139,12 @@ class Ledger:
     def _read_on(connection: Connection, session_id: str, origin: str, live: _Live | None) -> _Live:
         """Return the state of a session after reading the events that other processes appended."""
         place = queries.place(connection, session_id)
+        if place is not None and place[0].startswith(import_queries.ORIGIN):
+            path = import_queries.is_import(connection, session_id)
+            raise SessionConflict(
+                f"session {session_id!r} was imported from {path}: it can be read, and not be continued here. "
+                "Open a session with another id."
+            )
         if place is None:
             live = _Live(origin, 0, 0, {}, Derivation(Fold(session_id)))
         elif live is None or live.origin != place[0] or live.last_seq > place[1]:

@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from session_widgets._store import append, compacting, forking, queries, querying, rebuilding
+from session_widgets._store import append, compacting, forking, import_queries, queries, querying, rebuilding
 from session_widgets._store.connection import StoreFile
+from session_widgets._store.importing.importer import Secrets, import_path
+from session_widgets._store.importing.report import ImportReport
 from session_widgets._store.kept_files import kept
 from session_widgets._store.listing import SessionList
 from session_widgets._store.location import home_of, locate
@@ -265,7 +267,39 @@ class Store:
         check_session_id(session_id)
         with self._file.transaction() as connection:
             queries.delete_session(connection, session_id, ("events", *queries.DERIVED))
+            import_queries.forget_session(connection, session_id)
             self._ledger.forget()
+
+    def import_(self, path: str | Path, *, secrets: Secrets = "keep", progress: Progress | None = None) -> ImportReport:
+        """Import the sessions of other programs from their files; formats are recognised by content.
+
+        A file that was imported before is read again only if it changed: new lines are added, a rewritten file
+        replaces its rows. Other processes use the store meanwhile. An interrupted import leaves complete batches, and
+        the next one continues.
+
+        Args:
+            path: a file, or a directory of any depth.
+            secrets: "keep" lines as they are (they are on this machine already), or "redact" what looks like a secret.
+            progress: called with the numbers of processed and of all bytes.
+
+        Returns:
+            Counts, one row a file (`.df()`), and `.issues`. A file that cannot be imported is a row with its reason.
+
+        Raises:
+            BadValue: there is no such path.
+            StoreBusy: another process held the store for 10 s; what was written stays.
+            StoreError: the store could not be written; batches written before stay.
+
+        Example:
+            >>> store().import_("~/.claude/projects").counts  # doctest: +SKIP
+        """
+        return import_path(self._file, path, secrets, progress)
+
+    def import_path(self, session_id: str) -> str | None:
+        """Return the file that a session was imported from; None for a session of ours."""
+        check_session_id(session_id)
+        with self._file.looking() as connection:
+            return import_queries.is_import(connection, session_id)
 
     def rebuild(self, session_id: str | None = None, *, progress: Progress | None = None) -> None:
         """Compute the derived tables again from the events, session by session, while others use the store.

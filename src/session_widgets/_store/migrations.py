@@ -14,7 +14,8 @@ from pathlib import Path
 
 import duckdb
 
-from session_widgets._store import queries, rebuilding, views
+from session_widgets._store import import_queries, queries, rebuilding, views
+from session_widgets._store.importing import deriving
 from session_widgets.errors import StoreError, StoreVersion
 
 
@@ -42,24 +43,28 @@ def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
             harness varchar, sandbox varchar, workspace varchar, title varchar, model varchar, mode varchar,
             effort varchar, status varchar, sandbox_ref varchar, connection varchar, agent_session_id varchar,
             turns integer not null, created_at timestamptz, updated_at timestamptz,
-            forked_from varchar, forked_at_turn integer);
+            forked_from varchar, forked_at_turn integer,
+            format varchar, harness_version varchar, git_branch varchar, agent_id varchar);
         create table store.turns (
             session_id varchar not null, turn integer not null, first_seq bigint not null, context varchar not null,
             status varchar not null, prompt json not null, text varchar, stop_reason varchar, error varchar,
-            failure varchar, tier varchar, harness varchar, model varchar, started_at timestamptz not null,
-            ended_at timestamptz, waited_s double not null, durable_at timestamptz,
+            failure varchar, tier varchar, harness varchar, model varchar, started_at timestamptz,
+            ended_at timestamptz, waited_s double, durable_at timestamptz,
             durability_error varchar, idempotency_key varchar, owner json,
             input_tokens bigint, output_tokens bigint, cached_read_tokens bigint, cached_write_tokens bigint,
             thought_tokens bigint, total_tokens bigint, context_used bigint, context_size bigint,
             cost decimal(18, 9), currency varchar, usage_scope varchar, usage_quality varchar, usage_remark varchar);
         create table store.steps (
             session_id varchar not null, turn integer not null, step integer not null, kind varchar not null,
-            status varchar not null, failure varchar, text varchar, tool_call_id varchar, title varchar,
+            status varchar not null, failure varchar, text varchar using compression zstd,
+            tool_call_id varchar, title varchar,
             tool_kind varchar, tool_name varchar,
-            parent integer, command varchar, exit_code integer, content json not null, locations json not null,
-            raw_input json, raw_output json, entries json not null, permission json, permission_outcome varchar,
+            parent integer, command varchar, exit_code integer, content json not null using compression zstd,
+            locations json not null, raw_input json using compression zstd,
+            raw_output json using compression zstd, entries json not null, permission json, permission_outcome varchar,
             first_seq bigint not null, last_seq bigint not null,
-            started_at timestamptz not null, ended_at timestamptz not null, waited_s double);
+            started_at timestamptz, ended_at timestamptz, waited_s double,
+            uid varchar, parent_uid varchar, active boolean, copied boolean, agent_id varchar, llm_call_id varchar);
         create table store.permissions (
             session_id varchar not null, asked_seq bigint not null, request_id varchar not null,
             turn integer not null, step integer not null,
@@ -69,14 +74,23 @@ def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
             llm_call_id varchar not null, session_id varchar not null, turn integer, harness varchar, model varchar,
             input_tokens bigint, output_tokens bigint, cached_read_tokens bigint, cached_write_tokens bigint,
             thought_tokens bigint, total_tokens bigint, cost decimal(18, 9), currency varchar,
-            usage_scope varchar, usage_quality varchar, usage_remark varchar, ended_at timestamptz);
+            usage_scope varchar, usage_quality varchar, usage_remark varchar, ended_at timestamptz,
+            agent_id varchar, provider varchar, model_requested varchar, written_5m_tokens bigint,
+            written_1h_tokens bigint, stop_reason varchar, ttft_s double, duration_s double, copied boolean);
         create table store.file_changes (
             session_id varchar not null, turn integer not null, path varchar not null, change varchar not null,
             size bigint);
     """)
     for session_id in queries.all_session_ids(connection):
         rebuilding.rebuild(connection, session_id)
+    for file_id in import_queries.file_ids(connection):
+        deriving.rebuild_file(connection, file_id)
     views.define(connection)
+
+
+def _imports(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables of imports."""
+    import_queries.create(connection)
 
 
 _RENAMED = {"turn_tier": "memory_restored", "turn_saving": "persist_started", "host_tool": "notebook_tool_called"}
@@ -101,6 +115,8 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _rename_notes,
     _superseded,
     _superseded,
+    _superseded,
+    _imports,
     _derive_again,
 )
 LATEST = len(MIGRATIONS)

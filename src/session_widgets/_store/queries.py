@@ -35,6 +35,9 @@ AT_ONCE = 20_000
 FEW, FEW_EVENTS = 8, 4
 """Rows up to which an insert binds each value."""
 
+_STARTED = "coalesce(started_at, (select created_at from store.sessions where session_id = $1)) as started_at"
+_ENDED = "coalesce(ended_at, (select updated_at from store.sessions where session_id = $1)) as ended_at"
+"""Times of an import's turns and steps that its file does not have: those of its session."""
 Connection = duckdb.DuckDBPyConnection
 
 
@@ -66,7 +69,8 @@ def sessions(connection: Connection) -> list[Row]:
 
 def turns(connection: Connection, session_id: str) -> list[Row]:
     """Return the rows of all turns of a session."""
-    return rows(connection, "select * from store.turns where session_id = ? order by turn", [session_id])
+    query = f"select * replace ({_STARTED}) from store.turns where session_id = $1 order by turn"  # noqa: S608
+    return rows(connection, query, [session_id])
 
 
 def turn(connection: Connection, session_id: str, index: int) -> Row | None:
@@ -90,7 +94,8 @@ def has_turn(connection: Connection, session_id: str, idempotency_key: str) -> b
 
 def steps(connection: Connection, session_id: str, turn: int | None) -> list[Row]:
     """Return the rows of the steps of a session, or of one turn of it."""
-    query = "select * from store.steps where session_id = ? and turn = coalesce(?, turn) order by turn, step"
+    query = f"""select * replace ({_STARTED}, {_ENDED}) from store.steps
+                where session_id = $1 and turn = coalesce($2, turn) order by turn, step"""  # noqa: S608
     return rows(connection, query, [session_id, turn])
 
 
@@ -336,7 +341,8 @@ def rebuilding(connection: Connection, release: str) -> set[str]:
         connection.execute("insert into store.rebuilding select distinct ?, session_id from store.events", [release])
         for table in DERIVED:
             connection.execute(
-                f"delete from store.{table} where session_id not in (select session_id from store.rebuilding)"  # noqa: S608
+                f"delete from store.{table} where session_id not in (select session_id from store.rebuilding "  # noqa: S608
+                "union all select session_id from store.source_sessions)"
             )
         left = connection.execute("select session_id from store.rebuilding").fetchall()
     return {session_id for (session_id,) in left}

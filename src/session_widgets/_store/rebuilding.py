@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import count
 
-from session_widgets._store import queries
+from session_widgets._store import import_queries, queries
 from session_widgets._store.derive import Derivation
+from session_widgets._store.importing import deriving
 from session_widgets._store.queries import Connection
 from session_widgets._store.rows import Row
 from session_widgets.transcript.fold import Fold
@@ -45,7 +46,13 @@ def rebuild_in_pieces(
     with transaction() as connection:
         todo = {session_id} if session_id is not None else queries.rebuilding(connection, __version__)
         sizes = dict.fromkeys(sorted(todo), 0) | queries.event_counts(connection, todo)
+        files = import_queries.file_ids(connection, session_id)
+        if files and session_id is not None:
+            sizes = {}
     done, total = 0, sum(sizes.values())
+    for file_id in files:
+        with transaction() as connection:
+            deriving.rebuild_file(connection, file_id)
     for each, size in sizes.items():
         for seen in _rebuild(transaction, each, forget):
             progress(min(done + seen, total), total)

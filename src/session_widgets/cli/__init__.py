@@ -1,4 +1,4 @@
-"""`session-widgets` on the command line: run, sessions, workspace, harness, sandboxes, s3, doctor."""
+"""`session-widgets` on the command line: run, sessions, import, workspace, harness, sandboxes, s3, doctor."""
 
 from __future__ import annotations
 
@@ -127,6 +127,19 @@ def sessions(as_json: AsJson = False) -> None:
     for row in rows:
         table.add_row(*(Text(_cell(row[name])) for name in LISTED))
     _console().print(table)
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[list[str], typer.Argument(help="Session files of other programs, or directories of them.")],
+    redact: Annotated[bool, typer.Option("--redact", help="Replace what looks like a secret.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import transcripts of other programs into the store; unchanged files are not read again."""
+    from session_widgets.cli.importing import run_import
+
+    with errors_told():
+        run_import(paths, _console(), redact=redact, as_json=as_json)
 
 
 @app.command()

@@ -193,16 +193,17 @@ class TurnRecord:
     """A turn in the store.
 
     Attributes:
+        status: "unfinished" is a turn of an import whose file ends within it.
         saving: known only for a running turn that was folded from its events.
         harness: the session's harness when the turn began.
         model: the model that the agent last reported in the turn, by its own id; None if it reports none.
-        waited_s: seconds in which a person was asked for a permission or an answer.
+        waited_s: seconds in which a person was asked for a permission or an answer; None for an import.
         failure: of a turn that the agent reports as completed: "model_error" or "no_answer".
     """
 
     session_id: str
     index: int
-    status: TurnStatus
+    status: TurnStatus | Literal["unfinished"]
     prompt: Sequence[Json]
     started_at: datetime
     ended_at: datetime | None = None
@@ -219,7 +220,7 @@ class TurnRecord:
     owner: Json | None = None
     harness: str | None = None
     model: str | None = None
-    waited_s: float = 0.0
+    waited_s: float | None = 0.0
     failure: Literal["model_error", "no_answer"] | None = None
 
 

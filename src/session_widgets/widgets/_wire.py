@@ -161,7 +161,7 @@ def turn_view(turn: TurnRecord, home: Home, handed_over: bool = False) -> TurnVi
         "status": turn.status,
         "started": millis(turn.started_at),
         "ended": millis(turn.ended_at) if turn.ended_at else None,
-        "waited": round(turn.waited_s * 1000),
+        "waited": round((turn.waited_s or 0) * 1000),
         "stop_reason": turn.stop_reason,
         "outcome": outcome(turn.status, turn.stop_reason, turn.error, turn.failure),
         "model": safe(turn.model)[:300] if turn.model else None,

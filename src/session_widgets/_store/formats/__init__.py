@@ -1,0 +1,31 @@
+"""The formats of foreign transcripts, one file each."""
+
+from __future__ import annotations
+
+import functools
+from importlib.metadata import entry_points
+
+from session_widgets._store.formats.claude_code import ClaudeCode
+from session_widgets._store.formats.contract import Format, Head
+
+GROUP = "session_widgets.formats"
+"""Entry points of other packages' formats: each names a class that is called without arguments."""
+OURS: tuple[type[Format], ...] = (ClaudeCode,)
+"""In the order in which they are asked; other packages' formats follow."""
+
+
+@functools.cache
+def formats() -> tuple[Format, ...]:
+    """Return every installed format, in the order in which they are asked."""
+    others = (entry.load()() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
+    return (*(each() for each in OURS), *others)
+
+
+def format_named(name: str) -> Format | None:
+    """Return a format by its name; None if it is not installed."""
+    return next((each for each in formats() if each.name == name), None)
+
+
+def format_of(head: Head) -> Format | None:
+    """Return the format of a file that begins like this; None if none recognises it."""
+    return next((each for each in formats() if each.sniff(head)), None)

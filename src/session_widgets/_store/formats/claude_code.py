@@ -1,0 +1,367 @@
+"""Claude Code's session files: `~/.claude/projects/<folder>/<session>.jsonl`, and its subagents' `agent-*.jsonl`.
+
+A model call is written as several records with the same `message.id`, one a content block, each with the usage so far;
+most were written before the answer was complete. `progress` records repeat what a subagent's own file has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from session_widgets._store.formats.contract import (
+    Abandoned,
+    Changed,
+    Delegated,
+    Entry,
+    Format,
+    Head,
+    ModelCall,
+    Prompt,
+    Record,
+    Said,
+    SessionFacts,
+    Source,
+    ToolCall,
+    ToolResult,
+    Tree,
+    TurnEnd,
+    count_of,
+    text_block,
+    time_of,
+)
+from session_widgets.transcript.envelopes import as_object, as_objects, as_text
+from session_widgets.transcript.records import Json, StepFailure
+
+UNNAMED = 50
+"""Records without a session's id, at the beginning of a file, that are waited through for one."""
+
+_MESSAGES = frozenset({"user", "assistant"})
+_KINDS = {
+    **dict.fromkeys(("Bash", "BashOutput", "KillShell", "KillBash"), "execute"),
+    **dict.fromkeys(("Read", "NotebookRead"), "read"),
+    **dict.fromkeys(("Edit", "MultiEdit", "Write", "NotebookEdit"), "edit"),
+    **dict.fromkeys(("Glob", "Grep", "LS"), "search"),
+    **dict.fromkeys(("WebFetch", "WebSearch"), "fetch"),
+    **dict.fromkeys(("Task", "Agent", "TodoWrite", "TaskCreate", "TaskUpdate"), "think"),
+    **dict.fromkeys(("ExitPlanMode", "EnterPlanMode", "exit_plan_mode"), "switch_mode"),
+}
+_PATHS = ("file_path", "notebook_path", "path")
+_INTERRUPTED = "[Request interrupted by user"
+_REJECTED = ("The user doesn't want to proceed", "The user doesn't want to take this action", "User rejected")
+_EXIT_CODE = re.compile(r"(?:Error: )?Exit code (-?\d{1,5})\b")
+_COMMAND = re.compile(r"<command-name>(.*?)</command-name>", re.DOTALL)
+_ARGUMENTS = re.compile(r"<command-args>(.*?)</command-args>", re.DOTALL)
+_SYNTHETIC = "<synthetic>"
+
+
+class ClaudeCode(Format):
+    """Claude Code's JSON lines."""
+
+    name = "claude-code"
+
+    def sniff(self, head: Head) -> bool:
+        """Whether a line is one of Claude Code's records."""
+        return any(_is_record(value) for value in head.objects)
+
+    def kind(self, value: Any) -> str | None:
+        """Return `type`, with the subtype of a system record or the type of a progress record."""
+        said = as_object(value)
+        kind, more = as_text(said.get("type")), said.get("subtype") or as_object(said.get("data")).get("type")
+        return f"{kind}/{more}" if kind and isinstance(more, str) else kind
+
+    def read(self, records: Iterable[Record], source: Source) -> Iterator[Entry]:
+        """Turn records into entries."""
+        return _Reader(source).read(records)
+
+
+def _is_record(value: Mapping[str, Any]) -> bool:
+    kind = value.get("type")
+    if kind in _MESSAGES:
+        return "uuid" in value and "sessionId" in value and isinstance(value.get("message"), dict)
+    if kind == "system" or kind == "progress":
+        return "sessionId" in value and "uuid" in value
+    return (kind == "summary" and "leafUuid" in value) or (
+        kind in {"file-history-snapshot", "queue-operation", "custom-title", "permission-mode"}
+        and ("messageId" in value or "sessionId" in value)
+    )
+
+
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._native = ""
+        self._is_agent = False
+        self._facts: dict[str, str] = {}
+        self._tree = Tree()
+        self._roots: dict[str, str] = {}
+        self._edits: dict[str, tuple[str, str]] = {}
+
+    def read(self, records: Iterable[Record]) -> Iterator[Entry]:
+        rest = iter(records)
+        early: list[Record] = []
+        for record in rest:
+            if isinstance(record.value, dict):
+                early.append(record)
+                if as_text(record.value.get("sessionId")) or len(early) == UNNAMED:
+                    break
+        if not early:
+            return
+        yield self._begin(early[-1].line, early[-1].value)
+        last = 0
+        for record in chain(early, rest):
+            last = record.line
+            if isinstance(record.value, dict):
+                yield from self._record(record.line, record.value)
+        if left := self._tree.abandoned():
+            yield Abandoned(line=last, uids=left)
+
+    def _begin(self, line: int, value: Json) -> SessionFacts:
+        session, agent = as_text(value.get("sessionId")), as_text(value.get("agentId"))
+        self._is_agent = bool(value.get("isSidechain")) and agent is not None
+        at = time_of(value.get("timestamp"))
+        if self._is_agent:
+            self._native = f"{session}/{agent}"
+            parent = {"parent": session, "relation": "subagent", "agent_id": agent}
+            return SessionFacts(line=line, at=at, native_id=self._native, harness="claude", **parent)  # type: ignore[arg-type]
+        self._native = session or self._source.stem
+        return SessionFacts(line=line, at=at, native_id=self._native, harness="claude")
+
+    def _record(self, line: int, value: Json) -> Iterator[Entry]:
+        kind, at = value.get("type"), time_of(value.get("timestamp"))
+        place = {"line": line, "at": at}
+        uid, parent = as_text(value.get("uuid")), as_text(value.get("parentUuid"))
+        if kind == "summary" or kind == "custom-title":
+            title = as_text(value.get("summary")) or as_text(value.get("customTitle"))
+            yield from self._learn(place, title=title)
+        if kind not in _MESSAGES and kind != "system":
+            self._tree.add(uid, parent, leaf=False)
+            return
+        yield from self._learn(
+            place,
+            harness_version=as_text(value.get("version")),
+            cwd=as_text(value.get("cwd")),
+            git_branch=as_text(value.get("gitBranch")),
+        )
+        side = bool(value.get("isSidechain")) and not self._is_agent
+        where: dict[str, Any] = {
+            **place,
+            "uid": uid,
+            "parent_uid": parent,
+            "copied": self._is_copied(value),
+            "agent": self._agent_of(uid, parent) if side else None,
+        }
+        if kind == "system":
+            self._tree.add(uid, parent, leaf=not side)
+            yield from self._system(where, value)
+        elif kind == "user":
+            entries = list(self._user(where, value, side=side))
+            prompt = any(isinstance(entry, Prompt) for entry in entries)
+            self._tree.add(uid, parent, prompt=prompt, leaf=not side)
+            yield from entries
+        else:
+            self._tree.add(uid, parent, leaf=not side)
+            yield from self._assistant(where, value)
+
+    def _learn(self, place: dict[str, Any], **facts: str | None) -> Iterator[Entry]:
+        new = {name: fact for name, fact in facts.items() if fact and self._facts.get(name) != fact}
+        if new:
+            self._facts |= new
+            yield SessionFacts(**place, native_id=self._native, **new)  # type: ignore[arg-type]
+
+    def _is_copied(self, value: Json) -> bool:
+        session = as_text(value.get("sessionId"))
+        return session is not None and session != self._native.partition("/")[0]
+
+    def _agent_of(self, uid: str | None, parent: str | None) -> str | None:
+        """Return the key of a subagent whose records are in this file: the uid of its first record."""
+        if uid is None:
+            return None
+        key = self._roots.get(parent or "", uid)
+        self._roots[uid] = key
+        return key
+
+    def _system(self, where: dict[str, Any], value: Json) -> Iterator[Entry]:
+        subtype, text = value.get("subtype"), as_text(value.get("content"))
+        if subtype == "compact_boundary":
+            yield Said(**where, kind="notice", text=text or "The conversation was compacted.")
+        elif subtype == "api_error":
+            error = as_object(as_object(value.get("error")).get("error"))
+            yield Said(**where, kind="error", text=as_text(as_object(error.get("error")).get("message")) or "API error")
+        elif subtype == "turn_duration":
+            yield TurnEnd(line=where["line"], at=where["at"])
+        elif text:
+            yield Said(**where, kind="notice", text=text)
+
+    def _user(self, where: dict[str, Any], value: Json, *, side: bool) -> Iterator[Entry]:
+        content = as_object(value.get("message")).get("content")
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(as_objects(content))
+        results = [block for block in blocks if block.get("type") == "tool_result"]
+        for block in results:
+            yield from self._result(where, block, value.get("toolUseResult") if len(results) == 1 else None)
+        rest = [block for block in blocks if block.get("type") != "tool_result"]
+        if not rest:
+            return
+        text = "\n".join(as_text(block.get("text")) or "" for block in rest).strip()
+        if text.startswith(_INTERRUPTED):
+            yield Said(**where, kind="notice", text=text)
+            if not side:
+                yield TurnEnd(line=where["line"], at=where["at"], status="cancelled", stop_reason="cancelled")
+        elif value.get("isCompactSummary"):
+            yield Said(**where, kind="compaction", text=text)
+        elif value.get("isMeta") or text.startswith(("<local-command-", "<bash-stdout>", "<bash-stderr>")) or results:
+            yield Said(**where, kind="notice", text=text)
+        elif side and where["agent"] == where["uid"]:
+            yield Delegated(**where, text=text)
+        elif side:
+            yield Said(**where, kind="user", text=text)
+        else:
+            yield Prompt(**where, blocks=_prompt(rest))
+
+    def _result(self, where: dict[str, Any], block: Json, details: Any) -> Iterator[Entry]:
+        tool_call_id, said = as_text(block.get("tool_use_id")), block.get("content")
+        if tool_call_id is None:
+            return
+        parts = [{"type": "text", "text": said}] if isinstance(said, str) else list(as_objects(said))
+        text = "\n".join(as_text(part.get("text")) or "" for part in parts)
+        failure: StepFailure | None = None
+        if block.get("is_error"):
+            failure = "rejected" if text.startswith(_REJECTED) else "error"
+        code = _EXIT_CODE.match(text) if failure == "error" else None
+        edit = self._edits.pop(tool_call_id, None)
+        diffs = _diffs(as_object(details)) if edit and failure is None else []
+        yield ToolResult(
+            **where,
+            tool_call_id=tool_call_id,
+            content=diffs or _content(parts),
+            failure=failure,
+            exit_code=int(code[1]) if code else None,
+        )
+        if edit and failure is None:
+            name, path = edit
+            created = as_object(details).get("type") == "create" or (name == "Write" and "created" in text[:200])
+            yield Changed(line=where["line"], at=where["at"], path=path, change="created" if created else "modified")
+
+    def _assistant(self, where: dict[str, Any], value: Json) -> Iterator[Entry]:
+        message = as_object(value.get("message"))
+        model = as_text(message.get("model"))
+        synthetic = model == _SYNTHETIC or bool(value.get("isApiErrorMessage"))
+        call_id = None if synthetic else as_text(message.get("id")) or f"{self._native}/{where['uid']}"
+        content = message.get("content")
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(as_objects(content))
+        if call_id is not None:
+            yield _usage(where, call_id, model, message)
+        for block in blocks:
+            kind, text = block.get("type"), as_text(block.get("text"))
+            if kind == "text" and text and text.strip():
+                yield Said(**where, kind="error" if synthetic else "message", text=text, call_id=call_id)
+            elif kind == "thinking" and as_text(block.get("thinking")):
+                yield Said(**where, kind="thought", text=as_text(block["thinking"]), call_id=call_id)
+            elif kind in {"tool_use", "server_tool_use"}:
+                yield from self._tool(where, block, call_id)
+        if as_text(message.get("stop_reason")) == "end_turn" and where["agent"] is None:
+            yield TurnEnd(line=where["line"], at=where["at"], stop_reason="end_turn")
+
+    def _tool(self, where: dict[str, Any], block: Json, call_id: str | None) -> Iterator[Entry]:
+        name, given = as_text(block.get("name")) or "unknown", as_object(block.get("input"))
+        tool_call_id = as_text(block.get("id")) or f"{where['uid']}/{name}"
+        path = next((text for key in _PATHS if (text := as_text(given.get(key)))), None)
+        kind = _KINDS.get(name, "other")
+        if kind == "edit" and path:
+            self._edits[tool_call_id] = (name, path)
+        yield ToolCall(
+            **where,
+            tool_call_id=tool_call_id,
+            name=name,
+            kind=kind,
+            title=_title(name, given, path),
+            raw_input=block.get("input"),
+            paths=[path] if path else (),
+            call_id=call_id,
+        )
+        if name == "TodoWrite" and (todos := as_objects(given.get("todos"))):
+            entries = [
+                {
+                    "content": as_text(todo.get("content")) or "",
+                    "status": as_text(todo.get("status")) or "pending",
+                    "priority": as_text(todo.get("priority")) or "medium",
+                }
+                for todo in todos
+            ]
+            yield Said(**where, kind="plan", entries=entries, call_id=call_id)
+
+
+def _usage(where: dict[str, Any], call_id: str, model: str | None, message: Json) -> ModelCall:
+    usage, stop = as_object(message.get("usage")), as_text(message.get("stop_reason"))
+    lifetimes = as_object(usage.get("cache_creation"))
+    return ModelCall(
+        **where,
+        call_id=call_id,
+        provider="anthropic",
+        model=model,
+        stop_reason=stop,
+        quality=("final" if stop else "partial") if usage else "none",
+        remark=None if stop or not usage else "the log has the counts of an answer that was not complete",
+        uncached=count_of(usage.get("input_tokens")),
+        read=count_of(usage.get("cache_read_input_tokens")),
+        written=count_of(usage.get("cache_creation_input_tokens")),
+        written_5m=count_of(lifetimes.get("ephemeral_5m_input_tokens")),
+        written_1h=count_of(lifetimes.get("ephemeral_1h_input_tokens")),
+        output=count_of(usage.get("output_tokens")),
+    )
+
+
+def _prompt(blocks: Sequence[Json]) -> list[Json]:
+    """Return the user's words as ACP content blocks; a command as it was typed."""
+    said: list[Json] = []
+    for block in blocks:
+        text = as_text(block.get("text"))
+        if block.get("type") == "image":
+            data = as_object(block.get("source"))
+            said.append({"type": "image", "mimeType": data.get("media_type"), "data": data.get("data")})
+        elif text is not None and (command := _COMMAND.search(text)):
+            given = _ARGUMENTS.search(text)
+            said.append({"type": "text", "text": f"{command[1]} {given[1] if given else ''}".strip()})
+        else:
+            said.append({"type": "text", "text": text or ""})
+    return said
+
+
+def _content(parts: Sequence[Json]) -> list[Json]:
+    """Return the parts of a result as ACP tool call content."""
+    content: list[Json] = []
+    for part in parts:
+        if part.get("type") == "image":
+            data = as_object(part.get("source"))
+            image = {"type": "image", "mimeType": data.get("media_type"), "data": data.get("data")}
+            content.append({"type": "content", "content": image})
+        elif (text := as_text(part.get("text"))) is not None:
+            content.append(text_block(text))
+    return content
+
+
+def _diffs(details: Json) -> list[Json]:
+    """Return the edits in `toolUseResult` as ACP diffs."""
+    path = as_text(details.get("filePath"))
+    if path is None:
+        return []
+    if details.get("type") == "create":
+        return [{"type": "diff", "path": path, "oldText": None, "newText": as_text(details.get("content")) or ""}]
+    edits = as_objects(details.get("edits")) or [{
+        "old_string": details.get("oldString"), "new_string": details.get("newString"),
+    }]  # fmt: skip
+    return [
+        {"type": "diff", "path": path, "oldText": as_text(edit.get("old_string")), "newText": new}
+        for edit in edits
+        if (new := as_text(edit.get("new_string"))) is not None
+    ]
+
+
+def _title(name: str, given: Json, path: str | None) -> str:
+    detail = (
+        as_text(given.get("command")) or path or as_text(given.get("pattern")) or as_text(given.get("url"))
+        or as_text(given.get("query")) or as_text(given.get("description"))
+    )  # fmt: skip
+    return f"{name} {detail}"[:200] if detail else name

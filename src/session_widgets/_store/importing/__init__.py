@@ -1,0 +1,1 @@
+"""Imports transcripts of other programs: files to raw records and derived rows."""
