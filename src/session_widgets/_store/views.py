@@ -94,7 +94,9 @@ VIEWS = {
         select session_id, 'copy', agent_session_id, first_value(session_id) over same
         from sessions where format is not null
         window same as (partition by format, agent_session_id order by created_at, last_seq desc, session_id)
-        qualify row_number() over same > 1""",  # noqa: S608
+        qualify row_number() over same > 1
+        union all
+        select session_id, 'fork', null, forked_from from sessions where forked_from is not null""",  # noqa: S608
     "v_source_files": """
         select path, format, state, bytes, records, malformed, imported_at,
             (select list(s.session_id order by s.session_id) from source_sessions s
