@@ -83,12 +83,13 @@ class AgentError(SessionWidgetsError):
 
 
 class AgentExited(AgentError):
-    """The agent process exited while it was needed."""
+    """The agent process exited while it was needed; `unsent` if the message certainly did not reach it."""
 
-    def __init__(self, message: str, *, code: int | None = None, stderr: str = "") -> None:
+    def __init__(self, message: str, *, code: int | None = None, stderr: str = "", unsent: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.stderr = stderr
+        self.unsent = unsent
 
 
 class HarnessNotReady(AgentError):
@@ -149,7 +150,11 @@ class LimitExceeded(SandboxError):
 
 
 class TransportError(SandboxError):
-    """The connection broke; the outcome on the other side is unknown."""
+    """The connection broke; the outcome on the other side is unknown, unless nothing was sent (`unsent`)."""
+
+    def __init__(self, message: str, *, unsent: bool = False) -> None:
+        super().__init__(message)
+        self.unsent = unsent
 
 
 Reason = Literal[

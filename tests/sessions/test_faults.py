@@ -88,6 +88,7 @@ from session_widgets._sessions.sandbox_manager import SandboxManager
 async def die(self, **_): os.kill(os.getpid(), signal.SIGKILL)
 s = sw.open_session("s1", permissions="allow_all")
 s.send("say before")
+s.park()  # a prompt to a running agent is stored with its turn: `test_warm_prompts.py`
 SandboxManager.probe_sandbox = die
 print(json.dumps("now"))
 s.send("say never sent")

@@ -1,9 +1,21 @@
-"""What a prompt costs while its agent runs: requests and commits."""
+"""A prompt to an agent that runs: its commits and requests, and an agent that proves dead."""
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
+
+from session_widgets._sessions.journal import note
+from session_widgets._sessions.loop import private_loop
+from session_widgets.acp import AcpConnection, stream
+from session_widgets.transcript.notes import SessionChanged
+from tests.support.kernels import Kernel, exactly_once, runner_pid
+from tests.support.waiting import until
+
+ECHO = "run echo {0} >> done.txt\nsay {0}"
 
 
 @pytest.fixture
@@ -20,6 +32,27 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     return made
 
 
+def kinds(events):
+    return [event.kind for event in events if event.kind != "files_kept"]
+
+
+def prompts(session, turn):
+    return [e for e in session.events() if (e.turn, e.direction, e.method) == (turn, "out", "session/prompt")]
+
+
+def test_a_warm_prompt_takes_one_commit_and_one_request(session, requests):
+    session.send("say warm")
+    batches = []
+    stop = session.subscribe(batches.append)
+    requests.clear()
+    turn = session.send("say x")
+    stop()
+    assert requests == ["POST /v1/acp"]
+    commits = [kinds(batch) for batch in batches if any(event.turn == turn.index for event in batch)]
+    assert commits[0] == ["turn_started", "memory_restored", "request"]
+    assert (turn.text, turn.tier) == ("x", "warm")
+
+
 def test_the_runner_sends_the_changed_files_with_the_answer(session, requests):
     turn = session.send("write new.txt <<EOT\nx\nEOT")
     assert [(change.path, change.change, change.size) for change in turn.files] == [("new.txt", "created", 2)]
@@ -32,3 +65,150 @@ def test_many_changed_files_are_requested(session, requests):
     turn = session.send("run for n in $(seq 1001); do : > $n; done")
     assert len(turn.files) == 1001
     assert "GET /v1/fs/snapshots/turn-" + str(turn.index) in requests
+
+
+def test_what_another_kernel_has_changed_applies_to_the_prompt(open_session):
+    """This kernel has not read it yet when the turn begins."""
+    session = open_session()
+    session.send("say warm")
+    session.store.append("s1", [note(SessionChanged(mode="plan"))])
+    turn = session.send("say x")
+    methods = [event.method for event in session.events() if event.direction == "out"]
+    assert methods[-2:] == ["session/set_config_option", "session/prompt"]
+    assert (turn.status, session.mode) == ("completed", "plan")
+    assert len(prompts(session, turn.index)) == 1
+
+
+def test_a_prompt_that_is_not_stored_leaves_no_request_behind(open_session):
+    session = open_session()
+    first = session.send("say warm", idempotency_key="k")
+    peer = session._controller.agents.agent.peer
+    assert session.send("say again", idempotency_key="k").index == first.index
+    assert not peer._waiting
+    assert session.send("say x").text == "x"
+
+
+@pytest.fixture
+def deaf(monkeypatch):
+    """Let a kernel miss that its agent has exited; kill it."""
+
+    def kill(session):
+        with monkeypatch.context() as patch:
+            patch.setattr(stream._ReadAhead, "add", lambda *_: None)
+            os.kill(agent_pid(session), signal.SIGKILL)
+            runner = session._controller.sandboxes.sandbox.runner
+            until(lambda: not private_loop().run(runner.connections()))
+            time.sleep(0.1)  # the notice has arrived
+        assert session._controller.agents.agent.dead is None
+
+    return kill
+
+
+def agent_pid(session):
+    import psutil
+
+    below = psutil.Process(runner_pid(session)).children(recursive=True)
+    return next(process.pid for process in below if "demo" in process.cmdline()[-1])
+
+
+def test_an_agent_that_proves_dead_is_replaced_and_the_prompt_reaches_one_agent_once(open_session, deaf):
+    session = open_session()
+    session.send(ECHO.format("first"))
+    deaf(session)
+    turn = session.send("remember\n" + ECHO.format("second"))
+    assert (turn.status, turn.tier, turn.error) == ("completed", "load", None)
+    assert turn.text.startswith("1 earlier turn")
+    assert session.files.read_text("done.txt").split() == ["first", "second"]
+    story = kinds(event for event in session.events() if event.turn == turn.index and event.direction != "in")
+    assert story[:6] == [
+        "turn_started", "memory_restored", "request", "prompt_not_delivered", "memory_restored", "request"
+    ]  # fmt: skip
+    first, second = prompts(session, turn.index)
+    assert first.payload["id"] != second.payload["id"]
+    row = session.store.sql("select tier, status from v_turns where turn = ?", [turn.index]).fetchall()
+    assert row == [("load", "completed")]
+    assert session.send("say on").tier == "warm"
+
+
+def test_a_runner_that_proves_dead_is_started_again(open_session, monkeypatch):
+    session = open_session()
+    session.send(ECHO.format("first"))
+    monkeypatch.setattr(AcpConnection, "extensions", frozenset({"changes"}))  # it has just been seen
+    os.kill(runner_pid(session), signal.SIGKILL)
+    turn = session.send("remember\n" + ECHO.format("second"))
+    assert (turn.status, turn.tier, turn.error) == ("completed", "load", None)
+    assert session.files.read_text("done.txt").split() == ["first", "second"]
+
+
+DEATHS = """
+import os, signal, psutil
+from session_widgets._sessions.loop import private_loop
+from session_widgets._store import Store
+from session_widgets.acp import AcpConnection, stream
+s = sw.open_session("s1", permissions="allow_all")
+s.send({first!r})
+if {agent_dies}:
+    whole, stream._ReadAhead.add = stream._ReadAhead.add, lambda *_: None
+    runner = s._controller.sandboxes.sandbox.runner
+    below = psutil.Process(private_loop().run(runner.health())["pid"]).children(recursive=True)
+    next(one for one in below if "demo" in one.cmdline()[-1]).kill()
+    while private_loop().run(runner.connections()): time.sleep(0.01)
+    time.sleep(0.1)
+    stream._ReadAhead.add = whole
+names, death = [], {death!r}
+def meet(name):
+    names.append(name)
+    if (name, names.count(name)) == death: os.kill(os.getpid(), signal.SIGKILL)
+append, start, post = Store.append, Store.start_turn, AcpConnection.post
+def appending(store, session, drafts):
+    for draft in drafts: meet("before " + draft.kind if draft.direction == "note" else "before " + str(draft.method))
+    stored = append(store, session, drafts)
+    for draft in drafts: meet("after " + draft.kind if draft.direction == "note" else "after " + str(draft.method))
+    return stored
+def starting(*a, **k):
+    meet("before turn_started")
+    started = start(*a, **k)
+    meet("after turn_started")
+    return started
+async def posting(connection, envelope, **k):
+    if envelope.get("method") == "session/prompt": meet("before post")
+    await post(connection, envelope, **k)
+    if envelope.get("method") == "session/prompt": meet("after post")
+Store.append, Store.start_turn, AcpConnection.post = appending, starting, posting
+print(json.dumps("now"))
+s.send({second!r})
+"""
+
+
+@pytest.mark.parametrize(
+    ("death", "agent_dies"),
+    [
+        (("after turn_started", 1), False),
+        (("before post", 1), False),
+        (("after post", 1), False),
+        (("before session/prompt", 1), False),
+        (("before turn_ended", 1), False),
+        (("before post", 1), True),
+        (("before prompt_not_delivered", 1), True),
+        (("after prompt_not_delivered", 1), True),
+        (("before agent_started", 1), True),
+        (("before memory_restored", 1), True),
+        (("after memory_restored", 1), True),
+        (("before post", 2), True),
+        (("after post", 1), True),
+    ],
+)
+def test_a_kernel_killed_on_the_way_of_a_warm_prompt(death, agent_dies, forked, open_session):
+    code = DEATHS.format(first=ECHO.format("first"), second=ECHO.format("second"), death=death, agent_dies=agent_dies)
+    kernel = Kernel(forked, code)
+    assert kernel.read() == "now"
+    assert kernel.end() == (-signal.SIGKILL, [])
+    session = open_session()
+    turn = session.turns[-1].wait(30)
+    assert (turn.index, turn.status, turn.text, turn.error) == (2, "completed", "second", None)
+    between = death == ("before memory_restored", 1)  # the next kernel finds the new agent running
+    assert turn.tier == ("load" if agent_dies and not between else "warm")
+    assert session.files.read_text("done.txt").split() == ["first", "second"]
+    assert len(prompts(session, 2)) == (2 if agent_dies else 1)
+    assert session.send("remember").text.startswith("2 earlier turns")
+    exactly_once(session.events())

@@ -16,13 +16,13 @@ from session_widgets._sessions.handover import history_block
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.permission_broker import PermissionBroker
 from session_widgets._sessions.pump import Pump
-from session_widgets._sessions.resume import MemoryRestorer, apply_setting, apply_settings
+from session_widgets._sessions.resume import MemoryRestorer, apply_setting, apply_settings, is_set_up
 from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets._sessions.skills import Skills
 from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
 from session_widgets.acp import AcpConnection, Peer
-from session_widgets.errors import AgentExited, SandboxError
+from session_widgets.errors import AgentExited, BadValue, SandboxError
 from session_widgets.model import Capability
 from session_widgets.transcript.envelopes import is_of_subagent, update_of
 from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped
@@ -69,6 +69,22 @@ class AgentManager:
     def writes_settings(self) -> bool:
         """Whether we write the harness's settings files: they may name models outside its options."""
         return self._harness.settings is not None and Capability.EXTERNAL not in self._provider.capabilities
+
+    def warm(self, sandbox: Sandbox) -> Agent | None:
+        """Return the agent if a prompt can be sent to it at once: it runs as far as this process knows, without I/O."""
+        agent = self.agent
+        if agent is None or agent.dead is not None or agent.id != self._state.record.connection:
+            return None
+        if "changes" not in agent.connection.extensions or agent.tier != "warm":
+            return None
+        cut_off = self._harness.restart_after_cancel and not self._state.completed
+        other_tools = self._tools.mark not in {None, agent.offered} or not self._tools.serves(sandbox)
+        if cut_off or other_tools or self._needs_other_file(agent):
+            return None
+        try:
+            return agent if is_set_up(agent, self._state.record) else None
+        except BadValue:  # it does not offer the session's choice
+            return None
 
     async def ready(self, sandbox: Sandbox, live: Sequence[str]) -> Agent:
         """Return an agent with the session's memory; warm if its process is among the `live` ones."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from session_widgets._sessions.loop import in_thread
 from session_widgets._sessions.owner import owner
 from session_widgets._sessions.permission_broker import PermissionBroker
 from session_widgets._sessions.permissions import Policy
+from session_widgets._sessions.prompt import check_taken
 from session_widgets._sessions.restoring import Restored, restore_files
 from session_widgets._sessions.rules import Rules
 from session_widgets._sessions.sandbox_manager import SandboxManager
@@ -32,6 +34,7 @@ from session_widgets._sessions.state import SessionState, Stored
 from session_widgets._sessions.tool_server import ToolServer
 from session_widgets._sessions.turn import Doing, Turn
 from session_widgets._sessions.turn_runner import TurnRunner
+from session_widgets._sessions.warm_prompt import WarmPrompt
 from session_widgets._store import Store
 from session_widgets.errors import (
     AgentFailed,
@@ -43,7 +46,7 @@ from session_widgets.errors import (
     WorkspaceError,
 )
 from session_widgets.model import Capability, ExecResult
-from session_widgets.transcript.notes import SessionChanged, SessionRules, TurnEnded, TurnStarted
+from session_widgets.transcript.notes import SessionChanged, SessionRules, SessionSandbox, TurnEnded, TurnStarted
 from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Draft, Event, Json, TurnRecord
 from session_widgets.transcript.sources import Folded
@@ -116,28 +119,55 @@ class SessionController:
                 raise
 
     async def _begin(self, prompt: Sequence[Json], idempotency_key: str | None) -> Turn:
+        warm = await self._warm_prompt(prompt)
+        started: list[Event] = []
         try:
-            record, started = await asyncio.to_thread(
-                self.state.store.start_turn,
-                self.state.record.id,
-                prompt,
-                idempotency_key=idempotency_key,
-                owner=owner(),
-                source=kernel(),
-                source_seq=next_number(),
-                ts=datetime.now(UTC),
-            )
+            record, started = await asyncio.to_thread(self._store_turn, prompt, idempotency_key, warm)
         except SessionGone:
             await self.mark_deleted()
             raise
+        finally:
+            if warm is not None and len(started) < 2:
+                self.snapshots.give_back(warm[0].notes)
+                warm[0].drop()
+                warm = None
         if not started:
             await self.state.journal.catch_up()
             await self._resume_turn()
             return self.turn_of(record)
         self.turn = Turn(self, record, self.state.fold)
         await self.state.journal.publish(started)
-        self._drive(self.turn, record)
+        self._drive(self.turn, record, warm=warm[0] if warm else None)
         return self.turn
+
+    def _store_turn(
+        self, prompt: Sequence[Json], idempotency_key: str | None, warm: tuple[WarmPrompt, Callable[[], bool]] | None
+    ) -> tuple[TurnRecord, list[Event]]:
+        """Begin the turn in the store, with its envelope if the sandbox can be used as it is. Blocks."""
+        return self.state.store.start_turn(
+            self.state.record.id,
+            prompt,
+            idempotency_key=idempotency_key,
+            owner=owner(),
+            source=kernel(),
+            source_seq=next_number(),
+            ts=datetime.now(UTC),
+            **({"more": warm[0].drafts} if warm is not None and warm[1]() else {}),
+        )
+
+    async def _warm_prompt(self, prompt: Sequence[Json]) -> tuple[WarmPrompt, Callable[[], bool]] | None:
+        """Return the prompt for an agent that is ready, with a blocking check of its sandbox; None if none is."""
+        if not await self.snapshots.settles():
+            return None
+        cursor = self.state.journal.cursor
+        unchanged, sandbox = await self.sandboxes.warm(), self.sandboxes.sandbox
+        agent = self.agents.warm(sandbox) if sandbox is not None else None
+        if unchanged is None or agent is None:
+            return None
+        with suppress(BadValue):  # the turn fails with it
+            check_taken(prompt, self.sandboxes.harness.title, agent.capabilities)
+            return WarmPrompt(agent, prompt, self.snapshots.take_notes(), cursor), unchanged
+        return None
 
     async def meet(self, seconds: float) -> None:
         """Start the agent without a prompt, to learn its options; `TimeoutError` after `seconds`."""
@@ -201,9 +231,9 @@ class SessionController:
             await self.state.journal.catch_up()
         return self.state.running
 
-    def _drive(self, turn: Turn, record: TurnRecord, *, adopted: bool = False) -> None:
+    def _drive(self, turn: Turn, record: TurnRecord, *, adopted: bool = False, warm: WarmPrompt | None = None) -> None:
         self._turn_runner = TurnRunner(
-            self.state, self.sandboxes, self.agents, self.permissions, self.tools, self.snapshots, turn, record
+            self.state, self.sandboxes, self.agents, self.permissions, self.tools, self.snapshots, turn, record, warm
         )
         self._turn_runner.task = self.state.spawn(self._run(self._turn_runner, turn.index, adopted=adopted))
         self._changed()
@@ -478,6 +508,9 @@ class SessionController:
                 self.state.spawn(self.resume_turn())
         elif event.kind == TurnEnded.kind:
             self.state.running = None
+            self.state.completed = event.payload.get("status") == "completed"
+        elif event.kind == SessionSandbox.kind:
+            self.sandboxes.forget_options()
 
     def _heard(self, agent: Agent, size: int) -> None:
         """Record that an agent has sent a message."""

@@ -196,19 +196,34 @@ async def apply_settings(agent: Agent, record: SessionRecord, journal: Journal) 
             await apply_setting(agent, name, value, journal)
 
 
+def is_set_up(agent: Agent, record: SessionRecord) -> bool:
+    """Whether the agent has the session's model, mode and effort."""
+    wanted: tuple[Setting, ...] = ("model", "mode", "effort")
+    return all(
+        value is None or _names_it(agent, name, value) or agent.settings.request(name, value) is None
+        for name in wanted
+        for value in [getattr(record, name)]
+    )
+
+
 async def apply_setting(agent: Agent, name: Setting, value: str, journal: Journal) -> None:
     """Set one of them unless it is set already.
 
     Raises:
         BadValue: the agent does not offer it.
     """
-    if name == "model" and agent.model == value and not agent.settings.offers(name, value):
-        return  # its settings file names it
+    if _names_it(agent, name, value):
+        return
     if (wanted := agent.settings.request(name, value)) is not None:
         method, params = wanted
         answered = await call(journal, agent, method, {"sessionId": agent.session_id, **params})
         agent.settings.apply_set(method, params)
         agent.take_setup(answered)
+
+
+def _names_it(agent: Agent, name: Setting, value: str) -> bool:
+    """Whether the agent's settings file names a model that it does not offer."""
+    return name == "model" and agent.model == value and not agent.settings.offers(name, value)
 
 
 async def call(journal: Journal, agent: Agent, method: str, params: Json) -> dict[str, Any]:

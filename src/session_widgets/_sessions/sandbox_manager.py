@@ -10,6 +10,7 @@ from typing import Literal
 
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import Sandbox, SandboxProvider, SandboxSpec
+from session_widgets._sandboxes.options import Sandbox as GivenOptions
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.launching import Launch, prepare
 from session_widgets._sessions.loop import OneAtATime, in_thread
@@ -17,7 +18,13 @@ from session_widgets._sessions.owner import user
 from session_widgets._sessions.sandbox_options import SandboxOptions
 from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
-from session_widgets.errors import SandboxError, SandboxGone, SandboxNotRunning, TransportError
+from session_widgets.errors import (
+    SandboxError,
+    SandboxGone,
+    SandboxNotRunning,
+    SessionWidgetsError,
+    TransportError,
+)
 from session_widgets.host.data_directory import data_directory
 from session_widgets.host.host_tree import HostTree
 from session_widgets.host.manifest import Manifest
@@ -49,6 +56,8 @@ class SandboxManager:
         self.harness = harness
         self._state = state
         self._options = options
+        self._given: GivenOptions | None = None
+        self._options_changes = 0
         self._tools = tools
         self._release_agent = release_agent
         self._root: tuple[SandboxProvider, str] | None = None
@@ -132,8 +141,37 @@ class SandboxManager:
     def _has_lost_its_directory(self) -> bool:
         return self._works_at_location and not self._state.workspace.path.is_dir()
 
+    async def warm(self) -> Callable[[], bool] | None:
+        """Return a check whether the sandbox can be used as it is; None if it cannot.
+
+        The check blocks. It is for a sandbox that works in the directory itself: nothing else needs an update.
+        """
+        sandbox, given, record = self.sandbox, self._given, self._state.record
+        shares = Capability.SHARES_FILES in self.provider.capabilities and self._works_at_location
+        if sandbox is None or given is None or not shares or self._lock.locked():
+            return None
+        if str(sandbox.ref) != record.sandbox_ref:  # another process made another one
+            return None
+        harness, machine, path, mark = self.harness, await self.machine(), self._state.workspace.path, record.launch
+
+        def unchanged() -> bool:
+            if not path.is_dir():
+                return False
+            with suppress(SessionWidgetsError):  # the way through `probe_sandbox` reports it
+                return mark in {None, replace(prepare(harness, machine, data_directory()), sandbox=given).mark}
+            return False
+
+        return unchanged
+
+    def forget_options(self) -> None:
+        """Read the sandbox's options again before the next prompt: they were changed."""
+        self._given = None
+        self._options_changes += 1
+
     async def _launch(self) -> Launch:
+        changes = self._options_changes
         sandbox = await self._state.journal.ask(self._options.current, self.provider.name)
+        self._given = sandbox if changes == self._options_changes else None
         launch = await asyncio.to_thread(prepare, self.harness, await self.machine(), data_directory())
         return replace(launch, sandbox=sandbox)
 

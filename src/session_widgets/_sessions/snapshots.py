@@ -148,6 +148,12 @@ class SnapshotManager:
         _unfinished.discard(self)
         return notes
 
+    async def settles(self) -> bool:
+        """Wait a moment until the files may change; whether they may."""
+        if self._keeping is not None and not self._keeping.done():
+            await asyncio.wait({self._keeping}, timeout=CARRY_SECONDS)
+        return self._keeping is None or self._keeping.done()
+
     async def settled(self) -> None:
         """Wait until the files may change."""
         if self._keeping is None or self._keeping.done():

@@ -44,6 +44,7 @@ class SessionState:
     Attributes:
         record: the session's row, up to date with the journal.
         running: number of the running turn, in any process.
+        completed: whether the latest turn has a complete answer; None if this process has not seen its end.
         deleted: whether the session was deleted.
         detached: whether this process has disconnected from it.
         fold: the fold of the events, including the agent's options.
@@ -63,6 +64,7 @@ class SessionState:
         self.workspace = workspace
         self.limits = limits
         self.running: int | None = None
+        self.completed: bool | None = None
         self.deleted = False
         self.detached = False
         self.activity = Activity()

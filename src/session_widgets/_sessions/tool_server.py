@@ -80,6 +80,11 @@ class ToolServer:
         """Whether notebook functions are running for the agent."""
         return bool(self._calls)
 
+    def serves(self, sandbox: Sandbox) -> bool:
+        """Whether a sandbox has the current tools."""
+        listening = self._listener is not None and not self._listener.done()
+        return not self.tools or (self._sandbox is sandbox and listening and not self._lock.locked())
+
     async def serve(self, sandbox: Sandbox, python: str) -> list[Json]:
         """Register the tools in a sandbox and return the MCP servers for its agents.
 

@@ -24,6 +24,7 @@ from session_widgets._sessions.snapshots import SnapshotManager
 from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
 from session_widgets._sessions.turn import Turn
+from session_widgets._sessions.warm_prompt import WarmPrompt, ask, prompt_drafts
 from session_widgets.acp import Call
 from session_widgets.acp.messages import notification
 from session_widgets.errors import (
@@ -35,7 +36,7 @@ from session_widgets.errors import (
     WorkspaceError,
 )
 from session_widgets.printing import printable
-from session_widgets.transcript.notes import MemoryRestored, PersistStarted, TurnEnded
+from session_widgets.transcript.notes import PersistStarted, PromptNotDelivered, TurnEnded
 from session_widgets.transcript.records import Draft, Event, FileChange, TurnRecord, TurnStatus
 
 OWNER_POLL_SECONDS = 0.3
@@ -68,6 +69,7 @@ class TurnRunner:
         snapshots: SnapshotManager,
         turn: Turn,
         record: TurnRecord,
+        warm: WarmPrompt | None = None,
     ) -> None:
         self.task: asyncio.Task[None] | None = None
         self._state = state
@@ -78,8 +80,9 @@ class TurnRunner:
         self._snapshots = snapshots
         self._turn = turn
         self._record = record
-        self._agent: Agent | None = None
-        self._call: Call | None = None
+        self._agent: Agent | None = warm.agent if warm else None
+        self._call: Call | None = warm.call if warm else None
+        self._undelivered = 0
         self._posted = asyncio.Event()
         self._cancelled = False
         self._ending = False
@@ -123,7 +126,7 @@ class TurnRunner:
         status: TurnStatus = "failed"
         stop_reason, failure = None, None
         try:
-            result = await (self._rejoin() if adopted else self._dispatch(own=True))
+            result = await (self._rejoin() if adopted else self._begin())
             stop_reason = result.get("stopReason")
             status = "cancelled" if stop_reason == "cancelled" else "completed"
         except asyncio.CancelledError:
@@ -189,6 +192,26 @@ class TurnRunner:
             await self._state.journal.commit([self._out(envelope, "notification", "session/cancel")])
             await agent.connection.post(envelope)
 
+    async def _begin(self) -> dict[str, Any]:
+        """Send the prompt, once: another agent gets it if the ready one has proved dead."""
+        if self._agent is not None and self._call is not None:
+            try:
+                return await self._send(self._agent, self._call)
+            except (AgentExited, TransportError) as error:
+                if not error.unsent:
+                    raise
+                await self._take_back(self._agent, self._call.id, error)
+        return await self._dispatch(own=True)
+
+    async def _take_back(self, agent: Agent, request: str, error: Exception) -> None:
+        """Record that a stored prompt did not reach its agent, so that any process may send it to another one."""
+        agent.dead, self._call = error, None
+        self._posted.clear()
+        index, number = self._turn.index, self._undelivered + 1
+        undelivered = PromptNotDelivered(request=request, reason=readable(error))
+        await self._state.journal.commit([note(undelivered, turn=index, source=f"turn:{index}:undelivered:{number}")])
+        self._undelivered = number
+
     async def _dispatch(self, *, own: bool = False) -> dict[str, Any]:
         state, index = self._state, self._turn.index
         await self._snapshots.settled()
@@ -198,12 +221,9 @@ class TurnRunner:
             await self._agents.end_others(live)
         state.activity.tell(None)
         check_taken(self._record.prompt, self._sandboxes.harness.title, agent.capabilities)
-        blocks = ([agent.history] if agent.history else []) + list(self._record.prompt)
-        call = agent.peer.request("session/prompt", {"sessionId": agent.session_id, "prompt": blocks})
-        restored = MemoryRestored(tier=agent.tier, handed_over=agent.history is not None)
-        tier = note(restored, turn=index, source=f"turn:{index}:tier")
-        prompt = self._out(call.envelope, "request", "session/prompt", source=f"turn:{index}:prompt")
-        committing = state.journal.commit([*self._snapshots.take_notes(), tier, prompt])
+        call = ask(agent, self._record.prompt)
+        drafts = prompt_drafts(agent, call, index, self._undelivered)
+        committing = state.journal.commit([*self._snapshots.take_notes(), *drafts])
         if "changes" in await agent.connection.features():  # the runner takes the snapshot as it takes the prompt
             stored = await committing
         else:
@@ -247,7 +267,10 @@ class TurnRunner:
         state, index = self._state, self._turn.index
         while True:
             events = await state.journal.ask(state.store.events, state.record.id, turn=index)
-            sent = next((e for e in events if e.direction == "out" and e.method == "session/prompt"), None)
+            returned = {event.payload.get("request") for event in events if event.kind == PromptNotDelivered.kind}
+            self._undelivered = len(returned)
+            prompts = (e.payload for e in events if e.direction == "out" and e.method == "session/prompt")
+            sent = next((prompt for prompt in prompts if prompt.get("id") not in returned), None)
             if sent is not None:
                 break
             if not is_alive(self._record.owner):
@@ -258,7 +281,7 @@ class TurnRunner:
             if (answer := _answer(events)) is not None:
                 return answer
             raise AgentExited("the agent's process ended while no kernel was attached, so the turn's end is unknown")
-        envelope = dict(sent.payload)
+        envelope = dict(sent)
         result = agent.peer.expect(envelope["id"], "session/prompt")
         self._call = Call(envelope, result)
         events = await state.journal.ask(state.store.events, state.record.id, turn=index)
@@ -270,9 +293,12 @@ class TurnRunner:
         clock = self._clock = TurnClock(limits, begun=any(event.direction == "in" for event in events))
         self._permissions.take_again(agent, events, index)
         try:
-            with suppress(AgentExited):  # the stream reports the rest, and the exit
-                if takes_twice:  # the runner recognises the id if it was sent before
-                    await agent.connection.post(envelope, snapshot=self._snapshot)
+            if takes_twice:  # the runner recognises the id if it was sent before
+                await agent.connection.post(envelope, snapshot=self._snapshot)
+        except AgentExited as error:  # the stream reports the rest, and the exit
+            if error.unsent:
+                await self._take_back(agent, envelope["id"], error)
+                return await self._rejoin()
         finally:
             self._posted.set()
         return await self._within_limits(result, clock) or {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -76,8 +76,9 @@ class Ledger:
         source: str,
         source_seq: int,
         ts: datetime,
+        more: Callable[[int, int], Sequence[Draft]],
     ) -> tuple[TurnRecord, list[Event]] | None:
-        """Begin the next turn and return it with its note; None if a turn with this key exists."""
+        """Begin the next turn and return it with its events; None if a turn with this key exists."""
         check_session_id(session_id)
         note = TurnStarted(prompt=prompt, idempotency_key=idempotency_key, owner=owner)
         with self._transaction(session_id) as connection:
@@ -90,7 +91,8 @@ class Ledger:
                 raise SessionGone(f"session {session_id!r} was deleted. Open a new one with open_session().")
             turn = live.last_turn + 1
             draft = Draft("note", note.kind, encode(note.encode()), source, source_seq, turn, ts)
-            events = self._commit(connection, session_id, live, _clean([draft]))
+            drafts = [draft, *more(turn, live.last_seq)]
+            events = self._commit(connection, session_id, live, _clean(drafts))
             return self._live[session_id].derivation.fold.turn(turn), events
 
     def forget(self) -> None:

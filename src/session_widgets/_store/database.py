@@ -88,6 +88,7 @@ class Store:
         source: str,
         source_seq: int,
         ts: datetime,
+        more: Callable[[int, int], Sequence[Draft]] = lambda _turn, _seq: (),
     ) -> tuple[TurnRecord, list[Event]]:
         """Begin the next turn of a session: the `turn_started` note, and the row that blocks other turns.
 
@@ -99,9 +100,11 @@ class Store:
             source: of the note, as in `Draft`.
             source_seq: of the note, as in `Draft`.
             ts: when the call was made.
+            more: called in the transaction with the turn's number and the `seq` of the session's latest event; returns
+                what is stored in the same commit.
 
         Returns:
-            The turn, and the event of its note; no event if the turn existed.
+            The turn, and the events; no event if the turn existed.
 
         Raises:
             SessionBusy: another turn is running; the message has its number, owner and start.
@@ -115,6 +118,7 @@ class Store:
             source=source,
             source_seq=source_seq,
             ts=ts,
+            more=more,
         )
         if started is not None:
             return started
@@ -165,7 +169,7 @@ class Store:
             return queries.agent_end(connection, session_id)
 
     def sent_prompt(self, session_id: str, turn: int) -> Json | None:
-        """Return the `session/prompt` request of a turn as it was sent, None if it was not sent."""
+        """Return the `session/prompt` request of a turn as it was sent last, None if it was not sent."""
         check_session_id(session_id)
         with self._file.looking() as connection:
             return queries.sent_prompt(connection, session_id, turn)

@@ -173,9 +173,9 @@ def agent_end(connection: Connection, session_id: str) -> AgentStopped | Sandbox
 
 
 def sent_prompt(connection: Connection, session_id: str, turn: int) -> Json | None:
-    """Return the `session/prompt` request of a turn."""
+    """Return the latest `session/prompt` request of a turn."""
     query = """select payload from store.events where session_id = ? and turn = ? and direction = 'out'
-               and method = 'session/prompt' order by seq limit 1"""
+               and method = 'session/prompt' order by seq desc limit 1"""
     found = connection.execute(query, [session_id, turn]).fetchall()
     return parse(found[0][0]) if found else None
 

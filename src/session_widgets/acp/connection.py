@@ -79,6 +79,11 @@ class AcpConnection:
         """Number of the last message that `batches` has yielded."""
         return self._stream.last_id
 
+    @property
+    def extensions(self) -> frozenset[str]:
+        """`features`, if its stream is open and they are known; else none."""
+        return self._features if self._features is not None and self._stream.is_open else frozenset()
+
     async def post(self, envelope: Json, *, snapshot: str | None = None) -> None:
         """Send one envelope.
 
@@ -92,15 +97,15 @@ class AcpConnection:
 
         Raises:
             BadValue: it has no JSON form.
-            TransportError: the runner cannot be reached, or the connection broke, so the outcome is unknown.
-            AgentExited: the agent has exited.
+            TransportError: the runner cannot be reached (`unsent`), or the connection broke, so the outcome is unknown.
+            AgentExited: the agent has exited; `unsent` if it certainly did not receive the envelope.
             ProtocolError: it answers a request of the agent that another client has already answered.
             LimitExceeded: it is larger than the runner accepts.
             SandboxAuth: the token was refused.
             AgentError: any other refusal.
         """
         if self._closed:
-            raise TransportError("this connection was closed")
+            raise TransportError("this connection was closed", unsent=True)
         try:
             body = orjson.dumps(envelope)
         except TypeError as error:
@@ -274,16 +279,19 @@ class AcpConnection:
         """Make one HTTP request; retry if nothing was sent, or if `resend` allows a second attempt."""
         timeout = timeout or httpx.Timeout(ACCEPTED_WITHIN, connect=self._give_up)
         patience = Backoff(self._give_up)
+        never_sent = True
         while True:
             if self._closed:  # closed during a pause, or since `post` requested the features
-                raise TransportError("the connection to the runner was closed before it accepted the message")
+                closed = "the connection to the runner was closed before it accepted the message"
+                raise TransportError(closed, unsent=never_sent)
             try:
                 response = await ask(self._client, method, path, most=MOST_ANSWER, timeout=timeout, **options)
             except httpx.TransportError as error:
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                never_sent &= unsent
                 if patience.is_over() or not (unsent or resend):
                     outcome = "cannot be reached" if unsent else "broke off; the outcome of the message is unknown"
-                    raise TransportError(f"the runner {outcome}: {error!r:.200}") from error
+                    raise TransportError(f"the runner {outcome}: {error!r:.200}", unsent=never_sent) from error
                 await patience.pause()
             else:
                 if response.is_success:

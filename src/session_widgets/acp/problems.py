@@ -48,7 +48,7 @@ def error_of(response: httpx.Response, *, answering: bool = False) -> SessionWid
         case "conflict" if answering:
             return ProtocolError(f"another client answered first: {detail}")
         case "session_not_found" | "agent_process_exited":
-            return AgentExited(f"the agent is no longer running: {detail}")
+            return AgentExited(f"the agent is no longer running: {detail}", unsent=problem.get("accepted") is False)
         case "stream_error" if status == 502:
             return AgentExited(f"the agent is no longer running: {detail}")
     return AgentError(detail)

@@ -57,6 +57,9 @@ class _Gap(Exception):
 class EventStream:
     """Reads ahead in its own task, and yields batches of the messages since the last batch.
 
+    Attributes:
+        is_open: whether an HTTP response is being read now.
+
     Args:
         client: of the runner.
         path: of the connection.
@@ -69,6 +72,7 @@ class EventStream:
         self, client: httpx.AsyncClient, path: str, last_id: int, *, give_up: float, may_appear: Callable[[], bool]
     ) -> None:
         self.last_id = last_id
+        self.is_open = False
         self._opened = False
         self._client = client
         self._path = path
@@ -159,16 +163,23 @@ class EventStream:
                 if response.status_code == 404 and not self._opened and self._may_appear():
                     raise _NotThereYet
                 raise error_of(await whole(response, MOST_REFUSAL))
-            self._opened = True
-            parser = SseParser()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None) as limit:
-                    async for chunk in pieces(response):
-                        limit.reschedule(None)
-                        ahead.add(parser.feed(chunk))
-                        await ahead.room()
-                        limit.reschedule(ahead.complete_by())
+            self._opened = self.is_open = True
+            try:
+                await self._read_events(response, ahead)
+            finally:
+                self.is_open = False
             ahead.check_complete()
+
+    @staticmethod
+    async def _read_events(response: httpx.Response, ahead: _ReadAhead) -> None:
+        parser = SseParser()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as limit:
+                async for chunk in pieces(response):
+                    limit.reschedule(None)
+                    ahead.add(parser.feed(chunk))
+                    await ahead.room()
+                    limit.reschedule(ahead.complete_by())
 
 
 class _ReadAhead:

@@ -29,10 +29,16 @@ COMPARE_SECONDS = 2.0
 
 
 class AgentGone(Problem):
-    """The agent process has exited, so nothing can be sent to it."""
+    """The agent process has exited, so nothing can be sent to it.
 
-    def __init__(self, id_: str) -> None:
-        super().__init__(410, "agent_process_exited", f"the agent of {id_} has exited", serverId=id_)
+    Args:
+        id_: of the connection.
+        known: whether this runner started the agent, and so knows that it did not accept the message before.
+    """
+
+    def __init__(self, id_: str, *, known: bool) -> None:
+        about = {"serverId": id_, **({"accepted": False} if known else {})}
+        super().__init__(410, "agent_process_exited", f"the agent of {id_} has exited", **about)
 
 
 @dataclass(slots=True)
@@ -172,7 +178,7 @@ class Connection:
         if self.failure:
             raise Problem(507, "no_space", self.failure)
         if self._child is None or not self._child.writable:
-            raise AgentGone(self.id)
+            raise AgentGone(self.id, known=self._child is not None)
         return self._child
 
     async def _send(self, child: Child, line: bytes) -> None:

@@ -216,6 +216,15 @@ class TurnStarted(Note):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromptNotDelivered(Note):
+    """The agent had exited before it received this prompt, which is sent to another one."""
+
+    kind: ClassVar[str] = "prompt_not_delivered"
+    request: str = _said("id of the request")
+    reason: str = _said()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryRestored(Note):
     """How the agent of a turn regained the session's memory."""
 
@@ -346,6 +355,7 @@ NOTES: tuple[type[Note], ...] = (
     AgentStarted,
     AgentStopped,
     TurnStarted,
+    PromptNotDelivered,
     MemoryRestored,
     PermissionDecision,
     QuestionAnswered,
