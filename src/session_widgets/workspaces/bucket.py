@@ -43,13 +43,14 @@ class Torn(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object; the path of a directory marker has no slash at its end."""
+    """One object; the path of a directory marker has no slash at its end. `mode` is None if a listing lacks it."""
 
     path: str
     kind: Literal["file", "directory"]
     size: int
     etag: str
     modified: datetime
+    mode: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

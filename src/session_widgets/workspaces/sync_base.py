@@ -9,6 +9,9 @@ from session_widgets.host.daemon import read_json, write_private
 from session_widgets.host.manifest import Entry
 from session_widgets.workspaces.bucket import ObjectInfo
 
+Root = tuple[int, int] | None
+"""Identity of the directory (`Manifest.root`), if it may be another one each time."""
+
 
 @dataclass(frozen=True, slots=True)
 class SyncBase:
@@ -25,7 +28,8 @@ class SyncBase:
 
     def is_still(self, info: ObjectInfo) -> bool:
         """Whether the object is still the known one."""
-        return info.etag == self.etag and self.modified in {0, info.modified.timestamp()}
+        mode = info.mode is None or self.entry.kind != "file" or info.mode == self.entry.mode & 0o777
+        return info.etag == self.etag and self.modified in {0, info.modified.timestamp()} and mode
 
 
 def signature(entry: Entry | None) -> tuple[str, str, int] | None:
@@ -33,20 +37,21 @@ def signature(entry: Entry | None) -> tuple[str, str, int] | None:
     return None if entry is None else (entry.kind, entry.md5, entry.mode if entry.kind == "file" else 0)
 
 
-def load(file: Path) -> dict[str, SyncBase]:
-    """Read the result of `save`; empty if the file is missing."""
-    rows = (read_json(file) or {}).get("known", ())
+def load(file: Path, root: Root = None) -> dict[str, SyncBase]:
+    """Read the result of `save`; empty if the file is missing, or is that of another directory than `root`."""
+    kept = read_json(file) or {}
+    rows = kept.get("known", ()) if kept.get("root") == (None if root is None else list(root)) else ()
     return {row[0]: SyncBase(Entry(*row[:7]), *row[7:]) for row in rows}
 
 
-def save(file: Path, known: dict[str, SyncBase]) -> None:
+def save(file: Path, known: dict[str, SyncBase], root: Root = None) -> None:
     """Save it, atomically."""
     rows = [
         [e.path, e.kind, e.size, e.mode, e.mtime_ns, e.md5, e.stamp, one.etag, one.modified]
         for one in known.values()
         for e in [one.entry]
     ]
-    write_private(file, {"known": rows})
+    write_private(file, {"root": root, "known": rows})
 
 
 def version(file: Path) -> tuple[int, int] | None:

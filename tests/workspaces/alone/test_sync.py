@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from session_widgets.errors import NotDurable, WorkspaceConflict, WorkspaceError, WorkspaceTaken
+from session_widgets.host.host_tree import HostTree
 from session_widgets.workspaces.sync import SyncWorkspace
 from tests.support.workspaces import attach, contents, persist, write
 from tests.workspaces.memory import Memory, asked, keys, put, refuse, workspace
@@ -54,7 +55,7 @@ def test_a_disk_that_is_full_is_named(here: SyncWorkspace, memory: Memory, monke
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("session_widgets.workspaces.sync.receive", full)
+    monkeypatch.setattr(HostTree, "write", full)
     with pytest.raises(WorkspaceError) as caught:
         here.attach(lambda _: None)
     assert str(caught.value) == f"{here.path} cannot be brought up to date: No space left on device."
