@@ -86,7 +86,7 @@ def test_a_session_that_holds_it_keeps_every_other_out(box):
     assert code(taken) == (409, "taken")
     assert (taken.json()["id"], taken.json()["session"], taken.json()["owner"]) == ("c1", "one", "me")
     for refused in (park(box, "c2"), release(box, "c2")):
-        assert code(refused) == (409, "taken")
+        assert code(refused) == (410, "sandbox_gone")
     assert code(run(box, "true", **{HEADER: "c2"})) == (410, "sandbox_gone")
     assert run(box, "true", **{HEADER: "c1"}).json()["exitCode"] == 0
     assert names_in(box.root) == ["mine"]

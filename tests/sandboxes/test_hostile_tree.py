@@ -48,7 +48,7 @@ async def read_from(body: bytes, *entries: Entry, head: str = ""):
 
 @pytest.mark.parametrize("name", ["b", "../a", "/a", "a/../a", "./a"])
 async def test_a_file_that_was_not_asked_for_is_an_error(name):
-    with pytest.raises(TransportError, match="not asked for"):
+    with pytest.raises(TransportError, match=r"not asked for|invalid relative path"):
         await read_from(packed((name, tarfile.REGTYPE, b"abc")), A)
 
 
@@ -61,8 +61,6 @@ async def test_a_file_is_given_once():
     "member",
     [
         ("a", tarfile.SYMTYPE, "/etc/passwd"),
-        ("a", tarfile.LNKTYPE, b""),
-        ("a", tarfile.CHRTYPE, b""),
         ("a", tarfile.REGTYPE, b"abcd"),
         ("l", tarfile.REGTYPE, b"abc"),
         ("l", tarfile.SYMTYPE, "x" * 5000),
@@ -72,7 +70,19 @@ async def test_another_kind_or_size_is_left_out(member):
     assert await read_from(packed(member), A, LINK) == []
 
 
-@pytest.mark.parametrize("body", [b"no archive" * 200, packed(("a", tarfile.REGTYPE, b"abc"))[:600]])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no archive" * 200,
+        packed(("a", tarfile.REGTYPE, b"abc"))[:600],
+        packed(("a", tarfile.REGTYPE, b"abc"))[:1024],
+        packed(("a", tarfile.LNKTYPE, b"")),
+        packed(("a", tarfile.CHRTYPE, b"")),
+        packed(("a", tarfile.XHDTYPE, bytes(100 << 10))),
+        packed(("a", tarfile.XHDTYPE, b"12 no form\n")),
+        b"",
+    ],
+)
 async def test_no_archive_is_an_error(body):
     with pytest.raises(TransportError):
         await read_from(body, A)

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 
 from session_widgets._sandboxes.contract import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets._sandboxes.runner_client import RunnerClient
@@ -58,7 +59,7 @@ async def announces_before_it_is_ready(subject: Subject) -> None:
     async with subject.sandbox() as sandbox:
         assert subject.announced == [sandbox.ref]
         assert SandboxRef.parse(str(sandbox.ref)) == sandbox.ref
-        assert sandbox.ref.provider == subject.provider.name
+        assert sandbox.ref.provider == subject.provider.name.partition(":")[0]
 
 
 async def machine_is_as_described(subject: Subject) -> None:
@@ -179,6 +180,29 @@ async def park_stops_and_attach_restores(subject: Subject) -> None:
         await again.aclose()
 
 
+async def tree_and_files_are_one(subject: Subject) -> None:
+    """`tree` shows the files of the workspace, and another sandbox's is another directory."""
+    async with subject.sandbox() as sandbox:
+        await sandbox.exec("mkdir -p deep empty; printf words > deep/file; chmod 750 deep/file; ln -s file deep/link")
+        tree = sandbox.tree()
+        try:
+            manifest = await asyncio.to_thread(tree.manifest, {})
+            seen = manifest.entries["deep/file"]
+            assert (seen.kind, seen.size, seen.mode) == ("file", 5, 0o750)
+            assert [manifest.entries[path].kind for path in ("deep/link", "empty")] == ["link", "directory"]
+            written = await asyncio.to_thread(tree.write, seen, BytesIO(b"others"), seen)
+            assert await sandbox.read("deep/file") == b"others"
+            assert (written.mode, written.mtime_ns) == (seen.mode & 0o777, seen.mtime_ns)
+        finally:
+            tree.close()
+    async with subject.sandbox() as another:
+        tree = another.tree()
+        try:
+            assert (await asyncio.to_thread(tree.manifest, {})).root != manifest.root
+        finally:
+            tree.close()
+
+
 async def destroyed_is_gone(subject: Subject) -> None:
     """`destroy` is idempotent, and `attach` raises `SandboxGone` afterwards."""
     async with subject.sandbox() as sandbox:
@@ -219,6 +243,7 @@ CHECKS: tuple[Callable[[Subject], Awaitable[None]], ...] = (
     paths_stay_inside,
     attach_finds_the_same_machine,
     park_stops_and_attach_restores,
+    tree_and_files_are_one,
     destroyed_is_gone,
     list_names_its_own,
     endpoint_needs_its_token,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from session_widgets._sandboxes.runner_client import RunnerClient
+from session_widgets._sandboxes.runner_tree import RunnerTree
 from session_widgets.model import Capability, Endpoint, ExecResult, Machine, SandboxRef
 
 Announce = Callable[[SandboxRef], Awaitable[None]]
@@ -93,6 +94,9 @@ class Sandbox(Protocol):
 
     async def endpoint(self, port: int | None = None) -> Endpoint:
         """Return the address of `port`, with the required headers; the runner's by default."""
+
+    def tree(self) -> RunnerTree:
+        """Return the workspace as a file tree, for a synchronisation with this host; the caller closes it."""
 
     async def extend(self, seconds: float) -> None:
         """Move the deadline to `seconds` from now; no-op without `Capability.EXTEND`."""

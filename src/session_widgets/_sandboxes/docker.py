@@ -13,6 +13,7 @@ from session_widgets._sandboxes.containers import PORT, ROOT, Containers, Runnin
 from session_widgets._sandboxes.contract import Announce, SandboxInfo, SandboxSpec
 from session_widgets._sandboxes.docker_engine import check_sdk
 from session_widgets._sandboxes.runner_client import RunnerClient
+from session_widgets._sandboxes.runner_tree import RunnerTree
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
 from session_widgets.host.machine import processor
 from session_widgets.model import Capability, Endpoint, Machine, SandboxRef
@@ -36,6 +37,10 @@ class DockerSandbox:
         if port in {None, PORT}:
             return self.runner.endpoint
         raise SandboxError(f"a docker sandbox publishes no port but its runner's; port {port} was asked for.")
+
+    def tree(self) -> RunnerTree:
+        """Return the workspace as a file tree."""
+        return RunnerTree(self.runner.endpoint, self.workspace, int(self.ref.id, 16))
 
     async def extend(self, seconds: float) -> None:
         """Any request extends the idle deadline; there is no other deadline."""

@@ -35,16 +35,7 @@ BASE_LABEL = "session_widgets.base"
 TAIL_LINES = 25
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_INSIDE = (
-    "errors.py",
-    "version.py",
-    "host/__init__.py",
-    "host/jail.py",
-    "host/machine.py",
-    "host/manifest.py",
-    "host/tree.py",
-    "runner",
-)
+_INSIDE = ("errors.py", "version.py", "host", "runner")
 _AGENT = ("demo",)
 """The agent that needs no installation. The catalog is not included, so that its changes do not change the image."""
 _ARGUMENTS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY")

@@ -20,6 +20,7 @@ import psutil
 from session_widgets._sandboxes.contract import RUNNER_LIMITS, Announce, SandboxInfo, SandboxSpec
 from session_widgets._sandboxes.records import CONFIG, RECORD, TOKEN, alone, info, made_of, recorded
 from session_widgets._sandboxes.runner_client import RunnerClient
+from session_widgets._sandboxes.runner_tree import RunnerTree
 from session_widgets.errors import SandboxError, SandboxGone, TransportError
 from session_widgets.host.daemon import Daemon, is_running, read_json, write_private
 from session_widgets.host.machine import this_platform
@@ -48,6 +49,10 @@ class LocalSandbox:
     async def endpoint(self, port: int | None = None) -> Endpoint:
         """Return the runner's endpoint, or a port of this machine."""
         return self.runner.endpoint if port is None else Endpoint(f"http://127.0.0.1:{port}")
+
+    def tree(self) -> RunnerTree:
+        """Return the workspace as a file tree."""
+        return RunnerTree(self.runner.endpoint, self.workspace, int(self.ref.id, 16))
 
     async def extend(self, seconds: float) -> None:
         """Any request extends the idle deadline; there is no other deadline."""

@@ -282,6 +282,8 @@ def problem(answer: httpx.Response, workspace: str) -> SandboxError | BadPath:
         return SandboxGone("the runner is no longer this session's: it was released, or another session has it.")
     if kind == "sandbox_parked":
         return SandboxNotRunning(detail)
+    if kind in {"taken", "not_empty"}:
+        return SandboxError(detail)
     if status == 404 and kind.endswith("not_found"):  # a missing route, or a proxy, does not mean a missing file
         return NotFound(detail)
     if status in {400, 403, 409, 412}:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import io
 import itertools
 import os
-import tarfile
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import httpx
 import orjson
@@ -22,12 +21,9 @@ from session_widgets._sandboxes.runner_client import MANIFEST_SECONDS, MOST_MANI
 from session_widgets.answers import PLAIN, blocking_pieces, blocking_whole
 from session_widgets.errors import BadPath, TransportError
 from session_widgets.host.manifest import Entry, EntryKind, Manifest, Occupied, Readable, md5
+from session_widgets.host.tar_stream import CHUNK, END, MTIME, NOTHING, SEEN, BadTar, header, members, padding
 from session_widgets.model import Endpoint
 
-MTIME = "SESSION_WIDGETS.mtime_ns"
-SEEN = "SESSION_WIDGETS.seen"
-NOTHING = "nothing"
-CHUNK = 1 << 20
 MOST_ANSWER = 64 << 20
 MOST_LINK = 4095
 MOST_PATHS = 10_000
@@ -115,9 +111,8 @@ class RunnerTree:
             with self._http.stream("POST", "/v1/tree/read", json={"paths": list(wanted)}) as answer:
                 if answer.is_error:
                     raise problem(blocking_whole(answer, MOST_ANSWER), self._workspace)
-                with tarfile.open(fileobj=cast("IO[bytes]", _Stream(answer)), mode="r|", bufsize=CHUNK) as tar:
-                    yield from _members(tar, wanted)
-        except tarfile.TarError as error:
+                yield from _asked_for(_Stream(answer), wanted)
+        except BadTar as error:
             raise TransportError(f"the runner sent no archive of the files: {error}") from error
         except httpx.HTTPError as error:
             raise broken(error) from error
@@ -153,20 +148,19 @@ class _Stream:
         return taken
 
 
-def _members(tar: tarfile.TarFile, wanted: dict[str, Entry]) -> Iterator[tuple[Entry, Readable]]:
+def _asked_for(archive: Readable, wanted: dict[str, Entry]) -> Iterator[tuple[Entry, Readable]]:
     """Yield the members that were asked for, each once. One of another kind or size has changed since it was listed."""
-    while (member := tar.next()) is not None:
-        cast("Any", tar).members.clear()  # it keeps every member otherwise
+    for member, content in members(archive):
         entry = wanted.pop(member.name, None)
         if entry is None:
             raise TransportError(f"the runner sent a file that was not asked for: {member.name!r:.200}")
-        if member.issym() and entry.kind == "link":
-            target = os.fsencode(member.linkname)
+        if member.kind != entry.kind:
+            continue
+        if member.kind == "link":
+            target = os.fsencode(member.target)
             if 0 < len(target) <= MOST_LINK and b"\0" not in target:
                 yield entry, io.BytesIO(target)
-        elif member.isreg() and not member.issparse() and entry.kind == "file" and member.size == entry.size:
-            content = tar.extractfile(member)
-            assert content is not None, "it is a file"
+        elif member.size == entry.size:
             yield entry, content
 
 
@@ -190,10 +184,10 @@ class _Batch:
                     waiting.clear()
             if len(self.sent) >= BATCH_ENTRIES or size >= BATCH_BYTES:
                 break
-        yield bytes(waiting) + bytes(2 * tarfile.BLOCKSIZE)
+        yield bytes(waiting) + END
 
     def results(self, answer: httpx.Response) -> Iterator[Entry | Occupied]:
-        """Yield what became of each, as far as it agrees with what was sent."""
+        """Yield the result of each, if it agrees with what was sent."""
         told = orjson.loads(answer.content).get("results")
         if not isinstance(told, list) or len(told) != len(self.sent):
             raise TransportError("the runner's answer does not fit to the files that it was sent")
@@ -201,24 +195,20 @@ class _Batch:
             yield Occupied(sent.path) if row is None else _written(sent, row)
 
     def _member(self, entry: Entry, body: Readable, seen: Entry | None) -> Iterator[bytes]:
-        member = tarfile.TarInfo(entry.path)
-        member.mode = entry.mode & 0o777
-        member.pax_headers = {MTIME: str(entry.mtime_ns), SEEN: _seen(seen)}
+        headers = {MTIME: str(entry.mtime_ns), SEEN: _seen(seen)}
         hashed = md5()
         start = _up_to(body, CHUNK)
         if entry.kind == "link":
-            member.type, member.linkname = tarfile.SYMTYPE, os.fsdecode(start)
             hashed.update(start)
-            yield member.tobuf(tarfile.PAX_FORMAT)
+            yield header(entry.path, mode=0o777, target=os.fsdecode(start), headers=headers)
             self.sent.append(replace(entry, size=len(start), md5=hashed.hexdigest()))
             return
         with _sized(start, body, entry.size) as (size, pieces):
-            member.size = size
-            yield member.tobuf(tarfile.PAX_FORMAT)
+            yield header(entry.path, mode=entry.mode & 0o777, size=size, headers=headers)
             for piece in pieces:
                 hashed.update(piece)
                 yield piece
-        yield bytes(-size % tarfile.BLOCKSIZE)
+        yield padding(size)
         self.sent.append(replace(entry, size=size, md5=hashed.hexdigest()))
 
 
@@ -240,15 +230,17 @@ def _sized(start: bytes, body: Readable, announced: int) -> Iterator[tuple[int, 
 
 
 def _exactly(start: bytes, body: Readable, size: int) -> Iterator[bytes]:
-    left = size - len(start)
-    yield start
+    """Yield a content, its last piece only if the size is right: with it the runner puts the file in place."""
+    waiting, left = start, size - len(start)
     for piece in _pieces(body):
         left -= len(piece)
         if left < 0:
             break
-        yield piece
+        yield waiting
+        waiting = piece
     if left:
         raise OSError(f"the content does not have the announced {size:,} bytes")
+    yield waiting
 
 
 def _pieces(body: Readable) -> Iterator[bytes]:

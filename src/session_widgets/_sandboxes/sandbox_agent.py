@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator
@@ -22,9 +20,11 @@ from uuid import uuid4
 import httpx
 
 from session_widgets._sandboxes import sandbox_agent_server as server
+from session_widgets._sandboxes.addresses import Tokens, checked_url
 from session_widgets._sandboxes.contract import Announce, SandboxInfo, SandboxSpec
 from session_widgets._sandboxes.local import this_machine
 from session_widgets._sandboxes.records import RECORD, alone, info, made_of, recorded
+from session_widgets._sandboxes.runner_tree import RunnerTree
 from session_widgets._sandboxes.sandbox_agent_client import SandboxAgentClient
 from session_widgets.errors import BadValue, NotFound, SandboxError, SandboxGone, TransportError
 from session_widgets.host.daemon import Daemon, read_json, write_private
@@ -52,6 +52,10 @@ class SandboxAgentSandbox:
             return self.runner.endpoint
         raise SandboxError(f"sandbox-agent forwards no port; port {port} was asked for.")
 
+    def tree(self) -> RunnerTree:
+        """sandbox-agent has no archives and no conditions."""
+        raise SandboxError("sandbox-agent 0.4.2 cannot synchronise files: it must see this machine's directory.")
+
     async def extend(self, seconds: float) -> None:
         """It never stops by itself."""
 
@@ -75,6 +79,7 @@ class SandboxAgentProvider:
         self._root = home / NAME
         self._home = home
         self._url = url
+        self._tokens = Tokens(self._root, TOKEN_VARIABLE)
         self.name = NAME
         if url is not None:
             self.name = f"{NAME}:{url}"
@@ -87,11 +92,10 @@ class SandboxAgentProvider:
         Raises:
             BadValue: the address is not a URL, or contains a secret.
         """
-        url = _checked(address)
+        url = checked_url(address, "sandbox-agent:http://127.0.0.1:2468")
         provider = cls(home, url)
         if token is not None:
-            provider._root.mkdir(parents=True, mode=0o700, exist_ok=True)
-            write_private(provider._token_file(url), {"url": url, "token": token})
+            provider._tokens.store(url, token)
         return provider
 
     def check(self, harness: str, location: str) -> None:
@@ -184,14 +188,11 @@ class SandboxAgentProvider:
             raise SandboxGone(f"{ref} is not a sandbox of the provider '{NAME}'.")
         return self._root / ref.id
 
-    def _token_file(self, url: str) -> Path:
-        return self._root / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.token"
-
     def _start_if_stopped(self, ref: SandboxRef) -> SandboxAgentSandbox:
         place = self._place(ref)
         with alone(place, NAME):
             made = made_of(place, NAME)
-            endpoint = self._ours(place, made) if made["url"] is None else self._theirs(made["url"])
+            endpoint = self._ours(place, made) if made["url"] is None else self._tokens.endpoint(made["url"])
             return SandboxAgentSandbox(ref, made["workspace"], endpoint, place / "snapshot.json")
 
     def _ours(self, place: Path, made: dict[str, Any]) -> Endpoint:
@@ -202,11 +203,6 @@ class SandboxAgentProvider:
             raise SandboxError(f"the records in {place} are incomplete; park the session and try again.")
         return Endpoint(f"http://127.0.0.1:{where['port']}", {"authorization": f"Bearer {where['token']}"})
 
-    def _theirs(self, url: str) -> Endpoint:
-        stored = read_json(self._token_file(url))
-        token = stored["token"] if stored else os.environ.get(TOKEN_VARIABLE)
-        return Endpoint(url, {"authorization": f"Bearer {token}"} if token else {})
-
     def _stop(self, ref: SandboxRef, *, remove: bool) -> None:
         place = self._place(ref)
         if not place.exists():
@@ -215,19 +211,6 @@ class SandboxAgentProvider:
             server.stop(place)
             if remove:  # under the lock, otherwise another process could start it half removed
                 shutil.rmtree(place, ignore_errors=True)
-
-
-def _checked(address: str) -> str:
-    """Return the URL of a server in normal form."""
-    try:
-        url = httpx.URL(address)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise BadValue(f"an address such as 'sandbox-agent:http://127.0.0.1:2468' was expected; got {address!r:.80}.")
-    if url.userinfo or url.query or url.fragment:
-        raise BadValue("an address is stored with the session, so it carries no secret: pass token=.")
-    return str(url).rstrip("/")
 
 
 def _is_here(url: str) -> bool:

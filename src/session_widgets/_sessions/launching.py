@@ -98,5 +98,6 @@ def _modules(harness: Harness, machine: Machine, home: Path) -> tuple[str | None
         raise HarnessNotReady(
             f"{harness.title} is installed for {this_platform()}, and the sandbox is {machine.platform}."
         )
-    inside = f"{machine.harness_folder}/{harness.id}"
+    name = harness.id if machine.harnesses == "mounted" else installation.path.name
+    inside = f"{machine.harness_folder}/{name}"
     return f"{inside}/node_modules", {str(installation.path): inside}

@@ -110,7 +110,7 @@ class ClaimedRunner:
                 if not is_new:
                     raise gone()
                 if not await asyncio.to_thread(self._record.is_empty):
-                    raise Problem(409, "not_empty", f"{self._config.root} holds files, and none of a session")
+                    raise Problem(409, "not_empty", f"{self._config.root} holds files that are no session's: empty it")
                 await asyncio.to_thread(self._record.write, wanted)
                 self._claim = held = wanted
             if self._runner is None or self._work != work:
@@ -148,7 +148,7 @@ class ClaimedRunner:
         if self._claim is None:
             raise gone()
         if id_ not in (None, self._claim.id):
-            raise _taken(self._claim)
+            raise gone()
         return self._claim
 
     def _told(self, claim: Claim) -> Response:
@@ -212,6 +212,5 @@ def _claim_of(body: dict[str, Any]) -> Claim:
 
 
 def _taken(held: Claim) -> Problem:
-    return Problem(
-        409, "taken", f"session {held.session} holds this runner", id=held.id, session=held.session, owner=held.owner
-    )
+    words = f"session {held.session!r} of {held.owner} holds this runner: delete it, or switch it to another sandbox"
+    return Problem(409, "taken", words, id=held.id, session=held.session, owner=held.owner)

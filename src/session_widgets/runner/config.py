@@ -40,6 +40,7 @@ class Config:
         user: user id and group id of agents, commands and files; None: the runner's own.
         env: variables of agents and commands, in addition to the runner's own; may contain keys.
         claims: whether a session must claim the runner before it works (`PUT /v1/session`), with its agents and `env`.
+        harnesses: folder of uploaded harnesses, which agents can read; None: beside `state`.
         idle_seconds: exit after this time without requests, agent work and processes; 0 = never.
     """
 
@@ -51,6 +52,7 @@ class Config:
     port: int = 0
     user: User | None = None
     claims: bool = False
+    harnesses: Path | None = None
     idle_seconds: float = 1800
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     agents: Mapping[str, AgentCommand] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class Config:
                 "root": root,
                 "state": Path(value["state"]).resolve(),
                 "user": _user(value.get("user")),
+                "harnesses": Path(value["harnesses"]).resolve() if value.get("harnesses") else None,
                 "agents": agents_of(value.get("agents") or {}),
                 "limits": Limits.from_json(value.get("limits") or {}),
             }

@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import shutil
-import tarfile
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from session_widgets.host.manifest import Readable
+from session_widgets.host.tar_stream import CHUNK, BadTar, Member, members
 from session_widgets.runner.account import opening_files_as_runner
 from session_widgets.runner.bodies import BlockingBody, in_thread
 from session_widgets.runner.config import Config
 from session_widgets.runner.machine import harness_folder
-from session_widgets.runner.problems import Problem, invalid, telling
-from session_widgets.runner.tars import BLOCK, reading_tar
+from session_widgets.runner.problems import Problem, invalid, over_limit, telling
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 PARTIAL = ".partial-"
@@ -61,19 +61,22 @@ class HarnessRoutes:
             self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self._folder))
             try:
-                with reading_tar(body, MAX_MEMBERS) as members:
-                    links: set[str] = set()
-                    for tar, member in members:
-                        _check_parents(member.name, links)
-                        _place(tar, member, beside / member.name)
-                        if member.issym():
-                            links.add(member.name)
+                links: set[str] = set()
+                for count, (member, content) in enumerate(members(body)):
+                    if count >= MAX_MEMBERS:
+                        raise over_limit(413, "max_entries", MAX_MEMBERS, "too many archive members")
+                    _check_parents(member.name, links)
+                    _place(member, content, beside / member.name)
+                    if member.kind == "link":
+                        links.add(member.name)
                 beside.chmod(0o755)
                 try:
                     beside.rename(path)
                 except OSError as error:
                     if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # the other upload was complete first
                         raise
+            except BadTar as error:
+                raise invalid(str(error)) from error
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
 
@@ -93,27 +96,25 @@ def _check_parents(name: str, links: set[str]) -> None:
         parent = parent.rpartition("/")[0]
 
 
-def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+def _place(member: Member, content: Readable, path: Path) -> None:
     """Create one member; all can read it, and nobody can change it."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if member.isdir():
+    if member.kind == "directory":
         path.mkdir(mode=0o755, exist_ok=True)
-    elif member.issym():
-        if member.linkname.startswith("/") or _leaves(member):
+    elif member.kind == "link":
+        if member.target.startswith("/") or _leaves(member):
             raise invalid(f"link leaves the harness: {member.name}")
-        path.symlink_to(member.linkname)
+        path.symlink_to(member.target)
     else:
-        content = tar.extractfile(member)
-        assert content is not None, "it is a file"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            while piece := content.read(BLOCK):
+            while piece := content.read(CHUNK):
                 file.write(piece)
             os.fchmod(file.fileno(), 0o555 if member.mode & 0o100 else 0o444)
 
 
-def _leaves(member: tarfile.TarInfo) -> bool:
-    whole = os.path.normpath(f"{os.path.dirname(member.name)}/{member.linkname}".lstrip("/"))  # noqa: PTH120
+def _leaves(member: Member) -> bool:
+    whole = os.path.normpath(f"{os.path.dirname(member.name)}/{member.target}".lstrip("/"))  # noqa: PTH120
     return whole == ".." or whole.startswith("../")
 
 

@@ -38,5 +38,5 @@ class MachineRoutes:
 
 
 def harness_folder(config: Config) -> Path:
-    """Return the folder of uploaded harnesses: beside the state, which agents may not be able to read."""
-    return config.state.parent / "harnesses"
+    """Return the folder of uploaded harnesses."""
+    return config.harnesses or config.state.parent / "harnesses"

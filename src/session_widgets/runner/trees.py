@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import tarfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO
@@ -22,16 +21,13 @@ from starlette.routing import Route
 
 from session_widgets.host.directory import Directory
 from session_widgets.host.host_tree import HostTree
-from session_widgets.host.manifest import Entry, EntryKind, Occupied
+from session_widgets.host.manifest import Entry, Occupied
+from session_widgets.host.tar_stream import CHUNK, END, MTIME, NOTHING, SEEN, BadTar, Member, header, members, padding
 from session_widgets.runner.bodies import BlockingBody, in_thread, read_object
 from session_widgets.runner.config import Config, is_texts
 from session_widgets.runner.problems import Problem, invalid, over_limit, telling
 from session_widgets.runner.queries import required
-from session_widgets.runner.tars import BLOCK, is_outside, reading_tar
 
-MTIME = "SESSION_WIDGETS.mtime_ns"
-SEEN = "SESSION_WIDGETS.seen"
-NOTHING = "nothing"
 MAX_PATH_BYTES = 4096
 MAX_PATHS_BYTES = 64 << 20
 MAX_LINK_BYTES = 4095
@@ -88,19 +84,21 @@ class TreeRoutes:
 
     def _receive(self, body: BlockingBody) -> list[object]:
         results: list[object] = []
-        with reading_tar(body, self._limits.max_entries) as members:
-            for tar, member in members:
-                entry, seen = _entry(member), _seen(member.pax_headers.get(SEEN, NOTHING))
-                content = io.BytesIO(os.fsencode(member.linkname)) if member.issym() else tar.extractfile(member)
-                if content is None:
-                    raise invalid(f"only files and links have a content: {member.name}")
+        try:
+            for member, content in members(body):
+                if len(results) >= self._limits.max_entries:
+                    raise over_limit(413, "max_entries", self._limits.max_entries, "too many archive members")
+                entry, seen = _entry(member), _seen(member.headers.get(SEEN, NOTHING))
+                source = io.BytesIO(os.fsencode(member.target)) if member.kind == "link" else content
                 with telling(entry.path):
                     try:
-                        now = self._tree.write(entry, content, seen)
+                        now = self._tree.write(entry, source, seen)
                     except Occupied:
                         results.append(None)
                     else:
                         results.append([now.size, now.mode, now.mtime_ns, now.md5, now.stamp])
+        except BadTar as error:
+            raise invalid(str(error)) from error
         return results
 
     def _archive(self, paths: Sequence[str]) -> Iterator[bytes]:
@@ -108,40 +106,31 @@ class TreeRoutes:
             try:
                 info = self._directory.stat(path)
                 if stat.S_ISLNK(info.st_mode):
-                    member = _member(path, info, tarfile.SYMTYPE)
-                    member.linkname = os.fsdecode(self._directory.read_link(path))
-                    yield member.tobuf(tarfile.PAX_FORMAT)
+                    target = os.fsdecode(self._directory.read_link(path))
+                    yield header(path, mode=0o777, target=target, headers={MTIME: str(info.st_mtime_ns)})
                 elif stat.S_ISREG(info.st_mode):
                     file = self._directory.open(path)
                     yield from _content(file, path)
             except (OSError, Occupied):
                 continue
-        yield bytes(2 * tarfile.BLOCKSIZE)
+        yield END
 
 
 def _content(file: IO[bytes], path: str) -> Iterator[bytes]:
     """Yield a file as a member. What cannot be read any more is zeros: the reader compares MD5s."""
     with file:
         info = os.fstat(file.fileno())
-        member = _member(path, info, tarfile.REGTYPE)
-        left = member.size = info.st_size
-        yield member.tobuf(tarfile.PAX_FORMAT)
+        left = info.st_size
+        yield header(path, mode=info.st_mode & 0o7777, size=left, headers={MTIME: str(info.st_mtime_ns)})
         while left:
             try:
-                piece = file.read(min(BLOCK, left))
+                piece = file.read(min(CHUNK, left))
             except OSError:
                 piece = b""
-            piece = piece or bytes(min(BLOCK, left))
+            piece = piece or bytes(min(CHUNK, left))
             left -= len(piece)
             yield piece
-        yield bytes(-info.st_size % tarfile.BLOCKSIZE)
-
-
-def _member(path: str, info: os.stat_result, kind: bytes) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(path)
-    member.type, member.mode = kind, info.st_mode & 0o7777
-    member.pax_headers = {MTIME: str(info.st_mtime_ns)}
-    return member
+        yield padding(info.st_size)
 
 
 def _collected(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -155,13 +144,14 @@ def _collected(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield bytes(waiting)
 
 
-def _entry(member: tarfile.TarInfo) -> Entry:
+def _entry(member: Member) -> Entry:
     """Return the entry that a member asks for; its size and MD5 are those of its content."""
-    if member.issym() and not 0 < len(os.fsencode(member.linkname)) <= MAX_LINK_BYTES:
+    if member.kind == "directory":
+        raise invalid(f"only files and links have a content: {member.name}")
+    if member.kind == "link" and not 0 < len(os.fsencode(member.target)) <= MAX_LINK_BYTES:
         raise invalid(f"the target of a link has 1 to {MAX_LINK_BYTES} bytes: {member.name}")
-    time = _number(member.pax_headers.get(MTIME, str(int(member.mtime) * 1_000_000_000)))
-    kind: EntryKind = "link" if member.issym() else "file"
-    return Entry(_check(member.name), kind, member.size, member.mode & 0o777, time, "")
+    time = _number(member.headers.get(MTIME, "0"))
+    return Entry(_check(member.name), member.kind, member.size, member.mode & 0o777, time, "")
 
 
 def _seen(text: str) -> Entry | None:
@@ -180,7 +170,8 @@ def _number(text: str) -> int:
 
 
 def _check(path: str) -> str:
-    if is_outside(path) or len(os.fsencode(path)) > MAX_PATH_BYTES:
+    parts = path.split("/")
+    if "\0" in path or any(part in ("", ".", "..") for part in parts) or len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise invalid(f"invalid relative path: {path!r:.200}")
     return path
 
