@@ -1,6 +1,7 @@
 """Transcripts and their outcomes as numbers.
 
-`paired` compares sides of an experiment over the tasks that both have run; `stats` has the formulas alone.
+`paired` compares sides of an experiment over the tasks that both have run; `stats` has the formulas alone. `align`
+sets the tool calls of sessions side by side and finds where they part.
 """
 
 from __future__ import annotations
@@ -10,11 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from session_widgets.analysis import stats
+    from session_widgets.analysis.alignment import Alignment, Divergence, Divergences, align
     from session_widgets.analysis.comparison import Comparison, Paired, paired
 
-_HOMES = {"Comparison": "comparison", "Paired": "comparison", "paired": "comparison", "stats": "stats"}
+_HOMES = {
+    "Alignment": "alignment",
+    "Comparison": "comparison",
+    "Divergence": "alignment",
+    "Divergences": "alignment",
+    "Paired": "comparison",
+    "align": "alignment",
+    "paired": "comparison",
+    "stats": "stats",
+}
 
-__all__ = ["Comparison", "Paired", "paired", "stats"]
+__all__ = ["Alignment", "Comparison", "Divergence", "Divergences", "Paired", "align", "paired", "stats"]
 
 
 def __getattr__(name: str) -> Any:

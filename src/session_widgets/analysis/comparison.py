@@ -326,8 +326,7 @@ def _judged(rows: Sequence[Comparison], margin: float, share: float, alpha: floa
 
 
 def _cells(row: Comparison) -> tuple[str, ...]:
-    failed = row.errors_first + row.errors_second
-    errors = f"{row.errors_first} + {row.errors_second} {row.errors}" if failed else "none"
+    errors = f"{row.errors_first} + {row.errors_second} {row.errors}"
     means = ["" if mean is None else f"{mean:.3g}" for mean in (row.mean_first, row.mean_second)]
     difference = "" if row.difference is None else f"{row.difference:+.3g}"
     if row.low is not None:

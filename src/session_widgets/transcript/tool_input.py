@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text
 
@@ -19,6 +19,14 @@ _SAID_BY_DIFF = {
     "newText": ("new_string", "newString", "new_str", "new_text", "newText", "content"),
 }
 """Fields of a diff, and their names in agents' inputs."""
+
+
+class FileEdit(NamedTuple):
+    """A change of a text; `old` is None where the whole file was written, `new` where it is not known."""
+
+    path: str | None
+    old: str | None
+    new: str | None
 
 
 def command_of(raw_input: object) -> str | None:
@@ -36,6 +44,19 @@ def script_of(raw_input: object) -> str | None:
         case [str(shell), "-c" | "-lc", str(script)] if shell.rpartition("/")[2] in _SHELLS:
             return script
     return command_of(raw_input) or as_text(said.get("cmd"))
+
+
+def edits_of(raw_input: object, content: Sequence[Mapping[str, Any]] = ()) -> list[FileEdit]:
+    """Return the edits that a tool call shows as diffs, else those of its input: texts, or a unified diff."""
+    diffs = [block for block in content if block.get("type") == "diff"]
+    if diffs:
+        return [_edit(*(as_text(diff.get(field)) for field in _SAID_BY_DIFF)) for diff in diffs]
+    said = as_object(raw_input)
+    path, old, new = (_named(said, names) for names in _SAID_BY_DIFF.values())
+    several = [[_named(part, names) for names in _SAID_BY_DIFF.values()] for part in as_objects(said.get("edits"))]
+    found = [_edit(own or path, before, after) for own, before, after in (several or [[path, old, new]])]
+    named = [edit for edit in found if edit.new is not None]
+    return named or [_edit(path, *texts) for texts in _hunks(as_text(said.get("diff")) or "")]
 
 
 def beside(raw_input: object, content: Sequence[Mapping[str, Any]] = ()) -> object:
@@ -95,6 +116,28 @@ def json_text(value: object) -> str:
             comma = "," if place else ""
             todo.append(f"{comma}\n{'  ' * (level + 1)}{name}" if indented else f"{comma}{' ' if place else ''}{name}")
     return "".join(parts)
+
+
+def _edit(path: str | None, old: str | None, new: str | None) -> FileEdit:
+    return FileEdit(path, old or None, new)
+
+
+def _hunks(diff: str) -> list[tuple[str, str]]:
+    """Return the old and the new text of each hunk of a unified diff."""
+    found: list[tuple[list[str], list[str]]] = []
+    for line in diff.split("\n"):
+        if line.startswith("@@"):
+            found.append(([], []))
+        elif found and line[:1] in {" ", "-", "+"}:
+            for side, sign in zip(found[-1], "-+", strict=True):
+                side += [line[1:]] if line[0] in {" ", sign} else []
+        elif found and line.startswith(("Index: ", "diff ")):
+            break
+    return [("".join(f"{line}\n" for line in old), "".join(f"{line}\n" for line in new)) for old, new in found]
+
+
+def _named(said: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    return next((text for name in names if (text := as_text(said.get(name))) is not None), None)
 
 
 def _leaf(value: object) -> str:
