@@ -168,8 +168,7 @@ class LocalProvider:
 
     def _launch(self, place: Path, made: dict[str, Any]) -> dict[str, Any]:
         self._kill_leftovers(place)
-        env = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith("LC_")}
-        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+        env = inherited_environment()
         known = {"token": secrets.token_urlsafe(32), "nonce": secrets.token_hex(16)}
         root, state = Path(made["config"]["root"]), place / "state"
         root.mkdir(parents=True, exist_ok=True)
@@ -212,6 +211,13 @@ class LocalProvider:
             with suppress(psutil.Error):
                 if process.uids().real == os.getuid() and process.environ().get(MARK) == known["nonce"]:
                     process.kill()
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the variables of this process for a runner: no key is among them."""
+    env = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith("LC_")}
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+    return env
 
 
 def this_machine(root: str, cache: Path) -> Machine:

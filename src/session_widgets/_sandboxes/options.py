@@ -24,7 +24,7 @@ _TAKEN = ("/workspace", "/run/session-widgets", "/opt/session-widgets", "/opt/ha
 class Sandbox:
     """A sandbox by name, with options. Accepted wherever the name of a sandbox is.
 
-    Omitted options have the provider's defaults. "docker" accepts all options, "local" only `env`.
+    Omitted options have the provider's defaults. "docker" accepts all options, "local" and "runner:URL" only `env`.
 
     Args:
         name: as for `open_session`: "docker", "local", ...

@@ -74,9 +74,9 @@ def open_session(
         harness: the agent program: "demo" (the default), another name that `harnesses` lists, or a `Harness`.
         sandbox: where it runs: "local" (the default) is this machine, as your user, and isolates nothing: an agent
             there can read what you can, and answer its own permission requests (the turn fails then). "docker" is a
-            container, "sandbox-agent" a server of that program, "sandbox-agent:http://127.0.0.1:2468" a running
-            one. `Sandbox("docker", memory="2g", ...)` adds options; the next turn recreates a sandbox
-            whose options differ.
+            container, "runner:http://127.0.0.1:9000" another machine (`session-widgets runner`), "sandbox-agent" a
+            server of that program, "sandbox-agent:http://127.0.0.1:2468" a running one.
+            `Sandbox("docker", memory="2g", ...)` adds options; the next turn recreates a sandbox whose options differ.
         workspace: an existing directory, or "s3://bucket/prefix", below which the session gets its own folder; by
             default a new directory that is kept for the session.
         attachment: how a sandbox reaches a workspace in a bucket: "sync" (the default) synchronises a directory with
@@ -90,8 +90,9 @@ def open_session(
         limits: limits of a turn's time and size; see `TurnLimits`.
         title: shown instead of the id.
         store: a `Store` or the path of its file; by default that of `store()`.
-        token: for the sandbox-agent in `sandbox`; stored in a file beside the store, readable only by its
-            owner. Default: the stored token, else the variable SANDBOX_AGENT_TOKEN.
+        token: for the runner or sandbox-agent at the address in `sandbox`; stored in a file beside the store, readable
+            only by its owner. Default: the stored token, else the variable SESSION_WIDGETS_RUNNER_TOKEN or
+            SANDBOX_AGENT_TOKEN.
         tools: functions of this notebook that the agent may call; see `Session.tool`.
         mcp_servers: the agent's MCP servers, in ACP's format: `{"name", "command", "args", "env"}`. They are started in
             the sandbox. They are not stored: pass them again when another process opens the session.

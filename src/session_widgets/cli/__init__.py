@@ -1,4 +1,4 @@
-"""`session-widgets` on the command line: run, sessions, import, workspace, harness, sandboxes, s3, doctor."""
+"""`session-widgets` on the command line: run, sessions, import, workspace, harness, sandboxes, runner, s3, doctor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from secrets import token_hex
 from typing import Annotated
 
@@ -140,6 +141,21 @@ def import_(
 
     with errors_told():
         run_import(paths, _console(), redact=redact, as_json=as_json)
+
+
+@app.command()
+def runner(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new directory for its files, or one of before.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; only this machine reaches the default.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 9000,
+) -> None:
+    """Offer this machine to a notebook on another one: sandbox="runner:http://...". Runs until Ctrl-C."""
+    from session_widgets.cli.runner import serve
+
+    with errors_told():
+        serve(folder.expanduser().absolute(), host, port)
 
 
 @app.command()

@@ -39,6 +39,7 @@ def main() -> int:
         if config.user:
             open_files_as(config.user)
         lock = _lock(config.state)
+        listener = _listen(config)
     except (OSError, ValueError) as error:
         print(f"runner: {error}", file=sys.stderr)  # noqa: T201 - there is no one else to tell
         return 2
@@ -46,7 +47,7 @@ def main() -> int:
     gc.disable()  # the imports make no garbage, and a search for it takes a sixth of the start
     try:
         with lock:
-            asyncio.run(_run(config, guard))
+            asyncio.run(_run(config, guard, listener))
     finally:
         guard.close()
     return 0
@@ -65,7 +66,7 @@ def _lock(state: Path) -> IO[bytes]:
     return file
 
 
-async def _run(config: Config, guard: Guard) -> None:
+async def _run(config: Config, guard: Guard, listener: socket.socket) -> None:
     import uvicorn
 
     from session_widgets.runner.app import Runner
@@ -93,7 +94,6 @@ async def _run(config: Config, guard: Guard) -> None:
 
     adopt_orphans()
     runner = ClaimedRunner(config, guard) if config.claims else Runner(config, Children(config, guard))
-    listener = _listen(config)
     server = Server(
         uvicorn.Config(
             runner.gate,
@@ -134,7 +134,10 @@ def _listen(config: Config) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((config.host, config.port))
+    try:
+        listener.bind((config.host, config.port))
+    except OSError as error:
+        raise ValueError(f"cannot listen on {config.host} port {config.port}: {error.strerror}") from error
     return listener
 
 
