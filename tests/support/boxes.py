@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
+import socket
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class Box:
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(16)
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Box:
         self._engine = engine()
@@ -45,7 +48,7 @@ class Box:
             tag_of(build_context()),
             entrypoint=["/usr/bin/tini", "--", "/bin/sh", "-c", START],
             user="0:1001",
-            ports={f"{PORT}/tcp": ("127.0.0.1", None)},
+            ports={f"{PORT}/tcp": ("127.0.0.1", self.port)},
             cap_drop=["ALL"],
             cap_add=["SETUID", "SETGID", "KILL", "DAC_OVERRIDE", "CHOWN"],
         )
@@ -64,10 +67,8 @@ class Box:
         assert kind is not None or "Traceback" not in log, log
 
     def start(self) -> None:
-        """Start it, also again after `kill`; its address may change."""
+        """Start it, also again after `kill`."""
         self._container.start()
-        self._container.reload()
-        self.url = f"http://127.0.0.1:{self._container.ports[f'{PORT}/tcp'][0]['HostPort']}"
         until(self._answers, seconds=30, what="the runner in the box")
 
     def kill(self) -> None:
@@ -86,6 +87,18 @@ class Box:
     def provider(self, home: Path) -> SandboxProvider:
         """A provider for it."""
         return get_provider(f"runner:{self.url}", home, self.token)
+
+    @property
+    def name(self) -> str:
+        """As `open_session` accepts it."""
+        return f"runner:{self.url}"
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the workspace, past the runner."""
+        pieces, _ = self._container.get_archive("/workspace")
+        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+            found = {member.name.partition("/")[2]: tar.extractfile(member) for member in tar if member.isreg()}
+            return {name: content.read() for name, content in found.items() if content is not None}
 
     def run(self, command: str) -> str:
         """Run a shell command in it, as root, past the runner."""
@@ -114,6 +127,13 @@ class Box:
             return httpx.get(f"{self.url}/v1/health", headers=headers, trust_env=False, timeout=2).is_success
         except httpx.TransportError:
             return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _packed(name: str, content: bytes) -> bytes:

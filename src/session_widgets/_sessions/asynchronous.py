@@ -174,7 +174,12 @@ class AsyncSession:
         await private_loop().aio(self._controller.park(force=force))
 
     async def switch(
-        self, *, harness: str | Harness | None = None, sandbox: str | Sandbox | None = None, force: bool = False
+        self,
+        *,
+        harness: str | Harness | None = None,
+        sandbox: str | Sandbox | None = None,
+        token: str | None = None,
+        force: bool = False,
     ) -> None:
         """Continue with another harness, in another sandbox, or both. The next prompt starts it, with the same files.
 
@@ -184,6 +189,7 @@ class AsyncSession:
         Args:
             harness: as for `open_session`; None keeps it.
             sandbox: as for `open_session`; None keeps it.
+            token: as for `open_session`.
             force: switch even if the workspace is not verified to be saved.
 
         Raises:
@@ -191,7 +197,7 @@ class AsyncSession:
             NotDurable: the workspace is not saved in its bucket, with the reason; nothing was changed.
             BadValue: there is no such harness or sandbox.
         """
-        await private_loop().aio(self._controller.switch(harness, sandbox, force=force))
+        await private_loop().aio(self._controller.switch(harness, sandbox, token=token, force=force))
 
     async def take_over(self) -> None:
         """Acquire the lease of a workspace in a bucket: turns of its former holder then fail to be durable."""

@@ -328,7 +328,7 @@ class SessionController:
             await asyncio.to_thread(options.tidy)
 
     async def switch(
-        self, harness: str | Harness | None, sandbox: str | Sandbox | None, *, force: bool = False
+        self, harness: str | Harness | None, sandbox: str | Sandbox | None, *, token: str | None, force: bool
     ) -> None:
         """Remove the sandbox and continue with another harness or in another sandbox."""
         asked, current = harness or self.state.record.harness, self.sandboxes.harness
@@ -341,7 +341,7 @@ class SessionController:
         if "harness" in changed:  # each has its own ids; both may know models that settings files name
             both = self.sandboxes.harness.settings is not None and new_harness.settings is not None
             changed |= dict.fromkeys(("mode", "effort") if both else ("mode", "effort", "model"))
-        provider = get_provider(name or self.state.record.sandbox, self.state.store.home)
+        provider = get_provider(name or self.state.record.sandbox, self.state.store.home, token)
         check_options(sandbox, provider)
         if changed:
             provider.check(new_harness.id, self.state.workspace.location)

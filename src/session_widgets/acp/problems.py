@@ -14,6 +14,8 @@ from session_widgets.errors import (
     LimitExceeded,
     ProtocolError,
     SandboxAuth,
+    SandboxGone,
+    SandboxNotRunning,
     SessionWidgetsError,
     TransportError,
 )
@@ -43,6 +45,10 @@ def error_of(response: httpx.Response, *, answering: bool = False) -> SessionWid
     match _code(problem):
         case "limit_exceeded":
             return LimitExceeded(detail)
+        case "sandbox_gone":
+            return SandboxGone(detail)
+        case "sandbox_parked":
+            return SandboxNotRunning(detail)
         case "gone":
             return ProtocolError(f"the runner dropped messages that were never read here: {detail}")
         case "conflict" if answering:
