@@ -36,6 +36,10 @@ FOLDERS = (
     r"/lab/\*/S",
     "skills/S",
     "contents/S",
+    r"/lab/\*/\.contents/S(?:-fork)?",
+    r"/lab/\*/S-fork",
+    "workspaces/S-fork",
+    "contents/S-fork",
 )
 """What lies in these is not told apart."""
 IDS = (
@@ -202,6 +206,7 @@ class Effects:
         from session_widgets._store.database import Store
 
         append, start, delete, compact = Store.append, Store.start_turn, Store.delete_session, Store.compact
+        fork = Store.fork_session
 
         def appending(store: Store, session_id: str, drafts: Any) -> Any:
             self.meet(f"commit {_said(drafts)}")
@@ -215,12 +220,17 @@ class Effects:
             self.meet("commit the deletion")
             delete(store, session_id)
 
+        def forking(store: Store, *args: Any) -> None:
+            self.meet("commit the fork")
+            fork(store, *args)
+
         def compacting(store: Store, **named: Any) -> None:
             self.meet("write the store again")  # `tests/store/test_rewriting.py` kills it in the middle of that
             compact(store, **named)
 
         Store.append, Store.start_turn = appending, starting  # type: ignore[method-assign]
         Store.delete_session, Store.compact = deleting, compacting  # type: ignore[method-assign]
+        Store.fork_session = forking  # type: ignore[method-assign]
 
 
 def _open_as(file: int) -> str:

@@ -39,7 +39,8 @@ def life(
         session: its id.
         how: `sandbox`, `workspace` and `attachment` of a new session, the ids of its `harnesses`: the first one and
             one to switch to; all are the demo. `given`: `skills` and `env` that it gets, and others in their place.
-        operation: "open" is to open a new session and send its first prompt, "replace" to give it other skills and env.
+        operation: "open" is to open a new session and send its first prompt, "replace" to give it other skills and env,
+            "fork" to fork its last turn.
         step: None lives on.
         before: for "open", which needs a home of its own each time: the one that the last life has left.
     """
@@ -55,6 +56,8 @@ def life(
         if operation == "switch" and more:
             together = (healed.harness == harnesses(how)[0].id) is (more == given(how, 1))
             assert together, "the harness was switched without the sandbox's options, or these without it"
+        if operation == "fork":
+            forked(healed, session)
     effects = Effects(home, session, lambda name: tell(met=name), step)
     effects.begin()
     match operation:
@@ -71,9 +74,33 @@ def life(
         case "replace":
             first, _ = harnesses(how)
             sw.open_session(session, harness=first, **more)
+        case "fork":
+            healed.fork(healed.turns[-1], id=f"{session}-fork")
         case "delete":
             healed.delete(vacuum=True)
     effects.end()
+
+
+def forked(parent: sw.Session, session: str) -> None:
+    """Check that a killed fork has left a complete session or none, and delete it."""
+    name = f"{session}-fork"
+    known = sw.store().session(name)
+    if known is not None:
+        assert known.forked_from == session
+        made = parent.fork(parent.turns[(known.forked_at_turn or 0) - 1], id=name)
+        assert made.turns[-1].index == known.forked_at_turn
+        said = parent.turns[made.turns[-1].index - 1].files_at_end["done.txt"].read_text()
+        assert made.files.read_text("done.txt") == said
+        turn = made.send("remember")
+        assert turn.text.startswith(f"{turn.index - 1} earlier turn"), turn.text
+        made.delete()
+    else:
+        empty = sw.open_session(name)
+        assert empty.turns == []
+        empty.delete()
+    home = sw.store().home
+    left = [str(path) for kind in ("workspaces", "contents", "forks") for path in (home / kind).glob(f"{name}*")]
+    assert not left, left
 
 
 def begin(home: str) -> None:
@@ -84,6 +111,7 @@ def end(home: str, session: str, how: dict[str, Any]) -> None:
     """Heal what the last life has left, and delete it."""
     begin(home)
     healed = heal(session, how)
+    forked(healed, session)
     healed.delete()
     healed.store.close()
 

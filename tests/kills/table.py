@@ -57,6 +57,15 @@ TURN = (*AGENT, *PROMPT)
 
 KEPT = ("mkdir contents", "mkdir contents/S", "rename contents/S/**", "commit files_kept")
 KEPT_REMOVED = ("remove contents/S/**", "rmdir contents/S")
+FORK_FILES = (
+    "mkdir contents/S-fork",
+    "link contents/S-fork/**",
+    "mkdir workspaces/S-fork",
+    "mkdir workspaces/S-fork/**",
+    "write workspaces/S-fork/**",
+    "chmod workspaces/S-fork/**",
+    "rename workspaces/S-fork/**",
+)
 
 
 def table(
@@ -70,6 +79,9 @@ def table(
     rest: tuple[str, ...] = (),
     detach: tuple[str, ...] = (),
     remove: tuple[str, ...] = FOLDER_REMOVED,
+    kept: tuple[str, ...] = KEPT,
+    forget: tuple[str, ...] = KEPT_REMOVED,
+    fork: tuple[str, ...] = FORK_FILES,
 ) -> Table:
     """Put together what sessions do with what a provider and a workspace do.
 
@@ -83,13 +95,17 @@ def table(
         rest: it is saved before the sandbox stops.
         detach: it is let go of.
         remove: it is removed.
+        kept: the files of a turn's end are kept.
+        forget: they are removed.
+        fork: they become those of another session.
     """
     gone = (*destroy, "commit sandbox_stopped")
     return {
-        "open": (*NEW, *attach, "commit sandbox_started", *start, *turn, *save, "commit turn_ended", *KEPT),
+        "open": (*NEW, *attach, "commit sandbox_started", *start, *turn, *save, "commit turn_ended", *kept),
         "park": (*rest, *stop, "commit sandbox_stopped", *detach),
         "switch": (*rest, *gone, "commit session_changed"),
-        "delete": (*gone, *remove, *KEPT_REMOVED, "commit the deletion", "write the store again"),
+        "fork": ("mkdir forks", "rename forks/S-fork.json", *fork, "commit the fork", "remove forks/S-fork.json"),
+        "delete": (*gone, *remove, *forget, "commit the deletion", "write the store again"),
     }
 
 
@@ -205,6 +221,11 @@ SANDBOX_AGENT = table(
 )
 
 LEASE = answered("PUT /lab/*/.leases/S.json")
+IN_BUCKET = ("mkdir contents", "mkdir contents/S", *answered("PUT /lab/*/.contents/S/**"), "commit files_kept")
+FORK_OBJECTS = (
+    "mkdir contents/S-fork",
+    *answered("PUT /lab/*/.contents/S-fork/**", "PUT /lab/*/.leases/S-fork.json", "PUT /lab/*/S-fork/**"),
+)
 WIPED = (*answered("POST /lab"), *answered("DELETE /lab/*/.leases/S.json"))
 SYNC = table(
     ("mkdir sync", "mkdir sync/S", *NAMED, *LEASE, *FOLDER, "rename sync/S/**"),
@@ -214,6 +235,9 @@ SYNC = table(
     save=("POST /v1/fs/manifest", *answered("PUT /lab/*/S/**")),
     rest=("rename sync/S/**", "POST /v1/fs/manifest"),
     detach=LEASE,
+    kept=IN_BUCKET,
+    forget=("rmdir contents/S",),
+    fork=FORK_OBJECTS,
     remove=(*WIPED, *FOLDER_REMOVED, "remove sync/S/**", "rmdir sync/S"),
 )
 
@@ -251,5 +275,8 @@ S3FS = table(
     save=("POST /v1/fs/manifest",),
     rest=("POST /v1/fs/manifest",),
     detach=(*UNMOUNTED, *LEASE),
+    kept=IN_BUCKET,
+    forget=("rmdir contents/S",),
+    fork=FORK_OBJECTS,
     remove=(*UNMOUNTED, "rmdir mounts/S/workspace", "remove mounts/S/process.json", "rmdir mounts/S", *WIPED),
 )

@@ -15,7 +15,7 @@ from tests.support.forked_function import run
 from tests.support.mid_turn import left_of
 from tests.support.sandbox_agent import server
 
-OPERATIONS = ("open", "park", "switch", "delete")
+OPERATIONS = ("open", "park", "switch", "fork", "delete")
 
 
 class Chain:

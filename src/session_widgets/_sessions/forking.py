@@ -19,7 +19,7 @@ from session_widgets.errors import SessionConflict
 from session_widgets.host.daemon import locked, read_json, write_private
 from session_widgets.host.data_directory import data_directory
 from session_widgets.transcript.notes import SessionForked
-from session_widgets.workspaces import Workspace, contents_of, fork_files, place, remembered
+from session_widgets.workspaces import Workspace, contents_of, fork_files, is_used, place, remembered
 
 
 def fork(store: Store, session_id: str, space: Workspace, turn: int, files: KeptFiles, new_id: str) -> None:
@@ -46,8 +46,9 @@ def fork(store: Store, session_id: str, space: Workspace, turn: int, files: Kept
         new = place(store.home, new_id, *beside(space, session_id), data=data_directory())
         if known is not None:
             raise SessionConflict(f"session {new_id!r} exists, and is no fork of this turn. Use another id.")
-        if new.path.exists():
-            raise SessionConflict(f"{new.path} exists, without a session. Use another id, or move it away.")
+        if new.path.exists() or is_used(new):
+            where = new.path if new.path.exists() else new.location
+            raise SessionConflict(f"there are files in {where}, without a session. Use another id, or move them away.")
         write_private(record, {"workspace": new.location, "attachment": new.attachment})
         try:
             kept = [one.snapshot for one in store.kept_files(session_id) if one.turn is None or one.turn <= turn]

@@ -18,7 +18,7 @@ from session_widgets._sessions.journal import kernel, note
 from session_widgets._sessions.kept_files import KeptFiles
 from session_widgets._sessions.loop import in_thread
 from session_widgets._sessions.state import SessionState
-from session_widgets.errors import FilesNotKept, SessionBusy, StoreError, WorkspaceError
+from session_widgets.errors import FilesNotKept, SessionBusy, StoreError
 from session_widgets.host.manifest import Entry, Manifest, scan
 from session_widgets.transcript.notes import FilesKept
 from session_widgets.transcript.records import Draft
@@ -64,7 +64,8 @@ class SnapshotManager:
             manifest: the verified files; None for a workspace whose files are only in its directory.
         """
         if manifest is None and self._state.workspace.objects is not None:
-            return  # they are not verified to be saved
+            self._failed[turn] = "they were not verified to be saved"
+            return
         self._late, self._listed, self._taken = threading.Event(), False, asyncio.Event()
         self._over.clear()
         _unfinished.add(self)
@@ -75,8 +76,9 @@ class SnapshotManager:
         """Keep them. Blocks; a failure is no failure of the turn."""
         try:
             with self._one:
-                self._notes.append(self._kept(turn, manifest, late)[0])
-        except (WorkspaceError, OSError, _Late) as error:
+                kept, _, _ = self._kept(turn, manifest, late)
+            self.give_back([kept])
+        except Exception as error:
             self._failed[turn] = str(error)
             LOG.warning("the files at the end of turn %s of %s were not kept: %s", turn, self._state.record.id, error)
         finally:
@@ -135,7 +137,7 @@ class SnapshotManager:
                 raise
 
     def give_back(self, notes: list[Draft]) -> None:
-        """Return notes that could not be stored."""
+        """Take notes that are not stored yet."""
         with self._taking:
             self._notes = [*notes, *self._notes]
         _unfinished.add(self)

@@ -35,6 +35,7 @@ from session_widgets.errors import (
     TransportError,
     WorkspaceError,
 )
+from session_widgets.host.manifest import Manifest
 from session_widgets.printing import printable
 from session_widgets.transcript.notes import PersistStarted, PromptNotDelivered, TurnEnded
 from session_widgets.transcript.records import Draft, Event, FileChange, TurnRecord, TurnStatus
@@ -91,6 +92,7 @@ class TurnRunner:
         self._held: set[str] = set()
         self._woken = asyncio.Event()
         self._heard_at = 0.0
+        self._saved: Manifest | None = None
 
     def heard(self, agent: Agent, size: int) -> None:
         """Count `size` bytes from an agent."""
@@ -214,7 +216,8 @@ class TurnRunner:
 
     async def _dispatch(self, *, own: bool = False) -> dict[str, Any]:
         state, index = self._state, self._turn.index
-        await self._snapshots.settled()
+        if state.workspace.attachment != "sync":  # there only `_persist` changes the files that are kept
+            await self._snapshots.settled()
         sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
         agent = self._agent = await self._agents.ready(sandbox, live)
         if own:
@@ -325,7 +328,7 @@ class TurnRunner:
             text = f"{error or ''} The transcript could not be stored: {failure}".strip()
             self._turn.fail_unsaved(end, text)
         else:
-            self._snapshots.begin(index, None)
+            self._snapshots.begin(index, self._saved)
             self._turn.finish()
         state.activity.tell(None)
 
@@ -356,6 +359,7 @@ class TurnRunner:
     async def _persist(self, files: Sequence[FileChange]) -> None:
         """Run the barrier; show it if it takes time, and wait only briefly after a cancellation."""
         state = self._state
+        await self._snapshots.settled()
         saving, stopped = state.spawn(self._sandboxes.persist(files)), state.spawn(self._stopped.wait())
         try:
             done, _ = await asyncio.wait({saving, stopped}, timeout=QUIET_SECONDS, return_when="FIRST_COMPLETED")
@@ -368,7 +372,7 @@ class TurnRunner:
             if not saving.done():
                 saving.cancel()
                 raise NotDurable("the turn was stopped before its files were verified.", reason="interrupted")
-            saving.result()
+            self._saved = saving.result()
         finally:
             stopped.cancel()
 

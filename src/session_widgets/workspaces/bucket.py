@@ -267,6 +267,34 @@ class Prefix:
         with self._explained():
             self.client.copy(origin, self.bucket, self.prefix + target)
 
+    def copy_from(
+        self, other: Prefix, source: str, target: str, *, if_match: str | None, metadata: dict[str, str] | None = None
+    ) -> None:
+        """Copy an object of another prefix of this bucket inside the store.
+
+        Args:
+            other: the other prefix.
+            source: the object there.
+            target: the object here; replaced if it exists.
+            if_match: the ETag that the source must have; None for no condition.
+            metadata: of the target; by default that of the source.
+
+        Raises:
+            Changed: the source does not match.
+            NotFound: there is no source.
+        """
+        condition = {} if if_match is None else {"CopySourceIfMatch": if_match}
+        replaced = {} if metadata is None else {"MetadataDirective": "REPLACE", "Metadata": metadata}
+        origin = {"Bucket": other.bucket, "Key": other.prefix + source}
+        place = {"Bucket": self.bucket, "Key": self.prefix + target}
+        with self._explained():
+            try:
+                self.client.copy_object(**place, CopySource=origin, **condition, **replaced)
+            except self.client.exceptions.ClientError as error:
+                if _status(error) == 412:
+                    raise Changed(source) from error
+                raise
+
     def delete_folder(self, folder: str) -> None:
         """Delete everything below a folder, and its marker; "" is everything. Raises unless it is empty afterwards."""
         start = f"{self.prefix}{folder}/" if folder else self.prefix

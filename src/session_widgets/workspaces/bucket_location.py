@@ -17,6 +17,7 @@ from session_widgets.workspaces.lease import FOLDER, Lease
 from session_widgets.workspaces.small import SmallObjects
 
 SCHEME = "s3://"
+CONTENTS = ".contents"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SEGMENT = re.compile(r"[A-Za-z0-9!_.*'()=+@ -]{1,255}")
 
@@ -70,7 +71,7 @@ class BucketLocation:
             embedded.start(progress)
         if self.connection.refused.is_set():
             self.__dict__.pop("connection", None)
-            self.prefix.client = self._siblings.client = self.connection.client
+            self.prefix.client = self._siblings.client = self.contents.client = self.connection.client
             self.prefix.small = SmallObjects(self.connection)
         elif self.prefix.small is not None:
             self.prefix.small.try_again()
@@ -80,6 +81,11 @@ class BucketLocation:
         """The session's own objects."""
         small = SmallObjects(self.connection)
         return Prefix(self.connection.client, self.bucket, f"{self._folder}{self.session_id}/", small)
+
+    @cached_property
+    def contents(self) -> Prefix:
+        """The contents of the session's snapshots, beside its own objects."""
+        return Prefix(self.connection.client, self.bucket, f"{self._folder}{CONTENTS}/{self.session_id}/")
 
     def acquire(self) -> bool:
         """Acquire the lease; return whether there was a lease before.

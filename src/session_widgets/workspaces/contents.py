@@ -5,27 +5,22 @@ All methods block. A process calls one at a time; processes exclude each other b
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import stat
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self
-from uuid import uuid4
 
-from session_widgets.errors import FilesNotKept, WorkspaceError
+from session_widgets.errors import FilesNotKept, SessionWidgetsError, WorkspaceError
 from session_widgets.host.daemon import locked
-from session_widgets.host.directory import CHUNK, Directory
-from session_widgets.host.manifest import Entry, Manifest, Occupied, md5
-from session_widgets.workspaces.snapshot import KeptEntry, LeftOut, Snapshot, name_of, sort_out
-
-PARTIAL = ".partial"
-_NO_LINK = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
-"""Errors of a file system without hard links, or with too many."""
+from session_widgets.host.manifest import Entry, Manifest
+from session_widgets.workspaces.contract import Workspace
+from session_widgets.workspaces.snapshot import KeptEntry, LeftOut, Snapshot, sort_out
 
 IsLate = Callable[[], bool]
+NAME = re.compile(r"[0-9a-f]{32}-[0-9]+")
 
 
 class Contents(Protocol):
@@ -57,6 +52,14 @@ class Contents(Protocol):
     def link(self, other: Self, names: Iterable[str]) -> None:
         """Keep contents of another session of the same kind of place; missing ones are skipped."""
 
+    def fill(self, snapshot: Snapshot, space: Workspace) -> None:
+        """Put the files of a snapshot into a new session's workspace of the same kind of place.
+
+        Raises:
+            FilesNotKept: a content was deleted.
+            WorkspaceError: the files cannot be written.
+        """
+
     def remove(self) -> None:
         """Delete everything."""
 
@@ -79,154 +82,86 @@ def keep_snapshot(contents: Contents, manifest: Manifest, is_late: IsLate) -> tu
     return contents.put(snapshot.encode()), snapshot
 
 
-class DirectoryContents:
-    """Contents in a directory of this machine, one file each, readable only by its owner.
+class KeptNames(ABC):
+    """The names of contents, listed once and again after a change by another process.
 
     Args:
-        place: the directory; created on use.
-        source: the directory of the workspace.
+        place: a directory of this machine with a lock; its modification time is that of the latest change.
     """
 
-    def __init__(self, place: Path, source: Path) -> None:
+    def __init__(self, place: Path) -> None:
         self.place = place
-        self._source = source
         self._names: set[str] = set()
-        self._partials: list[str] = []
         self._version: int | None = None
 
     def names(self) -> Collection[str]:
         """Return the names of the kept contents."""
-        with suppress(FileNotFoundError):
-            self._look()
+        self._make_place()
+        self._look()
         return self._names
 
-    def keep(self, entries: Sequence[Entry], is_late: IsLate) -> dict[str, LeftOut]:
-        """Copy contents, and check the MD5 of each while it is copied."""
-        failed: dict[str, LeftOut] = {}
-        with self._changing(), Directory(self._source) as source:
-            for entry in entries:
-                if is_late():
-                    failed[entry.path] = "late"
-                elif not self._copy(source, entry):
-                    failed[entry.path] = "changed"
-        return failed
+    @abstractmethod
+    def _list(self) -> set[str]:
+        """List the names."""
 
-    def put(self, data: bytes) -> str:
-        """Keep a content and return its name."""
-        name = name_of(data)
-        if name not in self.names():
-            with self._changing():
-                self._write(name, iter([data]))
-        return name
-
-    def read(self, name: str) -> bytes:
-        """Return a content; raise `FilesNotKept` if it is not there, or damaged."""
-        try:
-            data = (self.place / name).read_bytes()
-        except FileNotFoundError:
-            raise FilesNotKept(f"the content {name} is not in {self.place}: it was deleted there.") from None
-        if name_of(data) != name:
-            raise FilesNotKept(f"the content {self.place / name} is damaged.")
-        return data
-
-    def delete(self, names: Iterable[str]) -> None:
-        """Delete contents."""
-        with self._changing():
-            for name in names:
-                (self.place / name).unlink(missing_ok=True)
-                self._names.discard(name)
-
-    def link(self, other: Self, names: Iterable[str]) -> None:
-        """Keep contents of another session as hard links; contents never change."""
-        with self._changing():
-            for name in names:
-                if name not in self._names:
-                    with suppress(FileNotFoundError):
-                        self._link(other.place / name, name)
-
-    def _link(self, source: Path, name: str) -> None:
-        try:
-            os.link(source, self.place / name)
-        except OSError as error:
-            if error.errno not in _NO_LINK:
-                raise
-            self._write(name, iter([source.read_bytes()]))
-        self._names.add(name)
-
-    def remove(self) -> None:
-        """Delete everything."""
-        if self.place.exists():
-            shutil.rmtree(self.place)
-        self._names, self._version = set(), None
+    def _tidy(self) -> None:  # noqa: B027 - only a directory has something to do
+        """Delete what killed processes have left."""
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        self.place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.place.mkdir(mode=0o700, exist_ok=True)
+        """Exclude other processes, and mark the change."""
         try:
+            self._make_place()
             with locked(self.place):
                 self._look()
-                for left in self._partials:  # of killed processes
-                    (self.place / left).unlink(missing_ok=True)
+                self._tidy()
                 try:
                     yield
                 finally:
+                    os.utime(self.place)
                     self._version = self.place.stat().st_mtime_ns
         except OSError as error:
+            if isinstance(error, SessionWidgetsError):
+                raise
             raise WorkspaceError(
                 f"the files of the turn cannot be kept in {self.place}: {error.strerror}.", reason="disk"
             ) from error
 
+    def _make_place(self) -> None:
+        self.place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.place.mkdir(mode=0o700, exist_ok=True)
+
     def _look(self) -> None:
-        """List the directory again if another process has changed it."""
         version = self.place.stat().st_mtime_ns
         if version != self._version:
-            with os.scandir(self.place) as found:
-                sizes = {one.name: one.stat(follow_symlinks=False).st_size for one in found}
-            self._names = {name for name, size in sizes.items() if name.endswith(f"-{size}")}
-            self._partials = [name for name in sizes if name.endswith(PARTIAL)]
+            self._names = self._list()
             self._version = version
 
-    def _copy(self, source: Directory, entry: Entry) -> bool:
-        """Copy one content; False if it is no longer that of the entry."""
-        name = f"{entry.md5}-{entry.size}"
-        try:
-            if entry.kind == "link":
-                target = source.read_link(entry.path)
-                return name_of(target) == name and self._write(name, iter([target]))
-            handle = source.descriptor(entry.path)
-        except (OSError, Occupied):
-            return False
-        try:
-            info = os.fstat(handle)
-            if not stat.S_ISREG(info.st_mode) or info.st_size != entry.size:
-                return False
-            return self._write(name, _pieces(handle, entry.size))
-        finally:
-            os.close(handle)
 
-    def _write(self, name: str, pieces: Iterator[bytes]) -> bool:
-        """Write a file, complete or not at all; False if the content has another name."""
-        partial = self.place / f"{uuid4().hex}{PARTIAL}"
-        digest, size = md5(), 0
-        try:
-            with open(partial, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as target:
-                for piece in pieces:
-                    digest.update(piece)
-                    size += len(piece)
-                    target.write(piece)
-            if f"{digest.hexdigest()}-{size}" != name:
-                return False
-            partial.replace(self.place / name)
-        finally:
-            partial.unlink(missing_ok=True)
-        self._names.add(name)
-        return True
+def checked(name: str) -> str:
+    """Return a name of a content; raise `FilesNotKept` for any other text."""
+    if NAME.fullmatch(name):
+        return name
+    raise FilesNotKept(f"{name!r:.80} is no name of a content: the list of the files is damaged.")
 
 
-def _pieces(handle: int, size: int) -> Iterator[bytes]:
-    """Read a file that a program may lengthen meanwhile."""
-    left = size + 1
-    while left > 0 and (piece := os.read(handle, min(CHUNK, left))):
-        yield piece
-        left -= len(piece)
+def fork_files(files: Snapshot, contents: Contents, space: Workspace, kept: Contents, snapshots: Iterable[str]) -> None:
+    """Fill a new session's workspace with the files of a snapshot, and keep the snapshots of the other session there.
+
+    Args:
+        files: the snapshot.
+        contents: of the other session.
+        space: the new workspace.
+        kept: contents of the new session.
+        snapshots: names of all snapshots to keep.
+
+    Raises:
+        FilesNotKept: a content was deleted.
+        WorkspaceError: the files cannot be written.
+    """
+    names: dict[str, None] = {}
+    for name in snapshots:
+        with suppress(FilesNotKept):  # an earlier turn's: that turn has none in the new session either
+            names |= dict.fromkeys([*Snapshot.decode(contents.read(name)).names, name])
+    kept.link(contents, names)
+    contents.fill(files, space)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from session_widgets.errors import BadValue
+from session_widgets.progress import silent
+from session_widgets.workspaces.bucket_contents import BucketContents
 from session_widgets.workspaces.bucket_location import SCHEME, BucketLocation
-from session_widgets.workspaces.contents import Contents, DirectoryContents
+from session_widgets.workspaces.contents import Contents
 from session_widgets.workspaces.contract import Workspace
+from session_widgets.workspaces.directory_contents import DirectoryContents
 from session_widgets.workspaces.local import LocalWorkspace
 from session_widgets.workspaces.sync import SyncWorkspace
 
@@ -56,4 +59,17 @@ def remembered(home: Path, session_id: str, location: str, attachment: str, *, d
 
 def contents_of(home: Path, session_id: str, workspace: Workspace) -> Contents:
     """Return the contents of a session's snapshots, without creating or requesting anything."""
-    return DirectoryContents(home / "contents" / session_id, workspace.path)
+    place = home / "contents" / session_id
+    if workspace.objects is None:
+        return DirectoryContents(place, workspace.path)
+    return BucketContents(place, workspace.objects, workspace.path)
+
+
+def is_used(workspace: Workspace) -> bool:
+    """Whether there are objects at the location of a new session in a bucket."""
+    objects = workspace.objects
+    if objects is None:
+        return False
+    objects.reach(silent)
+    page = objects.prefix.page(limit=1)
+    return bool(page.files or page.folders)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 from io import BytesIO
 
-from session_widgets.errors import FilesNotKept, WorkspaceError
+from session_widgets.errors import SessionWidgetsError, WorkspaceError
 from session_widgets.host.host_tree import HostTree
 from session_widgets.host.manifest import Entry, Occupied
 from session_widgets.progress import silent
@@ -77,33 +76,23 @@ def _put(tree: FileTree, entry: KeptEntry, contents: Contents, seen: Entry | Non
     tree.write(new, BytesIO(contents.read(entry.name)), seen)
 
 
-def fork_files(
-    snapshot: Snapshot, contents: Contents, space: Workspace, kept: Contents, snapshots: Iterable[str]
-) -> None:
-    """Fill a new session's workspace with the files of a snapshot, and keep the snapshots of the other session there.
-
-    Args:
-        snapshot: of the files.
-        contents: of the other session.
-        space: the new workspace.
-        kept: contents of the new session.
-        snapshots: names of all snapshots to keep.
+def fill_directory(space: Workspace, snapshot: Snapshot, contents: Contents) -> None:
+    """Write the files of a snapshot into the directory of a new session, and save them at its location.
 
     Raises:
         FilesNotKept: a content was deleted.
-        WorkspaceError: the files cannot be written.
+        WorkspaceError: the files cannot be written or saved.
     """
-    names: dict[str, None] = {}
-    for name in snapshots:
-        with suppress(FilesNotKept):  # an earlier turn's: that turn has none in the new session either
-            names |= dict.fromkeys([*Snapshot.decode(contents.read(name)).names, name])
-    kept.link(contents, names)
-    space.attach(silent)
     try:
+        space.attach(silent)
         tree = HostTree(space.path)
         try:
             restore(tree, {}, snapshot.entries, contents, (), lambda _: True)
         finally:
             tree.close()
+        space.persist(space.scan, ())
+        space.detach()
     except OSError as error:
+        if isinstance(error, SessionWidgetsError):
+            raise
         raise WorkspaceError(f"{space.path} cannot be written: {error.strerror}.", reason="disk") from error
