@@ -49,7 +49,7 @@ IDS = (
     (re.compile(rf"({'|'.join(FOLDERS)})/.*"), r"\1/**"),
 )
 UNTOLD = re.compile(
-    r"transcripts\.duckdb.*|(.*[/.])?lock|.*/log|.*\.partial|/dev/null|/dev/urandom|.*__pycache__.*|/proc/.*"
+    r"transcripts\.duckdb.*|(.*[/.])?lock|.*/\.session-widgets-upload-.*|.*/log|.*\.partial|/dev/null|/dev/urandom|.*__pycache__.*|/proc/.*"
 )
 """Commits stand for the store's own files; a lock ends with its process, a log is no record, and a
 partial file does not count before its rename."""

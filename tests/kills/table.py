@@ -62,8 +62,6 @@ FORK_FILES = (
     "link contents/S-fork/**",
     "mkdir workspaces/S-fork",
     "mkdir workspaces/S-fork/**",
-    "write workspaces/S-fork/**",
-    "chmod workspaces/S-fork/**",
     "rename workspaces/S-fork/**",
 )
 

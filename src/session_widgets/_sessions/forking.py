@@ -83,6 +83,8 @@ def _recorded(home: Path, session_id: str) -> Iterator[Path]:
     folder = home / "forks"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(folder):
+        for left in folder.glob("*.partial"):  # of a killed process
+            left.unlink()
         yield _record(home, session_id)
 
 
