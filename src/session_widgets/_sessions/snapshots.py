@@ -150,8 +150,15 @@ class SnapshotManager:
         _unfinished.discard(self)
         return notes
 
+    @property
+    def apart(self) -> bool:
+        """Whether a prompt may come first: files are kept from the bucket, which only the end of a turn changes."""
+        return self._state.workspace.attachment == "sync"
+
     async def settles(self) -> bool:
-        """Wait a moment until the files may change; whether they may."""
+        """Wait a moment until a prompt may change the files; whether it may."""
+        if self.apart:
+            return True
         if self._keeping is not None and not self._keeping.done():
             await asyncio.wait({self._keeping}, timeout=CARRY_SECONDS)
         return self._keeping is None or self._keeping.done()

@@ -216,7 +216,7 @@ class TurnRunner:
 
     async def _dispatch(self, *, own: bool = False) -> dict[str, Any]:
         state, index = self._state, self._turn.index
-        if state.workspace.attachment != "sync":  # there only `_persist` changes the files that are kept
+        if not self._snapshots.apart:
             await self._snapshots.settled()
         sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
         agent = self._agent = await self._agents.ready(sandbox, live)
