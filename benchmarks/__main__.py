@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import events, harnesses, paint, prompt, sandboxes, start, store, workspaces
+from benchmarks import analysis, events, harnesses, paint, prompt, sandboxes, start, store, workspaces
 from benchmarks.figures import Figure, table
 
 SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
@@ -21,6 +21,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "workspaces": workspaces.measure,
     "sandboxes": sandboxes.measure,
     "harnesses": harnesses.measure,
+    "analysis": analysis.measure,
 }
 
 

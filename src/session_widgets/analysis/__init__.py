@@ -1,7 +1,7 @@
 """Transcripts and their outcomes as numbers.
 
-`paired` compares sides of an experiment over the tasks that both have run; `stats` has the formulas alone. `align`
-sets the tool calls of sessions side by side and finds where they part.
+`success` gives the rate of each side of an experiment, `paired` compares them over the tasks that both have run,
+`stats` has the formulas alone. `align` sets the tool calls of sessions side by side and finds where they part.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from session_widgets.analysis import stats
     from session_widgets.analysis.alignment import Alignment, Divergence, Divergences, align
     from session_widgets.analysis.comparison import Comparison, Paired, paired
+    from session_widgets.analysis.success_rates import Success, SuccessRate, success
 
 _HOMES = {
     "Alignment": "alignment",
@@ -20,12 +21,27 @@ _HOMES = {
     "Divergence": "alignment",
     "Divergences": "alignment",
     "Paired": "comparison",
+    "Success": "success_rates",
+    "SuccessRate": "success_rates",
     "align": "alignment",
     "paired": "comparison",
     "stats": "stats",
+    "success": "success_rates",
 }
 
-__all__ = ["Alignment", "Comparison", "Divergence", "Divergences", "Paired", "align", "paired", "stats"]
+__all__ = [
+    "Alignment",
+    "Comparison",
+    "Divergence",
+    "Divergences",
+    "Paired",
+    "Success",
+    "SuccessRate",
+    "align",
+    "paired",
+    "stats",
+    "success",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from html import escape
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from session_widgets.analysis import stats
+from session_widgets.analysis.experiment import Experiment, Treatment, read_experiment
 from session_widgets.analysis.stats.distributions import check_share
 from session_widgets.analysis.table import Table, listed
 from session_widgets.errors import BadValue
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 MARGIN = 0.1
 """Largest difference that counts as none, of values from 0 to 1."""
-Treatment = Literal["excluded", "failures"]
 _COLUMNS = ("first", "second", "errors", "tasks", "first mean", "second mean", "difference", "p", "verdict")
 
 
@@ -167,10 +167,13 @@ def paired(
         [('a', 'b', 'better')]
     """
     check_share("confidence", confidence)
-    experiment = _read(Table(data), compare, by, by if cluster is None else cluster, value, error)
+    experiment = read_experiment(Table(data), compare, by, cluster, value, error)
+    if len(experiment.sides) < 2:
+        only = listed(list(experiment.sides))
+        raise BadValue(f"compare={compare!r} has only {only}; expected at least two different values.")
     pairs = _pairs(list(experiment.sides), baseline)
-    low, high = experiment.ends()
-    if margin is None and (low < 0 or high > 1):
+    low, high = experiment.ends
+    if margin is None and not experiment.is_rate:
         raise BadValue(
             f"the values reach from {low:g} to {high:g}, so no difference counts as a tie by default: "
             "pass margin=, the largest one that does, in units of the values."
@@ -178,73 +181,13 @@ def paired(
     margin = MARGIN if margin is None else margin
     if not margin > 0:
         raise BadValue(f"margin must be above 0; got {margin!r}.")
-    treatments: list[Treatment] = ["excluded"]
-    if low >= 0 and high <= 1 and any(side.errors for side in experiment.sides.values()):
-        treatments.append("failures")
-    span = 1.0 if low >= 0 and high <= 1 else high - low
+    span = 1.0 if experiment.is_rate else high - low
     found: list[Comparison] = []
-    for treatment in treatments:
+    for treatment in experiment.treatments:
         rows = [_compare(experiment, *pair, treatment, margin, confidence, seed) for pair in pairs]
         found += _judged(rows, margin, margin / span if span else 1.0, 1 - confidence)
     order = {pair: place for place, pair in enumerate(pairs)}
     return Paired(tuple(sorted(found, key=lambda row: order[row.first, row.second])), margin, confidence)
-
-
-@dataclass(slots=True)
-class _Side:
-    values: dict[Hashable, list[float]]
-    errors: dict[Hashable, int]
-    unscored: int = 0
-
-    def runs(self, treatment: Treatment) -> Mapping[Hashable, Sequence[float]]:
-        if treatment == "excluded":
-            return self.values
-        tasks = self.values | {task: [] for task in self.errors if task not in self.values}
-        return {task: [*values, *[0.0] * self.errors.get(task, 0)] for task, values in tasks.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Experiment:
-    sides: dict[str, _Side]
-    clusters: dict[Hashable, Hashable]
-
-    def ends(self) -> tuple[float, float]:
-        known = [value for side in self.sides.values() for values in side.values.values() for value in values]
-        return (min(known), max(known)) if known else (0.0, 1.0)
-
-
-def _read(
-    table: Table,
-    compare: str | Sequence[str],
-    by: str | Sequence[str],
-    cluster: str | Sequence[str],
-    value: str,
-    error: str,
-) -> _Experiment:
-    tasks = table.keys("by", by)
-    clusters: dict[Hashable, Hashable] = {}
-    for task, group in zip(tasks, table.keys("cluster", cluster), strict=True):
-        if clusters.setdefault(task, group) != group:
-            raise BadValue(f"task {task!r} is in the clusters {clusters[task]!r} and {group!r}; expected one a task.")
-    errors = table.column("error", error) if error != "error" or error in table else [None] * table.rows
-    sides: dict[str, _Side] = {}
-    for name, task, number, failure in zip(
-        _names(table.keys("compare", compare)), tasks, table.numbers("value", value), errors, strict=True
-    ):
-        side = sides.setdefault(name, _Side({}, {}))
-        if failure:
-            side.errors[task] = side.errors.get(task, 0) + 1
-        elif number is None:
-            side.unscored += 1
-        else:
-            side.values.setdefault(task, []).append(number)
-    if len(sides) < 2:
-        raise BadValue(f"compare={compare!r} has only {listed(list(sides))}; expected at least two different values.")
-    return _Experiment(sides, clusters)
-
-
-def _names(keys: Iterable[Hashable]) -> list[str]:
-    return [" + ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in keys]
 
 
 def _pairs(sides: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
@@ -256,7 +199,7 @@ def _pairs(sides: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
 
 
 def _compare(
-    experiment: _Experiment, first: str, second: str, treatment: Treatment, margin: float, confidence: float, seed: int
+    experiment: Experiment, first: str, second: str, treatment: Treatment, margin: float, confidence: float, seed: int
 ) -> Comparison:
     one, other = experiment.sides[first], experiment.sides[second]
     values = one.runs(treatment), other.runs(treatment)
