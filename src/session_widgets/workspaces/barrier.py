@@ -44,7 +44,7 @@ def verify(
     flush: Callable[[Manifest], None],
     listing: Callable[[], Listing],
     same: Same,
-    root: Path,
+    root: Path | None,
     patience: float = PATIENCE_SECONDS,
 ) -> Manifest:
     """Flush and compare until both sides are equal; return the verified manifest.
@@ -54,7 +54,7 @@ def verify(
         flush: uploads the files of a manifest; a `WorkspaceError` of it is final.
         listing: the bucket's side, listed by this machine.
         same: whether an object equals an entry, given that both are files.
-        root: the directory on which the sandbox must work.
+        root: the directory on which the sandbox must work; None if it is not on this host.
         patience: seconds after which a difference is final.
 
     Raises:
@@ -67,7 +67,8 @@ def verify(
         before = manifest
         try:
             manifest = scan()
-            _check_root(manifest, root)
+            if root is not None:
+                _check_root(manifest, root)
             _check_whole(manifest)
             flush(manifest)
             found = differences(manifest, listing(), same)

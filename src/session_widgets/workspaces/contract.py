@@ -16,6 +16,7 @@ from session_widgets.transcript.records import FileChange
 if TYPE_CHECKING:
     from session_widgets.workspaces.bucket_location import BucketLocation
     from session_widgets.workspaces.file_access import FileAccess
+    from session_widgets.workspaces.file_tree import FileTree
 
 Scan = Callable[[], Manifest]
 """Makes the manifest inside the sandbox, or on this machine if no sandbox runs."""
@@ -52,6 +53,17 @@ class Workspace(Protocol):
 
     def files(self) -> FileAccess:
         """Return access to the files at `location`; it needs no sandbox and no lease."""
+
+    def relayed(self, tree: FileTree, place: Path) -> Workspace:
+        """Return the same workspace for a sandbox that does not see the files of this host.
+
+        Args:
+            tree: the sandbox's directory.
+            place: directory of this host for the session's records.
+
+        Raises:
+            BadValue: the attachment needs a sandbox on this host.
+        """
 
     def attach(self, progress: Progress) -> bool:
         """Make `path` equal to `location`, and acquire the lease. Cheap if both are done already.

@@ -12,8 +12,11 @@ from session_widgets.host.directory import Directory
 from session_widgets.host.manifest import Manifest, scan
 from session_widgets.progress import Progress
 from session_widgets.transcript.records import FileChange
-from session_widgets.workspaces.contract import Scan
+from session_widgets.workspaces.contract import Scan, Workspace
 from session_widgets.workspaces.directory_files import DirectoryFiles
+from session_widgets.workspaces.directory_side import DirectorySide
+from session_widgets.workspaces.file_tree import FileTree
+from session_widgets.workspaces.relayed import RelayedWorkspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class LocalWorkspace:
     def files(self) -> DirectoryFiles:
         """Return the files of the directory."""
         return DirectoryFiles(self.path, managed=self.managed)
+
+    def relayed(self, tree: FileTree, place: Path) -> Workspace:
+        """Copy the directory to a sandbox elsewhere, and its changes back."""
+        side = DirectorySide(self.path, place / "directory.json", managed=self.managed)
+        return RelayedWorkspace(self, side, tree, place)
 
     def attach(self, progress: Progress) -> bool:
         """Create a missing managed directory, readable only by its owner."""

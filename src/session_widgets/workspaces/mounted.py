@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from session_widgets.errors import NotDurable, NotFound, WorkspaceError
+from session_widgets.errors import BadValue, NotDurable, NotFound, WorkspaceError
 from session_widgets.host.directory import Directory
 from session_widgets.host.manifest import Entry, Manifest, scan
 from session_widgets.printing import plural
@@ -20,8 +20,9 @@ from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.barrier import tell_strange, verify
 from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.bucket_location import BucketLocation
-from session_widgets.workspaces.contract import Scan
+from session_widgets.workspaces.contract import Scan, Workspace
 from session_widgets.workspaces.credentials import ROLE
+from session_widgets.workspaces.file_tree import FileTree
 from session_widgets.workspaces.files import ObjectFiles
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
 from session_widgets.workspaces.mounts.drivers import Target
@@ -71,6 +72,13 @@ class MountedWorkspace:
     def files(self) -> ObjectFiles:
         """Return the files of the bucket."""
         return ObjectFiles(self.objects)
+
+    def relayed(self, tree: FileTree, place: Path) -> Workspace:
+        """Raise `BadValue`: a mount is on this host."""
+        raise BadValue(
+            f"attachment={self.attachment!r} mounts the bucket on this machine, and the sandbox is elsewhere. Open the "
+            "session with attachment='sync'."
+        )
 
     def attach(self, progress: Progress) -> bool:
         """Acquire the lease, and mount if nothing is mounted, the mount is dead, or its keys are about to expire."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from session_widgets.errors import WorkspaceError
 from session_widgets.host.host_tree import HostTree
@@ -14,8 +15,10 @@ from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.barrier import tell_strange, verify
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.bucket_side import BucketSide
-from session_widgets.workspaces.contract import Scan
+from session_widgets.workspaces.contract import Scan, Workspace
+from session_widgets.workspaces.file_tree import FileTree
 from session_widgets.workspaces.files import ObjectFiles
+from session_widgets.workspaces.relayed import RelayedWorkspace
 from session_widgets.workspaces.sync_engine import SyncEngine
 
 
@@ -38,6 +41,10 @@ class SyncWorkspace:
     def files(self) -> ObjectFiles:
         """Return the files of the bucket."""
         return ObjectFiles(self.objects)
+
+    def relayed(self, tree: FileTree, place: Path) -> Workspace:
+        """Copy the bucket to a sandbox elsewhere, and its changes back; the directory of this machine is not used."""
+        return RelayedWorkspace(self, BucketSide(self.objects), tree, place)
 
     def attach(self, progress: Progress) -> bool:
         """Acquire the lease and update the directory."""
