@@ -29,7 +29,7 @@ T1, T2 = T0 + timedelta(seconds=1), T0 + timedelta(seconds=2)
 SESSION = SessionRecord(
     "s", "codex", "docker", "/w", T0, T1, title="t", model="m", mode="plan", effort="high", sandbox_ref="docker:1",
     awake=True, launch="l", connection="c1", agent_session_id="a1", turns=3, status="idle", attachment="sync",
-    remark="r", title_by_agent=True,
+    remark="r", title_by_agent=True, forked_from="p", forked_at_turn=4,
 )  # fmt: skip
 STATE = FoldState(
     session=SESSION,
@@ -96,6 +96,8 @@ def test_a_session() -> None:
         "turns": 5,
         "created_at": T0,
         "updated_at": T1,
+        "forked_from": "p",
+        "forked_at_turn": 4,
     }
     assert rows.read_session(row) == SESSION
     assert rows.state_of(row["context"]) == STATE
