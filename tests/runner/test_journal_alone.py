@@ -69,6 +69,19 @@ async def test_it_goes_on_where_it_ended(tmp_path: Path) -> None:
     await again.close()
 
 
+async def test_all_lines_of_the_last_segment_are_there_again(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.append([b"a", b"b"])
+    journal.append([b"c"])
+    await journal.close()
+    with journal.path(1).open("ab") as file:
+        file.write(b"cut")
+    again = opened(tmp_path)
+    assert (again.last_id, everything(again)) == (3, [(1, b"a"), (2, b"b"), (3, b"c")])
+    assert again.append([b"d"]) == 4
+    await again.close()
+
+
 async def test_a_journal_of_nothing_but_half_a_line_is_empty(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     await journal.close()
@@ -95,6 +108,19 @@ async def test_all_segments_together_are_bounded(tmp_path: Path) -> None:
     with pytest.raises(JournalError):
         again.append([b""])
     await again.close()
+
+
+async def test_each_trimmed_segment_makes_room_for_as_many_bytes(tmp_path: Path) -> None:
+    journal = opened(tmp_path, max_bytes=16, segment_bytes=4)
+    for line in (b"abc", b"def", b"ghi", b"jkl"):
+        journal.append([line])
+    journal.trim(1)
+    with pytest.raises(JournalError):
+        journal.append([b"mnop"])
+    assert journal.append([b"mno"]) == 5
+    with pytest.raises(JournalError):
+        journal.append([b""])
+    await journal.close()
 
 
 async def test_what_the_disk_refuses_is_not_kept_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +201,18 @@ async def test_what_is_trimmed_are_whole_segments_of_what_was_acknowledged(tmp_p
     await journal.close()
 
 
+async def test_a_reader_of_all_that_is_trimmed_goes_on(tmp_path: Path) -> None:
+    journal = opened(tmp_path, segment_bytes=1)
+    for number in range(1, 5):
+        journal.append([b"%d" % number])
+    reader = journal.reader(0)
+    assert reader.read() == (1, [b"1"])
+    journal.trim(1)
+    assert [reader.read() for _ in range(4)] == [(2, [b"2"]), (3, [b"3"]), (4, [b"4"]), (5, [])]
+    reader.close()
+    await journal.close()
+
+
 async def test_a_sync_writes_every_segment_and_the_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
 
@@ -214,6 +252,13 @@ async def test_nothing_stays_open(tmp_path: Path) -> None:
     await journal.remove()
     assert not journal.directory.exists()
     assert open_files() == before
+
+
+async def test_a_journal_whose_directory_is_gone_can_be_removed(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    await journal.remove()
+    await journal.remove()
+    assert not journal.directory.exists()
 
 
 async def test_a_close_ends_readers_even_if_nothing_can_be_synced(

@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 from session_widgets._sessions import journal as module
-from session_widgets._sessions.journal import Journal, draft, kernel, next_number
+from session_widgets._sessions.journal import Journal, draft, kernel, next_number, note
 from session_widgets._store import store as open_store
 from session_widgets._store.database import Store
 from session_widgets.errors import StoreBusy, StoreError
+from session_widgets.transcript.notes import FilesDropped
 from session_widgets.transcript.records import Event
 from tests.support.forked import Forked
 from tests.support.waiting import until_async
@@ -238,3 +239,11 @@ def test_drafts_have_names_that_no_other_has() -> None:
     )
     assert draft("note", "k", {}, None, source="turn:1:end").source_seq == 1
     assert named.ts.tzinfo is not None
+
+
+def test_a_note_belongs_to_this_process_or_exists_once_under_its_name() -> None:
+    said = note(FilesDropped(snapshots=("a",)), turn=3)
+    assert (said.direction, said.kind, said.payload, said.turn) == ("note", "files_dropped", '{"snapshots":["a"]}', 3)
+    assert said.source == kernel()
+    named = note(FilesDropped(snapshots=()), source="drop:1")
+    assert (named.source, named.source_seq, named.turn) == ("drop:1", 1, None)
