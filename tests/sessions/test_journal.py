@@ -100,13 +100,14 @@ async def test_a_subscriber_gets_all_after_its_place_then_what_is_new(store: Sto
 
 
 async def test_what_was_not_published_yet_is_not_handed_out_before(store: Store) -> None:
-    journal, first = Journal(store, "s", 0, Seen()), Seen()
+    journal, first, second = Journal(store, "s", 0, Seen()), Seen(), Seen()
     await journal.commit(notes(2))
     store.append("s", notes(2))
     await journal.watch(first, 0)
-    assert first.batches == [[1, 2]]
+    await journal.watch(second, 1)
+    assert (first.batches, second.batches) == ([[1, 2]], [[2]])
     await journal.catch_up()
-    assert first.batches == [[1, 2], [3, 4]], "each once"
+    assert (first.batches, second.batches) == ([[1, 2], [3, 4]], [[2], [3, 4]]), "each once"
 
 
 async def test_what_is_committed_in_its_turn_is_not_read_again(store: Store, monkeypatch) -> None:
@@ -144,8 +145,9 @@ async def test_a_failing_subscriber_stops_no_other(store: Store, caplog) -> None
     await journal.watch(fail, 0)
     await journal.watch(seen, 0)
     await journal.commit(notes(2))
-    assert seen.seqs == [1, 2]
-    assert [record.getMessage() for record in caplog.records] == ["a subscriber of session s failed"]
+    await journal.commit(notes(1))
+    assert seen.seqs == [1, 2, 3]
+    assert [record.getMessage() for record in caplog.records] == ["a subscriber of session s failed"] * 2
     assert "broken viewer" in caplog.text
     journal.close()
 
