@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import httpx
 import pytest
@@ -154,6 +155,16 @@ def test_an_equal_claim_leaves_the_agents_alone_and_another_replaces_them(box):
     claim(box, new=False, env={"GIVEN": "words"})
     assert box.http.get("/v1/acp").json()["servers"] == []
     assert run(box, "sh", "-c", "printf %s $GIVEN").json()["stdout"] == "words"
+
+
+def test_parking_again_and_again_keeps_no_file_open(box):
+    counts = []
+    for _ in range(6):
+        claim(box)
+        assert run(box, "true").json()["exitCode"] == 0
+        park(box)
+        counts.append(len(names_in(Path(f"/proc/{box.process.pid}/fd"))))
+    assert counts[-1] <= counts[1]
 
 
 def test_a_released_directory_is_empty_whatever_was_made_there(box, tmp_path):

@@ -139,3 +139,34 @@ async def test_a_directory_with_files_is_left_alone(tmp_path):
 async def test_a_reference_of_another_home_is_gone(subject):
     with pytest.raises(SandboxGone):
         await subject.provider.attach(SandboxRef("runner", "abc123"))
+
+
+async def test_an_upload_that_breaks_is_done_again(tmp_path):
+    """The runner is killed in the middle: its next one has nothing of it, and the session's next attempt sends it."""
+    installed = tmp_path / "big-1-aa"
+    (installed / "node_modules").mkdir(parents=True)
+    (installed / "node_modules" / "program").write_bytes(bytes(40 << 20))
+    runners = [RunnerProcess(tmp_path / "box", claims=True, agents={})]
+    port = runners[0].port
+    announced: list[SandboxRef] = []
+
+    def kill(_: str) -> None:
+        runners[0].process.kill()
+
+    async def announce(ref: SandboxRef) -> None:
+        announced.append(ref)
+
+    try:
+        provider = get_provider(f"runner:{runners[0].url}", tmp_path / "home", TOKEN)
+        folder = (await provider.machine("")).harness_folder
+        with pytest.raises(TransportError):
+            await provider.create(spec(mounts={str(installed): f"{folder}/big-1-aa"}, progress=kill), announce)
+        runners.append(RunnerProcess(tmp_path / "box", claims=True, agents={}, port=port))
+        assert not (tmp_path / "box" / "harnesses" / "big-1-aa").exists()
+        sandbox = await provider.attach(announced[0])
+        assert (tmp_path / "box" / "harnesses" / "big-1-aa" / "node_modules" / "program").stat().st_size == 40 << 20
+        await sandbox.aclose()
+        assert await provider.destroy(announced[0])
+    finally:
+        for runner in runners:
+            runner.stop()

@@ -7,6 +7,7 @@ runner restores: files, journals, snapshots, and no process.
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -199,6 +200,8 @@ class ClaimedRunner:
             for task in left:  # watches and logs would wait for ever
                 task.cancel()
             await asyncio.wait(left)  # uploads end with their threads: none writes into what comes next
+        del runner
+        gc.collect()  # with it go the descriptors of its directories
 
 
 def _claim_of(body: dict[str, Any]) -> Claim:

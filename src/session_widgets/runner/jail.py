@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from session_widgets.host import jail
 from session_widgets.host.jail import InvalidPath, OutsidePath, Place
@@ -11,7 +14,11 @@ from session_widgets.runner.problems import Problem, from_os_error, invalid
 
 
 class Jail(jail.Jail):
-    """See `host.jail.Jail`."""
+    """See `host.jail.Jail`. It is closed with its last user: threads of a parked session may still have it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        weakref.finalize(self, os.close, self._fd)
 
     @contextmanager
     def locate(self, path: str, *, follow: bool = True, create: bool = False) -> Iterator[Place]:
