@@ -18,18 +18,21 @@ from session_widgets._sessions.journal import kernel, note
 from session_widgets._sessions.kept_files import KeptFiles
 from session_widgets._sessions.loop import in_thread
 from session_widgets._sessions.state import SessionState
-from session_widgets.errors import FilesNotKept, SessionBusy, StoreError
+from session_widgets._sessions.sweeping import plan, size_of
+from session_widgets.errors import FilesNotKept, SessionBusy, StoreError, WorkspaceError
 from session_widgets.host.manifest import Entry, Manifest, scan
-from session_widgets.transcript.notes import FilesKept
+from session_widgets.transcript.notes import FilesDropped, FilesKept
 from session_widgets.transcript.records import Draft
-from session_widgets.workspaces import Contents, contents_of, keep_snapshot
-from session_widgets.workspaces.snapshot import MAX_FILE_BYTES
+from session_widgets.workspaces import Contents, Snapshot, contents_of, keep_snapshot
+from session_widgets.workspaces.snapshot import MAX_BYTES, MAX_FILE_BYTES
 
 LOG = logging.getLogger("session_widgets")
 PATIENCE_SECONDS = 2.0
 CARRY_SECONDS = 0.05
 """A prompt that follows within this time stores the note with its own, in one commit."""
 EXIT_SECONDS = 5.0
+RECENT = 4
+"""Snapshots whose notes may not be stored yet."""
 SHOWN = 20
 """Names of left out files in a note."""
 
@@ -55,15 +58,18 @@ class SnapshotManager:
         self._taken = asyncio.Event()
         self._failed: dict[int, str] = {}
         self._one = threading.Lock()
+        self._made = 0
+        self._recent: dict[int, str] = {}
 
-    def begin(self, turn: int, manifest: Manifest | None) -> None:
+    def begin(self, turn: int, manifest: Manifest | None, *, saved: bool) -> None:
         """Keep the files at the end of a turn, in the background.
 
         Args:
             turn: its index.
             manifest: the verified files; None for a workspace whose files are only in its directory.
+            saved: whether nothing failed to be saved.
         """
-        if manifest is None and self._state.workspace.objects is not None:
+        if not saved or (manifest is None and self._state.workspace.copies):
             self._failed[turn] = "they were not verified to be saved"
             return
         self._late, self._listed, self._taken = threading.Event(), False, asyncio.Event()
@@ -95,6 +101,9 @@ class SnapshotManager:
             raise _Late("the next prompt came before they were listed")
         self._listed = True
         name, snapshot = keep_snapshot(self.contents, manifest, late.is_set)
+        self._made += 1
+        self._recent[self._made] = name
+        self._recent.pop(self._made - RECENT, None)
         said = FilesKept(
             turn=turn,
             snapshot=name,
@@ -116,16 +125,44 @@ class SnapshotManager:
             WorkspaceError: nothing can be kept.
         """
         await self.settled()
-        kept, name, present = await in_thread(self._kept, None, manifest, threading.Event())
+        kept, name, present = await in_thread(self._kept_alone, manifest)
         return kept, self._files(name, None), present
+
+    def _kept_alone(self, manifest: Manifest | None) -> tuple[Draft, str, Mapping[str, Entry]]:
+        with self._one:
+            return self._kept(None, manifest, threading.Event())
 
     async def _store(self, keeping: asyncio.Task[None], taken: asyncio.Event) -> None:
         await keeping
         with suppress(TimeoutError):
             async with asyncio.timeout(CARRY_SECONDS):
                 await taken.wait()
-        with suppress(StoreError):  # the next reader or the exit of the process stores it
+        try:
             await self._store_notes()
+            await self._sweep()
+        except (StoreError, WorkspaceError) as error:  # the next turn, or the exit of the process, does it
+            LOG.info("the kept files of session %s wait: %s", self._state.record.id, error)
+
+    async def _sweep(self) -> None:
+        """Delete the oldest snapshots if all of them are too large."""
+        if size_of(await in_thread(self.contents.names)) <= MAX_BYTES:
+            return
+        made = self._made
+        kept = [one.snapshot for one in await self._noted()]
+        new = [name for name in self._recent.values() if name not in kept]
+        sweep = await in_thread(plan, self.contents, [*kept, *new], MAX_BYTES)
+        if sweep is None or self._state.deleted:
+            return
+        if sweep.snapshots:
+            await self._state.journal.commit([note(FilesDropped(snapshots=sweep.snapshots))])
+        await in_thread(self._delete, sweep.contents, new, made)
+
+    def _delete(self, names: frozenset[str], new: list[str], made: int) -> None:
+        """Delete contents, except those of snapshots that are not noted yet or were made since. Blocks."""
+        with self._one:
+            recent = {*new, *(name for number, name in self._recent.items() if number > made)}
+            needed = {one for name in recent for one in (name, *Snapshot.decode(self.contents.read(name)).names)}
+            self.contents.delete(names - needed)
 
     async def _store_notes(self) -> None:
         notes = self.take_notes()
@@ -188,7 +225,7 @@ class SnapshotManager:
         if self._state.running == turn:
             raise SessionBusy(f"turn {turn} of session {self._state.record.id!r} is running; wait for its end.")
         await self._stored()
-        kept = await asyncio.to_thread(self._state.store.kept_files, self._state.record.id)
+        kept = await self._noted()
         found = next((one for one in reversed(kept) if one.turn == turn), None)
         if found is None:
             why = self._failed.get(turn) or "the kernel ended before that, or they made room for newer ones"
@@ -200,8 +237,10 @@ class SnapshotManager:
     async def all(self) -> list[KeptFiles]:
         """Return all kept files, oldest first."""
         await self._stored()
-        kept = await asyncio.to_thread(self._state.store.kept_files, self._state.record.id)
-        return [self._files(one.snapshot, one.turn) for one in kept]
+        return [self._files(one.snapshot, one.turn) for one in await self._noted()]
+
+    async def _noted(self) -> list[FilesKept]:
+        return await self._state.journal.ask(self._state.store.kept_files, self._state.record.id)
 
     async def _stored(self) -> None:
         """Wait until the latest are kept and noted."""

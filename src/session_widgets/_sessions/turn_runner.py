@@ -328,7 +328,7 @@ class TurnRunner:
             text = f"{error or ''} The transcript could not be stored: {failure}".strip()
             self._turn.fail_unsaved(end, text)
         else:
-            self._snapshots.begin(index, self._saved)
+            self._snapshots.begin(index, self._saved, saved=durability_error is None)
             self._turn.finish()
         state.activity.tell(None)
 
