@@ -14,6 +14,7 @@ PAGES = [
     "README.md",
     "docs/getting-started.md",
     "docs/analysis.md",
+    "docs/snapshots.md",
     pytest.param("docs/workspaces.md", marks=pytest.mark.needs("seaweedfs")),
 ]
 

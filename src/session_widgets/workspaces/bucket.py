@@ -118,6 +118,11 @@ class Prefix:
         here |= {path for path in folders if _is_path(path)}
         return Page(tuple(sorted(here)), files, answer.get("NextContinuationToken"))
 
+    def is_empty(self) -> bool:
+        """Whether there is no object; SeaweedFS lists folders whose objects were deleted."""
+        with self._explained():
+            return not self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1).get("KeyCount")
+
     def head(self, path: str) -> ObjectInfo | None:
         """Return one object, None if it does not exist."""
         with self._explained():

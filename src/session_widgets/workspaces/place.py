@@ -71,5 +71,4 @@ def is_used(workspace: Workspace) -> bool:
     if objects is None:
         return False
     objects.reach(silent)
-    page = objects.prefix.page(limit=1)
-    return bool(page.files or page.folders)
+    return not objects.prefix.is_empty()
