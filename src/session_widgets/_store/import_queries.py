@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,15 +37,12 @@ def create(connection: Connection) -> None:
     connection.execute(_CREATE)
 
 
-def files(connection: Connection) -> dict[str, Row]:
-    """Return the imported files by path."""
-    return {row["path"]: row for row in rows(connection, "select * from store.source_files")}
-
-
-def file(connection: Connection, path: str) -> Row | None:
-    """Return an imported file."""
-    found = rows(connection, "select * from store.source_files where path = ?", [path])
-    return found[0] if found else None
+def files(connection: Connection, paths: Sequence[str] | None = None) -> list[Row]:
+    """Return the imported files, all or those of these paths."""
+    query = "select * from store.source_files"
+    if paths is None:
+        return rows(connection, query)
+    return rows(connection, f"{query} where path in (select unnest(?))", [list(paths)])
 
 
 def file_ids(connection: Connection, session_id: str | None = None) -> list[int]:
@@ -79,11 +76,11 @@ def session_ids(connection: Connection) -> set[str]:
     return {row[0] for row in connection.execute("select session_id from store.sessions").fetchall()}
 
 
-def existing(connection: Connection, session_ids: Iterable[str]) -> list[str]:
+def existing(connection: Connection, session_ids: Iterable[str]) -> set[str]:
     """Return which of these ids are those of sessions."""
     query = "select session_id from store.sessions where session_id in (select unnest(?))"
     wanted = list(session_ids)
-    return [row[0] for row in connection.execute(query, [wanted]).fetchall()] if wanted else []
+    return {row[0] for row in connection.execute(query, [wanted]).fetchall()} if wanted else set()
 
 
 def is_import(connection: Connection, session_id: str) -> str | None:
@@ -131,14 +128,9 @@ def forget_session(connection: Connection, session_id: str) -> None:
             forget_of_file(connection, file_id)
 
 
-def put_file(connection: Connection, row: Row, sessions: Mapping[str, str]) -> None:
-    """Write a file's row and its sessions, by native id."""
-    forget_of_file(connection, row["file_id"], ("source_files", "source_sessions"))
-    insert(connection, "source_files", [row])
-    mapping = [
-        {"file_id": row["file_id"], "session_id": session, "native_id": native} for native, session in sessions.items()
-    ]
-    insert(connection, "source_sessions", mapping)
+def forget_sessions(connection: Connection, session_ids: Iterable[str]) -> None:
+    """Delete the rows of sessions in `sessions`."""
+    connection.execute("delete from store.sessions where session_id in (select unnest(?))", [list(session_ids)])
 
 
 def abandon(connection: Connection, session_id: str, uids: Iterable[str]) -> None:
@@ -159,24 +151,17 @@ def insert(connection: Connection, table: str, new: Sequence[Row]) -> None:
     connection.execute(f"insert into store.{table} ({names}) select {names} from batch")  # noqa: S608
 
 
-def insert_raw(connection: Connection, file_id: int, new: Sequence[tuple[int, int, int, str | None, str]]) -> None:
-    """Insert records: line, offset, length, kind, text."""
+def insert_raw(connection: Connection, new: Sequence[tuple[int, int, int, int, str | None, str]]) -> None:
+    """Insert records: file, line, offset, length, kind, text."""
     if not new:
         return
-    line, offset, length, kind, body = zip(*new, strict=True)
-    batch = {
-        "line": np.array(line),
-        "byte_offset": np.array(offset),
-        "byte_length": np.array(length),
-        "kind": _column(kind),
-        "body": _column(body),
-    }
-    assert batch
-    connection.execute(
-        """insert into store.raw_records (file_id, line, byte_offset, byte_length, kind, body)
-           select ?, line, byte_offset, byte_length, kind, body from batch""",
-        [file_id],
-    )
+    file_id, line, offset, length, kind, body = zip(*new, strict=True)
+    numbers = {"file_id": file_id, "line": line, "byte_offset": offset, "byte_length": length}
+    batch = {name: np.array(column) for name, column in numbers.items()}
+    batch |= {"kind": _column(kind), "body": _column(body)}
+    assert batch  # DuckDB finds the columns by the name of this variable
+    names = ", ".join(batch)
+    connection.execute(f"insert into store.raw_records ({names}) select {names} from batch")  # noqa: S608
 
 
 def put_bytes(connection: Connection, file_id: int, offset: int, data: bytes) -> None:

@@ -54,6 +54,11 @@ class Redactor:
         """Whether `text` may contain a secret; cheap, and never wrong when false."""
         return any(sign in text for sign in self._signs)
 
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Texts of which each secret has one."""
+        return self._signs
+
     def plain(self, text: str) -> str:
         """Return `text` without the secrets."""
         for spelling in self._spellings:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from session_widgets._store.database import Store
-from session_widgets._store.importing import files, importer
+from session_widgets._store.importing import files, importer, pieces
 from session_widgets.errors import BadValue
 from tests.store.importing.claude import SESSION, Log, story, text
 from tests.support.drafts import derived, opened
@@ -143,7 +143,7 @@ def test_an_interrupted_import_is_continued(store: Store, log: Path, monkeypatch
     complete = rows(other)
     other.close()
     monkeypatch.setattr(importer, "BATCH", 1000)
-    monkeypatch.setattr(importer, "PIECE", 1000)
+    monkeypatch.setattr(pieces, "PIECE", 1000)
     for stop in range(1, 40):
         interrupted = interrupt(store, log.parent, stop)
         states = store.sql("select state, count(*) from v_source_files group by all order by all").fetchall()
