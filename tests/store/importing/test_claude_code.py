@@ -183,8 +183,9 @@ def test_parallel_calls_are_no_branch_that_was_left(store: Store, logs: Path) ->
 
 def test_what_is_no_prompt_begins_no_turn(store: Store, logs: Path) -> None:
     log = Log().user("m1", "Caveat: the messages below were generated", isMeta=True)
-    log.user("u1", "<command-name>/review</command-name>\n<command-args>all of it</command-args>")
+    log.user("m1b", "<command-name>/model</command-name>\n<command-args>opus</command-args>")
     log.user("m2", "<local-command-stdout>ok</local-command-stdout>")
+    log.user("u1", "<command-name>/review</command-name>\n<command-args>all of it</command-args>")
     log.user("c1", "The conversation so far ...", isCompactSummary=True)
     log.assistant("e1", "msg_e", text("API Error: 529"), isApiErrorMessage=True)
     write(logs, log)
@@ -194,15 +195,13 @@ def test_what_is_no_prompt_begins_no_turn(store: Store, logs: Path) -> None:
     query = "select turn, kind, left(text, 20) from v_steps order by turn, step"
     assert store.sql(query).fetchall() == [
         (1, "notice", "Caveat: the messages"),
-        (2, "user", "/review all of it"),
-        (2, "notice", "<local-command-stdou"),
-        (2, "compaction", "The conversation so "),
-        (2, "error", "API Error: 529"),
+        (1, "notice", "/model opus"),
+        (1, "notice", "<local-command-stdou"),
+        (1, "user", "/review all of it"),
+        (1, "compaction", "The conversation so "),
+        (1, "error", "API Error: 529"),
     ]
-    assert store.sql("select turn, outcome from v_turns order by turn").fetchall() == [
-        (1, "unfinished"),
-        (2, "rate_limited"),
-    ]
+    assert store.sql("select turn, outcome from v_turns order by turn").fetchall() == [(1, "rate_limited")]
     assert store.sql("select title from v_sessions").fetchall() == [("A review",)]
     assert store.sql("select count(*) from v_llm_calls").fetchall() == [(0,)]
 

@@ -6,11 +6,27 @@ import functools
 from importlib.metadata import entry_points
 
 from session_widgets._store.formats.claude_code import ClaudeCode
+from session_widgets._store.formats.codex import Codex
 from session_widgets._store.formats.contract import Format, Head
+from session_widgets._store.formats.copilot import Copilot
+from session_widgets._store.formats.gemini import Gemini, GeminiDocument
+from session_widgets._store.formats.opencode import OpenCodeExport, OpenCodeRun
+from session_widgets._store.formats.pi import Pi
+from session_widgets._store.formats.qwen import Qwen
 
 GROUP = "session_widgets.formats"
 """Entry points of other packages' formats: each names a class that is called without arguments."""
-OURS: tuple[type[Format], ...] = (ClaudeCode,)
+OURS: tuple[type[Format], ...] = (
+    ClaudeCode,
+    Codex,
+    Pi,
+    OpenCodeRun,
+    Gemini,
+    Qwen,
+    Copilot,
+    OpenCodeExport,
+    GeminiDocument,
+)
 """In the order in which they are asked; other packages' formats follow."""
 
 

@@ -33,7 +33,7 @@ from session_widgets._store.formats.contract import (
     time_of,
 )
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text
-from session_widgets.transcript.records import Json, StepFailure
+from session_widgets.transcript.records import Json, StepFailure, UsageQuality
 
 UNNAMED = 50
 """Records without a session's id, at the beginning of a file, that are waited through for one."""
@@ -69,7 +69,7 @@ class ClaudeCode(Format):
     def kind(self, value: Any) -> str | None:
         """Return `type`, with the subtype of a system record or the type of a progress record."""
         said = as_object(value)
-        kind, more = as_text(said.get("type")), said.get("subtype") or as_object(said.get("data")).get("type")
+        kind, more = as_text(said.get("type")), as_text(said.get("subtype")) or as_object(said.get("data")).get("type")
         return f"{kind}/{more}" if kind and isinstance(more, str) else kind
 
     def read(self, records: Iterable[Record], source: Source) -> Iterator[Entry]:
@@ -78,11 +78,11 @@ class ClaudeCode(Format):
 
 
 def _is_record(value: Mapping[str, Any]) -> bool:
-    kind = value.get("type")
+    kind = as_text(value.get("type"))
     if kind in _MESSAGES:
-        return "uuid" in value and "sessionId" in value and isinstance(value.get("message"), dict)
+        return "uuid" in value and "sessionId" in value and "content" in as_object(value.get("message"))
     if kind == "system" or kind == "progress":
-        return "sessionId" in value and "uuid" in value
+        return {"sessionId", "uuid", "isSidechain"} <= value.keys()
     return (kind == "summary" and "leafUuid" in value) or (
         kind in {"file-history-snapshot", "queue-operation", "custom-title", "permission-mode"}
         and ("messageId" in value or "sessionId" in value)
@@ -98,6 +98,7 @@ class _Reader:
         self._tree = Tree()
         self._roots: dict[str, str] = {}
         self._edits: dict[str, tuple[str, str]] = {}
+        self._command: Prompt | None = None
 
     def read(self, records: Iterable[Record]) -> Iterator[Entry]:
         rest = iter(records)
@@ -114,9 +115,25 @@ class _Reader:
         for record in chain(early, rest):
             last = record.line
             if isinstance(record.value, dict):
-                yield from self._record(record.line, record.value)
+                yield from self._settled(self._record(record.line, record.value))
+        if self._command is not None:
+            yield self._command
         if left := self._tree.abandoned():
             yield Abandoned(line=last, uids=left)
+
+    def _settled(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """Hold a typed command back until the next step: one of Claude Code itself (`/model`) begins no turn."""
+        for entry in entries:
+            held = self._command
+            if held is not None and isinstance(entry, Said | Prompt | ToolCall | ModelCall):
+                self._command = None
+                local = isinstance(entry, Said) and (entry.text or "").startswith("<local-command-")
+                text = "\n".join(str(block.get("text")) for block in held.blocks)
+                yield Said(line=held.line, at=held.at, uid=held.uid, kind="notice", text=text) if local else held
+            if isinstance(entry, Prompt) and str(next(iter(entry.blocks), {}).get("text", "")).startswith("/"):
+                self._command = entry
+            else:
+                yield entry
 
     def _begin(self, line: int, value: Json) -> SessionFacts:
         session, agent = as_text(value.get("sessionId")), as_text(value.get("agentId"))
@@ -130,7 +147,7 @@ class _Reader:
         return SessionFacts(line=line, at=at, native_id=self._native, harness="claude")
 
     def _record(self, line: int, value: Json) -> Iterator[Entry]:
-        kind, at = value.get("type"), time_of(value.get("timestamp"))
+        kind, at = as_text(value.get("type")), time_of(value.get("timestamp"))
         place = {"line": line, "at": at}
         uid, parent = as_text(value.get("uuid")), as_text(value.get("parentUuid"))
         if kind == "summary" or kind == "custom-title":
@@ -184,7 +201,7 @@ class _Reader:
         return key
 
     def _system(self, where: dict[str, Any], value: Json) -> Iterator[Entry]:
-        subtype, text = value.get("subtype"), as_text(value.get("content"))
+        subtype, text = as_text(value.get("subtype")), as_text(value.get("content"))
         if subtype == "compact_boundary":
             yield Said(**where, kind="notice", text=text or "The conversation was compacted.")
         elif subtype == "api_error":
@@ -198,10 +215,10 @@ class _Reader:
     def _user(self, where: dict[str, Any], value: Json, *, side: bool) -> Iterator[Entry]:
         content = as_object(value.get("message")).get("content")
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(as_objects(content))
-        results = [block for block in blocks if block.get("type") == "tool_result"]
+        results = [block for block in blocks if as_text(block.get("type")) == "tool_result"]
         for block in results:
             yield from self._result(where, block, value.get("toolUseResult") if len(results) == 1 else None)
-        rest = [block for block in blocks if block.get("type") != "tool_result"]
+        rest = [block for block in blocks if as_text(block.get("type")) != "tool_result"]
         if not rest:
             return
         text = "\n".join(as_text(block.get("text")) or "" for block in rest).strip()
@@ -254,7 +271,7 @@ class _Reader:
         if call_id is not None:
             yield _usage(where, call_id, model, message)
         for block in blocks:
-            kind, text = block.get("type"), as_text(block.get("text"))
+            kind, text = as_text(block.get("type")), as_text(block.get("text"))
             if kind == "text" and text and text.strip():
                 yield Said(**where, kind="error" if synthetic else "message", text=text, call_id=call_id)
             elif kind == "thinking" and as_text(block.get("thinking")):
@@ -296,20 +313,29 @@ class _Reader:
 def _usage(where: dict[str, Any], call_id: str, model: str | None, message: Json) -> ModelCall:
     usage, stop = as_object(message.get("usage")), as_text(message.get("stop_reason"))
     lifetimes = as_object(usage.get("cache_creation"))
+    counts: dict[str, Any] = {
+        "uncached": count_of(usage.get("input_tokens")),
+        "read": count_of(usage.get("cache_read_input_tokens")),
+        "written": count_of(usage.get("cache_creation_input_tokens")),
+        "written_5m": count_of(lifetimes.get("ephemeral_5m_input_tokens")),
+        "written_1h": count_of(lifetimes.get("ephemeral_1h_input_tokens")),
+        "output": count_of(usage.get("output_tokens")),
+    }
+    quality: UsageQuality = "final" if stop else "partial"
+    remark = None if stop else "the log has the counts of an answer that was not complete"
+    if not usage:
+        quality, remark = "none", "the log has no usage of this call"
+    elif not any(counts.values()):
+        quality, remark, counts = "placeholder", "the log has 0 tokens for an answer", {}
     return ModelCall(
         **where,
         call_id=call_id,
         provider="anthropic",
         model=model,
         stop_reason=stop,
-        quality=("final" if stop else "partial") if usage else "none",
-        remark=None if stop or not usage else "the log has the counts of an answer that was not complete",
-        uncached=count_of(usage.get("input_tokens")),
-        read=count_of(usage.get("cache_read_input_tokens")),
-        written=count_of(usage.get("cache_creation_input_tokens")),
-        written_5m=count_of(lifetimes.get("ephemeral_5m_input_tokens")),
-        written_1h=count_of(lifetimes.get("ephemeral_1h_input_tokens")),
-        output=count_of(usage.get("output_tokens")),
+        quality=quality,
+        remark=remark,
+        **counts,
     )
 
 
@@ -318,7 +344,7 @@ def _prompt(blocks: Sequence[Json]) -> list[Json]:
     said: list[Json] = []
     for block in blocks:
         text = as_text(block.get("text"))
-        if block.get("type") == "image":
+        if as_text(block.get("type")) == "image":
             data = as_object(block.get("source"))
             said.append({"type": "image", "mimeType": data.get("media_type"), "data": data.get("data")})
         elif text is not None and (command := _COMMAND.search(text)):
@@ -333,7 +359,7 @@ def _content(parts: Sequence[Json]) -> list[Json]:
     """Return the parts of a result as ACP tool call content."""
     content: list[Json] = []
     for part in parts:
-        if part.get("type") == "image":
+        if as_text(part.get("type")) == "image":
             data = as_object(part.get("source"))
             image = {"type": "image", "mimeType": data.get("media_type"), "data": data.get("data")}
             content.append({"type": "content", "content": image})
@@ -347,7 +373,7 @@ def _diffs(details: Json) -> list[Json]:
     path = as_text(details.get("filePath"))
     if path is None:
         return []
-    if details.get("type") == "create":
+    if as_text(details.get("type")) == "create":
         return [{"type": "diff", "path": path, "oldText": None, "newText": as_text(details.get("content")) or ""}]
     edits = as_objects(details.get("edits")) or [{
         "old_string": details.get("oldString"), "new_string": details.get("newString"),

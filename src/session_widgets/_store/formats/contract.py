@@ -123,7 +123,7 @@ class _Placed(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt(_Placed):
-    """The user's prompt, which begins a turn; `blocks` are ACP content blocks."""
+    """The user's prompt, which begins a turn; `blocks` are ACP content blocks, none if the file does not have it."""
 
     blocks: Sequence[Json]
 

@@ -70,7 +70,6 @@ class SessionBuilder:
         self._rows: dict[str, list[Row]] = {"turns": [], "steps": [], "llm_calls": [], "file_changes": []}
         self._turn: _Turn | None = None
         self._turns = 0
-        self._lines = 0
         self._open: dict[str, Row] = {}
         self._calls: dict[str, ModelCall] = {}
         self._places: dict[str, tuple[int, bool]] = {}
@@ -81,7 +80,6 @@ class SessionBuilder:
 
     def feed(self, entry: Entry) -> None:
         """Apply the next entry."""
-        self._lines = max(self._lines, entry.line)
         if entry.at is not None:
             self._first = min(self._first or entry.at, entry.at)
             self._last = max(self._last or entry.at, entry.at)
@@ -123,12 +121,13 @@ class SessionBuilder:
         self._rows["llm_calls"] += [self._call_row(call) for call in self._calls.values()]
         self._calls = {}
 
-    def session_row(self, origin: str, modified: datetime) -> Row:
+    def session_row(self, origin: str, modified: datetime, lines: int) -> Row:
         """Return the row of the session.
 
         Args:
             origin: of the session, as in `sessions.origin`.
             modified: time of the file, for a session without times.
+            lines: number of lines in its file.
         """
         facts = self._facts
         first, last = self._first or modified, self._last or modified
@@ -148,7 +147,7 @@ class SessionBuilder:
         return {
             "session_id": self.session_id,
             "origin": origin,
-            "last_seq": self._lines,
+            "last_seq": lines,
             "context": encode(FoldState(session=record, agent_session_id=self.native_id)),
             "harness": facts.harness,
             "title": facts.title,
@@ -184,12 +183,14 @@ class SessionBuilder:
         return self._turn
 
     def _prompt(self, entry: Prompt) -> None:
-        if self._turn is not None:
+        before = self._turn
+        if before is not None and (before.prompt or before.last or before.calls or before.status):
             self._close_turn()
         turn = self._in_turn(entry)
         turn.prompt = entry.blocks
         text = "\n".join(map(block_text, entry.blocks))
-        self._step(entry, "user", text=text, content=encode(without_text(tuple(entry.blocks))))
+        if entry.blocks:
+            self._step(entry, "user", text=text, content=encode(without_text(tuple(entry.blocks))))
         if self._facts.title is None and text.strip():
             self._facts = replace(self._facts, title=" ".join(text.split())[:TITLE])
 
@@ -308,7 +309,7 @@ class SessionBuilder:
             "stop_reason": turn.stop_reason,
             "error": turn.error if status == "failed" else None,
             "harness": self._facts.harness,
-            "model": own[-1].model if own else None,
+            "model": (own[-1].model if own else None) or self._facts.model,
             "started_at": turn.started_at,
             "ended_at": turn.ended_at,
             **_sums(calls),

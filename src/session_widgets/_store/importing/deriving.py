@@ -60,11 +60,12 @@ class Derivation:
     taken: Callable[[str], bool]
     problems: list[Problem] = field(default_factory=list)
     builders: dict[str, SessionBuilder] = field(default_factory=dict)
+    lines: int = 0
     _current: SessionBuilder | None = None
 
     def run(self, records: Iterable[Record]) -> Iterator[None]:
         """Read all records; yields after each entry."""
-        rest = iter(records)
+        rest = self._counted(records)
         try:
             for entry in self.format.read(rest, source_of(self.path)):
                 self.feed(entry)
@@ -77,6 +78,11 @@ class Derivation:
         for builder in self.builders.values():
             builder.finish()
         yield
+
+    def _counted(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            self.lines = record.line
+            yield record
 
     def feed(self, entry: Entry) -> None:
         """Apply the next entry."""
@@ -107,7 +113,10 @@ class Derivation:
 
     def session_rows(self, file_id: int, modified: datetime) -> list[Row]:
         """Return the rows of the sessions as far as they are known."""
-        return [each.session_row(f"{import_queries.ORIGIN}{file_id}", modified) for each in self.builders.values()]
+        return [
+            each.session_row(f"{import_queries.ORIGIN}{file_id}", modified, self.lines)
+            for each in self.builders.values()
+        ]
 
     def lineage(self, file_id: int) -> list[Row]:
         """Return the parents of the sessions."""
