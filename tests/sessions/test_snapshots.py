@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from session_widgets.errors import BadPath, FilesNotKept
+from session_widgets.host.manifest import scan
 from session_widgets.transcript.notes import FilesKept
 from tests.support.forked import Forked
+from tests.support.waiting import until
 
 WRITE = "write {0} <<EOT\n{1}\nEOT"
 
@@ -100,6 +103,45 @@ def test_without_its_content_a_file_says_so(open_session, home):
     place.unlink()
     with pytest.raises(FilesNotKept, match="deleted"):
         files["a"].read_text()
+
+
+def test_the_next_prompt_does_not_wait_for_long(open_session, monkeypatch):
+    monkeypatch.setattr("session_widgets._sessions.snapshots.PATIENCE_SECONDS", 0.5)
+    session = open_session()
+    session.send("say warm")
+    contents, begun = session._controller.snapshots.contents, threading.Event()
+    keep = contents.keep
+
+    def slow(entries, is_late):
+        monkeypatch.setattr(contents, "keep", keep)
+        begun.set()
+        until(is_late, what="the next prompt")
+        return keep(entries, is_late)
+
+    monkeypatch.setattr(contents, "keep", slow)
+    late = session.send(f"{WRITE.format('a', 'one')}\n{WRITE.format('b', 'b')}")
+    assert begun.wait(10)
+    assert session.send(WRITE.format("a", "two")).status == "completed"
+    assert late.files_at_end.left_out.items() >= {"a": "late", "b": "late"}.items()
+    assert session.turns[-1].files_at_end["b"].read_text() == "b\n"
+
+
+def test_a_slow_listing_is_given_up(open_session, monkeypatch):
+    monkeypatch.setattr("session_widgets._sessions.snapshots.PATIENCE_SECONDS", 0.2)
+    session = open_session()
+    released = threading.Event()
+
+    def slow(root, known, **options):
+        released.wait(30)
+        return scan(root, known, **options)
+
+    monkeypatch.setattr("session_widgets._sessions.snapshots.scan", slow)
+    late = session.send(WRITE.format("a", "one"))
+    assert session.send(WRITE.format("a", "two")).status == "completed"
+    released.set()
+    with pytest.raises(FilesNotKept, match="the next prompt came"):
+        len(late.files_at_end)
+    assert session.turns[-1].files_at_end["a"].read_text() == "two\n"
 
 
 async def test_awaiting(open_session):
