@@ -27,7 +27,7 @@ from session_widgets._sessions.prompt import check_taken
 from session_widgets._sessions.restoring import Restored, restore_files
 from session_widgets._sessions.rules import Rules
 from session_widgets._sessions.sandbox_manager import SandboxManager
-from session_widgets._sessions.sandbox_options import SandboxOptions, check_options, sandbox_name
+from session_widgets._sessions.sandbox_options import SandboxOptions, check_attachment, check_options, sandbox_name
 from session_widgets._sessions.skills import Skills
 from session_widgets._sessions.snapshots import SnapshotManager
 from session_widgets._sessions.state import SessionState, Stored
@@ -345,9 +345,10 @@ class SessionController:
         check_options(sandbox, provider)
         if changed:
             provider.check(new_harness.id, self.state.workspace.location)
+            check_attachment(provider, self.state.workspace)
             async with self._start_lock:
                 await self._come_to_rest("switching", force=force)
-                await self.sandboxes.stop("switched")
+                await self.sandboxes.stop("switched", save=not force)
                 await self._commit_sandbox([note(SessionChanged(**changed))], sandbox)
                 self.sandboxes.provider, self.sandboxes.harness = provider, new_harness
                 self.state.activity.tell(None)

@@ -21,7 +21,7 @@ from session_widgets._sessions.loop import private_loop
 from session_widgets._sessions.mcp_servers import check_harness, check_servers
 from session_widgets._sessions.permissions import Policy, check_policy
 from session_widgets._sessions.rules import Rules
-from session_widgets._sessions.sandbox_options import SandboxOptions, check_options, sandbox_name
+from session_widgets._sessions.sandbox_options import SandboxOptions, check_attachment, check_options, sandbox_name
 from session_widgets._sessions.session import Session
 from session_widgets._sessions.skills import Skill, Skills, check_skills
 from session_widgets._sessions.state import Stored
@@ -141,6 +141,7 @@ def open_session(
         check_options(sandbox, provider)
         space = _workspace(held, id, known, workspace, attachment)
         provider.check(chosen.id, space.location)
+        check_attachment(provider, space)
         where = {"workspace": space.location, "attachment": space.attachment}
         if is_new := known is None:
             rules = Rules(permissions or "ask", limits or TurnLimits())

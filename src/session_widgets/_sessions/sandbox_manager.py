@@ -1,4 +1,4 @@
-"""The sandbox and the workspace of one session in this process. Lives on the private loop."""
+"""The sandbox of one session in this process, and the files in it. Lives on the private loop."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from session_widgets._sandboxes import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets._sandboxes.options import Sandbox as GivenOptions
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.launching import Launch, prepare
-from session_widgets._sessions.loop import OneAtATime, in_thread
 from session_widgets._sessions.owner import user
 from session_widgets._sessions.sandbox_options import SandboxOptions
 from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
+from session_widgets._sessions.workspace_manager import WorkspaceManager
 from session_widgets.errors import (
+    NotDurable,
     SandboxError,
     SandboxGone,
     SandboxNotRunning,
@@ -26,7 +27,6 @@ from session_widgets.errors import (
     TransportError,
 )
 from session_widgets.host.data_directory import data_directory
-from session_widgets.host.host_tree import HostTree
 from session_widgets.host.manifest import Manifest
 from session_widgets.model import Capability, Machine, SandboxRef
 from session_widgets.transcript.notes import SandboxStarted, SandboxStopped, WorkspaceAttached
@@ -62,7 +62,7 @@ class SandboxManager:
         self._release_agent = release_agent
         self._root: tuple[SandboxProvider, str] | None = None
         self._lock = asyncio.Lock()
-        self._storing = OneAtATime()
+        self._workspaces = WorkspaceManager(state)
 
     async def machine(self) -> Machine:
         """Return the machine of the session's sandboxes."""
@@ -86,8 +86,8 @@ class SandboxManager:
         A running sandbox may have changes that are not saved yet, so that it is asked, unless it works on the location
         itself.
         """
-        workspace = self._state.workspace
-        if self._works_at_location:
+        workspace = self._workspaces.base
+        if self.works_at_location:
             self._state.check_usable()
             if self._has_lost_its_directory and not self._at_rest:
                 async with self._lock:
@@ -99,9 +99,14 @@ class SandboxManager:
             return workspace.files()
 
     @property
-    def _works_at_location(self) -> bool:
+    def _is_elsewhere(self) -> bool:
+        """Whether the sandbox does not see the files of this host."""
+        return Capability.SHARES_FILES not in self.provider.capabilities
+
+    @property
+    def works_at_location(self) -> bool:
         """Whether the sandbox and the location are one directory, so that nothing is copied."""
-        return not self._state.workspace.copies
+        return not self._is_elsewhere and not self._workspaces.base.copies
 
     @property
     def _at_rest(self) -> bool:
@@ -118,6 +123,8 @@ class SandboxManager:
         async with self._lock:  # held by a stop until its note is stored
             self._state.check_usable()
             self._check_awake(wake)
+            if self._is_elsewhere:
+                return await self._probe_elsewhere(refresh=refresh, wake=wake)
             if fresh := refresh or self.sandbox is None or self._has_lost_its_directory:
                 await self._attach_workspace()
             if refresh:
@@ -130,8 +137,37 @@ class SandboxManager:
             if not fresh:
                 await self._attach_workspace()  # a sandbox creates a missing directory: all files would seem deleted
             self._check_awake(wake)
-            self.sandbox = await self._attach_or_create()
+            self._use(await self._attach_or_create())
+            assert self.sandbox is not None, "it is in use"
             return self.sandbox, await self.sandbox.runner.connections()
+
+    async def _probe_elsewhere(self, *, refresh: bool, wake: bool) -> tuple[Sandbox, list[str]]:
+        """Do `probe_sandbox` for a sandbox that has files of its own: it comes first, and then its files."""
+        if refresh:
+            await self._renew_sandbox()
+        if self.sandbox is not None:
+            try:
+                live = await self.sandbox.runner.connections()
+            except TransportError:
+                await self.drop_sandbox()
+            else:
+                if refresh:
+                    await self._attach_workspace()
+                return self.sandbox, live
+        self._check_awake(wake)
+        self._use(await self._attach_or_create())
+        try:
+            await self._attach_workspace()
+            assert self.sandbox is not None, "it is in use"
+            return self.sandbox, await self.sandbox.runner.connections()
+        except BaseException:
+            await self.drop_sandbox()  # the next call brings the rest of the files
+            raise
+
+    def _use(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        if self._is_elsewhere:
+            self._workspaces.relay(sandbox.tree())
 
     def _check_awake(self, wake: bool) -> None:
         if not wake and self._at_rest:
@@ -139,7 +175,7 @@ class SandboxManager:
 
     @property
     def _has_lost_its_directory(self) -> bool:
-        return self._works_at_location and not self._state.workspace.path.is_dir()
+        return self.works_at_location and not self._state.workspace.path.is_dir()
 
     async def warm(self) -> Callable[[], bool] | None:
         """Return a check whether the sandbox can be used as it is; None if it cannot.
@@ -147,7 +183,7 @@ class SandboxManager:
         The check blocks. It is for a sandbox that works in the directory itself: nothing else needs an update.
         """
         sandbox, given, record = self.sandbox, self._given, self._state.record
-        shares = Capability.SHARES_FILES in self.provider.capabilities and self._works_at_location
+        shares = Capability.SHARES_FILES in self.provider.capabilities and self.works_at_location
         if sandbox is None or given is None or not shares or self._lock.locked():
             return None
         if str(sandbox.ref) != record.sandbox_ref:  # another process made another one
@@ -181,12 +217,14 @@ class SandboxManager:
         if record.sandbox_ref is None or record.launch in {None, (await self._launch()).mark}:
             return
         await self._release_agent(False)
+        if self._is_elsewhere:
+            await self._save_without_processes(SandboxRef.parse(record.sandbox_ref))
         await self.drop_sandbox()
         await self.provider.destroy(SandboxRef.parse(record.sandbox_ref))
         await self._state.journal.commit([note(SandboxStopped(ref=record.sandbox_ref, reason="changed"))])
 
     async def _attach_workspace(self) -> None:
-        remounted = await self._storing.run(self._state.workspace.attach, self._state.activity.tell)
+        remounted = await self._workspaces.attach()
         if remounted and (ref := self._state.record.sandbox_ref) is not None:
             await self._release_agent(False)  # its end needs no record
             with suppress(SandboxGone):
@@ -216,6 +254,7 @@ class SandboxManager:
         async def announce(ref: SandboxRef) -> None:
             await self._state.journal.commit([note(SandboxStarted(ref=str(ref), launch=launch.mark))])
 
+        self._workspaces.expect_new_tree()
         options = launch.sandbox
         spec = SandboxSpec(
             self._state.record.id,
@@ -235,24 +274,22 @@ class SandboxManager:
 
     async def persist(self, changed: Sequence[FileChange]) -> Manifest | None:
         """Run the barrier on the workspace; see `Workspace.persist`."""
-        loop = asyncio.get_running_loop()
-
-        def look() -> Manifest:
-            return asyncio.run_coroutine_threadsafe(self._look(), loop).result()
-
-        return await self._storing.run(self._state.workspace.persist, look, changed)
+        if self._is_elsewhere and not self._workspaces.is_relayed and not self._at_rest:
+            raise NotDurable(
+                "the sandbox does not answer. Its files are still there; send again when it does.", reason="unreachable"
+            )
+        return await self._workspaces.persist(self._look, changed)
 
     @asynccontextmanager
     async def changing_files(self) -> AsyncIterator[FileTree]:
         """Yield the files, up to date, while no turn is running; save them at the end. No sandbox is started."""
         async with self._lock:
             resting = self._at_rest
+            if not resting and self._is_elsewhere and self.sandbox is None:
+                resting = not await self._reattach()
             await self._attach_workspace()
-        tree = await in_thread(HostTree, self._state.workspace.path)
-        try:
+        async with self._workspaces.tree() as tree:
             yield tree
-        finally:
-            tree.close()
         await self.persist(())
         if resting:
             await self.release_workspace()
@@ -262,7 +299,7 @@ class SandboxManager:
         if self.sandbox is not None:
             with suppress(TransportError):
                 return await self.sandbox.runner.manifest()
-        return await asyncio.to_thread(self._state.workspace.scan)
+        return await asyncio.to_thread(self._workspaces.current.scan)
 
     async def look_for_sandbox(self) -> str | None:
         """Return the state of an unresponsive sandbox, if it can be seen; starts nothing.
@@ -289,24 +326,55 @@ class SandboxManager:
 
     async def unblock(self, seconds: float) -> None:
         """Kill a mounter that does not answer for `seconds`."""
-        await asyncio.shield(self._state.spawn(in_thread(self._state.workspace.unblock, seconds)))
+        await self._workspaces.unblock(seconds)
 
     async def take_over(self) -> None:
         """Acquire the workspace's lease."""
-        await self._storing.run(self._state.workspace.take_over)
+        await self._workspaces.take_over()
 
     async def save(self) -> None:
         """Save the files, unless the sandbox works at the location or there is none."""
-        if self._works_at_location or self._at_rest:
+        if self.works_at_location or self._at_rest:
             return
         async with self._lock:
+            if self._is_elsewhere and self.sandbox is None and not await self._reattach():
+                return  # it is gone, with its files
             await self._attach_workspace()
         await self.persist(())
+
+    async def _reattach(self) -> bool:
+        """Connect to the recorded sandbox elsewhere; False if it is gone.
+
+        Raises:
+            NotDurable: it does not answer.
+        """
+        assert self._state.record.sandbox_ref is not None, "it is not at rest"
+        try:
+            self._use(await self.provider.attach(SandboxRef.parse(self._state.record.sandbox_ref)))
+        except SandboxGone:
+            return False
+        except SandboxError as error:
+            raise NotDurable(
+                f"the files of the sandbox cannot be reached: {error}. They are still there.", reason="unreachable"
+            ) from error
+        return True
+
+    async def _save_without_processes(self, ref: SandboxRef) -> None:
+        """Save the files of a sandbox elsewhere when no process changes them any more, before it is stopped."""
+        await self.drop_sandbox()
+        try:
+            await self.provider.park(ref)
+        except SandboxGone:
+            return
+        if await self._reattach():
+            await self._attach_workspace()
+            await self.persist(())
 
     async def drop_sandbox(self) -> None:
         """Drop a sandbox whose runner does not answer."""
         sandbox, self.sandbox = self.sandbox, None
         await self._tools.stop()
+        self._workspaces.drop_tree()
         if sandbox is not None:
             await sandbox.aclose()
 
@@ -315,7 +383,7 @@ class SandboxManager:
 
         Args:
             reason: for the note.
-            save: whether to save also the writes made while it was being parked.
+            save: whether to save also the writes made while it was being stopped.
         """
         async with self._lock:
             if Capability.EXTERNAL in self.provider.capabilities:
@@ -325,9 +393,12 @@ class SandboxManager:
             if self._state.record.sandbox_ref is None:
                 return
             ref = SandboxRef.parse(self._state.record.sandbox_ref)
+            if save and self._is_elsewhere and self._state.record.awake:
+                await self._save_without_processes(ref)
+                await self.drop_sandbox()
             if reason == "parked":
                 await self.provider.park(ref)
-                if save and not self._works_at_location and self._state.record.awake:
+                if save and not self._is_elsewhere and not self.works_at_location and self._state.record.awake:
                     await self.persist(())  # before the note: a session that was interrupted here is parked again
             else:
                 await self.provider.destroy(ref)
@@ -337,11 +408,11 @@ class SandboxManager:
 
     async def release_workspace(self) -> None:
         """Detach the workspace: unmount it and release its lease."""
-        await self._storing.run(self._state.workspace.detach)
+        await self._workspaces.release()
 
     async def remove_workspace(self) -> None:
         """Delete the workspace at its location."""
-        await self._storing.run(self._state.workspace.remove)
+        await self._workspaces.remove()
 
     async def disconnect(self) -> None:
         """Close every connection; sandbox and agent keep running."""

@@ -10,8 +10,13 @@ from session_widgets._sessions.journal import note
 from session_widgets._store import Store
 from session_widgets.errors import BadValue, SandboxError
 from session_widgets.host.daemon import read_json, write_private
+from session_widgets.model import Capability
 from session_widgets.transcript.notes import SessionSandbox
 from session_widgets.transcript.records import Draft
+from session_widgets.workspaces import Workspace
+
+MOUNTED = "fuse:"
+"""The beginning of every attachment that is a mount."""
 
 
 def sandbox_name(sandbox: str | Sandbox | None) -> str | None:
@@ -23,6 +28,15 @@ def check_options(sandbox: str | Sandbox | None, provider: SandboxProvider) -> N
     """Raise `BadValue` if a provider does not accept the options."""
     if isinstance(sandbox, Sandbox):
         check_taken(sandbox, getattr(provider, "options", frozenset()))
+
+
+def check_attachment(provider: SandboxProvider, workspace: Workspace) -> None:
+    """Raise `BadValue` if the workspace is mounted on this host, and the provider's sandboxes are elsewhere."""
+    if Capability.SHARES_FILES not in provider.capabilities and workspace.attachment.startswith(MOUNTED):
+        raise BadValue(
+            f"sandbox={provider.name!r} is elsewhere and does not see a mount of this machine "
+            f"(attachment={workspace.attachment!r}). Open the session with attachment='sync'."
+        )
 
 
 class SandboxOptions:

@@ -340,13 +340,13 @@ class TurnRunner:
     async def _changes(self) -> tuple[tuple[FileChange, ...], str | None, str | None]:
         """Return the turn's changed files, when they were verified to be saved, or why not."""
         sandbox = self._sandboxes.sandbox
-        if sandbox is None and (self._call is None or not self._state.workspace.copies):
+        if sandbox is None and (self._call is None or self._sandboxes.works_at_location):
             return (), None, None
         files: tuple[FileChange, ...] = ()
         try:
             files = await self._changed_files(sandbox)
         except SessionWidgetsError as error:
-            if not self._state.workspace.copies:  # otherwise unknown which files to sync to disk
+            if self._sandboxes.works_at_location:  # otherwise unknown which files to sync to disk
                 return (), None, readable(error)
         try:
             await self._persist(files)

@@ -7,7 +7,7 @@ from session_widgets.workspaces.file_access import FileAccess
 from session_widgets.workspaces.file_tree import FileTree
 from session_widgets.workspaces.files import ObjectFiles
 from session_widgets.workspaces.place import contents_of, is_used, place, remembered
-from session_widgets.workspaces.relayed import forget_tree
+from session_widgets.workspaces.relayed import forget_records, forget_tree
 from session_widgets.workspaces.restoring import restore
 from session_widgets.workspaces.snapshot import KeptEntry, Snapshot
 
@@ -22,6 +22,7 @@ __all__ = [
     "Snapshot",
     "Workspace",
     "contents_of",
+    "forget_records",
     "forget_tree",
     "fork_files",
     "is_used",

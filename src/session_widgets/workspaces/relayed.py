@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,6 +145,11 @@ def forget_tree(place: Path) -> None:
         place: directory of the session's records.
     """
     (place / RECORD).unlink(missing_ok=True)
+
+
+def forget_records(place: Path) -> None:
+    """Delete the records of a deleted session."""
+    shutil.rmtree(place, ignore_errors=True)
 
 
 @contextmanager
