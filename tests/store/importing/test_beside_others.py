@@ -1,0 +1,113 @@
+"""An import beside live turns, killed imports, and stores of an older release with imports."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from session_widgets._store import store as open_store
+from session_widgets._store.database import Store
+from session_widgets._store.migrations import LATEST
+from tests.store.importing.claude import Log, story, text
+from tests.store.importing.test_importing import rows
+from tests.support.drafts import chunk, derived, note, opened
+from tests.support.paths import ROOT
+
+IMPORT = "import sys; from session_widgets._store import store; print(store(sys.argv[1]).import_(sys.argv[2]))"
+
+
+def importing(store: Store, place: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", IMPORT, str(store.path), str(place)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 MB in 60 files."""
+    place = tmp_path_factory.mktemp("corpus")
+    for number in range(60):
+        log = Log(f"session-{number}")
+        for turn in range(10):
+            log.user(f"u{turn}", f"question {turn} " + f"{number}.{turn} " * 4_000)
+            log.assistant(f"a{turn}", f"msg_{number}_{turn}", text(f"answer {turn} " + f"{turn}.{number} " * 4_000))
+        (place / f"{number}.jsonl").write_text(str(log))
+    return place
+
+
+def test_a_turn_streams_beside_an_import(store: Store, corpus: Path) -> None:
+    store.append("live", [opened(), note("turn_started", 2, turn=1, prompt=[])])
+    longest, seq = 0.0, 2
+    process = importing(store, corpus)
+    try:
+        while process.poll() is None:
+            begin = time.monotonic()
+            store.append("live", [chunk(seq := seq + 1)])
+            longest = max(longest, time.monotonic() - begin)
+            time.sleep(0.02)
+        out, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, err
+    assert out.startswith("60 new")
+    assert longest < 2
+    assert store.sql("select count(*) from v_sessions where origin = 'import'").fetchall() == [(60,)]
+    assert len(store.events("live")) == seq
+    before = derived(store)
+    store.rebuild("live")
+    assert derived(store) == before
+
+
+def test_killed_imports_are_completed_by_the_next(store: Store, corpus: Path) -> None:
+    """Killed five times, each time a little later; then it is what an import without a kill gives."""
+    for attempt in range(5):
+        process = importing(store, corpus)
+        wanted = (attempt + 1) * 5
+        deadline = time.monotonic() + 40
+        while process.poll() is None and time.monotonic() < deadline:
+            if store.sql("select count(*) from v_source_files").fetchall()[0][0] >= wanted:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        process.communicate()
+        files, records = store.sql("select count(*), coalesce(sum(records), 0) from v_source_files").fetchall()[0]
+        assert store.sql("select count(*) from v_raw_records").fetchall() == [(records,)]
+        assert store.sql("select count(*) from v_sessions").fetchall() == [(files,)]
+    store.import_(corpus)
+    other = Store(store.path.with_name("other.duckdb"))
+    other.import_(corpus)
+    assert rows(store) == rows(other)
+    other.close()
+
+
+def test_a_store_of_an_older_release_derives_its_imports_again(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    branch = story().user("u9", "Start over", parent=None).assistant("a9", "msg_9", text("Gladly."))
+    (tmp_path / "logs" / "a.jsonl").write_text(str(branch))
+    store.append("ours", [opened()])
+    store.import_(tmp_path / "logs")
+    before, ours = rows(store), derived(store)
+    store.close()
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("delete from schema_version where version = ?", [LATEST])
+        connection.execute("truncate steps; truncate turns; truncate sessions; truncate llm_calls")
+    newer = open_store(store.path)
+    assert (rows(newer), derived(newer)) == (before, ours)
+    assert newer.import_(tmp_path / "logs").counts["files_unchanged"] == 1
+    newer.close()
+
+
+def test_a_format_that_is_gone_keeps_what_was_derived(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "a.jsonl").write_text(str(story()))
+    store.import_(tmp_path / "a.jsonl")
+    before = rows(store)
+    monkeypatch.setattr("session_widgets._store.importing.deriving.format_named", lambda _: None)
+    store.rebuild()
+    assert rows(store) == before
