@@ -108,7 +108,7 @@ def test_without_its_content_a_file_says_so(open_session, home):
 def test_the_next_prompt_does_not_wait_for_long(open_session, monkeypatch):
     monkeypatch.setattr("session_widgets._sessions.snapshots.PATIENCE_SECONDS", 0.5)
     session = open_session()
-    session.send("say warm")
+    assert len(session.send("say warm").files_at_end) == 0
     contents, begun = session._controller.snapshots.contents, threading.Event()
     keep = contents.keep
 
