@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
+import shutil
 import socket
 import tarfile
 from pathlib import Path
@@ -93,12 +94,17 @@ class Box:
         """As `open_session` accepts it."""
         return f"runner:{self.url}"
 
-    def files(self) -> dict[str, bytes]:
-        """Every file of the workspace, past the runner."""
+    def copy(self, folder: Path) -> Path:
+        """Copy the workspace below `folder`, past the runner; return where it is."""
+        shutil.rmtree(folder / "workspace", ignore_errors=True)
         pieces, _ = self._container.get_archive("/workspace")
         with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
-            found = {member.name.partition("/")[2]: tar.extractfile(member) for member in tar if member.isreg()}
-            return {name: content.read() for name, content in found.items() if content is not None}
+            tar.extractall(folder, filter="fully_trusted")
+        return folder / "workspace"
+
+    def has(self, name: str) -> bool:
+        """Whether a file is in the workspace."""
+        return self.run(f"test -e /workspace/{name} && echo yes") == "yes\n"
 
     def run(self, command: str) -> str:
         """Run a shell command in it, as root, past the runner."""

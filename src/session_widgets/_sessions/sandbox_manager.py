@@ -148,7 +148,7 @@ class SandboxManager:
         if self.sandbox is not None:
             try:
                 live = await self.sandbox.runner.connections()
-            except TransportError:
+            except (TransportError, SandboxNotRunning, SandboxGone):  # parked, or released, by another process
                 await self.drop_sandbox()
             else:
                 if refresh:

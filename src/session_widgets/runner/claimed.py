@@ -7,6 +7,7 @@ runner restores: files, journals, snapshots, and no process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import re
 from dataclasses import dataclass, replace
@@ -56,6 +57,7 @@ class ClaimedRunner:
         self._claim = self._record.read()
         self._work: Work | None = None
         self._runner: Runner | None = None
+        self._nobody = Children(config, guard)
         self._changing = asyncio.Lock()
         self._open: set[asyncio.Task[Any]] = set()
         routes = [
@@ -180,6 +182,8 @@ class ClaimedRunner:
         """Reap orphans, and park a session that has been idle for too long; called each second."""
         runner, work = self._runner, self._work
         if runner is None or work is None:
+            with contextlib.suppress(OSError):
+                self._nobody.reap_orphans()  # of a session that was just parked
             return
         await runner.look_after()
         if work.idle_seconds and runner.idle_seconds > work.idle_seconds and not self._changing.locked():
