@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import duckdb
@@ -251,3 +255,82 @@ def test_a_copy_that_fails_leaves_the_store_and_nothing_else(filled: Store, monk
     assert everything(filled) == before
     filled.close()
     assert {each.name for each in filled.path.parent.iterdir()} == {"transcripts.duckdb", "transcripts.duckdb.line"}
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_a_compact_in_pieces_gives_the_same_rows_and_says_how_many_are_copied(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    filled.delete_session("b")
+    before, seen = everything(filled), []
+    monkeypatch.setattr(compacting, "ROWS_AT_ONCE", at_once)
+    filled.compact(progress=lambda done, total: seen.append((done, total)))
+    assert everything(filled) == before
+    tables = filled.sql("select table_name from duckdb_tables() where database_name = 'store' order by all").fetchall()
+    sizes = [filled.sql(f"select count(*) from {table}").fetchall()[0][0] for (table,) in tables]
+    copied = [done for done, _ in seen]
+    assert {total for _, total in seen} == {sum(sizes)}
+    assert set(accumulate(sizes)) - {0} <= set(copied), "each table whole before the next one"
+    assert max(after - before for before, after in pairwise([0, *copied])) <= at_once
+    assert copied == sorted(copied)
+
+
+def test_a_store_is_compacted_whatever_its_name_is(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "it's.duckdb")
+    fill(store, "a")
+    before = everything(store)
+    store.compact()
+    assert everything(store) == before
+    store.close()
+    assert {each.name for each in tmp_path.iterdir()} == {"it's.duckdb", "it's.duckdb.line"}
+
+
+def test_a_copy_that_lacks_rows_is_not_used(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, count = everything(filled), compacting._count
+    short = ("fresh.steps", "fresh.turns")
+    monkeypatch.setattr(compacting, "_count", lambda connection, table: count(connection, table) - (table in short))
+    with pytest.raises(StoreError, match=r"lacks rows of steps, turns; the store was not changed"):
+        filled.compact()
+    assert everything(filled) == before
+    assert {each.name for each in filled.path.parent.iterdir()} <= {
+        *("transcripts.duckdb", "transcripts.duckdb.line", "transcripts.duckdb.tmp", "transcripts.duckdb.wal")
+    }
+
+
+@pytest.fixture
+def swapping(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Puts a file in the place of `old`, beside an attached database."""
+    with duckdb.connect() as connection:
+        connection.execute("attach ':memory:' as store")
+        (tmp_path / "old").write_text("old")
+        (tmp_path / "old").chmod(0o640)
+        (tmp_path / "fresh").mkdir()
+        (tmp_path / "fresh" / "old").write_text("new")
+        yield lambda name: compacting._swap(connection, tmp_path / "fresh" / "old", tmp_path / name)
+
+
+def test_a_store_whose_log_is_still_needed_is_not_replaced(swapping: Callable[[str], None], tmp_path: Path) -> None:
+    log = tmp_path / "old.wal"
+    log.write_text("x")
+    with pytest.raises(StoreError, match=r"old\.wal is still needed, so .*old was not changed"):
+        swapping("old")
+    assert (tmp_path / "old").read_text() == "old"
+    log.write_text("")
+    swapping("old")
+    assert (tmp_path / "old").read_text() == "new"
+
+
+def test_a_new_file_is_on_disk_before_it_replaces_the_old_one(
+    swapping: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[tuple[str, str]] = []
+
+    def note_it(file: int) -> None:
+        forced.append((str(Path(f"/proc/self/fd/{file}").readlink()), (tmp_path / "old").read_text()))
+
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(os, "fsync", note_it)
+    swapping("old")
+    assert forced == [(str(tmp_path / "fresh" / "old"), "old"), (str(tmp_path), "new")]
+    assert stat.S_IMODE((tmp_path / "old").stat().st_mode) == 0o640
+    assert len(list(Path("/proc/self/fd").iterdir())) == files

@@ -58,11 +58,11 @@ def _copy(connection: duckdb.DuckDBPyConnection, fresh: Path, progress: Progress
         for name in counts:
             end = connection.execute(f"select coalesce(max(rowid), -1) + 1 from store.{name}").fetchall()[0][0]  # noqa: S608
             for first in range(0, end, ROWS_AT_ONCE):
-                connection.execute(
+                copied = connection.execute(
                     f"insert into fresh.{name} select * from store.{name} where rowid >= ? and rowid < ?",  # noqa: S608
                     [first, first + ROWS_AT_ONCE],
                 )
-                done = min(total, done + ROWS_AT_ONCE)
+                done += copied.fetchall()[0][0]
                 progress(done, total)
         lost = [name for name, count in counts.items() if _count(connection, f"fresh.{name}") != count]
         if lost:
