@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import subprocess
 import sys
@@ -110,6 +111,142 @@ def test_without_room_for_a_copy_a_query_goes_on_where_it_is(filled: Store, monk
     assert filled.sql(query).fetchall()[0][0] > 0
 
 
+class Copying:
+    """Copies as `cp` does, in this process, whose lock on the file nobody needs in these tests."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str | Path]] = []
+        self.options: dict[str, object] = {}
+        self.room = True
+
+    def __call__(self, command: list[str | Path], **options: object) -> subprocess.CompletedProcess[bytes]:
+        *sources, place = command[2:]
+        self.commands.append(command)
+        self.options = options
+        for source in sources:
+            shutil.copy(source, place)
+        if not self.room and options["check"]:
+            raise subprocess.CalledProcessError(1, command)
+        return subprocess.CompletedProcess(command, 0 if self.room else 1)
+
+
+@pytest.fixture
+def copying(filled: Store, monkeypatch: pytest.MonkeyPatch) -> Copying:
+    """The copies that are made while another process waits for the file from the start."""
+    copying = Copying()
+    monkeypatch.setattr(querying, "ALONE_SECONDS", 0.0)
+    monkeypatch.setattr(filled._file, "wanted", lambda: True)
+    monkeypatch.setattr(querying.subprocess, "run", copying)
+    return copying
+
+
+LONG = "select ? as n, count(*) from v_events, range(5_000_000) where hash(range) % 3 < 3"
+COUNTED = [("x", 30_000_000)]
+
+
+def test_a_copy_is_private_and_is_gone_while_the_query_runs_on_it(filled: Store, copying: Copying) -> None:
+    assert filled.sql(LONG, ["x"]).fetchall() == COUNTED
+    ((*command, file, place),) = copying.commands
+    assert (command, file) == (["cp", "--"], filled.path)
+    assert place.parent == filled.path.with_name("transcripts.duckdb.tmp")
+    assert copying.options == {"capture_output": True, "check": False, "umask": 0o077}
+    assert not place.exists()
+    assert not any(filled._file.scratch._place.glob("*/*"))
+    assert [event.seq for event in filled.append("s", [chunk(6)])] == [7]
+
+
+def test_a_copy_has_the_commits_that_are_only_in_the_log(
+    filled: Store, copying: Copying, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with filled._file.transaction() as connection:
+        connection.execute("set checkpoint_threshold = '1GB'")
+    filled.append("s", [chunk(6)])
+    names = ("transcripts.duckdb", "transcripts.duckdb.wal")
+    (tmp_path / "it's").mkdir()
+    with filled._file.alone():
+        for name in names:
+            shutil.copy(filled.path.with_name(name), tmp_path / "it's" / name)
+    killed = Store(tmp_path / "it's" / "transcripts.duckdb")
+    monkeypatch.setattr(killed._file, "wanted", lambda: True)
+    try:
+        assert killed.sql(LONG, ["x"]).fetchall() == [("x", 35_000_000)]
+    finally:
+        killed.close()
+    (command,) = copying.commands
+    assert command[2:4] == [killed.path.with_name(name) for name in names]
+
+
+def test_without_room_for_a_copy_a_query_goes_on_and_nothing_is_left(filled: Store, copying: Copying) -> None:
+    copying.room = False
+    assert filled.sql(LONG, ["x"]).fetchall() == COUNTED
+    assert len(copying.commands) == 1
+    assert not any(filled._file.scratch._place.glob("*/*"))
+
+
+@pytest.mark.parametrize(("alone", "wanted"), [(60.0, True), (0.0, False)])
+def test_a_query_stays_on_the_file_until_another_process_waits_for_long(
+    filled: Store, copying: Copying, monkeypatch: pytest.MonkeyPatch, alone: float, wanted: bool
+) -> None:
+    monkeypatch.setattr(querying, "ALONE_SECONDS", alone)
+    monkeypatch.setattr(filled._file, "wanted", lambda: wanted)
+    assert filled.sql(LONG, ["x"]).fetchall() == COUNTED
+    assert copying.commands == []
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_the_time_limit_counts_from_the_start_wherever_the_query_goes_on(
+    filled: Store, copying: Copying, room: bool
+) -> None:
+    copying.room = room
+    with pytest.raises(TimeoutError, match=r"not done after 0\.3 s"):
+        filled.sql(ENDLESS, timeout=0.3)
+    assert len(copying.commands) == 1
+    assert not any(filled._file.scratch._place.glob("*/*"))
+    assert filled.sql("select 1").fetchall() == [(1,)]
+
+
+def test_an_error_on_a_copy_is_that_of_the_query(filled: Store, copying: Copying) -> None:
+    query = "select error('late ' || max(a.range)) from range(20_000_000) a where hash(a.range) >= 0"
+    with pytest.raises(duckdb.Error, match="late 19999999"):
+        filled.sql(query)
+    assert len(copying.commands) == 1
+    assert not any(filled._file.scratch._place.glob("*/*"))
+
+
+def test_a_query_that_gets_no_thread_leaves_the_store_usable(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            filled.sql("select 1")
+    assert filled.sql("select 1").fetchall() == [(1,)]
+
+
+def test_a_query_is_stopped_by_an_interrupt_and_by_the_next_one_not_left_behind(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two interrupts in a row the second comes while DuckDB is still about to stop."""
+    wait, left = threading.Event.wait, [2]
+
+    def interrupted(event: threading.Event, timeout: float | None = None) -> bool:
+        running = [each for each in threading.enumerate() if each.name == "session-widgets query"]
+        if running and threading.current_thread() is threading.main_thread() and left[0]:
+            assert all(each.daemon for each in running), "the end of the process does not wait for it"
+            left[0] -= 1
+            raise KeyboardInterrupt
+        return wait(event, timeout)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Event, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            filled.sql(ENDLESS)
+    assert left == [0]
+    assert not [each for each in threading.enumerate() if each.name == "session-widgets query"]
+    assert len(filled.events("s")) == 6
+
+
 def test_what_does_not_fit_into_memory_is_kept_private_beside_the_store(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,3 +295,24 @@ def test_frames(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         for call in calls:
             with pytest.raises(MissingDependency, match=r"pip install 'session-widgets\[frames\]'"):
                 call()
+
+
+def test_frames_take_the_options_of_duckdb(filled: Store) -> None:
+    relation = filled.sql("select range from range(5000)")
+    assert relation.pl(lazy=True).select("range").collect().height == 5000
+    for table in (relation.to_arrow_table(batch_size=2048), relation.to_arrow_table(2048)):
+        assert table.column(0).num_chunks == 3
+    for method in (relation.to_arrow_reader, relation.arrow):
+        for reader in (lambda method=method: method(2048), lambda method=method: method(batch_size=2048)):
+            assert [len(batch) for batch in reader()] == [2048, 2048, 904]
+
+
+def test_a_missing_package_is_named_with_its_remedy(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    relation = filled.sql("select 1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingDependency) as caught:
+        relation.to_arrow_table()
+    assert str(caught.value) == (
+        ".to_arrow_table() needs pyarrow, which is not installed. Install it with: "
+        "pip install 'session-widgets[frames]'; .df() and .fetchall() work without."
+    )
