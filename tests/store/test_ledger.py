@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from session_widgets._store import append
 from session_widgets._store.database import Store
-from session_widgets.errors import SessionBusy
+from session_widgets.errors import SessionBusy, SessionConflict
+from tests.store.importing.claude import story
 from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 
 
@@ -106,4 +108,17 @@ def test_an_event_of_an_old_turn_changes_that_turn_and_what_comes_from_it(store:
     ]
     before = derived(store)
     store.rebuild()
+    assert derived(store) == before
+
+
+def test_an_imported_session_is_not_continued(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(str(story()))
+    (imported,) = store.import_(tmp_path / "a.jsonl").sessions
+    before = derived(store)
+    with pytest.raises(SessionConflict) as caught:
+        store.append(imported, [chunk(1)])
+    assert str(caught.value) == (
+        f"session {imported!r} was imported from {tmp_path / 'a.jsonl'}: it can be read, and not be continued here. "
+        "Open a session with another id."
+    )
     assert derived(store) == before

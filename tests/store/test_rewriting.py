@@ -18,6 +18,7 @@ from session_widgets._store import compacting, rebuilding
 from session_widgets._store import store as open_store
 from session_widgets._store.database import Store
 from session_widgets.errors import StoreError
+from tests.store.importing.claude import story
 from tests.store.writers import process, result
 from tests.support.drafts import TABLES, chunk, derived, note, opened, update
 
@@ -72,9 +73,8 @@ def test_a_rebuild_in_pieces_gives_the_same_rows_and_says_how_far_it_is(
         connection.execute("insert into store.sessions select * replace ('gone' as session_id) from store.sessions")
     filled.rebuild(progress=lambda done, total: seen.append((done, total)))
     assert everything(filled) == before
-    assert seen == sorted(seen)
-    assert seen[-1] == (51, 51)
-    assert len(seen) >= 51 // at_once
+    pieces = [min(done, 17) for done in range(at_once, 17 + at_once + (17 % at_once == 0), at_once)]
+    assert seen == [(first + done, 51) for first in (0, 17, 34) for done in pieces], "session by session"
 
 
 def test_a_rebuild_of_one_session_leaves_the_others(filled: Store) -> None:
@@ -87,6 +87,47 @@ def test_a_rebuild_of_one_session_leaves_the_others(filled: Store) -> None:
     filled.rebuild()
     assert everything(filled) == before
     filled.rebuild("never-seen")
+
+
+def test_a_session_is_rebuilt_within_a_transaction_of_its_caller(filled: Store) -> None:
+    before = everything(filled)
+    with pytest.raises(KeyboardInterrupt), filled._file.transaction() as connection:
+        connection.execute("update store.steps set text = session_id || ' wrong'")
+        rebuilding.rebuild(connection, "b")
+        query = "select session_id, count(*) from store.steps where text like '% wrong' group by all order by all"
+        assert connection.execute(query).fetchall() == [("a", 5), ("c", 5)]
+        assert connection.execute("select count(*) from store.sessions where session_id = 'b'").fetchall() == [(1,)]
+        raise KeyboardInterrupt
+    assert everything(filled) == before
+
+
+def test_a_session_has_as_many_turns_after_a_rebuild(store: Store) -> None:
+    store.append("none", [opened(), chunk(1, turn=None)])
+    store.append("late", [opened(), chunk(1, turn=1), chunk(2, turn=2), chunk(3, turn=1), chunk(4, turn=None)])
+    before = everything(store)
+    store.rebuild()
+    assert everything(store) == before
+    assert store.sql("select session_id, turns from v_sessions order by all").fetchall() == [("late", 2), ("none", 0)]
+
+
+def test_an_imported_session_is_rebuilt_from_its_file_and_ours_from_their_events(store: Store, tmp_path: Path) -> None:
+    fill(store, "a")
+    (tmp_path / "a.jsonl").write_text(str(story()))
+    (imported,) = store.import_(tmp_path / "a.jsonl").sessions
+    before = everything(store)
+
+    def wrong() -> set[str]:
+        found = store.sql("select distinct session_id from v_turns where text = 'wrong'").fetchall()
+        return {session_id for (session_id,) in found}
+
+    for session_id, left in (("a", {imported}), (imported, {"a"}), (None, set())):
+        with store._file.transaction() as connection:
+            connection.execute("update store.turns set text = 'wrong'")
+        seen: list[tuple[int, int]] = []
+        store.rebuild(session_id, progress=lambda done, total, seen=seen: seen.append((done, total)))
+        assert wrong() == left
+        assert seen == ([] if session_id == imported else [(17, 17)])
+    assert everything(store) == before
 
 
 def test_others_write_between_the_pieces_of_a_rebuild(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
