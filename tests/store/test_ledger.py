@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import pytest
 
 from session_widgets._store import append
 from session_widgets._store.database import Store
+from session_widgets._store.redaction import REDACTED
 from session_widgets.errors import SessionBusy, SessionConflict
 from tests.store.importing.claude import story
+from tests.store.story import Story
 from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 
 
@@ -109,6 +113,39 @@ def test_an_event_of_an_old_turn_changes_that_turn_and_what_comes_from_it(store:
     before = derived(store)
     store.rebuild()
     assert derived(store) == before
+
+
+def test_a_secret_is_stored_nowhere_and_the_other_drafts_as_they_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMO_API_KEY", "correct-horse-battery")
+    drafts = [
+        chunk(1, "it is correct-horse-battery"),
+        replace(chunk(2, "plain"), payload=chunk(2, "plain").payload + " "),
+    ]
+    wanted = [chunk(1, f"it is {REDACTED}").payload, drafts[1].payload]
+    events = store.append("s", drafts)
+    assert [text for (text,) in store.sql("select payload from v_events order by seq").fetchall()] == wanted
+    assert [event.payload for event in events] == [json.loads(text) for text in wanted]
+
+
+def test_a_session_that_was_dropped_from_memory_in_a_turn_goes_on(store: Store) -> None:
+    story = Story(store)
+    story.agent("c1")
+    story.cost(None, 1.5)
+    story.begin(1)
+    story.cost(1, 2.0)
+    store._ledger.forget()
+    story.cost(1, 2.5)
+    story.end(1)
+    story.cost(None, 4.0)
+    store._ledger.forget()
+    story.cost(None, 8.0)
+    story.begin(2)
+    story.cost(2, 9.0)
+    story.end(2)
+    query = "select turn, cost::double from v_usage order by turn nulls last"
+    assert story.rows(query) == [(1, 1.0), (2, 1.0), (None, 7.0)]
 
 
 def test_an_imported_session_is_not_continued(store: Store, tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ def test_a_rebuild_of_one_session_leaves_the_others(filled: Store) -> None:
     assert (texts["a"], texts["c"]) == ("a wrong", "c wrong")
     filled.rebuild()
     assert everything(filled) == before
-    filled.rebuild("never-seen")
+    seen: list[tuple[int, int]] = []
+    filled.rebuild("never-seen", progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 0)]
 
 
 def test_a_session_is_rebuilt_within_a_transaction_of_its_caller(filled: Store) -> None:
