@@ -25,6 +25,8 @@ WATCH = 0.002
 """Seconds between two checks of the queue meanwhile."""
 SHARE = 0.050
 """Seconds that commits without a pause may hold the file while another process waits in the queue."""
+BULK = "(row_group_size 4096)"
+"""For imports. A checkpoint compresses the last row group again: with DuckDB's 122,880 rows it takes a second."""
 Config = dict[str, str | bool | int | float | list[str]]
 CONFIG: Config = {"autoinstall_known_extensions": False}
 
@@ -49,7 +51,7 @@ class StoreFile:
         self._known: tuple[int, int] | None = None
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._reader: duckdb.DuckDBPyConnection | None = None
-        self._attached = False
+        self._attached = self._bulk = False
         self._attached_since = 0.0
         self._last_commit = 0.0
         self._used = threading.Event()
@@ -57,18 +59,21 @@ class StoreFile:
         self._keeper: threading.Thread | None = None
 
     @contextmanager
-    def transaction(self, undo: Callable[[], object] = lambda: None) -> Iterator[duckdb.DuckDBPyConnection]:
+    def transaction(
+        self, undo: Callable[[], object] = lambda: None, *, bulk: bool = False
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a connection inside a transaction that is committed at the end; the file is attached as `store`.
 
         Args:
             undo: called if the transaction fails, before the file is released.
+            bulk: it inserts much text.
 
         Raises:
             StoreBusy: the file was not free within 10 s.
             StoreError: DuckDB failed; nothing of the transaction was stored.
         """
         with self.alone() as deadline:
-            connection = self._attach_to_write(deadline)
+            connection = self._attach_to_write(deadline, bulk=bulk)
             try:
                 self._make_log()
                 connection.execute("begin")
@@ -165,19 +170,22 @@ class StoreFile:
         finally:
             self._room.leave()
 
-    def _attach_to_write(self, deadline: float) -> duckdb.DuckDBPyConnection:
+    def _attach_to_write(self, deadline: float, *, bulk: bool) -> duckdb.DuckDBPyConnection:
+        if bulk and not self._bulk:
+            self._detach()
         if self._attached and self._writer is not None:
             return self._writer
         with self._in_line(deadline):
             self._make_ready(deadline)
-            return self._attach_writer(deadline)
+            return self._attach_writer(deadline, bulk=bulk)
 
-    def _attach_writer(self, deadline: float) -> duckdb.DuckDBPyConnection:
+    def _attach_writer(self, deadline: float, *, bulk: bool = False) -> duckdb.DuckDBPyConnection:
         if self._writer is None:
             self._writer = duckdb.connect(config={**self.config(), "threads": 1})
             self._writer.execute("set timezone = 'UTC'")
         new = self._identity() is None
-        self._attach(self._writer, "", deadline)
+        self._attach(self._writer, BULK if bulk else "", deadline)
+        self._bulk = bulk
         if new:
             self.path.chmod(0o600)  # before the first write
         self._attached = True

@@ -21,8 +21,8 @@ from session_widgets.errors import BadValue
 if TYPE_CHECKING:
     from session_widgets._store.connection import StoreFile
 
-BATCH = 8 * 2**20
-"""Bytes that one transaction writes, of many files or of a part of one: a few tenths of a second."""
+BATCH = 4 * 2**20
+"""Bytes that one transaction writes, of many files or of a part of one: a tenth of a second."""
 BATCH_SECONDS = 2.0
 """Seconds after which a batch is written, so that an interrupted import loses little."""
 
@@ -174,7 +174,7 @@ class Importer:
         batch, self._batch = self._batch, []
         if not batch:
             return
-        with self._store.transaction() as connection:
+        with self._store.transaction(bulk=True) as connection:
             kept = writing.current(connection, batch)
             number = import_queries.next_file_id(connection)
             for piece in kept:
