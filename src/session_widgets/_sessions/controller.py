@@ -512,6 +512,7 @@ class SessionController:
             self.state.completed = event.payload.get("status") == "completed"
         elif event.kind == SessionSandbox.kind:
             self.sandboxes.forget_options()
+        self.snapshots.heard(event)
 
     def _heard(self, agent: Agent, size: int) -> None:
         """Record that an agent has sent a message."""

@@ -22,7 +22,7 @@ from session_widgets._sessions.sweeping import plan, size_of
 from session_widgets.errors import FilesNotKept, SessionBusy, StoreError, WorkspaceError
 from session_widgets.host.manifest import Entry, Manifest, scan
 from session_widgets.transcript.notes import FilesDropped, FilesKept
-from session_widgets.transcript.records import Draft
+from session_widgets.transcript.records import Draft, Event
 from session_widgets.workspaces import Contents, Snapshot, contents_of, keep_snapshot
 from session_widgets.workspaces.snapshot import MAX_BYTES, MAX_FILE_BYTES
 
@@ -56,6 +56,8 @@ class SnapshotManager:
         self._notes: list[Draft] = []
         self._taking = threading.Lock()
         self._taken = asyncio.Event()
+        self._unnoted: set[int | None] = set()
+        self._news = asyncio.Event()
         self._failed: dict[int, str] = {}
         self._one = threading.Lock()
         self._made = 0
@@ -83,6 +85,7 @@ class SnapshotManager:
         try:
             with self._one:
                 kept, _, _ = self._kept(turn, manifest, late)
+            self._unnoted.add(turn)
             self.give_back([kept])
         except Exception as error:
             self._failed[turn] = str(error)
@@ -243,10 +246,22 @@ class SnapshotManager:
         return await self._state.journal.ask(self._state.store.kept_files, self._state.record.id)
 
     async def _stored(self) -> None:
-        """Wait until the latest are kept and noted."""
+        """Wait until the latest are kept and noted; a prompt may be storing the note."""
         if self._keeping is not None:
             await asyncio.wait({self._keeping})
-        await self._store_notes()
+        while self._unnoted and not self._state.deleted:
+            self._news.clear()
+            await self._store_notes()
+            if self._unnoted:
+                with suppress(TimeoutError):  # it may have given the note back
+                    async with asyncio.timeout(CARRY_SECONDS):
+                        await self._news.wait()
+
+    def heard(self, event: Event) -> None:
+        """Take note of a stored note."""
+        if event.kind == FilesKept.kind:
+            self._unnoted.discard(FilesKept.decode(event.payload).turn)
+            self._news.set()
 
     def _files(self, name: str, turn: int | None) -> KeptFiles:
         return KeptFiles(

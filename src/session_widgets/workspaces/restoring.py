@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from io import BytesIO
 
 from session_widgets.errors import SessionWidgetsError, WorkspaceError
 from session_widgets.host.host_tree import HostTree
-from session_widgets.host.manifest import Entry, Occupied
+from session_widgets.host.manifest import Entry, Occupied, Readable
 from session_widgets.progress import silent
 from session_widgets.workspaces.contents import Contents
 from session_widgets.workspaces.contract import Workspace
-from session_widgets.workspaces.file_tree import FileTree
+from session_widgets.workspaces.file_tree import BulkTree, FileTree
 from session_widgets.workspaces.snapshot import KeptEntry, Snapshot
 
 
@@ -48,14 +48,13 @@ def restore(
             tree.delete(path, present[path])
         except Occupied:
             failed.append(path)
-    for path, entry in sorted(wanted.items()):
-        here = present.get(path)
-        if is_meant(path) and not is_same(here, entry):
-            try:
-                _put(tree, entry, contents, here)
-            except (Occupied, NotADirectoryError):
-                failed.append(path)
-    return failed
+    differing = [
+        entry for path, entry in sorted(wanted.items()) if is_meant(path) and not is_same(present.get(path), entry)
+    ]
+    folders = [entry for entry in differing if entry.kind == "directory"]
+    failed += [entry.path for entry in folders if not _make(tree, entry, present.get(entry.path))]
+    files = [entry for entry in differing if entry.kind != "directory"]
+    return failed + [path for path, written in _write(tree, files, contents, present) if not written]
 
 
 def is_same(here: Entry | KeptEntry | None, wanted: Entry | KeptEntry | None) -> bool:
@@ -66,14 +65,38 @@ def is_same(here: Entry | KeptEntry | None, wanted: Entry | KeptEntry | None) ->
     return (here.kind, here.size, here.md5) == (wanted.kind, wanted.size, wanted.md5) and mode
 
 
-def _put(tree: FileTree, entry: KeptEntry, contents: Contents, seen: Entry | None) -> None:
-    if entry.kind == "directory":
+def _make(tree: FileTree, entry: KeptEntry, seen: Entry | None) -> bool:
+    try:
         if seen is not None:
             tree.delete(entry.path, seen)
         tree.mkdir(entry.path)
+    except (Occupied, NotADirectoryError):
+        return False
+    return True
+
+
+def _write(
+    tree: FileTree, files: Sequence[KeptEntry], contents: Contents, present: Mapping[str, Entry]
+) -> Iterator[tuple[str, bool]]:
+    """Write files and links, at a distance in one stream; yield each path, and whether it was written."""
+    now = time.time_ns()
+
+    def items() -> Iterator[tuple[Entry, Readable, Entry | None]]:
+        for one in files:
+            entry = Entry(one.path, one.kind, one.size, one.mode, now, one.md5)
+            yield entry, BytesIO(contents.read(one.name)), present.get(one.path)
+
+    if isinstance(tree, BulkTree):
+        for one, result in zip(files, tree.write_many(items()), strict=True):
+            yield one.path, isinstance(result, Entry)
         return
-    new = Entry(entry.path, entry.kind, entry.size, entry.mode, time.time_ns(), entry.md5)
-    tree.write(new, BytesIO(contents.read(entry.name)), seen)
+    for entry, body, seen in items():
+        try:
+            tree.write(entry, body, seen)
+        except (Occupied, NotADirectoryError):
+            yield entry.path, False
+        else:
+            yield entry.path, True
 
 
 def fill_directory(space: Workspace, snapshot: Snapshot, contents: Contents) -> None:
