@@ -216,6 +216,33 @@ def test_from_here_to_there_to_a_container(opened, place, box):
 
 
 @BOTH
+def test_files_of_an_earlier_turn_come_back_there_and_go_on_here(opened, place, box):
+    session = opened()
+    first = completed(session.send("run echo one > a; ln -s a link; mkdir empty; echo x > run.sh; chmod 755 run.sh"))
+    second = completed(
+        session.send("run echo two > a; rm link run.sh; rmdir empty; for n in 1 2 3; do echo $n > $n; done")
+    )
+    assert session.diff(second).deleted == ("empty", "link", "run.sh")
+    done = session.restore(first)
+    assert done.failed == ()
+    assert box.run("cd /workspace; cat a; readlink link; ls") == "one\na\na\nempty\nlink\nrun.sh\n"
+    assert files_of(place[1])["a"] == b"one\n"
+    session.park()
+    session.restore(done.previous)
+    assert session.status == "parked"
+    turn = completed(session.send("run cat a 3"))
+    assert "two" in str([step.content for step in turn.steps])
+    made = session.fork(first, id="fork")
+    try:
+        made.switch(sandbox="local")
+        turn = made.send("remember\nrun test -x run.sh && cat a link")
+        assert turn.text.startswith("1 earlier turn"), turn.error
+        assert "one" in str([step.content for step in turn.steps])
+    finally:
+        made.delete()
+
+
+@BOTH
 def test_a_file_that_both_changed_is_kept_twice(opened, place, box):
     where, evidence = place
     session = opened()
