@@ -5,28 +5,25 @@ from __future__ import annotations
 import functools
 from importlib.metadata import entry_points
 
+from session_widgets._store.formats.atif import Atif
 from session_widgets._store.formats.claude_code import ClaudeCode
 from session_widgets._store.formats.codex import Codex
+from session_widgets._store.formats.codex_exec import CodexExec
 from session_widgets._store.formats.contract import Format, Head
 from session_widgets._store.formats.copilot import Copilot
 from session_widgets._store.formats.gemini import Gemini, GeminiDocument
+from session_widgets._store.formats.inspect_log import InspectEval, InspectJson
 from session_widgets._store.formats.opencode import OpenCodeExport, OpenCodeRun
+from session_widgets._store.formats.openhands import OpenHands
 from session_widgets._store.formats.pi import Pi
 from session_widgets._store.formats.qwen import Qwen
+from session_widgets._store.formats.swe_agent import MiniSweAgent, SweAgent
 
 GROUP = "session_widgets.formats"
 """Entry points of other packages' formats: each names a class that is called without arguments."""
-OURS: tuple[type[Format], ...] = (
-    ClaudeCode,
-    Codex,
-    Pi,
-    OpenCodeRun,
-    Gemini,
-    Qwen,
-    Copilot,
-    OpenCodeExport,
-    GeminiDocument,
-)
+LINES = (ClaudeCode, Codex, CodexExec, Pi, OpenCodeRun, Gemini, Qwen, Copilot, OpenHands)
+DOCUMENTS = (InspectEval, Atif, OpenCodeExport, GeminiDocument, InspectJson, SweAgent, MiniSweAgent)
+OURS: tuple[type[Format], ...] = (*LINES, *DOCUMENTS)
 """In the order in which they are asked; other packages' formats follow."""
 
 
