@@ -392,7 +392,7 @@ class SessionController:
         except WorkspaceError as error:
             raise NotDurable(
                 f"{doing} was not done, because the workspace is not verified to be saved. {error} "
-                "Solve that, or pass force=True: the files stay on this machine, and the bucket lacks the changes.",
+                f"Solve that, or pass force=True: {self.sandboxes.unsaved}.",
                 reason=error.reason,
             ) from error
 

@@ -125,6 +125,7 @@ def _look_at(task: asyncio.Task[Any]) -> None:
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function in a separate thread that blocks neither the pool nor the interpreter's exit."""
     loop, outcome = asyncio.get_running_loop(), Future[T]()
+    outcome.set_running_or_notify_cancel()  # the function runs to its end, even if nobody waits for it any more
 
     def run() -> None:
         try:

@@ -35,6 +35,8 @@ from session_widgets.workspaces import FileAccess, FileTree
 
 LOOK_SECONDS = 5.0
 WATCH_SECONDS = 10.0
+_NOT_ANSWERING = (TransportError, SandboxNotRunning, SandboxGone)
+"""Errors of a sandbox elsewhere that was stopped, or given to another session, by something else."""
 HANG_SECONDS = 120.0
 """Long enough for a busy machine: a mounter's unsent data is lost with it."""
 
@@ -104,6 +106,13 @@ class SandboxManager:
         return Capability.SHARES_FILES not in self.provider.capabilities
 
     @property
+    def unsaved(self) -> str:
+        """What becomes of changes that could not be saved, for people."""
+        if self._is_elsewhere:
+            return "the changes stay in a parked sandbox, and are lost with a removed one"
+        return "the files stay on this machine, and the bucket lacks the changes"
+
+    @property
     def works_at_location(self) -> bool:
         """Whether the sandbox and the location are one directory, so that nothing is copied."""
         return not self._is_elsewhere and not self._workspaces.base.copies
@@ -148,7 +157,7 @@ class SandboxManager:
         if self.sandbox is not None:
             try:
                 live = await self.sandbox.runner.connections()
-            except (TransportError, SandboxNotRunning, SandboxGone):  # parked, or released, by another process
+            except _NOT_ANSWERING:
                 await self.drop_sandbox()
             else:
                 if refresh:
@@ -285,8 +294,8 @@ class SandboxManager:
         """Yield the files, up to date, while no turn is running; save them at the end. No sandbox is started."""
         async with self._lock:
             resting = self._at_rest
-            if not resting and self._is_elsewhere and self.sandbox is None:
-                resting = not await self._reattach()
+            if not resting and self._is_elsewhere:
+                resting = not await self._reconnect()
             await self._attach_workspace()
         async with self._workspaces.tree() as tree:
             yield tree
@@ -337,17 +346,24 @@ class SandboxManager:
         if self.works_at_location or self._at_rest:
             return
         async with self._lock:
-            if self._is_elsewhere and self.sandbox is None and not await self._reattach():
+            if self._is_elsewhere and not await self._reconnect():
                 return  # it is gone, with its files
             await self._attach_workspace()
         await self.persist(())
 
-    async def _reattach(self) -> bool:
-        """Connect to the recorded sandbox elsewhere; False if it is gone.
+    async def _reconnect(self) -> bool:
+        """Connect to the recorded sandbox elsewhere, if it is not; False if it is gone.
 
         Raises:
             NotDurable: it does not answer.
         """
+        if self.sandbox is not None:
+            try:
+                await self.sandbox.runner.connections()
+            except _NOT_ANSWERING:
+                await self.drop_sandbox()
+            else:
+                return True
         assert self._state.record.sandbox_ref is not None, "it is not at rest"
         try:
             self._use(await self.provider.attach(SandboxRef.parse(self._state.record.sandbox_ref)))
@@ -366,7 +382,7 @@ class SandboxManager:
             await self.provider.park(ref)
         except SandboxGone:
             return
-        if await self._reattach():
+        if await self._reconnect():
             await self._attach_workspace()
             await self.persist(())
 
