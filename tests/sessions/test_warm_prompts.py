@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import psutil
 import pytest
 
 from session_widgets._sessions.journal import note
@@ -51,6 +52,24 @@ def test_a_warm_prompt_takes_one_commit_and_one_request(session, requests):
     commits = [kinds(batch) for batch in batches if any(event.turn == turn.index for event in batch)]
     assert commits[0] == ["turn_started", "memory_restored", "request"]
     assert (turn.text, turn.tier) == ("x", "warm")
+
+
+def test_an_answer_that_changed_no_file_is_stored_with_the_end_of_its_turn(session):
+    batches = []
+    stop = session.subscribe(batches.append)
+    turn = session.send("say x")
+    stop()
+    (last,) = [kinds(batch) for batch in batches if any(event.kind == "turn_ended" for event in batch)]
+    assert last[-2:] == ["response", "turn_ended"]
+    assert (turn.status, turn.stop_reason, turn.files, turn.durability_error) == ("completed", "end_turn", (), None)
+    assert turn.durable_at is not None
+    batches.clear()
+    stop = session.subscribe(batches.append)
+    changed = session.send("write new.txt <<EOT\nx\nEOT")
+    stop()
+    (last,) = [kinds(batch) for batch in batches if any(event.kind == "turn_ended" for event in batch)]
+    assert last == ["turn_ended"]
+    assert [change.path for change in changed.files] == ["new.txt"]
 
 
 def test_the_runner_sends_the_changed_files_with_the_answer(session, requests):
@@ -105,8 +124,6 @@ def deaf(monkeypatch):
 
 
 def agent_pid(session):
-    import psutil
-
     below = psutil.Process(runner_pid(session)).children(recursive=True)
     return next(process.pid for process in below if "demo" in process.cmdline()[-1])
 
@@ -134,7 +151,9 @@ def test_a_runner_that_proves_dead_is_started_again(open_session, monkeypatch):
     session = open_session()
     session.send(ECHO.format("first"))
     monkeypatch.setattr(AcpConnection, "extensions", frozenset({"changes"}))  # it has just been seen
-    os.kill(runner_pid(session), signal.SIGKILL)
+    runner = psutil.Process(runner_pid(session))
+    runner.kill()
+    runner.wait(10)  # one that is still dying may have taken the prompt: nobody can tell
     turn = session.send("remember\n" + ECHO.format("second"))
     assert (turn.status, turn.tier, turn.error) == ("completed", "load", None)
     assert session.files.read_text("done.txt").split() == ["first", "second"]
@@ -178,6 +197,19 @@ Store.append, Store.start_turn, AcpConnection.post = appending, starting, postin
 print(json.dumps("now"))
 s.send({second!r})
 """
+
+
+def test_a_kernel_killed_before_it_stores_an_answer_with_the_end(forked, open_session):
+    death = ("before turn_ended", 1)
+    kernel = Kernel(forked, DEATHS.format(first="say first", second="say second", death=death, agent_dies=False))
+    assert kernel.read() == "now"
+    assert kernel.end() == (-signal.SIGKILL, [])
+    session = open_session()
+    turn = session.turns[-1].wait(30)
+    assert (turn.index, turn.status, turn.text, turn.files) == (2, "completed", "second", ())
+    assert turn.durable_at is not None
+    assert sum(event.kind == "turn_ended" for event in session.events()) == 2
+    exactly_once(session.events())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets._sessions.skills import Skills
 from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
-from session_widgets.acp import AcpConnection, Peer
+from session_widgets.acp import AcpConnection, Peer, Received
 from session_widgets.errors import AgentExited, BadValue, SandboxError
 from session_widgets.model import Capability
 from session_widgets.transcript.envelopes import is_of_subagent, update_of
@@ -46,6 +46,7 @@ class AgentManager:
         skills: Skills,
         current_turn: Callable[[], Awaitable[int | None]],
         on_bytes: Callable[[Agent, int], None],
+        closing: Callable[[Agent, list[Received]], list[Draft]],
     ) -> None:
         self.agent: Agent | None = None
         self._state = state
@@ -55,6 +56,7 @@ class AgentManager:
         self._skills = skills
         self._current_turn = current_turn
         self._on_bytes = on_bytes
+        self._closing = closing
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -264,7 +266,10 @@ class AgentManager:
         async def on_answered(agent: Agent, message: dict[str, Any]) -> None:
             await self._permissions.check(agent, message, self._state.running)
 
-        pump = Pump(agent, self._state.journal, turn, on_request, on_update, on_bytes, on_answered)
+        def closing(part: list[Received]) -> list[Draft]:
+            return self._closing(agent, part)
+
+        pump = Pump(agent, self._state.journal, turn, on_request, on_update, on_bytes, on_answered, closing)
         self._pump = self._state.spawn(self._run_pump(agent, pump))
 
     async def _run_pump(self, agent: Agent, pump: Pump) -> None:

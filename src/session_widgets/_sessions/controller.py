@@ -36,6 +36,7 @@ from session_widgets._sessions.turn import Doing, Turn
 from session_widgets._sessions.turn_runner import TurnRunner
 from session_widgets._sessions.warm_prompt import WarmPrompt
 from session_widgets._store import Store
+from session_widgets.acp import Received
 from session_widgets.errors import (
     AgentFailed,
     BadValue,
@@ -78,7 +79,14 @@ class SessionController:
             state, provider, harness, self.sandbox_options, self.tools, lambda end: self.agents.release(end=end)
         )
         self.agents = AgentManager(
-            state, self.sandboxes, self.permissions, self.tools, self.skills, self._current_turn, self._heard
+            state,
+            self.sandboxes,
+            self.permissions,
+            self.tools,
+            self.skills,
+            self._current_turn,
+            self._heard,
+            self._closing,
         )
         self.snapshots = SnapshotManager(state)
         self._turn_runner: TurnRunner | None = None
@@ -518,6 +526,10 @@ class SessionController:
         """Record that an agent has sent a message."""
         if self._turn_runner is not None:
             self._turn_runner.heard(agent, size)
+
+    def _closing(self, agent: Agent, part: list[Received]) -> list[Draft]:
+        """Return the turn's end, if these messages of its agent are all that it waits for."""
+        return self._turn_runner.closing(agent, part) if self._turn_runner is not None else []
 
     def _changed(self) -> None:
         if self._turn_runner is not None:

@@ -128,6 +128,15 @@ class TurnClock:
                 raise _reached(name, limit, _WORDS[name].format(limit=f"{limit:g}"))
 
     @property
+    def is_over(self) -> bool:
+        """Whether a limit is reached."""
+        try:
+            self.check()
+        except TurnLimitReached:
+            return True
+        return False
+
+    @property
     def _is_full(self) -> bool:
         return self._limits.size is not None and self._bytes > self._limits.size * 1e6
 

@@ -27,7 +27,18 @@ OnAnswered = Callable[[Agent, dict[str, Any]], Awaitable[None]]
 
 
 class Pump:
-    """Reads one agent until it exits, the stream is lost, or the store accepts no more."""
+    """Reads one agent until it exits, the stream is lost, or the store accepts no more.
+
+    Args:
+        agent: the agent.
+        journal: of its session.
+        turn: returns the running turn.
+        on_request: called with a stored request of the agent.
+        on_update: called with a stored update.
+        on_bytes: called with the size of each part before it is stored.
+        on_answered: called with a stored notice that a request of the agent was answered.
+        closing: called with messages that are about to be stored; returns what is stored in the same commit.
+    """
 
     def __init__(
         self,
@@ -38,6 +49,7 @@ class Pump:
         on_update: OnUpdate,
         on_bytes: Callable[[int], None],
         on_answered: OnAnswered,
+        closing: Callable[[list[Received]], list[Draft]],
     ) -> None:
         self._agent = agent
         self._journal = journal
@@ -46,6 +58,7 @@ class Pump:
         self._on_update = on_update
         self._on_bytes = on_bytes
         self._on_answered = on_answered
+        self._closing = closing
         self._unacknowledged = 0
 
     async def run(self) -> None:
@@ -94,7 +107,8 @@ class Pump:
         while True:
             try:
                 turn = await self._turn()
-                await self._journal.commit([self._draft(received, turn) for received in part])
+                drafts = [self._draft(received, turn) for received in part]
+                await self._journal.commit([*drafts, *self._closing(part)])
             except StoreBusy:
                 continue
             return

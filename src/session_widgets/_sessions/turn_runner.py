@@ -25,8 +25,8 @@ from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
 from session_widgets._sessions.turn import Turn
 from session_widgets._sessions.warm_prompt import WarmPrompt, ask, prompt_drafts
-from session_widgets.acp import Call
-from session_widgets.acp.messages import notification
+from session_widgets.acp import Call, Received
+from session_widgets.acp.messages import CHANGES, notification
 from session_widgets.errors import (
     AgentExited,
     NotDurable,
@@ -101,6 +101,36 @@ class TurnRunner:
         self._heard_at = time.monotonic()
         if self._clock is not None and self._clock.heard(size):
             self._woken.set()
+
+    def closing(self, agent: Agent, part: list[Received]) -> list[Draft]:
+        """Return the end of the turn if these messages bring the agent's answer, and no file has to be saved.
+
+        The runner has just listed the directory: nothing in it has changed.
+        """
+        *before, last = [received.message for received in part]
+        if agent is not self._agent or self._call is None or last.get("id") != self._call.id or self._cancelled:
+            return []
+        result, told = last.get("result"), (message.get("method") for message in before)
+        if not isinstance(result, dict) or result.get("stopReason") == "cancelled" or self._state.workspace.copies:
+            return []
+        if not {"session/update", CHANGES}.issuperset(told) or self._clock is None or self._clock.is_over:
+            return []  # a request or an answer of others comes first
+        changes = next((m["params"] for m in before if m.get("method") == CHANGES), agent.changes)
+        if changes.get("snapshot") != self._snapshot or changes["changes"] or changes["truncated"]:
+            return []
+        self._ending = True
+        now, reason = datetime.now(UTC).isoformat(), result.get("stopReason")
+        return [self._end(TurnEnded(status="completed", stop_reason=reason, durable_at=now))]
+
+    def _end(self, ended: TurnEnded) -> Draft:
+        return note(ended, turn=self._turn.index, source=f"turn:{self._turn.index}:end")
+
+    @property
+    def _is_stored(self) -> bool:
+        """Whether the turn's end is stored."""
+        with self._state.fold.lock:
+            fold = self._state.fold.fold
+            return self._turn.index in fold.turns and fold.turn(self._turn.index).ended_at is not None
 
     def asks(self, person: bool) -> None:
         """Pause the clock while a person is asked, or resume it."""
@@ -307,11 +337,14 @@ class TurnRunner:
         return await self._within_limits(result, clock) or {}
 
     async def _finish(self, status: TurnStatus, stop_reason: str | None, failure: Exception | None) -> None:
-        state, index = self._state, self._turn.index
+        state = self._state
         self._ending = True
         error = None if failure is None else await self._explained(failure)
         if self._cancelled:
             await self._agents.leave_cancelled()
+        if self._is_stored:
+            self._over()
+            return
         files, durable_at, durability_error = await self._changes()
         ended = TurnEnded(
             status=status,
@@ -321,16 +354,20 @@ class TurnRunner:
             durable_at=durable_at,
             durability_error=durability_error,
         )
-        end = note(ended, turn=index, source=f"turn:{index}:end")
+        end = self._end(ended)
         try:
             await state.journal.commit([end])
         except Exception as failure:  # if the end cannot be stored, waiting calls must end anyway
             text = f"{error or ''} The transcript could not be stored: {failure}".strip()
             self._turn.fail_unsaved(end, text)
+            state.activity.tell(None)
         else:
-            self._snapshots.begin(index, self._saved, saved=durability_error is None)
-            self._turn.finish()
-        state.activity.tell(None)
+            self._over(saved=durability_error is None)
+
+    def _over(self, *, saved: bool = True) -> None:
+        self._snapshots.begin(self._turn.index, self._saved, saved=saved)
+        self._turn.finish()
+        self._state.activity.tell(None)
 
     async def _explained(self, failure: Exception) -> str:
         """Add the state of an unresponsive sandbox to the error."""
