@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from uuid import uuid4
@@ -45,6 +46,26 @@ def test_respond_async_is_accepted_before_the_agent_answers(runner, agent):
     assert time.monotonic() - started < 1
     assert runner.post(agent, "session/cancel").status_code == 202
     assert runner.events(agent, 1, last=2)[0][1]["params"]["update"]["content"]["text"] == "cancel seen"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_request_that_no_agent_received_is_told_from_one_that_an_agent_had(start, again):
+    """Also by the runner that is started after the one that had the agent was killed."""
+    runner = start()
+    connection = runner.open("c")
+    runner.prompt(connection, "hang", "had", wait=False)
+    if again:
+        runner.stop(signal.SIGKILL)
+        runner = start()
+    else:
+        runner.prompt(connection, "die", "last")
+    url = f"/v1/acp/{connection}"
+    late = {"jsonrpc": "2.0", "method": "session/prompt", "params": {}}
+    answers = [
+        runner.http.post(url, json={**late, "id": id_}, headers={"prefer": "respond-async"}).json()
+        for id_ in (["had", "never"] if again else ["never"])
+    ]
+    assert [answer.get("accepted") for answer in answers] == ([None, False] if again else [False])
 
 
 def test_an_agents_error_is_http_200(runner, agent):

@@ -1,5 +1,6 @@
 """A prompt to an agent that runs: its commits and requests, and an agent that proves dead."""
 
+import asyncio
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ import pytest
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.loop import private_loop
 from session_widgets.acp import AcpConnection, stream
+from session_widgets.errors import TransportError
 from session_widgets.transcript.notes import SessionChanged
 from tests.support.kernels import Kernel, exactly_once, runner_pid
 from tests.support.waiting import until
@@ -37,6 +39,10 @@ def kinds(events):
     return [event.kind for event in events if event.kind != "files_kept"]
 
 
+def ends(batch, turn):
+    return any((event.kind, event.turn) == ("turn_ended", turn.index) for event in batch)
+
+
 def prompts(session, turn):
     return [e for e in session.events() if (e.turn, e.direction, e.method) == (turn, "out", "session/prompt")]
 
@@ -59,7 +65,7 @@ def test_an_answer_that_changed_no_file_is_stored_with_the_end_of_its_turn(sessi
     stop = session.subscribe(batches.append)
     turn = session.send("say x")
     stop()
-    (last,) = [kinds(batch) for batch in batches if any(event.kind == "turn_ended" for event in batch)]
+    (last,) = [kinds(batch) for batch in batches if ends(batch, turn)]
     assert last[-2:] == ["response", "turn_ended"]
     assert (turn.status, turn.stop_reason, turn.files, turn.durability_error) == ("completed", "end_turn", (), None)
     assert turn.durable_at is not None
@@ -67,7 +73,7 @@ def test_an_answer_that_changed_no_file_is_stored_with_the_end_of_its_turn(sessi
     stop = session.subscribe(batches.append)
     changed = session.send("write new.txt <<EOT\nx\nEOT")
     stop()
-    (last,) = [kinds(batch) for batch in batches if any(event.kind == "turn_ended" for event in batch)]
+    (last,) = [kinds(batch) for batch in batches if ends(batch, changed)]
     assert last == ["turn_ended"]
     assert [change.path for change in changed.files] == ["new.txt"]
 
@@ -153,10 +159,50 @@ def test_a_runner_that_proves_dead_is_started_again(open_session, monkeypatch):
     monkeypatch.setattr(AcpConnection, "extensions", frozenset({"changes"}))  # it has just been seen
     runner = psutil.Process(runner_pid(session))
     runner.kill()
-    runner.wait(10)  # one that is still dying may have taken the prompt: nobody can tell
+    runner.wait(10)
     turn = session.send("remember\n" + ECHO.format("second"))
     assert (turn.status, turn.tier, turn.error) == ("completed", "load", None)
     assert session.files.read_text("done.txt").split() == ["first", "second"]
+
+
+def test_a_runner_that_dies_as_it_takes_the_prompt_knows_later_whether_it_did(open_session, monkeypatch):
+    """The connection breaks, so the outcome is unknown until the runner runs again."""
+    session = open_session()
+    session.send(ECHO.format("first"))
+    runner = psutil.Process(runner_pid(session))
+    post = AcpConnection._post
+
+    async def killing(connection, *args, **options):
+        monkeypatch.setattr(AcpConnection, "_post", post)
+        runner.suspend()  # the prompt stays in its socket
+        asyncio.get_running_loop().call_later(0.3, runner.kill)
+        await post(connection, *args, **options)
+
+    monkeypatch.setattr(AcpConnection, "_post", killing)
+    turn = session.send("remember\n" + ECHO.format("second"))
+    assert (turn.status, turn.tier, turn.error) == ("completed", "load", None)
+    assert session.files.read_text("done.txt").split() == ["first", "second"]
+    assert len(prompts(session, turn.index)) == 2
+
+
+def test_a_prompt_that_a_killed_runner_had_accepted_is_not_sent_again(open_session, monkeypatch):
+    """The agent may have worked on it."""
+    session = open_session()
+    session.send(ECHO.format("first"))
+    runner = psutil.Process(runner_pid(session))
+    post = AcpConnection._post
+
+    async def killing(connection, *args, **options):
+        monkeypatch.setattr(AcpConnection, "_post", post)
+        await post(connection, *args, **options)
+        runner.kill()
+        raise TransportError("the connection broke before the answer")
+
+    monkeypatch.setattr(AcpConnection, "_post", killing)
+    turn = session.send("wait 30")
+    assert (turn.status, len(prompts(session, turn.index))) == ("failed", 1)
+    assert "has exited" in turn.error
+    assert session.send("remember").text.startswith("2 earlier turns")
 
 
 DEATHS = """

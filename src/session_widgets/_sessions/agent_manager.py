@@ -27,7 +27,7 @@ from session_widgets.model import Capability
 from session_widgets.transcript.envelopes import is_of_subagent, update_of
 from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped
 from session_widgets.transcript.options import Setting
-from session_widgets.transcript.records import Draft, Step, TurnRecord
+from session_widgets.transcript.records import Draft, Json, Step, TurnRecord
 
 SET_SECONDS = 10
 IN_ORDER = {"ended", "parked", "switched", "changed"}
@@ -243,6 +243,19 @@ class AgentManager:
             await self._tools.serve(sandbox, (await self._sandboxes.machine()).python)
         self._start_pump(agent, None)
         return agent
+
+    async def post_again(self, sandbox: Sandbox, agent: Agent, envelope: Json, snapshot: str) -> None:
+        """Post a request that may have been posted before, to a server that sends none twice.
+
+        Raises:
+            AgentExited: it has exited; `unsent` if the request never reached it.
+        """
+        endpoint = await sandbox.endpoint()  # apart: the agent's own connection is closed when its exit is read
+        apart = AcpConnection(endpoint, agent.id, self._state.record.harness, max(1, agent.connection.last_id))
+        try:
+            await apart.post(envelope, snapshot=snapshot)
+        finally:
+            await apart.detach()
 
     def _start_pump(self, agent: Agent, restorer: MemoryRestorer | None) -> None:
         def on_request(agent: Agent, message: dict[str, Any]) -> None:

@@ -83,6 +83,8 @@ class TurnRunner:
         self._record = record
         self._agent: Agent | None = warm.agent if warm else None
         self._call: Call | None = warm.call if warm else None
+        self._own = True
+        self._posted_well = False
         self._undelivered = 0
         self._posted = asyncio.Event()
         self._cancelled = False
@@ -158,6 +160,7 @@ class TurnRunner:
         status: TurnStatus = "failed"
         stop_reason, failure = None, None
         try:
+            self._own = not adopted
             result = await (self._rejoin() if adopted else self._begin())
             stop_reason = result.get("stopReason")
             status = "cancelled" if stop_reason == "cancelled" else "completed"
@@ -230,10 +233,30 @@ class TurnRunner:
             try:
                 return await self._send(self._agent, self._call)
             except (AgentExited, TransportError) as error:
-                if not error.unsent:
+                if self._posted_well:
                     raise
+                if await self._has_arrived(self._agent, self._call, error):
+                    return await self._rejoin()
                 await self._take_back(self._agent, self._call.id, error)
-        return await self._dispatch(own=True)
+        return await self._dispatch()
+
+    async def _has_arrived(self, agent: Agent, call: Call, error: AgentExited | TransportError) -> bool:
+        """Whether a prompt reached its agent, which still runs.
+
+        A runner that died after its connection broke is started again: it knows whether it accepted the prompt.
+
+        Raises:
+            AgentExited: the agent had it, and has exited.
+        """
+        if error.unsent:
+            return False
+        try:
+            await self._agents.post_again(await self._sandboxes.ready_sandbox(), agent, call.envelope, self._snapshot)
+        except AgentExited as later:
+            if not later.unsent:
+                raise
+            return False
+        return True
 
     async def _take_back(self, agent: Agent, request: str, error: Exception) -> None:
         """Record that a stored prompt did not reach its agent, so that any process may send it to another one."""
@@ -244,13 +267,13 @@ class TurnRunner:
         await self._state.journal.commit([note(undelivered, turn=index, source=f"turn:{index}:undelivered:{number}")])
         self._undelivered = number
 
-    async def _dispatch(self, *, own: bool = False) -> dict[str, Any]:
+    async def _dispatch(self) -> dict[str, Any]:
         state, index = self._state, self._turn.index
         if not self._snapshots.apart:
             await self._snapshots.settled()
         sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
         agent = self._agent = await self._agents.ready(sandbox, live)
-        if own:
+        if self._own:
             await self._agents.end_others(live)
         state.activity.tell(None)
         check_taken(self._record.prompt, self._sandboxes.harness.title, agent.capabilities)
@@ -271,6 +294,7 @@ class TurnRunner:
         posting = self._state.spawn(agent.connection.post(call.envelope, snapshot=self._snapshot))
         try:
             await self._within_limits(posting, self._clock)
+            self._posted_well = True
             agent.tier, agent.history = "warm", None
         finally:
             posting.cancel()
@@ -306,10 +330,11 @@ class TurnRunner:
             sent = next((prompt for prompt in prompts if prompt.get("id") not in returned), None)
             if sent is not None:
                 break
-            if not is_alive(self._record.owner):
+            if self._own or not is_alive(self._record.owner):
                 return await self._dispatch()
             await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still preparing the sandbox
-        agent = self._agent = await self._agents.rejoin(await self._sandboxes.ready_sandbox())
+        sandbox = await self._sandboxes.ready_sandbox()
+        agent = self._agent = await self._agents.rejoin(sandbox)
         if agent is None:
             if (answer := _answer(events)) is not None:
                 return answer
@@ -327,7 +352,7 @@ class TurnRunner:
         self._permissions.take_again(agent, events, index)
         try:
             if takes_twice:  # the runner recognises the id if it was sent before
-                await agent.connection.post(envelope, snapshot=self._snapshot)
+                await self._agents.post_again(sandbox, agent, envelope, self._snapshot)
         except AgentExited as error:  # the stream reports the rest, and the exit
             if error.unsent:
                 await self._take_back(agent, envelope["id"], error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from session_widgets.runner import envelopes
 from session_widgets.runner.children import STDERR, Child, Children
 from session_widgets.runner.envelopes import Message, key_of
 from session_widgets.runner.guard import sweep
-from session_widgets.runner.journal import Journal, JournalError
+from session_widgets.runner.journal import APPEND, Journal, JournalError
 from session_widgets.runner.limits import Limits
 from session_widgets.runner.problems import Problem, conflict
 from session_widgets.runner.snapshots import RequestSnapshot
@@ -33,11 +34,11 @@ class AgentGone(Problem):
 
     Args:
         id_: of the connection.
-        known: whether this runner started the agent, and so knows that it did not accept the message before.
+        never_accepted: whether the message is a request that certainly was not accepted before.
     """
 
-    def __init__(self, id_: str, *, known: bool) -> None:
-        about = {"serverId": id_, **({"accepted": False} if known else {})}
+    def __init__(self, id_: str, *, never_accepted: bool) -> None:
+        about = {"serverId": id_, **({"accepted": False} if never_accepted else {})}
         super().__init__(410, "agent_process_exited", f"the agent of {id_} has exited", **about)
 
 
@@ -71,6 +72,7 @@ class Connection:
         self.agent = agent
         self.created_ms = created_ms
         self.journal = journal
+        self._accepted = journal.directory / "accepted"
         self.over = asyncio.Event()
         self.failure: str | None = None
         self.exit: tuple[int | None, int | None, str] = (None, None, "")
@@ -95,6 +97,7 @@ class Connection:
     ) -> None:
         """Start the agent process; raise `OSError` or `ValueError` if that is not possible."""
         self._mark = f"{nonce}:{self.id}"
+        self._append_accepted(b"")
         self._child = await children.spawn(
             argv,
             self._on_data,
@@ -123,14 +126,14 @@ class Connection:
         key, new = key_of(message["id"]), Request(str(message["method"]), blake2b(line, digest_size=16).digest())
         if known := self._known(key, new):
             return known
-        child = self._alive()
+        child = self._alive(key)
         if snapshot is not None:
             async with self._taking:
                 if known := self._known(key, new):  # it came twice, and the agent works on it already
                     return known
                 await snapshot.take()
                 child = self._alive()
-                child, new.snapshot = self._alive(), snapshot
+                child, new.snapshot = self._alive(key), snapshot
                 self._accept(key, new)
         else:
             self._accept(key, new)
@@ -138,6 +141,11 @@ class Connection:
         return new
 
     def _accept(self, key: bytes, new: Request) -> None:
+        """Record a request before the agent receives it, also for a later runner."""
+        try:
+            self._append_accepted(key + b"\n")
+        except OSError as error:
+            raise Problem(507, "no_space", f"the request cannot be recorded: {error.strerror}") from error
         self._heard = time.monotonic()
         self._requests[key] = self._open[key] = new
         self._forget_old_requests()
@@ -147,6 +155,13 @@ class Connection:
         if known and known.digest != new.digest:
             raise conflict(f"request id {key.decode()} was used for another {known.method} request")
         return known
+
+    def _append_accepted(self, line: bytes) -> None:
+        file = os.open(self._accepted, APPEND, 0o600)
+        try:
+            os.write(file, line)
+        finally:
+            os.close(file)
 
     async def notify(self, line: bytes) -> None:
         """Forward a notification; raise `Problem` if the agent has exited."""
@@ -174,11 +189,18 @@ class Connection:
             await self._child.stop(grace)
             await self.over.wait()
 
-    def _alive(self) -> Child:
+    def _never_accepted(self, key: bytes) -> bool:
+        """Whether a request that is not known here was not accepted by an earlier runner either."""
+        try:
+            return key not in self._accepted.read_bytes().splitlines()
+        except OSError:
+            return False
+
+    def _alive(self, key: bytes | None = None) -> Child:
         if self.failure:
             raise Problem(507, "no_space", self.failure)
         if self._child is None or not self._child.writable:
-            raise AgentGone(self.id, known=self._child is not None)
+            raise AgentGone(self.id, never_accepted=key is not None and self._never_accepted(key))
         return self._child
 
     async def _send(self, child: Child, line: bytes) -> None:
