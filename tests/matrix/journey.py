@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from session_widgets._harnesses.harness import Harness
 from session_widgets._sessions import Session
 from session_widgets.host.daemon import Daemon
 from tests.matrix.memory import Messages, told_to_demo
+from tests.support.boxes import Box
 from tests.support.model.serving import Model, script
 from tests.support.real_harnesses import MODELS, allow_once
 from tests.support.waiting import until
@@ -25,7 +27,7 @@ from tests.support.waiting import until
 HARNESSES = ("demo", "claude", "codex", "opencode", "pi")
 BEFORE = dict(zip(HARNESSES, HARNESSES[-1:] + HARNESSES[:-1], strict=True))
 """The harness that a session is switched from."""
-ELSEWHERE = {"local": "docker", "docker": "sandbox-agent", "sandbox-agent": "local"}
+ELSEWHERE = {"local": "docker", "docker": "sandbox-agent", "sandbox-agent": "local", "runner": "docker"}
 """The sandbox that a session is switched to."""
 DEMO_BY_A_KNOWN_NAME = replace(catalog.get("demo"), id="mock")
 """sandbox-agent starts agents by names that it knows, and "demo" is none of them."""
@@ -43,9 +45,13 @@ class Journey:
         prompts: what the user said.
     """
 
-    def __init__(self, harness: str, sandbox: str, model: Model, environment: dict[str, str]) -> None:
+    def __init__(
+        self, harness: str, sandbox: str, model: Model, environment: dict[str, str], box: Box | None, copies: Path
+    ) -> None:
         self.harness = harness
         self.sandbox = sandbox
+        self._box = box
+        self._copies = copies
         self.environment = environment
         self.bucket = ""
         self.session: Session | None = None
@@ -59,7 +65,9 @@ class Journey:
 
     @property
     def place(self) -> Path:
-        """The directory of this machine that the sandbox works in."""
+        """The directory that the sandbox works in, or a copy of it as it is now."""
+        if (box := self._elsewhere) is not None:
+            return box.copy(self._copies)
         return self.session._controller.state.workspace.path
 
     def begin(self, harness: str) -> sw.Turn:
@@ -72,7 +80,8 @@ class Journey:
         self.session = sw.open_session(
             f"journey{self._begun}",
             harness=self._called(harness),
-            sandbox=self.sandbox,
+            sandbox=self.sandbox if self._box is None else self._box.name,
+            token=None if self._box is None else self._box.token,
             workspace=self.bucket,
             attachment="sync",
             permissions=allow_once,
@@ -105,7 +114,8 @@ class Journey:
     def renew(self) -> None:
         """End every process of the session, and lose this machine's copy of its files."""
         self.session.park()
-        shutil.rmtree(self.place)
+        if self._elsewhere is None:
+            shutil.rmtree(self.place)
 
     def hang(self) -> sw.Turn:
         """Begin a prompt whose tool call does not end, and return once that runs."""
@@ -113,13 +123,18 @@ class Journey:
         demo = f"say {note}\nrun {command}"
         self.prompts.append(demo if self._is_demo else script({"text": "going", "run": command}, note=note))
         turn = self.session.start(self.prompts[-1])
-        until(lambda: (self.place / "begun").exists() or turn.ended, seconds=60, what="the command")
+        box = self._elsewhere
+        begun = (lambda: box.has("begun")) if box is not None else (self.place / "begun").exists
+        until(lambda: begun() or turn.ended, seconds=60, what="the command")
         assert not turn.ended, turn.error
         return turn
 
     def kill(self) -> None:
         """SIGKILL what the agent runs in."""
-        if self.sandbox == "docker":
+        if self._box is not None:
+            self._box.kill()
+            self._box.start()
+        elif self.sandbox == "docker":
             name = self.session._controller.state.record.sandbox_ref.partition(":")[2]
             subprocess.run(["docker", "kill", f"session-widgets-{name}"], check=True, capture_output=True)
         else:
@@ -135,6 +150,12 @@ class Journey:
         if model := MODELS.get(self.harness):
             self.session.set_model(model)
 
+    def remains(self) -> Callable[[], object]:
+        """Return what tells later whether something is left of the directory that the sandbox works in."""
+        if (box := self._elsewhere) is not None:
+            return lambda: box.run("ls -A /workspace")
+        return self.place.exists
+
     def processes(self) -> list[psutil.Process]:
         """What runs for the session on this machine; a container's processes cannot outlive it."""
         server = self._server
@@ -145,6 +166,11 @@ class Journey:
         if self._is_demo:
             return told_to_demo(self.place / ".harness" / self.session.harness)
         return [(role, words) for role, words in self._model.received[-1]["messages"] if role != "system"]
+
+    @property
+    def _elsewhere(self) -> Box | None:
+        """The machine of the session's sandbox, while that is not this one."""
+        return self._box if self.session.sandbox.startswith("runner:") else None
 
     @property
     def _is_demo(self) -> bool:

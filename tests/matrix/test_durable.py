@@ -1,4 +1,4 @@
-"""{local, docker} x {directory, sync, s3fs, weed} x {warm, parked, killed, switched}: files and memory survive.
+"""{local, docker, runner} x {directory, sync, s3fs, weed} x {warm, parked, killed, switched}: files and memory survive.
 
 A cell is green only if the host, by calls of its own, finds in the bucket what was acknowledged, byte for byte.
 """
@@ -21,15 +21,18 @@ import session_widgets as sw
 from session_widgets._sessions import Session
 from session_widgets.host.daemon import Daemon
 from tests.matrix.page import DURABLE
+from tests.support.boxes import Box
 from tests.support.evidence import Evidence, in_bucket, in_directory
 from tests.support.forked import Forked
 from tests.support.kernels import Kernel, exactly_once
 from tests.support.paths import ROOT
 
-SANDBOXES = ("local", "docker")
+SANDBOXES = ("local", "docker", "runner")
 ATTACHMENTS = ("directory", "sync", "fuse:s3fs", "fuse:weed")
 EVENTS = ("warm", "parked", "killed", "switched")
-NEEDS = {"docker": ["docker"], "fuse:s3fs": ["fuse", "s3fs"], "fuse:weed": ["fuse"]}
+ELSEWHERE = ("directory", "sync")
+"""Attachments of a sandbox that shares no file with this machine: the kernel copies."""
+NEEDS = {"docker": ["docker"], "runner": ["docker"], "fuse:s3fs": ["fuse", "s3fs"], "fuse:weed": ["fuse"]}
 TIERS = {"warm": "warm", "parked": "resume", "killed": "load", "switched": "load"}
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(180)]
@@ -37,17 +40,27 @@ pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(180)]
 
 def cells() -> Iterator[object]:
     for sandbox in SANDBOXES:
-        for attachment in ATTACHMENTS:
+        for attachment in ELSEWHERE if sandbox == "runner" else ATTACHMENTS:
             for event in EVENTS:
                 wanted = NEEDS.get(sandbox, []) + NEEDS.get(attachment, []) + (NEEDS["docker"] * (event == "switched"))
                 marks = [pytest.mark.needs(name) for name in dict.fromkeys(wanted)]
                 yield pytest.param(sandbox, attachment, event, marks=marks, id=f"{sandbox}-{attachment}-{event}")
 
 
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    """The machine of all sandboxes elsewhere."""
+    with Box() as box:
+        yield box
+
+
 @pytest.mark.parametrize(("sandbox", "attachment", "event"), list(cells()))
-def test_files_and_memory_survive(forked: Forked, sandbox, attachment, event, lab, home, record_property):
+def test_files_and_memory_survive(request, forked: Forked, sandbox, attachment, event, lab, home, record_property):
     record_property(DURABLE, (sandbox, attachment, event, TIERS[event]))
     options = {"harness": "demo", "sandbox": sandbox, "permissions": "allow_all"}
+    elsewhere = request.getfixturevalue("box") if sandbox == "runner" else None
+    if elsewhere is not None:
+        options |= {"sandbox": elsewhere.name, "token": elsewhere.token}
     if attachment != "directory":
         options |= {"workspace": lab, "attachment": attachment}
     session = sw.open_session("cell", **options)
@@ -58,7 +71,7 @@ def test_files_and_memory_survive(forked: Forked, sandbox, attachment, event, la
             f"write deep/token.txt <<EOT\n{token}\nEOT\nrun chmod 755 deep/token.txt && ln -s token.txt deep/link"
         )
         check_durable(first, evidence, {"deep/token.txt": f"{token}\n".encode()})
-        session = happen(forked, event, session, sandbox, options)
+        session = happen(forked, event, session, sandbox, elsewhere)
         second = session.send(
             "run cat deep/token.txt; test -x deep/token.txt && readlink deep/link\nwrite after.txt <<EOT\nsecond\nEOT"
         )
@@ -86,21 +99,21 @@ def check_durable(turn: sw.Turn, evidence: Evidence, files: dict[str, bytes]) ->
     assert {path: found.get(path) for path in files} == files
 
 
-def happen(forked: Forked, event: str, session: Session, sandbox: str, options: dict[str, str]) -> Session:
+def happen(forked: Forked, event: str, session: Session, sandbox: str, elsewhere: Box | None) -> Session:
     if event == "parked":
         session.park()
         assert session.status == "parked"
     elif event == "switched":
         session.switch(sandbox="docker" if sandbox == "local" else "local")
     elif event == "killed":
-        kill_all(forked, session, options)
+        kill_all(forked, session, elsewhere)
         session = sw.open_session("cell", permissions="allow_all")
         session.turns[-1].wait(60)
     return session
 
 
-def kill_all(forked: Forked, session: Session, options: dict[str, str]) -> None:
-    """SIGKILL a kernel in mid-turn, with the runner or container and the mounter under it."""
+def kill_all(forked: Forked, session: Session, elsewhere: Box | None) -> None:
+    """SIGKILL a kernel in mid-turn, with the runner, container or machine and the mounter under it."""
     ref, home = session._controller.state.record.sandbox_ref, session.store.home
     mounted = session.attachment.startswith("fuse:")
     session.detach()
@@ -110,7 +123,7 @@ def kill_all(forked: Forked, session: Session, options: dict[str, str]) -> None:
         """
 s = sw.open_session("cell", permissions="allow_all")
 turn = s.start("run touch begun && sleep 60")
-while not (s._controller.state.workspace.path / "begun").exists(): time.sleep(0.05)
+while "begun" not in [file.name for file in s.files.list()]: time.sleep(0.05)
 print(json.dumps("running"))
 time.sleep(60)
 """,
@@ -118,7 +131,10 @@ time.sleep(60)
     assert kernel.read() == "running"
     kernel.kill()
     provider, _, name = ref.partition(":")
-    if provider == "docker":
+    if elsewhere is not None:
+        elsewhere.kill()
+        elsewhere.start()
+    elif provider == "docker":
         subprocess.run(["docker", "kill", f"session-widgets-{name}"], check=True, capture_output=True)
     else:
         record = json.loads((Path(home) / "sandboxes" / name / "process.json").read_text())

@@ -1,4 +1,4 @@
-"""{demo, claude, codex, opencode, pi} x {local, docker, sandbox-agent} x five events: files and memory survive.
+"""{demo, claude, codex, opencode, pi} x {local, docker, sandbox-agent, runner} x five events: files and memory survive.
 
 A cell passes only if the host finds the written files in the directory and in the bucket, the agent reads them by a
 tool call, and its model's input agrees with the tier. `docs/matrix.md` has the outcome.
@@ -23,6 +23,7 @@ from tests.matrix import page
 from tests.matrix.journey import BEFORE, ELSEWHERE, HARNESSES, Journey
 from tests.matrix.memory import history_of, memory_of
 from tests.support import guard, needs
+from tests.support.boxes import Box
 from tests.support.evidence import in_bucket, in_directory
 from tests.support.kernels import exactly_once
 from tests.support.model.serving import bridge_address, serving
@@ -41,8 +42,15 @@ SANDBOXES = tuple(ELSEWHERE)
 
 def pairs() -> Iterator[object]:
     for harness, sandbox in itertools.product(HARNESSES, SANDBOXES):
-        marks = [] if sandbox == "local" else [pytest.mark.needs(sandbox)]
+        marks = [] if sandbox == "local" else [pytest.mark.needs("docker" if sandbox == "runner" else sandbox)]
         yield pytest.param((harness, sandbox), marks=marks, id=f"{harness}-{sandbox}")
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    """The machine of all sandboxes elsewhere: each harness is uploaded once."""
+    with Box() as box:
+        yield box
 
 
 @pytest.fixture(scope="module", params=list(pairs()))
@@ -62,7 +70,8 @@ def route(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             program = sandbox_agent.binary()
             program.chmod(0o755)
             settings["SESSION_WIDGETS_SANDBOX_AGENT"] = str(program)
-        journey = Journey(*request.param, model, settings)
+        elsewhere = request.getfixturevalue("box") if request.param[1] == "runner" else None
+        journey = Journey(*request.param, model, settings, elsewhere, tmp_path_factory.mktemp("copies"))
         yield journey
         for name, value in settings.items():
             environment.setenv(name, value)
@@ -101,7 +110,7 @@ def go_through(journey: Journey, event: str) -> str:
         assert memory_of(journey.heard(), journey.notes) == "nothing"
     since = journey.session.events()[-1].seq
     running = happen(journey, event)
-    assert running or journey.sandbox == "docker"
+    assert running or journey.sandbox in {"docker", "runner"}
     turn = journey.say()
     assert turn.status == "completed", turn.error
     check_files(journey, turn)
@@ -191,12 +200,13 @@ def check_secrets(journey: Journey) -> None:
 def test_nothing_is_left_of_a_deleted_session(journey: Journey, monkeypatch: pytest.MonkeyPatch) -> None:
     if journey.session is None:
         journey.begin(journey.harness)
-    evidence, place, running = in_bucket(*journey.session.location.rsplit("/", 1)), journey.place, journey.processes()
+    evidence, running = in_bucket(*journey.session.location.rsplit("/", 1)), journey.processes()
+    remains = journey.remains()
     monkeypatch.setenv(guard.Census.VARIABLE, "")  # the census sets it
     assert evidence()
     journey.end()
     assert evidence() == {}
-    assert not place.exists()
+    assert not remains()
     until(lambda: not alive(running), what="the end of its processes")
     assert guard.Census(Path(journey.environment["SESSION_WIDGETS_HOME"])).left() == []
 
