@@ -113,6 +113,15 @@ def test_other_calls_are_known_by_tool_title_or_kind():
     assert call("think").target == "think"
 
 
+def test_ids_limits_and_remarks_in_an_input_do_not_count():
+    plain = call("other", {"q": 1}, tool_name="t")
+    assert (
+        call("other", {"q": 1, "timeout": 9, "description": "x", "call_id": "c"}, tool_name="t").arguments
+        == plain.arguments
+    )
+    assert call("other", {"q": 2}, tool_name="t").arguments != plain.arguments
+
+
 def test_a_failed_rejected_or_cancelled_call_has_failed():
     assert not call("read").failed
     assert call("read", failure="rejected").failed

@@ -70,6 +70,16 @@ def test_sessions_are_aligned_whatever_their_directories(runs):
     assert not any(map(bool, (alike.action, alike.edit, alike.file_state, alike.outcome)))
 
 
+def test_the_last_turn_decides_the_outcome(runs):
+    more = [
+        note("turn_started", 100, turn=2, source="k", prompt=[]),
+        note("turn_ended", 101, turn=2, source="k", status="failed", error="401"),
+    ]
+    sw.store().append("two", more)
+    found = sw.analysis.align(["one", "two"]).divergence.outcome
+    assert found.detail == "completed, auth_failed"
+
+
 def test_commands_are_seen_by_the_sizes_of_files(home):
     make = tool("execute", {"command": "make"})
     for name, size in (("one", 3), ("two", 4)):

@@ -14,7 +14,7 @@ from session_widgets.analysis.alignment import pairwise
 from session_widgets.analysis.alignment.alignment import Alignment
 from session_widgets.analysis.alignment.divergence import Ending, action_divergence
 from session_widgets.analysis.alignment.pairwise import align_pair
-from session_widgets.analysis.alignment.progressive import align_runs
+from session_widgets.analysis.alignment.progressive import _order, align_runs
 from session_widgets.analysis.alignment.similarity import GAP, MATCH, Codes, Scores, similarity
 from tests.analysis.made import GOLDEN, action, golden, run
 
@@ -90,14 +90,14 @@ def test_a_band_that_grows_is_as_good_as_the_whole_table(rows, columns, monkeypa
 
 def test_memory_is_bounded_whatever_the_lengths():
     chance = np.random.default_rng(0)
-    first, second = (run(*(f"read f{n}" for n in chance.integers(0, 400, 1_500))) for _ in range(2))
+    first, second = (run(*(f"read f{n}" for n in chance.integers(0, 400, 900))) for _ in range(2))
     both = scores(first, second)
     tracemalloc.start()
-    pairs = align_pair(both, cells=100_000)
+    pairs = align_pair(both, cells=40_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     check_complete([first, second], pairs)
-    assert peak < 1_200_000  # the whole table has 2.25 MB
+    assert peak < 500_000  # the whole table has 810 kB
 
 
 @given(st.lists(RUNS, min_size=2, max_size=8))
@@ -208,3 +208,22 @@ def test_a_deletion_and_a_move_change_files():
         found = aligned(run("read a", f"{kind} a"), run("read a")).divergence
         assert found.file_state.column == found.edit.column == 1
         assert found.edit.detail == f"change 1 is {kind} a or nothing"
+
+
+def test_the_text_that_an_edit_replaces_must_be_there():
+    first, second = (run("edit a #>one", f"edit a #zero>{word}", "edit a #>end") for word in ("two", "three"))
+    assert aligned(first, second).divergence.file_state.column == 1
+
+
+def test_changes_at_different_times_part_at_the_earlier_one():
+    first = run("edit a #x>y", "read b", "execute pytest", "read c")
+    second = run("read b", "execute pytest", "read c", "edit d #x>y")
+    found = aligned(first, second)
+    assert found.columns == [(0, None), (1, 0), (2, 1), (3, 2), (None, 3)]
+    assert found.divergence.edit.column == 0
+
+
+def test_the_runs_with_most_in_common_are_aligned_first():
+    texts = ["read a", "edit a #1", "execute pytest", "read b"]
+    runs = [run("search x", "read z"), run(*texts), run(*texts[:2], "read b")]
+    assert _order(runs) == [1, 2, 0]

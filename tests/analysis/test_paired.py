@@ -156,6 +156,14 @@ def test_values_of_another_scale_need_a_margin():
     assert (row.difference, row.verdict) == (1, "better")
 
 
+def test_the_margin_of_another_scale_is_a_share_of_its_range():
+    alike = [{"task": n, "harness": side, "points": n % 2 * 100} for n in range(40) for side in "ab"]
+    assert only(paired(alike, value="points", margin=10)).verdict == "tied"
+    assert only(paired(alike[: 2 * 28], value="points", margin=10)).verdict == "not enough data"
+    flat = [{"task": n, "harness": side, "points": 7} for n in range(40) for side in "ab"]
+    assert only(paired(flat, value="points", margin=10)).verdict == "tied"
+
+
 def test_the_same_seed_gives_the_same_figures():
     assert paired(runs(), seed=3) == paired(runs(), seed=3)
     assert paired(runs(), seed=3).rows[0].bootstrap_low != paired(runs(), seed=4).rows[0].bootstrap_low

@@ -144,6 +144,9 @@ def test_variance_within_and_between_tasks():
     first, second = {n: [0, 1] for n in range(10)}, {n: [1, 0] for n in range(10)}
     found = stats.paired_difference(first, second)
     assert (found.within, found.between) == (pytest.approx(1.0), 0)
+    some = stats.paired_difference({n: [n % 2, n % 2, 0, 0] for n in range(10)}, {n: [0, 0] for n in range(10)})
+    assert some.within == pytest.approx(1 / 6)  # half of the tasks have a variance of 1/3, the others none
+    assert some.between == pytest.approx(10 * some.se**2 - some.within / 4)
     apart = stats.paired_difference({n: [n % 2] * 3 for n in range(10)}, {n: [0] * 3 for n in range(10)})
     assert (apart.within, apart.between) == (0, pytest.approx(10 / 36))
     assert stats.paired_difference({1: [1], 2: [0]}, {1: [1], 2: [0]}).within is None
