@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from session_widgets._store.importing.events import events_of
 from session_widgets.errors import SessionGone
 from session_widgets.transcript.records import Event, SessionRecord
 
@@ -33,9 +34,18 @@ class StoredSession:
         if record is None:
             raise SessionGone(f"the store holds no session {session_id!r}. Its sessions are store().sessions().")
         self.record: SessionRecord = record
+        self._made: list[Event] | None = None
 
     def events(self, after: int = 0, limit: int | None = None) -> list[Event]:
-        """Return events with `seq` above `after`, at most `limit` of them, oldest first."""
+        """Return events with `seq` above `after`, at most `limit` of them, oldest first.
+
+        Those of an import are made from its steps.
+        """
+        if self.record.status == "imported":
+            if self._made is None:
+                name = self.record.id
+                self._made = events_of(self.record, self._store.turns(name), self._store.steps(name))
+            return self._made[after : None if limit is None else after + limit]
         return self._store.events(self.record.id, after, limit)
 
     def subscribe(self, callback: Callable[[list[Event]], None], after: int = 0) -> Callable[[], None]:
