@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -86,6 +87,42 @@ def test_commands_are_seen_by_the_sizes_of_files(home):
         store_session(name, "/w", make, size=size)
     found = sw.analysis.align(["one", "two"]).divergence.file_state
     assert (found.column, found.detail) == (1, "at the end alone: a.py differs")
+
+
+def test_an_imported_session_is_aligned_with_a_live_one(runs, tmp_path):
+    """The same as "one", as a file of Claude Code in another directory."""
+    session = "11111111-2222-3333-4444-555555555555"
+    tools = (
+        ("Read", {"file_path": "/home/u/x/a.py"}),
+        ("Edit", {"file_path": "/home/u/x/a.py", "old_string": "x", "new_string": "y"}),
+        ("Bash", {"command": "pytest -q"}),
+    )
+    said: list[tuple[str, Any]] = [("user", "go")]
+    for n, (name, given) in enumerate(tools):
+        said.append(("assistant", [{"type": "tool_use", "id": f"t{n}", "name": name, "input": given}]))
+        said.append(("user", [{"type": "tool_result", "tool_use_id": f"t{n}", "content": "ok"}]))
+    always = {
+        "sessionId": session,
+        "cwd": "/home/u/x",
+        "version": "2.1.39",
+        "isSidechain": False,
+        "userType": "external",
+    }
+    lines = [
+        {
+            **always, "type": role, "uuid": f"u{n}", "parentUuid": f"u{n - 1}" if n else None,
+            "timestamp": f"2026-02-11T10:00:{n:02}.000Z",
+            "message": {"id": f"m{n}", "role": role, "model": "claude-opus-4-6", "content": content},
+        }
+        for n, (role, content) in enumerate(said)
+    ]  # fmt: skip
+    path = tmp_path / f"{session}.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    sw.store().import_(path)
+    found = sw.analysis.align(["one", session])
+    assert found.columns == [(0, 0), (1, 1), (2, 2)]
+    assert found.similarity == (1, 1, 1)
+    assert not found.divergence.edit
 
 
 def test_the_frame_has_a_row_a_column_and_session(runs):
