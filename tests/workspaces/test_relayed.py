@@ -13,29 +13,10 @@ import pytest
 
 from session_widgets.errors import NotDurable, TransportError, WorkspaceConflict, WorkspaceError
 from session_widgets.host.host_tree import HostTree
-from session_widgets.host.manifest import Occupied
 from session_widgets.workspaces import forget_tree
 from session_widgets.workspaces.local import LocalWorkspace
+from tests.support.trees import Distant
 from tests.support.waiting import until
-
-
-class Distant(HostTree):
-    """A tree with streams, as that of a runner."""
-
-    def read_many(self, entries):
-        for entry in entries:
-            try:
-                with self.read(entry) as body:
-                    yield entry, body
-            except (Occupied, OSError):
-                continue
-
-    def write_many(self, items):
-        for entry, body, seen in items:
-            try:
-                yield self.write(entry, body, seen)
-            except Occupied as error:
-                yield error
 
 
 class World:

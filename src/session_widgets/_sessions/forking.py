@@ -19,7 +19,7 @@ from session_widgets.errors import SessionConflict
 from session_widgets.host.daemon import locked, read_json, write_private
 from session_widgets.host.data_directory import data_directory
 from session_widgets.transcript.notes import SessionForked
-from session_widgets.workspaces import Workspace, contents_of, fork_files, is_used, place, remembered
+from session_widgets.workspaces import SCHEME, Workspace, contents_of, fork_files, is_used, place, remembered
 
 
 def fork(store: Store, session_id: str, space: Workspace, turn: int, files: KeptFiles, new_id: str) -> None:
@@ -72,7 +72,7 @@ def clear(store: Store, session_id: str) -> None:
 
 def beside(space: Workspace, session_id: str) -> tuple[str | None, str | None]:
     """Return location and attachment for the fork's own files: in the same bucket, or in the data directory."""
-    if space.objects is None:
+    if not space.location.startswith(SCHEME):
         return None, None
     return space.location.removesuffix(session_id), space.attachment
 
