@@ -107,7 +107,7 @@ class SandboxManager:
 
     @property
     def unsaved(self) -> str:
-        """What becomes of changes that could not be saved, for people."""
+        """Where changes are that could not be saved, for people."""
         if self._is_elsewhere:
             return "the changes stay in a parked sandbox, and are lost with a removed one"
         return "the files stay on this machine, and the bucket lacks the changes"
