@@ -93,8 +93,8 @@ def test_an_imported_session_is_aligned_with_a_live_one(runs, tmp_path):
     """The same as "one", as a file of Claude Code in another directory."""
     session = "11111111-2222-3333-4444-555555555555"
     tools = (
-        ("Read", {"file_path": "/home/u/x/a.py"}),
-        ("Edit", {"file_path": "/home/u/x/a.py", "old_string": "x", "new_string": "y"}),
+        ("Read", {"file_path": "/elsewhere/x/a.py"}),
+        ("Edit", {"file_path": "/elsewhere/x/a.py", "old_string": "x", "new_string": "y"}),
         ("Bash", {"command": "pytest -q"}),
     )
     said: list[tuple[str, Any]] = [("user", "go")]
@@ -103,7 +103,7 @@ def test_an_imported_session_is_aligned_with_a_live_one(runs, tmp_path):
         said.append(("user", [{"type": "tool_result", "tool_use_id": f"t{n}", "content": "ok"}]))
     always = {
         "sessionId": session,
-        "cwd": "/home/u/x",
+        "cwd": "/elsewhere/x",
         "version": "2.1.39",
         "isSidechain": False,
         "userType": "external",
