@@ -123,6 +123,33 @@ async def test_nobody_at_the_address(tmp_path):
         await provider.machine("")
 
 
+async def test_a_runner_that_no_session_can_claim(tmp_path):
+    runner = RunnerProcess(tmp_path / "box")
+    try:
+        provider = get_provider(f"runner:{runner.url}", tmp_path / "home", TOKEN)
+        with pytest.raises(SandboxError, match="session-widgets runner DIR"):
+            await provider.create(spec(), lambda ref: asyncio.sleep(0))
+        assert [info async for info in provider.list()] == []
+    finally:
+        runner.stop()
+
+
+async def test_agents_reach_neither_the_claim_nor_the_runner(subject, box):
+    """Where they are another user than the runner."""
+    with_key = Subject(subject.provider, lambda: spec(env={"KEY": "planted"}))
+    async with with_key.sandbox() as sandbox:
+        for command in (
+            "cat /box/state/claim.json",
+            "ls /box/state",
+            "touch /harnesses/x",
+            "kill -9 $(pgrep -f session_widgets.runner | head -1)",
+            "cat /proc/$(pgrep -f session_widgets.runner | head -1)/environ",
+        ):
+            assert (await sandbox.exec(command)).code != 0, command
+        assert (await sandbox.exec("id -u; id -G")).out == "1000\n1000\n"
+        assert box.token not in (await sandbox.exec("grep -rs . /box /config.json; env")).out
+
+
 async def test_a_directory_with_files_is_left_alone(tmp_path):
     runner = RunnerProcess(tmp_path / "box", claims=True, agents={})
     try:

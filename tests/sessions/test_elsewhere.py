@@ -105,6 +105,14 @@ def test_a_permission_is_asked_for_here(opened):
     assert completed(turn.wait(60)).files[0].path == "a"
 
 
+def test_a_turn_that_changed_no_file_brings_the_memory_home(opened, place):
+    """No snapshot lists the harness's own files; without them nothing would remember the prompt after a loss."""
+    session = opened()
+    for words in ("say the first", "say the second"):
+        completed(session.send(words))
+        assert any(words.encode() in content for path, content in place[1]().items() if path.startswith(".harness/"))
+
+
 def test_parked_it_keeps_files_and_memory_and_no_process(opened, place, box):
     session = opened()
     completed(session.send("write a <<EOT\nx\nEOT\nrun sleep 300 >/dev/null 2>&1 &"))
@@ -267,6 +275,17 @@ def test_many_files(opened, place):
     found = files_of(place[1])
     assert len(found) == 1500
     assert found["f1500"] == b"1500\n"
+
+
+def test_an_agent_there_calls_a_function_here(opened):
+    """Through the one connection that the kernel has made: the machine cannot reach the kernel."""
+
+    def double(number: int) -> str:
+        """Double a number."""
+        return f"{number * 2} by {os.getpid()}"
+
+    turn = completed(opened(tools=[double]).send('tool double {"number": 21}'))
+    assert f"42 by {os.getpid()}" in str([step.content for step in turn.steps])
 
 
 def test_a_mount_is_refused_with_the_remedy(home, lab, box):

@@ -13,7 +13,7 @@ import orjson
 
 from session_widgets._sandboxes.runner_client import broken, problem
 from session_widgets.answers import PLAIN, ask
-from session_widgets.errors import NotFound, TransportError
+from session_widgets.errors import NotFound, SandboxError, TransportError
 from session_widgets.host.tar_stream import END, header, padding
 from session_widgets.model import Endpoint, Machine
 from session_widgets.progress import Progress
@@ -24,6 +24,10 @@ MOST_ANSWER = 1 << 20
 PIECE = 1 << 20
 HEADER = "session-widgets-claim"
 """Names the claim that a request is for: a runner that another session holds refuses it."""
+
+
+class NoClaim(SandboxError):
+    """What answers there is no runner that a session can claim."""
 
 
 class ClaimClient:
@@ -91,7 +95,13 @@ class ClaimClient:
         except httpx.HTTPError as error:
             raise broken(error) from error
         if answer.is_error:
-            raise problem(answer, "")
+            refused = problem(answer, "")
+            if answer.status_code == 404 and not isinstance(refused, NotFound):
+                raise NoClaim(
+                    f"what answers at {self.endpoint.url} is no runner that a session can claim, or one of another "
+                    "release. Start it with: session-widgets runner DIR"
+                )
+            raise refused
         if not answer.content:
             return {}
         try:

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from session_widgets._sandboxes.addresses import Tokens, checked_url
-from session_widgets._sandboxes.claim_client import HEADER, ClaimClient
+from session_widgets._sandboxes.claim_client import HEADER, ClaimClient, NoClaim
 from session_widgets._sandboxes.contract import Announce, SandboxInfo, SandboxSpec
 from session_widgets._sandboxes.records import RECORD, info, made_of, recorded
 from session_widgets._sandboxes.runner_client import RunnerClient
@@ -154,7 +154,7 @@ class RemoteProvider:
             try:
                 await client.release(ref.id)
                 released = True
-            except SandboxGone:
+            except (SandboxGone, NoClaim):
                 released = False
         shutil.rmtree(place, ignore_errors=True)
         return released
@@ -189,6 +189,6 @@ class RemoteProvider:
         try:
             async with aclosing(self._client(url)) as client:
                 held = await client.holder()
-        except (SandboxGone, TransportError):
+        except (SandboxGone, NoClaim, TransportError):
             return False
         return held.get("id") == id and held.get("state") == "running"

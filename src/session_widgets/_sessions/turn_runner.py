@@ -113,8 +113,10 @@ class TurnRunner:
         if agent is not self._agent or self._call is None or last.get("id") != self._call.id or self._cancelled:
             return []
         result, told = last.get("result"), (message.get("method") for message in before)
-        if not isinstance(result, dict) or result.get("stopReason") == "cancelled" or self._state.workspace.copies:
+        if not isinstance(result, dict) or result.get("stopReason") == "cancelled":
             return []
+        if not self._sandboxes.works_at_location:
+            return []  # earlier changes, and files that no snapshot lists, are not saved yet
         if not {"session/update", CHANGES}.issuperset(told) or self._clock is None or self._clock.is_over:
             return []  # a request or an answer of others comes first
         changes = next((m["params"] for m in before if m.get("method") == CHANGES), agent.changes)
