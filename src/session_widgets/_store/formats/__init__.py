@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from importlib.metadata import entry_points
 
+from session_widgets._store.formats.acp import Acp
 from session_widgets._store.formats.atif import Atif
 from session_widgets._store.formats.claude_code import ClaudeCode
 from session_widgets._store.formats.codex import Codex
@@ -21,7 +22,7 @@ from session_widgets._store.formats.swe_agent import MiniSweAgent, SweAgent
 
 GROUP = "session_widgets.formats"
 """Entry points of other packages' formats: each names a class that is called without arguments."""
-LINES = (ClaudeCode, Codex, CodexExec, Pi, OpenCodeRun, Gemini, Qwen, Copilot, OpenHands)
+LINES = (ClaudeCode, Codex, CodexExec, Pi, OpenCodeRun, Gemini, Qwen, Copilot, OpenHands, Acp)
 DOCUMENTS = (InspectEval, Atif, OpenCodeExport, GeminiDocument, InspectJson, SweAgent, MiniSweAgent)
 OURS: tuple[type[Format], ...] = (*LINES, *DOCUMENTS)
 """In the order in which they are asked; other packages' formats follow."""

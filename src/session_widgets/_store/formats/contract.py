@@ -162,9 +162,14 @@ class ToolCall(_Placed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult(_Placed):
-    """The result of a tool call; unknown fields are None. `content` replaces that of the call if it is not empty."""
+    """The result of a tool call; unknown fields are None. `content` replaces that of the call if it is not empty.
+
+    Attributes:
+        status: if it does not follow from `failure`.
+    """
 
     tool_call_id: str
+    status: Literal["completed", "failed", "cancelled", "unfinished"] | None = None
     content: Sequence[Json] = ()
     raw_output: Any = None
     failure: StepFailure | None = None
@@ -182,9 +187,11 @@ class ModelCall(_Placed):
         uncached: input tokens that were not read from a cache and not written to one.
         written: input tokens written to a cache; `written_5m` and `written_1h` are its parts by lifetime, if known.
         output: including `reasoning`.
+        last_only: whether its turn had other calls that the file does not have.
     """
 
     call_id: str
+    last_only: bool = False
     provider: str | None = None
     model: str | None = None
     model_requested: str | None = None

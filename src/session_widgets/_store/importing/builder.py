@@ -71,6 +71,7 @@ class SessionBuilder:
         self._turn: _Turn | None = None
         self._turns = 0
         self._open: dict[str, Row] = {}
+        self._ends: dict[int, str] = {}
         self._calls: dict[str, ModelCall] = {}
         self._places: dict[str, tuple[int, bool]] = {}
         self._agents: dict[str, tuple[int, int]] = {}
@@ -115,7 +116,9 @@ class SessionBuilder:
         """Close what is open; the usage of all calls is known now."""
         self._close_turn()
         for row in self._open.values():
-            row["status"] = "unfinished"
+            how = self._ends.get(row["turn"], "")
+            row["status"] = how if how in {"cancelled", "failed"} else "unfinished"
+            row["failure"] = "interrupted" if how == "failed" else row["failure"]
             self._rows["steps"].append(row)
         self._open = {}
         self._rows["llm_calls"] += [self._call_row(call) for call in self._calls.values()]
@@ -259,7 +262,7 @@ class SessionBuilder:
         if row is None:
             return
         self._in_turn(entry)
-        row["status"] = "completed" if entry.failure is None else "failed"
+        row["status"] = entry.status or ("completed" if entry.failure is None else "failed")
         row["failure"] = entry.failure
         row["exit_code"] = entry.exit_code
         row["last_seq"] = entry.line
@@ -296,6 +299,7 @@ class SessionBuilder:
         if turn is None:
             return
         status = turn.status or {"message": "completed", "error": "failed"}.get(turn.last, "unfinished")
+        self._ends[turn.index] = status
         calls = [self._calls[call_id] for call_id in turn.calls]
         own = [call for call in calls if call.agent is None]
         self._rows["turns"].append({
@@ -395,7 +399,8 @@ def _sums(calls: Sequence[ModelCall]) -> Row:
     remark = next((call.remark for call in calls if call.remark), None) if calls else "the file has no usage of it"
     costs = {call.currency: None for call in calls if call.cost is not None}
     cost = sum(call.cost for call in calls if call.cost is not None) if len(costs) == 1 else None
-    scope = None if sums["total_tokens"] is None else "turn"
+    kind = "call" if any(call.last_only for call in calls) else "turn"
+    scope = None if sums["total_tokens"] is None else kind
     about = {"usage_scope": scope, "usage_quality": worst, "usage_remark": remark}
     return {**sums, **about, "cost": cost, "currency": next(iter(costs)) if len(costs) == 1 else None}
 
