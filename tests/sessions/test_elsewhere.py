@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import session_widgets as sw
-from session_widgets.errors import BadValue, SandboxError
+from session_widgets.errors import BadValue, NotDurable, SandboxError, TransportError
 from tests.support.boxes import Box
 from tests.support.evidence import in_bucket, in_directory
 from tests.support.kernels import Kernel, exactly_once
@@ -197,6 +197,25 @@ def test_a_machine_that_dies_in_mid_turn_fails_the_turn_and_loses_no_saved_file(
     turn = completed(session.send("run ls\nremember"))
     assert turn.tier == "load"
     assert set(files_of(place[1])) == {"before", "begun"}
+
+
+def test_a_machine_that_is_gone_can_be_left(opened, place, box, forked):
+    session = opened()
+    completed(session.send("write a <<EOT\nsaved\nEOT"))
+    box.kill()
+    try:
+        with pytest.raises(NotDurable, match=r"no runner answers.*force=True"):
+            session.switch(sandbox="local")
+        with pytest.raises(TransportError, match="no runner answers"):
+            session.delete()
+        session = opened()
+        session.switch(sandbox="local", force=True)
+        assert "saved" in str([step.content for step in completed(session.send("run cat a")).steps])
+    finally:
+        box.start()
+    assert box.has("a")
+    swept = forked.command("sandboxes", "sweep", "--yes", timeout=60)
+    assert (swept.returncode, "removed runner:" in swept.stdout) == (0, True), swept.stderr
 
 
 @BOTH

@@ -417,10 +417,18 @@ class SandboxManager:
                 if save and not self._is_elsewhere and not self.works_at_location and self._state.record.awake:
                     await self.persist(())  # before the note: a session that was interrupted here is parked again
             else:
-                await self.provider.destroy(ref)
-                async for left in self.provider.list(self._state.record.id):  # of a kernel that died while creating one
-                    await self.provider.destroy(left.ref)
+                try:
+                    await self._destroy(ref)
+                except TransportError:
+                    if not self._is_elsewhere or save or reason == "deleted":
+                        raise
+                    # forced to leave a machine that may never answer: a sweep releases it if it does
             await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason=reason))])
+
+    async def _destroy(self, ref: SandboxRef) -> None:
+        await self.provider.destroy(ref)
+        async for left in self.provider.list(self._state.record.id):  # of a kernel that died while creating one
+            await self.provider.destroy(left.ref)
 
     async def release_workspace(self) -> None:
         """Detach the workspace: unmount it and release its lease."""
