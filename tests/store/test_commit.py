@@ -65,6 +65,34 @@ def test_a_start_that_fails_leaves_no_turn_behind(store: Store, monkeypatch: pyt
     assert (turn.index, [event.seq for event in events]) == (1, [2])
 
 
+STARTED = {"owner": OWNER, "source": "k", "source_seq": 1, "ts": TS}
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda store: store.append("s", [note("turn_started", 2, turn=1, prompt=[])]),
+        lambda store: store.start_turn("s", [], **STARTED),
+    ],
+)
+def test_what_failed_is_forgotten_even_if_another_process_wrote_as_many_events(
+    store: Store, monkeypatch: pytest.MonkeyPatch, begin: Callable[[Store], object]
+) -> None:
+    store.append("s", [opened()])
+    with monkeypatch.context() as patch:
+        patch.setattr(queries, "write", lambda *_: (_ for _ in ()).throw(duckdb.IOException("gone")))
+        with pytest.raises(StoreError, match="gone"):
+            begin(store)
+    other = Store(store.path)
+    other.append("s", [note("title", 1, source="other", title="theirs")])
+    other.close()
+    turn, events = store.start_turn("s", [], **STARTED)
+    assert (turn.index, [event.seq for event in events]) == (1, [3])
+    live = derived(store)
+    store.rebuild()
+    assert derived(store) == live
+
+
 def test_sessions_that_are_not_in_memory_any_more_are_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(append, "SESSIONS_IN_MEMORY", 2)
     names = ["a", "b", "c", "d"]
