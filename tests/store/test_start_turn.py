@@ -9,7 +9,7 @@ import pytest
 
 from session_widgets._store.database import Store
 from session_widgets.errors import SessionBusy, SessionGone
-from session_widgets.transcript.records import Event, TurnRecord
+from session_widgets.transcript.records import Draft, Event, TurnRecord
 from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 
 PROMPT = [{"type": "text", "text": "go"}]
@@ -35,6 +35,25 @@ def test_a_turn_is_an_event_and_a_row(store: Store) -> None:
     assert (event.kind, event.turn, event.direction) == ("turn_started", 1, "note")
     assert event.payload == {"prompt": PROMPT, "idempotency_key": "k", "owner": OWNER}
     assert [step.text for step in store.steps("s")] == ["go"]
+
+
+def test_what_else_belongs_to_a_turn_is_stored_with_it_or_nothing_is(store: Store) -> None:
+    store.append("s", [opened(), chunk(1, turn=None)])
+    asked: list[tuple[int, int]] = []
+
+    def fail(turn: int, last: int) -> list[Draft]:
+        asked.append((turn, last))
+        raise RuntimeError("no prompt")
+
+    with pytest.raises(RuntimeError, match="no prompt"):
+        start(store, 1, more=fail)
+    assert (asked, store.turns("s"), store.last_seq("s")) == ([(1, 2)], [], 2)
+    turn, new = start(store, 1, more=lambda turn, last: [chunk(2, f"{turn} after {last}", turn=turn)])
+    assert [(event.seq, event.turn, event.kind) for event in new] == [
+        (3, 1, "turn_started"),
+        (4, 1, "agent_message_chunk"),
+    ]
+    assert turn.text == "1 after 2"
 
 
 def test_a_running_turn_keeps_others_out_and_says_whose_it_is(store: Store) -> None:
