@@ -289,4 +289,6 @@ def test_a_kernel_killed_on_the_way_of_a_warm_prompt(death, agent_dies, forked, 
     assert session.files.read_text("done.txt").split() == ["first", "second"]
     assert len(prompts(session, 2)) == (2 if agent_dies else 1)
     assert session.send("remember").text.startswith("2 earlier turns")
+    agents = private_loop().run(session._controller.sandboxes.sandbox.runner.connections())
+    assert agents == [session._controller.state.record.connection]
     exactly_once(session.events())

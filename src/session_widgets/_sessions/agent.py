@@ -27,6 +27,7 @@ class Agent:
         self.skills: list[str] = []  # its folders in the workspace
         self.tier: Tier = "warm"  # how it regained its memory, until a prompt has reached it
         self.history: dict[str, Any] | None = None  # the turns missing in its memory, until a prompt has carried them
+        self.alone = False  # whether agents of killed kernels were stopped since this one is ours
         self.changes: Json = {}  # the latest report of changed files: `snapshot`, `changes`
         self.dead: Exception | None = None
 

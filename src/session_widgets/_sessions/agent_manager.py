@@ -77,6 +77,8 @@ class AgentManager:
         agent = self.agent
         if agent is None or agent.dead is not None or agent.id != self._state.record.connection:
             return None
+        if not agent.alone:
+            return None
         if "changes" not in agent.connection.extensions or agent.tier != "warm":
             return None
         cut_off = self._harness.restart_after_cancel and not self._state.completed
@@ -118,11 +120,13 @@ class AgentManager:
         Args:
             live: the connections when the agent was prepared.
         """
-        if self.agent is None or Capability.EXTERNAL in self._provider.capabilities:
+        agent = self.agent
+        if agent is None or Capability.EXTERNAL in self._provider.capabilities:
             return
-        endpoint = self.agent.connection.endpoint
-        others = [AcpConnection(endpoint, name, self._state.record.harness) for name in live if name != self.agent.id]
+        endpoint = agent.connection.endpoint
+        others = [AcpConnection(endpoint, name, self._state.record.harness) for name in live if name != agent.id]
         await asyncio.gather(*(other.close() for other in others))
+        agent.alone = True
 
     async def _was_cut_off(self) -> bool:
         """Whether the latest ended turn has no complete answer."""
