@@ -16,7 +16,7 @@ from session_widgets._store import store as open_store
 from session_widgets._store.database import Store
 from session_widgets._store.migrations import LATEST
 from tests.store.importing.claude import Log, story, text
-from tests.store.importing.test_importing import rows
+from tests.store.importing.contents import rows
 from tests.support.drafts import chunk, derived, note, opened
 from tests.support.paths import ROOT
 

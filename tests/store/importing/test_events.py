@@ -11,8 +11,7 @@ from session_widgets._store.database import Store
 from session_widgets._store.importing.events import ENDED
 from session_widgets.transcript.fold import Fold
 from tests.store.importing.claude import SESSION, Log, story, text, tool
-from tests.store.importing.test_formats import RECORDED
-from tests.store.importing.test_importing import rows
+from tests.store.importing.contents import RECORDED, rows
 
 SAME = ("turn", "kind", "text", "title", "tool_kind", "tool_name", "content", "locations", "raw_input")
 

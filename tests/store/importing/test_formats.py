@@ -1,30 +1,39 @@
 """Every format, on files that our own runs of the real programs left, with a scripted model.
 
 Those of `STORIES` are of the same two turns: a file is written, a command ends with 3, and a second answer. Files of
-programs that do not run here are written by hand; `test_tokens.py` has real ones.
+programs that do not run here are in `test_further_formats.py`.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import zipfile
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Iterable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from session_widgets._store.database import Store
-from session_widgets._store.formats import formats, inspect_log
-from session_widgets._store.formats.contract import Record
+from session_widgets._store.formats import formats
+from session_widgets._store.formats.contract import (
+    Entry,
+    Format,
+    Head,
+    ModelCall,
+    Prompt,
+    Record,
+    Said,
+    SessionFacts,
+    Source,
+    count_of,
+    time_of,
+)
 from session_widgets._store.importing.deriving import Derivation
 from session_widgets._store.importing.files import recognise, value_of
-from tests.store.importing.test_importing import rows
-from tests.support.paths import ROOT
+from tests.store.importing.contents import RECORDED
 
-RECORDED = ROOT / "tests" / "fixtures" / "imports"
 STORIES = {
     "claude_code/e7fd62cd-05f5-425a-83c0-ad7fbaf99b18.jsonl": ("claude-code", "claude", "2.1.83"),
     "codex/rollout-2026-11-28T12-15-18-01a22214-cf55-7da0-954b-15c58b375ad9.jsonl": ("codex", "codex", "0.137.0"),
@@ -90,133 +99,53 @@ def test_a_run_of_opencode_has_no_prompt(store: Store) -> None:
     ]
 
 
-CALLS = """select c.kind, c.failure, c.exit_code, c.command from v_tool_calls c order by session_id, turn, step"""
-STEPS = "select kind, text from v_steps where kind not in ('tool_call', 'plan') order by session_id, turn, step"
-TURNS = """select turn, status, stop_reason, input_tokens, cached_read_tokens, output_tokens, cost, usage_quality
-           from v_turns order by session_id, turn"""
-COST = Decimal
+class Theirs(Format):
+    """A format of another package, as in `docs/formats.md`."""
+
+    name = "my-agent"
+
+    def sniff(self, head: Head) -> bool:
+        return any(value["type"] == "my_agent_session" for value in head.objects)
+
+    def read(self, records: Iterable[Record], source: Source) -> Iterator[Entry]:
+        for record in records:
+            value, at = record.value, time_of(record.value.get("time"))
+            if value["type"] == "my_agent_session":
+                yield SessionFacts(line=record.line, at=at, native_id=value["id"], harness="my-agent")
+            elif value["type"] == "prompt":
+                yield Prompt(line=record.line, at=at, blocks=[{"type": "text", "text": value["text"]}])
+            elif value["type"] == "answer":
+                yield Said(line=record.line, at=at, kind="message", text=value["text"], call_id=value["id"])
+                yield ModelCall(line=record.line, at=at, call_id=value["id"], output=count_of(value.get("tokens")))
 
 
-def test_atif(store: Store) -> None:
-    store.import_(RECORDED / "atif")
-    query = "select session_id, harness, harness_version, model from v_sessions order by 1"
-    assert store.sql(query).fetchall() == [
-        ("atif-1", "my-agent", "1.0", "some-model"),
-        ("atif-1-sub", "my-agent", "1.0", None),
-    ]
-    assert store.sql(TURNS).fetchall() == [
-        (1, "completed", None, 70, 160, 25, COST("0.003"), "final"),
-        (1, "completed", None, 10, None, 1, None, "final"),
-    ]
-    assert store.sql(STEPS).fetchall() == [
-        ("notice", "Be good."), ("user", "Write it"), ("thought", "Which file?"), ("message", "I write"),
-        ("message", "written"), ("user", "Look"), ("message", "Nothing"),
-    ]  # fmt: skip
-    assert store.sql(CALLS).fetchall() == [("execute", None, None, "echo hello > a.txt")]
-    assert store.sql("select session_id, parent_session_id from v_lineage").fetchall() == [("atif-1-sub", "atif-1")]
-
-
-def test_swe_agent(store: Store) -> None:
-    report = store.import_(RECORDED / "swe_agent")
-    assert report.sessions == ("django__x-1",)
-    assert store.sql(TURNS).fetchall() == [(1, "completed", None, 1000, None, 50, COST("0.5"), "final")]
-    assert store.sql("select usage_scope, model from v_llm_calls").fetchall() == [("session", None)]
-    assert store.sql(CALLS).fetchall() == [
-        ("read", None, None, "open a.py"), ("execute", None, None, "python a.py"), ("execute", None, None, "submit"),
-    ]  # fmt: skip
-    query = "select status, content ->> '$[0].content.text' from v_tool_calls order by step"
-    assert store.sql(query).fetchall() == [("completed", "x = 1"), ("completed", "it ran"), ("unfinished", None)]
-    query = "select bool_and(started_at is null), bool_and(ended_at is null) from v_steps"
-    assert store.sql(query).fetchall() == [(True, True)], "the file has no times"
-    assert all(step.started_at is not None for step in store.steps("django__x-1"))
-
-
-def test_mini_swe_agent(store: Store) -> None:
-    store.import_(RECORDED / "mini_swe_agent")
-    assert store.sql(TURNS).fetchall() == [(1, "failed", None, None, None, None, COST("0.25"), "final")]
-    assert store.sql("select error, harness_version from v_turns join v_sessions using (session_id)").fetchall() == [
-        ("LimitsExceeded", "1.14")
-    ]
-    assert store.sql(CALLS).fetchall() == [("execute", "error", 1, "cat a.py")]
-
-
-def test_openhands(store: Store) -> None:
-    store.import_(RECORDED / "openhands")
-    assert store.sql(TURNS).fetchall() == [(1, "completed", "end_turn", 80, 140, 15, COST("0.0025"), "final")]
-    assert store.sql("select count(*), sum(cache_write_tokens) from v_llm_calls").fetchall() == [(2, 30)]
-    assert store.sql(STEPS).fetchall() == [
-        ("notice", "Be good."), ("user", "Write it"), ("thought", "Which file?"), ("message", "I write"),
-        ("message", "written"),
-    ]  # fmt: skip
-    assert store.sql(CALLS).fetchall() == [("execute", "error", 3, "exit 3")]
-
-
-def test_codex_exec(store: Store) -> None:
-    store.import_(RECORDED / "codex_exec")
-    assert store.sql(TURNS).fetchall() == [(1, "completed", "end_turn", 40, 60, 7, None, "final")]
-    assert store.sql("select usage_scope from v_llm_calls").fetchall() == [("turn",)]
-    assert store.sql(CALLS).fetchall() == [("execute", "error", 3, "bash -lc 'exit 3'"), ("edit", None, None, None)]
-    assert store.sql("select files[1].path, files[1].change from v_turns").fetchall() == [("a.txt", "created")]
-    assert store.sql("select entries ->> '$[0].status' from v_steps where kind = 'plan'").fetchall() == [("completed",)]
-
-
-def eval_of(log: Path, to: Path, **more: str) -> Path:
-    """The log as an `.eval` archive."""
-    said = json.loads(log.read_text())
-    samples = said.pop("samples")
-    with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("header.json", json.dumps(said))
-        for number, sample in enumerate(samples):
-            archive.writestr(f"samples/{number}.json", json.dumps(sample))
-        for name, text in more.items():
-            archive.writestr(name, text)
-    return to
-
-
-@pytest.mark.parametrize("kind", ["inspect-json", "inspect-eval"])
-def test_inspect(store: Store, tmp_path: Path, kind: str) -> None:
-    log = RECORDED / "inspect" / "log.json"
-    path = log if kind == "inspect-json" else eval_of(log, tmp_path / "log.eval")
-    report = store.import_(path)
-    assert (report.files[0].format, len(report.sessions)) == (kind, 2)
-    assert store.sql("select title, model from v_sessions order by title").fetchall() == [
-        ("adding 1/1", "openai/some-model"), ("adding 1/2", "openai/some-model"),
-    ]  # fmt: skip
-    query = f"select * exclude (session_id) from ({TURNS.replace('turn,', 'session_id, turn,', 1)})"
-    assert sorted(store.sql(query).fetchall()) == [
-        (1, "completed", "end_turn", 210, 60, 18, None, "final"),
-        (1, "failed", None, 10, None, 1, None, "final"),
-    ]
-    query = """select llm_call_id, agent_id, model_requested, input_uncached_tokens, usage_scope, duration_s
-               from v_llm_calls order by 1"""
-    assert store.sql(query).fetchall() == [
-        ("ev/1/2/openai/some-model", None, None, 10, "session", None),
-        ("m1", None, "openai/some-model", 40, "call", 1.5),
-        ("m2", None, "openai/some-model", 120, "call", None),
-        ("m3", "scorer", "openai/some-model", 50, "call", None),
-    ]
-    assert store.sql("select command, content ->> '$[0].content.text' from v_tool_calls").fetchall() == [
-        ("echo 2", "attached")
-    ]
-    before = rows(store)
-    store.rebuild()
-    assert rows(store) == before
-    assert store.import_(path).counts["files_unchanged"] == 1
-
-
-def test_an_archive_that_would_unpack_to_gigabytes_is_a_stated_reason(
+def test_a_format_of_another_package_is_used_and_its_faults_are_reported(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspect_log, "LARGEST", 100_000)
-    bomb = eval_of(RECORDED / "inspect" / "log.json", tmp_path / "bomb.eval", zeros="0" * 200_000)
-    report = store.import_(bomb)
-    assert [(issue.code, "unpacked it has" in issue.detail) for issue in report.issues] == [("malformed", True)]
-    assert report.sessions == ()
-    damaged = tmp_path / "damaged.eval"
-    data = bytearray(eval_of(RECORDED / "inspect" / "log.json", damaged).read_bytes())
-    data[60:80] = bytes(20)
-    damaged.write_bytes(data)
-    assert [issue.code for issue in store.import_(damaged).issues] == ["malformed"]
+    theirs = EntryPoint("my-agent", f"{__name__}:Theirs", "session_widgets.formats")
+    gone = EntryPoint("gone", "no_such_package:Format", "session_widgets.formats")
+    monkeypatch.setattr(EntryPoint, "load", lambda self: Theirs if self is theirs else __import__("no_such_package"))
+    monkeypatch.setattr("session_widgets._store.formats.entry_points", lambda group: [theirs, gone])
+    lines = [
+        {"type": "my_agent_session", "id": "mine", "time": 1767225600},
+        {"type": "prompt", "text": "Hi", "time": 1767225601},
+        {"type": "answer", "text": "Ho", "id": "a1", "tokens": 3},
+        {"type": "answer"},
+        {"type": "prompt", "text": "Again"},
+    ]
+    write(tmp_path / "a.jsonl", lines)
+    formats.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="the format 'gone' cannot be loaded"):
+            report = store.import_(tmp_path)
+    finally:
+        formats.cache_clear()
+    assert [(issue.code, "KeyError" in issue.detail) for issue in report.issues] == [("format_failed", True)]
+    assert store.sql("select harness, turns, created_at::varchar from v_sessions").fetchall() == [
+        ("my-agent", 1, "2026-01-01 00:00:00+00")
+    ]
+    assert store.sql("select text, output_tokens from v_turns").fetchall() == [("Ho", 3)]
+    assert store.sql("select count(*) from v_raw_records").fetchall() == [(5,)], "also the lines after the fault"
 
 
 FILES = sorted(path.relative_to(RECORDED).as_posix() for path in RECORDED.rglob("*") if path.is_file())

@@ -14,9 +14,8 @@ from session_widgets._store.database import Store
 from session_widgets._store.importing import files, importer, pieces
 from session_widgets.errors import BadValue
 from tests.store.importing.claude import SESSION, Log, story, text
+from tests.store.importing.contents import rows
 from tests.support.drafts import derived, opened
-
-TABLES = ("sessions", "turns", "steps", "llm_calls", "file_changes", "lineage", "raw_records", "import_issues")
 
 
 @pytest.fixture
@@ -25,12 +24,6 @@ def log(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_text(str(story()))
     return path
-
-
-def rows(store: Store) -> dict[str, list[Any]]:
-    """Everything that an import writes, but its times and the numbers of files."""
-    said = {name: store.sql(f"select * exclude (file_id) from {name} order by all").fetchall() for name in TABLES[5:]}
-    return said | {name: store.sql(f"select * from {name} order by all").fetchall() for name in TABLES[:5]}
 
 
 def body(store: Store) -> bytes:

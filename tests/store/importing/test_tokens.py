@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from session_widgets._store.database import Store
+from tests.store.importing.contents import RECORDED
 from tests.store.importing.recount import CLASSES, recount
 from tests.support.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data" / "transcripts"
-RECORDED = ROOT / "tests" / "fixtures" / "imports"
 COUNTS = Path(__file__).with_name("recounted.json")
 """The output of `recount.py` for the shared samples and for the recorded ones."""
 UNKNOWN = {("skipped", name) for name in ("transcripts", "tau_bench", "cursor", "kimi")}

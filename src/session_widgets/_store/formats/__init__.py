@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import warnings
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 
 from session_widgets._store.formats.acp import Acp
@@ -16,14 +18,15 @@ from session_widgets._store.formats.gemini import Gemini, GeminiDocument
 from session_widgets._store.formats.inspect_log import InspectEval, InspectJson
 from session_widgets._store.formats.opencode import OpenCodeExport, OpenCodeRun
 from session_widgets._store.formats.openhands import OpenHands
+from session_widgets._store.formats.otel import Otel, OtelDocument
 from session_widgets._store.formats.pi import Pi
 from session_widgets._store.formats.qwen import Qwen
 from session_widgets._store.formats.swe_agent import MiniSweAgent, SweAgent
 
 GROUP = "session_widgets.formats"
 """Entry points of other packages' formats: each names a class that is called without arguments."""
-LINES = (ClaudeCode, Codex, CodexExec, Pi, OpenCodeRun, Gemini, Qwen, Copilot, OpenHands, Acp)
-DOCUMENTS = (InspectEval, Atif, OpenCodeExport, GeminiDocument, InspectJson, SweAgent, MiniSweAgent)
+LINES = (ClaudeCode, Codex, CodexExec, Pi, OpenCodeRun, Gemini, Qwen, Copilot, OpenHands, Acp, Otel)
+DOCUMENTS = (InspectEval, Atif, OpenCodeExport, GeminiDocument, InspectJson, SweAgent, MiniSweAgent, OtelDocument)
 OURS: tuple[type[Format], ...] = (*LINES, *DOCUMENTS)
 """In the order in which they are asked; other packages' formats follow."""
 
@@ -31,8 +34,15 @@ OURS: tuple[type[Format], ...] = (*LINES, *DOCUMENTS)
 @functools.cache
 def formats() -> tuple[Format, ...]:
     """Return every installed format, in the order in which they are asked."""
-    others = (entry.load()() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
-    return (*(each() for each in OURS), *others)
+    return (*(each() for each in OURS), *_others())
+
+
+def _others() -> Iterator[Format]:
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            yield entry.load()()
+        except Exception as error:  # of another package: ours work without it
+            warnings.warn(f"the format {entry.name!r} cannot be loaded from {entry.value}: {error!r}", stacklevel=2)
 
 
 def format_named(name: str) -> Format | None:
@@ -42,4 +52,11 @@ def format_named(name: str) -> Format | None:
 
 def format_of(head: Head) -> Format | None:
     """Return the format of a file that begins like this; None if none recognises it."""
-    return next((each for each in formats() if each.sniff(head)), None)
+    return next((each for each in formats() if _recognises(each, head)), None)
+
+
+def _recognises(each: Format, head: Head) -> bool:
+    try:
+        return each.sniff(head)
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
+        return False
