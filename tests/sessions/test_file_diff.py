@@ -47,7 +47,7 @@ def test_a_turn_says_what_it_changed(open_session):
     )
     assert "mode 644 → 755" in diff[0].remark
     assert repr(diff).startswith("1 created, 1 modified, 1 deleted (the end of turn 1 → the end of turn 2)")
-    assert "M a  +1 -1" in repr(diff)
+    assert "M a  +1 -1, mode 644 → 755" in repr(diff)
     assert len(session.diff(third)) == 0
     assert repr(session.diff(third)).startswith("no difference")
     assert session.diff(first, third).created == ("c",)

@@ -103,6 +103,11 @@ def test_without_its_content_a_file_says_so(open_session, home):
     place.unlink()
     with pytest.raises(FilesNotKept, match="deleted"):
         files["a"].read_text()
+    assert turn.files_at_end == files
+    (home / "contents" / "s1" / files.name).unlink()
+    (gone,) = session.snapshots
+    assert "cannot be read" in repr(gone)
+    assert "cannot be read" in gone._repr_html_()
 
 
 def test_the_next_prompt_does_not_wait_for_long(open_session, monkeypatch):

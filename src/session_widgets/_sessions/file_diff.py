@@ -64,8 +64,12 @@ class FileDiff:
         return sum(line.startswith(sign) for line in self.text.split("\n")[2:])
 
     def __repr__(self) -> str:
-        counts = f"+{self.added} -{self.removed}" if self.text else self.remark
-        return redactor().plain(f"{_LETTERS[self.change]} {one_line(self.path)}  {counts}".rstrip())
+        return redactor().plain(f"{_LETTERS[self.change]} {one_line(self.path)}  {self._summary}".rstrip())
+
+    @property
+    def _summary(self) -> str:
+        counts = [f"+{self.added} -{self.removed}"] if self.text else []
+        return ", ".join([*counts, self.remark]).removesuffix(", ")
 
 
 class Diff(Sequence[FileDiff]):
@@ -234,8 +238,7 @@ def _lines(file: KeptFile | None) -> list[str] | None:
 def _html(one: FileDiff) -> str:
     hide = redactor().plain
     head = f"{_LETTERS[one.change]} <code>{escape(hide(one_line(one.path)))}</code>"
-    counts = f"+{one.added} −{one.removed}" if one.text else one.remark
-    head += f' <span style="opacity:.65">{escape(counts)}</span>'
+    head += f' <span style="opacity:.65">{escape(one._summary)}</span>'
     if not one.text:
         return f'<div style="{_BOX}"><div style="{_HEAD.replace("cursor:pointer;", "")}">{head}</div></div>'
     rows = "".join(_row(line) for line in hide(one.text).split("\n")[2:])

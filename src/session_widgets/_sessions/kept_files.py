@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import Literal
 
 from session_widgets._store.redaction import redactor
-from session_widgets.errors import BadPath
+from session_widgets.errors import BadPath, FilesNotKept, WorkspaceError
 from session_widgets.printing import html_table, one_line, plural, text_table
 from session_widgets.workspaces import Contents, KeptEntry, Snapshot
 
@@ -39,7 +40,7 @@ class KeptFile:
     size: int
     mode: int
     name: str
-    _contents: Contents
+    _contents: Contents = field(compare=False)
 
     def read_bytes(self) -> bytes:
         """Return the content; of a link its target.
@@ -114,10 +115,17 @@ class KeptFiles(Mapping[str, KeptFile]):
     def _head(self) -> str:
         left = f"; {plural(len(self.left_out), 'file')} left out" if self.left_out else ""
         more = f"; the first {SHOWN}" if len(self) > SHOWN else ""
-        return f"{plural(len(self), 'file')} at {self.when}{left}{more}"
+        files = sum(entry.kind != "directory" for entry in self._shown.values())
+        return f"{plural(files, 'file')} at {self.when}{left}{more}"
 
     def __repr__(self) -> str:
-        return "\n".join([self._head, *([text_table(_COLUMNS, self._rows())] if self._shown else [])])
+        try:
+            return "\n".join([self._head, *([text_table(_COLUMNS, self._rows())] if self._shown else [])])
+        except (FilesNotKept, WorkspaceError) as error:
+            return f"the files at {self.when}, which cannot be read: {error}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self._head}</p>{html_table(_COLUMNS, self._rows()) if self._shown else ''}"
+        try:
+            return f"<p>{self._head}</p>{html_table(_COLUMNS, self._rows()) if self._shown else ''}"
+        except (FilesNotKept, WorkspaceError):
+            return f"<p>{escape(repr(self))}</p>"

@@ -84,6 +84,8 @@ class SnapshotManager:
         """Keep them. Blocks; a failure is no failure of the turn."""
         try:
             with self._one:
+                if self._state.deleted:
+                    return
                 kept, _, _ = self._kept(turn, manifest, late)
             self._unnoted.add(turn)
             self.give_back([kept])
@@ -148,7 +150,7 @@ class SnapshotManager:
 
     async def _sweep(self) -> None:
         """Delete the oldest snapshots if all of them are too large."""
-        if size_of(await in_thread(self.contents.names)) <= MAX_BYTES:
+        if self._state.deleted or size_of(await in_thread(self.contents.names)) <= MAX_BYTES:
             return
         made = self._made
         kept = [one.snapshot for one in await self._noted()]
