@@ -8,13 +8,16 @@ import numpy as np
 
 from session_widgets._store.redaction import Redactor
 
-_GRAM = 3
+GRAM = 3
+"""Bytes of the beginning of a sign that are looked up."""
+MANY = 2_000
+"""Places of a beginning above which a search of the whole text is faster."""
 
 
 class SecretFinder:
     """Counts secrets in lines, and replaces them if that is asked.
 
-    A table of all three bytes that a sign can begin with tells in one pass which signs a text may have.
+    Tables of the two and three bytes that a sign can begin with tell in one pass where a text may have one.
 
     Args:
         redactor: knows the secrets.
@@ -29,23 +32,36 @@ class SecretFinder:
         self.replaces = replace
         self._signs: dict[int, list[bytes]] = {}
         self._short: list[bytes] = []
-        self._table = np.zeros(1 << 8 * _GRAM, dtype=bool)
+        self._pairs = np.zeros(1 << 16, dtype=bool)
+        self._grams = np.zeros(1 << 24, dtype=bool)
         for sign in (sign.encode("utf-8", "surrogateescape") for sign in redactor.signs):
-            if len(sign) < _GRAM:
+            if len(sign) < GRAM:
                 self._short.append(sign)
             else:
-                gram = int.from_bytes(sign[:_GRAM], "big")
+                gram = int.from_bytes(sign[:GRAM], "little")
                 self._signs.setdefault(gram, []).append(sign)
-                self._table[gram] = True
+                self._grams[gram] = self._pairs[gram & 0xFFFF] = True
 
     def signs_in(self, data: bytes) -> tuple[bytes, ...]:
         """Return the signs of secrets in a text: no line of it has others."""
         found = [sign for sign in self._short if sign in data]
-        one = np.frombuffer(data, dtype=np.uint8).astype(np.uint32)
-        if len(one) >= _GRAM:
-            grams = (one[:-2] << 16) | (one[1:-1] << 8) | one[2:]
-            for gram in np.unique(grams[self._table[grams]]):
-                found += [sign for sign in self._signs[int(gram)] if sign in data]
+        if len(data) < GRAM:
+            return tuple(found)
+        pairs = [np.frombuffer(data, "<u2", (len(data) - start) // 2, start) for start in (0, 1)]
+        hits = [np.flatnonzero(self._pairs[each]) * 2 + start for start, each in enumerate(pairs)]
+        places = np.concatenate(hits)
+        places = places[places <= len(data) - GRAM]
+        text = np.frombuffer(data, np.uint8)
+        first, second, third = (text[places + byte].astype(np.uint32) for byte in range(GRAM))
+        grams = first | second << np.uint32(8) | third << np.uint32(16)
+        seen = self._grams[grams]
+        places, grams = places[seen], grams[seen]
+        for gram in np.unique(grams):
+            at = places[grams == gram].tolist()
+            for sign in self._signs[int(gram)]:
+                many = len(at) > MANY
+                if sign in data if many else any(data.startswith(sign, place) for place in at):
+                    found.append(sign)
         return tuple(found)
 
     def clean(self, data: bytes, text: str, signs: Sequence[bytes]) -> tuple[str, bool]:
