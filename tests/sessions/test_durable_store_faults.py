@@ -58,12 +58,12 @@ def test_stop_works_while_the_store_does_not_answer(way, open_session, lab, buck
 def test_what_is_written_while_it_is_parked_is_saved_by_the_next_try(way, open_session, lab, bucket, monkeypatch):
     session = open_session(workspace=lab)
     session.send(WRITE.format("a"))
-    provider = session._controller.sandboxes.provider
+    provider, place = session._controller.sandboxes.provider, session.workspace
     park = provider.park
 
     async def parking(ref):
         parked = await park(ref)
-        (session.workspace / "last").write_text("the last words of a program")
+        (place / "last").write_text("the last words of a program")
         way.rule = lambda method, path: Fault(status=403, code="AccessDenied") if path.endswith("/last") else None
         return parked
 

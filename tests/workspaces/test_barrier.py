@@ -37,7 +37,7 @@ def test_a_difference_that_does_not_go_away_is_named_in_bounded_time(here, happe
         persist(here)
     happens(here)
     with pytest.raises(NotDurable, match=f"bucket and sandbox still differ.*{what}") as caught:
-        verify(here.scan, sent, here.objects.listing, here._same, here.path, patience=0.3)
+        verify(here.scan, sent, here.objects.listing, here._engine.same, here.path, patience=0.3)
     assert caught.value.reason == "differs"
     assert (here.path / "a").read_text() == "1"
 
@@ -51,6 +51,6 @@ def test_a_store_that_shows_it_late_is_waited_for(here):
         if len(looks) == 3:
             here._push(manifest)
 
-    proven = verify(here.scan, late, here.objects.listing, here._same, here.path, patience=30)
+    proven = verify(here.scan, late, here.objects.listing, here._engine.same, here.path, patience=30)
     assert list(proven.entries) == ["a"]
     assert len(looks) == 3

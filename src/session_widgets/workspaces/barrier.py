@@ -46,6 +46,7 @@ def verify(
     same: Same,
     root: Path | None,
     patience: float = PATIENCE_SECONDS,
+    noun: str = "the bucket",
 ) -> Manifest:
     """Flush and compare until both sides are equal; return the verified manifest.
 
@@ -56,6 +57,7 @@ def verify(
         same: whether an object equals an entry, given that both are files.
         root: the directory on which the sandbox must work; None if it is not on this host.
         patience: seconds after which a difference is final.
+        noun: the other side, for people.
 
     Raises:
         NotDurable: both sides differ; `reason` says why.
@@ -71,7 +73,7 @@ def verify(
                 _check_root(manifest, root)
             _check_whole(manifest)
             flush(manifest)
-            found = differences(manifest, listing(), same)
+            found = differences(manifest, listing(), same, noun)
         except NotDurable:
             raise
         except WorkspaceError as error:
@@ -86,8 +88,8 @@ def verify(
             )
         if time.monotonic() > deadline:
             raise NotDurable(
-                f"after {patience:g} s bucket and sandbox still differ: {some(found)}. The files are "
-                "still in the workspace; send again when the store has caught up, or park() to try again.",
+                f"after {patience:g} s {noun.removeprefix('the ')} and sandbox still differ: {some(found)}. The files "
+                "are still in the workspace; send again when the store has caught up, or park() to try again.",
                 reason="differs",
             )
         time.sleep(PAUSE_SECONDS[min(attempt, len(PAUSE_SECONDS) - 1)])
@@ -119,19 +121,19 @@ def tell_strange(manifest: Manifest) -> None:
         )
 
 
-def differences(manifest: Manifest, listing: Listing, same: Same) -> list[Difference]:
+def differences(manifest: Manifest, listing: Listing, same: Same, noun: str = "the bucket") -> list[Difference]:
     """Return the paths on which both sides differ, sorted."""
     found = []
     for path, entry in manifest.entries.items():
         info = listing.objects.get(path)
         if info is None:
-            found.append(Difference(path, "not in the bucket"))
+            found.append(Difference(path, f"not in {noun}"))
         elif (entry.kind == "directory") != (info.kind == "directory"):
             found.append(Difference(path, "a directory on one side only"))
         elif entry.kind != "directory" and not same(entry, info):
-            found.append(Difference(path, "another content in the bucket"))
+            found.append(Difference(path, f"another content in {noun}"))
     extra = listing.objects.keys() - manifest.entries.keys() - set(manifest.large)
-    found += [Difference(path, "in the bucket alone") for path in extra]
+    found += [Difference(path, f"in {noun} alone") for path in extra]
     return sorted(found, key=lambda one: one.path)
 
 

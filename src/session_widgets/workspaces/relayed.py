@@ -91,7 +91,7 @@ class RelayedWorkspace:
         """Bring the changes of the tree to the durable side, and verify that all of them arrived."""
         engine = self._engine
         with engine.alone():
-            manifest = verify(self._look, self._push, engine.listing, engine.same, None)
+            manifest = verify(self._look, self._push, engine.listing, engine.same, None, noun=engine.side.noun)
             engine.save_learned()
             tell_strange(manifest)
             return manifest
