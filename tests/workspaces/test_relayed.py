@@ -11,6 +11,7 @@ import pytest
 
 from session_widgets.errors import NotDurable, WorkspaceError
 from session_widgets.host.host_tree import HostTree
+from session_widgets.host.tree import TEMPORARY
 from session_widgets.workspaces.local import LocalWorkspace
 from tests.support.relaying import World, files, put
 from tests.support.trees import Distant
@@ -161,3 +162,12 @@ def test_a_file_larger_than_a_stream_takes_goes_by_itself(world):
     (world.box / "back").write_bytes(body[::-1])
     world.persist()
     assert (world.durable / "back").read_bytes() == body[::-1]
+
+
+def test_leftovers_of_killed_writes_are_removed_and_those_of_running_ones_stay(world):
+    old, new = (put(world.durable, f"a/{TEMPORARY}{name}") for name in ("old", "new"))
+    os.utime(old, (1, 1))
+    world.attach()
+    assert not old.exists()
+    assert new.exists()
+    assert files(world.box) == {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -28,9 +29,11 @@ from session_widgets.host.manifest import (
     scan,
     stamp,
 )
+from session_widgets.host.tree import TEMPORARY
 from session_widgets.progress import Progress
 from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn
 
+LEFT_SECONDS = 3600.0
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -52,6 +55,7 @@ class DirectorySide:
         self._record = record
         self._known: Mapping[str, Entry] | None = None
         self._root: tuple[int, int] | None = None
+        self._written: set[str] = set()
 
     def reach(self, progress: Progress) -> None:
         """Create a missing managed directory."""
@@ -77,11 +81,18 @@ class DirectorySide:
         """Does nothing: there is no lease."""
 
     def tidy(self) -> None:
-        """Does nothing: nobody sees leftovers of killed writes, and the next write does not need their names."""
+        """Remove leftovers of killed writes; newer ones may be writes of another process."""
+        begun = time.time() - LEFT_SECONDS
+        with suppress(OSError):
+            for _, _, names, directory in os.fwalk(self._path, follow_symlinks=False):
+                for name in names:
+                    if name.startswith(TEMPORARY) and os.lstat(name, dir_fd=directory).st_mtime < begun:
+                        os.unlink(name, dir_fd=directory)
 
     def listing(self) -> Listing:
-        """Return all files, without caches."""
+        """Return all files, without caches. The folders of earlier writes are synced to disk first."""
         with self._explained():
+            self._sync_folders()
             found = scan(self._path, self._load())
         self._check(found)
         if found.entries != self._known or found.root != self._root:
@@ -129,7 +140,7 @@ class DirectorySide:
             except Occupied as error:
                 raise Changed(entry.path) from error
             directory.fsync(entry.path)
-            directory.fsync(entry.path.rpartition("/")[0])
+            self._written.add(entry.path.rpartition("/")[0])
         return entry.md5
 
     def delete(self, entry: Entry, etag: str) -> None:
@@ -139,6 +150,13 @@ class DirectorySide:
                 directory.remove(entry.path, lambda info: self._is_still(directory, entry.path, etag, info))
             except Occupied as error:
                 raise Changed(entry.path) from error
+        self._written.add(entry.path.rpartition("/")[0])
+
+    def _sync_folders(self) -> None:
+        """Sync each folder once, however many of its files were written."""
+        with self._opened() as directory:
+            while self._written:
+                directory.fsync(self._written.pop())
 
     def _is_still(self, directory: Directory, path: str, etag: str, info: os.stat_result | None) -> bool:
         """Whether the entry at a path has this ETag; "" is none, or an empty directory."""
