@@ -13,6 +13,7 @@ from session_widgets._store import append
 from session_widgets._store.database import Store
 from session_widgets._store.redaction import REDACTED
 from session_widgets.errors import SessionBusy, SessionConflict
+from session_widgets.transcript.records import Draft
 from tests.store.importing.claude import story
 from tests.store.story import Story
 from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
@@ -146,6 +147,35 @@ def test_a_session_that_was_dropped_from_memory_in_a_turn_goes_on(store: Store) 
     story.end(2)
     query = "select turn, cost::double from v_usage order by turn nulls last"
     assert story.rows(query) == [(1, 1.0), (2, 1.0), (None, 7.0)]
+
+
+def test_repeats_are_left_out_of_a_session_that_was_dropped_from_memory(store: Store) -> None:
+    store.append("s", [chunk(1), chunk(2)])
+    store._ledger.forget()
+    assert [event.seq for event in store.append("s", [chunk(2), chunk(3), chunk(1)])] == [3]
+
+
+def ended(number: int, turn: int) -> list[Draft]:
+    return [
+        *(note("turn_started", number, turn=turn, prompt=[]), chunk(number, f"turn {turn}", turn=turn)),
+        note("turn_ended", number + 1, turn=turn, status="completed"),
+    ]
+
+
+def test_earlier_turns_are_whole_while_one_runs(store: Store) -> None:
+    store.append("s", [opened(), *ended(2, 1), chunk(9, " late", turn=1)])
+    store.append("s", [note("turn_started", 4, turn=2, prompt=[]), chunk(5, "now", turn=2)])
+    assert [(turn.status, turn.text) for turn in store.turns("s")] == [("completed", "turn 1 late"), ("running", "now")]
+
+
+def test_a_late_event_of_a_turn_that_never_began_changes_no_other(store: Store) -> None:
+    store.append("s", [opened(title="t"), *ended(2, 1), *ended(4, 5)])
+    store._ledger.forget()
+    store.append("s", [chunk(9, "late", turn=3)])
+    live = derived(store)
+    store.rebuild()
+    assert derived(store) == live
+    assert [(turn.index, turn.text) for turn in store.turns("s")] == [(1, "turn 1"), (3, "late"), (5, "turn 5")]
 
 
 def test_an_imported_session_is_not_continued(store: Store, tmp_path: Path) -> None:
