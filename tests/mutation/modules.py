@@ -45,7 +45,7 @@ REST_OF_STORE = (
     *("connection", "database", "failures", "file_queue", "forking", "kept_files", "migrations", "payload"),
     *("queries", "scratch", "source", "stamp", "views"),
 )
-"""Not yet tried as a whole."""
+"""Not measured yet, like the four modules before it."""
 MODULES = {
     "barrier": Module(("workspaces/barrier.py",), ("workspaces/test_barrier_alone.py",)),
     "lease": Module(("workspaces/lease.py",), ("workspaces/test_lease_alone.py",)),
