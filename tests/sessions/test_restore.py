@@ -104,6 +104,25 @@ def test_a_file_that_cannot_be_kept_is_not_lost(open_session):
     assert {(session.workspace / name).stat().st_size for name in ("big", "other")} == {70_000_000}
 
 
+def test_a_file_that_was_not_kept_before_stays(open_session, monkeypatch):
+    session = open_session()
+    first = session.send(f"{WRITE.format('a', 'one')}\n{WRITE.format('b', 'one')}")
+    assert len(first.files_at_end) == 2
+    for name in ("a", "b", "c"):
+        (session.workspace / name).write_text("two")
+    (session.workspace / "a").write_text("changes all the time")
+    contents = session._controller.snapshots.contents
+    keep = contents.keep
+
+    def partly(entries, is_late):
+        return keep([one for one in entries if one.path != "a"], is_late) | {"a": "changed"}
+
+    monkeypatch.setattr(contents, "keep", partly)
+    done = session.restore(first)
+    assert (done.modified, done.deleted, done.failed) == (("b",), ("c",), ("a",))
+    assert (session.workspace / "a").read_text() == "changes all the time"
+
+
 def test_no_link_is_followed(open_session, tmp_path):
     session = open_session()
     outside = tmp_path / "outside"
