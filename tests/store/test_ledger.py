@@ -155,6 +155,12 @@ def test_repeats_are_left_out_of_a_session_that_was_dropped_from_memory(store: S
     assert [event.seq for event in store.append("s", [chunk(2), chunk(3), chunk(1)])] == [3]
 
 
+def test_a_repeat_is_left_out_after_a_lower_number_of_its_source(store: Store) -> None:
+    store.append("s", [chunk(5)])
+    assert len(store.append("s", [chunk(2)])) == 1
+    assert store.append("s", [chunk(5)]) == []
+
+
 def ended(number: int, turn: int) -> list[Draft]:
     return [
         *(note("turn_started", number, turn=turn, prompt=[]), chunk(number, f"turn {turn}", turn=turn)),
