@@ -161,6 +161,14 @@ def test_a_repeat_is_left_out_after_a_lower_number_of_its_source(store: Store) -
     assert store.append("s", [chunk(5)]) == []
 
 
+def test_a_repeat_is_left_out_after_another_writer_wrote_from_other_sources(store: Store) -> None:
+    store.append("s", [opened(), chunk(1)])
+    other = Store(store.path)
+    other.append("s", [chunk(1, source="c2")])
+    other.close()
+    assert store.append("s", [opened(), chunk(1)]) == []
+
+
 def ended(number: int, turn: int) -> list[Draft]:
     return [
         *(note("turn_started", number, turn=turn, prompt=[]), chunk(number, f"turn {turn}", turn=turn)),
