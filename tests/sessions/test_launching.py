@@ -76,7 +76,7 @@ def test_what_is_missing_is_said_with_the_way_to_get_it(home, place, monkeypatch
 
 def test_another_key_is_another_launch(home, place, monkeypatch):
     node(place / "bin" / "node", "v20.1.0")
-    one = prepare(PI, this_machine("/w", home), home).mark
-    assert prepare(PI, this_machine("/w", home), home).mark == one
+    one = prepare(PI, this_machine("/w", home), home).fingerprint
+    assert prepare(PI, this_machine("/w", home), home).fingerprint == one
     monkeypatch.setenv("OPENAI_API_KEY", "key-2")
-    assert prepare(PI, this_machine("/w", home), home).mark != one
+    assert prepare(PI, this_machine("/w", home), home).fingerprint != one

@@ -72,7 +72,7 @@ def test_what_is_removed_by_halves_is_no_skill(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "rmtree", lambda _: sys.exit("killed"))
     with pytest.raises(SystemExit):
         skills.remove()
-    assert (Skills(tmp_path, "s1").names, Skills(tmp_path, "s1").mark) == ((), "")
+    assert (Skills(tmp_path, "s1").names, Skills(tmp_path, "s1").fingerprint) == ((), "")
 
 
 def test_what_is_replaced_by_halves_is_the_old_or_the_new(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ class AgentManager:
         if "changes" not in agent.connection.extensions or agent.tier != "warm":
             return None
         cut_off = self._harness.restart_after_cancel and not self._state.completed
-        other_tools = self._tools.mark not in {None, agent.offered} or not self._tools.serves(sandbox)
+        other_tools = self._tools.fingerprint not in {None, agent.offered} or not self._tools.serves(sandbox)
         if cut_off or other_tools or self._needs_other_file(agent):
             return None
         try:
@@ -175,7 +175,7 @@ class AgentManager:
         """Register the tools; return whether they differ from the agent's. Without tools here it keeps its own."""
         offering = self._tools
         await offering.serve(sandbox, (await self._sandboxes.machine()).python)
-        return offering.mark is not None and offering.mark != agent.offered
+        return offering.fingerprint is not None and offering.fingerprint != agent.offered
 
     async def _write_settings(self, sandbox: Sandbox) -> None:
         """Write the harness's settings to its own folder in this workspace, never to the user's."""
@@ -194,7 +194,10 @@ class AgentManager:
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
         start_pump = self._start_pump
         skills = await self._skills.put(sandbox, self._harness.skills, before.skills if before else ())
-        offered, servers = self._tools.mark, await self._tools.serve(sandbox, (await self._sandboxes.machine()).python)
+        offered, servers = (
+            self._tools.fingerprint,
+            await self._tools.serve(sandbox, (await self._sandboxes.machine()).python),
+        )
         restorer = MemoryRestorer(
             self._state.record,
             sandbox.workspace,

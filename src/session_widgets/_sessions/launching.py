@@ -30,7 +30,7 @@ class Launch:
     sandbox: Sandbox | None = None
 
     @property
-    def mark(self) -> str:
+    def fingerprint(self) -> str:
         """Fingerprint of all these, such as of its key: a running sandbox keeps its values."""
         options = self.sandbox.json() if self.sandbox and self.sandbox.given else None
         given = [self.entry, options] if options else self.entry

@@ -197,13 +197,13 @@ class SandboxManager:
             return None
         if str(sandbox.ref) != record.sandbox_ref:  # another process made another one
             return None
-        harness, machine, path, mark = self.harness, await self.machine(), self._state.workspace.path, record.launch
+        harness, machine, path, launch = self.harness, await self.machine(), self._state.workspace.path, record.launch
 
         def unchanged() -> bool:
             if not path.is_dir():
                 return False
             with suppress(SessionWidgetsError):  # the way through `probe_sandbox` reports it
-                return mark in {None, replace(prepare(harness, machine, data_directory()), sandbox=given).mark}
+                return launch in {None, replace(prepare(harness, machine, data_directory()), sandbox=given).fingerprint}
             return False
 
         return unchanged
@@ -223,7 +223,7 @@ class SandboxManager:
     async def _renew_sandbox(self) -> None:
         """Remove a sandbox with another launch entry than the harness needs now, such as another key."""
         record = self._state.record
-        if record.sandbox_ref is None or record.launch in {None, (await self._launch()).mark}:
+        if record.sandbox_ref is None or record.launch in {None, (await self._launch()).fingerprint}:
             return
         await self._release_agent(False)
         if self._is_elsewhere:
@@ -261,7 +261,7 @@ class SandboxManager:
                 return sandbox
 
         async def announce(ref: SandboxRef) -> None:
-            await self._state.journal.commit([note(SandboxStarted(ref=str(ref), launch=launch.mark))])
+            await self._state.journal.commit([note(SandboxStarted(ref=str(ref), launch=launch.fingerprint))])
 
         self._workspaces.expect_new_tree()
         options = launch.sandbox

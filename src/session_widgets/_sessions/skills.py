@@ -113,9 +113,9 @@ class Skills:
         return tuple(self._index().get("names", ()))
 
     @property
-    def mark(self) -> str:
+    def fingerprint(self) -> str:
         """Fingerprint of their content; "" without any."""
-        return str(self._index().get("mark", ""))
+        return str(self._index().get("fingerprint", ""))
 
     def keep(self, skills: Sequence[Skill]) -> None:
         """Store these and no others; an interrupted call leaves all of the new or all of the old ones. Blocks."""
@@ -132,8 +132,8 @@ class Skills:
                 file.chmod(0o700 if runs else 0o600)
                 digest.update(f"{skill.name}/{path}\0{runs}\0{len(content)}\0".encode() + content)
         names = sorted(skill.name for skill in skills)
-        mark = digest.hexdigest()[:16] if names else ""
-        write_private(self._place / INDEX, {"names": names, "mark": mark, "folder": new.name})
+        fingerprint = digest.hexdigest()[:16] if names else ""
+        write_private(self._place / INDEX, {"names": names, "fingerprint": fingerprint, "folder": new.name})
         for left in self._place.iterdir():
             if left.is_dir() and left != new:
                 shutil.rmtree(left)

@@ -62,9 +62,9 @@ class ToolServer:
         self._lock = asyncio.Lock()
 
     @property
-    def mark(self) -> str | None:
+    def fingerprint(self) -> str | None:
         """Fingerprint of the tools, secrets excluded; None without any. It is stored with each agent."""
-        skills = self._skills.mark
+        skills = self._skills.fingerprint
         if not self.tools and not self.servers and not skills:
             return None
         servers = storable({"mcpServers": self.servers})["mcpServers"]
