@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -178,11 +178,3 @@ def _column(values: Sequence[Any]) -> Any:
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def pages(connection: Connection, file_id: int, size: int = 2_000) -> Iterator[tuple[int, int, str, bytes | None]]:
-    """Yield all records of a file."""
-    after = 0
-    while page := raw(connection, file_id, after, size):
-        yield from page
-        after = page[-1][1] + 1

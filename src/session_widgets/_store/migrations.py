@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import duckdb
@@ -84,7 +85,7 @@ def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
     for session_id in queries.all_session_ids(connection):
         rebuilding.rebuild(connection, session_id)
     for file_id in import_queries.file_ids(connection):
-        deriving.rebuild_file(connection, file_id)
+        deriving.rebuild_file(lambda: nullcontext(connection), file_id)
     views.define(connection)
 
 

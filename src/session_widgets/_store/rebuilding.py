@@ -51,8 +51,7 @@ def rebuild_in_pieces(
             sizes = {}
     done, total = 0, sum(sizes.values())
     for file_id in files:
-        with transaction() as connection:
-            deriving.rebuild_file(connection, file_id)
+        deriving.rebuild_file(transaction, file_id)
     for each, size in sizes.items():
         for seen in _rebuild(transaction, each, forget):
             progress(min(done + seen, total), total)

@@ -48,7 +48,8 @@ def test_a_turn_streams_beside_an_import(store: Store, corpus: Path) -> None:
     try:
         while process.poll() is None:
             begin = time.monotonic()
-            store.append("live", [chunk(seq := seq + 1)])
+            (event,) = store.append("live", [chunk(seq := seq + 1)])
+            assert event.seq == seq, "what was committed is still there"
             longest = max(longest, time.monotonic() - begin)
             time.sleep(0.02)
         out, err = process.communicate(timeout=10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -19,6 +20,8 @@ from session_widgets._store.rows import Row
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_ID = 100
+AT_ONCE = 2_000
+"""Records read at once for a rebuild."""
 
 
 def session_id_of(native_id: str, path: str, taken: Callable[[str], bool]) -> str:
@@ -136,44 +139,58 @@ def issue_row(file_id: int, line: int, code: str, severity: str, detail: str) ->
     return {"file_id": file_id, "line": line, "code": code, "severity": severity, "detail": detail}
 
 
-def rebuild_file(connection: Connection, file_id: int) -> int:
-    """Derive the rows of a file's sessions again from its records, inside the caller's transaction.
+Transaction = Callable[[], AbstractContextManager[Connection]]
 
-    Returns:
-        The number of records; 0 if this release does not have the file's format.
+
+def rebuild_file(transaction: Transaction, file_id: int) -> None:
+    """Derive the rows of a file's sessions again from its records; only reading and writing hold the store.
+
+    A file whose format this release does not have keeps its rows, and so does one that was imported again meanwhile.
+
+    Args:
+        transaction: begins one on the store's file.
+        file_id: of the file.
     """
-    row = import_queries.file_by_id(connection, file_id)
+    with transaction() as connection:
+        row = import_queries.file_by_id(connection, file_id)
+        ids = import_queries.sessions_of(connection, file_id)
     kind = format_named(row["format"]) if row else None
     if row is None or kind is None:
-        return 0
-    ids = import_queries.sessions_of(connection, file_id)
-    kept = frozenset(ids.values())
+        return
     derivation = Derivation(kind, row["path"], dict(ids), lambda _: False)
-    seen = 0
+    for _ in derivation.run(_records(transaction, file_id, kind)):
+        pass
+    with transaction() as connection:
+        if import_queries.file_by_id(connection, file_id) == row:
+            _replace(connection, file_id, row, derivation)
 
-    def records() -> Iterator[Record]:
-        nonlocal seen
-        for line, _, body, not_text in import_queries.pages(connection, file_id):
-            seen += 1
+
+def _records(transaction: Transaction, file_id: int, kind: Format) -> Iterator[Record]:
+    after = 0
+    while True:
+        with transaction() as connection:
+            page = import_queries.raw(connection, file_id, after, AT_ONCE)
+        if not page:
+            return
+        after = page[-1][1] + 1
+        for line, _, body, not_text in page:
+            data = body.encode("utf-8", "surrogatepass") if not_text is None else not_text
             try:
-                data = body.encode("utf-8", "surrogatepass") if not_text is None else not_text
-                values = kind.records(data) if kind.layout == "archive" else [value_of(data)]
-                for value in values:
+                for value in kind.records(data) if kind.layout == "archive" else [value_of(data)]:
                     yield Record(line, value)
             except (NotJson, ValueError):
                 continue
 
-    for _ in derivation.run(records()):
-        pass
+
+def _replace(connection: Connection, file_id: int, row: Row, derivation: Derivation) -> None:
+    kept = frozenset(import_queries.sessions_of(connection, file_id).values())  # one that was deleted stays deleted
     modified = datetime.fromtimestamp(row["modified_ns"] / 1e9, UTC)
     import_queries.forget_derived(connection, kept)
     import_queries.forget_of_file(connection, file_id, ("lineage",))
     tables = {"sessions": derivation.session_rows(file_id, modified), **derivation.rows()}
-    for table in DERIVED:  # a session that was deleted stays deleted
+    for table in DERIVED:
         import_queries.insert(connection, table, [new for new in tables.get(table, ()) if new["session_id"] in kept])
-    import_queries.insert(
-        connection, "lineage", [new for new in derivation.lineage(file_id) if new["session_id"] in kept]
-    )
+    lineage = [new for new in derivation.lineage(file_id) if new["session_id"] in kept]
+    import_queries.insert(connection, "lineage", lineage)
     for session_id, uids in derivation.abandoned().items():
         import_queries.abandon(connection, session_id, uids)
-    return seen
