@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from session_widgets.printing import html_table, one_line, plural, text_table
@@ -94,20 +97,31 @@ class ImportReport:
         added = f"{plural(self.counts['records'], 'record')} and {plural(len(self.sessions), 'session')} written"
         return f"{said}; {added}; {plural(len(self.issues), 'issue')}"
 
+    @property
+    def _folder(self) -> str:
+        """The folder of all files, with a slash at its end."""
+        return str(Path(os.path.commonpath([Path(file.path).parent for file in self.files]), "_"))[:-1]
+
     def __repr__(self) -> str:
-        return f"{self}\n{text_table(_COLUMNS, _cells(self.files))}" if self.files else str(self)
+        if not self.files:
+            return str(self)
+        return f"{self}\n{one_line(self._folder, 200)}\n{text_table(_COLUMNS, _cells(self.files, self._folder))}"
 
     def _repr_html_(self) -> str:
+        if not self.files:
+            return f"<p>{self}</p>"
         more = f"<p>and {len(self.files) - _SHOWN:,} more: <code>.df()</code></p>" if len(self.files) > _SHOWN else ""
-        return f"<p>{self}</p>{html_table(_COLUMNS, _cells(self.files))}{more}"
+        place = f"<p><code>{escape(one_line(self._folder, 200))}</code></p>"
+        return f"<p>{self}</p>{place}{html_table(_COLUMNS, _cells(self.files, self._folder))}{more}"
 
 
-def _cells(files: Sequence[FileReport]) -> list[tuple[str, ...]]:
+def _cells(files: Sequence[FileReport], folder: str) -> list[tuple[str, ...]]:
     notable = sorted(files, key=lambda file: file.outcome in {"unchanged", "skipped"})[:_SHOWN]
     return [
         (
-            one_line(file.path, 80), file.outcome, file.format or "", str(file.records), str(file.malformed),
-            str(len(file.sessions)), str(file.steps), one_line(file.reason or "", 80),
+            one_line(file.path.removeprefix(folder), 80), file.outcome, file.format or "",
+            str(file.records), str(file.malformed), str(len(file.sessions)), str(file.steps),
+            one_line(file.reason or "", 80),
         )
         for file in notable
     ]  # fmt: skip
