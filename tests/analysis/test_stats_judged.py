@@ -6,20 +6,23 @@ import math
 
 import numpy as np
 import pytest
-import statsmodels.stats.power as sm_power
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats as scipy_stats
-from scipy.stats import permutation_test
-from statsmodels.regression.linear_model import OLS
-from statsmodels.stats.contingency_tables import mcnemar as sm_mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
-from statsmodels.stats.weightstats import ttost_paired
 
 from session_widgets.analysis import stats
 from session_widgets.analysis.stats.distributions import normal_quantile, t_quantile, t_tail
+from tests.analysis.judges import (
+    GROUP,
+    contingency_tables,
+    linear_model,
+    multitest,
+    power,
+    proportion,
+    scipy_stats,
+    weightstats,
+)
 
+pytestmark = pytest.mark.xdist_group(GROUP)
 close = pytest.approx
 EXACT = {"rel": 1e-6, "abs": 1e-9}
 
@@ -46,7 +49,7 @@ def test_the_quantile_of_the_normal_distribution():
 @given(st.integers(1, 500), st.data(), st.floats(0.5, 0.999))
 def test_wilson(runs, data, confidence):
     passed = data.draw(st.integers(0, runs))
-    judged = proportion_confint(passed, runs, alpha=1 - confidence, method="wilson")
+    judged = proportion.proportion_confint(passed, runs, alpha=1 - confidence, method="wilson")
     assert stats.wilson(passed, runs, confidence) == close(judged, **EXACT)
 
 
@@ -55,7 +58,7 @@ def test_the_clustered_standard_error(runs):
     values, clusters = [value for value, _ in runs], [cluster for _, cluster in runs]
     if len(set(clusters)) < 2 or len(set(values)) < 2:
         return
-    judged = OLS(values, np.ones(len(values))).fit(
+    judged = linear_model.OLS(values, np.ones(len(values))).fit(
         cov_type="cluster", cov_kwds={"groups": np.array(clusters), "df_correction": True}, use_t=True
     )
     mean = stats.clustered_mean(values, clusters)
@@ -72,31 +75,31 @@ def test_each_run_its_own_cluster_is_the_usual_standard_error():
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar(only_first, only_second):
     if only_first + only_second:
-        judged = sm_mcnemar([[3, only_first], [only_second, 4]], exact=True).pvalue
+        judged = contingency_tables.mcnemar([[3, only_first], [only_second, 4]], exact=True).pvalue
         assert stats.mcnemar(only_first, only_second) == close(judged, **EXACT)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_holm(p_values):
-    assert stats.holm(p_values) == close(list(multipletests(p_values, method="holm")[1]), **EXACT)
+    assert stats.holm(p_values) == close(list(multitest.multipletests(p_values, method="holm")[1]), **EXACT)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_all_sign_flips(seed):
     sums = np.random.default_rng(seed).normal(0.4, 1, 9)
-    judged = permutation_test((sums,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    judged = scipy_stats.permutation_test((sums,), np.sum, permutation_type="samples", n_resamples=np.inf)
     assert stats.sign_flip(sums.tolist()) == close(judged.pvalue, **EXACT)
 
 
 def test_random_sign_flips_come_near_to_all_of_them():
     sums = np.random.default_rng(2).normal(0.2, 1, 18).tolist()
-    judged = permutation_test((sums,), np.sum, permutation_type="samples", n_resamples=np.inf, batch=20_000)
+    judged = scipy_stats.permutation_test((sums,), np.sum, permutation_type="samples", n_resamples=np.inf, batch=20_000)
     assert stats.sign_flip(sums) == close(judged.pvalue, abs=4 * math.sqrt(judged.pvalue / 10_000))
 
 
 @given(st.floats(0.001, 2), st.integers(2, 400), st.floats(0.001, 0.2))
 def test_power(effect, tasks, alpha):
-    judged = sm_power.NormalIndPower(ddof=0).power(effect, nobs1=tasks, alpha=alpha, ratio=0)
+    judged = power.NormalIndPower(ddof=0).power(effect, nobs1=tasks, alpha=alpha, ratio=0)
     assert stats.power(effect, 1 / math.sqrt(tasks), alpha) == close(judged, **EXACT)
 
 
@@ -104,7 +107,7 @@ def test_power(effect, tasks, alpha):
 def test_sizes(effect, alpha, wanted):
     """The power of statsmodels includes the far tail, here below 1e-4."""
     tasks = stats.tasks_needed(1, effect, alpha, wanted)
-    solver = sm_power.NormalIndPower(ddof=0)
+    solver = power.NormalIndPower(ddof=0)
     if tasks > 2:
         assert solver.power(effect, tasks, alpha, ratio=0) >= wanted - 1e-9
         assert solver.power(effect, tasks - 1, alpha, ratio=0) < wanted + 1e-4
@@ -117,7 +120,7 @@ def test_two_one_sided_tests(pairs, margin):
     if np.std(first - second) < 1e-6:
         return
     found = stats.paired_difference(*single_runs(first, second))
-    judged, _, _ = ttost_paired(first, second, -margin, margin)
+    judged, _, _ = weightstats.ttost_paired(first, second, -margin, margin)
     assert stats.p_equivalent(found.value, found.se, found.clusters, margin) == close(judged, **EXACT)
 
 

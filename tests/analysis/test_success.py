@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from statsmodels.regression.linear_model import OLS
 
 from session_widgets.analysis import paired, stats, success
 from session_widgets.errors import BadValue
+from tests.analysis.judges import GROUP, linear_model
 
 
 def runs(tasks=20, times=4):
@@ -21,11 +21,14 @@ def runs(tasks=20, times=4):
     ]
 
 
+@pytest.mark.xdist_group(GROUP)
 def test_the_interval_is_that_of_a_regression_on_the_means_of_tasks():
     frame = pd.DataFrame(runs())
     row = success(frame, cluster="repo").rows[0]
     means = frame[frame.harness == "a"].groupby(["task", "repo"]).success.mean().reset_index()
-    fit = OLS(means.success, np.ones(20)).fit(cov_type="cluster", cov_kwds={"groups": means.repo}, use_t=True)
+    fit = linear_model.OLS(means.success, np.ones(20)).fit(
+        cov_type="cluster", cov_kwds={"groups": means.repo}, use_t=True
+    )
     assert (row.mean, row.se) == pytest.approx((fit.params.iloc[0], fit.bse.iloc[0]), rel=1e-6)
     assert (row.low, row.high) == pytest.approx(tuple(fit.conf_int().iloc[0]), rel=1e-6)
     assert (row.tasks, row.clusters, row.runs) == (20, 5, 80)
