@@ -142,8 +142,10 @@ async def test_removed_behind_our_back_is_gone(subject, tmp_path):
 
 
 async def test_a_killed_container_starts_again_with_its_journals(tmp_path):
-    agents = {"demo": catalog.get("demo").entry("/workspace", RuntimePaths(get_provider("docker", tmp_path).python))}
-    subject = Subject(get_provider("docker", tmp_path), lambda: spec(tmp_path, agents=agents))
+    provider = get_provider("docker", tmp_path)
+    python = (await provider.machine(str(tmp_path))).python
+    agents = {"demo": catalog.get("demo").entry("/workspace", RuntimePaths(python))}
+    subject = Subject(provider, lambda: spec(tmp_path, agents=agents))
     async with subject.sandbox() as sandbox:
         await sandbox.write("note", b"kept")
         first = await said(sandbox, ask=True)

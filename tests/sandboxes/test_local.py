@@ -12,6 +12,8 @@ from session_widgets._sandboxes import SandboxSpec, get_provider, local
 from session_widgets._sandboxes.conformance import CHECKS, Subject
 from session_widgets.errors import TransportError
 from session_widgets.host.daemon import write_private
+from tests.support.runner import alive
+from tests.support.waiting import until
 
 
 def spec(home, session="s1", **options):
@@ -61,7 +63,7 @@ async def test_what_hid_below_a_runner_that_hangs_is_ended_with_it(subject, monk
         hidden = await sandbox.exec("env -i setsid sh -c 'sleep 612 >/dev/null 2>&1 & echo $!'")
         psutil.Process((await sandbox.runner.health())["pid"]).suspend()
         await subject.provider.park(sandbox.ref)
-        assert not psutil.pid_exists(int(hidden.out)) or psutil.Process(int(hidden.out)).status() == "zombie"
+        until(lambda: not alive(int(hidden.out)), what="the end of a killed process")
 
 
 async def test_keys_of_the_kernel_do_not_reach_the_sandbox(subject, monkeypatch):

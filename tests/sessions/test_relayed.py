@@ -15,8 +15,8 @@ from tests.support.kernels import Kernel
 from tests.support.runner import TOKEN, RunnerProcess
 from tests.support.waiting import until
 
-COUNT = "i=0; while :; do i=$((i+1)); echo $i > new; mv new count; done"
-WRITER = f"run setsid sh -c '{COUNT}' >/dev/null 2>&1 &"
+COUNT = "i=0; while :; do i=$((i+1)); echo $i > new; mv new count; sleep 0.5; done"
+WRITER = f"run setsid sh -c '{COUNT}' >/dev/null 2>&1 & until [ -e count ]; do sleep 0.02; done"  # in its own group
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def count(root: Path) -> int:
 
 def test_a_program_that_writes_until_the_end_loses_nothing_when_it_is_parked(session, runner, mine):
     session.send(WRITER)
-    until(lambda: count(runner.root) > 5, what="the writer")
+    until(lambda: count(runner.root) > 1, what="the writer")
     session.park()
-    assert count(mine) > 5
+    assert count(mine) > 1
     assert files(mine) == files(runner.root)
     assert session.files.read_text("count") == f"{count(mine)}\n"
     assert session.status == "parked"
@@ -79,7 +79,7 @@ def test_a_program_that_writes_until_the_end_loses_nothing_when_it_is_parked(ses
 @pytest.mark.parametrize("how", ["switched", "renewed"])
 def test_a_program_that_writes_until_the_end_loses_nothing_when_it_is_removed(session, runner, mine, how, monkeypatch):
     session.send(WRITER)
-    until(lambda: count(runner.root) > 5, what="the writer")
+    until(lambda: count(runner.root) > 1, what="the writer")
     destroy, last = RemoteProvider.destroy, []
 
     async def seen(self, ref):
@@ -97,7 +97,7 @@ def test_a_program_that_writes_until_the_end_loses_nothing_when_it_is_removed(se
         completed(session.send("run echo $WORD > word"))
         assert last[0]["count"] == files(mine)["count"]
         assert files(mine)["word"] == b"hello\n"
-    assert int(last[0]["count"]) > 5
+    assert int(last[0]["count"]) > 1
 
 
 def test_what_a_command_writes_comes_home_with_the_next_turn_or_at_the_end(session, mine):
