@@ -73,8 +73,9 @@ def test_a_session_of_every_kind_of_step(panel, session, tmp_path: Path):
     session.tool("c", title="rm", kind="execute", rawInput={"command": "rm a", "cwd": "/"}, locations=[{"path": "a"}])
     session.ask(1, toolCallId="c")
     panel.sees("May the agent run a command?")
-    panel.sees("a.py")
-    panel.page.locator(".sw-node[data-path='a.py']").click()
+    node = panel.page.locator(".sw-node[data-path='a.py']")
+    panel.until(node.count)  # the tool's title has its name too
+    node.click()
     panel.sees("x = 1")
     assert faults(panel) == {}
 
