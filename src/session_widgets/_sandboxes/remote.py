@@ -27,7 +27,7 @@ from session_widgets.progress import Progress, silent
 
 NAME = "runner"
 EXAMPLE = "runner:http://127.0.0.1:9000"
-TOKEN_VARIABLE = "SESSION_WIDGETS_RUNNER_TOKEN"  # noqa: S105 - a name
+TOKEN_VARIABLE = "SESSION_WIDGETS_RUNNER_TOKEN"  # noqa: S105 - the name of the variable, not a token
 
 
 class RemoteSandbox:

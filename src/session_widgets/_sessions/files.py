@@ -117,7 +117,7 @@ class AsyncFiles:
 
     @anywhere
     async def delete(self, path: str, recursive: bool = False) -> None:
-        """Remove a file, or a directory: one that is not empty only if `recursive`. There is no undo."""
+        """Delete a file or a directory; a directory with entries only if `recursive`. There is no undo."""
         path = check_path(path)
         await (await self._changing()).delete(path, recursive=recursive)
 

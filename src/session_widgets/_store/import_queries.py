@@ -92,7 +92,7 @@ def is_import(connection: Connection, session_id: str) -> str | None:
 
 
 def raw(connection: Connection, file_id: int, after: int, limit: int) -> list[tuple[int, int, str, bytes | None]]:
-    """Return records of a file from a byte offset on: line, offset, text, and the bytes of one that is no text."""
+    """Return records of a file from a byte offset on: line, offset, text, and bytes if the record is not text."""
     return connection.execute(
         """select line, byte_offset, body, not_text from store.raw_records where file_id = ? and byte_offset >= ?
            order by byte_offset limit ?""",

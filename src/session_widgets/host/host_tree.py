@@ -57,7 +57,7 @@ class HostTree:
 
 
 def as_seen(seen: Entry | None) -> Callable[[os.stat_result | None], bool]:
-    """Return whether an entry may be replaced: one that was seen, not one that a program has written since."""
+    """Return whether an entry may be replaced: it is as it was seen, not written by a program since."""
 
     def replaceable(info: os.stat_result | None) -> bool:
         if info is None or seen is None:

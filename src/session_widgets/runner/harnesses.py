@@ -49,7 +49,7 @@ class HarnessRoutes:
         return _path(path)
 
     async def put(self, request: Request) -> Response:
-        """Unpack the body, beside, then move it into place. One that is there already stays."""
+        """Unpack the body beside, then move it into place. An existing installation stays."""
         path = self._path(request)
         if not path.is_dir():
             body = BlockingBody(request, "max_file_bytes", self._config.limits.max_file_bytes)

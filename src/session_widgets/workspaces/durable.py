@@ -86,7 +86,7 @@ class DurableSide(Protocol):
         Args:
             entry: with the MD5 of its content.
             body: the content of a file, or the target of a link.
-            etag: the one that is replaced; "" if there is none. A directory replaces nothing.
+            etag: of the object that is replaced; "" if there is none. A directory replaces nothing.
 
         Raises:
             Changed: another one is there.

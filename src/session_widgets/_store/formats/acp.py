@@ -264,7 +264,7 @@ def _entries(step: Step, session: _Session, call_id: str) -> Iterator[Entry]:
             yield ToolResult(
                 **last,
                 tool_call_id=child,
-                status=step.status,  # type: ignore[arg-type]
+                status=step.status,  # type: ignore[arg-type]  # a final status
                 content=step.content,
                 raw_output=step.raw_output,
                 failure=step.failure,

@@ -141,8 +141,10 @@ class _Reader:
         at = time_of(value.get("timestamp"))
         if self._is_agent:
             self._native = f"{session}/{agent}"
-            parent = {"parent": session, "relation": "subagent", "agent_id": agent}
-            return SessionFacts(line=line, at=at, native_id=self._native, harness="claude", **parent)  # type: ignore[arg-type]
+            return SessionFacts(
+                line=line, at=at, native_id=self._native, harness="claude",
+                parent=session, relation="subagent", agent_id=agent,
+            )  # fmt: skip
         self._native = session or self._source.stem
         return SessionFacts(line=line, at=at, native_id=self._native, harness="claude")
 
@@ -186,7 +188,7 @@ class _Reader:
         new = {name: fact for name, fact in facts.items() if fact and self._facts.get(name) != fact}
         if new:
             self._facts |= new
-            yield SessionFacts(**place, native_id=self._native, **new)  # type: ignore[arg-type]
+            yield SessionFacts(**place, native_id=self._native, **new)  # type: ignore[arg-type]  # the callers name fields of text
 
     def _is_copied(self, value: Json) -> bool:
         session = as_text(value.get("sessionId"))

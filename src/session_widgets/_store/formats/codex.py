@@ -17,6 +17,7 @@ import orjson
 
 from session_widgets._store.formats.contract import (
     Abandoned,
+    Change,
     Changed,
     Entry,
     Format,
@@ -56,7 +57,7 @@ _CONTEXT = (
 """Beginnings of what Codex itself sends as the user."""
 _EXIT_CODE = re.compile(r"(?:Process exited with code|Exit code:) (-?\d{1,5})\b")
 _PATCHED = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTILINE)
-_CHANGES = {"Add": "created", "Update": "modified", "Delete": "deleted"}
+_CHANGES: dict[str, Change] = {"Add": "created", "Update": "modified", "Delete": "deleted"}
 _TOTALS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens")
 
 
@@ -94,7 +95,7 @@ class _Reader:
         self._chain = hashlib.sha256()
         self._waiting: Prompt | None = None
         self._prompted: str | None = None
-        self._patches: dict[str, list[tuple[str, str]]] = {}
+        self._patches: dict[str, list[tuple[Change, str]]] = {}
         self._uids: list[list[str]] = []
         self._left: set[str] = set()
         self._ttft: float | None = None
@@ -278,7 +279,7 @@ class _Reader:
             exit_code=code,
         )
         for change, path in patched if failure is None else ():
-            yield Changed(**place, path=path, change=change)  # type: ignore[arg-type]
+            yield Changed(**place, path=path, change=change)
 
     def _usage(self, place: dict[str, Any], info: Json) -> Iterator[Entry]:
         totals = _counts(info.get("total_token_usage"))

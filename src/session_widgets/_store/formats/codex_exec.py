@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from session_widgets._store.formats.contract import (
+    Change,
     Changed,
     Entry,
     Format,
@@ -23,9 +24,9 @@ from session_widgets._store.formats.contract import (
     text_block,
 )
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text
-from session_widgets.transcript.records import Json
+from session_widgets.transcript.records import Json, StepFailure
 
-_CHANGES = {"add": "created", "update": "modified", "delete": "deleted"}
+_CHANGES: dict[str, Change] = {"add": "created", "update": "modified", "delete": "deleted"}
 
 
 class CodexExec(Format):
@@ -69,7 +70,7 @@ def _item(place: dict[str, Any], item: Json) -> Iterator[Entry]:
     where: dict[str, Any] = {**place, "uid": uid}
     text = as_text(item.get("text")) or as_text(item.get("message")) or ""
     status = as_text(item.get("status"))
-    failure = "error" if status == "failed" else "rejected" if status == "declined" else None
+    failure: StepFailure | None = "error" if status == "failed" else "rejected" if status == "declined" else None
     if kind in {"agent_message", "assistant_message"}:
         yield Said(**where, kind="message", text=text)
     elif kind == "reasoning":
@@ -96,7 +97,7 @@ def _item(place: dict[str, Any], item: Json) -> Iterator[Entry]:
         )
         yield ToolResult(
             **place, tool_call_id=uid, content=[text_block(output)], exit_code=code,
-            failure=failure or ("error" if code else None),  # type: ignore[arg-type]
+            failure=failure or ("error" if code else None),
         )  # fmt: skip
     elif kind == "file_change":
         changes = [
@@ -107,15 +108,15 @@ def _item(place: dict[str, Any], item: Json) -> Iterator[Entry]:
             **where, tool_call_id=uid, name="apply_patch", kind="edit", title=f"apply_patch {', '.join(paths)}"[:200],
             paths=paths, raw_input=item.get("changes"),
         )  # fmt: skip
-        yield ToolResult(**place, tool_call_id=uid, failure=failure)  # type: ignore[arg-type]
+        yield ToolResult(**place, tool_call_id=uid, failure=failure)
         for path, change in changes if failure is None else ():
-            yield Changed(**place, path=path, change=_CHANGES.get(change or "", "modified"))  # type: ignore[arg-type]
+            yield Changed(**place, path=path, change=_CHANGES.get(change or "", "modified"))
     elif kind in {"mcp_tool_call", "web_search"}:
         name = as_text(item.get("tool")) or str(kind)
         given = item.get("arguments") or {"query": item.get("query")}
         tool_kind = "fetch" if kind == "web_search" else "other"
         yield ToolCall(**where, tool_call_id=uid, name=name, kind=tool_kind, title=name, raw_input=given)
-        yield ToolResult(**place, tool_call_id=uid, failure=failure, raw_output=item.get("result"))  # type: ignore[arg-type]
+        yield ToolResult(**place, tool_call_id=uid, failure=failure, raw_output=item.get("result"))
 
 
 def _usage(line: int, call_id: str, usage: Json) -> ModelCall:

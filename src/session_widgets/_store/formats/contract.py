@@ -24,6 +24,7 @@ from session_widgets.transcript.records import (
 Layout = Literal["lines", "document", "archive"]
 Relation = Literal["subagent", "fork", "resume", "continuation", "copy"]
 Severity = Literal["info", "warning"]
+Change = Literal["created", "modified", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ class Changed(Entry):
     """A file that the turn changed."""
 
     path: str
-    change: Literal["created", "modified", "deleted"]
+    change: Change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from session_widgets._store.formats.contract import (
 )
 from session_widgets._store.formats.openai_messages import call_of, entries_of, text_of
 from session_widgets.transcript.envelopes import as_number, as_object, as_objects, as_text
-from session_widgets.transcript.records import Json
+from session_widgets.transcript.records import Json, StepFailure
 
 LARGEST = 1024 * 2**20
 """Bytes of an unpacked archive; a larger one is not read."""
@@ -159,8 +159,8 @@ def _events(line: int, native: str, sample: Json, events: tuple[Json, ...], atta
             failed = as_object(event.get("error"))
             result = text_of(event.get("result")) or as_text(failed.get("message")) or ""
             content = str(_filled(result, attached))
-            failure = "error" if failed else None
-            yield ToolResult(**where, tool_call_id=tool_call_id, content=[text_block(content)], failure=failure)  # type: ignore[arg-type]
+            failure: StepFailure | None = "error" if failed else None
+            yield ToolResult(**where, tool_call_id=tool_call_id, content=[text_block(content)], failure=failure)
         elif kind == "error":
             yield Said(**where, kind="error", text=as_text(as_object(event.get("error")).get("message")) or "error")
         elif kind == "info":

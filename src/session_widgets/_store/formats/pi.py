@@ -9,6 +9,7 @@ from typing import Any
 
 from session_widgets._store.formats.contract import (
     Abandoned,
+    Change,
     Changed,
     Entry,
     Format,
@@ -28,7 +29,7 @@ from session_widgets._store.formats.contract import (
     time_of,
 )
 from session_widgets.transcript.envelopes import as_number, as_object, as_objects, as_text
-from session_widgets.transcript.records import Json
+from session_widgets.transcript.records import Json, StepFailure
 
 _KINDS = {
     "bash": "execute",
@@ -124,8 +125,8 @@ def _message(where: dict[str, Any], message: Json, edits: dict[str, tuple[str, s
             exit_code=int(code[1]) if code else None,
         )
         if path and not failed:
-            change = "created" if name == "write" else "modified"
-            yield Changed(line=where["line"], at=where["at"], path=path, change=change)  # type: ignore[arg-type]
+            change: Change = "created" if name == "write" else "modified"
+            yield Changed(line=where["line"], at=where["at"], path=path, change=change)
     elif role == "bashExecution":
         call_id = f"{where['uid']}/bash"
         command, status = as_text(message.get("command")) or "", count_of(message.get("exitCode"))
@@ -134,9 +135,9 @@ def _message(where: dict[str, Any], message: Json, edits: dict[str, tuple[str, s
             raw_input={"command": command},
         )  # fmt: skip
         output = as_text(message.get("output")) or ""
-        failure = "error" if status else None
+        failure: StepFailure | None = "error" if status else None
         yield ToolResult(
-            **where, tool_call_id=call_id, content=[text_block(output)], exit_code=status, failure=failure,  # type: ignore[arg-type]
+            **where, tool_call_id=call_id, content=[text_block(output)], exit_code=status, failure=failure,
         )  # fmt: skip
 
 

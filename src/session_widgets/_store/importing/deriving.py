@@ -145,7 +145,7 @@ Transaction = Callable[[], AbstractContextManager[Connection]]
 def rebuild_file(transaction: Transaction, file_id: int) -> None:
     """Derive the rows of a file's sessions again from its records; only reading and writing hold the store.
 
-    A file whose format this release does not have keeps its rows, and so does one that was imported again meanwhile.
+    A file whose format this release does not have keeps its rows. So does a file that was imported again meanwhile.
 
     Args:
         transaction: begins one on the store's file.
@@ -183,7 +183,7 @@ def _records(transaction: Transaction, file_id: int, kind: Format) -> Iterator[R
 
 
 def _replace(connection: Connection, file_id: int, row: Row, derivation: Derivation) -> None:
-    kept = frozenset(import_queries.sessions_of(connection, file_id).values())  # one that was deleted stays deleted
+    kept = frozenset(import_queries.sessions_of(connection, file_id).values())  # a deleted session stays deleted
     modified = datetime.fromtimestamp(row["modified_ns"] / 1e9, UTC)
     import_queries.forget_derived(connection, kept)
     import_queries.forget_of_file(connection, file_id, ("lineage",))

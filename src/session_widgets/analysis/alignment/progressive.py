@@ -21,7 +21,7 @@ Columns = list[tuple[int | None, ...]]
 def align_runs(runs: Sequence[Sequence[Action]]) -> Columns:
     """Align the actions of runs: each action is in one column, in order, and no column is empty.
 
-    The two runs with the most actions in common are aligned first, then the one that has most in common with those
+    The two runs with the most actions in common are aligned first, then the run that has most in common with those
     already aligned, and so on; gaps, once set, stay. Sources: Feng and Doolittle (1987), Journal of Molecular
     Evolution 25:351-360, for progressive alignment; Edgar (2004), Nucleic Acids Research 32:1792-1797, for an order
     that needs no alignment of all pairs.
