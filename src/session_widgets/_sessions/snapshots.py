@@ -62,6 +62,8 @@ class SnapshotManager:
         self._one = threading.Lock()
         self._made = 0
         self._recent: dict[int, str] = {}
+        self._room = 0
+        """Bytes that may be added before the contents are measured again."""
 
     def begin(self, turn: int, manifest: Manifest | None, *, saved: bool) -> None:
         """Keep the files at the end of a turn, in the background.
@@ -106,6 +108,8 @@ class SnapshotManager:
             raise _Late("the next prompt came before they were listed")
         self._listed = True
         name, snapshot = keep_snapshot(self.contents, manifest, late.is_set)
+        if name not in self._recent.values():
+            self._room -= size_of({name, *snapshot.names})
         self._made += 1
         self._recent[self._made] = name
         self._recent.pop(self._made - RECENT, None)
@@ -150,7 +154,10 @@ class SnapshotManager:
 
     async def _sweep(self) -> None:
         """Delete the oldest snapshots if all of them are too large."""
-        if self._state.deleted or size_of(await in_thread(self.contents.names)) <= MAX_BYTES:
+        if self._state.deleted or self._room > 0:
+            return
+        await in_thread(self._measure)
+        if self._room >= 0:
             return
         made = self._made
         kept = [one.snapshot for one in await self._noted()]
@@ -161,6 +168,10 @@ class SnapshotManager:
         if sweep.snapshots:
             await self._state.journal.commit([note(FilesDropped(snapshots=sweep.snapshots))])
         await in_thread(self._delete, sweep.contents, new, made)
+
+    def _measure(self) -> None:
+        with self._one:
+            self._room = MAX_BYTES - size_of(self.contents.names())
 
     def _delete(self, names: frozenset[str], new: list[str], made: int) -> None:
         """Delete contents, except those of snapshots that are not noted yet or were made since. Blocks."""

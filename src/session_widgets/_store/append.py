@@ -84,9 +84,9 @@ class Ledger:
         with self._transaction(session_id) as connection:
             if idempotency_key is not None and queries.has_turn(connection, session_id, idempotency_key):
                 return None
-            if row := queries.first_running_turn(connection, session_id):
-                raise SessionBusy(_who_runs(row))
             live = self._catch_up(connection, session_id, f"{source}/{source_seq}")
+            if live.derivation.runs(live.last_turn) and (row := queries.first_running_turn(connection, session_id)):
+                raise SessionBusy(_who_runs(row))
             if live.last_seq == 0:
                 raise SessionGone(f"session {session_id!r} was deleted. Open a new one with open_session().")
             turn = live.last_turn + 1

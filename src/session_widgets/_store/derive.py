@@ -79,6 +79,10 @@ class Derivation:
         """Whether this turn's rows are kept here."""
         return turn >= self._first_turn
 
+    def runs(self, turn: int) -> bool:
+        """Whether this turn has begun and not ended."""
+        return turn in self._turns and not self._turns[turn].over
+
     def feed(self, event: Event) -> None:
         """Apply the next event."""
         turn = event.turn

@@ -32,7 +32,7 @@ MICROSECOND = timedelta(microseconds=1)
 DERIVED = ("sessions", *KEYS)
 AT_ONCE = 20_000
 """Events read at once."""
-FEW, FEW_EVENTS = 8, 4
+FEW, FEW_EVENTS = 8, 6
 """Rows up to which an insert binds each value."""
 
 _STARTED = "coalesce(started_at, (select created_at from store.sessions where session_id = $1)) as started_at"
@@ -288,14 +288,14 @@ def write(connection: Connection, table: str, written: Written, into: str = "sto
 
 def insert(connection: Connection, table: str, new: Sequence[Row], into: str = "store") -> None:
     """Insert rows with the same columns; many by one `from_json`, whose planning costs more than binding a few."""
-    columns = ", ".join(new[0])
     if len(new) <= FEW:
-        places = ", ".join([f"({', '.join('?' * len(new[0]))})"] * len(new))
-        values = [value for row in decode(encode_clean(new)) for value in row.values()]
-        query = f"insert into {into}.{table} ({columns}) values {places}"  # noqa: S608 - names of our own columns
-        connection.execute(query, values)
+        clean = decode(encode_clean(new))
+        known = [name for name in new[0] if any(row[name] is not None for row in clean)]  # each column costs time
+        places = ", ".join([f"({', '.join('?' * len(known))})"] * len(new))
+        query = f"insert into {into}.{table} ({', '.join(known)}) values {places}"  # noqa: S608 - names of our columns
+        connection.execute(query, [row[name] for row in clean for name in known])
     else:
-        shape = json.dumps([dict.fromkeys(new[0], "VARCHAR")])
+        columns, shape = ", ".join(new[0]), json.dumps([dict.fromkeys(new[0], "VARCHAR")])
         connection.execute(
             f"insert into {into}.{table} ({columns}) select unnest(from_json(?::json, '{shape}'), recursive := true)",
             [encode_clean(new)],
