@@ -132,8 +132,8 @@ def test_a_turn_cancelled_before_it_takes_its_first_step_has_a_stored_end(open_s
     session = open_session()
 
     async def at_once(core):
-        turn = await core._begin([{"type": "text", "text": "wait 30"}], None)
-        await core.cancel()
+        turn = await core.turns._begin([{"type": "text", "text": "wait 30"}], None)
+        await core.turns.cancel()
         return turn
 
     assert private_loop().run(at_once(session._controller)).status == "cancelled"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import Sandbox, SandboxProvider
@@ -34,6 +34,27 @@ IN_ORDER = {"ended", "parked", "switched", "changed"}
 """Reasons of an end that left the agent time to save its memory."""
 
 
+class RunningTurn(Protocol):
+    """The running turn, for its agent's messages; `TurnManager` implements it."""
+
+    @property
+    def running(self) -> int | None:
+        """Its number, in any process."""
+
+    @property
+    def completed(self) -> bool | None:
+        """Whether the latest turn has a complete answer; None if this process has not seen its end."""
+
+    async def of_messages(self) -> int | None:
+        """Return the turn of messages that arrive now."""
+
+    def heard(self, agent: Agent, size: int) -> None:
+        """Record that an agent has sent `size` bytes."""
+
+    def closing(self, agent: Agent, part: list[Received]) -> list[Draft]:
+        """Return the turn's end, if these messages of its agent are all that it waits for."""
+
+
 class AgentManager:
     """Starts and stops the agent process of a session, and reads its messages."""
 
@@ -44,9 +65,7 @@ class AgentManager:
         permissions: PermissionBroker,
         tools: ToolServer,
         skills: Skills,
-        current_turn: Callable[[], Awaitable[int | None]],
-        on_bytes: Callable[[Agent, int], None],
-        closing: Callable[[Agent, list[Received]], list[Draft]],
+        turns: Callable[[], RunningTurn],
     ) -> None:
         self.agent: Agent | None = None
         self._state = state
@@ -54,9 +73,7 @@ class AgentManager:
         self._permissions = permissions
         self._tools = tools
         self._skills = skills
-        self._current_turn = current_turn
-        self._on_bytes = on_bytes
-        self._closing = closing
+        self._turns = turns
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -81,7 +98,7 @@ class AgentManager:
             return None
         if "changes" not in agent.connection.extensions or agent.tier != "warm":
             return None
-        cut_off = self._harness.restart_after_cancel and not self._state.completed
+        cut_off = self._harness.restart_after_cancel and not self._turns().completed
         other_tools = self._tools.fingerprint not in {None, agent.offered} or not self._tools.serves(sandbox)
         if cut_off or other_tools or self._needs_other_file(agent):
             return None
@@ -266,7 +283,7 @@ class AgentManager:
 
     def _start_pump(self, agent: Agent, restorer: MemoryRestorer | None) -> None:
         def on_request(agent: Agent, message: dict[str, Any]) -> None:
-            self._permissions.take(agent, message, self._state.running)
+            self._permissions.take(agent, message, self._turns().running)
 
         def on_update(message: dict[str, Any]) -> None:
             update = update_of(message)
@@ -278,16 +295,16 @@ class AgentManager:
                 restorer.take_update(message)
 
         async def turn() -> int | None:
-            return await self._current_turn() if self.agent is agent else None
+            return await self._turns().of_messages() if self.agent is agent else None
 
         def on_bytes(size: int) -> None:
-            self._on_bytes(agent, size)
+            self._turns().heard(agent, size)
 
         async def on_answered(agent: Agent, message: dict[str, Any]) -> None:
-            await self._permissions.check(agent, message, self._state.running)
+            await self._permissions.check(agent, message, self._turns().running)
 
         def closing(part: list[Received]) -> list[Draft]:
-            return self._closing(agent, part)
+            return self._turns().closing(agent, part)
 
         pump = Pump(agent, self._state.journal, turn, on_request, on_update, on_bytes, on_answered, closing)
         self._pump = self._state.spawn(self._run_pump(agent, pump))

@@ -81,7 +81,7 @@ class AsyncSession:
 
     async def start(self, prompt: Prompt, *, idempotency_key: str | None = None) -> Turn:
         """Send a prompt and return its turn at once; see `send`."""
-        return await private_loop().aio(self._controller.start(check_prompt(prompt), check_key(idempotency_key)))
+        return await private_loop().aio(self._controller.turns.start(check_prompt(prompt), check_key(idempotency_key)))
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Event]:
         """See `Session.stream`; cancelling the task that iterates cancels the turn."""
@@ -114,11 +114,11 @@ class AsyncSession:
 
     async def cancel(self) -> bool:
         """Stop the running turn and wait for its end. Returns False if none was running."""
-        return await private_loop().aio(self._controller.cancel())
+        return await private_loop().aio(self._controller.turns.cancel())
 
     async def steer(self, prompt: Prompt) -> Turn:
         """Stop the running turn, if any, and start another."""
-        return await private_loop().aio(self._controller.steer(check_prompt(prompt)))
+        return await private_loop().aio(self._controller.turns.steer(check_prompt(prompt)))
 
     async def set_model(self, id: str) -> None:
         """Choose the model; see `options`.
@@ -131,15 +131,15 @@ class AsyncSession:
                 accept any.
             AgentFailed: the agent refused it; nothing was changed.
         """
-        await private_loop().aio(self._controller.choose("model", id))
+        await private_loop().aio(self._controller.settings.choose("model", id))
 
     async def set_mode(self, id: str) -> None:
         """Choose the agent's mode, even during a turn; see `set_model`."""
-        await private_loop().aio(self._controller.choose("mode", id))
+        await private_loop().aio(self._controller.settings.choose("mode", id))
 
     async def set_effort(self, id: str) -> None:
         """Choose the reasoning effort; see `set_model`."""
-        await private_loop().aio(self._controller.choose("effort", id))
+        await private_loop().aio(self._controller.settings.choose("effort", id))
 
     async def set_permissions(self, permissions: Policy) -> None:
         """Set the permission policy from now on; open requests still wait.
@@ -147,11 +147,11 @@ class AsyncSession:
         Args:
             permissions: as for `open_session`. It is stored, unless it is a function.
         """
-        await private_loop().aio(self._controller.set_rules(check_policy(permissions), None))
+        await private_loop().aio(self._controller.settings.set_rules(check_policy(permissions), None))
 
     async def set_limits(self, limits: TurnLimits) -> None:
         """Set the limits of later turns; they are stored. A running turn keeps its own."""
-        await private_loop().aio(self._controller.set_rules(None, check_limits(limits)))
+        await private_loop().aio(self._controller.settings.set_rules(None, check_limits(limits)))
 
     async def detach(self) -> None:
         """Disconnect from the session: its turn continues in the sandbox until `attach()`."""
@@ -332,8 +332,8 @@ class AsyncSession:
     async def _turns(self) -> list[Turn]:
         records = await asyncio.to_thread(self._controller.state.store.turns, self._controller.state.record.id)
         if records and records[-1].ended_at is None:
-            await private_loop().aio(self._controller.resume_turn())  # another process may have begun it
-        return [self._controller.turn_of(record) for record in records]
+            await private_loop().aio(self._controller.turns.resume())  # another process may have begun it
+        return [self._controller.turns.turn_of(record) for record in records]
 
     async def _pending(self) -> tuple[PermissionRequest, ...]:
         return tuple(self._controller.permissions.pending.values())

@@ -165,12 +165,12 @@ def open_session(
             )
             live = _open[held.path, id] = Session(controller, open_session)
             _offer(live, offered, servers)
-            private_loop().run(live._controller.resume_turn())
+            private_loop().run(live._controller.turns.resume())
         else:
             _offer(live, offered, servers)
         if given is not None and not is_new:
             live._controller.skills.keep(given)
-        private_loop().run(live._controller.set_rules(permissions, limits))
+        private_loop().run(live._controller.settings.set_rules(permissions, limits))
         if isinstance(sandbox, Sandbox):
             private_loop().run(live._controller.set_sandbox(sandbox))
         _change(live, {name: value for name, value in settings.items() if value not in {None, getattr(known, name)}})
@@ -258,4 +258,4 @@ def _conflict(known: SessionRecord, name: str, value: str | None) -> SessionConf
 
 def _change(session: Session, changed: dict[str, str | None]) -> None:
     if changed:
-        private_loop().run(session._controller.change(changed))
+        private_loop().run(session._controller.settings.change(changed))

@@ -51,7 +51,7 @@ class Session:
         self._panel: Any = None  # a second output is another view of the same model
         self.aio = AsyncSession(controller, open_session)
         self.files = Files(self.aio.files)
-        self.control = SessionControl(controller)
+        self.control = SessionControl(controller.state, controller.permissions, controller.sandboxes)
 
     @property
     def id(self) -> str:

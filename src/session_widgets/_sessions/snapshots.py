@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from weakref import WeakSet
 
@@ -42,10 +42,16 @@ class _Late(Exception):
 
 
 class SnapshotManager:
-    """The snapshots of one session."""
+    """The snapshots of one session.
 
-    def __init__(self, state: SessionState) -> None:
+    Args:
+        state: of the session.
+        running: returns the number of the running turn.
+    """
+
+    def __init__(self, state: SessionState, running: Callable[[], int | None]) -> None:
         self._state = state
+        self._running = running
         self.contents: Contents = contents_of(state.store.home, state.record.id, state.workspace)
         self._known: Mapping[str, Entry] = {}
         self._keeping: asyncio.Task[None] | None = None
@@ -238,7 +244,7 @@ class SnapshotManager:
             SessionBusy: the turn is running.
             FilesNotKept: they were not kept, or were deleted since.
         """
-        if self._state.running == turn:
+        if self._running() == turn:
             raise SessionBusy(f"turn {turn} of session {self._state.record.id!r} is running; wait for its end.")
         await self._stored()
         kept = await self._noted()
@@ -270,8 +276,8 @@ class SnapshotManager:
                     async with asyncio.timeout(CARRY_SECONDS):
                         await self._news.wait()
 
-    def heard(self, event: Event) -> None:
-        """Take note of a stored note."""
+    def take_note(self, event: Event) -> None:
+        """Follow a committed note."""
         if event.kind == FilesKept.kind:
             self._unnoted.discard(FilesKept.decode(event.payload).turn)
             self._news.set()

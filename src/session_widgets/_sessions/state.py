@@ -39,12 +39,10 @@ class Stored:
 
 
 class SessionState:
-    """One session, for its controller, sandbox, agent and turn. Use it on the private loop.
+    """What the managers of one session share. Use it on the private loop.
 
     Attributes:
         record: the session's row, up to date with the journal.
-        running: number of the running turn, in any process.
-        completed: whether the latest turn has a complete answer; None if this process has not seen its end.
         deleted: whether the session was deleted.
         detached: whether this process has disconnected from it.
         fold: the fold of the events, including the agent's options.
@@ -63,8 +61,6 @@ class SessionState:
         self.store = store
         self.workspace = workspace
         self.limits = limits
-        self.running: int | None = None
-        self.completed: bool | None = None
         self.deleted = False
         self.detached = False
         self.activity = Activity()

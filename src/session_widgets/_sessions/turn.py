@@ -28,13 +28,13 @@ Doing = Literal["running", "waiting", "detached"]
 
 
 class TurnSession(Protocol):
-    """The part of a session that its turns read."""
+    """The part of a session that its turns read; `TurnManager` implements it."""
 
     state: SessionState
     permissions: PermissionBroker
     snapshots: SnapshotManager
 
-    def turn_activity(self, turn: Turn) -> Doing:
+    def activity_of(self, turn: Turn) -> Doing:
         """Return the activity of a running turn, as far as this process knows."""
 
 
@@ -75,7 +75,7 @@ class Turn:
         if self._news.over:
             assert self._record.status != "unfinished", "it is no import"
             return self._record.status
-        return self._session.turn_activity(self)
+        return self._session.activity_of(self)
 
     @property
     def prompt(self) -> tuple[Json, ...]:
