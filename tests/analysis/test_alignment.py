@@ -14,6 +14,7 @@ from session_widgets.analysis.alignment import pairwise
 from session_widgets.analysis.alignment.alignment import Alignment
 from session_widgets.analysis.alignment.divergence import Ending, action_divergence
 from session_widgets.analysis.alignment.pairwise import align_pair
+from session_widgets.analysis.alignment.pieces import pieces
 from session_widgets.analysis.alignment.progressive import _order, align_runs
 from session_widgets.analysis.alignment.similarity import GAP, MATCH, Codes, Scores, similarity
 from tests.analysis.made import GOLDEN, action, golden, run
@@ -98,6 +99,44 @@ def test_memory_is_bounded_whatever_the_lengths():
     tracemalloc.stop()
     check_complete([first, second], pairs)
     assert peak < 500_000  # the whole table has 810 kB
+
+
+VALUES = st.lists(st.integers(-1, 12), max_size=60)
+
+
+@given(VALUES, VALUES, st.sampled_from([1, 7, 50, 400]))
+def test_pieces_cover_both_sides_and_bound_the_work(first, other, work):
+    found = list(pieces(first, other, work))
+    places = [(0, 0)]
+    for a, b, c, d in found:
+        assert (a, c) == places[-1]
+        assert (b, d) > (a, c) or len(found) == 1
+        places.append((b, d))
+    assert places[-1] == (len(first), len(other))
+    side = max(1, work // max(len(first), len(other), 1))
+    if len(found) > 1:
+        assert all(max(b - a, d - c) <= side for a, b, c, d in found)
+    assert sum((b - a) * (d - c) for a, b, c, d in found) <= max(work, 2 * (len(first) + len(other)) * side)
+
+
+def test_pieces_end_where_both_sides_are_at_the_same_place():
+    first = [*range(40)]
+    other = [*range(20), *range(100, 103), *range(20, 40)]
+    for a, b, c, d in pieces(first, other, work=500):
+        assert first[a:b] == [value for value in other[c:d] if value < 100]
+
+
+@given(RUNS, RUNS, st.sampled_from([1, 10, 40]))
+def test_a_long_pair_is_aligned_in_pieces_completely_and_in_order(first, second, work):
+    pairs = align_pair(scores(first, second), work=work)
+    check_complete([first, second], pairs)
+
+
+def test_a_long_pair_is_aligned_as_well_in_pieces():
+    first = run(*(f"read f{n}" for n in range(400)))
+    second = [one for n, one in enumerate(first) if n % 9]
+    whole = align_pair(scores(first, second))
+    assert score(first, second, align_pair(scores(first, second), work=20_000)) == score(first, second, whole)
 
 
 @given(st.lists(RUNS, min_size=2, max_size=8))

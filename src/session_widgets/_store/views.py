@@ -14,6 +14,17 @@ MOST = (
 """Of a model call that several sessions have (forks, copies), the maximum counts."""
 OLDEST = "row(p.created_at, -p.last_seq, p.session_id)"
 """Orders sessions of the same id: that of the original first, and of copies the longest."""
+RUN_COUNTS = ", ".join(
+    f"coalesce({name}, 0) as {name}" for name in ("turns", "steps", "tool_calls", "failed_calls", "rejected_calls")
+)
+RUN_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+
+
+def one_of(column: str) -> str:
+    """Return SQL for the one value of a column in a group, or "mixed" if there are several."""
+    return f"if(count(distinct {column}) > 1, 'mixed', any_value({column})) as {column}"
+
+
 RUN_SECONDS = f"case when waited_s is not null then round(greatest({SECONDS} - waited_s, 0), 3) end"
 VIEWS = {
     "v_sessions": """
@@ -97,6 +108,30 @@ VIEWS = {
         qualify row_number() over same > 1
         union all
         select session_id, 'fork', null, forked_from from sessions where forked_from is not null""",  # noqa: S608
+    "v_runs": f"""
+        select session_id, s.title, s.harness, coalesce(t.model, s.model) as model, s.status,
+            t.outcome, {RUN_COUNTS},
+            {", ".join(f"u.{name}" for name in RUN_TOKENS)}, u.usage_scope, u.usage_quality, u.cost, u.currency,
+            t.seconds, t.waited_s, t.run_s, t.started_at, t.ended_at, s.origin, s.agent_id
+        from (select * exclude (turns) from v_sessions) s
+        left join (
+            select session_id, count(*) as turns, arg_max(outcome, turn) as outcome,
+                arg_max(model, turn) as model, sum(seconds) as seconds, sum(waited_s) as waited_s, sum(run_s) as run_s,
+                min(started_at) as started_at, max(ended_at) as ended_at
+            from v_turns group by session_id) t using (session_id)
+        left join (
+            select session_id, count(*) as steps, count_if(kind = 'tool_call')::bigint as tool_calls,
+                count_if(failure = 'error')::bigint as failed_calls,
+                count_if(failure = 'rejected')::bigint as rejected_calls
+            from v_steps where is_active group by session_id) c using (session_id)
+        left join (
+            select run as session_id, {", ".join(f"sum({name})::bigint as {name}" for name in RUN_TOKENS)},
+                {one_of("usage_scope")}, {one_of("usage_quality")}, {one_of("currency")},
+                if(count(distinct currency) = 1, sum(cost_reported), null) as cost
+            from (
+                select *, session_id as run from v_llm_calls
+                union all select *, owner_session_id from v_llm_calls where owner_session_id <> session_id)
+            group by run) u using (session_id)""",  # noqa: S608
     "v_source_files": """
         select path, format, state, bytes, records, malformed, imported_at,
             (select list(s.session_id order by s.session_id) from source_sessions s

@@ -1,7 +1,8 @@
 """Transcripts and their outcomes as numbers.
 
 `success` gives the rate of each side of an experiment, `paired` compares them over the tasks that both have run,
-`stats` has the formulas alone. `align` sets the tool calls of sessions side by side and finds where they part.
+`stats` has the formulas alone. `align` sets the tool calls of sessions side by side and finds where they part,
+`metrics` their figures.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from session_widgets.analysis import stats
     from session_widgets.analysis.alignment import Alignment, Divergence, Divergences, align
     from session_widgets.analysis.comparison import Comparison, Paired, paired
+    from session_widgets.analysis.run_metrics import Metrics, metrics
     from session_widgets.analysis.success_rates import Success, SuccessRate, success
 
 _HOMES = {
@@ -20,10 +22,12 @@ _HOMES = {
     "Comparison": "comparison",
     "Divergence": "alignment",
     "Divergences": "alignment",
+    "Metrics": "run_metrics",
     "Paired": "comparison",
     "Success": "success_rates",
     "SuccessRate": "success_rates",
     "align": "alignment",
+    "metrics": "run_metrics",
     "paired": "comparison",
     "stats": "stats",
     "success": "success_rates",
@@ -34,10 +38,12 @@ __all__ = [
     "Comparison",
     "Divergence",
     "Divergences",
+    "Metrics",
     "Paired",
     "Success",
     "SuccessRate",
     "align",
+    "metrics",
     "paired",
     "stats",
     "success",

@@ -1,4 +1,4 @@
-"""`session-widgets` on the command line: run, sessions, import, workspace, harness, sandboxes, runner, s3, doctor."""
+"""`session-widgets` on the command line: sessions, their transcripts and files, harnesses, sandboxes."""
 
 from __future__ import annotations
 
@@ -141,6 +141,27 @@ def import_(
 
     with errors_told():
         run_import(paths, _console(), redact=redact, as_json=as_json)
+
+
+@app.command()
+def compare(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Two to eight sessions of the store.")],
+    as_json: AsJson = False,
+) -> None:
+    """Set sessions side by side: their figures, their aligned tool calls, and where they part."""
+    from session_widgets.cli.comparing import print_comparison
+
+    with errors_told():
+        print_comparison(ids, as_json=as_json)
+
+
+@app.command()
+def stats(as_json: AsJson = False) -> None:
+    """Print the figures of all sessions by harness and model."""
+    from session_widgets.cli.comparing import print_stats
+
+    with errors_told():
+        print_stats(as_json=as_json)
 
 
 @app.command()

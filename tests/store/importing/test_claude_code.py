@@ -130,6 +130,8 @@ def test_a_subagent_counts_by_itself_and_under_its_parent(store: Store, logs: Pa
     store.import_(logs)
     query = "select owner_session_id, count(*), sum(output_tokens) from v_llm_calls group by all order by all"
     assert store.sql(query).fetchall() == [(SESSION, 5, 29), (f"{orphan.session}-def", 1, 5)]
+    query = "select session_id, output_tokens from v_runs where session_id in (?, ?) order by all"
+    assert store.sql(query, [SESSION, f"{SESSION}-abc"]).fetchall() == [(SESSION, 29), (f"{SESSION}-abc", 5)]
     query = "select session_id, agent_id from v_llm_calls where agent_id is not null order by all"
     assert store.sql(query).fetchall() == [(f"{SESSION}-abc", "abc"), (f"{orphan.session}-def", "def")]
     query = "select session_id, kind, parent_session_id from v_lineage order by all"

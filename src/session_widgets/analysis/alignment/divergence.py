@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import combinations
 
-from session_widgets.analysis.alignment.actions import CHANGES, Action, changed_lines
+from session_widgets.analysis.alignment.actions import CHANGES, Action
+from session_widgets.analysis.alignment.edited_files import apply
 from session_widgets.analysis.alignment.progressive import Columns
 from session_widgets.analysis.alignment.similarity import similarity
 from session_widgets.printing import one_line, plural
@@ -105,7 +105,7 @@ def file_divergence(runs: Sequence[Sequence[Action]], columns: Columns, endings:
     for number, column in enumerate(columns):
         changed = False
         for state, actions, place in zip(states, runs, column, strict=True):
-            changed |= place is not None and _apply(state, actions[place])
+            changed |= place is not None and apply(state, actions[place])
         if changed and (differ := _unlike(states)):
             return Divergence(number, _differ(differ))
     last = [dict(ending.files) for ending in endings]
@@ -120,27 +120,6 @@ def outcome_divergence(columns: Columns, endings: Sequence[Ending]) -> Divergenc
     if len(set(outcomes)) == 1:
         return Divergence(None, f"{outcomes[0]} in all runs")
     return Divergence(len(columns), ", ".join(outcomes))
-
-
-def _apply(state: dict[str, str], action: Action) -> bool:
-    """Apply a change to the files of a run: a known text begins with "=", of another only its history is known."""
-    if action.failed or action.kind not in CHANGES:
-        return False
-    if not action.edits:
-        state[action.target] = _history(state.get(action.target, ""), action.kind, action.arguments)
-    for edit in action.edits:
-        path, known = edit.path or action.target, state.get(edit.path or action.target, "")
-        if edit.old is None and edit.new is not None:
-            state[path] = f"={edit.new}"
-        elif known.startswith("=") and edit.old is not None and edit.new is not None and edit.old in known[1:]:
-            state[path] = "=" + known[1:].replace(edit.old, edit.new, 1)
-        else:
-            state[path] = _history(known, *changed_lines(edit.old, edit.new))
-    return True
-
-
-def _history(*parts: str | None) -> str:
-    return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _unlike(states: Sequence[dict[str, str]]) -> list[str]:

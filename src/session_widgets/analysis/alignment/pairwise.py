@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from session_widgets.analysis.alignment.pieces import WORK, pieces
 from session_widgets.analysis.alignment.similarity import GAP, MATCH, Scores
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ Pairs = list[tuple[int | None, int | None]]
 """Action and column at each place of an alignment; None for the side that has a gap there."""
 
 
-def align_pair(scores: Scores, *, cells: int = CELLS) -> Pairs:
+def align_pair(scores: Scores, *, cells: int = CELLS, work: int = WORK) -> Pairs:
     """Return the best global alignment of a run with columns, with a constant cost for each gap.
+
+    Of sides that need more than `work` comparisons, pieces between equal actions are aligned, each the best way.
 
     Sources: Needleman and Wunsch (1970), Journal of Molecular Biology 48:443-453; Ukkonen (1985), Information and
     Control 64:100-118, for the band: it is doubled until no path outside of it can have a better score; Hirschberg
@@ -33,9 +36,10 @@ def align_pair(scores: Scores, *, cells: int = CELLS) -> Pairs:
     Args:
         scores: of each action and column.
         cells: largest table, in bytes.
+        work: largest number of comparisons of an action with an action.
     """
     found: Pairs = []
-    todo = [(0, len(scores), 0, scores.width)]
+    todo = list(pieces(*scores.names, work // scores.members))[::-1]
     while todo:
         first, last, low, high = todo.pop()
         part = scores.part(first, last, low, high)

@@ -96,6 +96,18 @@ class Scores:
         """Number of columns."""
         return int(self.columns.shape[2])
 
+    @property
+    def members(self) -> int:
+        """Number of runs in the columns, 1 at least."""
+        return max(1, int(self.columns.shape[1]))
+
+    @property
+    def names(self) -> tuple[list[int], list[int]]:
+        """A number for each action and for each column, that of its first member: equal for equal actions."""
+        whole = self.columns[3]
+        first = (whole >= 0).argmax(axis=0)
+        return self.run[3].tolist(), whole[first, range(self.width)].tolist()
+
     def row(self, action: int, low: int, high: int) -> NDArray[Any]:
         """Return `MATCH` plus the scores of an action against the columns from `low` to before `high`."""
         same = self.columns[:, :, low:high] == self.run[:, action, None, None]
