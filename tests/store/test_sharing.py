@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -19,6 +23,8 @@ from session_widgets._store.database import Store
 from session_widgets.errors import StoreBusy, StoreError, StoreVersion
 from tests.store.writers import process, result
 from tests.support.drafts import chunk, derived, note, opened
+
+IN_OPEN, IN_CLOSE = 0x20, 0x18
 
 
 def test_two_writers_of_one_session_and_a_reader(store: Store) -> None:
@@ -186,3 +192,26 @@ def test_a_file_that_was_deleted_meanwhile_is_made_again(store: Store) -> None:
     store.path.unlink()
     assert store.events("s") == []
     assert [event.seq for event in store.append("s", [opened()])] == [1]
+
+
+@contextmanager
+def opens_of(path: Path) -> Iterator[Callable[[], int]]:
+    """Yield a function that returns how often the file was opened since the last call, by inotify(7)."""
+    libc, event = ctypes.CDLL(None, use_errno=True), struct.Struct("iIII")
+    watch = libc.inotify_init1(os.O_CLOEXEC)
+    try:  # equal events in a row are one: so closes are watched as well
+        assert libc.inotify_add_watch(watch, bytes(path), IN_OPEN | IN_CLOSE) > 0, os.strerror(ctypes.get_errno())
+        yield lambda: sum(mask == IN_OPEN for _, mask, _, _ in event.iter_unpack(os.read(watch, 65_536)))
+    finally:
+        os.close(watch)
+
+
+def test_the_file_is_read_under_its_lock_alone(store: Store) -> None:
+    """DuckDB looked at it before it had the lock, and dropped what others committed in between."""
+    store.append("s", [opened()])
+    store._file._detach()
+    with opens_of(store.path) as opens:
+        store.append("s", [chunk(2)])
+        assert opens() == 1
+        store.sql("select 1")
+        assert opens() == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from session_widgets._store import failures
+from session_widgets._store import failures, views
 from session_widgets._store.connection import StoreFile
 from session_widgets.errors import StoreError
 
@@ -45,14 +45,10 @@ def _copy(connection: duckdb.DuckDBPyConnection, fresh: Path, progress: Progress
         tables = connection.execute(
             "select table_name, sql from duckdb_tables() where database_name = 'store' and not internal order by all"
         ).fetchall()
-        views = connection.execute(
-            "select sql from duckdb_views() where database_name = 'store' and not internal order by all"
-        ).fetchall()
         connection.execute("use fresh")
         for _, sql in tables:
             connection.execute(sql)
-        for (sql,) in views:
-            connection.execute(sql)
+        views.define(connection, "fresh")
         counts = {name: _count(connection, f"store.{name}") for name, _ in tables}
         done, total = 0, sum(counts.values())
         for name in counts:

@@ -25,7 +25,10 @@ WATCH = 0.002
 """Seconds between two checks of the queue meanwhile."""
 SHARE = 0.050
 """Seconds that commits without a pause may hold the file while another process waits in the queue."""
-BULK = "(row_group_size 4096)"
+TYPE = "type duckdb"
+"""Of every file that is attached. Without it DuckDB 2.0.1 reads the header before it has the lock, to find the type,
+and goes on from that header even if another process wrote a newer one meanwhile, whose commits are then lost."""
+BULK = ", row_group_size 4096"
 """For imports. A checkpoint compresses the last row group again: with DuckDB's 122,880 rows it takes a second."""
 Config = dict[str, str | bool | int | float | list[str]]
 CONFIG: Config = {"autoinstall_known_extensions": False}
@@ -196,14 +199,14 @@ class StoreFile:
     def _attach_reader(self, deadline: float) -> duckdb.DuckDBPyConnection:
         if self._reader is None:
             self._reader = duckdb.connect(config=self.config())
-        self._attach(self._reader, "(read_only)", deadline)
+        self._attach(self._reader, ", read_only", deadline)
         return self._reader
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection, how: str, deadline: float) -> None:
+    def _attach(self, connection: duckdb.DuckDBPyConnection, options: str, deadline: float) -> None:
         quoted = str(self.path).replace("'", "''")
         while True:
             try:
-                connection.execute(f"attach '{quoted}' as store {how}")
+                connection.execute(f"attach '{quoted}' as store ({TYPE}{options})")
             except duckdb.Error as error:
                 if not failures.is_held(error):
                     raise failures.failure(self.path, "open", error) from error

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from session_widgets._store import failures, queries
-from session_widgets._store.connection import StoreFile
+from session_widgets._store.connection import TYPE, StoreFile
 from session_widgets._store.result import Result
 
 ALONE_SECONDS = 0.25
@@ -67,7 +67,7 @@ def _on_copy(file: StoreFile, copy: Path, work: Callable[[duckdb.DuckDBPyConnect
     connection = duckdb.connect(config=file.config())
     try:
         quoted = str(copy).replace("'", "''")
-        connection.execute(f"attach '{quoted}' as store (read_only)")
+        connection.execute(f"attach '{quoted}' as store ({TYPE}, read_only)")
         _remove(copy.parent, file)  # the attached file stays readable, and a crash leaves nothing behind
         found = work(connection)
         connection.execute("detach store")

@@ -145,9 +145,9 @@ VIEWS = {
 }
 
 
-def define(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the views, or replace those of an older release."""
-    connection.execute("use store")
+def define(connection: duckdb.DuckDBPyConnection, database: str = "store") -> None:
+    """Create the views of an attached database, or replace those of an older release."""
+    connection.execute(f"use {database}")
     for name, query in VIEWS.items():
-        connection.execute(f"create or replace view store.{name} as {query}")
+        connection.execute(f"create or replace view {database}.{name} as {query}")
     connection.execute("use memory")
