@@ -77,7 +77,7 @@ def test_a_turn_outlives_a_reader_of_the_store(open_session, refusals, monkeypat
         until(lambda: len(refusals) > 20 or turn.ended, what="many refusals")
         assert not turn.ended, turn.error
         assert "waiting for the transcript store, which " in session._controller.state.activity.words
-        assert session._controller.turns._runner._clock.left is None, "and no limit of the turn comes nearer"
+        assert session._controller.turns._runner.wait.clock.left is None, "and no limit of the turn comes nearer"
         with pytest.raises(StoreBusy):  # what nobody has begun is not kept waiting
             session.store.delete_session("another")
     turn.wait(30)

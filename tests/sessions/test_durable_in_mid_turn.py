@@ -152,7 +152,7 @@ sandbox_manager.prepare = prepare_later
 s = sw.open_session("s1", workspace={lab!r}, permissions="allow_all")
 turn = s.start({prompt!r}, idempotency_key="k")
 print(json.dumps("begun"))
-while s._controller.turns._runner._call is None: time.sleep(0.02)
+while s._controller.turns._runner.delivery.call is None: time.sleep(0.02)
 print(json.dumps("at work"))
 turn.wait(60)
 print(json.dumps([turn.status, turn.text, turn.error, str(turn.durable_at), turn.durability_error]))

@@ -145,7 +145,7 @@ def test_waiting_for_a_person_does_not_count(open_session):
     session = open_session(permissions="ask", limits=limits())
     turn = session.start("run echo hi\nquestion Why?\nsilent")
     until(lambda: session.pending, what="the permission request")
-    clock = session._controller.turns._runner._clock
+    clock = session._controller.turns._runner.wait.clock
     assert clock.left is None
     session.pending[0].allow()
     until(lambda: session.questions, what="the question")
@@ -161,9 +161,9 @@ def test_a_function_of_the_notebook_may_take_its_time(open_session):
 
     @session.tool
     def slow() -> None:
-        driver = session._controller.turns._runner
-        driver._clock._latest -= 1000  # so long has the agent been silent
-        private_loop().loop.call_soon_threadsafe(driver._woken.set)
+        wait = session._controller.turns._runner.wait
+        wait.clock._latest -= 1000  # so long has the agent been silent
+        private_loop().loop.call_soon_threadsafe(wait._woken.set)
         private_loop().run(asyncio.sleep(0.1))
 
     turn = session.send("say hi\ntool slow", timeout=50)

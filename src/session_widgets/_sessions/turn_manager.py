@@ -268,7 +268,7 @@ class TurnManager:
 
     async def of_messages(self) -> int | None:
         """Return the turn of messages that arrive now; another process may have started it."""
-        if self._runner is None or self._runner.answered:
+        if self._runner is None or self._runner.delivery.answered:
             await self.state.journal.catch_up()
         return self.running
 
@@ -284,14 +284,14 @@ class TurnManager:
     def on_change(self) -> None:
         """A person is asked or has answered, or the session's activity has changed."""
         if self._runner is not None:
-            self._runner.asks(self.permissions.waits)
+            self._runner.wait.hold("person", self.permissions.waits)
         if self._latest is not None:
             self._latest.notify()
 
     def wait_for_store(self, busy: StoreBusy | None) -> bool:
         """Whether to keep waiting for the store's file: another reader must not fail a turn."""
         if self._runner is not None:
-            self._runner.waits(busy is not None)
+            self._runner.wait.hold("store", busy is not None)
         if busy is None:
             self.state.activity.wait_for(None)
             return True
