@@ -93,7 +93,9 @@ def test_a_query_that_gives_way_ends_on_a_copy_with_the_same_result(
     monkeypatch.setattr(querying, "ALONE_SECONDS", 0.0)
     monkeypatch.setattr(filled._file, "wanted", lambda: True)
     seen = []
-    monkeypatch.setattr(querying, "_copy", lambda file, copy=querying._copy: seen.append(copy(file)) or seen[-1])
+    monkeypatch.setattr(
+        querying, "copy_attached", lambda file, copy=querying.copy_attached: seen.append(copy(file)) or seen[-1]
+    )
     query = "select count(*) from v_events, range(20_000_000) where hash(range) % 3 < 2"
     (found,) = filled.sql(query).fetchall()
     assert seen
@@ -106,7 +108,7 @@ def test_a_query_that_gives_way_ends_on_a_copy_with_the_same_result(
 def test_without_room_for_a_copy_a_query_goes_on_where_it_is(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(querying, "ALONE_SECONDS", 0.0)
     monkeypatch.setattr(filled._file, "wanted", lambda: True)
-    monkeypatch.setattr(querying, "_copy", lambda file: None)
+    monkeypatch.setattr(querying, "copy_attached", lambda file: None)
     query = "select count(*) from v_events, range(20_000_000) where hash(range) % 3 < 2"
     assert filled.sql(query).fetchall()[0][0] > 0
 

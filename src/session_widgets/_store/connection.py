@@ -30,6 +30,8 @@ TYPE = "type duckdb"
 and goes on from that header even if another process wrote a newer one meanwhile, whose commits are then lost."""
 BULK = ", row_group_size 4096"
 """For imports. A checkpoint compresses the last row group again: with DuckDB's 122,880 rows it takes a second."""
+UTC = "set global timezone = 'UTC'"
+"""Of all cursors of a connection: times come out the same on every machine."""
 Config = dict[str, str | bool | int | float | list[str]]
 CONFIG: Config = {"autoinstall_known_extensions": False}
 
@@ -185,7 +187,7 @@ class StoreFile:
     def _attach_writer(self, deadline: float, *, bulk: bool = False) -> duckdb.DuckDBPyConnection:
         if self._writer is None:
             self._writer = duckdb.connect(config={**self.config(), "threads": 1})
-            self._writer.execute("set timezone = 'UTC'")
+            self._writer.execute(UTC)
         new = self._identity() is None
         self._attach(self._writer, BULK if bulk else "", deadline)
         self._bulk = bulk
@@ -199,6 +201,7 @@ class StoreFile:
     def _attach_reader(self, deadline: float) -> duckdb.DuckDBPyConnection:
         if self._reader is None:
             self._reader = duckdb.connect(config=self.config())
+            self._reader.execute(UTC)
         self._attach(self._reader, ", read_only", deadline)
         return self._reader
 

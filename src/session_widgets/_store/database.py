@@ -14,13 +14,17 @@ import duckdb
 
 from session_widgets._store import append, compacting, forking, import_queries, queries, querying, rebuilding
 from session_widgets._store.connection import StoreFile
+from session_widgets._store.frames import tables
 from session_widgets._store.importing.importer import Secrets, import_path
 from session_widgets._store.importing.report import ImportReport
 from session_widgets._store.kept_files import kept
 from session_widgets._store.listing import SessionList
 from session_widgets._store.location import home_of, locate
+from session_widgets._store.result import Result
 from session_widgets._store.rows import Row, read_session, read_step, read_turn, state_of
+from session_widgets._store.snapshots import Snapshots
 from session_widgets._store.source import StoredSession
+from session_widgets._store.stored_transcript import StoredTranscript
 from session_widgets.errors import BadValue
 from session_widgets.model import check_session_id
 from session_widgets.transcript.fold import Fold
@@ -46,6 +50,7 @@ class Store:
         self.path = path
         self._file = StoreFile(path)
         self._ledger = append.Ledger(self._file)
+        self._snapshots = Snapshots(self._file)
         self._closed = False
 
     @property
@@ -334,9 +339,49 @@ class Store:
         """
         compacting.compact(self._file, progress or _quietly)
 
+    def transcript(self, session_id: str) -> StoredTranscript:
+        """Return the steps, turns, tool calls, model calls and files of a session: live, stored or imported.
+
+        Args:
+            session_id: of the session.
+
+        Returns:
+            `.steps`, `.turns`, `.tool_calls`, `.llm_calls` and `.files`, each a sequence with `.df()`, whose items have
+            the columns of the view of this name. They are read at the first use; call this again for what came later.
+
+        Raises:
+            SessionGone: the store has no such session.
+
+        Example:
+            >>> store().transcript("parser").tool_calls[0].command  # doctest: +SKIP
+        """
+        return StoredTranscript(self.sql, check_session_id(session_id))
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Return a plain read-only DuckDB connection to a copy of the store as of now.
+
+        It is for `%sql`, ibis, marimo, Polars and other programs that need a connection.
+        It blocks no writer, however long it is open; other processes wait only while the copy is made, 0.1 to 0.3 s for
+        100 MB. Until something is written, the next call uses the same copy. The copy is deleted with its last
+        connection, even if the process is killed.
+
+        Raises:
+            StoreBusy: another process held the file for 10 s.
+            StoreError: there is no room for a copy, or the file is damaged.
+
+        Example:
+            >>> polars.read_database("from v_runs", store().connect())  # doctest: +SKIP
+        """
+        return self._snapshots.connect()
+
     def sql(
-        self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timeout: float | None = None
-    ) -> duckdb.DuckDBPyRelation:
+        self,
+        query: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        frames: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Result:
         """Run a query over the views (`v_sessions`, `v_turns`, `v_events`, `v_steps`, ...) and return its result.
 
         A long query blocks no other process: when one needs the file, the query continues on a copy.
@@ -345,20 +390,23 @@ class Store:
         Args:
             query: one SELECT in DuckDB's SQL; the store is attached read-only.
             params: values for `?` or `$1` (a sequence) or for `$name` (a mapping).
+            frames: tables to join, by the name that the query uses: pandas, polars, Arrow, a list of dictionaries, or
+                the result of another query.
             timeout: seconds after which the query is stopped; None for no limit.
 
         Returns:
             A relation over a copy of the result in memory: `.df()`, `.fetchall()`, `.show()`, `.filter(...)`
             and so on work as long as it exists, and hold no lock on the store. `.pl()` and `.arrow()` need
-            `pip install 'session-widgets[frames]'`.
+            `pip install 'session-widgets[frames]'`. A cell shows it as a table. Times are UTC.
 
         Raises:
+            BadValue: a frame is no table, or has the name of a view.
             duckdb.Error: the query is wrong, or would write.
             TimeoutError: the query was not finished after `timeout` seconds.
             StoreBusy: another process held the file for 10 s.
             StoreError: the file cannot be read, for example because it is damaged.
         """
-        return querying.run(self._file, query, params, timeout)
+        return querying.run(self._file, query, params, timeout, tables(frames))
 
     def close(self) -> None:
         """Detach the file and close the store. `store()` opens it again, as a new object."""

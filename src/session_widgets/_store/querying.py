@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from session_widgets._store import failures, queries
-from session_widgets._store.connection import TYPE, StoreFile
+from session_widgets._store.connection import TYPE, UTC, StoreFile
 from session_widgets._store.result import Result
 
 ALONE_SECONDS = 0.25
@@ -21,10 +21,20 @@ ALONE_SECONDS = 0.25
 LOOK_SECONDS = 0.005
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
+Frames = Mapping[str, Any]
 
 
-def run(file: StoreFile, query: str, parameters: Parameters, timeout: float | None) -> Result:
+def run(
+    file: StoreFile, query: str, parameters: Parameters, timeout: float | None, frames: Frames | None = None
+) -> Result:
     """Run a query on the file attached read-only, or on a copy if another process needs the file meanwhile.
+
+    Args:
+        file: the store's.
+        query: one SELECT.
+        parameters: of the query.
+        timeout: seconds; None for no limit.
+        frames: tables of the caller by name, as `frames.tables` returns them.
 
     Raises:
         TimeoutError: it was not finished within `timeout` seconds.
@@ -39,17 +49,19 @@ def run(file: StoreFile, query: str, parameters: Parameters, timeout: float | No
         return time.monotonic() - begin < ALONE_SECONDS or not file.wanted()
 
     with file.alone() as deadline, file.attached_to_read(deadline) as connection:
-        found = _Run(file.path, connection, query, parameters).result(until, timeout, patient)
-        copy = None if found is not None else _copy(file)
+        found = _Run(file.path, connection, query, parameters, frames).result(until, timeout, patient)
+        copy = None if found is not None else copy_attached(file)
         if found is None and copy is None:  # no room for a copy: the other processes keep waiting
-            found = _Run(file.path, connection, query, parameters).result(until, timeout)
+            found = _Run(file.path, connection, query, parameters, frames).result(until, timeout)
     if found is None and copy is not None:
-        found = _on_copy(file, copy, lambda again: _Run(file.path, again, query, parameters).result(until, timeout))
+        found = _on_copy(
+            file, copy, lambda again: _Run(file.path, again, query, parameters, frames).result(until, timeout)
+        )
     assert found is not None
     return found
 
 
-def _copy(file: StoreFile) -> Path | None:
+def copy_attached(file: StoreFile) -> Path | None:
     """Copy the file, which is attached read-only and so does not change; None if there is no room.
 
     Another process makes the copy: a process loses its POSIX locks when it closes any descriptor of the file.
@@ -65,6 +77,7 @@ def _copy(file: StoreFile) -> Path | None:
 
 def _on_copy(file: StoreFile, copy: Path, work: Callable[[duckdb.DuckDBPyConnection], Result | None]) -> Result | None:
     connection = duckdb.connect(config=file.config())
+    connection.execute(UTC)
     try:
         quoted = str(copy).replace("'", "''")
         connection.execute(f"attach '{quoted}' as store ({TYPE}, read_only)")
@@ -74,6 +87,11 @@ def _on_copy(file: StoreFile, copy: Path, work: Callable[[duckdb.DuckDBPyConnect
     finally:
         _remove(copy.parent, file)
     return found
+
+
+def discard(copy: Path, file: StoreFile) -> None:
+    """Delete a copy of the file; connections that have it open can still read it."""
+    _remove(copy.parent, file)
 
 
 def _remove(place: Path, file: StoreFile) -> None:
@@ -86,8 +104,16 @@ def _remove(place: Path, file: StoreFile) -> None:
 class _Run:
     """A query in its own thread: DuckDB itself handles no signal and has no limit."""
 
-    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, query: str, parameters: Parameters) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connection: duckdb.DuckDBPyConnection,
+        query: str,
+        parameters: Parameters,
+        frames: Frames | None = None,
+    ) -> None:
         self._path, self._connection, self._query, self._parameters = path, connection, query, parameters
+        self._frames = frames or {}
         self._found: Result | None = None
         self._error: Exception | None = None
         self._over = threading.Event()
@@ -131,6 +157,8 @@ class _Run:
 
     def _work(self) -> None:
         try:
+            for name, frame in self._frames.items():
+                self._connection.register(name, frame)
             self._found = queries.copy_out(self._connection, self._query, self._parameters)
         except Exception as error:  # passed on to the waiting thread
             self._error = error

@@ -1,4 +1,4 @@
-"""The result of a query: DuckDB's relation, whose errors name missing packages."""
+"""The result of a query: DuckDB's relation, drawn as a table, whose errors name missing packages."""
 
 from __future__ import annotations
 
@@ -7,12 +7,25 @@ from typing import Any
 import duckdb
 
 from session_widgets.errors import MissingDependency
+from session_widgets.printing import html_table, one_line, plural
+
+SHOWN = 50
+"""Rows that a cell shows."""
 
 
 class Result(duckdb.DuckDBPyRelation):
     """A relation over a copy of the result in memory; `.pl()` and Arrow need the extra `frames`."""
 
     __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        """Return the first rows as a table; text of agents is escaped, and cut."""
+        cells = [
+            ["" if value is None else one_line(str(value)) for value in row] for row in self.limit(SHOWN).fetchall()
+        ]
+        count = len(self)
+        more = f"the first {SHOWN} of " if count > SHOWN else ""
+        return f"{html_table(self.columns, cells)}<p>{more}{plural(count, 'row')}</p>"
 
     def pl(self, *args: Any, **options: Any) -> Any:
         """Return the result as a polars frame.
