@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from session_widgets.model import ExecResult, FileInfo
     from session_widgets.transcript.records import Event, FileChange, Step, Usage
     from session_widgets.transcript.transcript import Transcript
-    from session_widgets.widgets import Chat, FileBrowser, SessionPanel
+    from session_widgets.widgets import Chat, Compare, FileBrowser, SessionPanel
 
 _HOMES = {
     "Event": "transcript.records",
@@ -52,6 +52,7 @@ _HOMES = {
     "sessions": "_store",
     "store": "_store",
     "Chat": "widgets",
+    "Compare": "widgets",
     "FileBrowser": "widgets",
     "SessionPanel": "widgets",
     "analysis": "analysis",
@@ -59,6 +60,7 @@ _HOMES = {
 
 __all__ = [
     "Chat",
+    "Compare",
     "Event",
     "ExecResult",
     "FileBrowser",

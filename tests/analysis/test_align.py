@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import session_widgets as sw
 from session_widgets.errors import BadValue, SessionGone
-from tests.support.drafts import note, opened, update
-
-
-def tool(kind: str, raw_input: dict[str, Any], status: str = "completed", **facts: Any) -> dict[str, Any]:
-    return {"kind": kind, "rawInput": raw_input, "status": status, **facts}
-
-
-def store_session(session_id: str, root: str, *calls: dict[str, Any], error: str | None = None, size: int = 3) -> None:
-    """A session of one turn with these tool calls."""
-    drafts = [
-        opened(workspace=root),
-        note("agent_started", 0, connection="c1", cwd=root),
-        note("turn_started", 0, turn=1, prompt=[{"type": "text", "text": "go"}]),
-        *(
-            update("tool_call", 0, toolCallId=f"t{n}", title=f"call {n}", **facts)
-            for n, facts in enumerate(calls)
-        ),
-        note(
-            "turn_ended", 0, turn=1, status="failed" if error else "completed", error=error,
-            files=[{"path": "a.py", "change": "modified", "size": size}],
-        ),
-    ]  # fmt: skip
-    sw.store().append(session_id, [replace(draft, source="k", source_seq=n) for n, draft in enumerate(drafts, 1)])
-
-
-def edit(root: str, old: str, new: str) -> dict[str, Any]:
-    return tool("edit", {"file_path": f"{root}/a.py", "old_string": old, "new_string": new})
+from tests.analysis.stored import edit, store_session, tool
+from tests.support.drafts import note, opened
 
 
 @pytest.fixture
@@ -182,9 +156,9 @@ def test_sessions_without_tool_calls_have_no_column(home):
         ("one", BadValue, r'ids must be a list of sessions, such as \["a", "b"\]; got \'one\''),
         (7, BadValue, "ids must be a list of sessions"),
         ([1, 2], BadValue, "ids must be a list of sessions"),
-        (["one"], BadValue, r"needs 2 to 8 different sessions; got \['one'\]"),
-        (["one", "one"], BadValue, "needs 2 to 8 different sessions"),
-        ([str(n) for n in range(9)], BadValue, "needs 2 to 8 different sessions"),
+        (["one"], BadValue, r"2 to 8 different sessions; got \['one'\]"),
+        (["one", "one"], BadValue, "2 to 8 different sessions"),
+        ([str(n) for n in range(9)], BadValue, "2 to 8 different sessions"),
         (["one", "nine"], SessionGone, "no session 'nine'; session_widgets.sessions"),
         (["one", "../x"], BadValue, "session"),
     ],

@@ -7,22 +7,9 @@ import pytest
 import session_widgets as sw
 from session_widgets.analysis.run_metrics import METRICS, figure
 from session_widgets.errors import BadValue
-from tests.support.drafts import note, opened, update
+from tests.analysis.stored import store_run
 
 BY_NAME = {metric.name: metric for metric in METRICS}
-
-
-def store_run(session_id: str, calls: list[str], *, turns: int = 1) -> None:
-    drafts = [opened(harness="demo")]
-    for turn in range(1, turns + 1):
-        at = turn * 100
-        drafts.append(note("turn_started", at, turn=turn, prompt=[{"type": "text", "text": "go"}]))
-        drafts += [
-            update("tool_call", at + n, turn=turn, toolCallId=f"{turn}.{n}", title="t", kind="execute", status=status)
-            for n, status in enumerate(calls, 1)
-        ]
-        drafts.append(note("turn_ended", at + 50, turn=turn, status="completed", stop_reason="end_turn"))
-    sw.store().append(session_id, drafts)
 
 
 def test_the_figures_of_a_run_are_sums_over_its_parts(home):

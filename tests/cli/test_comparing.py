@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.analysis.test_metrics import store_run
+from tests.analysis.stored import store_run
 
 
 def test_sessions_are_compared_and_counted_in_the_terminal(forked, home):

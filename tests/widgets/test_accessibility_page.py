@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page
 
 from session_widgets.widgets import SessionPanel
 from tests.support import needs
+from tests.widgets.axe import faults
 from tests.widgets.pages import Bench
 from tests.widgets.scripted import Scripted, diff, text
 
 pytestmark = pytest.mark.needs("chromium", "axe")
-
-PAGE_RULES = {
-    name: {"enabled": False}  # rules for a whole page, which the notebook is and the panel is not
-    for name in ("document-title", "html-has-lang", "landmark-one-main", "page-has-heading-one", "region", "bypass")
-}
-
-
-SETTLED = """() => Promise.all(document.getAnimations()
-  .filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime))
-  .map((one) => one.finished.catch(() => null)))"""
 
 
 @pytest.fixture
@@ -33,15 +23,6 @@ def panel(page: Page, session: Scripted):
     yield bench
     bench.widget.close()
     assert bench.errors == []
-
-
-def faults(panel: Bench) -> dict[str, Any]:
-    """What axe finds wrong, by rule: how bad, and where."""
-    panel.page.evaluate(SETTLED)
-    found = panel.page.evaluate("(rules) => axe.run('#view', { rules, resultTypes: ['violations'] })", PAGE_RULES)
-    return {
-        fault["id"]: (fault["impact"], [node["html"][:200] for node in fault["nodes"]]) for fault in found["violations"]
-    }
 
 
 def test_a_new_session(panel):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from session_widgets.widgets import Chat, FileBrowser, SessionPanel
+from session_widgets.widgets import Chat, Compare, FileBrowser, SessionPanel
 from tests.support.paths import ROOT
 
 STATIC = ROOT / "src" / "session_widgets" / "static"
-NAMES = ["chat", "files", "panel"]
+NAMES = ["chat", "compare", "files", "panel"]
 
 
 def code(name: str) -> str:
@@ -43,7 +43,7 @@ def test_a_bundle_names_no_host_but_those_of_licences_and_xml(name):
 
 
 def test_the_widgets_use_them():
-    for widget, name in ((Chat, "chat"), (FileBrowser, "files"), (SessionPanel, "panel")):
+    for widget, name in ((Chat, "chat"), (Compare, "compare"), (FileBrowser, "files"), (SessionPanel, "panel")):
         assert str(widget._esm) == code(name)
 
 

@@ -177,6 +177,11 @@ def open_session(
         return live
 
 
+def opened(store: Store, id: str) -> Session | None:
+    """Return the object of a session that is open in this process."""
+    return _open.get((store.path, id))
+
+
 def _offer(session: Session, tools: Sequence[HostTool], servers: Sequence[Json] | None) -> None:
     private_loop().run(session._controller.tools.add(tools, servers))
 

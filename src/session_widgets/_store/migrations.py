@@ -94,6 +94,11 @@ def _imports(connection: duckdb.DuckDBPyConnection) -> None:
     import_queries.create(connection)
 
 
+def _new_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Define the views again, with those that were added."""
+    views.define(connection)
+
+
 _RENAMED = {"turn_tier": "memory_restored", "turn_saving": "persist_started", "host_tool": "notebook_tool_called"}
 
 
@@ -119,6 +124,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _superseded,
     _imports,
     _derive_again,
+    _new_views,
 )
 LATEST = len(MIGRATIONS)
 

@@ -1,7 +1,8 @@
-"""Widgets that show a session in a notebook cell."""
+"""Widgets that show a session in a notebook cell, or several side by side."""
 
 from session_widgets.widgets.chat import Chat
+from session_widgets.widgets.compare import Compare
 from session_widgets.widgets.files import FileBrowser
 from session_widgets.widgets.panel import SessionPanel
 
-__all__ = ["Chat", "FileBrowser", "SessionPanel"]
+__all__ = ["Chat", "Compare", "FileBrowser", "SessionPanel"]

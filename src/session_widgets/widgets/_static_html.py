@@ -14,7 +14,7 @@ from session_widgets.widgets._stream import Stream
 if TYPE_CHECKING:
     from session_widgets._sessions import Session
 
-_MAX_BYTES = 150_000
+MAX_BYTES = 150_000
 _MAX_TEXT = 4_000
 _LOOKED_AT = 16 * _MAX_TEXT
 _LONGEST_SECRET = 4_096
@@ -24,7 +24,7 @@ _STYLE = (
     "font:13px/1.5 system-ui,sans-serif;border:1px solid #8884;border-radius:8px;padding:10px 14px;max-width:900px;"
     "overflow-wrap:anywhere"
 )
-_ALONE = '.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-sw-for="{uid}"]):not(:has(.sw)) {{ display: none }}'
+ALONE = '.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-sw-for="{uid}"]):not(:has(.sw)) {{ display: none }}'
 _PRE = "margin:4px 0;white-space:pre-wrap;font:12px/1.45 ui-monospace,monospace"
 
 
@@ -33,14 +33,14 @@ def static_html(session: Session, stream: Stream, uid: str) -> str:
 
     The live widget hides it by `uid`. Without the widget, it hides the message about that in the output above.
     """
-    alone = f"<style>{_ALONE.format(uid=uid)}</style>"
+    alone = f"<style>{ALONE.format(uid=uid)}</style>"
     where = f"{_text(session.harness)} · {_text(session.sandbox)} · as of the last save"
     head = (
         f'<div data-sw-for="{uid}" style="{_STYLE}">{alone}<b>{_text(session.title or session.id)}</b> '
         f'<span style="opacity:.65">{where}</span>'
     )
     foot = "</div>"
-    room = _MAX_BYTES - len(head.encode()) - len(foot) - 200
+    room = MAX_BYTES - len(head.encode()) - len(foot) - 200
     rows: list[str] = []
     for step in stream.steps():
         row = _row(step)

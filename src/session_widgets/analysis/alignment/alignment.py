@@ -23,6 +23,7 @@ from session_widgets.errors import BadValue, SessionGone
 from session_widgets.printing import html_table, one_line, plural, text_table
 from session_widgets.transcript.notes import AgentStarted
 from session_widgets.transcript.outcomes import outcome
+from session_widgets.transcript.records import SessionRecord, Step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,21 @@ class Divergences:
     outcome: Divergence
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A session, as an alignment reads it.
+
+    Attributes:
+        steps: all of them.
+        actions: its tool calls.
+    """
+
+    record: SessionRecord
+    steps: Sequence[Step]
+    actions: Sequence[Action]
+    ending: Ending
+
+
 class Alignment:
     """The tool calls of several runs in columns: those in one column have the same place in their runs.
 
@@ -66,6 +82,11 @@ class Alignment:
         self.runs = tuple(tuple(run) for run in runs)
         self.columns: Columns = align_runs(self.runs)
         self._endings = tuple(endings)
+
+    @classmethod
+    def of(cls, runs: Sequence[StoredRun]) -> Alignment:
+        """Align sessions that were read."""
+        return cls([run.record.id for run in runs], [run.actions for run in runs], [run.ending for run in runs])
 
     @cached_property
     def similarity(self) -> tuple[float, ...]:
@@ -90,7 +111,7 @@ class Alignment:
         """
         import pandas as pd
 
-        marks = self._marks()
+        marks = self.marks
         rows: list[dict[str, Any]] = []
         for number, (column, similarity) in enumerate(zip(self.columns, self.similarity, strict=True)):
             for session_id, actions, place in zip(self.ids, self.runs, column, strict=True):
@@ -144,7 +165,9 @@ class Alignment:
         summary = html_table(("divergence",), [(line,) for line in self.summary.splitlines()])
         return html_table(*self._table()) + summary
 
-    def _marks(self) -> dict[int, list[str]]:
+    @property
+    def marks(self) -> dict[int, list[str]]:
+        """The respects in which the runs part, by column."""
         marks: dict[int, list[str]] = {}
         for field in fields(Divergences):
             found: Divergence = getattr(self.divergence, field.name)
@@ -154,7 +177,7 @@ class Alignment:
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return headings and lines: a row of equal columns is one line, the middle of a long table is left out."""
-        marks = self._marks()
+        marks = self.marks
         lines: list[tuple[str, ...]] = []
         equal = 0
         for number, (column, similarity) in enumerate(zip(self.columns, self.similarity, strict=True)):
@@ -202,25 +225,36 @@ def align(ids: Sequence[str], *, store: Store | None = None) -> Alignment:
         BadValue: there are not two to eight different ids.
         SessionGone: the store has no such session.
     """
+    check_ids(ids)
+    opened = open_store() if store is None else store
+    return Alignment.of([read_run(opened, session_id) for session_id in ids])
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Check that these are two to eight different texts; raise `BadValue` otherwise."""
     if isinstance(ids, str) or not isinstance(ids, Sequence) or not all(isinstance(one, str) for one in ids):
         raise BadValue(f'ids must be a list of sessions, such as ["a", "b"]; got {one_line(repr(ids), 80)}.')
     if not FEWEST <= len(ids) <= MOST or len(set(ids)) < len(ids):
-        raise BadValue(f"align needs {FEWEST} to {MOST} different sessions; got {one_line(repr(list(ids)), 200)}.")
-    opened = open_store() if store is None else store
-    runs, endings = zip(*(_read(opened, session_id) for session_id in ids), strict=True)
-    return Alignment(ids, runs, endings)
+        raise BadValue(f"expected {FEWEST} to {MOST} different sessions; got {one_line(repr(list(ids)), 200)}.")
 
 
-def _read(store: Store, session_id: str) -> tuple[list[Action], Ending]:
+def read_run(store: Store, session_id: str) -> StoredRun:
+    """Read a session for an alignment.
+
+    Raises:
+        SessionGone: the store has no such session.
+    """
     record = store.session(session_id)
     if record is None:
         raise SessionGone(f"the store has no session {session_id!r}; session_widgets.sessions() lists those it has.")
     agent = store.last_note(session_id, AgentStarted)
     roots = [path.rstrip("/") for path in (agent.cwd if agent else None, record.workspace) if path]
-    runs = actions_of(store.steps(session_id), [root for root in roots if root.startswith("/")])
+    steps = store.steps(session_id)
+    actions = actions_of(steps, [root for root in roots if root.startswith("/")])
     turns = store.turns(session_id)
-    files = {file.path: file.size for turn in turns for file in turn.files}
     if not turns:
-        return runs, Ending()
+        return StoredRun(record, steps, actions, Ending())
+    files = {file.path: file.size for turn in turns for file in turn.files}
     last = turns[-1]
-    return runs, Ending(outcome(last.status, last.stop_reason, last.error, last.failure), tuple(sorted(files.items())))
+    how = outcome(last.status, last.stop_reason, last.error, last.failure)
+    return StoredRun(record, steps, actions, Ending(how, tuple(sorted(files.items()))))

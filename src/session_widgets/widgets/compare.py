@@ -1,0 +1,169 @@
+"""Runs side by side."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+from IPython.display import display, update_display
+
+from session_widgets._sessions.opening import opened
+from session_widgets._store import store as open_store
+from session_widgets.analysis.alignment import check_ids
+from session_widgets.errors import SessionGone
+from session_widgets.transcript.notes import FilesKept, TurnEnded
+from session_widgets.transcript.records import Event
+from session_widgets.widgets._base import STATIC
+from session_widgets.widgets._compare_html import compare_html
+from session_widgets.widgets._comparison import Comparison
+from session_widgets.widgets._parts import step_image, step_text
+from session_widgets.widgets._rpc import Answer, Buffers, Operation, Rpc, pool
+from session_widgets.widgets._text import safe
+
+if TYPE_CHECKING:
+    from session_widgets._store import Store
+
+log = logging.getLogger(__name__)
+
+_TEXT_CHUNK = 256 * 1024
+_PAUSE = 2.0
+"""Seconds between two looks at sessions whose turns run."""
+
+
+class Compare(anywidget.AnyWidget):
+    """Set two to eight sessions side by side: aligned steps, where they part, their figures and their files.
+
+    Live sessions, stored ones and imports alike; it follows those that go on.
+
+    Args:
+        ids: the sessions; the figures of the others are compared with those of the first one.
+        store: with the sessions. Default: `session_widgets.store()`.
+
+    Raises:
+        BadValue: there are not two to eight different ids.
+        SessionGone: the store has none of them.
+
+    Example:
+        >>> import session_widgets as sw
+        >>> sw.Compare(["run-a", "run-b"])  # doctest: +SKIP
+    """
+
+    _esm = STATIC / "compare.js"
+    _css = STATIC / "compare.css"
+
+    snapshot_id = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, ids: Sequence[str], *, store: Store | None = None) -> None:
+        check_ids(ids)
+        self._store = open_store() if store is None else store
+        self._ids = tuple(ids)
+        self._marks = self._latest()
+        self._comparison = Comparison(self._store, ids)
+        if all(run is None for run in self._comparison.runs):
+            raise SessionGone(f"the store has none of {', '.join(ids)}; session_widgets.sessions() lists those it has.")
+        super().__init__(snapshot_id=uuid.uuid4().hex)
+        self._lock = threading.Lock()
+        self._n = 1
+        self._shown = False
+        self._looked = time.monotonic()
+        self._rpc = Rpc(self._operations(), self.send)
+        self._unsubscribe: list[Callable[[], None]] = []
+        self.on_msg(self._receive)
+
+    def close(self) -> None:
+        """Follow the sessions no longer; the page keeps its content."""
+        for unsubscribe in self.__dict__.pop("_unsubscribe", []):
+            unsubscribe()
+        super().close()
+
+    def _operations(self) -> dict[str, Operation]:
+        return {
+            "cells": lambda args, _: Answer(self._comparison.cells(int(args["first"]), int(args["last"]))),
+            "endings": lambda _, __: Answer(self._comparison.endings()),
+            "steps": lambda args, _: Answer(self._comparison.steps(int(args["column"]))),
+            "files": lambda _, __: Answer(self._comparison.files.view()),
+            "file": lambda args, _: Answer(self._comparison.files.texts(int(args["file"]))),
+            "text": self._text,
+            "image": self._image,
+            "refresh": self._refresh,
+        }
+
+    def _text(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        step = self._comparison.step(int(args["run"]), int(args["turn"]), int(args["index"]))
+        whole = step_text(step, str(args["part"]))
+        offset = max(0, int(args["offset"]))
+        return Answer({"text": safe(whole[offset : offset + _TEXT_CHUNK]), "offset": offset, "length": len(whole)})
+
+    def _image(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        step = self._comparison.step(int(args["run"]), int(args["turn"]), int(args["index"]))
+        return Answer(None, (step_image(step, int(args["block"])),))
+
+    def _refresh(self, _: Mapping[str, Any], __: Buffers) -> Answer:
+        self._look(whatever=True)
+        return Answer()
+
+    def _receive(self, _: Any, content: Mapping[str, Any], buffers: Buffers) -> None:
+        match content.get("kind"):
+            case "hello":
+                self._follow()
+                self._tell()
+            case "ping":
+                pool().submit(self._look)
+            case "rpc":
+                self._rpc.call(content, buffers)
+            case "cancel":
+                self._rpc.cancel(content)
+
+    def _follow(self) -> None:
+        """Follow the sessions that are open in this process, also while a cell runs."""
+        if not self._unsubscribe:
+            for session_id, mark in zip(self._ids, self._marks, strict=True):
+                session = opened(self._store, session_id)
+                if session is not None:
+                    self._unsubscribe.append(session.subscribe(self._on_events, after=mark))
+
+    def _on_events(self, events: list[Event]) -> None:
+        ended = any(event.kind in {TurnEnded.kind, FilesKept.kind} for event in events)
+        if ended or time.monotonic() - self._looked > _PAUSE:
+            self._looked = time.monotonic()
+            pool().submit(self._look)
+
+    def _latest(self) -> list[int]:
+        return [self._store.last_seq(session_id) for session_id in self._ids]
+
+    def _look(self, *, whatever: bool = False) -> None:
+        """Compare again, if a session went on."""
+        try:
+            marks = self._latest()
+            with self._lock:
+                if marks == self._marks and not whatever:
+                    return
+                self._comparison, self._marks = Comparison(self._store, self._ids), marks
+                self._n += 1
+            self._tell()
+            if self._shown:
+                update_display(self._static(), raw=True, display_id=self.snapshot_id)
+        except Exception:
+            log.exception("sessions could not be compared again")
+
+    def _tell(self) -> None:
+        with self._lock:
+            self.send({"kind": "comparison", "n": self._n, "comparison": self._comparison.view()})
+
+    def _ipython_display_(self) -> None:
+        """Show the widget, with the static snapshot that the live widget hides."""
+        bundle = self._repr_mimebundle_()
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        display((data or {}) | {"text/plain": ""}, metadata=metadata, raw=True)
+        display(self._static(), raw=True, display_id=self.snapshot_id)
+        self._shown = True
+
+    def _static(self) -> dict[str, str]:
+        said = f"{', '.join(self._ids)}\n{self._comparison.alignment or self._comparison.problem}"
+        return {"text/html": compare_html(self._comparison, self.snapshot_id), "text/plain": said}
