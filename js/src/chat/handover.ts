@@ -6,7 +6,7 @@ import { memoryOf } from "../lib/home.ts";
 import { icon, type IconName, spinner } from "../lib/icons.ts";
 import type { ToldTool, ToldTurn, Turn } from "../lib/protocol.ts";
 import { line, plural, visible } from "../lib/text.ts";
-import { chip, whole } from "./parts.ts";
+import { chip, whole } from "../rows/parts.ts";
 import type { Ui } from "./ui.ts";
 
 export function memory(ui: Ui, turn: Turn): TemplateResult | typeof nothing {

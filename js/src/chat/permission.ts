@@ -5,8 +5,8 @@ import { cellField } from "../lib/cell.ts";
 import { icon, type IconName, spinner, toolIcon } from "../lib/icons.ts";
 import type { Option, Permission, Step, Text, Tool } from "../lib/protocol.ts";
 import { line, visible } from "../lib/text.ts";
-import { rest } from "./parts.ts";
-import { details } from "./tool.ts";
+import { rest } from "../rows/parts.ts";
+import { details } from "../rows/tool.ts";
 import type { Ui } from "./ui.ts";
 
 const VERBS = new Map([

@@ -2,16 +2,14 @@
 import { html, nothing, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { repeat } from "lit-html/directives/repeat.js";
-import { copyButton } from "../lib/dom.ts";
 import { homeWords, type Kept, keptOf } from "../lib/home.ts";
 import { icon, type IconName, spinner } from "../lib/icons.ts";
-import type { Entry, Step, Turn } from "../lib/protocol.ts";
+import type { Step, Turn } from "../lib/protocol.ts";
 import { count, duration, line, moment, plural, visible } from "../lib/text.ts";
 import type { Section } from "../lib/transcript.ts";
+import { chip, whole } from "../rows/parts.ts";
+import { stepRow } from "../rows/step.ts";
 import { memory } from "./handover.ts";
-import { chip, prose, rest, tail, whole } from "./parts.ts";
-import { asked } from "./question.ts";
-import { tool } from "./tool.ts";
 import type { Ui } from "./ui.ts";
 
 /**
@@ -24,9 +22,9 @@ export function section(ui: Ui, section: Section, later: Turn | undefined, last:
   const said = last && missing && section.turn?.status === "failed";
   const steps = said ? all.filter((step) => step.kind !== "error") : toldOnce(all);
   return html`<section class="sw-turn" aria-label="Turn ${section.index}">
-    ${first?.kind === "user" ? guard([first, ui.rev], () => whole(() => row(ui, first))) : nothing}
+    ${first?.kind === "user" ? guard([first, ui.rev], () => stepRow(ui, first)) : nothing}
     ${section.turn ? whole(() => memory(ui, section.turn!)) : nothing}
-    ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => whole(() => nested(ui, step))))}
+    ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => stepRow(ui, step)))}
     ${section.turn ? whole(() => footer(ui, section.turn!, later, last, first?.kind === "user" ? first : undefined)) : nothing}
   </section>`;
 }
@@ -41,116 +39,6 @@ function toldOnce(steps: Step[]): Step[] {
 /** Whether one error contains the other. */
 function tells(one: Step, other: Step): boolean {
   return (one.body?.text ?? "").includes((other.body?.text ?? "").trim().replace(/\.$/, ""));
-}
-
-/** A step of a subagent stands under the row of that subagent. */
-function nested(ui: Ui, step: Step): TemplateResult | typeof nothing {
-  const drawn = row(ui, step);
-  return step.nested && drawn !== nothing ? html`<div class="sw-nested">${drawn}</div>` : drawn;
-}
-
-function row(ui: Ui, step: Step): TemplateResult | typeof nothing {
-  switch (step.kind) {
-    case "user":
-      return prompt(ui, step);
-    case "message":
-      return message(ui, step);
-    case "thought":
-      return thought(ui, step);
-    case "tool_call":
-      return step.tool ? tool(ui, step, step.tool) : nothing;
-    case "question":
-      return step.question ? asked(step, step.question) : nothing;
-    case "compaction":
-    case "subagent":
-      return summary(ui, step);
-    case "plan":
-      if (step.body) return message(ui, step);
-      return plan(ui, step, step.entries ?? []);
-    case "error":
-      return html`<div class="sw-error" role="alert">${icon("alert")}<div class="sw-error-text">${visible(textOf(ui, step))}</div></div>`;
-    default:
-      return notice(step, textOf(ui, step));
-  }
-}
-
-function notice(step: Step, text: string): TemplateResult {
-  if (!step.severity) return html`<div class="sw-notice">${visible(text)}</div>`;
-  const word = step.severity === "error" ? "Error" : "Warning";
-  return html`<div class="sw-notice" data-severity=${step.severity}>${icon("alert")}<div><span class="sw-hidden">${word}: </span>${visible(text)}</div></div>`;
-}
-
-function textOf(ui: Ui, step: Step): string {
-  return step.body ? ui.text(step, "body", step.body).text : "";
-}
-
-function more(ui: Ui, step: Step): TemplateResult | typeof nothing {
-  return step.body ? rest(ui, step, "body", step.body) : nothing;
-}
-
-export function prompt(ui: Ui, step: Step): TemplateResult {
-  const text = textOf(ui, step);
-  return html`<div class="sw-prompt">
-    <div class="sw-bubble" dir="auto"><span class="sw-hidden">You: </span>${visible(text)}${more(ui, step)}</div>
-    <div class="sw-tools">${copyButton(() => text, "Copy prompt")}</div>
-  </div>`;
-}
-
-function message(ui: Ui, step: Step): TemplateResult {
-  const text = textOf(ui, step);
-  const growing = step.status === "running";
-  return html`<div class="sw-message ${growing ? "sw-growing" : ""}">
-    ${prose(ui, text)}${more(ui, step)}${step.body ? tail(step.body) : nothing}
-    ${growing ? nothing : html`<div class="sw-tools">${copyButton(() => text, "Copy message as markdown")}</div>`}
-  </div>`;
-}
-
-function thought(ui: Ui, step: Step): TemplateResult {
-  const growing = step.status === "running";
-  const took = step.ended - step.started;
-  return folded(ui, step, growing ? "Thinking" : took >= 500 ? `Thought for ${duration(took)}` : "Thought", growing, "think");
-}
-
-function summary(ui: Ui, step: Step): TemplateResult {
-  return folded(ui, step, visible(step.headline ?? ""), step.status === "in_progress", step.kind === "subagent" ? "agent" : "memory");
-}
-
-/** A line that opens to the text behind it. */
-function folded(ui: Ui, step: Step, label: unknown, growing: boolean, symbol: IconName): TemplateResult {
-  const key = `${step.turn}.${step.index}`;
-  const open = ui.isOpen(key, false);
-  return html`<div class="sw-thought ${open ? "sw-open" : ""}">
-    <button type="button" class="sw-thought-head" aria-expanded=${String(open)} @click=${() => ui.toggle(key, false)}>
-      ${icon(symbol)}<span class=${growing ? "sw-shimmer" : ""}>${label}</span>
-      ${icon("chevron", "sw-chevron")}
-    </button>
-    ${open ? html`<div class="sw-thought-body">${prose(ui, textOf(ui, step))}${more(ui, step)}${step.body ? tail(step.body) : nothing}</div>` : nothing}
-  </div>`;
-}
-
-const ENTRY = new Map<string, [IconName, string]>([
-  ["pending", ["todo", "to do"]],
-  ["in_progress", ["doing", "in progress"]],
-  ["completed", ["done", "done"]],
-]);
-
-function plan(ui: Ui, step: Step, entries: Entry[]): TemplateResult {
-  const key = `${step.turn}.${step.index}`;
-  const open = ui.isOpen(key, true);
-  const done = entries.filter((entry) => entry.status === "completed").length;
-  return html`<div class="sw-plan ${open ? "sw-open" : ""}">
-    <button type="button" class="sw-plan-head" aria-expanded=${String(open)} @click=${() => ui.toggle(key, true)}>
-      ${icon("plan")}<span>Plan</span><span class="sw-dim">${done} of ${entries.length} done</span>${icon("chevron", "sw-chevron")}
-    </button>
-    ${open
-      ? html`<ul>
-          ${entries.map((entry) => {
-            const [name, words] = ENTRY.get(entry.status) ?? (["todo", line(entry.status, 40)] as const);
-            return html`<li data-state=${entry.status}>${icon(name)}<span class="sw-hidden">${words}: </span><span dir="auto">${line(entry.content, 500)}</span></li>`;
-          })}
-        </ul>`
-      : nothing}
-  </div>`;
 }
 
 const REASONS = new Map([

@@ -9,7 +9,7 @@ import { icon } from "../lib/icons.ts";
 import { plural } from "../lib/text.ts";
 import type { Composer } from "./composer.ts";
 import { header } from "./header.ts";
-import { whole } from "./parts.ts";
+import { whole } from "../rows/parts.ts";
 import { permissions } from "./permission.ts";
 import { questions } from "./question.ts";
 import { activity, outgoing, section } from "./rows.ts";

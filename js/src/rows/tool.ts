@@ -4,12 +4,12 @@ import { icon, spinner, toolIcon } from "../lib/icons.ts";
 import type { Option, Permission, Step, Text, Tool } from "../lib/protocol.ts";
 import { duration, line, visible } from "../lib/text.ts";
 import { changes, diff, output, picture, rest, rowsOf } from "./parts.ts";
-import type { Ui } from "./ui.ts";
+import type { RowUi } from "./ui.ts";
 
 const SHORT_DIFF = 40;
 const SHORT_OUTPUT = 14;
 
-export function tool(ui: Ui, step: Step, call: Tool): TemplateResult {
+export function tool(ui: RowUi, step: Step, call: Tool): TemplateResult {
   const key = `${step.turn}.${step.index}`;
   const byDefault = opensByItself(step, call);
   const body = hasBody(call);
@@ -30,7 +30,7 @@ export function tool(ui: Ui, step: Step, call: Tool): TemplateResult {
 }
 
 /** The whole of a tool call, also shown in its permission request. */
-export function details(ui: Ui, step: Step, call: Tool, key: string): TemplateResult {
+export function details(ui: RowUi, step: Step, call: Tool, key: string): TemplateResult {
   const { command } = call;
   return html`
     ${command && isLong(command) ? html`<pre class="sw-command">${visible(ui.text(step, "command", command).text)}</pre>${rest(ui, step, "command", command)}` : nothing}

@@ -8,7 +8,7 @@ import { highlighted } from "../lib/highlight.ts";
 import { fileIcon, icon, spinner } from "../lib/icons.ts";
 import type { Block, Step, Text } from "../lib/protocol.ts";
 import { basename, bytes, count, line, plural, visible } from "../lib/text.ts";
-import type { Ui } from "./ui.ts";
+import type { RowUi } from "./ui.ts";
 
 const MARKDOWN_LIMIT = 200_000;
 const ROWS = 160;
@@ -23,7 +23,7 @@ export function whole(draw: () => TemplateResult | typeof nothing): TemplateResu
   }
 }
 
-export function prose(ui: Ui, text: string): TemplateResult {
+export function prose(ui: RowUi, text: string): TemplateResult {
   if (text.length > MARKDOWN_LIMIT) return html`<pre class="sw-plain">${visible(text)}</pre>`;
   return html`<div class="sw-md">
     ${ui.markdown.blocks(text).map((block) => {
@@ -42,7 +42,7 @@ export function code(text: string, lang: string): TemplateResult {
 }
 
 /** A button for the rest of a text whose start alone was sent. */
-export function rest(ui: Ui, step: Step, part: string, start: Text): TemplateResult | typeof nothing {
+export function rest(ui: RowUi, step: Step, part: string, start: Text): TemplateResult | typeof nothing {
   const shown = ui.text(step, part, start);
   const left = shown.length - [...shown.text].length;
   if (left <= 0) return nothing;
@@ -56,7 +56,7 @@ export function tail({ tail }: Text): TemplateResult | typeof nothing {
   return tail ? html`<pre class="sw-tail" aria-hidden="true">${visible(tail)}</pre>` : nothing;
 }
 
-export function output(ui: Ui, step: Step, part: string, start: Text): TemplateResult {
+export function output(ui: RowUi, step: Step, part: string, start: Text): TemplateResult {
   const text = unfenced(ui.text(step, part, start).text);
   return html`<div class="sw-output">
     ${copyButton(() => stripAnsi(text), "Copy output")}
@@ -94,7 +94,7 @@ export function changes(added: number, removed: number): TemplateResult {
   </span>`;
 }
 
-export function diff(ui: Ui, key: string, block: DiffBlock): TemplateResult {
+export function diff(ui: RowUi, key: string, block: DiffBlock): TemplateResult {
   const { rows, added, removed } = rowsOf(block);
   const path = ui.relative(block.path);
   const all = ui.isOpen(`${key}.all`, false);
@@ -125,7 +125,7 @@ function diffRow(row: Row): TemplateResult {
   return html`<div class="sw-row sw-row-${row.kind}"><span class="sw-ln">${row.kind === "del" ? row.old : (row.new ?? "")}</span><span class="sw-sign">${SIGNS[row.kind]}</span><span class="sw-line">${visible(row.text)}</span></div>`;
 }
 
-export function picture(ui: Ui, step: Step, index: number, block: Extract<Block, { type: "image" }>): TemplateResult {
+export function picture(ui: RowUi, step: Step, index: number, block: Extract<Block, { type: "image" }>): TemplateResult {
   const url = ui.image(step, index, block.mime);
   return url
     ? html`<img class="sw-picture" src=${url} alt="Image made by the tool" />`
@@ -135,7 +135,7 @@ export function picture(ui: Ui, step: Step, index: number, block: Extract<Block,
 const CHANGE = new Map([["created", "+"], ["modified", "~"], ["deleted", "−"]]);
 
 /** A file that a turn changed. */
-export function chip(ui: Ui, path: string, change: string): TemplateResult {
+export function chip(ui: RowUi, path: string, change: string): TemplateResult {
   const content = html`${icon(fileIcon(path, "file"))}<bdi>${line(basename(path), 60)}</bdi><b data-change=${change}>${CHANGE.get(change) ?? ""}</b>`;
   const title = `${line(path)} (${change})`;
   return ui.openFile && change !== "deleted"
