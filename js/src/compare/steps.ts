@@ -1,11 +1,11 @@
 // The aligned steps: a line a column, equal stretches folded, divergences marked, the whole steps of an opened column.
 import { html, nothing, type TemplateResult } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
-import type { Ui } from "../chat/ui.ts";
 import { icon, spinner, toolIcon } from "../lib/icons.ts";
 import { line, plural } from "../lib/text.ts";
 import type { Link } from "./link.ts";
 import { type Cell, type Cells, type Comparison, type Divergence, type Line, lineOf, linesOf, marksOf, nextMark, type Run, windowOf } from "./model.ts";
+import type { RowUi } from "../rows/ui.ts";
 import { runUi, wholeStep } from "./whole.ts";
 
 /** Lines in the page; more are shown on request. */
@@ -24,7 +24,7 @@ export class Steps {
   private wanted: number | undefined;
   private lines: Line[] = [];
   private n = 0;
-  private uis: Ui[] = [];
+  private uis: RowUi[] = [];
 
   constructor(private link: Link, private redraw: () => void) {}
 
@@ -170,7 +170,7 @@ export class Steps {
     </span>`;
   }
 
-  private ui(run: number): Ui {
+  private ui(run: number): RowUi {
     return (this.uis[run] ??= runUi(this.link.rpc, run, this.redraw));
   }
 

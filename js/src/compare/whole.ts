@@ -1,28 +1,22 @@
 // The whole steps of a run in one column, drawn by the rows of the chat.
 import { html, nothing, type TemplateResult } from "lit-html";
-import { prose, rest, whole } from "../chat/parts.ts";
-import { tool } from "../chat/tool.ts";
-import { Ui } from "../chat/ui.ts";
-import type { Client } from "../lib/client.ts";
 import type { Step } from "../lib/protocol.ts";
 import type { Rpc } from "../lib/rpc.ts";
 import { line, visible } from "../lib/text.ts";
+import { prose, rest, whole } from "../rows/parts.ts";
+import { tool } from "../rows/tool.ts";
+import { RowUi } from "../rows/ui.ts";
 
 /** The rows' state of one run: its requests name the run. */
-export function runUi(rpc: Rpc, run: number, redraw: () => void): Ui {
-  const client = {
-    session: undefined,
-    cellQuestion: null,
-    rpc: { call: (op: string, args: Record<string, unknown>, timeout?: number) => rpc.call(op, { run, ...args }, timeout) },
-  };
-  return new Ui(client as unknown as Client, redraw);
+export function runUi(rpc: Rpc, run: number, redraw: () => void): RowUi {
+  return new RowUi({ call: (op, args) => rpc.call(op, { run, ...args }), root: () => "" }, redraw);
 }
 
-export function wholeStep(ui: Ui, step: Step): TemplateResult | typeof nothing {
+export function wholeStep(ui: RowUi, step: Step): TemplateResult | typeof nothing {
   return whole(() => (step.kind === "tool_call" && step.tool ? tool(ui, step, step.tool) : text(ui, step)));
 }
 
-function text(ui: Ui, step: Step): TemplateResult | typeof nothing {
+function text(ui: RowUi, step: Step): TemplateResult | typeof nothing {
   const { body } = step;
   if (!body) {
     const entries = step.entries ?? [];
