@@ -23,7 +23,7 @@ PUBLIC = {
     "Chat", "Compare", "Event", "ExecResult", "FileBrowser", "FileChange", "FileInfo", "Harness", "PermissionRequest",
     "QuestionRequest", "Sandbox", "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn", "TurnLimits",
     "Usage", "__version__", "analysis", "errors", "harnesses", "install_harness", "local_s3", "open_session",
-    "sessions", "store",
+    "search", "sessions", "store",
 }  # fmt: skip
 
 UNCLEAR = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         open_session,
     )
     from session_widgets._sessions.harness_info import harnesses, install_harness
-    from session_widgets._store import Store, sessions, store
+    from session_widgets._store import Store, search, sessions, store
     from session_widgets.model import ExecResult, FileInfo
     from session_widgets.transcript.records import Event, FileChange, Step, Usage
     from session_widgets.transcript.transcript import Transcript
@@ -49,6 +49,7 @@ _HOMES = {
     "local_s3": "_sessions",
     "open_session": "_sessions",
     "Store": "_store",
+    "search": "_store",
     "sessions": "_store",
     "store": "_store",
     "Chat": "widgets",
@@ -85,6 +86,7 @@ __all__ = [
     "install_harness",
     "local_s3",
     "open_session",
+    "search",
     "sessions",
     "store",
 ]

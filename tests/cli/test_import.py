@@ -29,3 +29,20 @@ def test_a_path_that_does_not_exist_is_an_error(forked, home, tmp_path):
     done = forked.command("import", str(tmp_path / "nowhere"))
     assert done.returncode == 1
     assert "there is no file or directory" in done.stderr
+
+
+def test_search_prints_hits_in_context(forked, home, tmp_path):
+    (tmp_path / "a.jsonl").write_text(str(story()))
+    sw.store().import_(tmp_path)
+    text = next(step.text for step in sw.store().steps(SESSION) if step.kind == "message")
+    done = forked.command("search", text, "--harness", "claude", "--kind", "message")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{SESSION}/1/")
+    assert f"[{text}]" in done.stdout
+    assert done.stderr.rstrip().endswith("complete")
+    said = json.loads(forked.command("search", text, "--json", "--regex", "--limit", "5").stdout)
+    assert (said["complete"], said["hits"][0]["match"]) == (True, text)
+    nothing = forked.command("search", "no such text")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    wrong = forked.command("search", "(", "--regex")
+    assert "cannot be used" in wrong.stderr

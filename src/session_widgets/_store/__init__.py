@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from session_widgets._store.database import Store
+    from session_widgets._store.hits import Hits
     from session_widgets._store.listing import SessionList
 
-__all__ = ["SessionList", "Store", "sessions", "store"]
+__all__ = ["SessionList", "Store", "search", "sessions", "store"]
 
 
 def store(path: str | Path | None = None) -> Store:
@@ -33,6 +34,15 @@ def store(path: str | Path | None = None) -> Store:
 def sessions() -> SessionList:
     """Return the sessions of the default store, newest first; a notebook draws them as a table."""
     return store().sessions()
+
+
+def search(text: str, **filters: Any) -> Hits:
+    """Search the default store; see `Store.search` for the filters.
+
+    Example:
+        >>> search("connection refused", harness="codex", tool="execute")  # doctest: +SKIP
+    """
+    return store().search(text, **filters)
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ import duckdb
 from session_widgets._store import append, compacting, forking, import_queries, queries, querying, rebuilding
 from session_widgets._store.connection import StoreFile
 from session_widgets._store.frames import tables
+from session_widgets._store.hits import Hits
 from session_widgets._store.importing.importer import Secrets, import_path
 from session_widgets._store.importing.report import ImportReport
 from session_widgets._store.kept_files import kept
@@ -22,6 +23,7 @@ from session_widgets._store.listing import SessionList
 from session_widgets._store.location import home_of, locate
 from session_widgets._store.result import Result
 from session_widgets._store.rows import Row, read_session, read_step, read_turn, state_of
+from session_widgets._store.searching import Moment, Names, Search, wanted
 from session_widgets._store.snapshots import Snapshots
 from session_widgets._store.source import StoredSession
 from session_widgets._store.stored_transcript import StoredTranscript
@@ -356,6 +358,75 @@ class Store:
             >>> store().transcript("parser").tool_calls[0].command  # doctest: +SKIP
         """
         return StoredTranscript(self.sql, check_session_id(session_id))
+
+    def search(
+        self,
+        text: str,
+        *,
+        regex: bool = False,
+        case: bool = False,
+        harness: Names = None,
+        model: str | None = None,
+        tool: Names = None,
+        kind: Names = None,
+        error: bool | None = None,
+        file: str | None = None,
+        since: Moment = None,
+        until: Moment = None,
+        session: Names = None,
+        limit: int = 100,
+        timeout: float = 10.0,
+    ) -> Hits:
+        """Search the text of all steps, the input and output of tools, of live and imported sessions.
+
+        Interrupting the cell stops it. It blocks no other process. A step that forks or imports copied is found once,
+        in the original session, unless `session` is given.
+
+        Args:
+            text: to search for; upper and lower case are the same.
+            regex: it is a regular expression in RE2's syntax, which takes linear time; `^` and `$` match at lines.
+            case: distinguish upper and lower case.
+            harness: name or names, such as "codex".
+            model: a part of the model's name, such as "sonnet".
+            tool: kind of a tool in ACP's words ("execute", "edit"), or its own name; one or several.
+            kind: of steps: "message", "tool_call", "user" and so on; one or several.
+            error: only steps that failed (True) or did not (False).
+            file: a part of the path of a file that the tool call names.
+            since: the step began then or later; without a zone it is UTC.
+            until: the step began before.
+            session: id or ids.
+            limit: of hits; the newest are kept.
+            timeout: seconds after which it stops with the hits so far.
+
+        Returns:
+            The hits, newest first, each with the text around it. `.complete` says whether there are no others, and
+            `.reason` why there may be.
+
+        Raises:
+            BadValue: the expression is wrong, or an argument is malformed.
+            StoreBusy: another process held the file for 10 s.
+            StoreError: the file cannot be read, for example because it is damaged.
+
+        Example:
+            >>> store().search("connection refused", harness="codex", tool="execute")  # doctest: +SKIP
+        """
+        if limit < 1:
+            raise BadValue(f"limit must be a number of hits from 1; got {limit}.")
+        what = wanted(
+            text,
+            regex=regex,
+            case=case,
+            harness=harness,
+            model=model,
+            tool=tool,
+            kind=kind,
+            error=error,
+            file=file,
+            since=since,
+            until=until,
+            session=session,
+        )
+        return Search(self.sql, what, limit, timeout).run()
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a plain read-only DuckDB connection to a copy of the store as of now.

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from session_widgets._store import failures, queries
-from session_widgets._store.connection import TYPE, UTC, StoreFile
+from session_widgets._store.connection import CONFIG, TYPE, UTC, StoreFile
 from session_widgets._store.result import Result
 
 ALONE_SECONDS = 0.25
@@ -57,6 +57,20 @@ def run(
         found = _on_copy(
             file, copy, lambda again: _Run(file.path, again, query, parameters, frames).result(until, timeout)
         )
+    assert found is not None
+    return found
+
+
+def compute(query: str, parameters: Parameters, until: float, timeout: float) -> Result:
+    """Run a query without a file, in the same way: interruptible, until a time.
+
+    Raises:
+        TimeoutError: it was not finished.
+        duckdb.Error: the query is wrong.
+    """
+    connection = duckdb.connect(config=CONFIG)
+    connection.execute("attach ':memory:' as store")
+    found = _Run(Path(), connection, query, parameters).result(until, timeout)
     assert found is not None
     return found
 

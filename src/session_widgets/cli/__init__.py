@@ -20,6 +20,7 @@ from session_widgets.cli.harness import harness as harness_app
 from session_widgets.cli.s3 import s3
 from session_widgets.cli.sandbox_option import sandbox_of
 from session_widgets.cli.sandboxes import sandboxes
+from session_widgets.cli.searching import search
 from session_widgets.cli.workspace import workspace as workspace_app
 from session_widgets.model import PermissionMode
 from session_widgets.printing import one_line, printable
@@ -153,6 +154,9 @@ def compare(
 
     with errors_told():
         print_comparison(ids, as_json=as_json)
+
+
+app.command()(search)
 
 
 @app.command()

@@ -1,0 +1,359 @@
+"""Search in the text of all stored steps: regular expressions of RE2, whose time is linear, by DuckDB itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import duckdb
+
+from session_widgets._store import querying
+from session_widgets._store.hits import CONTEXT, LONGEST, Hit, Hits
+from session_widgets._store.payload import decode
+from session_widgets._store.result import Result
+from session_widgets.errors import BadValue
+from session_widgets.printing import one_line, plural
+
+LONGEST_PATTERN = 1_000
+STEPS_AT_ONCE = 50_000
+"""Steps of one scan: afterwards the hits are enough, or the next older sessions follow."""
+BYTES_AT_ONCE = 16 * 2**20
+"""Text that is read at once to find the places of matches."""
+KEYS = "type text content output input command path title data kind mimeType description file_path oldText newText"
+"""Keys that most tool calls have."""
+_KEY = '"type":"[a-z_]*"|"[A-Za-z_]{1,40}":'
+Names = str | Sequence[str] | None
+Moment = str | date | datetime | None
+Query = Callable[..., Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is searched for.
+
+    Attributes:
+        pattern: of RE2, for plain text.
+        in_json: the same for the JSON text of tools' input and output.
+        unescape: whether JSON text must be unescaped first.
+        like_keys: whether it occurs in keys of JSON, which are no text of the step.
+        parameters: of the conditions.
+        steps: conditions over `s` (a step), `t` (its turn) and `e` (its session).
+            sessions: conditions over `e` alone, to leave sessions out early.
+    """
+
+    pattern: str
+    in_json: str
+    unescape: bool
+    like_keys: bool
+    parameters: Mapping[str, Any]
+    steps: str
+    sessions: str
+
+
+def wanted(
+    text: str,
+    *,
+    regex: bool = False,
+    case: bool = False,
+    harness: Names = None,
+    model: str | None = None,
+    tool: Names = None,
+    kind: Names = None,
+    error: bool | None = None,
+    file: str | None = None,
+    since: Moment = None,
+    until: Moment = None,
+    session: Names = None,
+) -> Wanted:
+    """Check the arguments of a search; `Store.search` describes them.
+
+    Raises:
+        BadValue: the text is empty or too long, the expression is wrong, or a time cannot be read.
+    """
+    if not text.strip():
+        raise BadValue("expected a text to search for; got nothing but spaces.")
+    if len(text) > LONGEST_PATTERN:
+        raise BadValue(f"a text to search for has at most {LONGEST_PATTERN} characters; got {len(text)}.")
+    flags = "(?m)" if case else "(?im)"
+    pattern, in_json = (text, text) if regex else (re.escape(text), re.escape(_quoted(text)))
+    like_keys = _like_keys(flags + pattern)
+    given: dict[str, Any] = {}
+    steps, sessions = ["true"], ["true"]
+
+    def add(name: str, value: Any, condition: str, *into: list[str]) -> None:
+        if value is not None:
+            given[name] = value
+            for conditions in into:
+                conditions.append(condition)
+
+    add("session", _names(session), "e.session_id in (select unnest($session))", sessions)
+    add("harness", _names(harness), "coalesce(t.harness, e.harness) in (select unnest($harness))", steps)
+    add("model", model, "contains(lower(coalesce(t.model, e.model)), lower($model))", steps)
+    add("tool", _names(tool), "(s.tool_kind in (select unnest($tool)) or s.tool_name in (select unnest($tool)))", steps)
+    add("kind", _names(kind), "s.kind in (select unnest($kind))", steps)
+    add("file", None if file is None else _quoted(file), "contains(s.locations::varchar, $file)", steps)
+    for name, moment, sign in (("since", since, ">="), ("until", until, "<")):
+        at = None if moment is None else _moment(name, moment)
+        add(name, at, f"coalesce(s.started_at, e.updated_at) {sign} ${name}", steps)
+    if since is not None:
+        sessions.append("e.updated_at >= $since")
+    if error is not None:
+        steps.append(f"{'' if error else 'not '}(s.failure is not null or s.kind = 'error')")
+    if session is None:  # a step that was copied into another session is found once
+        steps.append("not coalesce(s.copied, false) and coalesce(s.turn > e.forked_at_turn, true)")
+    return Wanted(
+        pattern=flags + pattern,
+        in_json=flags + in_json,
+        unescape=regex,
+        like_keys=like_keys,
+        parameters=given,
+        steps=" and ".join(steps),
+        sessions=" and ".join(sessions),
+    )
+
+
+def _names(value: Names) -> list[str] | None:
+    return [value] if isinstance(value, str) else None if value is None else list(value)
+
+
+def _quoted(text: str) -> str:
+    """Return a text as it is within JSON."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _like_keys(pattern: str) -> bool:
+    """Return whether an expression matches common keys of JSON.
+
+    Raises:
+        BadValue: RE2 cannot read it; it has no look-around and no back-references, which can take forever.
+    """
+    try:
+        with duckdb.connect() as connection:
+            found = connection.execute("select regexp_matches(?, ?)", [KEYS, pattern]).fetchall()
+            return bool(found[0][0])
+    except duckdb.Error as error:
+        raise BadValue(f"the expression cannot be used: {one_line(str(error))}. The syntax is that of RE2.") from error
+
+
+def _moment(name: str, value: Moment) -> datetime:
+    try:
+        read = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise BadValue(f"{name} must be a time such as '2026-11-28' or '2026-11-28T09:30'; got {value!r}.") from None
+    if isinstance(read, datetime):
+        return read if read.tzinfo else read.replace(tzinfo=UTC)
+    assert read is not None
+    return datetime(read.year, read.month, read.day, tzinfo=UTC)
+
+
+class Search:
+    """One search.
+
+    Args:
+        query: reads the store.
+        what: is wanted.
+        limit: of hits.
+        timeout: in seconds.
+    """
+
+    def __init__(self, query: Query, what: Wanted, limit: int, timeout: float) -> None:
+        self._query, self._what, self._limit, self._timeout = query, what, limit, timeout
+        self._begin = time.monotonic()
+        self._hits: list[Hit] = []
+        self._sessions = self._steps = 0
+
+    def run(self) -> Hits:
+        """Search the newest sessions first, until all are searched, the hits are enough, or the time is over."""
+        reason = None
+        try:
+            reason = self._search()
+        except TimeoutError:
+            reason = (
+                f"stopped after {self._timeout:g} s; older steps were not searched. Narrow it down, or raise timeout"
+            )
+        return Hits(
+            self._hits[: self._limit],
+            reason=reason,
+            sessions=self._sessions,
+            steps=self._steps,
+            seconds=time.monotonic() - self._begin,
+        )
+
+    def _search(self) -> str | None:
+        every = self._read(_SESSIONS.format(sessions=self._what.sessions)).fetchall()
+        for some in _portions(every):
+            found = self._read(self._scan(), some=some).fetchall()
+            for page, left in _pages(found):
+                self._take(page)
+                if len(self._hits) > self._limit or (len(self._hits) == self._limit and left):
+                    return f"the newest {plural(self._limit, 'hit')}; there may be more. Narrow it down, or raise limit"
+            ((sessions, steps),) = self._read(_COUNT.format(conditions=self._what.steps), some=some).fetchall()
+            self._sessions, self._steps = self._sessions + sessions, self._steps + steps
+        return None
+
+    def _take(self, page: Sequence[tuple[Any, ...]]) -> None:
+        """Read the steps of a page, and add those in which the pattern is indeed."""
+        keys = [{"session_id": key[0], "turn": key[1], "step": key[2]} for key in page]
+        rows = self._read(_STEPS, frames={"wanted": keys})
+        read = [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
+        texts = [(place, field, text) for place, row in enumerate(read) for field, text in _texts(row)]
+        located = querying.compute(
+            _LOCATE,
+            {
+                "numbers": list(range(len(texts))),
+                "texts": [text for _, _, text in texts],
+                "pattern": self._what.pattern,
+            },
+            self._until(),
+            self._timeout,
+        )
+        done: set[int] = set()
+        for number, match in located.fetchall():
+            place, field, text = texts[number]
+            if place not in done:
+                done.add(place)
+                self._hits.append(_hit(read[place], field, text, match))
+
+    def _until(self) -> float:
+        return self._begin + self._timeout
+
+    def _read(self, query: str, frames: Mapping[str, Any] | None = None, **more: Any) -> Result:
+        left = self._until() - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        given = {**self._what.parameters, "pattern": self._what.pattern, "in_json": self._what.in_json, **more}
+        used = {name: value for name, value in given.items() if f"${name}" in query}  # DuckDB refuses others
+        return self._query(query, used, timeout=left, frames=frames)
+
+    def _scan(self) -> str:
+        what = self._what
+        plain = [f"regexp_matches({column}, $pattern)" for column in ("s.text", "s.title")]
+        quoted = [
+            f"regexp_matches({self._text_of(f's.{name}::varchar')}, $in_json)"
+            for name in ("raw_input", "raw_output", "content", "entries")
+        ]
+        return _SCAN.format(matches=" or ".join([*plain, *quoted]), conditions=what.steps)
+
+    def _text_of(self, column: str) -> str:
+        """Return SQL for the text in a column of JSON, as far as the pattern needs it."""
+        if self._what.like_keys:
+            column = f"regexp_replace({column}, '{_KEY}', '', 'g')"
+        return _unescaped(column) if self._what.unescape else column
+
+
+_SESSIONS = """
+    select e.session_id, coalesce(n.steps, 0)::bigint as steps
+    from sessions e left join (select session_id, count(*) as steps from steps group by all) n using (session_id)
+    where {sessions} order by e.updated_at desc nulls last, e.session_id"""
+_FROM = """
+    from steps s join sessions e using (session_id)
+        left join turns t on t.session_id = s.session_id and t.turn = s.turn
+    where s.session_id in (select unnest($some)) and {conditions}"""
+_COUNT = f"select count(distinct s.session_id), count(*) {_FROM}"
+_SCAN = f"""
+    select session_id, turn, step, size from (
+        select s.session_id, s.turn, s.step, coalesce(s.started_at, e.updated_at) as moment,
+            coalesce(strlen(s.text), 0) + coalesce(strlen(s.raw_input::varchar), 0)
+                + coalesce(strlen(s.raw_output::varchar), 0) + strlen(s.content::varchar) as size
+        {_FROM} and ({{matches}}))
+    order by moment desc nulls last, session_id, turn desc, step desc"""  # noqa: S608
+_STEPS = """
+    select w.session_id, w.turn, w.step, s.kind, coalesce(s.tool_kind, s.tool_name) as tool, s.title,
+        s.text, s.raw_input, s.raw_output, s.content, s.entries,
+        coalesce(s.uid, w.session_id || '/' || w.turn || '/' || w.step) as step_uid,
+        coalesce(s.started_at, e.updated_at) as moment, coalesce(t.harness, e.harness) as harness,
+        coalesce(t.model, e.model) as model
+    from wanted w join sessions e using (session_id)
+    join steps s on s.session_id = w.session_id and s.turn = w.turn and s.step = w.step
+    left join turns t on t.session_id = w.session_id and t.turn = w.turn
+    order by moment desc nulls last, w.session_id, w.turn desc, w.step desc"""
+_LOCATE = """
+    select number, regexp_extract(text, $pattern, 0) from (select unnest($numbers) as number, unnest($texts) as text)
+    where regexp_matches(text, $pattern) order by number"""
+
+
+def _unescaped(column: str) -> str:
+    r"""Return SQL for JSON text with line feeds, tabs and quotes instead of their escapes; `\\` last."""
+    text = f"replace({column}, '\\\\', chr(1))"
+    for escape, character in (("\\n", "chr(10)"), ("\\t", "chr(9)"), ('\\"', "'\"'")):
+        text = f"replace({text}, '{escape}', {character})"
+    return f"replace({text}, chr(1), '\\')"
+
+
+def _portions(sessions: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
+    """Yield sessions in portions of a bounded number of steps."""
+    some: list[str] = []
+    steps = 0
+    for session_id, count in sessions:
+        some.append(session_id)
+        steps += count
+        if steps >= STEPS_AT_ONCE:
+            yield some
+            some, steps = [], 0
+    if some:
+        yield some
+
+
+def _pages(found: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Sequence[tuple[Any, ...]], bool]]:
+    """Yield found steps in pages of bounded text, each with whether others follow."""
+    begin = size = 0
+    for place, (*_, bytes_) in enumerate(found):
+        size += bytes_ or 0
+        if size >= BYTES_AT_ONCE or place + 1 - begin == 200 or place + 1 == len(found):
+            yield found[begin : place + 1], place + 1 < len(found)
+            begin, size = place + 1, 0
+
+
+def _texts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a step that a person reads, by field."""
+    for field in ("text", "title"):
+        if row[field]:
+            yield field, row[field]
+    for column, field in (("raw_input", "input"), ("raw_output", "output"), ("content", "output"), ("entries", "plan")):
+        text = "\n".join(_strings(decode(row[column])))
+        if text:
+            yield field, text
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield the texts in a JSON value, in order, without those of images."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            left += [child for name, child in reversed(one.items()) if not _is_form(name, child, one)]
+        elif isinstance(one, list):
+            left += reversed(one)
+
+
+def _is_form(name: str, child: Any, of: Mapping[str, Any]) -> bool:
+    """Whether a value of a block is its type, or an image: no text that a person reads."""
+    return (name == "type" and isinstance(child, str)) or (name == "data" and "mimeType" in of)
+
+
+def _hit(row: Mapping[str, Any], field: str, text: str, match: str) -> Hit:
+    begin = max(text.find(match), 0)
+    end = begin + len(match)
+    return Hit(
+        session_id=row["session_id"],
+        turn=row["turn"],
+        step=row["step"],
+        step_uid=row["step_uid"],
+        kind=row["kind"],
+        tool=row["tool"],
+        title=row["title"],
+        field=field,
+        before=text[max(begin - CONTEXT, 0) : begin],
+        match=match[:LONGEST],
+        after=text[end : end + CONTEXT],
+        at=row["moment"],
+        harness=row["harness"],
+        model=row["model"],
+    )
