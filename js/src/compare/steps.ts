@@ -202,7 +202,7 @@ function pressed(event: KeyboardEvent, toggle: () => void): void {
 }
 
 function head(run: Run): TemplateResult {
-  const about = [run.title ? line(run.id, 14) : null, run.harness, run.model, run.origin === "import" ? "import" : null].filter(Boolean).join(" · ");
+  const about = [run.title ? line(run.id, 14) : null, run.harness, run.model, run.origin === "live" ? null : run.origin].filter(Boolean).join(" · ");
   return html`<span class="sw-cmp-cell" role="columnheader">
     <bdi class="sw-cmp-name" title=${line(run.id, 200)}>${line(run.title ?? run.id, 100)}</bdi>
     <span class="sw-dim sw-cmp-about">${run.missing ? html`<span class="sw-warn">not in the store</span>` : line(about, 120)}</span>
