@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from session_widgets.analysis import paired, stats, success
-from session_widgets.errors import BadValue
+from session_widgets.errors import BadValue, MissingDependency
 from tests.analysis.judges import GROUP, linear_model
 
 
@@ -104,3 +106,38 @@ def test_a_bad_k_is_named(k):
 def test_a_bad_treatment_of_the_matrix_is_named():
     with pytest.raises(BadValue, match='"excluded" or "failures"; got \'left out\''):
         success(runs()).matrix("left out")
+
+
+def test_a_plot_has_each_task_and_side_and_is_drawn_without_a_network(tmp_path):
+    hostile = "<img src=x>\x1b" + "x" * 200
+    data = [
+        *({"task": str(n), "harness": side, "success": n % 3 > 0} for n in range(9) for side in ("a", hostile)),
+        *({"task": name, "harness": "a", "success": n == 0} for n, name in enumerate((hostile, f"{hostile}y"))),
+        {"task": "1", "harness": "a", "error": "429"},
+    ]
+    rates = success(data)
+    left, right = rates.plot().to_dict()["hconcat"]
+    assert [point["mean"] for point in left["data"]["values"]] == [
+        row.mean for row in rates.rows if row.errors == "excluded"
+    ]
+    cells = right["data"]["values"]
+    assert len({(cell["task"], cell["side"]) for cell in cells}) == len(cells) == 22
+    assert sum(cell["mean"] is None for cell in cells) == 2
+    failures = rates.plot("failures").to_dict()["hconcat"][1]["data"]["values"]
+    assert [cell["mean"] for cell in failures if (cell["task"], cell["side"]) == ("1", "a")] == [0.5]
+    rates.plot().save(tmp_path / "plot.svg")
+    drawn = (tmp_path / "plot.svg").read_text()
+    assert "95% interval" in drawn
+    assert "<img" not in drawn
+    assert "\x1b" not in drawn
+
+
+def test_only_rates_are_plotted():
+    with pytest.raises(BadValue, match="from 3 to 7"):
+        success([{"task": n, "harness": "a", "success": n} for n in (3, 7)]).plot()
+
+
+def test_without_altair_the_remedy_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "altair", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'session-widgets\[plot\]'"):
+        success([{"task": 1, "harness": "a", "success": True}]).plot()

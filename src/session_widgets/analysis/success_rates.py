@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from session_widgets.analysis import stats
 from session_widgets.analysis.experiment import Experiment, Treatment, read_experiment
+from session_widgets.analysis.success_plot import success_plot
 from session_widgets.analysis.table import Table
 from session_widgets.errors import BadValue
 from session_widgets.printing import html_table, one_line, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from altair import HConcatChart
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,27 @@ class Success:
         tasks = list(self.experiment.clusters)
         means = [[fmean(runs[task]) if runs.get(task) else math.nan for runs in sides.values()] for task in tasks]
         return pd.DataFrame(means, index=pd.Index(tasks, name="task", tupleize_cols=False), columns=list(sides))
+
+    def plot(self, errors: Treatment = "excluded") -> HConcatChart:
+        """Return a chart of altair: each side's rate with its interval, and a cell for each task and side.
+
+        Needs `pip install 'session-widgets[plot]'`. `chart.save("success.svg")` and, after
+        `altair.renderers.enable("svg")`, a cell draw it without a network.
+
+        Args:
+            errors: leave out runs that ended by an error, or count them as "failures".
+
+        Raises:
+            BadValue: the outcomes are not between 0 and 1.
+            MissingDependency: altair is not installed.
+        """
+        if not self.experiment.is_rate:
+            low, high = self.experiment.ends
+            raise BadValue(f"plot() shows outcomes between 0 and 1; these are from {low:g} to {high:g}.")
+        matrix = self.matrix(errors)
+        rows = [row for row in self.rows if row.errors == errors] or list(self.rows)
+        means = {str(side): matrix[side].tolist() for side in matrix.columns}
+        return success_plot([asdict(row) for row in rows], [*map(str, matrix.index)], means, self.confidence)
 
     def __repr__(self) -> str:
         return text_table(*self._table())
