@@ -5,8 +5,7 @@ import { icon, spinner, toolIcon } from "../lib/icons.ts";
 import { line, plural } from "../lib/text.ts";
 import type { Link } from "./link.ts";
 import { type Cell, type Cells, type Comparison, type Divergence, type Line, lineOf, linesOf, marksOf, nextMark, type Run, windowOf } from "./model.ts";
-import type { RowUi } from "../rows/ui.ts";
-import { runUi, wholeStep } from "./whole.ts";
+import { RunUi } from "./whole.ts";
 
 /** Lines in the page; more are shown on request. */
 const WINDOW = 240;
@@ -22,9 +21,11 @@ export class Steps {
   private around = 0;
   /** A column to scroll to once it is drawn; with the keyboard's focus. */
   private wanted: number | undefined;
+  /** The steps that were opened are to be brought into view once they have arrived. */
+  private lifting = false;
   private lines: Line[] = [];
   private n = 0;
-  private uis: RowUi[] = [];
+  private uis: RunUi[] = [];
 
   constructor(private link: Link, private redraw: () => void) {}
 
@@ -61,18 +62,23 @@ export class Steps {
     </div>`;
   }
 
-  /** After a drawing: scroll to the wanted column, and give it the focus. */
+  /** After a drawing: scroll to the wanted column, with the focus, or to the steps that were opened. */
   drawn(root: HTMLElement): void {
-    if (this.wanted === undefined) return;
-    const row = root.querySelector<HTMLElement>('.sw-cmp-line[tabindex="0"]');
-    if (!row) return;
-    this.wanted = undefined;
-    row.focus({ preventScroll: true });
-    const scroller = row.closest<HTMLElement>(".sw-cmp-scroll");
-    if (!scroller) return;
-    const [box, here] = [scroller.getBoundingClientRect(), row.getBoundingClientRect()];
-    const head = scroller.querySelector<HTMLElement>(".sw-cmp-heads")?.offsetHeight ?? 0;
-    if (here.top < box.top + head || here.bottom > box.bottom) scroller.scrollTop += here.top - box.top - head - Math.max(0, (box.height - head - here.height) / 3);
+    const scroller = root.querySelector<HTMLElement>(".sw-cmp-steps");
+    const row = scroller?.querySelector<HTMLElement>('.sw-cmp-line[tabindex="0"]');
+    if (!scroller || !row) return;
+    const box = scroller.getBoundingClientRect();
+    const top = box.top + (scroller.querySelector<HTMLElement>(".sw-cmp-heads")?.offsetHeight ?? 0);
+    const here = row.getBoundingClientRect();
+    if (this.wanted !== undefined) {
+      this.wanted = undefined;
+      row.focus({ preventScroll: true });
+      if (here.top < top || here.bottom > box.bottom) scroller.scrollTop += here.top - top - Math.max(0, (box.bottom - top - here.height) / 3);
+    } else if (this.lifting && this.opened !== undefined && this.link.details(this.opened)) {
+      this.lifting = false;
+      const bottom = row.nextElementSibling?.getBoundingClientRect().bottom ?? here.bottom;
+      if (bottom > box.bottom) scroller.scrollTop += Math.min(here.top - top, bottom - box.bottom);
+    }
   }
 
   /** Whether a key meant something. */
@@ -133,6 +139,7 @@ export class Steps {
     const toggle = () => {
       this.focused = column;
       this.opened = open ? undefined : column;
+      this.lifting = !open;
       this.redraw();
     };
     return html`
@@ -170,8 +177,8 @@ export class Steps {
     </span>`;
   }
 
-  private ui(run: number): RowUi {
-    return (this.uis[run] ??= runUi(this.link.rpc, run, this.redraw));
+  private ui(run: number): RunUi {
+    return (this.uis[run] ??= new RunUi(this.link.rpc, run, this.redraw));
   }
 
   private details(comparison: Comparison, column: number): TemplateResult {
@@ -179,7 +186,7 @@ export class Steps {
     if (found instanceof Error) return html`<div class="sw-cmp-details sw-dim">${line(found.message, 400)}</div>`;
     return html`<div class="sw-cmp-line sw-cmp-details" role="row"><span class="sw-cmp-gutter" role="rowheader"></span>
       ${comparison.runs.map((_, i) => html`<div class="sw-cmp-cell" role="gridcell">${found ? nothing : spinner()}
-        ${found?.[i]?.map((step) => wholeStep(this.ui(i), step))}</div>`)}
+        ${found?.[i]?.map((step) => this.ui(i).row(step))}</div>`)}
     </div>`;
   }
 }
