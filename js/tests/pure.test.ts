@@ -79,7 +79,7 @@ test("the tree marks what is new and what changed, and a closed folder carries t
 test("a file that the bucket dates otherwise than the sandbox is no news", () => {
   const tree = new Tree();
   tree.update(new Map([listing("", file("a"), file("b"))]));
-  tree.awake = false;
+  tree.sandboxRunning = false;
   const dated = (path: string, size: number, modified: number | null) => ({ ...file(path, size), modified });
   tree.update(new Map([listing("", dated("a", 1, 99), dated("b", 2, null))]));
   assert.deepEqual([...tree.marks.keys()], ["b"]);

@@ -45,8 +45,8 @@ function connected(): { wire: Wire; client: Client; view: string } {
 
 const snapshot = (view: string | null, n: number, steps: Step[] = [step(1, 0)], reset = false): Snapshot => ({
   kind: "snapshot", view, reset, n, now: 0, listings: [], settings: null,
-  session: { id: "s", title: null, harness: "demo", sandbox: "local", workspace: "/w", attachment: "directory", remark: "", root: "/w",
-    model: null, mode: null, effort: null, agent: { title: "Demo", version: "1", suggestions: [] }, missing: null, permissions: "ask", status: "idle", awake: true, turns: 1 },
+  session: { id: "s", title: null, harness: "demo", sandbox: "local", workspace: "/w", attachment: "directory", mount_report: "", root: "/w",
+    model: null, mode: null, effort: null, agent: { title: "Demo", version: "1", suggestions: [] }, missing: null, permissions: "ask", status: "idle", sandbox_running: true, turns: 1 },
   activity: null, cell_question: null, commands: [],
   page: { turns: [turn(1, "running")], steps, earlier: false },
 });

@@ -164,9 +164,9 @@ Reason = Literal[
     "expired",
     "clock",
     "conflict",
-    "taken",
+    "lease_held",
     "changing",
-    "differs",
+    "mismatch",
     "name",
     "mount",
     "disk",
@@ -175,7 +175,7 @@ Reason = Literal[
 ]
 """Why a workspace is not safe: the object store does not answer · refuses the credentials · has no such bucket · the
 credentials have expired · the clocks differ · both sides changed a file · another writer holds the lease · files keep
-changing · the bucket differs from the sandbox · a name that cannot be an object key · the mount
+changing · the durable side differs from the sandbox · a name that cannot be saved there · the mount
 failed · a disk is full · a required program is not installed · the user interrupted it."""
 
 
@@ -198,7 +198,7 @@ class WorkspaceTaken(WorkspaceError):
     """Another installation is the writer of this workspace."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, reason="taken")
+        super().__init__(message, reason="lease_held")
 
 
 class NotDurable(WorkspaceError):

@@ -316,9 +316,9 @@ def test_what_a_mount_can_do_is_recorded_and_shown(open_session, lab):
     session = open_session(workspace=lab, attachment="fuse:s3fs")
     session.send("say hello")
     (told,) = [event.payload for event in session.events() if event.kind == "workspace_attached"]
-    assert "symlink" in told["remark"]
-    assert "not hard link" in told["remark"]
-    assert session.store.session("s1").remark == told["remark"]
+    assert "symlink" in told["mount_report"]
+    assert "not hard link" in told["mount_report"]
+    assert session.store.session("s1").mount_report == told["mount_report"]
 
 
 def test_a_key_with_a_control_character_does_not_keep_a_session_from_being_deleted(session, bucket):

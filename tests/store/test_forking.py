@@ -59,7 +59,8 @@ def test_a_fork_has_the_events_up_to_the_end_of_its_turn(story: Story) -> None:
     record = store.session("f")
     assert record is not None
     assert (record.id, record.title, record.turns, record.status) == ("f", None, 1, "parked")
-    assert (record.sandbox_ref, record.connection, record.awake, record.workspace) == (None, None, False, "/f")
+    assert (record.sandbox_ref, record.connection, record.workspace) == (None, None, "/f")
+    assert not record.sandbox_running
     assert (record.forked_from, record.forked_at_turn, record.created_at) == ("s", 1, TS)
     assert [one.turn for one in store.kept_files("f")] == [1]
 

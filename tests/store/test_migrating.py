@@ -105,6 +105,40 @@ def test_a_session_of_format_7_is_forked(store: Store) -> None:
     assert derived(store) == before
 
 
+FORMAT_10 = STORES / "format-10.duckdb.gz"
+"""As the last release with format 10 wrote it: `w`, whose workspace was mounted and whose turns were not saved; texts
+of the user, the agent, the mounter and the errors look like the fields that were renamed."""
+
+
+def test_a_store_of_format_10_has_the_new_names(store: Store) -> None:
+    store.path.write_bytes(gzip.decompress(FORMAT_10.read_bytes()))
+    assert [turn.durability_error for turn in store.turns("w")] == [
+        None,
+        "lease_held: another installation holds the lease: taken",
+        "mismatch: after 60 s bucket and sandbox still differ: 'a' (\"remark\": taken: )",
+        'name: "durability_error":"taken: x"',
+        "conflict: differs: taken: both",
+        "taken, but not as a reason",
+    ]
+    record = store.session("w")
+    assert (record.mount_report, record.sandbox_running) == ('symlink, not hard link; "remark":', True)
+    query = "select payload from v_events where kind = 'workspace_attached'"
+    ((payload,),) = store.sql(query).fetchall()
+    assert json.loads(payload) == {
+        "location": 's3://b/"remark":',
+        "attachment": "fuse:s3fs",
+        "mount_report": 'symlink, not hard link; "remark":',
+    }
+    assert store.steps("w")[0].text == '"remark": taken: differs: 1'
+    assert store.turns("w")[0].text == '"durability_error":"taken: x"'
+    assert [file.path for turn in store.turns("w") for file in turn.files] == ["remark"] * 6
+
+
+def test_the_report_of_a_mount_in_a_store_of_format_4_is_read(store: Store) -> None:
+    store.path.write_bytes(gzip.decompress(FORMAT_4.read_bytes()))
+    assert [one.mount_report for one in store.sessions() if one.mount_report] == ["renames are copies"]
+
+
 READ_ONLY = """
 import sys
 from dataclasses import replace

@@ -206,18 +206,18 @@ def test_what_became_of_a_turn_s_files(session):
 
 
 def test_a_sandbox_is_awake_until_it_is_parked_or_gone(session):
-    def awake() -> bool:
+    def running() -> bool:
         fold = Fold(session.id)
         for event in session.events:
             fold.feed(event)
-        return session_view(fold.session(), "/w", DEMO, None, "ask")["awake"]
+        return session_view(fold.session(), "/w", DEMO, None, "ask")["sandbox_running"]
 
-    assert not awake()
+    assert not running()
     for why in ("parked", "gone"):
         session.note("sandbox_started", ref="local:1")
-        assert awake()
+        assert running()
         session.note("sandbox_stopped", ref="local:1", reason=why)
-        assert not awake()
+        assert not running()
 
 
 def test_what_an_agent_offers_is_bounded_and_can_come_back_as_it_was():

@@ -164,7 +164,7 @@ def test_names_that_cannot_be_keys_are_reported_and_the_rest_is_saved(here):
     write(here, "good")
     (here.path / os.fsdecode(b"not\xffutf8")).write_text("x")
     os.mkfifo(here.path / "pipe")
-    with pytest.raises(NotDurable, match="3 entries that no bucket can keep") as caught:
+    with pytest.raises(NotDurable, match="3 entries that cannot be saved to the ") as caught:
         persist(here)
     assert caught.value.reason == "name"
     assert contents(here) == {"good": b"x"}

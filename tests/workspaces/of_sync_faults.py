@@ -22,7 +22,7 @@ def test_one_installation_writes(here, there):
     write(here, "late", "x")
     with pytest.raises(NotDurable) as caught:
         persist(here)
-    assert caught.value.reason == "taken"
+    assert caught.value.reason == "lease_held"
     assert contents(there) == {}
     with pytest.raises(WorkspaceTaken):
         attach(here)

@@ -38,7 +38,7 @@ def test_a_difference_that_does_not_go_away_is_named_in_bounded_time(here, happe
     happens(here)
     with pytest.raises(NotDurable, match=f"bucket and sandbox still differ.*{what}") as caught:
         verify(here.scan, sent, here.objects.listing, here._engine.same, here.path, patience=0.3)
-    assert caught.value.reason == "differs"
+    assert caught.value.reason == "mismatch"
     assert (here.path / "a").read_text() == "1"
 
 

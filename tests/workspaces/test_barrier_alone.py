@@ -135,7 +135,7 @@ def test_a_difference_is_waited_for_longer_each_time_and_to_the_deadline(
         NotDurable, match=r"after 5 s bucket and sandbox still differ: .*'a' \(not in the bucket\)"
     ) as caught:
         verify(lambda: whole, flushes.append, lambda: listed(), same, tmp_path, patience=5)
-    assert caught.value.reason == "differs"
+    assert caught.value.reason == "mismatch"
     assert clock.slept == [0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
     assert len(flushes) == 11, "and each time all is flushed again"
 
@@ -164,7 +164,7 @@ def test_a_file_that_never_rests_is_named_after_a_few_looks(whole: Manifest, tmp
     assert len(clock.slept) == barrier.BUSY_LOOKS
     with pytest.raises(NotDurable, match="still differ") as caught:  # beside one that rests, it is the store
         verify(look, lambda _: None, lambda: listed(("a", "0")), same, tmp_path)
-    assert caught.value.reason == "differs"
+    assert caught.value.reason == "mismatch"
 
 
 def test_every_kind_of_difference_is_found_and_sorted(whole: Manifest) -> None:
@@ -196,7 +196,7 @@ def test_only_the_first_few_are_named() -> None:
 
 def test_unsupported_files_are_reported_after_the_rest_was_saved(whole: Manifest) -> None:
     tell_strange(whole)
-    with pytest.raises(NotDurable, match=r"1 entry that no bucket.*'a\\b'") as caught:
+    with pytest.raises(NotDurable, match=r"1 entry that cannot be saved to the bucket .*'a\\b'") as caught:
         tell_strange(replace(whole, strange=("a\\b",)))
     assert caught.value.reason == "name"
     for long in ({"strange": ("x" * 500,)}, {"large": ("x" * 500,)}):
@@ -205,3 +205,5 @@ def test_unsupported_files_are_reported_after_the_rest_was_saved(whole: Manifest
     with pytest.raises(NotDurable, match=r"2 files larger than 32 GiB.*'big'") as caught:
         tell_strange(replace(whole, large=("big", "huge")))
     assert caught.value.reason == "name"
+    with pytest.raises(NotDurable, match="cannot be saved to the directory"):
+        tell_strange(replace(whole, strange=("a",)), "the directory")

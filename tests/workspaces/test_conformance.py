@@ -115,7 +115,7 @@ def test_one_installation_writes_and_another_takes_over_explicitly(make, attachm
     attach(there)
     with pytest.raises(NotDurable) as caught:
         here.persist(here.scan, [])
-    assert caught.value.reason == "taken"
+    assert caught.value.reason == "lease_held"
     there.detach()
     here.detach()
 

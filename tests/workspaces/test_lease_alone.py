@@ -167,7 +167,7 @@ def test_a_store_that_lets_two_make_it_is_refused(bucket: Bucket) -> None:
     bucket.heeds_conditions = False
     with pytest.raises(WorkspaceError, match="ignores the condition If-None-Match") as caught:
         lease(bucket).acquire()
-    assert caught.value.reason == "taken"
+    assert caught.value.reason == "lease_held"
     assert bucket.objects == {}, "and nothing of it stays"
 
 

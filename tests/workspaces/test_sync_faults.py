@@ -203,7 +203,7 @@ def test_a_lease_lost_in_between_is_noticed(here, there):
     write(here, "late", "x")
     with pytest.raises(NotDurable) as caught:
         persist(here)
-    assert caught.value.reason == "taken"
+    assert caught.value.reason == "lease_held"
     assert contents(there) == {}
 
 

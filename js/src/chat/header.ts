@@ -39,8 +39,8 @@ function agent({ agent: { title, version }, harness }: Session): TemplateResult 
 }
 
 function home(session: Session): TemplateResult {
-  const remark = session.remark ? `\nMounted: ${line(session.remark, 1000)}` : "";
-  const title = `Workspace: ${line(session.workspace, 1000)}${remark}`;
+  const report = session.mount_report ? `\nMounted: ${line(session.mount_report, 1000)}` : "";
+  const title = `Workspace: ${line(session.workspace, 1000)}${report}`;
   return html`<span class="sw-badge sw-home" role="img" title=${title} aria-label=${title}>
     ${icon(isFolder(session) ? "folder" : "cloud")}<span>${homeWords(session)}</span>
   </span>`;

@@ -30,19 +30,19 @@ export class Tree {
   /** Whether the session and its files were deleted. */
   deleted = false;
   /** Whether the listing comes from a sandbox; a bucket has other times. */
-  awake = true;
+  sandboxRunning = true;
   marks = new Map<string, Mark>();
   private listings = new Map<string, Listing>();
-  private listedAwake = new Map<string, boolean>();
+  private listedRunning = new Map<string, boolean>();
 
   /** Apply the newest listings; mark entries that are new or changed since the last ones. */
   update(listings: ReadonlyMap<string, Listing>): void {
     for (const [path, listing] of listings) {
       const before = this.listings.get(path);
       if (before === listing) continue;
-      if (before && !before.error) this.compare(before, listing, this.listedAwake.get(path) === this.awake);
+      if (before && !before.error) this.compare(before, listing, this.listedRunning.get(path) === this.sandboxRunning);
       this.listings.set(path, listing);
-      this.listedAwake.set(path, this.awake);
+      this.listedRunning.set(path, this.sandboxRunning);
     }
   }
 

@@ -149,7 +149,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
   }
 
   function draw(): void {
-    tree.awake = client.session?.awake ?? true;
+    tree.sandboxRunning = client.session?.sandbox_running ?? true;
     tree.deleted = client.session?.status === "deleted";
     tree.update(client.listings);
     const path = selected();
@@ -186,7 +186,7 @@ export function mountFiles(root: HTMLElement, client: Client, tree: Tree): Files
     const { session } = client;
     if (!session || !tree.has("") || tree.deleted) return nothing;
     if (!isFolder(session)) {
-      if (session.awake) return nothing;
+      if (session.sandbox_running) return nothing;
       return html`<div class="sw-strip sw-dim">${icon("cloud")}<span>Read from the bucket; no sandbox is running.</span></div>`;
     }
     return session.status === "parked"

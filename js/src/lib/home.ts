@@ -11,10 +11,10 @@ const REASONS = new Map([
   ["expired", "the credentials have expired"],
   ["clock", "the clocks differ"],
   ["conflict", "changed on both sides"],
-  ["taken", "another writer holds it"],
+  ["lease_held", "another writer holds it"],
   ["changing", "files keep changing"],
-  ["differs", "the store shows something else"],
-  ["name", "a name that the store cannot hold"],
+  ["mismatch", "the store shows something else"],
+  ["name", "a name that cannot be saved"],
   ["mount", "the mount failed"],
   ["disk", "the disk is full"],
   ["tool", "a program is missing"],
@@ -32,7 +32,7 @@ export interface Kept {
 
 /** A reason and its detail; a text without a known reason is all detail. */
 export function reasonOf(error: string): { words: string | undefined; detail: string } {
-  const [, code = "", rest = ""] = /^([a-z]+):\s*([^]*)$/.exec(error) ?? [];
+  const [, code = "", rest = ""] = /^([a-z_]+):\s*([^]*)$/.exec(error) ?? [];
   const words = REASONS.get(code);
   return { words, detail: words ? rest : error };
 }

@@ -181,7 +181,7 @@ export interface Session {
   sandbox: string;
   workspace: string;
   attachment: string;
-  remark: string;
+  mount_report: string;
   /** Where the agent sees the workspace. */
   root: string;
   /** The user's choice; null leaves the agent's default. */
@@ -195,7 +195,7 @@ export interface Session {
   /** The policy: its name, or "function" and the function's name. */
   permissions: string;
   status: string;
-  awake: boolean;
+  sandbox_running: boolean;
   turns: number;
 }
 

@@ -87,7 +87,7 @@ class KeptFiles(Mapping[str, KeptFile]):
     def left_out(self) -> Mapping[str, str]:
         """Paths that were not kept, with the reason.
 
-        "large", "room" (of the session's limit), "name" (no bucket can keep it), "changed" (while it was copied),
+        "large", "room" (of the session's limit), "name" (it cannot be saved), "changed" (while it was copied),
         "unreadable", or "late" (the next prompt came first).
         """
         return self.snapshot.left_out

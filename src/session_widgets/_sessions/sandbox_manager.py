@@ -239,9 +239,9 @@ class SandboxManager:
             with suppress(SandboxGone):
                 await self.provider.park(SandboxRef.parse(ref))  # its working directory no longer exists
             await self.drop_sandbox()
-        if remounted and (remark := self._state.workspace.remark):
-            workspace = self._state.workspace
-            attached = WorkspaceAttached(location=workspace.location, attachment=workspace.attachment, remark=remark)
+        if remounted and (report := self._state.workspace.mount_report):
+            where, how = self._state.workspace.location, self._state.workspace.attachment
+            attached = WorkspaceAttached(location=where, attachment=how, mount_report=report)
             await self._state.journal.commit([note(attached)])
 
     async def _attach_or_create(self) -> Sandbox:
@@ -255,7 +255,7 @@ class SandboxManager:
                 await self.provider.destroy(ref)  # the rest of its records
                 await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason="gone"))])
             else:
-                if not self._state.record.awake:
+                if not self._state.record.sandbox_running:
                     started = SandboxStarted(ref=str(ref), launch=self._state.record.launch)  # its launch entry
                     await self._state.journal.commit([note(started)])
                 return sandbox
@@ -409,12 +409,13 @@ class SandboxManager:
             if self._state.record.sandbox_ref is None:
                 return
             ref = SandboxRef.parse(self._state.record.sandbox_ref)
-            if save and self._is_elsewhere and self._state.record.awake:
+            if save and self._is_elsewhere and self._state.record.sandbox_running:
                 await self._save_without_processes(ref)
                 await self.drop_sandbox()
             if reason == "parked":
                 await self.provider.park(ref)
-                if save and not self._is_elsewhere and not self.works_at_location and self._state.record.awake:
+                unsaved = save and not self._is_elsewhere and not self.works_at_location
+                if unsaved and self._state.record.sandbox_running:
                     await self.persist(())  # before the note: a session that was interrupted here is parked again
             else:
                 try:

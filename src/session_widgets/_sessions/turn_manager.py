@@ -264,7 +264,7 @@ class TurnManager:
         if self.running not in {None, index}:  # another process has already begun the next one
             self.state.spawn(self.resume())
 
-    # What the running turn is told
+    # The events of the running turn
 
     async def of_messages(self) -> int | None:
         """Return the turn of messages that arrive now; another process may have started it."""

@@ -94,11 +94,6 @@ def _imports(connection: duckdb.DuckDBPyConnection) -> None:
     import_queries.create(connection)
 
 
-def _new_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Define the views again, with those that were added."""
-    views.define(connection)
-
-
 _RENAMED = {"turn_tier": "memory_restored", "turn_saving": "persist_started", "host_tool": "notebook_tool_called"}
 
 
@@ -109,6 +104,23 @@ def _rename_notes(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("""
         update store.events set payload = replace(payload, '"why":', '"reason":')
         where kind in ('agent_stopped', 'sandbox_stopped') and direction = 'note'""")
+
+
+def _rename_fields(connection: duckdb.DuckDBPyConnection) -> None:
+    """Rename a field of a note and two reasons, as in `transcript.notes` and `errors.Reason`.
+
+    In JSON, a quotation mark inside of a text has a backslash before it, so the patterns match no text.
+    """
+    connection.execute("""
+        update store.events set payload = replace(payload, '"remark":', '"mount_report":')
+        where kind = 'workspace_attached' and direction = 'note'""")
+    for before, after in (("taken", "lease_held"), ("differs", "mismatch")):
+        connection.execute(
+            """
+            update store.events set payload = regexp_replace(payload, ?, ?)
+            where kind = 'turn_ended' and direction = 'note' and contains(payload, ?)""",
+            [f'("durability_error": ?"){before}:', rf"\1{after}:", f'"{before}:'],
+        )
 
 
 # After a change of a derived table, or of the fold's results: append `_derive_again`. Only the last one is needed:
@@ -123,8 +135,10 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _superseded,
     _superseded,
     _imports,
+    _superseded,
+    _superseded,
+    _rename_fields,
     _derive_again,
-    _new_views,
 )
 LATEST = len(MIGRATIONS)
 

@@ -151,7 +151,7 @@ class WorkspaceAttached(Note):
     kind: ClassVar[str] = "workspace_attached"
     location: str = _said()
     attachment: str = _said()
-    remark: str = _said("capabilities of the mount")
+    mount_report: str = _said("capabilities of the mount")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

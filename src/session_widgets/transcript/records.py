@@ -233,9 +233,9 @@ class SessionRecord:
         attachment: connection of the sandbox to them: "directory", "sync" or "fuse:<mounter>".
         title: the user's, else the agent's.
         title_by_agent: whether it is the agent's.
-        remark: capabilities of a mount.
+        mount_report: capabilities of a mount.
         sandbox_ref: current sandbox, if any.
-        awake: whether the sandbox was started and not stopped since, according to the notes.
+        sandbox_running: whether the sandbox was started and not stopped since, according to the notes.
         forked_from: id of the session that it was forked from, if any.
         forked_at_turn: its last turn that was copied from there.
     """
@@ -251,14 +251,14 @@ class SessionRecord:
     mode: str | None = None
     effort: str | None = None
     sandbox_ref: str | None = None
-    awake: bool = False
+    sandbox_running: bool = False
     launch: str | None = None
     connection: str | None = None
     agent_session_id: str | None = None
     turns: int = 0
     status: str = "new"
     attachment: str = "directory"
-    remark: str = ""
+    mount_report: str = ""
     title_by_agent: bool = False
     forked_from: str | None = None
     forked_at_turn: int | None = None

@@ -79,15 +79,15 @@ def _facts(state: FoldState, session: SessionRecord, event: Event, note: Note | 
         case SessionChanged():
             return _changed(note)
         case WorkspaceAttached():
-            return {"remark": note.remark}
+            return {"mount_report": note.mount_report}
         case SandboxStarted():
-            started = {"sandbox_ref": note.ref, "awake": True, "launch": note.launch}
+            started = {"sandbox_ref": note.ref, "sandbox_running": True, "launch": note.launch}
             return started | ({"status": "idle"} if session.status in {"new", "parked"} else {})
         case SandboxStopped(reason="parked"):
-            return {"connection": None, "awake": False, "status": "parked"}
+            return {"connection": None, "sandbox_running": False, "status": "parked"}
         case SandboxStopped():
             ended = {"sandbox_ref": None} if note.reason in {"deleted", "gone", "switched", "changed"} else {}
-            return {"connection": None, "awake": False} | ended
+            return {"connection": None, "sandbox_running": False} | ended
         case AgentStarted():
             return {"connection": state.connection, "agent_session_id": state.agent_session_id}
         case AgentStopped() if note.connection == session.connection:
@@ -105,9 +105,9 @@ def _forked(session: SessionRecord, event: Event, note: SessionForked) -> Sessio
         session,
         workspace=note.workspace,
         attachment=note.attachment,
-        remark="",
+        mount_report="",
         sandbox_ref=None,
-        awake=False,
+        sandbox_running=False,
         launch=None,
         connection=None,
         status="parked",

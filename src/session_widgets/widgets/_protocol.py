@@ -246,11 +246,11 @@ class MissingView(TypedDict):
 class SessionView(TypedDict):
     """The content of the header.
 
-    `workspace` is the location of the files, `attachment` their connection to it, `remark` the capabilities of the
-    mount, `root` the workspace's path for the agent.
+    `workspace` is the location of the files, `attachment` their connection to it, `mount_report` the capabilities of
+    the mount, `root` the workspace's path for the agent.
     `model`, `mode` and `effort` are the user's choices. `missing` is None if the harness can start.
     `permissions` is the policy: its name, or "function" and the function's name.
-    `awake` says whether a sandbox is in use, according to the transcript.
+    `sandbox_running` says whether a sandbox is in use, according to the transcript.
     """
 
     id: str
@@ -259,7 +259,7 @@ class SessionView(TypedDict):
     sandbox: str
     workspace: str
     attachment: str
-    remark: str
+    mount_report: str
     root: str
     model: str | None
     mode: str | None
@@ -268,7 +268,7 @@ class SessionView(TypedDict):
     missing: MissingView | None
     permissions: str
     status: str
-    awake: bool
+    sandbox_running: bool
     turns: int
 
 

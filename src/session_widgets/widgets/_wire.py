@@ -242,7 +242,7 @@ def session_view(
         "sandbox": session.sandbox,
         "workspace": safe(session.workspace)[:2000],
         "attachment": safe(session.attachment)[:100],
-        "remark": safe(session.remark)[:1000],
+        "mount_report": safe(session.mount_report)[:1000],
         "root": safe(root)[:2000],
         "model": session.model,
         "mode": session.mode,
@@ -255,7 +255,7 @@ def session_view(
         "missing": missing,
         "permissions": permissions,
         "status": "deleted" if deleted else session.status,
-        "awake": session.awake,
+        "sandbox_running": session.sandbox_running,
         "turns": session.turns,
     }
 

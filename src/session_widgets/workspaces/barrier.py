@@ -89,8 +89,8 @@ def verify(
         if time.monotonic() > deadline:
             raise NotDurable(
                 f"after {patience:g} s {noun.removeprefix('the ')} and sandbox still differ: {some(found)}. The files "
-                "are still in the workspace; send again when the store has caught up, or park() to try again.",
-                reason="differs",
+                f"are still in the workspace; send again when {noun} has caught up, or park() to try again.",
+                reason="mismatch",
             )
         time.sleep(PAUSE_SECONDS[min(attempt, len(PAUSE_SECONDS) - 1)])
         attempt += 1
@@ -103,19 +103,19 @@ def _still_changing(found: list[Difference], before: Manifest | None, now: Manif
     return [] if rests else found
 
 
-def tell_strange(manifest: Manifest) -> None:
-    """Raise if a file could not be saved because of its name, kind or size; all others were saved."""
+def tell_strange(manifest: Manifest, noun: str = "the bucket") -> None:
+    """Raise if a file could not be saved to `noun` because of its name, kind or size; all others were saved."""
     if manifest.strange:
         raise NotDurable(
-            f"all files are saved except {plural(len(manifest.strange), 'entry')} that no bucket can keep (a backslash "
-            "in the name, not UTF-8, or neither file nor link), the first "
+            f"all files are saved except {plural(len(manifest.strange), 'entry')} that cannot be saved to {noun} "
+            "(a backslash in the name, not UTF-8, or neither file nor link), the first "
             f"'{one_line(manifest.strange[0], 120)}'. Rename or remove them.",
             reason="name",
         )
     if manifest.large:
         raise NotDurable(
             f"all files are saved except {plural(len(manifest.large), 'file')} larger than {MAX_FILE_BYTES >> 30} GiB, "
-            "the limit of a file that is kept in a bucket (MAX_FILE_BYTES), the first "
+            f"the limit of a file in {noun} (MAX_FILE_BYTES), the first "
             f"'{one_line(manifest.large[0], 120)}'. Make it smaller, or move it out of the workspace.",
             reason="name",
         )

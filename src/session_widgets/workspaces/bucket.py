@@ -316,7 +316,7 @@ class Prefix:
         raise WorkspaceError(
             f"s3://{self.bucket}/{start} still holds objects after {WIPE_ROUNDS} rounds of deleting: another client "
             "writes there. Stop the writer and delete again.",
-            reason="differs",
+            reason="mismatch",
         )
 
     def abort_uploads(self) -> None:

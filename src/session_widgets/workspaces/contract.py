@@ -33,7 +33,7 @@ class Workspace(Protocol):
         managed: whether it was created for the session, and is deleted with it.
         objects: its location in a bucket, if any.
         copies: whether files must be saved from `path` to `location`; otherwise both are one directory.
-        remark: other facts for the user, such as the capabilities of a mount; "" if none.
+        mount_report: other facts for the user, such as the capabilities of a mount; "" if none.
     """
 
     @property
@@ -49,7 +49,7 @@ class Workspace(Protocol):
     @property
     def copies(self) -> bool: ...  # noqa: D102
     @property
-    def remark(self) -> str: ...  # noqa: D102
+    def mount_report(self) -> str: ...  # noqa: D102
 
     def files(self) -> FileAccess:
         """Return access to the files at `location`; it needs no sandbox and no lease."""

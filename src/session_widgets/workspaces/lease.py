@@ -93,7 +93,7 @@ class Lease:
                     raise WorkspaceError(
                         "the object store ignores the condition If-None-Match, so that two writers of a session could "
                         "not be kept apart. Use a store that honours it.",
-                        reason="taken",
+                        reason="lease_held",
                     )
                 return held is not None
         raise WorkspaceTaken(f"the lease of session {self._session!r} changes hands all the time. Try again.")

@@ -28,7 +28,7 @@ class LocalWorkspace:
     attachment = "directory"
     objects = None
     copies = False
-    remark = ""
+    mount_report = ""
 
     @classmethod
     def place(cls, home: Path, session_id: str, given: str | Path | None) -> LocalWorkspace:

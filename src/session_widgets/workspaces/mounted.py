@@ -59,7 +59,7 @@ class MountedWorkspace:
         self._contents: dict[str, str] = {}
 
     @property
-    def remark(self) -> str:
+    def mount_report(self) -> str:
         """The capabilities of the mount, and the warning."""
         found = "" if self.abilities is None else self.abilities.describe()
         return ". ".join(filter(None, (found, self.warning)))

@@ -32,7 +32,7 @@ class RelayedWorkspace:
     """
 
     copies = True
-    remark = ""
+    mount_report = ""
 
     def __init__(self, base: Workspace, side: DurableSide, tree: FileTree, place: Path) -> None:
         self.base = base
@@ -93,7 +93,7 @@ class RelayedWorkspace:
         with engine.alone():
             manifest = verify(self._look, self._push, engine.listing, engine.same, None, noun=engine.side.noun)
             engine.save_learned()
-            tell_strange(manifest)
+            tell_strange(manifest, engine.side.noun)
             return manifest
 
     def relayed(self, tree: FileTree, place: Path) -> Workspace:

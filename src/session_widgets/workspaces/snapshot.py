@@ -19,8 +19,8 @@ MAX_LIST_BYTES = 1 << 30
 """Of the list itself, decompressed."""
 
 LeftOut = Literal["large", "room", "name", "changed", "unreadable", "late"]
-"""Why a file was not kept: larger than `MAX_FILE_BYTES` · beyond `MAX_BYTES` · a name or file type that no bucket can
-keep · it changed while it was copied · it cannot be read · the next prompt came first."""
+"""Why a file was not kept: larger than `MAX_FILE_BYTES` · beyond `MAX_BYTES` · a name or file type that cannot be
+saved · it changed while it was copied · it cannot be read · the next prompt came first."""
 
 
 def name_of(data: bytes) -> str:

@@ -28,7 +28,7 @@ class SyncWorkspace:
     attachment = "sync"
     managed = True
     copies = True
-    remark = ""
+    mount_report = ""
 
     def __init__(self, objects: BucketLocation) -> None:
         self.objects = objects

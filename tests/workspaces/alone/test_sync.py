@@ -182,7 +182,7 @@ def test_a_lease_that_is_lost_stops_the_saving_before_anything_is_sent(
     asked(memory)
     with pytest.raises(NotDurable) as caught:
         persist(here)
-    assert caught.value.reason == "taken"
+    assert caught.value.reason == "lease_held"
     assert asked(memory, "put", "delete") == []
 
 
