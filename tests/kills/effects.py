@@ -15,7 +15,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -87,6 +88,13 @@ class Effects:
     def end(self) -> None:
         """The operation is over; what comes now is not told."""
         self._watching = False
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Let the test itself do something."""
+        self._watching = False
+        yield
+        self._watching = True
 
     def meet(self, name: str, *, again: bool = False) -> None:
         """Tell an effect that is about to happen, or die instead of it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from contextlib import suppress
@@ -13,6 +14,7 @@ import psutil
 import session_widgets as sw
 from session_widgets._sandboxes import SandboxInfo, SandboxProvider
 from session_widgets._sessions.loop import private_loop
+from session_widgets.acp import AcpConnection
 from session_widgets.model import SandboxRef
 from tests.kills.effects import Effects
 from tests.support.kernels import exactly_once
@@ -40,7 +42,7 @@ def life(
         how: `sandbox`, `workspace` and `attachment` of a new session, the ids of its `harnesses`: the first one and
             one to switch to; all are the demo. `given`: `skills` and `env` that it gets, and others in their place.
         operation: "open" is to open a new session and send its first prompt, "replace" to give it other skills and env,
-            "fork" to fork its last turn.
+            "fork" to fork its last turn, "prompt" to send a prompt whose agent exits before it receives it.
         step: None lives on.
         before: for "open", which needs a home of its own each time: the one that the last life has left.
     """
@@ -65,6 +67,11 @@ def life(
             turn = opened(session, how).send(PROMPT.format("first"))
             assert turn.status == "completed", turn.error
             assert turn.files_at_end["done.txt"].read_text() == "first\n"
+        case "prompt":
+            let_agent_exit(healed, effects)
+            turn = healed.send(PROMPT.format("second"))
+            assert (turn.status, turn.tier) == ("completed", "load"), turn.error
+            assert turn.files_at_end["done.txt"].read_text().endswith("second\n")
         case "park":
             healed.park()
         case "switch":
@@ -79,6 +86,25 @@ def life(
         case "delete":
             healed.delete(vacuum=True)
     effects.end()
+
+
+def let_agent_exit(session: sw.Session, effects: Effects) -> None:
+    """Kill the agent when the next prompt is stored and not sent; the kernel has seen that when it sends it."""
+    core, post = session._controller, AcpConnection.post
+    runner = psutil.Process(private_loop().run(core.sandboxes.sandbox.runner.health())["pid"])
+    (process,) = [one for one in runner.children(recursive=True) if "demo" in one.cmdline()[-1]]
+
+    async def posting(connection: AcpConnection, envelope: Any, **options: Any) -> None:
+        if envelope.get("method") == "session/prompt":
+            AcpConnection.post = post  # type: ignore[method-assign]
+            with effects.unseen():
+                process.kill()
+            while core.agents.agent.dead is None:
+                await asyncio.sleep(0.01)
+            await asyncio.wait({core.agents._pump}, timeout=0.3)  # it stores its end at once, or after the prompt's
+        await post(connection, envelope, **options)
+
+    AcpConnection.post = posting  # type: ignore[method-assign]
 
 
 def forked(parent: sw.Session, session: str) -> None:

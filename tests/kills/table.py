@@ -132,6 +132,22 @@ RUNNER_REMOVED = (
 )
 LOCAL = table(FOLDER, RUNNER, RUNNER_STOPPED, RUNNER_REMOVED)
 
+RESENT = (
+    "commit turn_started",
+    "POST /v1/acp/S-* session/prompt",
+    "commit in updates",
+    "commit prompt_not_delivered",
+    *AGENT[:3],
+    *(name.replace("session/new", "session/list") for name in AGENT[3:6]),
+    *(name.replace("session/new", "session/load") for name in AGENT[3:]),
+    *PROMPT[:1],
+    *PROMPT[2:],
+    "commit turn_ended",
+    "rename contents/S/**",
+    "commit files_kept",
+)
+"""A prompt to an agent that exits before it receives it."""
+
 SKILLS_KEPT = ("mkdir skills/S/**", "write skills/S/**", "chmod skills/S/**", "rename skills/S/**")
 SKILLS_REMOVED = ("remove skills/S/**", "rmdir skills/S/**")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.kills.table import DOCKER, GIVEN, LOCAL, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC, Table
+from tests.kills.table import DOCKER, GIVEN, LOCAL, RESENT, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC, Table
 from tests.support.forked import Forked
 from tests.support.forked_function import run
 from tests.support.mid_turn import left_of
@@ -93,6 +93,13 @@ operations = pytest.mark.parametrize("operation", OPERATIONS)
 @operations
 def test_local(operation, chain):
     check(chain(operation, {"sandbox": "local"}), LOCAL[operation], own(LOCAL, operation))
+
+
+@pytest.mark.timeout(600)
+def test_a_prompt_that_its_agent_did_not_live_to_receive(chain):
+    """Until another agent is started; the rest is `test_warm_prompts.py`'s."""
+    steps = RESENT[1 : RESENT.index("commit out initialize") + 1]
+    check(chain("prompt", {"sandbox": "local"}), set(RESENT), [step for step in steps if step not in SOMETIMES])
 
 
 @pytest.mark.timeout(600)

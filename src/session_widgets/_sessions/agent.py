@@ -30,6 +30,7 @@ class Agent:
         self.alone = False  # whether agents of killed kernels were stopped since this one is ours
         self.changes: Json = {}  # the latest report of changed files: `snapshot`, `changes`
         self.dead: Exception | None = None
+        self.end_stored = False  # whether `agent_stopped` is stored
 
     @property
     def id(self) -> str:

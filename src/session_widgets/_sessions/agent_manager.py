@@ -54,6 +54,9 @@ class RunningTurn(Protocol):
     def closing(self, agent: Agent, part: list[Received]) -> list[Draft]:
         """Return the turn's end, if these messages of its agent are all that it waits for."""
 
+    async def delivered_or_not(self, agent: Agent) -> None:
+        """Wait until it is known whether an agent that has ended received the prompt."""
+
 
 class AgentManager:
     """Starts and stops the agent process of a session, and reads its messages."""
@@ -318,6 +321,7 @@ class AgentManager:
             reason, error = "lost", failure
             agent.dead = failure
             agent.peer.fail_all(failure)
+        await self._turns().delivered_or_not(agent)
         await self._note_end(agent, reason, error)
         if isinstance(error, ForeignAnswer):  # nobody has approved its next actions
             await agent.connection.close()
@@ -325,9 +329,11 @@ class AgentManager:
             await agent.connection.detach()
 
     async def _note_end(self, agent: Agent, reason: AgentEnd, error: Exception | None = None) -> None:
-        stopped = note(AgentStopped(connection=agent.id, reason=reason, error=str(error) if error else None))
+        if agent.end_stored:
+            return
         with suppress(Exception):  # the turn has the error; a full disk may refuse this note as well
-            await self._state.journal.commit([stopped])
+            await self._state.journal.commit([stopped(agent, reason, error)])
+            agent.end_stored = True
 
     async def release(self, *, end: bool) -> None:
         """Disconnect from the agent, before its sandbox stops; `end` stops its process first."""
@@ -349,6 +355,11 @@ class AgentManager:
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
         return agent
+
+
+def stopped(agent: Agent, reason: AgentEnd, error: Exception | None = None) -> Draft:
+    """Return the note of an agent's end."""
+    return note(AgentStopped(connection=agent.id, reason=reason, error=str(error) if error else None))
 
 
 def _started(agent: Agent, harness: str, cwd: str) -> Draft:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from session_widgets._sessions.agent import Agent
-from session_widgets._sessions.agent_manager import AgentManager
+from session_widgets._sessions.agent_manager import AgentManager, stopped
 from session_widgets._sessions.answer_wait import AnswerWait
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.limits import TurnLimits
@@ -75,6 +75,7 @@ class PromptDelivery:
         self._snapshot = snapshot
         self._own = True
         self._accepted = False
+        self._known = asyncio.Event()
         self._undelivered = 0
 
     @property
@@ -84,21 +85,32 @@ class PromptDelivery:
 
     async def send(self) -> dict[str, Any]:
         """Send the prompt of this process's turn: another agent gets it if the ready one has proved dead."""
-        if self.agent is not None and self.call is not None:
-            try:
-                return await self._post(self.agent, self.call)
-            except (AgentExited, TransportError) as error:
-                if self._accepted:
-                    raise
-                if await self._has_arrived(self.agent, self.call, error):
-                    return await self._rejoin()
-                await self._take_back(self.agent, self.call.id, error)
-        return await self._dispatch()
+        try:
+            if self.agent is not None and self.call is not None:
+                try:
+                    return await self._post(self.agent, self.call)
+                except (AgentExited, TransportError) as error:
+                    if self._accepted:
+                        raise
+                    if await self._has_arrived(self.agent, self.call, error):
+                        return await self._rejoin()
+                    await self._take_back(self.agent, self.call.id, error)
+            return await self._dispatch()
+        finally:
+            self._known.set()
 
     async def resume(self) -> dict[str, Any]:
         """Continue another process's turn: send an unsent prompt, else wait for the answer."""
         self._own = False
-        return await self._rejoin()
+        try:
+            return await self._rejoin()
+        finally:
+            self._known.set()
+
+    async def known(self, agent: Agent) -> None:
+        """Wait until it is known whether `agent` has received the prompt, unless another one is to receive it."""
+        if agent is self.agent:
+            await self._known.wait()
 
     async def _dispatch(self) -> dict[str, Any]:
         """Make an agent ready, and send it the prompt."""
@@ -107,6 +119,7 @@ class PromptDelivery:
             await self._snapshots.settled()
         sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
         agent = self.agent = await self._agents.ready(sandbox, live)
+        self._known.clear()
         if self._own:
             await self._agents.end_others(live)
         state.activity.tell(None)
@@ -129,6 +142,7 @@ class PromptDelivery:
         try:
             await self._wait.result(posting)
             self._accepted = True
+            self._known.set()
             agent.tier, agent.history = "warm", None
         finally:
             posting.cancel()
@@ -154,13 +168,21 @@ class PromptDelivery:
         return True
 
     async def _take_back(self, agent: Agent, request: str, error: Exception) -> None:
-        """Record that a stored prompt did not reach its agent, so that any process may send it to another one."""
+        """Record that a stored prompt did not reach its agent, so that any process may send it to another one.
+
+        In one commit with the end of the agent, if that has exited: with this alone, the outcome would be unknown.
+        """
         agent.dead, self.call = error, None
         self.posted.clear()
         index, number = self._record.index, self._undelivered + 1
         undelivered = PromptNotDelivered(request=request, reason=readable(error))
-        await self._state.journal.commit([note(undelivered, turn=index, source=f"turn:{index}:undelivered:{number}")])
+        drafts = [note(undelivered, turn=index, source=f"turn:{index}:undelivered:{number}")]
+        if isinstance(error, AgentExited) and not agent.end_stored:
+            drafts.append(stopped(agent, "exited", error))
+        await self._state.journal.commit(drafts)
+        agent.end_stored |= len(drafts) > 1
         self._undelivered = number
+        self._known.set()
 
     async def _rejoin(self) -> dict[str, Any]:
         state, index = self._state, self._record.index
@@ -177,6 +199,7 @@ class PromptDelivery:
             await asyncio.sleep(OWNER_POLL_SECONDS)  # its owner is still preparing the sandbox
         sandbox = await self._sandboxes.ready_sandbox()
         agent = self.agent = await self._agents.rejoin(sandbox)
+        self._known.clear()
         if agent is None:
             if (answer := _answer(events)) is not None:
                 return answer
@@ -201,6 +224,7 @@ class PromptDelivery:
                 return await self._rejoin()
         finally:
             self.posted.set()
+        self._known.set()
         return await self._wait.result(result) or {}
 
 

@@ -58,6 +58,7 @@ class TurnManager:
         self._tools = tools
         self._on_gone = on_gone
         self._latest: Turn | None = None
+        self._start: asyncio.Task[Turn] | None = None
         self._runner: TurnRunner | None = None
 
     # Which turn is running
@@ -116,11 +117,11 @@ class TurnManager:
         async with self.beginning:
             self.state.check_usable()
             await self._settle_unsaved()
-            beginning = self.state.spawn(self._begin(prompt, idempotency_key))
+            start = self._start = self.state.spawn(self._begin(prompt, idempotency_key))
             try:
-                return await asyncio.shield(beginning)
+                return await asyncio.shield(start)
             except asyncio.CancelledError:
-                await beginning
+                await start
                 await self.cancel()
                 raise
 
@@ -280,6 +281,17 @@ class TurnManager:
     def closing(self, agent: Agent, part: list[Received]) -> list[Draft]:
         """Return the turn's end, if these messages of its agent are all that it waits for."""
         return self._runner.closing(agent, part) if self._runner is not None else []
+
+    async def delivered_or_not(self, agent: Agent) -> None:
+        """Wait until it is known whether an agent that has ended received the prompt.
+
+        If not, the notes of both are stored at once: a later process finds either the agent or that note, and sends the
+        prompt to another one.
+        """
+        if self._start is not None:  # it may be storing the prompt
+            await asyncio.wait({self._start})
+        if self._runner is not None:
+            await self._runner.delivery.known(agent)
 
     def on_change(self) -> None:
         """A person is asked or has answered, or the session's activity has changed."""
