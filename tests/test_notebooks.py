@@ -169,10 +169,44 @@ def test_across_harnesses_without_a_key(run, no_session_left, no_key):
     assert sw.sessions() == []
 
 
+def test_transcripts_as_data(run):
+    outputs = run("04_transcripts_as_data")
+    assert outputs["again"][0].data["text/plain"] == "(96, 0)"
+    assert "example-large" in outputs["tokens"][0].data["text/html"]
+    assert "task-00" in outputs["outcome"][0].data["text/html"]
+    assert "task-23" in outputs["plot"][0].data["image/svg+xml"]
+    assert "better" in outputs["paired"][0].data["text/html"]
+    assert re.fullmatch(
+        r"example-large fixed 90% of the bugs, .* p = 0\.003; 24 tasks, .*\n", outputs["sentence"][0].text
+    )
+    assert outputs["few"][0].data["text/plain"].startswith("('not enough data', ")
+    assert "execute pytest (failed)" in outputs["align"][0].data["text/html"]
+    assert WIDGET in outputs["compare"][0].data
+    assert "where they part" in outputs["compare"][1].data["text/html"]
+    assert sw.sessions() == [], "the reader's own store is left alone"
+
+
+def test_replay_and_compare(run, no_session_left):
+    outputs = run("05_replay_and_compare")
+    assert "gives-up  completed, 1 file changed: The test still fails." in "".join(o.text for o in outputs["record"])
+    assert WIDGET in outputs["compare"][0].data
+    assert "4 equal steps" in outputs["compare"][1].data["text/html"]
+    assert "edit       6: change 4, edit slug.py, has other lines\n" in outputs["divergence"][0].text
+    assert "import re" in outputs["files"][0].data["text/html"]
+    assert "column=7" in outputs["fork"][-1].data["text/plain"]
+    assert sw.sessions() == []
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_each_notebook_is_run_here_and_shows_what_it_does(path):
     """`make notebooks` writes the outputs, for pages that only draw notebooks."""
-    assert path.stem in {"01_first_session", "02_durable_sessions", "03_harnesses"}
+    assert path.stem in {
+        "01_first_session",
+        "02_durable_sessions",
+        "03_harnesses",
+        "04_transcripts_as_data",
+        "05_replay_and_compare",
+    }
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]

@@ -10,7 +10,7 @@ import pytest
 import session_widgets as sw
 from session_widgets.errors import BadValue, SessionGone
 from tests.analysis.stored import edit, store_session, tool
-from tests.support.drafts import note, opened
+from tests.support.drafts import note, opened, update
 
 
 @pytest.fixture
@@ -43,6 +43,21 @@ def test_sessions_are_aligned_whatever_their_directories(runs):
     assert parts.outcome.detail == "completed, completed, rate_limited"
     alike = sw.analysis.align(["two", "one"]).divergence
     assert not any(map(bool, (alike.action, alike.edit, alike.file_state, alike.outcome)))
+
+
+def test_paths_of_every_workspace_that_a_session_has_had_are_relative(home):
+    """A fork goes on in its own directory; its first steps name the one of the original."""
+    moved = [
+        note("session_changed", 100, source="k", workspace="/w/fork"),
+        note("agent_started", 101, source="k", connection="c2", cwd="/w/fork"),
+        update("tool_call", 102, turn=2, toolCallId="t9", title="t", **tool("read", {"path": "/w/fork/b.py"})),
+    ]
+    for name, more in (("one", []), ("two", moved)):
+        store_session(name, "/w/one", tool("read", {"path": "/w/one/a.py"}))
+        sw.store().append(name, more)
+    found = sw.analysis.align(["one", "two"])
+    assert [action.target for action in found.runs[1]] == ["a.py", "b.py"]
+    assert found.similarity == (1, 0)
 
 
 def test_the_last_turn_decides_the_outcome(runs):
@@ -120,7 +135,8 @@ def test_an_alignment_is_read_at_a_prompt_and_in_a_cell(runs):
     assert text.splitlines()[0].split() == ["column", "one", "two", "three", "divergence"]
     assert "execute pytest (failed)" in text
     assert "outcome: at the end: completed, completed, rate_limited" in text
-    assert found._repr_html_().count("<tr>") == 1 + 4 + 1 + 5
+    assert found._repr_html_().count("<tr>") == 1 + 4
+    assert "<br>outcome: at the end: completed, completed, rate_limited</p>" in found._repr_html_()
 
 
 def test_equal_columns_are_one_line_and_a_long_table_loses_its_middle(home):

@@ -40,6 +40,7 @@ def test_runs_are_read_side_by_side(page: Page, runs):
         "Edits step 121",
         "Outcomes at the end",
     ]
+    assert f'[data-sw-for="{bench.widget.snapshot_id}"]' in page.locator("#view style").inner_text()
     # a jump has the focus and its mark; the last one draws lines that were not in the page
     page.locator(".sw-cmp-part[data-name=outcome]").click()
     bench.until(lambda: page.evaluate("document.activeElement.dataset.sign") == "end")

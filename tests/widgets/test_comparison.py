@@ -16,7 +16,7 @@ from tests.analysis.stored import edit, store_session, tool
 from tests.support.drafts import update
 
 READS = [tool("read", {"path": f"/w/{n}.py"}) for n in range(6)]
-TESTS = tool("execute", {"command": "pytest -q"})
+TESTS = tool("execute", {"command": "cd /w && pytest -q"})
 
 
 @pytest.fixture

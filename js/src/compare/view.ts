@@ -14,7 +14,10 @@ type Tab = (typeof TABS)[number][0];
 
 const WORDS = new Map([["action", "Actions"], ["file state", "Files"], ["edit", "Edits"], ["outcome", "Outcomes"]]);
 
-export function mountCompare(root: HTMLElement, link: Link): () => void {
+export function mountCompare(parent: HTMLElement, link: Link): () => void {
+  const root = document.createElement("div"); // lit removes what stands behind it
+  root.className = "sw-cmp-root";
+  parent.append(root);
   let tab: Tab = "steps";
   const redraw = framed(draw);
   const steps = new Steps(link, redraw);
@@ -94,7 +97,7 @@ export function mountCompare(root: HTMLElement, link: Link): () => void {
     unsubscribe();
     root.removeEventListener("keydown", keys);
     steps.dispose();
-    render(nothing, root);
+    root.remove();
   };
 }
 

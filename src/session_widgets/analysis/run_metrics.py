@@ -44,7 +44,7 @@ METRICS = (
     Metric("cache_read_tokens", "cache read tokens", "tokens"),
     Metric("cache_write_tokens", "cache write tokens", "tokens"),
     Metric("output_tokens", "output tokens", "tokens"),
-    Metric("reasoning_tokens", "of these reasoning", "tokens"),
+    Metric("reasoning_tokens", "reasoning tokens", "tokens"),
     Metric("cost", "cost", "money"),
     Metric("run_s", "time working", "seconds"),
     Metric("waited_s", "time waiting for a person", "seconds"),
@@ -77,7 +77,8 @@ class Metrics:
     def difference(self, metric: Metric, run: int) -> float | None:
         """Return a figure of a run minus that of the first one; None if they cannot be compared.
 
-        Tokens of different scopes and costs in different currencies are not compared.
+        Tokens of different scopes and costs in different currencies are not compared. A difference that is shown as 0
+        is 0.
         """
         first, other = self.rows[0], self.rows[run]
         if first is None or other is None:
@@ -87,7 +88,10 @@ class Metrics:
             return None
         values = self.values(metric)
         before, after = values[0], values[run]
-        return None if before is None or after is None else after - before
+        if before is None or after is None:
+            return None
+        difference = after - before
+        return 0.0 if figure(metric, abs(difference)) == figure(metric, 0) else difference
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         lines = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
@@ -27,6 +28,8 @@ MAX_STEPS = 40
 """Steps of a run that are sent for one column, the last ones."""
 _GIST = 280
 _TITLE = 300
+_THERE = re.compile(r"^\s*cd\s+\S+\s*(?:&&|;)\s*(?=\S)")
+"""In front of a command: the directory is that of the run."""
 _SAYING = ("user", "message", "error", "subagent", "compaction")
 
 
@@ -240,7 +243,8 @@ class Comparison:
         if run is None or call is None:
             return None
         action = run.actions[call]
-        title = script_of(action.step.raw_input) if action.kind == "execute" else action.target
+        script = script_of(action.step.raw_input) if action.kind == "execute" else None
+        title = _THERE.sub("", script) if script else action.target
         return self._view(action.step, self._between(number, call), action.kind, title or action.target, action.failed)
 
     def _ending(self, number: int, run: StoredRun) -> CellView | None:

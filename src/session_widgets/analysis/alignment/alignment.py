@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from session_widgets._store import store as open_store
@@ -21,7 +22,7 @@ from session_widgets.analysis.alignment.divergence import (
 from session_widgets.analysis.alignment.progressive import Columns, align_runs
 from session_widgets.errors import BadValue, SessionGone
 from session_widgets.printing import html_table, one_line, plural, text_table
-from session_widgets.transcript.notes import AgentStarted
+from session_widgets.transcript.notes import AgentStarted, SessionChanged, SessionForked, SessionOpened
 from session_widgets.transcript.outcomes import outcome
 from session_widgets.transcript.records import SessionRecord, Step
 
@@ -162,8 +163,7 @@ class Alignment:
         return f"{text_table(*self._table())}\n{self.summary}"
 
     def _repr_html_(self) -> str:
-        summary = html_table(("divergence",), [(line,) for line in self.summary.splitlines()])
-        return html_table(*self._table()) + summary
+        return f"{html_table(*self._table())}<p>{'<br>'.join(escape(self.summary).splitlines())}</p>"
 
     @property
     def marks(self) -> dict[int, list[str]]:
@@ -247,10 +247,8 @@ def read_run(store: Store, session_id: str) -> StoredRun:
     record = store.session(session_id)
     if record is None:
         raise SessionGone(f"the store has no session {session_id!r}; session_widgets.sessions() lists those it has.")
-    agent = store.last_note(session_id, AgentStarted)
-    roots = [path.rstrip("/") for path in (agent.cwd if agent else None, record.workspace) if path]
     steps = store.steps(session_id)
-    actions = actions_of(steps, [root for root in roots if root.startswith("/")])
+    actions = actions_of(steps, [path.rstrip("/") for path in _roots(store, record) if path.startswith("/")])
     turns = store.turns(session_id)
     if not turns:
         return StoredRun(record, steps, actions, Ending())
@@ -258,3 +256,12 @@ def read_run(store: Store, session_id: str) -> StoredRun:
     last = turns[-1]
     how = outcome(last.status, last.stop_reason, last.error, last.failure)
     return StoredRun(record, steps, actions, Ending(how, tuple(sorted(files.items()))))
+
+
+def _roots(store: Store, record: SessionRecord) -> list[str]:
+    """Return the paths that the workspace has had: a fork's first steps name the one of the other session."""
+    kinds = [note.kind for note in (AgentStarted, SessionOpened, SessionChanged, SessionForked)]
+    query = """select distinct coalesce(payload ->> 'cwd', payload ->> 'workspace') from v_events
+               where session_id = ? and direction = 'note' and kind in (select unnest(?))"""
+    found = [path for (path,) in store.sql(query, [record.id, kinds]).fetchall() if path]
+    return sorted({*found, record.workspace}, key=len, reverse=True)
