@@ -10,6 +10,7 @@ import pytest
 import session_widgets as sw
 from session_widgets._sessions.stored_files import latest_files
 from session_widgets.errors import BadValue, SessionGone
+from session_widgets.widgets import compare
 from session_widgets.widgets._compare_html import compare_html
 from session_widgets.widgets._comparison import Comparison
 from tests.analysis.stored import edit, store_session, tool
@@ -116,6 +117,23 @@ def test_the_saved_view_has_all_that_a_reader_needs(runs):
     html = compare_html(compared(*runs), "0a")
     for words in ("6 equal steps", "step 7", "pytest -q", "tool calls", "8", "(-1)", "files at the end", "a.py"):
         assert words in html
+
+
+def test_a_cell_shows_the_widget_and_a_saved_view_that_goes_on(runs, monkeypatch):
+    shown, again = [], []
+    monkeypatch.setattr(compare, "display", lambda data, **more: shown.append((data, more.get("display_id"))))
+    monkeypatch.setattr(compare, "update_display", lambda data, **more: again.append((data, more["display_id"])))
+    widget = sw.Compare(runs)
+    widget._ipython_display_()
+    (live, _), (saved, name) = shown
+    assert live["text/plain"] == "", "an export without the widget prints nothing for it"
+    assert f'data-sw-for="{name}"' in saved["text/html"]
+    assert "edits part" in saved["text/html"]
+    assert "edit a.py" in saved["text/plain"]
+    store_session("two", "/v", tool("fetch", {"url": "http://x/"}))
+    widget._look(whatever=True)
+    assert again[0][1] == name
+    widget.close()
 
 
 class Wire:

@@ -92,12 +92,26 @@ def _steps(comparison: Comparison) -> str:
             continue
         for column in columns:
             (cells,) = comparison.cells(column, column + 1)
-            mark = f"<br><b>{escape(', '.join(marks[column]))}</b>" if column in marks else ""
+            mark = _mark(marks[column]) if column in marks else ""
             rows.append(_row([f"{column + 1}{mark}", *map(_cell, cells)], _COLORS[comparison.signs[column]]))
+    total = len(comparison.signs)
+    ends = [_end(cell) for cell in comparison.endings()]
+    rows.append(_row([f"end{_mark(marks[total]) if total in marks else ''}", *ends]))
     if len(rows) > SHOWN:
         left_out = f'<span style="{_DIM}">{len(rows) - SHOWN} lines are left out</span>'
         rows[SHOWN // 2 : len(rows) - SHOWN // 2] = [_row(["…", left_out])]
     return _table(["step", *_heads(comparison)], rows)
+
+
+def _mark(names: list[str]) -> str:
+    return f"<br><b>{' and '.join(_CHANGES[name] for name in names)} part</b>"
+
+
+def _end(cell: CellView | None) -> str:
+    if cell is None:
+        return ""
+    said = f'<br><span style="{_DIM}">{escape(cell["said"])}</span>' if cell["said"] else ""
+    return escape(cell["title"].replace("_", " ")) + said
 
 
 def _cell(cell: CellView | None) -> str:
