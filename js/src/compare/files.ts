@@ -62,10 +62,10 @@ export class Files {
     if (!texts) return html`<div class="sw-pad sw-dim">${spinner()} Reading</div>`;
     const group = row.cells[run]?.group;
     const other = texts.findIndex((text, i) => text !== null && i !== run && row.cells[i]?.group !== group);
-    const [before, after] = [other < 0 ? null : texts[other]!, texts[run] ?? null];
+    const [before, after] = [texts[other] ?? null, texts[run] ?? null];
     if (!after) return html`<div class="sw-pad sw-dim">This is no text.</div>`;
     const name = (i: number) => html`<bdi>${line(comparison.runs[i]?.id ?? "", 60)}</bdi>`;
-    const { rows } = diffRows(before?.text ?? null, after.text);
+    const rows = before ? diffRows(before.text, after.text).rows : alone(after.text);
     return html`<div class="sw-diff">
       <div class="sw-diff-head">${other < 0 ? name(run) : html`${name(other)} → ${name(run)}`}</div>
       <div class="sw-diff-body" tabindex="0" role="group" aria-label="Differences"><div class="sw-diff-rows">${rows.slice(0, ROWS).map(diffRow)}</div></div>
@@ -73,6 +73,11 @@ export class Files {
       ${[before, after].some(clipped) ? html`<div class="sw-dim sw-pad">Only the start of the file is compared.</div>` : nothing}
     </div>`;
   }
+}
+
+/** A text that is compared with none. */
+function alone(text: string): Row[] {
+  return text.replace(/\n$/, "").split("\n").map((line, i): Row => ({ kind: "same", old: i + 1, new: i + 1, text: line }));
 }
 
 function clipped(text: Text | null): boolean {

@@ -8,6 +8,8 @@ export interface Run {
   harness: string;
   model: string | null;
   origin: string;
+  /** The workspace's path; paths below it are shown without it. */
+  root: string;
   outcome: string | null;
   /** The store does not have it. */
   missing: boolean;

@@ -178,7 +178,7 @@ export class Steps {
   }
 
   private ui(run: number): RunUi {
-    return (this.uis[run] ??= new RunUi(this.link.rpc, run, this.redraw));
+    return (this.uis[run] ??= new RunUi(this.link.rpc, run, this.link.comparison?.runs[run]?.root ?? "", this.redraw));
   }
 
   private details(comparison: Comparison, column: number): TemplateResult {

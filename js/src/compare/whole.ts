@@ -9,8 +9,8 @@ import { RowUi } from "../rows/ui.ts";
 export class RunUi extends RowUi {
   private calls = new Set<string>();
 
-  constructor(rpc: Rpc, run: number, redraw: () => void) {
-    super({ call: (op, args) => rpc.call(op, { run, ...args }), root: () => "" }, redraw);
+  constructor(rpc: Rpc, run: number, root: string, redraw: () => void) {
+    super({ call: (op, args) => rpc.call(op, { run, ...args }), root: () => root }, redraw);
   }
 
   override isOpen(key: string, byDefault: boolean): boolean {

@@ -34,13 +34,17 @@ _SAYING = ("user", "message", "error", "subagent", "compaction")
 
 
 class RunView(TypedDict):
-    """A run; `missing` if the store does not have it, `running` while a turn runs."""
+    """A run; `missing` if the store does not have it, `running` while a turn runs.
+
+    `root` is its workspace: paths below it are shown without it.
+    """
 
     id: str
     title: str | None
     harness: str
     model: str | None
     origin: str
+    root: str
     outcome: str | None
     missing: bool
     running: bool
@@ -191,6 +195,7 @@ class Comparison:
             "harness": _plain(run.record.harness, 60) if run else "",
             "model": _plain(str(model), 100) if model else None,
             "origin": row["origin"] if row else "",
+            "root": safe(run.record.workspace)[:2000] if run else "",
             "outcome": row["outcome"] if row else None,
             "missing": run is None,
             "running": run is not None and run.record.status == "running",

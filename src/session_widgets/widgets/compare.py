@@ -69,6 +69,8 @@ class Compare(anywidget.AnyWidget):
             raise SessionGone(f"the store has none of {', '.join(ids)}; session_widgets.sessions() lists those it has.")
         super().__init__(snapshot_id=uuid.uuid4().hex)
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        """Held while runs are compared: a page that says hello does not wait for it."""
         self._n = 1
         self._shown = False
         self._looked = time.monotonic()
@@ -140,12 +142,14 @@ class Compare(anywidget.AnyWidget):
     def _look(self, *, whatever: bool = False) -> None:
         """Compare again, if a session went on."""
         try:
-            marks = self._latest()
-            with self._lock:
+            with self._looking:
+                marks = self._latest()
                 if marks == self._marks and not whatever:
                     return
-                self._comparison, self._marks = Comparison(self._store, self._ids), marks
-                self._n += 1
+                comparison = Comparison(self._store, self._ids)
+                with self._lock:
+                    self._comparison, self._marks = comparison, marks
+                    self._n += 1
             self._tell()
             if self._shown:
                 update_display(self._static(), raw=True, display_id=self.snapshot_id)
