@@ -143,12 +143,12 @@ def test_a_session_is_not_deleted_halfway_while_the_docker_daemon_is_down(docker
 
 HOLDER = """
 from pathlib import Path
-from session_widgets._sessions import sandbox_manager
-prepare = sandbox_manager.prepare
+from session_widgets._sessions import sandbox_starter
+prepare = sandbox_starter.prepare
 def prepare_later(*args):
     while not Path({start!r}).exists(): time.sleep(0.02)
     return prepare(*args)
-sandbox_manager.prepare = prepare_later
+sandbox_starter.prepare = prepare_later
 s = sw.open_session("s1", workspace={lab!r}, permissions="allow_all")
 turn = s.start({prompt!r}, idempotency_key="k")
 print(json.dumps("begun"))

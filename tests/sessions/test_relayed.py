@@ -165,7 +165,7 @@ DIE = """
 import os, signal
 from session_widgets._sandboxes.remote import RemoteProvider
 from session_widgets._sandboxes.runner_tree import RunnerTree
-from session_widgets._sessions.sandbox_manager import SandboxManager
+from session_widgets._sessions.sandbox_starter import SandboxStarter
 from session_widgets.workspaces.directory_side import DirectorySide
 from session_widgets.workspaces.sync_engine import SyncEngine
 left = {number}
@@ -198,7 +198,7 @@ SEND = 's.send("run for i in 1 2 3 4; do echo $i > f$i; done; rm old; echo 2 > b
         (SEND, "SyncEngine", "save", 1),
         (f"{SEND}; s.switch(sandbox='local')", "RemoteProvider", "park", 0),
         (f"{SEND}; s.switch(sandbox='local')", "RemoteProvider", "destroy", 0),
-        (f"{SEND}; s.switch(sandbox='local')", "SandboxManager", "drop_sandbox", 2),
+        (f"{SEND}; s.switch(sandbox='local')", "SandboxStarter", "drop", 2),
         (f"{SEND}; s.park()", "RemoteProvider", "park", 1),
     ],
 )

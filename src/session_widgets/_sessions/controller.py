@@ -169,7 +169,7 @@ class SessionController:
             async with self._at_rest("switching", force=force):
                 await self.sandboxes.stop("switched", save=not force)
                 await self._commit_sandbox([note(SessionChanged(**changed))], sandbox)
-                self.sandboxes.provider, self.sandboxes.harness = provider, new_harness
+                self.sandboxes.use(provider, new_harness)
                 self.state.activity.tell(None)
         elif isinstance(sandbox, Sandbox):
             await self.set_sandbox(sandbox)
