@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from session_widgets.model import ExecResult, FileInfo
     from session_widgets.transcript.records import Event, FileChange, Step, Usage
     from session_widgets.transcript.transcript import Transcript
-    from session_widgets.widgets import Chat, Compare, FileBrowser, SessionPanel
+    from session_widgets.widgets import Chat, Compare, FileBrowser, Replay, SessionPanel
 
 _HOMES = {
     "Event": "transcript.records",
@@ -55,6 +55,7 @@ _HOMES = {
     "Chat": "widgets",
     "Compare": "widgets",
     "FileBrowser": "widgets",
+    "Replay": "widgets",
     "SessionPanel": "widgets",
     "analysis": "analysis",
 }
@@ -70,6 +71,7 @@ __all__ = [
     "Harness",
     "PermissionRequest",
     "QuestionRequest",
+    "Replay",
     "Sandbox",
     "Session",
     "SessionPanel",

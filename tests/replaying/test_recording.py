@@ -94,6 +94,19 @@ def test_every_moment_of_any_session(acts: list[tuple[Any, ...]]) -> None:
     check(s.events)
 
 
+@pytest.mark.parametrize("name", ["claude-rich.ndjson", "codex-basic.ndjson"])
+def test_the_steps_that_two_moments_share(name: str) -> None:
+    for scenario in scenarios(CAPTURES / name).values():
+        whole = recording(recorded(scenario))
+        for low in range(0, whole.last_seq, 3):
+            for high in range(low, whole.last_seq + 1, 7):
+                same = whole.same(high, low)
+                assert same == whole.same(low, high)
+                assert whole.steps(low, 0, same) == whole.steps(high, 0, same)
+                more = slice(same, same + 1)
+                assert low == high or whole.steps(low)[more] != whole.steps(high)[more] or not whole.steps(high)[more]
+
+
 def test_a_printing_command_is_kept_once(s: Script) -> None:
     s.update("tool_call", **_tool("in_progress", "a", "execute"))
     for n in range(300):

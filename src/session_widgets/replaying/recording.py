@@ -61,6 +61,7 @@ class Recording:
         keys: turn and index of each step, in the order of the transcript.
         marks: in the order in which they happened.
         pauses: `seq` of the event after a pause over `IDLE_MS`, and its length in milliseconds.
+        version: grows when a late event puts a step between others, which moves their places.
     """
 
     def __init__(self, session_id: str) -> None:
@@ -71,6 +72,7 @@ class Recording:
         self.keys: list[Key] = []
         self.marks: list[Mark] = []
         self.pauses: list[tuple[int, int]] = []
+        self.version = 0
         self._fold = Fold(session_id)
         self._times: list[datetime] = []
         self._versions: dict[Key, Versions] = {}
@@ -93,6 +95,16 @@ class Recording:
     def record(self) -> SessionRecord | None:
         """The session as of the latest event."""
         return self._fold.session()
+
+    @property
+    def started(self) -> datetime | None:
+        """Time of the first event."""
+        return self._times[0] if self._times else None
+
+    @property
+    def root(self) -> str:
+        """The workspace's path for the agent; empty if unknown."""
+        return self._roots[0] if self._roots else ""
 
     def feed(self, events: Sequence[Event]) -> None:
         """Apply the next events; repeats are skipped."""
@@ -152,13 +164,15 @@ class Recording:
         place = bisect_right(seqs, seq) - 1
         return records[place] if place >= 0 else None
 
-    def turns(self, seq: int, wanted: Sequence[int]) -> list[TurnRecord]:
-        """Return some turns as of event `seq`."""
-        return [record for turn in wanted if (record := self.turn(turn, seq)) is not None]
-
-    def created(self, key: Key) -> int:
-        """Return the `seq` of the event after which a step had its last form; raise `KeyError` for an unknown one."""
+    def ended(self, key: Key) -> int:
+        """Return the `seq` of the event that gave a step its last form; raise `KeyError` for an unknown one."""
         return self._versions[key].seqs[-1]
+
+    def same(self, one: int, other: int) -> int:
+        """Return the number of first steps that are equal after both of two events."""
+        low, high = sorted((one, other))
+        touched = self._changed[bisect_right(self._changes, low) : bisect_right(self._changes, high)]
+        return self.place(min(touched), high) if touched else self.count(low)
 
     def file(self, path: str, seq: int) -> FileState | None:
         """Return a file as of event `seq`; None if the transcript had not named it yet."""
@@ -221,6 +235,7 @@ class Recording:
             self.first.append(seq)
             return
         self._ordered = False
+        self.version += 1
         insort(self.keys, key)
         self.first.insert(bisect_left(self.keys, key), seq)
 

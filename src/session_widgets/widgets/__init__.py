@@ -4,5 +4,6 @@ from session_widgets.widgets.chat import Chat
 from session_widgets.widgets.compare import Compare
 from session_widgets.widgets.files import FileBrowser
 from session_widgets.widgets.panel import SessionPanel
+from session_widgets.widgets.replay import Replay
 
-__all__ = ["Chat", "Compare", "FileBrowser", "SessionPanel"]
+__all__ = ["Chat", "Compare", "FileBrowser", "Replay", "SessionPanel"]

@@ -108,5 +108,7 @@ class SessionWidget(anywidget.AnyWidget):
         self._shown = True
 
     def _static(self) -> dict[str, str]:
-        html = static_html(self._session, self._stream, self.snapshot_id)
-        return {"text/html": html, "text/plain": f"Session {self._session.id}"}
+        session = self._session
+        where = (session.harness, session.sandbox, "as of the last save")
+        html = static_html(session.title or session.id, where, self._stream.steps(), self.snapshot_id)
+        return {"text/html": html, "text/plain": f"Session {session.id}"}

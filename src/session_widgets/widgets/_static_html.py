@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from session_widgets._store.redaction import redactor
 from session_widgets.transcript.records import Step
 from session_widgets.transcript.steps import headline
 from session_widgets.transcript.tool_input import words
-from session_widgets.widgets._stream import Stream
-
-if TYPE_CHECKING:
-    from session_widgets._sessions import Session
 
 MAX_BYTES = 150_000
 _MAX_TEXT = 4_000
@@ -28,21 +24,26 @@ ALONE = '.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-sw-for="{uid}"]):
 _PRE = "margin:4px 0;white-space:pre-wrap;font:12px/1.45 ui-monospace,monospace"
 
 
-def static_html(session: Session, stream: Stream, uid: str) -> str:
+def static_html(title: str, where: Sequence[str], steps: Iterable[Step], uid: str) -> str:
     """Return the newest steps as escaped HTML.
 
     The live widget hides it by `uid`. Without the widget, it hides the message about that in the output above.
+
+    Args:
+        title: of the session.
+        where: what else stands in the head.
+        steps: newest first.
+        uid: of the widget.
     """
     alone = f"<style>{ALONE.format(uid=uid)}</style>"
-    where = f"{_text(session.harness)} · {_text(session.sandbox)} · as of the last save"
     head = (
-        f'<div data-sw-for="{uid}" style="{_STYLE}">{alone}<b>{_text(session.title or session.id)}</b> '
-        f'<span style="opacity:.65">{where}</span>'
+        f'<div data-sw-for="{uid}" style="{_STYLE}">{alone}<b>{_text(title)}</b> '
+        f'<span style="opacity:.65">{" · ".join(_text(one) for one in where if one)}</span>'
     )
     foot = "</div>"
     room = MAX_BYTES - len(head.encode()) - len(foot) - 200
     rows: list[str] = []
-    for step in stream.steps():
+    for step in steps:
         row = _row(step)
         room -= len(row.encode())
         if room < 0:
