@@ -15,15 +15,15 @@ from tests.support.guard import NetworkRefused
 from tests.support.paths import ROOT
 
 STATIC = ROOT / "src" / "session_widgets" / "static"
-BUNDLES = {"chat", "compare", "files", "panel"}
+BUNDLES = {"chat", "compare", "files", "panel", "replay"}
 BUNDLE_BYTES = 250_000
 FILE_LINES = 600
 TEST_FILE_LINES = 400
 PUBLIC = {
     "Chat", "Compare", "Event", "ExecResult", "FileBrowser", "FileChange", "FileInfo", "Harness", "PermissionRequest",
-    "QuestionRequest", "Sandbox", "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn", "TurnLimits",
-    "Usage", "__version__", "analysis", "errors", "harnesses", "install_harness", "local_s3", "open_session",
-    "search", "sessions", "store",
+    "QuestionRequest", "Replay", "Sandbox", "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn",
+    "TurnLimits", "Usage", "__version__", "analysis", "errors", "harnesses", "install_harness", "local_s3",
+    "open_session", "search", "sessions", "store",
 }  # fmt: skip
 
 UNCLEAR = {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from session_widgets.widgets import Chat, Compare, FileBrowser, SessionPanel
+from session_widgets.widgets import Chat, Compare, FileBrowser, Replay, SessionPanel
 from tests.support.paths import ROOT
 
 STATIC = ROOT / "src" / "session_widgets" / "static"
-NAMES = ["chat", "compare", "files", "panel"]
+NAMES = ["chat", "compare", "files", "panel", "replay"]
 
 
 def code(name: str) -> str:
@@ -43,7 +43,8 @@ def test_a_bundle_names_no_host_but_those_of_licences_and_xml(name):
 
 
 def test_the_widgets_use_them():
-    for widget, name in ((Chat, "chat"), (Compare, "compare"), (FileBrowser, "files"), (SessionPanel, "panel")):
+    widgets = {"chat": Chat, "compare": Compare, "files": FileBrowser, "panel": SessionPanel, "replay": Replay}
+    for name, widget in widgets.items():
         assert str(widget._esm) == code(name)
 
 

@@ -47,6 +47,11 @@ const SHAPES = {
   todo: svg`<circle cx="8" cy="8" r="5.5" stroke-dasharray="2.2 1.8"/>`,
   doing: svg`<circle cx="8" cy="8" r="5.5"/><path d="M8 5v6a3 3 0 0 0 0-6z" fill="currentColor"/>`,
   done: svg`<circle cx="8" cy="8" r="5.5"/><path d="M5.5 8.2l1.8 1.7 3.3-3.5"/>`,
+  play: svg`<path d="M5 3.2v9.6L12.8 8z" fill="currentColor"/>`,
+  pause: svg`<path d="M5.5 3.5v9M10.5 3.5v9" stroke-width="2"/>`,
+  back: svg`<path d="M10.5 3.5L6 8l4.5 4.5"/>`,
+  first: svg`<path d="M12 3.5L7.5 8l4.5 4.5M4.5 3.5v9"/>`,
+  latest: svg`<path d="M4 3.5L8.5 8 4 12.5M11.5 3.5v9"/>`,
   stopped: svg`<circle cx="8" cy="8" r="5.5"/><path d="M5.7 8h4.6"/>`,
 } satisfies Record<string, TemplateResult<2>>;
 

@@ -65,6 +65,11 @@ export class RowUi {
     }
   }
 
+  /** Drop the fetched texts, when the steps are shown as of another moment. */
+  forgetTexts(): void {
+    this.texts.clear();
+  }
+
   /** The address of an image in a tool's output; undefined until its bytes have arrived. */
   image(step: Step, block: number, mime: string): string | undefined {
     const key = partKey(step, `image ${block}`);

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
-from IPython.display import display
+from IPython.display import display, update_display
 
 from session_widgets._store import store as open_store
 from session_widgets._store.source import StoredSession
@@ -41,6 +41,10 @@ log = logging.getLogger(__name__)
 _UID = re.compile(r"(?:[^/]+/)?(\d{1,9})/(\d{1,9})")
 _TEXT_CHUNK = 256 * 1024
 _PAGE = 5_000
+_SLICE = 250
+"""Events between which a page may ask for a moment."""
+_PATIENCE = 1.0
+"""Seconds that a cell waits for a session to be read, before it shows what there is."""
 _TELL_SECONDS = 0.25
 """Least time between two messages about new events."""
 
@@ -91,8 +95,10 @@ class Replay(anywidget.AnyWidget):
         self._telling = False
         self._reading = True
         self._error: str | None = None
+        self._shown = False
         self._read = threading.Event()
-        self._unsubscribe: Callable[[], None] | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._begun = self._closed = False
         self._rpc = Rpc(self._operations(), self.send)
         super().__init__(session_id=source.record.id, snapshot_id=uuid.uuid4().hex)
         self.on_msg(self._receive)
@@ -124,9 +130,10 @@ class Replay(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Follow the session no longer; the page keeps its content."""
-        unsubscribe = self.__dict__.pop("_unsubscribe", None)
-        if unsubscribe is not None:
-            unsubscribe()
+        if "_rpc" in self.__dict__:  # ipywidgets closes collected widgets, even if __init__ refused its arguments
+            with self._lock:
+                self._closed = True
+            self._unsubscribe()
         super().close()
 
     def _seq_of(self, at: int | str) -> int:
@@ -214,9 +221,7 @@ class Replay(anywidget.AnyWidget):
     def _follow(self, *, wait: bool = False) -> None:
         """Begin to read the session; later calls only wait, if they are to."""
         with self._lock:
-            begin = self._unsubscribe is None and not self._read.is_set()
-            if begin:
-                self._unsubscribe = lambda: None
+            begin, self._begun = not self._begun, True
         if begin:
             threading.Thread(target=self._begin, name=f"replay-{self.session_id}", daemon=True).start()
         if wait:
@@ -227,6 +232,8 @@ class Replay(anywidget.AnyWidget):
             self._catch_up()
             if self._source.live:
                 self._unsubscribe = self._source.subscribe(self._on_events, after=self._recording.last_seq)
+                if self._closed:
+                    self._unsubscribe()
         except Exception as error:  # such as a store that another process holds
             log.exception("session %s could not be read", self.session_id)
             self._error = f"The session could not be read: {error}"
@@ -234,20 +241,23 @@ class Replay(anywidget.AnyWidget):
             self._reading = False
             self._read.set()
             self._tell()
+            if self._shown:
+                update_display(self._static(), raw=True, display_id=self.snapshot_id)
 
     def _catch_up(self) -> bool:
         """Read the events that are stored; return whether there were new ones."""
         grew = False
         while page := self._source.events(self._recording.last_seq, _PAGE):
-            with self._lock:
-                self._recording.feed(page)
+            for first in range(0, len(page), _SLICE):
+                with self._lock:
+                    self._recording.feed(page[first : first + _SLICE])
+                self._tell_soon()
             grew = True
-            self._tell_soon()
         return grew
 
     def _look(self) -> None:
         """Read what another process has added to the session."""
-        if self._reading or self._source.live:
+        if self._reading or self._closed or self._source.live:
             return
         try:
             if self._catch_up():
@@ -281,11 +291,13 @@ class Replay(anywidget.AnyWidget):
 
     def _ipython_display_(self) -> None:
         """Show the widget, with the static snapshot that the live widget hides."""
-        self._follow(wait=True)
+        self._follow()
+        self._read.wait(_PATIENCE)
         bundle = self._repr_mimebundle_()
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         display((data or {}) | {"text/plain": ""}, metadata=metadata, raw=True)
         display(self._static(), raw=True, display_id=self.snapshot_id)
+        self._shown = not self._read.is_set()
 
     def _static(self) -> dict[str, str]:
         with self._lock:

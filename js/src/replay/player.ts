@@ -1,0 +1,274 @@
+// The page's side of a replay: where it stands, playing, and what the kernel tells about that moment. One for each model.
+import type { Model, Step, ToKernel } from "../lib/protocol.ts";
+import { Rpc } from "../lib/rpc.ts";
+import { type Range, RowModel } from "../rows/model.ts";
+import type { FileText, FromKernel, Moment, Replay, TimelineHead } from "./protocol.ts";
+import { Timeline, type Unit } from "./timeline.ts";
+
+export const SPEEDS = [0.5, 1, 2, 5, 10, 20, 50];
+const PING = 5_000;
+const REST = 400;
+
+export class Player {
+  state: "connecting" | "live" | "gone" = "connecting";
+  replay: Replay | undefined;
+  timeline = new Timeline();
+  moment: Moment | undefined;
+  /** Why the newest request failed. */
+  problem: string | undefined;
+  rows = new RowModel<Step>();
+  /** The event to show; `moment` follows it. */
+  seq = 0;
+  playing = false;
+  speed = 1;
+  unit: Unit = "step";
+  /** The kind of marks for "[" and "]"; "" for any. */
+  kind = "";
+  /** The file that is open, at the moment. */
+  path: string | undefined;
+  file: FileText | Error | undefined;
+  /** Grows when a person moves, so that views bring the step into view. */
+  moves = 0;
+  readonly rpc: Rpc;
+
+  private view = Math.random().toString(36).slice(2);
+  private listeners = new Set<() => void>();
+  private seeking = false;
+  private growing = false;
+  private begun = false;
+  private time = 0;
+  private frame: number | undefined;
+  private sent = -1;
+  private rest: ReturnType<typeof setTimeout> | undefined;
+  private readonly heart: ReturnType<typeof setInterval>;
+
+  constructor(readonly model: Model) {
+    this.rpc = new Rpc(this.view, (message, buffers) => this.post(message, buffers));
+    model.on("msg:custom", this.receive);
+    model.on("change:seq", this.moved);
+    this.heart = setInterval(() => this.state === "live" && !document.hidden && this.attempt({ kind: "ping", view: this.view }), PING);
+    this.attempt({ kind: "hello", view: this.view });
+  }
+
+  dispose(): void {
+    clearInterval(this.heart);
+    clearTimeout(this.rest);
+    if (this.frame !== undefined) cancelAnimationFrame(this.frame);
+    this.model.off("msg:custom", this.receive);
+    this.model.off("change:seq", this.moved);
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  changed(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  /** Show the session after an event. */
+  go(seq: number): void {
+    this.seq = Math.min(Math.max(Math.min(1, this.timeline.last), seq), this.timeline.last);
+    this.time = this.timeline.time(this.seq);
+    this.moves += 1;
+    void this.seek();
+    this.changed();
+  }
+
+  step(by: 1 | -1, unit: Unit = this.unit): void {
+    this.pause();
+    this.go(this.timeline.stop(unit, this.seq, by));
+  }
+
+  /** Go to the next or the previous mark; returns whether there is one. */
+  jump(by: 1 | -1, kind = this.kind): boolean {
+    this.kind = kind;
+    const mark = this.timeline.jump(kind, this.seq, by);
+    if (mark) this.go(mark.seq);
+    else this.changed();
+    return mark !== undefined;
+  }
+
+  toggle(): void {
+    if (this.playing) return this.pause();
+    if (this.seq >= this.timeline.last) this.go(1);
+    this.time = this.timeline.time(this.seq);
+    this.playing = true;
+    let before = performance.now();
+    const tick = (now: number) => {
+      if (!this.playing) return;
+      this.time += (now - before) * this.speed;
+      before = now;
+      const seq = this.timeline.snapped(this.unit, this.timeline.seqAt(this.time));
+      if (seq > this.seq) {
+        this.seq = seq;
+        this.moves += 1;
+        void this.seek();
+      }
+      if (this.time >= this.timeline.span && this.seq >= this.timeline.last && !this.replay?.live) this.playing = false;
+      this.changed();
+      this.frame = requestAnimationFrame(tick);
+    };
+    this.frame = requestAnimationFrame(tick);
+    this.changed();
+  }
+
+  pause(): void {
+    this.playing = false;
+    this.changed();
+  }
+
+  /** The time of the playhead: between two events while it plays. */
+  get head(): number {
+    return this.playing ? Math.min(this.time, this.timeline.span) : this.timeline.time(this.seq);
+  }
+
+  open(path: string | undefined): void {
+    this.path = path;
+    this.file = undefined;
+    void this.readFile();
+    this.changed();
+  }
+
+  /** Fetch the rows in view that are missing. */
+  seen(first: number, last: number): void {
+    for (const range of this.rows.wanted(first, last)) void this.fetchRows(range);
+  }
+
+  private async fetchRows(range: Range): Promise<void> {
+    const seq = this.moment?.seq ?? 0;
+    try {
+      const { value } = await this.rpc.call<Step[]>("rows", { seq, ...range });
+      if (this.moment?.seq === seq) this.rows.put(range.first, value);
+      else this.rows.failed(range);
+    } catch {
+      this.rows.failed(range);
+      return;
+    }
+    this.changed();
+  }
+
+  /** One request at a time; the newest wish is served next. */
+  private async seek(): Promise<void> {
+    if (this.seeking) return;
+    this.seeking = true;
+    try {
+      while (this.moment?.seq !== this.seq) {
+        const wanted = this.seq;
+        const { value } = await this.rpc.call<Moment>("moment", { seq: wanted, before: this.moment?.seq ?? 0 });
+        this.rows.resize(value.count, this.moment ? value.same : 0);
+        this.rows.put(value.first, value.rows);
+        this.moment = value;
+        this.problem = undefined;
+        if (this.seq === wanted) this.seq = value.seq;
+        this.remember();
+        void this.readFile();
+        this.changed();
+      }
+    } catch (error) {
+      this.problem = (error as Error).message;
+      this.playing = false;
+      this.changed();
+    } finally {
+      this.seeking = false;
+    }
+  }
+
+  private async readFile(): Promise<void> {
+    const { path, moment } = this;
+    const state = moment?.files.find((file) => file.path === path);
+    if (path === undefined || !moment) return;
+    if (!state) this.file = undefined;
+    else if (!this.file || this.file instanceof Error || this.file.seq !== state.seq || this.file.state !== state.state || this.file.path !== path) {
+      const found = await this.rpc.call<FileText>("file", { path, seq: moment.seq }).then(({ value }) => value, (error: Error) => error);
+      if (this.path !== path || this.moment !== moment) return;
+      this.file = found;
+    }
+    this.changed();
+  }
+
+  private async grow(): Promise<void> {
+    if (this.growing) return;
+    this.growing = true;
+    try {
+      while (this.replay && (this.replay.last > this.timeline.last || this.replay.version !== this.timeline.version)) {
+        if (this.replay.version !== this.timeline.version) this.timeline = new Timeline();
+        const { timeline, seq } = this;
+        const atEnd = seq === timeline.last;
+        const { value, buffers } = await this.rpc.call<TimelineHead>("timeline", timeline.have());
+        timeline.grow(value, buffers.map(numbers));
+        if (!this.begun && (this.replay.at === null || this.replay.at <= timeline.last)) {
+          this.begun = true;
+          this.go(this.replay.at ?? 1);
+        } else if (this.begun && this.replay.live && atEnd && this.seq === seq) {
+          this.go(timeline.last); // it follows
+        }
+        this.changed();
+      }
+    } catch (error) {
+      this.problem = (error as Error).message;
+      this.changed();
+    } finally {
+      this.growing = false;
+    }
+  }
+
+  private receive = (message: FromKernel, buffers: DataView[] = []): void => {
+    if (message.kind === "reply") {
+      this.rpc.reply(message, buffers);
+      return;
+    }
+    if (message.kind !== "replay") return;
+    this.state = "live";
+    this.replay = message.replay;
+    void this.grow();
+    this.changed();
+  };
+
+  private moved = (): void => {
+    const seq = Number(this.model.get("seq"));
+    if (seq < 0 || seq === this.sent || seq === this.seq) return;
+    if (this.begun) this.go(seq);
+  };
+
+  /** Tell the kernel where the page stands, once it rests. */
+  private remember(): void {
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => {
+      if (this.seq === this.model.get("seq")) return;
+      this.sent = this.seq;
+      this.model.set("seq", this.seq);
+      try {
+        this.model.save_changes();
+      } catch {
+        // the kernel is gone
+      }
+    }, REST);
+  }
+
+  private attempt(message: ToKernel): void {
+    try {
+      this.post(message);
+    } catch {
+      // post() has drawn the state
+    }
+  }
+
+  private post(message: ToKernel, buffers: ArrayBuffer[] = []): void {
+    try {
+      this.model.send(message, undefined, buffers);
+    } catch (error) {
+      this.state = "gone";
+      this.playing = false;
+      this.rpc.fail("The kernel is gone.");
+      this.changed();
+      throw error;
+    }
+  }
+}
+
+/** The numbers in a buffer of little-endian 32-bit integers. */
+function numbers(buffer: DataView): Int32Array {
+  return Int32Array.from({ length: buffer.byteLength / 4 }, (_, i) => buffer.getInt32(4 * i, true));
+}

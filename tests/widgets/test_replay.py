@@ -1,0 +1,162 @@
+"""`sw.Replay` without a page: what it takes, what it answers, how it follows."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+import session_widgets as sw
+from session_widgets.errors import BadValue, SessionGone
+from session_widgets.replaying import MARKS
+from tests.analysis.stored import edit, store_session, tool
+from tests.support.drafts import note, update
+from tests.support.paths import ROOT
+from tests.support.waiting import until
+from tests.transcript.script import Script
+from tests.widgets.scripted import Scripted
+
+IMPORTS = ROOT / "tests" / "fixtures" / "imports"
+
+
+def ask(replay: sw.Replay, op: str, **args: Any) -> Any:
+    return replay._operations()[op](args, ()).value
+
+
+def numbers(replay: sw.Replay, **have: int) -> list[list[int]]:
+    return [array("i", buffer).tolist() for buffer in replay._operations()["timeline"](have, ()).buffers]
+
+
+@pytest.fixture
+def stored(home: Path) -> str:
+    write = tool("edit", {"file_path": "/w/a.py", "content": "one\ntwo\n"})
+    store_session("parser", "/w", write, edit("/w", "two", "three"), tool("execute", {"command": "make"}, "failed"))
+    return "parser"
+
+
+def test_a_stored_session_at_any_event(stored):
+    replay = sw.Replay(stored)
+    assert replay.moment(5).count == 3
+    first, last = ask(replay, "moment", seq=5, before=0), ask(replay, "moment", seq=6, before=5)
+    assert [step["kind"] for step in last["rows"]] == ["user", "tool_call", "tool_call", "tool_call"]
+    assert (first["same"], last["same"], last["first"]) == (0, 3, 0)
+    assert [(file["path"], file["state"], file["now"]) for file in first["files"]] == [("a.py", "known", True)]
+    assert [(file["path"], file["state"]) for file in last["files"]] == [("a.py", "unknown")]
+    assert ask(replay, "file", seq=5, path="a.py")["text"] == "one\nthree\n"
+    assert ask(replay, "file", seq=4, path="a.py")["text"] == "one\ntwo\n"
+    assert [command["command"] for command in last["commands"]] == ["make"]
+    assert [step["index"] for step in ask(replay, "rows", seq=6, first=1, last=2)] == [1, 2]
+    assert ask(replay, "text", seq=5, turn=1, index=2, part="input", offset=0)["length"] > 0
+    with pytest.raises(BadValue):
+        ask(replay, "file", seq=3, path="a.py")
+    with pytest.raises(KeyError):
+        ask(replay, "text", seq=3, turn=1, index=2, part="input", offset=0)
+
+
+def test_the_time_line_is_numbers_and_continues(stored):
+    replay = sw.Replay(stored, at=1)
+    clock, steps, marks, pauses = numbers(replay)
+    assert (len(clock), pauses) == (7, [])
+    assert steps[:6] == [1, 0, 3, 1, 1, 4]
+    assert [MARKS[kind] for kind in marks[::4]] == ["prompt", "edit", "edit", "error"]
+    assert numbers(replay, clock=5, steps=3, marks=4) == [clock[5:], steps[9:], [], []]
+
+
+def test_a_step_is_found_by_its_uid(stored):
+    assert sw.Replay(stored, at="parser/1/2").seq == sw.Replay(stored, at="1/2").seq == 5
+    assert sw.Replay(stored, at=3).seq == 3
+    for wrong in (99, "1/99", "nonsense", "x/y"):
+        with pytest.raises(BadValue):
+            sw.Replay(stored, at=wrong)
+
+
+def test_a_replay_takes_ids_transcripts_and_files(stored):
+    s = Script()
+    assert sw.Replay(sw.Transcript("s", s.events)).moment(3).count == 1
+    assert sw.Replay(sw.store().transcript(stored)).moment(9).seq == 7
+    assert sw.Replay(sw.store().source(stored)).moment(9).seq == 7
+    saved = sw.Replay(IMPORTS / "pi" / next((IMPORTS / "pi").iterdir()).name)
+    assert saved.moment(10**6).count > 3
+    with pytest.raises(BadValue, match="import it"):
+        sw.Replay(str(IMPORTS / "gemini"))
+    with pytest.raises(BadValue):
+        sw.Replay(sw.Transcript("s", s.events[1:]))
+    with pytest.raises(BadValue, match="got int"):
+        sw.Replay(5)
+    with pytest.raises(SessionGone):
+        sw.Replay("nobody")
+
+
+def test_an_import_is_replayed_and_its_steps_have_the_program_s_names(home):
+    sw.store().import_(IMPORTS / "claude_code")
+    [record] = sw.store().sessions()
+    replay = sw.Replay(record.id)
+    uid, turn, index = (
+        sw.store()
+        .sql(
+            "select step_uid, turn, step from v_steps where session_id = ? and kind = 'tool_call' limit 1", [record.id]
+        )
+        .fetchall()[0]
+    )
+    replay.seek(uid)
+    changed = replay.moment(replay.seq).changed
+    assert changed is not None
+    assert (changed.turn, changed.index) == (turn, index)
+
+
+class Live:
+    """A session that runs: an `EventSource`."""
+
+    live = True
+
+    def __init__(self, session: Scripted) -> None:
+        self.session = session
+        self.subscribe = session.subscribe
+
+    @property
+    def record(self):
+        return self.session.record
+
+    def events(self, after: int = 0, limit: int | None = None):
+        return self.session.events[after : None if limit is None else after + limit]
+
+
+def test_a_session_that_runs_is_followed(session: Scripted):
+    session.begin("go")
+    replay = sw.Replay(Live(session))
+    told: list[dict[str, Any]] = []
+    replay.send = lambda content, buffers=None: told.append(content)
+    replay._receive(None, {"kind": "hello", "view": "v"}, ())
+    until(lambda: told and not told[-1]["replay"]["reading"])
+    assert told[-1]["replay"]["at"] == told[-1]["replay"]["last"] == 2, "it begins with the latest event"
+    session.say("more")
+    until(lambda: told[-1]["replay"]["last"] == 3)
+    replay.close()
+    session.say("later")
+    assert replay.moment(9).seq == 3, "it is closed"
+
+
+def test_what_another_process_adds_is_read_when_the_page_asks(stored):
+    replay = sw.Replay(stored)
+    assert replay.moment(99).seq == 7
+    drafts = [note("turn_started", 100, turn=2, prompt=[{"type": "text", "text": "more"}]), update("plan", 101, turn=2)]
+    sw.store().append(stored, drafts)
+    replay._receive(None, {"kind": "ping"}, ())
+    until(lambda: replay.moment(99).seq == 9)
+
+
+def test_a_saved_notebook_shows_the_steps_up_to_the_moment(stored):
+    replay = sw.Replay(stored, at="1/1")
+    InteractiveShell.instance()
+    with capture_output() as shown:
+        replay._ipython_display_()
+    live, saved = shown.outputs
+    assert "application/vnd.jupyter.widget-view+json" in live.data
+    assert "call 0" in saved.data["text/html"]
+    assert "call 1" not in saved.data["text/html"]
+    assert replay.snapshot_id in saved.data["text/html"]
+    assert saved.data["text/plain"] == repr(replay) == "Replay('parser', 7 events, 4 steps)"
