@@ -132,6 +132,21 @@ def test_a_long_pair_is_aligned_in_pieces_completely_and_in_order(first, second,
     check_complete([first, second], pairs)
 
 
+def test_a_long_pair_computes_a_bounded_number_of_cells(monkeypatch):
+    chance = np.random.default_rng(3)
+    first, second = (run(*(f"read f{n}" for n in chance.integers(0, 9, 300))) for _ in range(2))
+    cells = []
+    fill = pairwise._fill
+    monkeypatch.setattr(
+        pairwise, "_fill", lambda part, *more: cells.append(len(part) * part.width) or fill(part, *more)
+    )
+    align_pair(scores(first, second))
+    assert sum(cells) >= 90_000
+    cells.clear()
+    align_pair(scores(first, second), work=3_000)
+    assert sum(cells) <= 4 * 3_000
+
+
 def test_a_long_pair_is_aligned_as_well_in_pieces():
     first = run(*(f"read f{n}" for n in range(400)))
     second = [one for n, one in enumerate(first) if n % 9]
