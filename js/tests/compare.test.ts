@@ -1,7 +1,7 @@
 // Which lines of compared runs are drawn, and where the jumps lead.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Comparison, lineOf, linesOf, marksOf, nextMark, placeOf, windowOf } from "../src/compare/model.ts";
+import { type Comparison, lineOf, linesOf, marksOf, nextMark, placeOf } from "../src/compare/model.ts";
 
 const shape = (signs: string, marked: number[] = [], open: number[] = []) =>
   linesOf(signs, new Map(marked.map((column) => [column, []])), new Set(open)).map((line) => (line.kind === "fold" ? `${line.first}-${line.last}` : line.kind === "end" ? "end" : line.column));
@@ -42,11 +42,4 @@ test("jumps lead to the divergences in order", () => {
   assert.deepEqual([nextMark(marks, 0, 1), nextMark(marks, 3, 1), nextMark(marks, 5, 1)], [3, 5, undefined]);
   assert.deepEqual([nextMark(marks, 5, -1), nextMark(marks, 3, -1)], [3, undefined]);
   assert.deepEqual(comparison.divergences.map((one) => placeOf(one, comparison)), ["step 4", "step 4", "alike", "at the end"]);
-});
-
-test("a window has the wanted line and stays within the lines", () => {
-  assert.deepEqual(windowOf(10, 3, 20), { from: 0, to: 10 });
-  assert.deepEqual(windowOf(1000, 0, 100), { from: 0, to: 100 });
-  assert.deepEqual(windowOf(1000, 500, 100), { from: 450, to: 550 });
-  assert.deepEqual(windowOf(1000, 999, 100), { from: 900, to: 1000 });
 });

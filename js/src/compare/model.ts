@@ -125,12 +125,6 @@ export function nextMark(marks: ReadonlyMap<number, unknown>, column: number, by
   return by > 0 ? all.find((one) => one > column) : all.findLast((one) => one < column);
 }
 
-/** A window of at most `size` lines around one of them. */
-export function windowOf(count: number, around: number, size: number): { from: number; to: number } {
-  const from = Math.max(0, Math.min(around - Math.floor(size / 2), count - size));
-  return { from, to: Math.min(count, from + size) };
-}
-
 /** Where a divergence is, in words. */
 export function placeOf(one: Divergence, comparison: Comparison): string {
   if (one.column === null) return "alike";

@@ -1,24 +1,24 @@
 // The aligned steps: a line a column, equal stretches folded, divergences marked, the whole steps of an opened column.
-import { html, nothing, type TemplateResult } from "lit-html";
-import { repeat } from "lit-html/directives/repeat.js";
+import { html, nothing, render, type TemplateResult } from "lit-html";
 import { icon, spinner, toolIcon } from "../lib/icons.ts";
 import { line, plural } from "../lib/text.ts";
 import type { Link } from "./link.ts";
-import { type Cell, type Cells, type Comparison, type Divergence, type Line, lineOf, linesOf, marksOf, nextMark, type Run, windowOf } from "./model.ts";
+import { type Cell, type Cells, type Comparison, type Divergence, type Line, lineOf, linesOf, marksOf, nextMark, type Run } from "./model.ts";
+import { VirtualList } from "../rows/list.ts";
 import { RunUi } from "./whole.ts";
 
-/** Lines in the page; more are shown on request. */
-const WINDOW = 240;
 const SIGNS: Record<string, string> = { "=": "equal in all runs", "~": "alike", "!": "different" };
 const SAID = new Map([["user", "You"], ["message", "Agent"], ["error", "Error"], ["subagent", "Subagent"], ["compaction", "Summary"]]);
 
 type Marks = Map<number, Divergence[]>;
 
 export class Steps {
+  private readonly scroller = document.createElement("div");
+  private readonly heads = document.createElement("div");
+  private readonly list: VirtualList;
   private folds = new Set<number>();
   private opened: number | undefined;
   private focused = 0;
-  private around = 0;
   /** A column to scroll to once it is drawn; with the keyboard's focus. */
   private wanted: number | undefined;
   /** The steps that were opened are to be brought into view once they have arrived. */
@@ -27,48 +27,58 @@ export class Steps {
   private n = 0;
   private uis: RunUi[] = [];
 
-  constructor(private link: Link, private redraw: () => void) {}
+  constructor(private link: Link, private redraw: () => void) {
+    this.scroller.className = "sw-cmp-scroll sw-cmp-steps";
+    this.scroller.setAttribute("role", "treegrid");
+    this.scroller.setAttribute("aria-label", "Aligned steps");
+    this.scroller.tabIndex = 0; // the line with the focus may be out of view
+    this.scroller.append(this.heads);
+    this.list = new VirtualList(this.scroller, { estimate: 30, seen: () => this.settle() });
+  }
 
   dispose(): void {
-    this.wanted = undefined;
+    this.list.dispose();
     for (const ui of this.uis) ui.dispose();
   }
 
   jump(column: number): void {
     this.focused = this.wanted = column;
-    this.around = lineOf(this.lines, column);
     this.redraw();
   }
 
-  draw(comparison: Comparison, marks: Marks): TemplateResult {
+  draw(comparison: Comparison, marks: Marks): HTMLElement {
     if (this.n !== this.link.n) {
       this.n = this.link.n;
       for (const ui of this.uis.splice(0)) ui.dispose();
       this.focused = Math.min(this.focused, comparison.signs.length);
     }
     this.lines = comparison.problem ? [] : linesOf(comparison.signs, marks, this.folds);
-    if (this.wanted !== undefined) this.around = lineOf(this.lines, this.wanted);
-    const { from, to } = windowOf(this.lines.length, this.around, WINDOW);
-    const shown = this.lines.slice(from, to);
     const focused = this.lines[lineOf(this.lines, this.focused)];
-    return html`<div class="sw-cmp-scroll sw-cmp-steps" style="--runs: ${comparison.runs.length}">
-      <div class="sw-cmp-grid" role="treegrid" aria-label="Aligned steps" aria-rowcount=${this.lines.length} aria-colcount=${comparison.runs.length + 1}>
-        <div class="sw-cmp-line sw-cmp-heads" role="row"><span class="sw-cmp-gutter" role="columnheader"><span class="sw-hidden">Step</span></span>
-          ${comparison.runs.map(head)}</div>
-        ${from ? this.more(from, from - 1, "earlier") : nothing}
-        ${repeat(shown, keyOf, (one) => this.line(comparison, marks, one, one === focused))}
-        ${to < this.lines.length ? this.more(this.lines.length - to, to, "later") : nothing}
-      </div>
-    </div>`;
+    this.scroller.style.setProperty("--runs", String(comparison.runs.length));
+    this.scroller.setAttribute("aria-rowcount", String(this.lines.length + 1));
+    this.scroller.setAttribute("aria-colcount", String(comparison.runs.length + 1));
+    render(html`<div class="sw-cmp-line" role="row"><span class="sw-cmp-gutter" role="columnheader"><span class="sw-hidden">Step</span></span>
+      ${comparison.runs.map(head)}</div>`, this.heads);
+    this.heads.className = "sw-cmp-heads";
+    this.list.show({
+      count: this.lines.length,
+      key: (place) => keyOf(this.lines[place]!),
+      draw: (place) => this.line(comparison, marks, this.lines[place]!, this.lines[place] === focused),
+    });
+    return this.scroller;
   }
 
   /** After a drawing: scroll to the wanted column, with the focus, or to the steps that were opened. */
-  drawn(root: HTMLElement): void {
-    const scroller = root.querySelector<HTMLElement>(".sw-cmp-steps");
-    const row = scroller?.querySelector<HTMLElement>('.sw-cmp-line[tabindex="0"]');
-    if (!scroller || !row) return;
+  settle(): void {
+    const { scroller } = this;
+    if (!scroller.isConnected) return;
+    const row = scroller.querySelector<HTMLElement>('.sw-cmp-line[tabindex="0"]');
+    if (!row) {
+      if (this.wanted !== undefined) this.list.reveal(lineOf(this.lines, this.wanted), "center");
+      return;
+    }
     const box = scroller.getBoundingClientRect();
-    const top = box.top + (scroller.querySelector<HTMLElement>(".sw-cmp-heads")?.offsetHeight ?? 0);
+    const top = box.top + this.heads.offsetHeight;
     const here = row.getBoundingClientRect();
     if (this.wanted !== undefined) {
       this.wanted = undefined;
@@ -117,15 +127,6 @@ export class Steps {
       default:
         return false;
     }
-  }
-
-  private more(count: number, around: number, words: string): TemplateResult {
-    const show = () => {
-      this.around = around;
-      this.redraw();
-    };
-    return html`<div role="row"><div role="gridcell"><button type="button" class="sw-more" @click=${show}>
-      Show ${words} steps <span class="sw-dim">${plural(count, "line")}</span></button></div></div>`;
   }
 
   private line(comparison: Comparison, marks: Marks, one: Line, focused: boolean): TemplateResult {

@@ -26,7 +26,7 @@ export function mountCompare(parent: HTMLElement, link: Link): () => void {
   function draw(): void {
     const { comparison } = link;
     render(comparison ? page(comparison) : blank(), root);
-    steps.drawn(root);
+    steps.settle();
   }
 
   function blank(): TemplateResult {
