@@ -198,6 +198,14 @@ class Effects:
             return await sent(transport, request)
 
         httpx.AsyncHTTPTransport.handle_async_request = handle  # type: ignore[method-assign]
+        sent_blocking = httpx.HTTPTransport.handle_request
+
+        def handle_blocking(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+            if request.method != "GET":
+                self.meet(request_of(request.method, request.url.raw_path.decode()))
+            return sent_blocking(transport, request)
+
+        httpx.HTTPTransport.handle_request = handle_blocking  # type: ignore[method-assign]
         answered = http.client.HTTPConnection.getresponse
 
         def waiting(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:

@@ -24,7 +24,7 @@ DEMO: dict[str, Any] = {
     "command": ("{python}", "-P", "-m", "session_widgets.demo"),
     "env": {"DEMO_STATE_DIR": "{state}"},
 }
-KINDS = ("sandboxes", "containers", "sandbox-agent")
+KINDS = ("sandboxes", "containers", "sandbox-agent", "runners")
 
 
 def tell(**said: Any) -> None:

@@ -234,6 +234,26 @@ SANDBOX_AGENT = table(
     turn=(*AGENT, "rename sandbox-agent/*/snapshot.json", *PROMPT),
 )
 
+RELAYED = ("mkdir sync", "mkdir sync/S", "POST /v1/fs/manifest", "rename sync/S/**")
+REMOTE = table(
+    (),
+    (
+        "mkdir runners",
+        "mkdir runners/*",
+        "rename runners/*/sandbox.json",
+        "PUT /v1/session",
+        *FOLDER,
+        *RELAYED,
+    ),
+    (),
+    ("DELETE /v1/session", "remove runners/*/sandbox.json", "rmdir runners/*"),
+    save=("POST /v1/tree/read", "mkdir workspaces/S/**", "rename workspaces/S/**"),
+    # the processes are stopped, and the files fetched, before the sandbox is parked or removed
+    rest=("POST /v1/fs/manifest", "rename sync/S/**", "POST /v1/session/park", "PUT /v1/session"),
+    remove=(*FOLDER_REMOVED, "remove sync/S/**", "rmdir sync/S"),
+)
+"""A runner on another machine, which has room for one session, so none is forked."""
+
 LEASE = answered("PUT /lab/*/.leases/S.json")
 IN_BUCKET = ("mkdir contents", "mkdir contents/S", *answered("PUT /lab/*/.contents/S/**"), "commit files_kept")
 FORK_OBJECTS = (

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.kills.table import DOCKER, GIVEN, LOCAL, RESENT, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC, Table
+from tests.kills.table import DOCKER, GIVEN, LOCAL, REMOTE, RESENT, S3FS, SANDBOX_AGENT, SOMETIMES, SYNC, Table
 from tests.support.forked import Forked
 from tests.support.forked_function import run
 from tests.support.mid_turn import left_of
+from tests.support.runner import TOKEN, RunnerProcess
 from tests.support.sandbox_agent import server
 
 OPERATIONS = ("open", "park", "switch", "fork", "delete")
@@ -86,6 +87,17 @@ def program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SESSION_WIDGETS_SANDBOX_AGENT", str(server.binary()))
 
 
+@pytest.fixture
+def machine(chain: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Another machine: a runner that no kernel starts or ends. At the end it has no session and no file."""
+    monkeypatch.setenv("SESSION_WIDGETS_RUNNER_TOKEN", TOKEN)
+    runner = RunnerProcess(tmp_path / "box", claims=True, agents={})
+    yield f"runner:{runner.url}"
+    held, left = runner.http.get("/v1/session").status_code, list(runner.root.iterdir())
+    runner.stop()
+    assert (held, left) == (410, [])  # released, and empty
+
+
 operations = pytest.mark.parametrize("operation", OPERATIONS)
 
 
@@ -131,6 +143,22 @@ def test_docker(operation, chain):
     """Where it differs from `local`."""
     steps = [step for step in own(DOCKER, operation) if step not in LOCAL[operation] or operation == "switch"]
     check(chain(operation, {"sandbox": "docker"}), DOCKER[operation], steps)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("operation", ["open", "switch", "delete"])
+def test_machine(operation, machine, chain):
+    """Where it differs from `local`; a switch does all that parking does."""
+    other = {*LOCAL[operation], *(REMOTE["switch"] if operation == "delete" else ())}
+    steps = [step for step in REMOTE[operation] if step not in other]
+    check(chain(operation, {"sandbox": machine}), REMOTE[operation], steps)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("operation", ["open", "park", "switch", "delete"])
+def test_every_step_of_a_machine(operation, machine, chain):
+    check(chain(operation, {"sandbox": machine}), REMOTE[operation], REMOTE[operation])
 
 
 @pytest.mark.nightly

@@ -5,36 +5,9 @@ import shutil
 import pytest
 
 import session_widgets as sw
-from tests.support.evidence import in_bucket
-from tests.support.flaky_s3 import flaky
-from tests.support.mid_turn import left_of, untouched
+from tests.support.sessions import bucket, nothing_else_is_touched, nothing_is_left, open_session, way
 
-
-@pytest.fixture
-def nothing_is_left(home, monkeypatch):
-    """Of what runs for this test's sessions; they are deleted before this looks."""
-    yield
-    assert left_of(home, monkeypatch) == []
-
-
-@pytest.fixture
-def nothing_else_is_touched(seaweed, lab):
-    with untouched(seaweed.client(), lab):
-        yield
-
-
-@pytest.fixture
-def way(seaweed, lab, monkeypatch):
-    """A way to the store that can go wrong, for sessions opened from now on."""
-    with flaky(seaweed.endpoint) as way:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", way.endpoint)
-        yield way
-
-
-@pytest.fixture
-def bucket(lab):
-    """What the bucket holds of the session "s1", by calls of the test's own."""
-    return in_bucket(lab, "s1")
+__all__ = ["bucket", "nothing_else_is_touched", "nothing_is_left", "open_session", "way"]
 
 
 @pytest.fixture(scope="module")
@@ -57,25 +30,3 @@ def session(lasting):
     for path in lasting.workspace.glob("*"):
         if path.name != ".harness":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-@pytest.fixture
-def open_session(home, empty_store):
-    opened = []
-
-    def open_(id="s1", **options):
-        if not home.exists():
-            home.mkdir(mode=0o700)
-            shutil.copy(empty_store, home)
-        session = sw.open_session(id, **{"permissions": "allow_all", **options})
-        opened.append(session)
-        return session
-
-    yield open_
-    for session in opened:
-        if session.store._closed:  # a later session of the same id holds everything
-            continue
-        if session.status == "detached":
-            session.attach()
-        session.delete()
-    sw.store().close()

@@ -21,7 +21,7 @@ from session_widgets._sandboxes.records import RECORD, info, made_of, recorded
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets._sandboxes.runner_tree import RunnerTree
 from session_widgets.errors import BadValue, SandboxError, SandboxGone, TransportError
-from session_widgets.host.daemon import write_private
+from session_widgets.host.daemon import read_json, write_private
 from session_widgets.model import Capability, Endpoint, Machine, SandboxRef
 from session_widgets.progress import Progress, silent
 
@@ -138,9 +138,9 @@ class RemoteProvider:
 
     async def park(self, ref: SandboxRef) -> SandboxRef:
         """Kill all processes of the session; its files stay there."""
-        place = self._place(ref)
-        if place.exists():
-            async with aclosing(self._client(made_of(place, NAME)["url"])) as client:
+        made = read_json(self._place(ref) / RECORD)
+        if made is not None:
+            async with aclosing(self._client(made["url"])) as client:
                 with suppress(SandboxGone):
                     await client.park(ref.id)
         return ref
@@ -148,14 +148,12 @@ class RemoteProvider:
     async def destroy(self, ref: SandboxRef) -> bool:
         """Kill all processes of the session, remove its files there, and release the runner."""
         place = self._place(ref)
-        if not place.exists():
-            return False
-        async with aclosing(self._client(made_of(place, NAME)["url"])) as client:
-            try:
-                await client.release(ref.id)
-                released = True
-            except (SandboxGone, NoClaim):
-                released = False
+        made, released = read_json(place / RECORD), False
+        if made is not None:  # else a kernel was killed before it wrote the record, or after it removed it
+            async with aclosing(self._client(made["url"])) as client:
+                with suppress(SandboxGone, NoClaim):
+                    await client.release(ref.id)
+                    released = True
         shutil.rmtree(place, ignore_errors=True)
         return released
 
