@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import analysis, events, harnesses, paint, prompt, sandboxes, start, store, workspaces
+from benchmarks import analysis, events, harnesses, paint, prompt, replay, sandboxes, start, store, workspaces
 from benchmarks.figures import Figure, table
 
 SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
@@ -22,6 +22,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "sandboxes": sandboxes.measure,
     "harnesses": harnesses.measure,
     "analysis": analysis.measure,
+    "replay": replay.measure,
 }
 
 
