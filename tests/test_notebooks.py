@@ -190,6 +190,8 @@ def test_replay_and_compare(run, no_session_left):
     outputs = run("05_replay_and_compare")
     assert "gives-up  completed, 1 file changed: The test still fails." in "".join(o.text for o in outputs["record"])
     assert WIDGET in outputs["compare"][0].data
+    assert WIDGET in outputs["replay"][0].data
+    assert "".join(o.text for o in outputs["moment"]).startswith("known edited\nimport re\n")
     assert "4 equal steps" in outputs["compare"][1].data["text/html"]
     assert "edit       6: change 4, edit slug.py, has other lines\n" in outputs["divergence"][0].text
     assert "import re" in outputs["files"][0].data["text/html"]
