@@ -25,7 +25,7 @@ def about(note: type[Note]) -> str:
 def tables() -> dict[str, str]:
     """Each table by the name of its page."""
     rows = [f"| `{note.kind}` | {about(note)} | {fields_of(note)} |" for note in NOTES]
-    full = "\n".join(["| `kind` | what it says | fields |", "| --- | --- | --- |", *rows])
+    full = "\n".join(["| `kind` | meaning | fields |", "| --- | --- | --- |", *rows])
     kinds = [f"| `{note.kind}` | `{', '.join(one.name for one in fields(note))}` |" for note in NOTES]
     return {"transcripts.md": full, "architecture.md": "\n".join(["| note | payload |", "| --- | --- |", *kinds])}
 

@@ -29,7 +29,7 @@ PUBLIC = {
 UNCLEAR = {
     r"who(m)?ever": "name the person or the process",
     r"anew": "again, new, recreated, rewritten",
-    r"(is|are|was|were|be|been|being) told": "receives, is sent, reports",
+    r"(is|are|was|were|be|been|being)( not| never)? told": "receives, is sent, reports",
     r"shall": "will, must, or the present tense",
     r"none that": "no, without",
     r"(what|whatever) (becomes|became) of": "name the outcome",

@@ -42,7 +42,7 @@ FOLDERS = (
     "workspaces/S-fork",
     "contents/S-fork",
 )
-"""What lies in these is not told apart."""
+"""Entries below these have one name."""
 IDS = (
     (re.compile(r"[0-9a-f]{32,64}"), "*"),
     (re.compile(r"(?<![0-9a-z])[0-9a-f]{12}(?![0-9a-z])"), "*"),
@@ -86,7 +86,7 @@ class Effects:
         self._wrap_store()
 
     def end(self) -> None:
-        """The operation is over; what comes now is not told."""
+        """The operation is over; later effects are not reported."""
         self._watching = False
 
     @contextmanager

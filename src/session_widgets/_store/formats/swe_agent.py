@@ -142,7 +142,7 @@ def _end(line: int, native: str, info: Json, program: str) -> Iterator[Entry]:
             line=line,
             call_id=f"{program}/{native}/{sent}/{received}/{cost}",
             scope="session",
-            remark="the file has only the sums of the run; input from a cache is not told apart",
+            remark="the file has only the sums of the run; input from a cache is not counted separately",
             uncached=sent,
             output=received,
             cost=cost,
