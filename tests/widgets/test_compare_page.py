@@ -60,6 +60,7 @@ def test_runs_are_read_side_by_side(page: Page, runs):
     assert page.locator("#view img").count() == 0
     page.keyboard.press("Escape")
     bench.until(lambda: page.locator(".sw-cmp-details").count() == 0)
+    bench.until(lambda: page.evaluate("document.activeElement.dataset.column") == "121")
     page.keyboard.press("p")
     bench.until(lambda: page.evaluate("document.activeElement.dataset.column") == "120")
     # a stretch opens by key, and its lines by the keys after it

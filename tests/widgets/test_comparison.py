@@ -80,6 +80,19 @@ def test_a_missing_run_is_an_empty_column(runs):
     assert "two runs are needed" in compare_html(compared("one", "gone"), "ab")
 
 
+def test_a_run_that_is_deleted_stays_as_it_was(runs):
+    before = compared(*runs)
+    files = before.files.view()
+    sw.store().delete_session("one")
+    after = Comparison(sw.store(), runs, before)
+    assert [(run["missing"], run["deleted"]) for run in after.view()["runs"]] == [(False, True), (False, False)]
+    assert (after.signs, after.view()["metrics"]) == (before.signs, before.view()["metrics"])
+    sw.store().delete_session("two")
+    again = Comparison(sw.store(), runs, after)
+    assert (again.signs, again.files.view()) == (before.signs, files)
+    assert [run["missing"] for run in compared(*runs).view()["runs"]] == [True, True]
+
+
 def test_files_of_imports_are_what_edits_tell(home):
     write = {"file_path": "/w/new.py", "content": "a = 1\n"}
     store_session("one", "/w", tool("edit", write), edit("/w", "x", "y"))
@@ -203,5 +216,9 @@ def test_kept_files_are_read_without_opening_the_session(home):
     seen = wire.next()
     assert seen["n"] > n, "an open session is followed without a ping"
     widget.close()
+    first = Comparison(sw.store(), ["a", "b"])
+    files = first.files.view()
     for name in ("a", "b"):
         sw.open_session(name).delete()
+    last = Comparison(sw.store(), ["a", "b"], first)
+    assert last.files.view() == files, "what the runs left is still compared after they are deleted"

@@ -13,6 +13,8 @@ export interface Run {
   outcome: string | null;
   /** The store does not have it. */
   missing: boolean;
+  /** The store had it when it was compared first. */
+  deleted: boolean;
   running: boolean;
 }
 

@@ -21,6 +21,10 @@ export class Steps {
   private focused = 0;
   /** A column to scroll to once it is drawn; with the keyboard's focus. */
   private wanted: number | undefined;
+  /** The list is scrolling to it. */
+  private revealing = false;
+  /** The focus is the list's: a line that leaves the page loses it, and has it again when it comes back. */
+  private held = false;
   /** The steps that were opened are to be brought into view once they have arrived. */
   private lifting = false;
   private lines: Line[] = [];
@@ -32,6 +36,9 @@ export class Steps {
     this.scroller.setAttribute("role", "treegrid");
     this.scroller.setAttribute("aria-label", "Aligned steps");
     this.scroller.tabIndex = 0; // the line with the focus may be out of view
+    this.scroller.addEventListener("focusout", ({ relatedTarget }) => {
+      if (relatedTarget) this.held = this.scroller.contains(relatedTarget as Node);
+    });
     this.scroller.append(this.heads);
     this.list = new VirtualList(this.scroller, { estimate: 30, seen: () => this.settle() });
   }
@@ -43,6 +50,7 @@ export class Steps {
 
   jump(column: number): void {
     this.focused = this.wanted = column;
+    this.held = true;
     this.redraw();
   }
 
@@ -74,7 +82,9 @@ export class Steps {
     if (!scroller.isConnected) return;
     const row = scroller.querySelector<HTMLElement>('.sw-cmp-line[tabindex="0"]');
     if (!row) {
-      if (this.wanted !== undefined) this.list.reveal(lineOf(this.lines, this.wanted), "center");
+      if (this.wanted === undefined) return;
+      this.revealing = true;
+      this.list.reveal(lineOf(this.lines, this.wanted), "center");
       return;
     }
     const box = scroller.getBoundingClientRect();
@@ -83,8 +93,12 @@ export class Steps {
     if (this.wanted !== undefined) {
       this.wanted = undefined;
       row.focus({ preventScroll: true });
-      if (here.top < top || here.bottom > box.bottom) scroller.scrollTop += here.top - top - Math.max(0, (box.bottom - top - here.height) / 3);
-    } else if (this.lifting && this.opened !== undefined && this.link.details(this.opened)) {
+      if (!this.revealing && (here.top < top || here.bottom > box.bottom)) scroller.scrollTop += here.top - top - Math.max(0, (box.bottom - top - here.height) / 3);
+      this.revealing = false;
+    } else if (this.held && document.activeElement === document.body) {
+      row.focus({ preventScroll: true });
+    }
+    if (this.lifting && this.opened !== undefined && this.link.details(this.opened)) {
       this.lifting = false;
       const bottom = row.nextElementSibling?.getBoundingClientRect().bottom ?? here.bottom;
       if (bottom > box.bottom) scroller.scrollTop += Math.min(here.top - top, bottom - box.bottom);
@@ -210,7 +224,7 @@ function pressed(event: KeyboardEvent, toggle: () => void): void {
 }
 
 function head(run: Run): TemplateResult {
-  const about = [run.title ? line(run.id, 14) : null, run.harness, run.model, run.origin === "live" ? null : run.origin].filter(Boolean).join(" · ");
+  const about = [run.title ? line(run.id, 14) : null, run.harness, run.model, run.origin === "live" ? null : run.origin, run.deleted ? "deleted" : null].filter(Boolean).join(" · ");
   return html`<span class="sw-cmp-cell" role="columnheader">
     <bdi class="sw-cmp-name" title=${line(run.id, 200)}>${line(run.title ?? run.id, 100)}</bdi>
     <span class="sw-dim sw-cmp-about">${run.missing ? html`<span class="sw-warn">not in the store</span>` : line(about, 120)}</span>

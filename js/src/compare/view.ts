@@ -57,7 +57,7 @@ export function mountCompare(parent: HTMLElement, link: Link): () => void {
         </div>
         <button type="button" class="sw-ghost" title="Compare again" aria-label="Compare again" @click=${() => link.refresh()}>${icon("refresh")}</button>
       </div>
-      ${comparison.problem ? html`<div class="sw-banner" role="status">${icon("alert")}<span>${line(comparison.problem, 600)}</span></div>` : parts(comparison)}
+      ${comparison.problem ? html`<div class="sw-cmp-problem" role="status">${icon("alert")}<span>${line(comparison.problem, 600)}</span></div>` : parts(comparison)}
       ${tab === "steps" ? steps.draw(comparison, marks) : tab === "figures" ? figures(comparison) : files.draw(comparison)}
     </div>`;
   }

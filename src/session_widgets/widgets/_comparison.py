@@ -36,7 +36,8 @@ _SAYING = ("user", "message", "error", "subagent", "compaction")
 class RunView(TypedDict):
     """A run; `missing` if the store does not have it, `running` while a turn runs.
 
-    `root` is its workspace: paths below it are shown without it.
+    `deleted` says that the store had it when it was compared first. `root` is its workspace: paths below it are shown
+    without it.
     """
 
     id: str
@@ -47,6 +48,7 @@ class RunView(TypedDict):
     root: str
     outcome: str | None
     missing: bool
+    deleted: bool
     running: bool
 
 
@@ -102,13 +104,27 @@ class Comparison:
     Args:
         store: with the runs.
         ids: of the runs.
+        before: an earlier comparison of them: a run that was deleted since stays as it was.
     """
 
-    def __init__(self, store: Store, ids: Sequence[str]) -> None:
+    def __init__(self, store: Store, ids: Sequence[str], before: Comparison | None = None) -> None:
         self.ids = tuple(ids)
         self._store = store
-        self.runs: list[StoredRun | None] = [_read(store, session_id) for session_id in ids]
-        self.metrics: Metrics = metrics(ids, store=store)
+        found = [_read(store, session_id) for session_id in ids]
+        rows = metrics(ids, store=store).rows
+        self._deleted = [
+            before is not None and one is None and old is not None
+            for one, old in zip(found, before.runs if before else found, strict=True)
+        ]
+        self.runs: list[StoredRun | None] = found
+        self.metrics = Metrics(self.ids, rows)
+        self._files_before: FinalFiles | None = (
+            (before.__dict__.get("files") or before._files_before) if before else None
+        )
+        if before is not None and any(self._deleted):
+            self.runs = [before.runs[n] if gone else found[n] for n, gone in enumerate(self._deleted)]
+            kept = [before.metrics.rows[n] if gone else rows[n] for n, gone in enumerate(self._deleted)]
+            self.metrics = Metrics(self.ids, tuple(kept))
         present = [run for run in self.runs if run is not None]
         self.alignment: Alignment | None = Alignment.of(present) if len(present) > 1 else None
         self._places = [None if run is None else present.index(run) for run in self.runs]
@@ -117,7 +133,7 @@ class Comparison:
     @cached_property
     def files(self) -> FinalFiles:
         """The files at the ends of the runs; the first use blocks."""
-        return FinalFiles(self._store, self.runs)
+        return FinalFiles(self._store, self.runs, self._deleted, self._files_before)
 
     @property
     def problem(self) -> str:
@@ -198,6 +214,7 @@ class Comparison:
             "root": safe(run.record.workspace)[:2000] if run else "",
             "outcome": row["outcome"] if row else None,
             "missing": run is None,
+            "deleted": self._deleted[number],
             "running": run is not None and run.record.status == "running",
         }
 

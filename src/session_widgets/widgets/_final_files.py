@@ -85,14 +85,19 @@ class FinalFiles:
     Args:
         store: of the runs.
         runs: None for a missing one.
+        deleted: which of them are no longer in the store.
+        before: their files when they were.
     """
 
-    def __init__(self, store: Store, runs: Sequence[StoredRun | None]) -> None:
+    def __init__(
+        self, store: Store, runs: Sequence[StoredRun | None], deleted: Sequence[bool], before: FinalFiles | None
+    ) -> None:
         self._sources: list[str] = []
         self._files: list[Mapping[str, FinalFile] | None] = []
         changed: set[str] = set()
-        for run in runs:
-            source, files = _read(store, run)
+        for number, (run, gone) in enumerate(zip(runs, deleted, strict=True)):
+            known = (before._sources[number], before._files[number]) if gone and before else None
+            source, files = known or _read(store, run)
             self._sources.append(source)
             self._files.append(files)
             if run is not None:

@@ -146,7 +146,7 @@ class Compare(anywidget.AnyWidget):
                 marks = self._latest()
                 if marks == self._marks and not whatever:
                     return
-                comparison = Comparison(self._store, self._ids)
+                comparison = Comparison(self._store, self._ids, self._comparison)
                 with self._lock:
                     self._comparison, self._marks = comparison, marks
                     self._n += 1
