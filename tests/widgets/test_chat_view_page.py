@@ -43,9 +43,23 @@ def test_a_long_session_stays_small_and_shows_earlier_messages(chat, session):
         session.end()
     chat.sees("answer 149.")
     assert "prompt 0." not in chat.words()
-    assert chat.page.evaluate("document.querySelectorAll('#view *').length") < 3500
-    earlier = chat.page.locator(".sw-earlier:enabled")
-    chat.until(lambda: "prompt 0." in chat.words() or (earlier.count() and earlier.click()), seconds=20)
+    nodes = "document.querySelectorAll('#view *').length"
+    assert chat.page.evaluate(nodes) < 2000
+    # scrolling up fetches the earlier ones, and what is in view stays there
+    height = "document.querySelector('.sw-scroll').scrollHeight"
+    places = """() => Object.fromEntries([...document.querySelectorAll('.sw-bubble')]
+      .map((one) => [one.innerText, one.getBoundingClientRect().top]))"""
+    chat.held = True
+    chat.page.evaluate("document.querySelector('.sw-scroll').scrollTop = 300")
+    chat.until(lambda: chat.page.locator(".sw-earlier:disabled").count() and not chat.sent.empty())
+    seen, before = chat.page.evaluate(places), chat.page.evaluate(height)
+    words = next(name for name, top in seen.items() if top > 150)
+    chat.held = False
+    chat.until(lambda: chat.page.evaluate(height) > before + 1000)
+    chat.until(lambda: abs(chat.page.evaluate(places).get(words, 9999) - seen[words]) < 3)
+    scroll = "(by) => document.querySelector('.sw-scroll').scrollTop -= by"
+    chat.until(lambda: "prompt 0." in chat.words() or chat.page.evaluate(scroll, 800), seconds=20)
+    assert chat.page.evaluate(nodes) < 2000
     assert chat.page.locator(".sw-earlier").count() == 0
 
 

@@ -197,7 +197,7 @@ def test_the_composer_stands_below_the_text(shown: Bench, width: int) -> None:
 
 def test_icons_stand_in_one_column_open_or_closed(shown: Bench) -> None:
     places = """() => [...document.querySelectorAll(
-        ".sw-turn :is(.sw-tool-head, .sw-thought-head, .sw-plan-head) > .sw-icon:first-child")]
+        ".sw-list :is(.sw-tool-head, .sw-thought-head, .sw-plan-head) > .sw-icon:first-child")]
         .map((icon) => icon.getBoundingClientRect().left)"""
     before = shown.page.evaluate(places)
     assert len(before) == 7

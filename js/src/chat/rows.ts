@@ -1,45 +1,11 @@
-// One turn: the prompt, its steps, and its end.
+// What a chat draws besides steps: the end of a turn, the current activity, a prompt on its way.
 import { html, nothing, type TemplateResult } from "lit-html";
-import { guard } from "lit-html/directives/guard.js";
-import { repeat } from "lit-html/directives/repeat.js";
 import { homeWords, type Kept, keptOf } from "../lib/home.ts";
 import { icon, type IconName, spinner } from "../lib/icons.ts";
 import type { Step, Turn } from "../lib/protocol.ts";
 import { count, duration, line, moment, plural, visible } from "../lib/text.ts";
-import type { Section } from "../lib/transcript.ts";
-import { chip, whole } from "../rows/parts.ts";
-import { stepRow } from "../rows/step.ts";
-import { memory } from "./handover.ts";
+import { chip } from "../rows/parts.ts";
 import type { Ui } from "./ui.ts";
-
-/**
- * `later` is the turn that saved this turn's files; `last` means that no turn follows; `missing`, that a card below
- * lists the missing requirements of the harness.
- */
-export function section(ui: Ui, section: Section, later: Turn | undefined, last: boolean, missing: boolean): TemplateResult {
-  const [first, ...others] = section.steps;
-  const all = first?.kind === "user" ? others : section.steps;
-  const said = last && missing && section.turn?.status === "failed";
-  const steps = said ? all.filter((step) => step.kind !== "error") : toldOnce(all);
-  return html`<section class="sw-turn" aria-label="Turn ${section.index}">
-    ${first?.kind === "user" ? guard([first, ui.rev], () => stepRow(ui, first)) : nothing}
-    ${section.turn ? whole(() => memory(ui, section.turn!)) : nothing}
-    ${repeat(steps, (step) => step.index, (step) => guard([step, ui.rev], () => stepRow(ui, step)))}
-    ${section.turn ? whole(() => footer(ui, section.turn!, later, last, first?.kind === "user" ? first : undefined)) : nothing}
-  </section>`;
-}
-
-/** Steps without errors that repeat another error of the turn, as when an agent's exit fails its turn. */
-function toldOnce(steps: Step[]): Step[] {
-  const errors = steps.filter((step) => step.kind === "error");
-  const repeats = (step: Step) => errors.some((other) => other !== step && tells(other, step) && (!tells(step, other) || other.index < step.index));
-  return errors.length > 1 ? steps.filter((step) => step.kind !== "error" || !repeats(step)) : steps;
-}
-
-/** Whether one error contains the other. */
-function tells(one: Step, other: Step): boolean {
-  return (one.body?.text ?? "").includes((other.body?.text ?? "").trim().replace(/\.$/, ""));
-}
 
 const REASONS = new Map([
   ["end_turn", "Done"],
@@ -65,8 +31,8 @@ function times(turn: Turn, ended: number): TemplateResult {
   return html`<span title="Without the time that you took to answer">${duration(took)}${turn.waited >= 500 ? html` + ${duration(turn.waited)} you` : nothing}</span>`;
 }
 
-/** `prompt`: the turn's prompt, if the page has it. */
-function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolean, prompt?: Step): TemplateResult | typeof nothing {
+/** `later` saved this turn's files; no turn follows the `last` one; `prompt`: the turn's, if the page has it. */
+export function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolean, prompt?: Step): TemplateResult | typeof nothing {
   if (turn.status === "running") return nothing;
   const words = turn.status === "failed" || FAILURES.has(turn.outcome) ? (FAILURES.get(turn.outcome) ?? "Failed") : (REASONS.get(turn.stop_reason ?? "") ?? (turn.status === "cancelled" ? "Stopped" : "Done"));
   const failed = turn.status === "failed" || FAILURES.has(turn.outcome);

@@ -1,21 +1,26 @@
 // The chat: header, transcript, open requests, composer.
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
-import { repeat } from "lit-html/directives/repeat.js";
 import type { Client } from "../lib/client.ts";
 import { framed } from "../lib/dom.ts";
 import { savedLater } from "../lib/home.ts";
 import { icon } from "../lib/icons.ts";
 import { plural } from "../lib/text.ts";
-import type { Composer } from "./composer.ts";
-import { header } from "./header.ts";
+import { VirtualList } from "../rows/list.ts";
 import { whole } from "../rows/parts.ts";
+import { stepRow } from "../rows/step.ts";
+import type { Composer } from "./composer.ts";
+import { memory } from "./handover.ts";
+import { header } from "./header.ts";
+import { type Line, linesOf } from "./lines.ts";
 import { permissions } from "./permission.ts";
 import { questions } from "./question.ts";
-import { activity, outgoing, section } from "./rows.ts";
+import { activity, footer, outgoing } from "./rows.ts";
 import { Ui } from "./ui.ts";
 
 const NEAR = 32;
+/** Lines beyond the view that stay in the page: enough to search in, and to hold the place of the view. */
+const OVERSCAN = 30;
 
 export function mountChat(root: HTMLElement, client: Client, composer: Composer, openFile?: (path: string) => void): () => void {
   const redraw = framed(draw);
@@ -24,12 +29,13 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   let shape = "";
   let seen = 0;
   let loading = false;
-  let grip: number | undefined;
+  let lines: Line[] = [];
 
   const box = document.createElement("div");
   box.className = "sw-chat";
   root.append(box);
 
+  const list = new VirtualList(scroller, { estimate: 36, overscan: OVERSCAN, anchored: true, seen: (first) => first === 0 && lines[0]?.kind === "earlier" && !following && showEarlier() });
   const unsubscribe = client.subscribe(() => {
     composer.follow();
     redraw();
@@ -97,8 +103,6 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     following = false;
     seen = lastSeen();
     redraw();
-    const element = scroller();
-    grip = element ? element.scrollHeight - element.scrollTop : undefined;
     await client.earlier().catch(() => undefined);
     loading = false;
     redraw();
@@ -106,6 +110,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
 
   function draw(): void {
     render(view(), box);
+    drawLines();
     fitComposer();
     alignDock();
     const element = scroller();
@@ -113,10 +118,6 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     if (ui.unfolded) follow(element);
     ui.unfolded = false;
     if (following) scrollToEnd();
-    else if (grip !== undefined && !loading) {
-      element.scrollTop = element.scrollHeight - grip;
-      grip = undefined;
-    }
   }
 
   /** The dock is as wide as the scrolled content, without the scrollbar. */
@@ -133,7 +134,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   function view(): TemplateResult {
     return html`${header(client)}
       ${client.link === "gap" ? html`<div class="sw-banner" role="status">${icon("alert")}Some updates were lost on the way. Asking for them again.</div>` : nothing}
-      <div class="sw-scroll" @scroll=${onScroll} tabindex="0" role="log" aria-label="Transcript"
+      <div class="sw-scroll" @scroll=${onScroll} tabindex="0" role="log" aria-label="Transcript" aria-live=${following ? "polite" : "off"}
         aria-busy=${String(client.transcript.running !== undefined)}>
         <div class="sw-column">${content()}</div>
       </div>
@@ -155,17 +156,39 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     const { transcript } = client;
     if (client.link === "connecting" && !transcript.sections.length) return connecting();
     if (!transcript.sections.length && !composer.outgoing) return empty();
-    return html`
-      ${transcript.earlier
-        ? html`<button type="button" class="sw-more sw-earlier" ?disabled=${loading} @click=${showEarlier}>${loading ? "Loading…" : "Show earlier messages"}</button>`
-        : nothing}
-      ${repeat(transcript.sections, (one) => one.index, (one) => {
-        const later = one.turn && savedLater(transcript.sections, one.turn);
-        const last = one === transcript.last;
-        return guard([one, ui.rev, later?.turn, last, client.busy, client.session?.missing != null], () => section(ui, one, later, last, client.session?.missing != null));
-      })}
-      ${transcript.running?.turn && !transcript.pending.length && !transcript.questions.length ? activity(transcript.running.turn, client.activity) : nothing}
-      ${composer.outgoing ? outgoing(composer.outgoing.text, client.busy) : nothing}`;
+    return html`${list.element}`;
+  }
+
+  function drawLines(): void {
+    const { transcript } = client;
+    lines = linesOf(transcript, {
+      missing: client.session?.missing != null,
+      activity: Boolean(transcript.running?.turn && !transcript.pending.length && !transcript.questions.length),
+      outgoing: composer.outgoing !== undefined,
+    });
+    list.show({ count: list.element.isConnected ? lines.length : 0, key: (place) => lines[place]?.key ?? place, draw: (place) => drawLine(lines[place]) });
+  }
+
+  function drawLine(one: Line | undefined): TemplateResult | typeof nothing {
+    switch (one?.kind) {
+      case "step":
+        return html`${guard([one.step, ui.rev], () => one.begins
+          ? html`<div class="sw-turn" role="group" aria-label="Turn ${one.step.turn}">${stepRow(ui, one.step)}</div>`
+          : stepRow(ui, one.step))}`;
+      case "memory":
+        return html`${guard([one.turn, ui.rev, client.busy], () => whole(() => memory(ui, one.turn)))}`;
+      case "end": {
+        const later = savedLater(client.transcript.sections, one.turn);
+        return html`${guard([one.turn, ui.rev, later, one.last, one.prompt], () => html`<div class="sw-turn-end">${whole(() => footer(ui, one.turn, later, one.last, one.prompt))}</div>`)}`;
+      }
+      case "earlier":
+        return html`<button type="button" class="sw-more sw-earlier" ?disabled=${loading} @click=${showEarlier}>${loading ? "Loading…" : "Show earlier messages"}</button>`;
+      case "activity":
+        return client.transcript.running?.turn ? activity(client.transcript.running.turn, client.activity) : nothing;
+      case "outgoing":
+        return composer.outgoing ? outgoing(composer.outgoing.text, client.busy) : nothing;
+    }
+    return nothing;
   }
 
   function pill(): TemplateResult {
@@ -218,6 +241,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     unsubscribe();
     clearInterval(tick);
     resized.disconnect();
+    list.dispose();
     ui.dispose();
     box.remove();
   };

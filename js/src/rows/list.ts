@@ -1,5 +1,5 @@
 // A list of any length of which only the rows in view are in the page. Rows measure themselves.
-import { elementScroll, measureElement, observeElementOffset, observeElementRect, Virtualizer } from "@tanstack/virtual-core";
+import { elementScroll, observeElementOffset, observeElementRect, Virtualizer } from "@tanstack/virtual-core";
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
 
@@ -13,6 +13,10 @@ export interface Rows {
 export interface ListOptions {
   /** The height of a row that was not drawn yet, in pixels. */
   estimate?: number;
+  /** Rows beyond the view that are in the page, on each side. */
+  overscan?: number;
+  /** Whether the rows in view stay where they are when rows are put before them. */
+  anchored?: boolean;
   /** Called with the places in view whenever they change, to fetch what is missing. */
   seen?: (first: number, last: number) => void;
 }
@@ -26,22 +30,25 @@ export class VirtualList {
   private readonly unmount: () => void;
   private asked = false;
   private shown = "";
+  private edges = "";
 
-  /** `scroller` scrolls; the list's element is put into it. */
-  constructor(scroller: HTMLElement, private readonly options: ListOptions = {}) {
+  /** `scroller` scrolls, and the list's element is put into it; a view that puts it there itself passes a function that finds it. */
+  constructor(scroller: HTMLElement | (() => HTMLElement | null), private readonly options: ListOptions = {}) {
     this.element = document.createElement("div");
     this.element.className = "sw-list";
-    scroller.append(this.element);
+    if (typeof scroller !== "function") scroller.append(this.element);
     this.virtualizer = new Virtualizer<HTMLElement, HTMLElement>({
       count: 0,
-      getScrollElement: () => scroller,
+      getScrollElement: typeof scroller === "function" ? scroller : () => scroller,
       estimateSize: () => options.estimate ?? 48,
       getItemKey: (place) => this.rows.key(place),
-      overscan: 8,
+      overscan: options.overscan ?? 8,
+      anchorTo: options.anchored ? "end" : "start",
+      scrollEndThreshold: -1, // the view itself decides whether it follows the end
       scrollToFn: elementScroll,
       observeElementRect,
       observeElementOffset,
-      measureElement,
+      measureElement: heightOf,
       onChange: () => this.later(),
     });
     this.unmount = this.virtualizer._didMount();
@@ -50,9 +57,10 @@ export class VirtualList {
 
   /** Show these rows, drawing again those in view. */
   show(rows: Rows): void {
-    const moved = rows.count !== this.rows.count;
+    const edges = rows.count ? `${rows.count} ${rows.key(0)} ${rows.key(rows.count - 1)}` : "";
     this.rows = rows;
-    if (moved) this.virtualizer.setOptions({ ...this.virtualizer.options, count: rows.count, getItemKey: (place) => rows.key(place) });
+    if (edges !== this.edges) this.virtualizer.setOptions({ ...this.virtualizer.options, count: rows.count, getItemKey: (place) => rows.key(place) });
+    this.edges = edges;
     this.virtualizer._willUpdate();
     this.draw();
   }
@@ -84,11 +92,20 @@ export class VirtualList {
       (item) => item.key,
       (item) => html`<div class="sw-list-row" data-index=${item.index}>${this.rows.draw(item.index)}</div>`,
     )}</div>`, this.element);
-    for (const row of this.element.firstElementChild?.children ?? []) this.virtualizer.measureElement(row as HTMLElement);
+    for (const row of (this.element.firstElementChild?.children ?? []) as Iterable<HTMLElement>) {
+      this.virtualizer.measureElement(row); // observes it, and measures it some time later
+      this.virtualizer.resizeItem(Number(row.dataset["index"]), heightOf(row));
+    }
+    this.element.style.height = `${this.virtualizer.getTotalSize()}px`;
     const [first, last] = [items[0]?.index ?? 0, items.at(-1)?.index ?? -1];
     if (this.shown !== `${first} ${last} ${this.rows.count}`) {
       this.shown = `${first} ${last} ${this.rows.count}`;
       if (last >= first) this.options.seen?.(first, last);
     }
   }
+}
+
+/** Not rounded: the rows stand below each other, so that differences would add up. */
+function heightOf(row: Element): number {
+  return row.getBoundingClientRect().height;
 }
