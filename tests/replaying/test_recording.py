@@ -129,7 +129,10 @@ def test_pauses_are_short_on_the_time_line_and_time_never_runs_back(s: Script) -
 def test_marks_are_where_it_happened(s: Script) -> None:
     s.update("tool_call", toolCallId="e", title="Edit", kind="edit", status="pending")
     s.update("tool_call", toolCallId="t", title="t", kind="execute", rawInput={"command": "cd x && uv run pytest -q"})
+    s.ask(0, {"toolCallId": "e"})
+    s.note("permission_decision", request_id="c1/0", outcome="selected", option_id="yes", decided_by="policy:allow_all")
     s.ask(1, {"toolCallId": "t"})
+    s.note("permission_decision", request_id="c1/1", outcome="selected", option_id="yes", decided_by="user")
     s.update("tool_call_update", toolCallId="t", status="failed")
     s.update("compaction_update", compactionId="c", status="completed", summary=[])
     s.end("failed", error="broken")
@@ -139,10 +142,10 @@ def test_marks_are_where_it_happened(s: Script) -> None:
         ("prompt", 3, 0),
         ("edit", first, 1),
         ("test", first + 1, 2),
-        ("permission", first + 2, 2),
-        ("error", first + 3, 2),
-        ("compaction", first + 4, 3),
-        ("error", first + 5, 4),
+        ("permission", first + 5, 2),
+        ("error", first + 6, 2),
+        ("compaction", first + 7, 3),
+        ("error", first + 8, 4),
     ]
 
 

@@ -136,6 +136,7 @@ def test_a_session_that_runs_is_followed(session: Scripted):
     session.say("more")
     until(lambda: told[-1]["replay"]["last"] == 3)
     replay.close()
+    replay.close()
     session.say("later")
     assert replay.moment(9).seq == 3, "it is closed"
 

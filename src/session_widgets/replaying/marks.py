@@ -49,8 +49,8 @@ def kinds_of(step: Step) -> Iterator[MarkKind]:
                 yield "edit"
             if step.status == "failed" and step.failure in {None, "error"}:
                 yield "error"
-            if step.permission is not None and not step.permission.by_policy:
-                yield "permission"
+            if step.permission is not None and step.permission.outcome is not None and not step.permission.by_policy:
+                yield "permission"  # only the answer tells whether a person was asked
             if step.tool_kind in {"execute", "other", None} and runs_tests(script_of(step.raw_input) or ""):
                 yield "test"
 

@@ -133,7 +133,8 @@ class Replay(anywidget.AnyWidget):
         if "_rpc" in self.__dict__:  # ipywidgets closes collected widgets, even if __init__ refused its arguments
             with self._lock:
                 self._closed = True
-            self._unsubscribe()
+                unsubscribe, self._unsubscribe = self._unsubscribe, lambda: None
+            unsubscribe()
         super().close()
 
     def _seq_of(self, at: int | str) -> int:
