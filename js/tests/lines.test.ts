@@ -1,4 +1,4 @@
-// The lines of a chat: their order, their keys, errors that are told once.
+// The lines of a chat: their order, their keys, repeated errors.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { linesOf } from "../src/chat/lines.ts";
@@ -27,7 +27,7 @@ test("a turn is its prompt, its memory, its steps and its end, and each line has
   assert.deepEqual(ends, [false, true]);
 });
 
-test("an error is told once, and not beside the card that says what is missing", () => {
+test("an error appears once, and not beside the card that says what is missing", () => {
   assert.deepEqual(keys(made("The agent exited.", "It failed: The agent exited.", "Other")).slice(-4), ["2 memory", "2.2", "2.3", "2 end"]);
   assert.deepEqual(keys(made("same", "same")).slice(-3), ["2 memory", "2.1", "2 end"]);
   assert.deepEqual(keys(made("No key."), { ...NOTHING, missing: true }).slice(-2), ["2 memory", "2 end"]);

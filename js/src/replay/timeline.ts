@@ -20,6 +20,7 @@ export class Timeline {
   marks: Mark[] = [];
   /** `seq` of the event after a long pause, and its seconds. */
   pauses: { seq: number; seconds: number }[] = [];
+  private counts = new Map<string, number>();
   private clocks = new Numbers();
   /** `seq` of the last event before the next step, or turn, begins. */
   private stops: Record<"step" | "turn", number[]> = { step: [], turn: [] };
@@ -38,7 +39,11 @@ export class Timeline {
     this.kinds = head.marks;
     this.clocks.add(clock ?? new Int32Array());
     this.steps.add(steps ?? new Int32Array());
-    for (let i = 0; marks && i < marks.length; i += 4) this.marks.push({ kind: this.kinds[marks[i]!] ?? "", seq: marks[i + 1]! });
+    for (let i = 0; marks && i < marks.length; i += 4) {
+      const kind = this.kinds[marks[i]!] ?? "";
+      this.marks.push({ kind, seq: marks[i + 1]! });
+      this.counts.set(kind, this.count(kind) + 1);
+    }
     for (let i = 0; pauses && i < pauses.length; i += 2) this.pauses.push({ seq: pauses[i]!, seconds: pauses[i + 1]! });
     this.findStops();
   }
@@ -93,7 +98,7 @@ export class Timeline {
   }
 
   count(kind: string): number {
-    return this.marks.reduce((sum, mark) => sum + Number(mark.kind === kind), 0);
+    return this.counts.get(kind) ?? 0;
   }
 
   /** The `seq` of each step's first event. */

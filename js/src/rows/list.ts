@@ -87,7 +87,7 @@ export class VirtualList {
   private draw(): void {
     const items = this.virtualizer.getVirtualItems();
     this.element.style.height = `${this.virtualizer.getTotalSize()}px`;
-    render(html`<div class="sw-list-rows" style="transform: translateY(${items[0]?.start ?? 0}px)">${repeat(
+    render(html`<div class="sw-list-rows" style="transform: translateY(${Math.round(items[0]?.start ?? 0)}px)">${repeat(
       items,
       (item) => item.key,
       (item) => html`<div class="sw-list-row" data-index=${item.index}>${this.rows.draw(item.index)}</div>`,
