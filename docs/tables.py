@@ -6,6 +6,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from session_widgets._store.views import DOCUMENTED
+from session_widgets._store.views.view import View
 from session_widgets.transcript.notes import NOTES, Note
 
 DOCS = Path(__file__).parent
@@ -37,6 +39,30 @@ def written(page: str, table: str) -> str:
     return re.sub(f"(?<={re.escape(begin)}).*?(?={re.escape(end)})", lambda _: table, text, flags=re.DOTALL)
 
 
+DATA_MODEL = """# The data model
+
+Made by `make docs` from `src/session_widgets/_store/views/`: the views of a store, each with its columns and a query.
+`sw.store().sql(...)` runs them; [transcripts.md](transcripts.md) says how, and what the store holds.
+Unknown is NULL, never 0. Times are `TIMESTAMPTZ` in UTC. Use `->` and `->>` on columns that hold JSON. A sum may mix
+tokens of different scopes and qualities, and costs of different currencies: `usage_scope`, `usage_quality` and
+`currency` beside it say so.
+"""
+
+
+def view_section(view: View) -> str:
+    """The section of a view."""
+    rows = [f"| {', '.join(f'`{name}`' for name in names.split(', '))} | {text} |" for names, text in view.columns]
+    table = "\n".join(["| column | content |", "| --- | --- |", *rows])
+    return f"## `{view.name}`\n\n{view.about}\n\n{table}\n\n```sql\n{view.example.strip()}\n```\n"
+
+
+def data_model() -> str:
+    """The page of all views."""
+    names = ", ".join(f"[`{view.name}`](#{view.name})" for view in DOCUMENTED)
+    return "\n".join([DATA_MODEL, f"{names}.\n", *map(view_section, DOCUMENTED)])
+
+
 if __name__ == "__main__":
+    (DOCS / "data-model.md").write_text(data_model())
     for page, table in tables().items():
         (DOCS / page).write_text(written(page, table))

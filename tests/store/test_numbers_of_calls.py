@@ -63,7 +63,7 @@ def test_a_rejected_call_has_not_failed(store: Store) -> None:
                where failure is not null order by all"""
     assert store.sql(query).fetchall() == [
         ("claude-reject", "failed", "rejected", False, "rejected"),
-        ("claude-rich", "failed", "error", True, "allowed"),
+        ("claude-rich", "failed", "exit_code", True, "allowed"),
         ("codex-reject", "cancelled", "rejected", False, "rejected"),
         ("opencode-reject", "failed", "rejected", False, "rejected"),
     ]
@@ -111,7 +111,7 @@ def test_the_same_command_reads_the_same_in_every_harness(store: Store, name: st
     query = "select kind, command, exit_code, failure from v_tool_calls where title in ('bash', ?) or command = ?"
     script = "cat a.txt; echo oops >&2; exit 3"
     told = None if name == "pi-next" else script  # which tells it in the title alone
-    assert store.sql(query, [script, script]).fetchall() == [("execute", told, exit_code, "error")]
+    assert store.sql(query, [script, script]).fetchall() == [("execute", told, exit_code, "exit_code")]
 
 
 @pytest.mark.parametrize(

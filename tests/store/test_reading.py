@@ -208,7 +208,7 @@ def test_a_live_and_an_imported_session_answer_alike(filled: Store, tmp_path: Pa
     for name in ("s", imported):
         transcript = filled.transcript(name)
         for of_name, view in (("steps", "v_steps"), ("turns", "v_turns"), ("tool_calls", "v_tool_calls"),
-                              ("llm_calls", "v_llm_calls")):  # fmt: skip
+                              ("llm_calls", "v_llm_calls"), ("files", "v_files")):  # fmt: skip
             rows = getattr(transcript, of_name)
             expected = filled.sql(f"select * from {view} where session_id = ?", [name])
             assert len(rows) == len(expected), of_name

@@ -5,28 +5,30 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import duckdb
 
-from session_widgets._store import append, compacting, forking, import_queries, queries, querying, rebuilding
-from session_widgets._store.connection import StoreFile
-from session_widgets._store.frames import tables
-from session_widgets._store.hits import Hits
+from session_widgets._store import (
+    annotation_queries,
+    append,
+    compacting,
+    forking,
+    import_queries,
+    queries,
+    rebuilding,
+)
 from session_widgets._store.importing.importer import Secrets, import_path
 from session_widgets._store.importing.report import ImportReport
 from session_widgets._store.kept_files import kept
 from session_widgets._store.listing import SessionList
 from session_widgets._store.location import home_of, locate
-from session_widgets._store.result import Result
 from session_widgets._store.rows import Row, read_session, read_step, read_turn, state_of
-from session_widgets._store.searching import Moment, Names, Search, wanted
-from session_widgets._store.snapshots import Snapshots
 from session_widgets._store.source import StoredSession
-from session_widgets._store.stored_transcript import StoredTranscript
+from session_widgets._store.stored_data import StoredData
 from session_widgets.errors import BadValue
 from session_widgets.model import check_session_id
 from session_widgets.transcript.fold import Fold
@@ -41,7 +43,7 @@ _open: dict[tuple[int, Path], Store] = {}
 _opening = threading.Lock()
 
 
-class Store:
+class Store(StoredData):
     """Transcripts in one DuckDB file; made by `store()`.
 
     Thread-safe. The file is attached for each commit and each query and then detached, so kernels, the command
@@ -49,10 +51,8 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = StoreFile(path)
+        super().__init__(path)
         self._ledger = append.Ledger(self._file)
-        self._snapshots = Snapshots(self._file)
         self._closed = False
 
     @property
@@ -278,6 +278,7 @@ class Store:
         check_session_id(session_id)
         with self._file.transaction() as connection:
             queries.delete_session(connection, session_id, ("events", *queries.DERIVED))
+            annotation_queries.forget_session(connection, session_id)
             import_queries.forget_session(connection, session_id)
             self._ledger.forget()
 
@@ -340,144 +341,6 @@ class Store:
             StoreError: it could not be written, for example because the disk is full; the store was not changed.
         """
         compacting.compact(self._file, progress or _quietly)
-
-    def transcript(self, session_id: str) -> StoredTranscript:
-        """Return the steps, turns, tool calls, model calls and files of a session: live, stored or imported.
-
-        Args:
-            session_id: of the session.
-
-        Returns:
-            `.steps`, `.turns`, `.tool_calls`, `.llm_calls` and `.files`, each a sequence with `.df()`, whose items have
-            the columns of the view of this name. They are read at the first use; call this again for what came later.
-
-        Raises:
-            SessionGone: the store has no such session.
-
-        Example:
-            >>> store().transcript("parser").tool_calls[0].command  # doctest: +SKIP
-        """
-        return StoredTranscript(self.sql, check_session_id(session_id))
-
-    def search(
-        self,
-        text: str,
-        *,
-        regex: bool = False,
-        case: bool = False,
-        harness: Names = None,
-        model: str | None = None,
-        tool: Names = None,
-        kind: Names = None,
-        error: bool | None = None,
-        file: str | None = None,
-        since: Moment = None,
-        until: Moment = None,
-        session: Names = None,
-        limit: int = 100,
-        timeout: float = 10.0,
-    ) -> Hits:
-        """Search the text of all steps, the input and output of tools, of live and imported sessions.
-
-        Interrupting the cell stops it. It blocks no other process. A step that forks or imports copied is found once,
-        in the original session, unless `session` is given.
-
-        Args:
-            text: to search for; upper and lower case are the same.
-            regex: it is a regular expression in RE2's syntax, which takes linear time; `^` and `$` match at lines.
-            case: distinguish upper and lower case.
-            harness: name or names, such as "codex".
-            model: a part of the model's name, such as "sonnet".
-            tool: kind of a tool in ACP's words ("execute", "edit"), or its own name; one or several.
-            kind: of steps: "message", "tool_call", "user" and so on; one or several.
-            error: only steps that failed (True) or did not (False).
-            file: a part of the path of a file that the tool call names.
-            since: the step began then or later; without a zone it is UTC.
-            until: the step began before.
-            session: id or ids.
-            limit: of hits; the newest are kept.
-            timeout: seconds after which it stops with the hits so far.
-
-        Returns:
-            The hits, newest first, each with the text around it. `.complete` says whether there are no others, and
-            `.reason` why there may be.
-
-        Raises:
-            BadValue: the expression is wrong, or an argument is malformed.
-            StoreBusy: another process held the file for 10 s.
-            StoreError: the file cannot be read, for example because it is damaged.
-
-        Example:
-            >>> store().search("connection refused", harness="codex", tool="execute")  # doctest: +SKIP
-        """
-        if limit < 1:
-            raise BadValue(f"limit must be a number of hits from 1; got {limit}.")
-        what = wanted(
-            text,
-            regex=regex,
-            case=case,
-            harness=harness,
-            model=model,
-            tool=tool,
-            kind=kind,
-            error=error,
-            file=file,
-            since=since,
-            until=until,
-            session=session,
-        )
-        return Search(self.sql, what, limit, timeout).run()
-
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """Return a plain read-only DuckDB connection to a copy of the store as of now.
-
-        It is for `%sql`, ibis, marimo, Polars and other programs that need a connection.
-        It blocks no writer, however long it is open; other processes wait only while the copy is made, 0.1 to 0.3 s for
-        100 MB. Until something is written, the next call uses the same copy. The copy is deleted with its last
-        connection, even if the process is killed.
-
-        Raises:
-            StoreBusy: another process held the file for 10 s.
-            StoreError: there is no room for a copy, or the file is damaged.
-
-        Example:
-            >>> polars.read_database("from v_runs", store().connect())  # doctest: +SKIP
-        """
-        return self._snapshots.connect()
-
-    def sql(
-        self,
-        query: str,
-        params: Sequence[Any] | Mapping[str, Any] | None = None,
-        *,
-        frames: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-    ) -> Result:
-        """Run a query over the views (`v_sessions`, `v_turns`, `v_events`, `v_steps`, ...) and return its result.
-
-        A long query blocks no other process: when one needs the file, the query continues on a copy.
-        Interrupting the cell stops it.
-
-        Args:
-            query: one SELECT in DuckDB's SQL; the store is attached read-only.
-            params: values for `?` or `$1` (a sequence) or for `$name` (a mapping).
-            frames: tables to join, by the name that the query uses: pandas, polars, Arrow, a list of dictionaries, or
-                the result of another query.
-            timeout: seconds after which the query is stopped; None for no limit.
-
-        Returns:
-            A relation over a copy of the result in memory: `.df()`, `.fetchall()`, `.show()`, `.filter(...)`
-            and so on work as long as it exists, and hold no lock on the store. `.pl()` and `.arrow()` need
-            `pip install 'session-widgets[frames]'`. A cell shows it as a table. Times are UTC.
-
-        Raises:
-            BadValue: a frame is no table, or has the name of a view.
-            duckdb.Error: the query is wrong, or would write.
-            TimeoutError: the query was not finished after `timeout` seconds.
-            StoreBusy: another process held the file for 10 s.
-            StoreError: the file cannot be read, for example because it is damaged.
-        """
-        return querying.run(self._file, query, params, timeout, tables(frames))
 
     def close(self) -> None:
         """Detach the file and close the store. `store()` opens it again, as a new object."""

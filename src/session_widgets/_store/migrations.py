@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from session_widgets._store import import_queries, queries, rebuilding, views
+from session_widgets._store import annotation_queries, import_queries, queries, rebuilding, views
 from session_widgets._store.importing import deriving
 from session_widgets.errors import StoreError, StoreVersion
 
@@ -31,7 +31,7 @@ def _first(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _superseded(_: duckdb.DuckDBPyConnection) -> None:
-    """Changed views or derived tables, which `_derive_again` has replaced since."""
+    """Changed views, which `migrate` defines, or derived tables, which `_derive_again` has replaced since."""
 
 
 def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
@@ -86,12 +86,16 @@ def _derive_again(connection: duckdb.DuckDBPyConnection) -> None:
         rebuilding.rebuild(connection, session_id)
     for file_id in import_queries.file_ids(connection):
         deriving.rebuild_file(lambda: nullcontext(connection), file_id)
-    views.define(connection)
 
 
 def _imports(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the tables of imports."""
     import_queries.create(connection)
+
+
+def _annotations(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables of annotations and scores, which are not derived."""
+    annotation_queries.create(connection)
 
 
 _RENAMED = {"turn_tier": "memory_restored", "turn_saving": "persist_started", "host_tool": "notebook_tool_called"}
@@ -139,6 +143,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _superseded,
     _rename_fields,
     _derive_again,
+    _annotations,
 )
 LATEST = len(MIGRATIONS)
 
@@ -167,6 +172,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     for number, function in enumerate(MIGRATIONS[had:], had + 1):
         function(connection)
         connection.execute("insert into store.schema_version values (?, now())", [number])
+    views.define(connection)
 
 
 def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:

@@ -105,6 +105,11 @@ class StoredTranscript:
         """Rows of `v_llm_calls`, by time; of a live session one a turn and currency."""
         return self._rows("v_llm_calls", "turn, ended_at, llm_call_id", "model call")
 
+    @cached_property
+    def files(self) -> Rows:
+        """Rows of `v_files`: the files that each turn changed, or that its tool calls name."""
+        return self._rows("v_files", "turn, path", "file")
+
     def _rows(self, view: str, order: str, what: str) -> Rows:
         query = f"select * from {view} where session_id = ? order by {order}"  # noqa: S608 - names of our views
         return Rows(lambda: self._query(query, [self.session_id]), what)

@@ -57,7 +57,7 @@ def test_a_session_answers_like_one_of_ours(store: Store, logs: Path) -> None:
     query = """select kind, tool_name, command, exit_code, failure, path, seconds from v_tool_calls
                order by turn, step"""
     assert store.sql(query).fetchall() == [
-        ("execute", "Bash", "pytest -q", 1, "error", None, 1.0),
+        ("execute", "Bash", "pytest -q", 1, "exit_code", None, 1.0),
         ("edit", "Edit", None, None, None, "/work/a.py", 1.0),
         ("execute", "Bash", "rm a.py", None, "rejected", None, 1.0),
     ]

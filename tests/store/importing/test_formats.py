@@ -82,7 +82,7 @@ def test_the_same_two_turns_read_alike(store: Store, name: str) -> None:
     ]
     query = "select kind, failure, exit_code, command from v_tool_calls order by turn, step"
     wrote, looked = store.sql(query).fetchall()
-    assert looked == ("execute", "error", 3, "cat a.txt; exit 3")
+    assert looked == ("execute", "exit_code", 3, "cat a.txt; exit 3")
     assert wrote[:2] == ("execute" if harness in WRITES_BY_COMMAND else "edit", None)
     files = store.sql("select files[1].change from v_turns where turn = 1").fetchall()
     assert files == [(None if harness in WRITES_BY_COMMAND else "created",)]

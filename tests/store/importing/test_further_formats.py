@@ -60,7 +60,7 @@ def test_mini_swe_agent(store: Store) -> None:
     assert store.sql("select error, harness_version from v_turns join v_sessions using (session_id)").fetchall() == [
         ("LimitsExceeded", "1.14")
     ]
-    assert store.sql(CALLS).fetchall() == [("execute", "error", 1, "cat a.py")]
+    assert store.sql(CALLS).fetchall() == [("execute", "exit_code", 1, "cat a.py")]
 
 
 def test_openhands(store: Store) -> None:
@@ -71,14 +71,14 @@ def test_openhands(store: Store) -> None:
         ("notice", "Be good."), ("user", "Write it"), ("thought", "Which file?"), ("message", "I write"),
         ("message", "written"),
     ]  # fmt: skip
-    assert store.sql(CALLS).fetchall() == [("execute", "error", 3, "exit 3")]
+    assert store.sql(CALLS).fetchall() == [("execute", "exit_code", 3, "exit 3")]
 
 
 def test_codex_exec(store: Store) -> None:
     store.import_(RECORDED / "codex_exec")
     assert store.sql(TURNS).fetchall() == [(1, "completed", "end_turn", 40, 60, 7, None, "final")]
     assert store.sql("select usage_scope from v_llm_calls").fetchall() == [("turn",)]
-    assert store.sql(CALLS).fetchall() == [("execute", "error", 3, "bash -lc 'exit 3'"), ("edit", None, None, None)]
+    assert store.sql(CALLS).fetchall() == [("execute", "exit_code", 3, "bash -lc 'exit 3'"), ("edit", None, None, None)]
     assert store.sql("select files[1].path, files[1].change from v_turns").fetchall() == [("a.txt", "created")]
     assert store.sql("select entries ->> '$[0].status' from v_steps where kind = 'plan'").fetchall() == [("completed",)]
 
