@@ -160,9 +160,11 @@ class LinesReader(_Reader):
         yield self._take("complete")
 
     def _records_of(self, opened: BinaryIO) -> Iterator[Record]:
+        unchecked = self._known > 0
         for line in self._looked_through(lines(opened, self._file.size)):
-            if line.offset == self._known and self._known:
-                self._check()
+            if unchecked and line.offset >= self._known:
+                self._check(line.offset)
+                unchecked = False
             data = self._keep(line.number, line.offset, line.data)
             record = self._decode(line, data)
             if line.ended:
@@ -170,8 +172,8 @@ class LinesReader(_Reader):
                 self._watermark = line.offset + len(line.data) + 1
             if record is not None:
                 yield record
-        if self._known and self._watermark == self._known:
-            self._check()
+        if unchecked and self._watermark >= self._known:
+            self._check(self._watermark)
 
     def _looked_through(self, found: Iterator[Line]) -> Iterator[Line]:
         size, some = 0, []
@@ -187,9 +189,10 @@ class LinesReader(_Reader):
         self._signs = self._finder.signs_in(b"\n".join(line.data for line in some))
         yield from some
 
-    def _check(self) -> None:
+    def _check(self, offset: int) -> None:
+        """Compare the lines before an offset with those that were imported, which end at the watermark."""
         base = self._file.base
-        if base is None or self._hash.hexdigest() != base["sha256"]:
+        if base is None or offset != self._known or self._hash.hexdigest() != base["sha256"]:
             raise ChangedLines
 
     def _decode(self, line: Line, data: bytes) -> Record | None:
