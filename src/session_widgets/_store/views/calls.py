@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from session_widgets._store.views.expressions import RUN_SECONDS, SECONDS
 from session_widgets._store.views.view import View
+from session_widgets.transcript.notes import AgentStarted, TurnEnded, TurnStarted
 
 _WORD = r"""(?s)(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+"""
 _QUOTED = r"""(?s)'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)"""
@@ -59,7 +60,7 @@ VIEWS = (
             from steps s left join sessions e using (session_id)
             left join (
                 select session_id, list({{seq: seq, cwd: payload ->> '$.cwd'}} order by seq) as places
-                from events where kind = 'agent_started' and direction = 'note'
+                from events where kind = '{AgentStarted.kind}' and direction = 'note'
                 group by session_id) a using (session_id)
             where s.kind = 'tool_call')""",  # noqa: S608 - our own text
         columns=(
@@ -168,14 +169,14 @@ from v_tool_error_chain group by all order by failures desc""",
     View(
         name="v_timeline",
         about="One row a moment or a span of a session: begins and ends of turns, steps, permission requests.",
-        query="""
+        query=f"""
         select *, date_diff('millisecond', began_at, ended_at) / 1000.0 as seconds,
             greatest(date_diff('millisecond', max(coalesce(ended_at, began_at)) over (
                 partition by session_id order by began_at, turn, place, step
                 rows between unbounded preceding and 1 preceding),
                 began_at), 0) / 1000.0 as idle_s
         from (
-            select session_id, turn, null::integer as step, 'turn_started' as what, null as label,
+            select session_id, turn, null::integer as step, '{TurnStarted.kind}' as what, null as label,
                 started_at as began_at, started_at as ended_at, 0 as place
             from turns
             union all
@@ -184,11 +185,11 @@ from v_tool_error_chain group by all order by failures desc""",
             union all
             select session_id, turn, step, 'permission', outcome, requested_at, decided_at, 2 from permissions
             union all
-            select session_id, turn, null, 'turn_ended', status, ended_at, ended_at, 3 from turns
-            where ended_at is not null) """,
+            select session_id, turn, null, '{TurnEnded.kind}', status, ended_at, ended_at, 3 from turns
+            where ended_at is not null)""",  # noqa: S608 - our own text
         columns=(
             ("session_id, turn, step", "`step` is NULL for a turn"),
-            ("what", "`turn_started`, `turn_ended`, `permission`, or the `kind` of a step"),
+            ("what", f"`{TurnStarted.kind}`, `{TurnEnded.kind}`, `permission`, or the `kind` of a step"),
             (
                 "label",
                 "title of a tool call, the first 80 characters of a text, outcome of a request, status of a turn",
