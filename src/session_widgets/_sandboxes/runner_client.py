@@ -47,13 +47,20 @@ MANIFEST_SECONDS = 120
 
 
 class RunnerClient:
-    """Client of one runner. Paths are relative to the workspace."""
+    """Client of one runner. Paths are relative to the workspace.
 
-    def __init__(self, endpoint: Endpoint, workspace: str) -> None:
+    Args:
+        endpoint: of the runner.
+        workspace: its absolute path there.
+        transport: sends the requests; None: over HTTP.
+    """
+
+    def __init__(self, endpoint: Endpoint, workspace: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.endpoint = endpoint
         self.workspace = workspace
+        headers = {**PLAIN, **endpoint.headers}
         self._http = httpx.AsyncClient(
-            base_url=endpoint.url, headers={**PLAIN, **endpoint.headers}, timeout=TIMEOUT, trust_env=False
+            base_url=endpoint.url, headers=headers, timeout=TIMEOUT, trust_env=False, transport=transport
         )
 
     async def aclose(self) -> None:

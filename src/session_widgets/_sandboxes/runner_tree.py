@@ -41,13 +41,17 @@ class RunnerTree:
         endpoint: of the runner.
         workspace: its absolute path there.
         identity: of the sandbox, for `Manifest.root`: a new sandbox is another directory, whatever its inode.
+        transport: sends the requests; None: over HTTP.
     """
 
-    def __init__(self, endpoint: Endpoint, workspace: str, identity: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, workspace: str, identity: int, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._workspace = workspace
         self._identity = identity
+        headers = {**PLAIN, **endpoint.headers}
         self._http = httpx.Client(
-            base_url=endpoint.url, headers={**PLAIN, **endpoint.headers}, timeout=TIMEOUT, trust_env=False
+            base_url=endpoint.url, headers=headers, timeout=TIMEOUT, trust_env=False, transport=transport
         )
 
     def close(self) -> None:
