@@ -82,6 +82,10 @@ def test_rejected_and_failed_calls_change_nothing_and_a_stopped_one_is_unknown(s
     write(s, "one\n")
     call(s, "edit", {"file_path": "/w/a.py", "content": "no\n"}, status="failed")
     assert files(s)["a.py"] == ("known", "one\n", "written")
+    s.ask(1, {"toolCallId": "x", "kind": "execute", "rawInput": {"command": "rm a.py"}})
+    s.note("permission_decision", request_id="c1/1", outcome="selected", option_id="no", decided_by="user")
+    s.update("tool_call_update", toolCallId="x", status="failed")
+    assert files(s)["a.py"] == ("known", "one\n", "written"), "the command did not run"
     call(s, "edit", {"file_path": "/w/a.py", "content": "half\n"}, status="in_progress")
     s.end("cancelled")
     assert files(s)["a.py"] == ("unknown", "one\n", "edit")
