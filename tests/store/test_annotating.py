@@ -151,3 +151,26 @@ def test_a_copied_step_is_that_of_the_original_unless_a_session_is_named(store: 
     for name in both:
         store.annotate(step, "x", session=name)
     assert sorted(row[0] for row in rows(store)) == sorted(both)
+
+
+def test_the_success_matrix_has_each_task_and_side(store: Store) -> None:
+    for name, harness, title in [("a", "x", "one"), ("b", "x", "one"), ("c", "y", "one"), ("d", "x", None)]:
+        store.append(name, [opened(harness=harness, title=title)])
+        prompt = [{"type": "text", "text": "two"}]
+        store.append(name, [note("turn_started", 2, turn=1, prompt=prompt), chunk(3)])
+    for name, value, author in [
+        ("a", True, "p"),
+        ("a", True, "q"),
+        ("b", False, "p"),
+        ("c", 0.5, "p"),
+        ("d", True, "p"),
+    ]:
+        store.score(name, "pass", value, author=author)
+    query = (
+        "select task, harness, runs, mean, low, high, passed from v_success_matrix where score = 'pass' order by all"
+    )
+    assert store.sql(query).fetchall() == [
+        ("one", "x", 2, 0.5, 0, 1, 1),
+        ("one", "y", 1, 0.5, 0.5, 0.5, None),
+        ("two", "x", 1, 1, 1, 1, 1),
+    ]

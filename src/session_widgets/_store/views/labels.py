@@ -49,4 +49,28 @@ select label, author, count(*) as steps, count(distinct session_id) as sessions 
 select r.harness, r.model, s.name, avg(s.value) as mean, count(*) as runs
 from v_scores s join v_runs r using (session_id) group by all""",
     ),
+    View(
+        name="v_success_matrix",
+        about="One row a score's name, task, harness and model: how the runs of that task were scored.",
+        query="""
+        select name as score, coalesce(r.title, prompt) as task, r.harness, r.model, count(*) as runs,
+            avg(value) as mean, min(value) as low, max(value) as high,
+            if(bool_and(value in (0, 1)), sum(value)::bigint, null) as passed
+        from (select session_id, name, avg(value) as value from v_scores group by all)
+            join v_runs r using (session_id)
+            left join (
+                select session_id, prompt ->> '$[0].text' as prompt from v_turns where turn = 1) using (session_id)
+        group by all""",
+        columns=(
+            ("score", "`name` of `v_scores`"),
+            ("task", "the title of its sessions, else their first prompt"),
+            ("harness, model", "as in `v_runs`"),
+            ("runs", "number of scored sessions; of a session that several authors scored, the mean counts"),
+            ("mean, low, high", "of the runs"),
+            ("passed", "number of runs with the score 1; NULL if a score is neither 0 nor 1"),
+        ),
+        example="""
+select task, harness, model, passed || ' of ' || runs as passed
+from v_success_matrix where score = 'tests_pass' order by all""",
+    ),
 )
