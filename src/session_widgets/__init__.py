@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from session_widgets import errors
 from session_widgets._sessions import display
+from session_widgets._store import hits
 from session_widgets.version import __version__
 
 if TYPE_CHECKING:
@@ -114,6 +115,15 @@ def _draw_panel(session: Session) -> None:
 
 
 display.draw = _draw_panel
+
+
+def _replay(store: Store, session_id: str, at: str) -> Replay:
+    from session_widgets.widgets import Replay
+
+    return Replay(session_id, at, store=store)
+
+
+hits.replay = _replay
 
 
 def __dir__() -> list[str]:

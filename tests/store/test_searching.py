@@ -180,6 +180,21 @@ def test_imports_are_searched_and_a_copied_step_is_found_once(filled: Store, tmp
     assert found(filled, "new word", session="fork") == [("fork/1/3", "output")]
 
 
+def test_a_hit_opens_its_step(filled: Store) -> None:
+    import session_widgets  # noqa: F401 - it binds the widget
+
+    hits = filled.search("new word")
+    opened_at = hits.open(0)
+    try:
+        assert opened_at.session_id == "a"
+        step = filled.steps("a")[hits[0].step]
+        assert step.first_seq <= opened_at.seq <= step.last_seq
+    finally:
+        opened_at.close()
+    with pytest.raises(IndexError):
+        hits.open(1)
+
+
 def test_text_of_agents_is_shown_as_text(filled: Store) -> None:
     hits = filled.search("script", harness="codex")
     drawn = hits._repr_html_()

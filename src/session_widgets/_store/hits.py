@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from html import escape
@@ -10,6 +10,8 @@ from typing import Any, overload
 
 from session_widgets.printing import one_line, plural
 
+replay: Callable[[Any, str, str], Any] | None = None
+"""Shows a session at a step, given a store, the session's id and "turn/step"; set by the package."""
 CONTEXT = 80
 """Characters shown before and after a match."""
 LONGEST = 400
@@ -79,8 +81,18 @@ class Hits(Sequence[Hit]):
         seconds: that it took.
     """
 
-    def __init__(self, hits: Sequence[Hit], *, reason: str | None, sessions: int, steps: int, seconds: float) -> None:
+    def __init__(
+        self,
+        hits: Sequence[Hit],
+        *,
+        reason: str | None,
+        sessions: int,
+        steps: int,
+        seconds: float,
+        store: Any = None,
+    ) -> None:
         self._hits = tuple(hits)
+        self._store = store
         self.reason = reason
         self.sessions, self.steps, self.seconds = sessions, steps, seconds
 
@@ -107,6 +119,22 @@ class Hits(Sequence[Hit]):
 
         return pd.DataFrame([asdict(hit) for hit in self], columns=[one.name for one in fields(Hit)])
 
+    def open(self, index: int = 0) -> Any:
+        """Return a `Replay` of the session of a hit, at its step.
+
+        Args:
+            index: of the hit.
+
+        Raises:
+            IndexError: there is no such hit.
+
+        Example:
+            >>> search("connection refused").open(2)  # doctest: +SKIP
+        """
+        hit = self._hits[index]
+        assert replay is not None
+        return replay(self._store, hit.session_id, f"{hit.turn}/{hit.step}")
+
     @property
     def coverage(self) -> str:
         """One sentence: how much was searched, and whether that is all."""
@@ -120,7 +148,7 @@ class Hits(Sequence[Hit]):
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<li>{_head(hit)}<br>{_context(hit)}</li>" for hit in self)
-        return f"{_STYLE}<div class='sw-hits'><ol>{rows}</ol><p>{escape(self.coverage)}</p></div>"
+        return f"{_STYLE}<div class='sw-hits'><ol start='0'>{rows}</ol><p>{escape(self.coverage)}</p></div>"
 
 
 _STYLE = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
@@ -29,7 +29,20 @@ KEYS = "type text content output input command path title data kind mimeType des
 _KEY = '"type":"[a-z_]*"|"[A-Za-z_]{1,40}":'
 Names = str | Sequence[str] | None
 Moment = str | date | datetime | None
-Query = Callable[..., Result]
+
+
+class SqlStore(Protocol):
+    """A store that answers queries."""
+
+    def sql(
+        self,
+        query: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        frames: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """Run a query over the views."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +168,14 @@ class Search:
     """One search.
 
     Args:
-        query: reads the store.
+        store: with the sessions.
         what: is wanted.
         limit: of hits.
         timeout: in seconds.
     """
 
-    def __init__(self, query: Query, what: Wanted, limit: int, timeout: float) -> None:
-        self._query, self._what, self._limit, self._timeout = query, what, limit, timeout
+    def __init__(self, store: SqlStore, what: Wanted, limit: int, timeout: float) -> None:
+        self._store, self._what, self._limit, self._timeout = store, what, limit, timeout
         self._begin = time.monotonic()
         self._hits: list[Hit] = []
         self._sessions = self._steps = 0
@@ -182,6 +195,7 @@ class Search:
             sessions=self._sessions,
             steps=self._steps,
             seconds=time.monotonic() - self._begin,
+            store=self._store,
         )
 
     def _search(self) -> str | None:
@@ -228,7 +242,7 @@ class Search:
             raise TimeoutError
         given = {**self._what.parameters, "pattern": self._what.pattern, "in_json": self._what.in_json, **more}
         used = {name: value for name, value in given.items() if f"${name}" in query}  # DuckDB refuses others
-        return self._query(query, used, timeout=left, frames=frames)
+        return self._store.sql(query, used, timeout=left, frames=frames)
 
     def _scan(self) -> str:
         what = self._what

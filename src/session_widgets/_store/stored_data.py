@@ -118,7 +118,7 @@ class StoredData:
             until=until,
             session=session,
         )
-        return Search(self.sql, what, limit, timeout).run()
+        return Search(self, what, limit, timeout).run()
 
     def annotate(
         self,
