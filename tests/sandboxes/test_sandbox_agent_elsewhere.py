@@ -16,7 +16,7 @@ from session_widgets._sandboxes.conformance import CHECKS, Subject
 from session_widgets.errors import BadValue, SandboxError
 from session_widgets.workspaces.file_tree import BulkTree
 from tests.support.evidence import in_bucket, in_directory
-from tests.support.kernels import exactly_once
+from tests.support.kernels import Kernel, exactly_once
 from tests.support.sandbox_agent import server as real
 from tests.workspaces.of_file_tree import *  # noqa: F403
 
@@ -156,8 +156,8 @@ def test_directories_that_are_none(directory, tmp_path):
 
 @pytest.mark.needs("seaweedfs")
 @pytest.mark.parametrize("attachment", ["directory", pytest.param("sync", marks=pytest.mark.nightly)])
-def test_files_and_memory_survive(machine, attachment, lab, home):
-    """Warm, and in another sandbox: the files are here after each turn."""
+def test_files_and_memory_survive(machine, attachment, lab, home, forked):
+    """Warm, after a killed kernel, and in another sandbox: the files are here after each turn."""
     place = {"workspace": lab} if attachment == "sync" else {}
     options = {"harness": DEMO, "permissions": "allow_all", **place}
     session = sw.open_session("cell", sandbox=machine.name, token=machine.token, **options)
@@ -169,9 +169,11 @@ def test_files_and_memory_survive(machine, attachment, lab, home):
         assert (second.tier, "deep/one" in evidence(), evidence()["two"]) == ("warm", False, b"2\n")
         session.files.write("mine", b"from here")
         assert session.send("read mine").status == "completed"
+        session = killed(forked, session)
+        assert evidence()["late"] == b"3\n"
         session.switch(sandbox="local")
         third = durable(session.send("run readlink deep/link; cat two mine\nremember"))
-        assert "2 earlier turns" in third.text or "3 earlier turns" in third.text
+        assert "4 earlier turns" in third.text
         exactly_once(session.events())
         keys = os.environ.get("AWS_SECRET_ACCESS_KEY", "no key")
         assert not any(keys.encode() in path.read_bytes() for path in machine.place.rglob("*") if path.is_file())
@@ -179,6 +181,28 @@ def test_files_and_memory_survive(machine, attachment, lab, home):
         session.delete()
         sw.store().close()
     assert evidence() == {}
+
+
+KERNEL = """
+demo = sw.Harness(id="pi", command=("{python}", "-P", "-m", "session_widgets.demo"))
+s = sw.open_session("cell", harness=demo, permissions="allow_all")
+turn = s.start("run touch begun; sleep 3\\nwrite late <<E\\n3\\nE")
+while "begun" not in [file.name for file in s.files.list()]: time.sleep(0.05)
+print(json.dumps("running"))
+time.sleep(60)
+"""
+
+
+def killed(forked, session):
+    """Let another kernel take the session, and kill it during its turn."""
+    session.detach()
+    sw.store().close()
+    kernel = Kernel(forked, KERNEL)
+    assert kernel.read() == "running"
+    kernel.kill()
+    again = sw.open_session("cell", harness=DEMO, permissions="allow_all")
+    durable(again.turns[-1].wait(60))
+    return again
 
 
 def durable(turn):
