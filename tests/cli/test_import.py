@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import session_widgets as sw
-from tests.store.importing.claude import SESSION, story
+from tests.store.importing.claude import SESSION, Log, story
 
 
 def test_import_prints_what_it_did_and_imports_again_what_changed(forked, home, tmp_path):
@@ -46,3 +46,20 @@ def test_search_prints_hits_in_context(forked, home, tmp_path):
     assert (nothing.returncode, nothing.stdout) == (1, "")
     wrong = forked.command("search", "(", "--regex")
     assert "cannot be used" in wrong.stderr
+
+
+def test_export_writes_a_file_and_says_what_it_replaced(forked, home, tmp_path):
+    key = "sk-ant-" + "api03-" + "x7Kd9" * 8
+    log = str(story()) + str(Log(SESSION).user("k", f"Use {key}"))
+    (tmp_path / "a.jsonl").write_text(log)
+    sw.store().import_(tmp_path)
+    done = forked.command("export", SESSION, "codex", str(tmp_path / "b.jsonl"))
+    assert done.returncode == 0, done.stderr
+    assert "replaced: 2 secrets" in done.stdout
+    assert key[8:] not in done.stdout + (tmp_path / "b.jsonl").read_text()
+    said = json.loads(forked.command("html", SESSION, str(tmp_path / "b.html"), "--keep-secrets", "--json").stdout)
+    assert (said["format"], said["hits"]) == ("html", [])
+    assert key in (tmp_path / "b.html").read_text()
+    wrong = forked.command("export", SESSION, "word", str(tmp_path / "c"))
+    assert wrong.returncode == 1
+    assert "format must be one of acp, atif" in wrong.stderr

@@ -21,6 +21,8 @@ from session_widgets._store import (
     queries,
     rebuilding,
 )
+from session_widgets._store.exporting.exporter import Exporter, ExportReport
+from session_widgets._store.exporting.redacting import SecretHits
 from session_widgets._store.importing.importer import Secrets, import_path
 from session_widgets._store.importing.report import ImportReport
 from session_widgets._store.kept_files import kept
@@ -53,6 +55,7 @@ class Store(StoredData):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._ledger = append.Ledger(self._file)
+        self._exporter = Exporter(self, self._file)
         self._closed = False
 
     @property
@@ -312,6 +315,52 @@ class Store(StoredData):
         check_session_id(session_id)
         with self._file.looking() as connection:
             return import_queries.is_import(connection, session_id)
+
+    def export(self, session_id: str, format: str, path: str | Path, *, redact: bool = True) -> ExportReport:
+        """Write a session, live or imported, to a file of another program's format.
+
+        Args:
+            session_id: of the session.
+            format: "atif", "inspect-eval", "claude-code", "codex", "otel", "acp", "html", or "parquet" (`path` is a
+                folder). The format of an import writes the file that it was imported from.
+            path: of the new file; an older one is replaced.
+            redact: replace what looks like a secret. With False, the file of an import is the same byte for byte, if it
+                was imported with `secrets="keep"`.
+
+        Returns:
+            Size, what was replaced (`.hits`), and what the format could not hold (`.left_out`).
+
+        Raises:
+            BadValue: there is no such format, or an archive has a secret that cannot be replaced in it.
+            SessionGone: the store has no such session.
+
+        Example:
+            >>> store().export("parser", "atif", "parser.json")  # doctest: +SKIP
+        """
+        return self._exporter.export(check_session_id(session_id), format, Path(path).expanduser(), redact=redact)
+
+    def export_preview(self, session_id: str, format: str = "html") -> SecretHits:
+        """Return what looks like a secret in an export, and would be replaced; nothing is written.
+
+        Returns:
+            Each hit with its place, shape, first characters and length, never whole; `.df()`.
+
+        Raises:
+            BadValue: there is no such format.
+            SessionGone: the store has no such session.
+
+        Example:
+            >>> store().export_preview("parser")  # doctest: +SKIP
+        """
+        return self._exporter.preview(check_session_id(session_id), format)
+
+    def to_html(self, session_id: str, path: str | Path, *, redact: bool = True) -> ExportReport:
+        """Write a session as one HTML file that needs no network and has no script; see `export`.
+
+        Example:
+            >>> store().to_html("parser", "parser.html")  # doctest: +SKIP
+        """
+        return self.export(session_id, "html", path, redact=redact)
 
     def rebuild(self, session_id: str | None = None, *, progress: Progress | None = None) -> None:
         """Compute the derived tables again from the events, session by session, while others use the store.

@@ -100,6 +100,17 @@ def raw(connection: Connection, file_id: int, after: int, limit: int) -> list[tu
     ).fetchall()
 
 
+def raw_with_lengths(
+    connection: Connection, file_id: int, after: int, limit: int
+) -> list[tuple[int, int, int, str, bytes | None]]:
+    """Return the same with the length in bytes after the offset: line, offset, length, text, bytes."""
+    return connection.execute(
+        """select line, byte_offset, byte_length, body, not_text from store.raw_records
+           where file_id = ? and byte_offset >= ? order by byte_offset limit ?""",
+        [file_id, after, limit],
+    ).fetchall()
+
+
 def forget_derived(connection: Connection, session_ids: Iterable[str]) -> None:
     """Delete the derived rows of sessions."""
     wanted = list(session_ids)

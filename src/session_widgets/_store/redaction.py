@@ -69,6 +69,22 @@ class Redactor:
                 text = re.sub(pattern, replace, text)
         return text
 
+    def found(self, text: str) -> Iterator[tuple[str, str]]:
+        """Yield each secret in `text`, after its shape: the sign of its format, or "environment"."""
+        for spelling in self._spellings:
+            yield from [("environment", spelling)] * text.count(spelling)
+            text = text.replace(spelling, REDACTED)
+        for sign, pattern, replace in self._rules:
+            if sign not in text:
+                continue
+            for match in re.finditer(pattern, text):
+                kept = match.expand(replace) if isinstance(replace, str) else replace(match)
+                if kept != match[0]:
+                    named = {name: match[name] or "" for name in ("before", "end") if name in match.re.groupindex}
+                    secret = match[0].removeprefix(named.get("before", "")).removesuffix(named.get("end", ""))
+                    yield sign, secret
+            text = re.sub(pattern, replace, text)
+
     def value(self, value: Any) -> Any:
         """Return a JSON value with every string and key redacted."""
         if isinstance(value, str):

@@ -168,6 +168,44 @@ def stats(as_json: AsJson = False) -> None:
         print_stats(as_json=as_json)
 
 
+KeepSecrets = Annotated[bool, typer.Option("--keep-secrets", help="Do not replace what looks like a secret.")]
+
+
+@app.command()
+def export(
+    session: Annotated[str, typer.Argument(metavar="ID", help="The session.")],
+    format_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="atif, inspect-eval, claude-code, codex, otel, acp, html, parquet; of an import also its own.",
+        ),
+    ],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The new file; for parquet a folder.")],
+    keep_secrets: KeepSecrets = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a session to a file of another program's format. What looks like a secret is replaced and listed."""
+    from session_widgets.cli.exporting import run_export
+
+    with errors_told():
+        run_export(session, format_name, file, _console(), redact=not keep_secrets, as_json=as_json)
+
+
+@app.command()
+def html(
+    session: Annotated[str, typer.Argument(metavar="ID", help="The session.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The new file.")],
+    keep_secrets: KeepSecrets = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a session as one HTML file that needs no network and has no script."""
+    from session_widgets.cli.exporting import run_export
+
+    with errors_told():
+        run_export(session, "html", file, _console(), redact=not keep_secrets, as_json=as_json)
+
+
 @app.command()
 def runner(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new directory for its files, or one of before.")],

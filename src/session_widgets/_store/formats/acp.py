@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from session_widgets._store.formats.contract import (
     Delegated,
@@ -27,8 +27,10 @@ from session_widgets._store.formats.contract import (
     ToolCall,
     ToolResult,
     TurnEnd,
+    WholeSession,
     time_of,
 )
+from session_widgets._store.formats.writers import acp as writer
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text, permission_request_id, update_of
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.notes import AgentStarted, Note, PermissionDecision, TurnEnded, TurnStarted
@@ -46,6 +48,7 @@ class Acp(Format):
     """Lines of JSON-RPC envelopes of ACP."""
 
     name = "acp"
+    writes: ClassVar[bool] = True
 
     def sniff(self, head: Head) -> bool:
         """Whether a line is a request that an ACP client sends first."""
@@ -62,6 +65,10 @@ class Acp(Format):
         for record in records:
             yield from reader.record(record.line, as_object(record.value))
         yield from reader.end()
+
+    def write(self, session: WholeSession) -> Iterator[bytes]:
+        """Yield the bytes of a file."""
+        return writer.write(session)
 
 
 def _envelope(value: Mapping[str, Any]) -> Json:

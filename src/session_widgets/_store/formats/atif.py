@@ -18,11 +18,13 @@ from session_widgets._store.formats.contract import (
     SessionFacts,
     Source,
     ToolResult,
+    WholeSession,
     count_of,
     text_block,
     time_of,
 )
 from session_widgets._store.formats.openai_messages import call_of, text_of
+from session_widgets._store.formats.writers import atif as writer
 from session_widgets.transcript.envelopes import as_number, as_object, as_objects, as_text
 from session_widgets.transcript.records import Json
 
@@ -32,6 +34,7 @@ class Atif(Format):
 
     name = "atif"
     layout: ClassVar[Layout] = "document"
+    writes: ClassVar[bool] = True
 
     def sniff(self, head: Head) -> bool:
         """Whether it names its schema."""
@@ -52,6 +55,10 @@ class Atif(Format):
                 yield from _trajectory(record.line, trajectory, name, parent)
                 for number, sub in enumerate(as_objects(trajectory.get("subagent_trajectories"))):
                     todo.append((sub, f"{name}/{as_text(sub.get('trajectory_id')) or number}", name))
+
+    def write(self, session: WholeSession) -> Iterator[bytes]:
+        """Yield the bytes of a file."""
+        return writer.write(session)
 
 
 def _trajectory(line: int, said: Json, native: str, parent: str | None) -> Iterator[Entry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from session_widgets._store.formats.contract import (
     Abandoned,
@@ -28,10 +28,12 @@ from session_widgets._store.formats.contract import (
     ToolResult,
     Tree,
     TurnEnd,
+    WholeSession,
     count_of,
     text_block,
     time_of,
 )
+from session_widgets._store.formats.writers import claude_code as writer
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text
 from session_widgets.transcript.records import Json, StepFailure, UsageQuality
 
@@ -61,6 +63,7 @@ class ClaudeCode(Format):
     """Claude Code's JSON lines."""
 
     name = "claude-code"
+    writes: ClassVar[bool] = True
 
     def sniff(self, head: Head) -> bool:
         """Whether a line is one of Claude Code's records."""
@@ -75,6 +78,10 @@ class ClaudeCode(Format):
     def read(self, records: Iterable[Record], source: Source) -> Iterator[Entry]:
         """Turn records into entries."""
         return _Reader(source).read(records)
+
+    def write(self, session: WholeSession) -> Iterator[bytes]:
+        """Yield the bytes of a file."""
+        return writer.write(session)
 
 
 def _is_record(value: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -31,10 +31,12 @@ from session_widgets._store.formats.contract import (
     ToolCall,
     ToolResult,
     TurnEnd,
+    WholeSession,
     count_of,
     text_block,
     time_of,
 )
+from session_widgets._store.formats.writers import codex as writer
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text
 from session_widgets.transcript.records import Json, StepFailure
 
@@ -65,6 +67,7 @@ class Codex(Format):
     """Codex's rollout lines."""
 
     name = "codex"
+    writes: ClassVar[bool] = True
 
     def sniff(self, head: Head) -> bool:
         """Whether the first records are those of a rollout."""
@@ -82,6 +85,10 @@ class Codex(Format):
     def read(self, records: Iterable[Record], source: Source) -> Iterator[Entry]:
         """Turn records into entries."""
         return _Reader(source).read(records)
+
+    def write(self, session: WholeSession) -> Iterator[bytes]:
+        """Yield the bytes of a file."""
+        return writer.write(session)
 
 
 class _Reader:

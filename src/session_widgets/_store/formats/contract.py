@@ -14,9 +14,13 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from session_widgets.transcript.records import (
+    Event,
     Json,
+    SessionRecord,
+    Step,
     StepFailure,
     StepKind,
+    TurnRecord,
     UsageQuality,
     UsageScope,
 )
@@ -246,16 +250,43 @@ class Problem(Entry):
     severity: Severity = "warning"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeSession:
+    """A session to be written in a format; steps on branches that the user left are not part of it.
+
+    Attributes:
+        session: its record.
+        turns: all turns, in order.
+        steps: all steps, in order; the prompt is the step of kind "user".
+        calls: model calls, by id: rows of `v_llm_calls`.
+        call_ids: the model call of a step, by turn and index of the step, where it is known.
+        events: of a live session as they were stored, of an import made from its steps.
+        harness_version: of the program, if known.
+        git_branch: of an import, if known.
+    """
+
+    session: SessionRecord
+    turns: Sequence[TurnRecord]
+    steps: Sequence[Step]
+    calls: Mapping[str, Mapping[str, Any]]
+    call_ids: Mapping[tuple[int, int], str]
+    events: Sequence[Event]
+    harness_version: str | None = None
+    git_branch: str | None = None
+
+
 class Format(ABC):
     """One kind of file.
 
     Attributes:
         name: as in `v_sessions.format`.
         layout: "lines" of JSON, one JSON "document", or a zip "archive".
+        writes: whether it implements `write`.
     """
 
     name: ClassVar[str]
     layout: ClassVar[Layout] = "lines"
+    writes: ClassVar[bool] = False
 
     @abstractmethod
     def sniff(self, head: Head) -> bool:
@@ -277,6 +308,10 @@ class Format(ABC):
     @abstractmethod
     def read(self, records: Iterable[Record], source: Source) -> Iterator[Entry]:
         """Turn records into entries, in order; the first entry is `SessionFacts`."""
+
+    def write(self, session: WholeSession) -> Iterator[bytes]:
+        """Yield the bytes of a file with this session, for `Store.export`; optional, see `writes`."""
+        raise NotImplementedError(self.name)
 
 
 @dataclass(slots=True)

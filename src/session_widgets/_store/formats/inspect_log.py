@@ -25,11 +25,13 @@ from session_widgets._store.formats.contract import (
     Source,
     ToolResult,
     TurnEnd,
+    WholeSession,
     count_of,
     text_block,
     time_of,
 )
 from session_widgets._store.formats.openai_messages import call_of, entries_of, text_of
+from session_widgets._store.formats.writers import inspect_eval as writer
 from session_widgets.transcript.envelopes import as_number, as_object, as_objects, as_text
 from session_widgets.transcript.records import Json, StepFailure
 
@@ -45,6 +47,7 @@ class InspectEval(Format):
 
     name = "inspect-eval"
     layout: ClassVar[Layout] = "archive"
+    writes: ClassVar[bool] = True
 
     def sniff(self, head: Head) -> bool:
         """Whether the archive has a header and samples."""
@@ -78,6 +81,10 @@ class InspectEval(Format):
             log = as_object(said.get("header")) or log
             if sample := as_object(said.get("sample")):
                 yield from _sample(record.line, log, sample, source)
+
+    def write(self, session: WholeSession) -> Iterator[bytes]:
+        """Yield the bytes of a file."""
+        return writer.write(session)
 
 
 class InspectJson(Format):

@@ -94,7 +94,8 @@ def entries_of(
                 function = as_object(call.get("function"))
                 tool_call_id = as_text(call.get("id")) or f"{line}/{number}/{place}"
                 waiting.append(tool_call_id)
-                name, given = as_text(function.get("name")) or "unknown", function.get("arguments")
+                name = as_text(function.get("name")) or as_text(call.get("function")) or "unknown"
+                given = function.get("arguments", call.get("arguments"))  # beside the name, in Inspect's messages
                 yield call_of(where, tool_call_id, name, given)
             if not calls and (found := extract(message, text)):
                 waiting.append(f"{line}/{number}")

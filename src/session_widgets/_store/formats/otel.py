@@ -24,10 +24,12 @@ from session_widgets._store.formats.contract import (
     Source,
     ToolResult,
     TurnEnd,
+    WholeSession,
     count_of,
     text_block,
 )
 from session_widgets._store.formats.openai_messages import call_of
+from session_widgets._store.formats.writers import otel as writer
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text, as_texts
 from session_widgets.transcript.records import Json
 
@@ -40,6 +42,7 @@ class Otel(Format):
     """One export of spans a line."""
 
     name = "otel"
+    writes: ClassVar[bool] = True
 
     def sniff(self, head: Head) -> bool:
         """Whether a line has a GenAI span."""
@@ -62,6 +65,10 @@ class Otel(Format):
                 sessions.setdefault(traces.get(span.trace, span.trace) or source.stem, []).append(span)
         for native, own in sessions.items():
             yield from _Reader(native).read(sorted(own, key=lambda span: (span.start, span.end)))
+
+    def write(self, session: WholeSession) -> Iterator[bytes]:
+        """Yield the document, as one line."""
+        return writer.write(session)
 
 
 class OtelDocument(Otel):

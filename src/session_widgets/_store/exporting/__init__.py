@@ -1,0 +1,1 @@
+"""Exports sessions of the store to files."""

@@ -1,0 +1,1 @@
+"""Writes sessions in formats of other programs, one file each: `Format.write` calls them."""
