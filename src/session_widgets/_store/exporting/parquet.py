@@ -25,7 +25,6 @@ FILES = {
     "llm_calls": "turn, llm_call_id",
 }
 """Each is a file with the rows of the view of this name, in this order."""
-_TEXT = frozenset({"VARCHAR", "JSON"})
 
 
 def write(store: Store, session_id: str, folder: Path, cleaner: Cleaner) -> int:
@@ -74,12 +73,17 @@ def _frame(name: str, found: Result, cleaner: Cleaner) -> Any:
     """Return the rows as a pandas frame without secrets."""
     frame = found.df()
     for column, kind in _typed(found):
-        if kind in _TEXT:
-            frame[column] = [
-                cleaner.text(value, f"{name}, row {row}, {column}") if isinstance(value, str) else None
-                for row, value in enumerate(frame[column])
-            ]
+        if "VARCHAR" in kind or "JSON" in kind:  # a list or a struct of texts too
+            values = [_plain(value) for value in frame[column]]
+            frame[column] = [cleaner.value(value, f"{name}, row {row}, {column}") for row, value in enumerate(values)]
     return frame
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a pandas column as JSON has it; None for NULL."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return value if isinstance(value, str | list | dict) else None
 
 
 def _typed(found: Result) -> Iterator[tuple[str, str]]:
