@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from session_widgets.analysis import stats
     from session_widgets.analysis.alignment import Alignment, Divergence, Divergences, align
+    from session_widgets.analysis.author_agreement import Agreement, agreement
     from session_widgets.analysis.comparison import Comparison, Paired, paired
     from session_widgets.analysis.run_metrics import Metrics, metrics
     from session_widgets.analysis.success_rates import Success, SuccessRate, success
 
 _HOMES = {
+    "Agreement": "author_agreement",
     "Alignment": "alignment",
     "Comparison": "comparison",
     "Divergence": "alignment",
@@ -26,6 +28,7 @@ _HOMES = {
     "Paired": "comparison",
     "Success": "success_rates",
     "SuccessRate": "success_rates",
+    "agreement": "author_agreement",
     "align": "alignment",
     "metrics": "run_metrics",
     "paired": "comparison",
@@ -34,6 +37,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agreement",
     "Alignment",
     "Comparison",
     "Divergence",
@@ -42,6 +46,7 @@ __all__ = [
     "Paired",
     "Success",
     "SuccessRate",
+    "agreement",
     "align",
     "metrics",
     "paired",
