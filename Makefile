@@ -24,7 +24,7 @@ demo: .venv/.demo  ## one session in the terminal, then the first notebook (ARGS
 
 install: .venv/.dev  ## create .venv with all development tools
 
-prepare: .venv/.dev .cache/kernels/.installed $(NODE_MODULES)  ## install the tests' other requirements
+prepare: .venv/.dev .cache/kernels/.installed .cache/validators/.installed $(NODE_MODULES)  ## install the tests' other requirements
 
 test: prepare test-js  ## all tests that this machine can run (ARGS: for pytest; REQUIRE=all: skip none)
 	@$(PYTEST) $(ARGS)
@@ -90,6 +90,9 @@ clean:  ## remove the files that the commands above created
 
 .cache/kernels/.installed: .ci/kernels requirements/dev.txt | .venv/.dev
 	@.ci/kernels && touch $@
+
+.cache/validators/.installed: .ci/validators | .venv/.dev
+	@.ci/validators && touch $@
 
 %/node_modules/.installed: %/package-lock.json
 	@$(NPM) ci --ignore-scripts --prefix $* --no-audit --no-fund --silent && touch $@ \

@@ -27,6 +27,8 @@ FURTHER = {"gemini", "qwen", "copilot"}
 """Harnesses that have a need of their own: fewer tests use them."""
 NODE = ROOT / ".cache" / "node"
 """A directory with the Node.js of PyPI, to be put on `sys.path`: new enough where that of this machine is not."""
+VALIDATORS = ROOT / ".cache" / "validators"
+"""Programs that judge exports, each in a directory for PYTHONPATH."""
 MODEL = ROOT / "tests" / "support" / "model" / "node_modules"
 AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
 SANDBOX_AGENT = ROOT / "tests" / "support" / "sandbox_agent" / "node_modules"
@@ -104,6 +106,7 @@ NEEDS = {
         lambda: shutil.which("node") and MODEL.exists(), "npm ci --ignore-scripts --prefix tests/support/model"
     ),
     "kernels": Need((KERNELS / "kernels" / "ipykernel-6.31").exists, "run .ci/kernels"),
+    "validators": Need((VALIDATORS / "harbor").exists, "run .ci/validators"),
     "fuse": Need(fuse, "as root: apt-get install fuse3, and the device /dev/fuse"),
     "root": Need(lambda: os.geteuid() == 0, "run as root"),
     "s3fs": Need(lambda: shutil.which("s3fs"), "apt-get install s3fs"),
