@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import analysis, events, harnesses, paint, prompt, replay, sandboxes, start, store, workspaces
+from benchmarks import analysis, events, harnesses, paint, prompt, reading, replay, sandboxes, start, store, workspaces
 from benchmarks.figures import Figure, table
 
 SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
@@ -23,6 +23,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "harnesses": harnesses.measure,
     "analysis": analysis.measure,
     "replay": replay.measure,
+    "reading": reading.measure,
 }
 
 
