@@ -12,7 +12,8 @@ NODE_MODULES := $(if $(NPM),$(patsubst %/package-lock.json,%/node_modules/.insta
 ARGS ?=
 WORKERS ?= 3
 # Tests that share a fixture of a module stay on one worker (tests/support/scheduling.py); -n0 in ARGS runs all in one process.
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# One malloc arena: with one a thread, a worker grows by a third.
+PYTEST := MALLOC_ARENA_MAX=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help demo install prepare test nightly test-nightly test-js check lint format bundles docs notebooks bench lock clean
 

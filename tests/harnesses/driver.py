@@ -93,6 +93,9 @@ class DemoProcess:
         return message
 
     def stderr(self) -> str:
+        """Return what it wrote so far; all of it once it has ended."""
+        if self.process.poll() is not None:
+            self._threads[1].join(5)
         return b"".join(self._stderr).decode(errors="replace")
 
     def close(self) -> int:

@@ -60,8 +60,12 @@ def test_another_version_or_key_is_asked_again(home, monkeypatch):
     assert probing.known_options(Harness(harness.command, id="mine", version="2")) is None
 
 
-def test_one_that_does_not_start_says_why_and_is_not_remembered(home):
-    harness = Harness(("{python}", "-c", "raise SystemExit('no way')"), id="mine")
+@pytest.mark.parametrize(
+    "command", [("{python}", "-c", "raise SystemExit('no way')"), *[("sh", "-c", "echo no way >&2; exit 1")] * 3]
+)
+def test_one_that_does_not_start_says_why_and_is_not_remembered(home, command):
+    """A shell exits before the first request is sent to it, mostly."""
+    harness = Harness(command, id="mine")
     options, problem = probing.ask_options(harness)
     assert options == {}
     assert "no way" in problem

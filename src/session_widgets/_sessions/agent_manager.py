@@ -284,7 +284,7 @@ class AgentManager:
         finally:
             await apart.detach()
 
-    def _start_pump(self, agent: Agent, restorer: MemoryRestorer | None) -> None:
+    def _start_pump(self, agent: Agent, restorer: MemoryRestorer | None) -> asyncio.Task[None]:
         def on_request(agent: Agent, message: dict[str, Any]) -> None:
             self._permissions.take(agent, message, self._turns().running)
 
@@ -311,6 +311,7 @@ class AgentManager:
 
         pump = Pump(agent, self._state.journal, turn, on_request, on_update, on_bytes, on_answered, closing)
         self._pump = self._state.spawn(self._run_pump(agent, pump))
+        return self._pump
 
     async def _run_pump(self, agent: Agent, pump: Pump) -> None:
         reason: AgentEnd = "exited"

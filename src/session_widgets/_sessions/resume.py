@@ -14,7 +14,7 @@ from session_widgets._sessions.journal import Journal, draft
 from session_widgets._sessions.mcp_servers import check_supported, storable
 from session_widgets.acp import AcpConnection, Call, Peer
 from session_widgets.acp.protocol import check_version, initialize_params
-from session_widgets.errors import AgentError, AgentFailed, SessionWidgetsError
+from session_widgets.errors import AgentError, AgentExited, AgentFailed, SessionWidgetsError
 from session_widgets.model import Endpoint
 from session_widgets.printing import printable
 from session_widgets.transcript.notes import AgentStarted
@@ -24,8 +24,9 @@ from session_widgets.version import __version__
 
 LOG = logging.getLogger("session_widgets")
 SETUP_SECONDS = 120
+LAST_WORDS_SECONDS = 2.0
 
-StartPump = Callable[[Agent], None]
+StartPump = Callable[[Agent], asyncio.Task[None]]
 Past = Callable[[Sequence[TurnRecord], bool], dict[str, Any] | None]
 """Takes turns, and whether the agent reads embedded resources; returns the history of these turns."""
 
@@ -91,7 +92,11 @@ class MemoryRestorer:
 
     async def _initialize(self, agent: Agent) -> dict[str, Any]:
         """Send the request that starts the process; only then is there a stream to read."""
-        made = await post(self._journal, agent, "initialize", initialize_params(__version__))
+        try:
+            made = await post(self._journal, agent, "initialize", initialize_params(__version__))
+        except AgentExited as error:  # before it could be sent: the stream has its last words
+            await asyncio.wait({self._start_pump(agent)}, timeout=LAST_WORDS_SECONDS)
+            raise agent.dead or error from error
         self._start_pump(agent)
         return await answer(made)
 

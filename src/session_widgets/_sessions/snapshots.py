@@ -155,7 +155,8 @@ class SnapshotManager:
         try:
             await self._store_notes()
             await self._sweep()
-        except (StoreError, WorkspaceError) as error:  # the next turn, or the exit of the process, does it
+        except (StoreError, WorkspaceError, RuntimeError) as error:  # RuntimeError: no thread starts at the exit
+            # the next turn, or the exit of the process, does it
             LOG.info("the kept files of session %s wait: %s", self._state.record.id, error)
 
     async def _sweep(self) -> None:
