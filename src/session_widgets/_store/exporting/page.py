@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from session_widgets._store.formats.contract import WholeSession
-from session_widgets._store.formats.writers.answers import command_of, result_of
+from session_widgets._store.formats.writers.answers import command_of, result_of, total_input
 from session_widgets.printing import one_line, plural, printable
 from session_widgets.transcript.envelopes import as_object, as_text
 from session_widgets.transcript.records import Step, TurnRecord
@@ -81,10 +81,14 @@ def _about(session: WholeSession) -> str:
 def _tokens(calls: Iterable[Any]) -> Iterator[str]:
     """Yield sums over the model calls, each only if every call has the figure."""
     rows = list(calls)
-    for name, what in (("input_tokens", "input"), ("output_tokens", "output")):
-        values = [row[name] for row in rows]
-        if values and None not in values:
-            yield f"{sum(values):,} {what} tokens"
+    least = "" if all(row["usage_quality"] == "final" for row in rows) else "at least "
+    for values, what in (
+        ([total_input(row) for row in rows], "input"),
+        ([row["output_tokens"] for row in rows], "output"),
+    ):
+        known = [value for value in values if value is not None]
+        if known and len(known) == len(values):
+            yield f"{least}{sum(known):,} {what} tokens"
 
 
 def _turn(turn: TurnRecord) -> str:
