@@ -108,7 +108,7 @@ def test_values_of_telling_variables_are_replaced_everywhere(
     assert (step.title, step.raw_input) == (f"run {REDACTED}", {REDACTED: [REDACTED, "short"]})
     store.close()
     stored = store.path.read_bytes()
-    assert b"with" not in stored
+    assert b"sorts" not in stored
     assert b"p@ss" not in stored
 
 

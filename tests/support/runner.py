@@ -160,5 +160,5 @@ def alive(pid: int) -> bool:
 
 
 def names_in(directory: Path) -> list[str]:
-    """The names in a directory, sorted."""
-    return sorted(path.name for path in directory.iterdir())
+    """The names in a directory, sorted; none if it does not exist yet."""
+    return sorted(path.name for path in directory.iterdir()) if directory.exists() else []

@@ -14,7 +14,7 @@ import pytest
 
 from session_widgets._store import store as open_store
 from session_widgets._store.database import Store
-from session_widgets._store.migrations import LATEST
+from session_widgets._store.migrations import MIGRATIONS, _derive_again
 from tests.store.importing.claude import Log, story, text
 from tests.store.importing.contents import rows
 from tests.support.drafts import chunk, derived, note, opened
@@ -108,7 +108,8 @@ def test_a_store_of_an_older_release_derives_its_imports_again(store: Store, tmp
     before, ours = rows(store), derived(store)
     store.close()
     with duckdb.connect(str(store.path)) as connection:
-        connection.execute("delete from schema_version where version = ?", [LATEST])
+        connection.execute("delete from schema_version where version > ?", [MIGRATIONS.index(_derive_again)])
+        connection.execute("drop table annotations; drop table scores")
         connection.execute("truncate steps; truncate turns; truncate sessions; truncate llm_calls")
     newer = open_store(store.path)
     assert (rows(newer), derived(newer)) == (before, ours)

@@ -21,7 +21,7 @@ from tests.workspaces.of_sync_faults import *  # noqa: F403
 
 def test_what_it_is_and_where(tmp_path: Path, memory: Memory) -> None:
     space = workspace(tmp_path, memory)
-    assert (space.attachment, space.managed, space.remark, space.location) == ("sync", True, "", "s3://lab/s1")
+    assert (space.attachment, space.managed, space.mount_report, space.location) == ("sync", True, "", "s3://lab/s1")
     assert space.path == tmp_path / "workspaces" / "s1"
     assert space.attach(lambda _: None) is True, "the directory is new"
     assert space.attach(lambda _: None) is False

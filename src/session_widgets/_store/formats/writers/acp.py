@@ -11,6 +11,7 @@ import orjson
 from session_widgets._store.formats.contract import WholeSession
 from session_widgets._store.formats.writers.answers import iso
 from session_widgets.transcript.envelopes import as_object, update_of
+from session_widgets.transcript.notes import TurnEnded, TurnStarted
 from session_widgets.transcript.records import Event, Json
 
 _DIRECTIONS = {"out": "c2a", "in": "a2c"}
@@ -69,10 +70,10 @@ def _both(one: Event, other: Event) -> Event | None:
 
 def _made(event: Event, native: str) -> tuple[str, Json] | None:
     request = f"turn-{event.turn}"
-    if event.kind == "turn_started":
+    if event.kind == TurnStarted.kind:
         params = {"sessionId": native, "prompt": list(event.payload.get("prompt") or ())}
         return "out", {"jsonrpc": "2.0", "id": request, "method": "session/prompt", "params": params}
-    if event.kind != "turn_ended":
+    if event.kind != TurnEnded.kind:
         return None
     status, reason = event.payload.get("status"), event.payload.get("stop_reason")
     if status == "failed":
