@@ -78,6 +78,9 @@ class Compare(anywidget.AnyWidget):
         self._unsubscribe: list[Callable[[], None]] = []
         self.on_msg(self._receive)
 
+    def __repr__(self) -> str:
+        return f"Compare({list(self._ids)!r})"
+
     def close(self) -> None:
         """Follow the sessions no longer; the page keeps its content."""
         for unsubscribe in self.__dict__.pop("_unsubscribe", []):

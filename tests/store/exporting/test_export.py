@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,8 @@ class Page(HTMLParser):
 def test_a_page_loads_nothing_runs_nothing_and_is_not_much_larger_than_its_text(store: Store, tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202e\x1b[31m\ud800"
     log = Log().user("u", hostile)
+    markdown = "**bold** [one](javascript:alert(3)) [two](https://example.org) ![three](https://example.org/x.png)"
+    log.assistant("a", "m", text(f"{markdown} {hostile}"))
     for number in range(100):
         log.assistant(f"a{number}", f"m{number}", text(f"```\n{hostile}\n```\nlong text " * 20))
         log.assistant(f"b{number}", f"m{number}", tool(f"t{number}", f'x" onclick="{hostile}', path=hostile))
@@ -202,8 +205,11 @@ def test_a_page_loads_nothing_runs_nothing_and_is_not_much_larger_than_its_text(
     page = Page(written)
     assert page.tags <= {
         "html", "meta", "title", "style", "h1", "h2", "p", "details", "summary", "code", "pre", "div", "del", "ins",
+        "br", "strong", "a",
     }  # fmt: skip
-    assert page.names <= {"lang", "charset", "name", "content", "http-equiv", "class"}
+    assert page.names <= {"lang", "charset", "name", "content", "http-equiv", "class", "href"}
+    assert "<strong>bold</strong>" in written
+    assert re.findall('href="(.*?)"', written) == ["https://example.org", "https://example.org/x.png"]
     assert "<script>alert(1)</script>" in page.text
     assert "\u202e" not in written
     assert "prefers-color-scheme:dark" in written

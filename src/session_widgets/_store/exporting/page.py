@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import cache
 from html import escape
 from typing import Any
+
+from markdown_it import MarkdownIt
 
 from session_widgets._store.formats.contract import WholeSession
 from session_widgets._store.formats.writers.answers import command_of, result_of, total_input
@@ -16,8 +18,9 @@ from session_widgets.transcript.records import Step, TurnRecord
 from session_widgets.transcript.steps import headline
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_FENCE = re.compile(r"^```[^\n]*\n(.*?)^```[ \t]*$\n?", re.MULTILINE | re.DOTALL)
 _MARKS = {"completed": "✓", "failed": "✗", "cancelled": "–", "unfinished": "…"}
+_MARKDOWN = 200_000
+"""Characters of a message that is read as Markdown; a longer one is shown as it is."""
 _LINES = 2_000
 """Lines of a diff that are compared; a longer one is shown as removed and added."""
 _STYLE = """
@@ -30,6 +33,10 @@ font:15px/1.55 system-ui,sans-serif;overflow-wrap:anywhere}
 h1{font-size:22px;line-height:1.3;margin:0 0 4px}h2{font-size:13px;font-weight:600;color:var(--d);margin:32px 0 8px;
 padding-top:12px;border-top:1px solid var(--l)}.i{color:var(--d);font-size:13px;margin:0 0 8px}
 p{margin:8px 0;white-space:pre-wrap}.u{background:var(--p);border-radius:8px;padding:10px 14px}
+.m p,.m li{white-space:normal}.m li p{margin:0}.m a{color:inherit}.m :is(h1,h2,h3,h4,h5,h6){font-size:15px;
+font-weight:600;color:inherit;border:0;margin:16px 0 4px;padding:0}.m :not(pre)>code{background:var(--s);
+border-radius:4px;padding:1px 4px}.m blockquote{margin:8px 0;padding-left:12px;border-left:2px solid var(--l);
+color:var(--d)}.m table{border-collapse:collapse}.m :is(th,td){border:1px solid var(--l);padding:3px 8px}
 pre{margin:6px 0;padding:8px 12px;background:var(--s);border-radius:6px;white-space:pre-wrap;
 font:12.5px/1.5 ui-monospace,monospace}
 details{margin:6px 0}summary{cursor:pointer;color:var(--d);font-size:13.5px}summary:focus-visible{outline:2px solid
@@ -131,16 +138,15 @@ def _shown(step: Step) -> str:
 
 
 def _message(text: str) -> str:
-    """Return a message; code between fences is set as code, everything else as it is."""
-    made, at = [], 0
-    for fence in _FENCE.finditer(text):
-        if before := text[at : fence.start()].strip("\n"):
-            made.append(f"<p>{_text(before)}</p>")
-        made.append(f"<pre>{_text(fence[1])}</pre>")
-        at = fence.end()
-    if rest := text[at:].strip("\n"):
-        made.append(f"<p>{_text(rest)}</p>")
-    return "".join(made)
+    if len(text) > _MARKDOWN:
+        return f"<p>{_text(text)}</p>"
+    return f'<div class="m">{_markdown().render(printable(text))}</div>'
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    """CommonMark with tables: HTML in it stays text, images stay links, and no link runs a script."""
+    return MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").disable("image")
 
 
 def _call(step: Step) -> str:
