@@ -19,6 +19,7 @@ import pytest
 from session_widgets._harnesses.installing import FOLDER
 from session_widgets._store import database
 from tests.support import guard, needs
+from tests.support.stores import close_below
 
 pytest_plugins = [f"tests.support.{name}" for name in ("forked", "model.serving", "quick", "scheduling", "seaweed")]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
@@ -120,5 +121,4 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = tmp_path / "home"
     monkeypatch.setenv("SESSION_WIDGETS_HOME", str(path))
     yield path
-    for store in [store for store in database._open.values() if store.path.is_relative_to(tmp_path)]:
-        store.close()
+    close_below(tmp_path)

@@ -29,6 +29,7 @@ from tests.support.kernels import exactly_once
 from tests.support.model.serving import bridge_address, serving
 from tests.support.real_harnesses import alive
 from tests.support.sandbox_agent import server as sandbox_agent
+from tests.support.stores import close_below
 from tests.support.waiting import until
 
 EVENTS = ("switch harness", "warm", "new process", "SIGKILL", "switch sandbox")
@@ -76,6 +77,7 @@ def route(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         for name, value in settings.items():
             environment.setenv(name, value)
         journey.end()
+    close_below(folder)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from session_widgets._store.database import Store
 from session_widgets.errors import StoreBusy, StoreError, StoreVersion
 from tests.store.writers import process, result
 from tests.support.drafts import chunk, derived, note, opened
+from tests.support.waiting import until
 
 IN_OPEN, IN_CLOSE = 0x20, 0x18
 
@@ -215,3 +216,22 @@ def test_the_file_is_read_under_its_lock_alone(store: Store) -> None:
         assert opens() == 1
         store.sql("select 1")
         assert opens() == 1
+
+
+def test_a_thread_behind_another_one_names_the_process_that_both_wait_for(store: Store) -> None:
+    store.append("s", [opened()])
+    file = store._file
+    file._detach()
+    holder = f"import duckdb; held = duckdb.connect({str(store.path)!r}); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        first = threading.Thread(target=store.append, args=("s", [chunk(2)]))
+        first.start()
+        until(lambda: file._holder == process.pid, what="the wait of the first thread")
+        file._patience = 0.2
+        with pytest.raises(StoreBusy, match=f"process {process.pid} "):
+            store.append("s", [chunk(3)])
+        process.communicate(b"\n")
+        first.join()
+    assert len(store.events("s")) == 2

@@ -57,6 +57,8 @@ class StoreFile:
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._reader: duckdb.DuckDBPyConnection | None = None
         self._attached = self._bulk = False
+        self._holder: int | None = None
+        """The process that a thread of this one waits for, with the room."""
         self._attached_since = 0.0
         self._last_commit = 0.0
         self._used = threading.Event()
@@ -167,7 +169,7 @@ class StoreFile:
         """Exclude the other threads of this process; yield the deadline for the file."""
         deadline = time.monotonic() + self._patience
         if not self._room.enter(deadline):
-            raise failures.busy(self.path, self._patience, os.getpid())
+            raise failures.busy(self.path, self._patience, self._holder or os.getpid())
         try:
             if self._closed:
                 raise StoreError(f"the store {self.path} is closed; open it again with store()")
@@ -213,10 +215,12 @@ class StoreFile:
             except duckdb.Error as error:
                 if not failures.is_held(error):
                     raise failures.failure(self.path, "open", error) from error
+                self._holder = failures.holder(error)
                 if time.monotonic() > deadline:
-                    raise failures.busy(self.path, self._patience, failures.holder(error)) from error
+                    raise failures.busy(self.path, self._patience, self._holder) from error
                 pause(longest=0.005)
             else:
+                self._holder = None
                 return
 
     def _make_ready(self, deadline: float) -> None:
