@@ -56,7 +56,7 @@ def _events() -> list[Event]:
     def add(turn: int | None, direction: str, kind: str, payload: dict[str, object]) -> None:
         ts = TS + timedelta(seconds=len(made))
         method = None if direction == "note" else "session/update"
-        made.append(Event("s", len(made) + 1, turn, ts, direction, method, kind, payload))  # type: ignore[arg-type]
+        made.append(Event("s", len(made) + 1, turn, ts, direction, method, kind, payload))  # type: ignore[arg-type]  # literals above
 
     def update(turn: int, update: str, /, **fields: object) -> None:
         params = {"update": {"sessionUpdate": update, **fields}}

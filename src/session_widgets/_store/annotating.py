@@ -124,7 +124,7 @@ def _uid(one: Any) -> str:
 
 
 def _session_of(connection: Connection, span: Span) -> str:
-    """Return the session of a span: the one that has its steps, of several the one that did not copy them."""
+    """Return the session that has the steps of a span, and did not copy them from another one."""
     found = annotation_queries.sessions_of(connection, span.first, span.session_id)
     where = "" if span.session_id is None else f" in session {span.session_id!r}"
     if not found:

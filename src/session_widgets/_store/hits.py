@@ -171,7 +171,7 @@ def _context(hit: Hit) -> str:
 
 def parts(hit: Hit) -> tuple[str, str, str]:
     """Return the text before a match, the match, and the text after it: on one line, and safe to show."""
-    return tuple(_on_line(part) for part in (hit.before, hit.match, hit.after))  # type: ignore[return-value]
+    return _on_line(hit.before), _on_line(hit.match), _on_line(hit.after)
 
 
 def _on_line(part: str) -> str:
