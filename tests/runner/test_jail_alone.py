@@ -160,6 +160,30 @@ def test_missing_directories_are_made_only_if_that_is_asked(root: Path, jail: Ja
         pytest.fail("a file is in the way")
 
 
+def test_the_directories_that_it_makes_belong_to_its_owner(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed: list[tuple[str, int, int, int, bool]] = []
+
+    def chown(name: str, user: int, group: int, *, dir_fd: int, follow_symlinks: bool) -> None:
+        changed.append((name, user, group, os.fstat(dir_fd).st_ino, follow_symlinks))
+
+    monkeypatch.setattr(module.os, "chown", chown)
+    jail = module.Jail(root, (123, 456))
+    with jail.locate("to-a/b/new/newer/f", create=True):
+        places = [("new", root / "a" / "b"), ("newer", root / "a" / "b" / "new")]
+        assert changed == [(name, 123, 456, place.stat().st_ino, False) for name, place in places]
+    with module.Jail(root).locate("x/f", create=True):
+        assert len(changed) == 2, "those of a jail without an owner are this process's"
+
+
+def test_a_closed_jail_holds_no_descriptor(root: Path) -> None:
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    jail = module.Jail(root)
+    jail.close()
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+    with pytest.raises(OSError, match="Bad file descriptor"), jail.locate("a"):
+        pytest.fail("it is closed")
+
+
 def test_another_error_on_the_path_is_reported(jail: Jail, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> str:
         raise OSError(errno.EACCES, "refused")
