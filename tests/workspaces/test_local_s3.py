@@ -7,15 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from session_widgets.errors import BadValue, MissingDependency
+from session_widgets.host.daemon import locked
 from session_widgets.workspaces import local_s3 as module
 from session_widgets.workspaces.clients import client_of
 from session_widgets.workspaces.connect import connect
@@ -49,6 +51,37 @@ def test_it_comes_back_with_its_files_after_a_kill_and_after_a_stop(store):
     assert not store.running
     assert connect("lab", store.home).client.get_object(Bucket="lab", Key="a")["Body"].read() == b"second"
     assert store.endpoint == endpoint
+
+
+@pytest.fixture
+def killed(store):
+    """A client of a store that has a file, and was killed."""
+    client = store.client()
+    client.put_object(Bucket="lab", Key="a", Body=b"first")
+    os.kill(store._daemon.process().pid, signal.SIGKILL)
+    until(lambda: not store.running)
+    return client
+
+
+def test_a_request_waits_for_a_start_under_way(store, killed):
+    with ThreadPoolExecutor() as threads:
+        with locked(store.place):
+            asked = threads.submit(killed.get_object, Bucket="lab", Key="a")
+            store._launch()
+        assert asked.result()["Body"].read() == b"first"
+
+
+def test_a_request_finishes_the_start_of_a_killed_kernel(store, killed):
+    with locked(store.place):  # S3 answers a moment before its volumes are known
+        store._daemon.start(store._argv(store._ports()), env=store._environment())
+    assert killed.get_object(Bucket="lab", Key="a")["Body"].read() == b"first"
+    assert store._is_ready()
+
+
+def test_a_request_to_a_stopped_store_fails_at_once(store, killed):
+    with pytest.raises(EndpointConnectionError):
+        killed.get_object(Bucket="lab", Key="a")
+    assert not store.running
 
 
 def test_another_program_on_its_port_makes_it_choose_others(store):

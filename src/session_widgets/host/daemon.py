@@ -139,6 +139,16 @@ def locked(place: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def is_locked(place: Path) -> bool:
+    """Whether a process holds the lock of `place`."""
+    with (place / "lock").open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def read_json(file: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file; None if there is none."""
     try:

@@ -17,10 +17,11 @@ from typing import Any
 import psutil
 
 from session_widgets.errors import BadValue, WorkspaceError
-from session_widgets.host.daemon import Daemon, locked, read_json, write_private
+from session_widgets.host.daemon import Daemon, is_locked, locked, read_json, start_of, write_private
 from session_widgets.progress import Progress, silent
 from session_widgets.workspaces.clients import ATTEMPTS, client_of
 from session_widgets.workspaces.credentials import Credentials
+from session_widgets.workspaces.explain import explain
 from session_widgets.workspaces.weed import weed
 
 START_SECONDS = 60
@@ -35,6 +36,7 @@ VOLUME_MB = 256
 FULL_SHARE = 0.01
 """Free space of its disk, below which SeaweedFS refuses writes."""
 FULL_BYTES = 16 << 20
+FULL = "no space left"
 NO_HTTP = "-disableHttp"
 ADMIN = "session-widgets"
 PROBE = ".session-widgets-probe"
@@ -108,7 +110,7 @@ class LocalS3:
     @property
     def buckets(self) -> tuple[str, ...]:
         """The buckets that this package created."""
-        return tuple((read_json(self._record) or {}).get("buckets", ()))
+        return tuple(self._stored("buckets") or ())
 
     @property
     def credentials(self) -> Credentials:
@@ -119,28 +121,44 @@ class LocalS3:
         return found
 
     def client(self, attempts: int = ATTEMPTS) -> Any:
-        """Return a new S3 client of boto3 for it, with all rights."""
+        """Return a new S3 client of boto3 for it, with all rights; its requests wait for a start under way."""
+        client = self._client(attempts)
+        client.meta.events.register_first("needs-retry.s3", self._wait_for_start)
+        return client
+
+    def _client(self, attempts: int) -> Any:
         client = client_of(self.endpoint, self.credentials, attempts=attempts)
         client.meta.events.register("after-call.s3", self._name_full_disk)
         return client
+
+    def _wait_for_start(
+        self, response: tuple[Any, Any] | None, caught_exception: Exception | None, **_: Any
+    ) -> float | None:
+        """Have a failed request sent again once a start under way is done: S3 answers before its volumes are known."""
+        failed = caught_exception is not None or (response is not None and response[0].status_code >= 500)
+        if not failed or self._is_ready() or not (self.running or is_locked(self.place)):
+            return None
+        with locked(self.place):
+            if self._wait():
+                return 0.0
+        return None
 
     def _name_full_disk(self, parsed: dict[str, Any], **_: Any) -> None:
         """Correct the response that SeaweedFS calls an internal error when its disk is full."""
         if parsed.get("ResponseMetadata", {}).get("HTTPStatusCode") == 500 and "Error" in parsed:
             disk = shutil.disk_usage(self.place)
             if disk.free < max(disk.total * FULL_SHARE, FULL_BYTES):
-                parsed["Error"]["Message"] = f"no space left on the disk of {self.place}"
+                parsed["Error"]["Message"] = f"{FULL} on the disk of {self.place}"
 
     def start(self, progress: Progress = silent) -> None:
         """Start it if it does not run, wait until it accepts files, and create the bucket."""
         self.place.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self.place):
             self._stop_older()
-            found = self.running and self._wait()
-            if not found:
+            if not (self.running and self._wait()):
                 progress("starting the embedded object store")
                 self._launch()
-            self._make_bucket(probe=not found)
+            self._make_bucket()
 
     def stop(self) -> None:
         """Stop its process; its data stays, for the next `start`."""
@@ -234,15 +252,20 @@ class LocalS3:
         return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.place)}
 
     def _wait(self) -> bool:
-        """Return whether S3 answers; False if the program exited first."""
+        """Return whether it answers, and accepts files; False if the program exited first."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        client = self.client(attempts=1)
+        client = self._client(attempts=1)
         deadline = time.monotonic() + START_SECONDS
         while self.running:
-            with suppress(BotoCoreError, ClientError):
+            try:
                 client.list_buckets()
+                if not self._is_ready():
+                    self._make_ready(client)
                 return True
+            except (BotoCoreError, ClientError) as error:
+                if FULL in str(error):
+                    raise explain(error, self.bucket) from error
             if time.monotonic() > deadline:
                 self._daemon.stop(STOP_SECONDS)
                 raise WorkspaceError(
@@ -252,6 +275,18 @@ class LocalS3:
                 )
             time.sleep(0.05)
         return False
+
+    def _is_ready(self) -> bool:
+        """Whether the running process has accepted a file."""
+        return (process := self._daemon.process()) is not None and self._stored("ready") == _identity(process)
+
+    def _make_ready(self, client: Any) -> None:
+        """Store a file: S3 answers seconds before the volumes are known."""
+        self._create_bucket(client)
+        client.put_object(Bucket=self.bucket, Key=PROBE, Body=b"probe")
+        client.delete_object(Bucket=self.bucket, Key=PROBE)
+        if process := self._daemon.process():
+            self._remember(ready=_identity(process))
 
     def _wait_known(self, keys: Credentials) -> None:
         """Return when the running store has read its identities again: within milliseconds."""
@@ -265,25 +300,22 @@ class LocalS3:
                 return
             time.sleep(0.01)
 
-    def _make_bucket(self, *, probe: bool) -> None:
+    def _make_bucket(self) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        from session_widgets.workspaces.explain import explain
-
-        client = self.client()
         try:
-            with suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
-                client.create_bucket(Bucket=self.bucket)
-            if probe:  # it may answer seconds before it accepts files
-                client.put_object(Bucket=self.bucket, Key=PROBE, Body=b"probe")
-                client.delete_object(Bucket=self.bucket, Key=PROBE)
+            self._create_bucket(self._client(ATTEMPTS))
         except (BotoCoreError, ClientError) as error:
             raise explain(error, self.bucket) from error
         if self.bucket not in self.buckets:
             self._remember(buckets=sorted({*self.buckets, self.bucket}))
 
+    def _create_bucket(self, client: Any) -> None:
+        with suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            client.create_bucket(Bucket=self.bucket)
+
     def _ports(self) -> dict[str, int]:
-        return dict((read_json(self._record) or {}).get("ports", {}))
+        return dict(self._stored("ports") or {})
 
     def _choose_ports(self, *, fresh: bool) -> dict[str, int]:
         """Return the ports of the last start, or others if one of them is taken."""
@@ -295,6 +327,9 @@ class LocalS3:
             ports = dict(zip(_PARTS, filter(_is_free, candidates), strict=False))
             self._remember(ports=ports)
         return ports
+
+    def _stored(self, name: str) -> Any:
+        return (read_json(self._record) or {}).get(name)
 
     def _remember(self, **values: Any) -> None:
         write_private(self._record, (read_json(self._record) or {}) | values)
@@ -321,6 +356,10 @@ class LocalS3:
         if process := self._daemon.process():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGHUP)
+
+
+def _identity(process: psutil.Process) -> list[Any]:
+    return [process.pid, start_of(process)]
 
 
 def _become_free(ports: Iterable[int]) -> bool:
