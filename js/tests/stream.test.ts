@@ -2,27 +2,27 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { Client } from "../src/lib/client.ts";
-import type { Batch, FromKernel, Item, Model, Snapshot, Step, ToKernel } from "../src/lib/protocol.ts";
+import type { Batch, Item, Model, Reply, Snapshot, Step, ToKernel } from "../src/lib/protocol.ts";
 import { Transcript, WINDOW } from "../src/lib/transcript.ts";
 import { step, turn } from "./made.ts";
 
 class Wire implements Model {
   sent: ToKernel[] = [];
   dead = false;
-  private listener: ((message: FromKernel) => void) | undefined;
+  private listener: ((message: Batch | Snapshot | Reply) => void) | undefined;
 
   get = (): unknown => "";
   set(): void {}
   save_changes(): void {}
   on(_: string, listener: (...args: never[]) => void): void {
-    this.listener = listener as (message: FromKernel) => void;
+    this.listener = listener as (message: Batch | Snapshot | Reply) => void;
   }
   off(): void {}
   send(content: unknown): void {
     if (this.dead) throw new Error("Cannot send");
     this.sent.push(content as ToKernel);
   }
-  deliver(message: FromKernel): void {
+  deliver(message: Batch | Snapshot | Reply): void {
     this.listener?.(structuredClone(message));
   }
   hellos(): string[] {
@@ -56,12 +56,12 @@ const said = (client: Client) => client.transcript.sections.flatMap((section) =>
 
 test("a page says hello, takes its snapshot, then batches in order", () => {
   const { wire, client, view } = connected();
-  assert.equal(client.link, "connecting");
+  assert.equal(client.state, "connecting");
   wire.deliver(batch(3, append("early", 6)));
   wire.deliver(snapshot(view, 3));
   wire.deliver(batch(3, append("again", 6)));
   wire.deliver(batch(4, append("y", 2)));
-  assert.deepEqual([client.link, said(client)], ["live", ["xy"]]);
+  assert.deepEqual([client.state, said(client)], ["live", ["xy"]]);
 });
 
 test("a lost batch is noticed, nothing is drawn on top of the hole, and the answer heals it", () => {
@@ -69,18 +69,18 @@ test("a lost batch is noticed, nothing is drawn on top of the hole, and the answ
   wire.deliver(snapshot(view, 1));
   wire.deliver(batch(3, append("z", 3)));
   wire.deliver(batch(4, append("!", 4)));
-  assert.deepEqual([client.link, said(client), wire.hellos().length], ["gap", ["x"], 2]);
+  assert.deepEqual([client.state, said(client), wire.hellos().length], ["gap", ["x"], 2]);
   wire.deliver(snapshot(view, 4, [step(1, 0, "message", "xyz!")]));
   wire.deliver(batch(5, append("?", 5)));
-  assert.deepEqual([client.link, said(client)], ["live", ["xyz!?"]]);
+  assert.deepEqual([client.state, said(client)], ["live", ["xyz!?"]]);
 });
 
 test("another page's snapshot is left alone; one for all helps who waits, and a reset everybody", () => {
   const { wire, client, view } = connected();
   wire.deliver(snapshot("another", 9));
-  assert.equal(client.link, "connecting");
+  assert.equal(client.state, "connecting");
   wire.deliver(snapshot(null, 2));
-  assert.equal(client.link, "live");
+  assert.equal(client.state, "live");
   wire.deliver(snapshot(null, 2, [step(1, 0, "message", "ignored")]));
   assert.deepEqual(said(client), ["x"]);
   wire.deliver(snapshot(null, 7, [step(1, 0, "message", "again")], true));
@@ -103,11 +103,11 @@ test("a kernel that takes no message is gone, and what waits for it fails", asyn
   wire.dead = true;
   await assert.rejects(client.rpc.call("list"), { message: "The kernel is gone." });
   await assert.rejects(waiting, { message: "The kernel is gone." });
-  assert.equal(client.link, "gone");
+  assert.equal(client.state, "gone");
   wire.dead = false;
   client.reconnect();
   wire.deliver(snapshot(view, 5));
-  assert.equal(client.link, "live");
+  assert.equal(client.state, "live");
 });
 
 test("a request has a number, a reply of its own, and an end", async () => {

@@ -10,7 +10,7 @@ import pytest
 import session_widgets as sw
 from session_widgets._sessions.stored_files import latest_files
 from session_widgets.errors import BadValue, SessionGone
-from session_widgets.widgets import compare
+from session_widgets.widgets import _base
 from session_widgets.widgets._compare_html import compare_html
 from session_widgets.widgets._comparison import Comparison
 from tests.analysis.stored import edit, store_session, tool
@@ -134,8 +134,8 @@ def test_the_saved_view_has_all_that_a_reader_needs(runs):
 
 def test_a_cell_shows_the_widget_and_a_saved_view_that_goes_on(runs, monkeypatch):
     shown, again = [], []
-    monkeypatch.setattr(compare, "display", lambda data, **more: shown.append((data, more.get("display_id"))))
-    monkeypatch.setattr(compare, "update_display", lambda data, **more: again.append((data, more["display_id"])))
+    monkeypatch.setattr(_base, "display", lambda data, **more: shown.append((data, more.get("display_id"))))
+    monkeypatch.setattr(_base, "update_display", lambda data, **more: again.append((data, more["display_id"])))
     widget = sw.Compare(runs)
     widget._ipython_display_()
     (live, _), (saved, name) = shown

@@ -129,7 +129,7 @@ def test_a_session_that_runs_is_followed(session: Scripted):
     session.begin("go")
     replay = sw.Replay(Live(session))
     told: list[dict[str, Any]] = []
-    replay.send = lambda content, buffers=None: told.append(content)
+    replay._playback._send = told.append
     replay._receive(None, {"kind": "hello", "view": "v"}, ())
     until(lambda: told and not told[-1]["replay"]["reading"])
     assert told[-1]["replay"]["at"] == told[-1]["replay"]["last"] == 2, "it begins with the latest event"

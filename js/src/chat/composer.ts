@@ -55,7 +55,7 @@ export class Composer {
 
   view(): TemplateResult {
     const running = this.client.transcript.running !== undefined;
-    const ready = this.client.link === "live";
+    const ready = this.client.state === "live";
     return html`<div class="sw-composer">
       ${this.missing.view()}
       ${this.queue.map((text, i) => this.queued(text, i))}
@@ -140,14 +140,14 @@ export class Composer {
 
   /** Send the prompt of a failed turn again. */
   retry(text: string): void {
-    if (this.client.link !== "live" || this.outgoing || this.client.transcript.running) return;
+    if (this.client.state !== "live" || this.outgoing || this.client.transcript.running) return;
     void this.send(text);
     this.client.changed();
   }
 
   private submit = (): void => {
     const text = this.text.trim();
-    if (!text || this.client.link !== "live" || this.outgoing) return;
+    if (!text || this.client.state !== "live" || this.outgoing) return;
     this.write("");
     if (this.client.transcript.running) this.queue.push(text);
     else void this.send(text);

@@ -58,9 +58,9 @@ function context(client: Client): TemplateResult | typeof nothing {
 }
 
 function linkStatus(client: Client): Status | undefined {
-  if (client.link === "gone") return { tone: "failed", words: "Kernel gone" };
-  if (client.link === "connecting") return { tone: "active", words: client.busy ? "Kernel is busy" : "Connecting" };
-  if (client.link === "gap") return { tone: "waiting", words: "Catching up" };
+  if (client.state === "gone") return { tone: "failed", words: "Kernel gone" };
+  if (client.state === "connecting") return { tone: "active", words: client.busy ? "Kernel is busy" : "Connecting" };
+  if (client.state === "gap") return { tone: "waiting", words: "Catching up" };
   return undefined;
 }
 

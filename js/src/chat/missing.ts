@@ -34,7 +34,7 @@ export class Missing {
           : "It is installed in the data directory of session-widgets. Nothing else on this machine changes."}</p>
         ${this.error ? html`<div class="sw-missing-error" role="alert">${visible(this.error)}</div>` : nothing}
       </div>
-      <button type="button" class="sw-button" data-testid="install" ?disabled=${this.installing || this.client.link !== "live"}
+      <button type="button" class="sw-button" data-testid="install" ?disabled=${this.installing || this.client.state !== "live"}
         @click=${() => this.run()}>${this.error ? "Try again" : `Install${version ? ` ${version}` : ""}`}</button>
     </div>`;
   }

@@ -25,7 +25,7 @@ export class Pickers {
     const chosen = this.choosing.get(picker.name);
     const value = chosen ?? picker.value;
     const words = chosen === undefined ? picker.words : line(picker.choices.find(({ id }) => id === chosen)?.name ?? chosen, 60);
-    const off = picker.reason !== undefined || this.client.link !== "live";
+    const off = picker.reason !== undefined || this.client.state !== "live";
     return html`<label class="sw-pick" data-off=${String(off)} title=${picker.title} aria-busy=${String(chosen !== undefined)}>
       ${picker.reason === undefined && picker.name === "mode" ? html`<span class="sw-pick-label" aria-hidden="true">Mode</span>` : nothing}
       <span class="sw-pick-words" aria-hidden="true"><bdi>${words}</bdi></span>${icon("chevron", "sw-pick-sign")}

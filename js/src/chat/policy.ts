@@ -12,13 +12,13 @@ export class PolicyPicker {
   constructor(private client: Client, private complain: (error: Error) => void) {}
 
   view(): TemplateResult | typeof nothing {
-    const { session, link } = this.client;
+    const { session, state } = this.client;
     if (!session) return nothing;
     const current = policyOf(this.choosing ?? session.permissions);
     const own = !POLICIES.includes(current);
-    return html`<label class="sw-pick sw-policy" data-policy=${current.id} data-off=${String(own || link !== "live")} title="Permissions: ${current.title}" aria-busy=${String(this.choosing !== undefined)}>
+    return html`<label class="sw-pick sw-policy" data-policy=${current.id} data-off=${String(own || state !== "live")} title="Permissions: ${current.title}" aria-busy=${String(this.choosing !== undefined)}>
       ${icon("shield")}<span class="sw-policy-words" aria-hidden="true"><bdi>${current.words}</bdi></span>${own ? nothing : icon("chevron", "sw-pick-sign")}
-      <select data-testid="pick-permissions" aria-label="Permissions" ?disabled=${own || link !== "live"}
+      <select data-testid="pick-permissions" aria-label="Permissions" ?disabled=${own || state !== "live"}
         .value=${live(current.id)} @change=${(event: Event) => this.choose((event.target as HTMLSelectElement).value)}>
         ${(own ? [current] : POLICIES).map(({ id, words, title }) => html`<option value=${id} title=${title} ?selected=${id === current.id}>${words}</option>`)}
       </select>

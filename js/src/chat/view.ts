@@ -133,7 +133,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
 
   function view(): TemplateResult {
     return html`${header(client)}
-      ${client.link === "gap" ? html`<div class="sw-banner" role="status">${icon("alert")}Some updates were lost on the way. Asking for them again.</div>` : nothing}
+      ${client.state === "gap" ? html`<div class="sw-banner" role="status">${icon("alert")}Some updates were lost on the way. Asking for them again.</div>` : nothing}
       <div class="sw-scroll" @scroll=${onScroll} tabindex="0" role="log" aria-label="Transcript" aria-live=${following ? "polite" : "off"}
         aria-busy=${String(client.transcript.running !== undefined)}>
         <div class="sw-column">${content()}</div>
@@ -142,7 +142,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
         ${following ? nothing : pill()}
         <div class="sw-column">
           ${whole(() => permissions(ui))}${transcriptAsks() ? whole(() => questions(ui)) : nothing}
-          ${client.link === "gone" ? gone() : client.session?.status === "deleted" ? deleted() : composer.view()}
+          ${client.state === "gone" ? gone() : client.session?.status === "deleted" ? deleted() : composer.view()}
         </div>
       </div>`;
   }
@@ -154,7 +154,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
 
   function content(): TemplateResult {
     const { transcript } = client;
-    if (client.link === "connecting" && !transcript.sections.length) return connecting();
+    if (client.state === "connecting" && !transcript.sections.length) return connecting();
     if (!transcript.sections.length && !composer.outgoing) return empty();
     return html`${list.element}`;
   }

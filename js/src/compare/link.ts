@@ -1,50 +1,36 @@
-// The page's side of the widget: the newest comparison, requests for its parts, and a missing kernel.
-import type { Model, Reply, ToKernel } from "../lib/protocol.ts";
-import { Rpc } from "../lib/rpc.ts";
+// The page's side of the widget: the newest comparison, and requests for its parts.
+import { Connection } from "../lib/connection.ts";
+import type { Model } from "../lib/protocol.ts";
 import type { Cells, ColumnSteps, Comparison, FileTexts, FinalFiles } from "./model.ts";
 
 const BLOCK = 100;
 const OFTEN = 3_000;
 const SELDOM = 15_000;
 
-type FromKernel = { kind: "comparison"; n: number; comparison: Comparison } | Reply;
+type Message = { kind: "comparison"; n: number; comparison: Comparison };
 
-export class Link {
-  state: "connecting" | "live" | "gone" = "connecting";
+export class Link extends Connection<Message> {
   comparison: Comparison | undefined;
   /** Counts comparisons: what was fetched for an earlier one is dropped. */
   n = 0;
   files: FinalFiles | Error | undefined;
   endings: Cells | undefined;
-  readonly rpc: Rpc;
 
   private cells = new Map<number, Cells>();
   private steps = new Map<number, ColumnSteps | Error>();
   private texts = new Map<number, FileTexts | Error>();
   private asked = new Set<string>();
-  private listeners = new Set<() => void>();
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private view = Math.random().toString(36).slice(2);
 
-  constructor(readonly model: Model) {
-    this.rpc = new Rpc(this.view, (message, buffers) => this.post(message, buffers));
-    model.on("msg:custom", this.receive);
+  constructor(model: Model) {
+    super(model);
     this.hello();
     this.later();
   }
 
-  dispose(): void {
+  override dispose(): void {
     clearTimeout(this.timer);
-    this.model.off("msg:custom", this.receive);
-  }
-
-  subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  hello(): void {
-    this.attempt({ kind: "hello", view: this.view });
+    super.dispose();
   }
 
   /** Compare again, whether or not a session went on. */
@@ -86,10 +72,6 @@ export class Link {
     return this.texts.get(file);
   }
 
-  changed(): void {
-    for (const listener of this.listeners) listener();
-  }
-
   private fetch<T>(op: string, args: Record<string, unknown>, take: (value: T) => void, key = `${op} ${JSON.stringify(args)}`, refuse: (error: Error) => void = () => undefined): void {
     if (this.asked.has(key)) return;
     this.asked.add(key);
@@ -102,11 +84,7 @@ export class Link {
     this.rpc.call<T>(op, args).then(({ value }) => settle(() => take(value)), (error: Error) => settle(() => refuse(error)));
   }
 
-  private receive = (message: FromKernel, buffers: DataView[] = []): void => {
-    if (message.kind === "reply") {
-      this.rpc.reply(message, buffers);
-      return;
-    }
+  protected take(message: Message): void {
     if (message.kind !== "comparison") return;
     this.state = "live";
     if (message.n !== this.n || !this.comparison) {
@@ -115,33 +93,13 @@ export class Link {
       this.files = this.endings = undefined;
       for (const known of [this.cells, this.steps, this.texts, this.asked]) known.clear();
     }
-    this.changed();
-  };
+  }
 
   private later(): void {
     const running = this.comparison?.runs.some((run) => run.running);
     this.timer = setTimeout(() => {
-      if (this.state === "live" && !document.hidden) this.attempt({ kind: "ping", view: this.view });
+      this.ping();
       this.later();
     }, running ? OFTEN : SELDOM);
-  }
-
-  private attempt(message: ToKernel): void {
-    try {
-      this.post(message);
-    } catch {
-      // post() has drawn the state
-    }
-  }
-
-  private post(message: ToKernel, buffers: ArrayBuffer[] = []): void {
-    try {
-      this.model.send(message, undefined, buffers);
-    } catch (error) {
-      this.state = "gone";
-      this.rpc.fail("The kernel is gone.");
-      this.changed();
-      throw error;
-    }
   }
 }

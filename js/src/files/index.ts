@@ -1,6 +1,10 @@
 import "./style.css";
+import { Client } from "../lib/client.ts";
 import { widget } from "../lib/widget.ts";
 import { Tree } from "./tree.ts";
 import { mountFiles } from "./view.ts";
 
-export default widget("sw-files-widget", () => new Tree(), (root, client, tree) => mountFiles(root, client, tree).dispose);
+export default widget("sw-files-widget", (model) => new Client(model), (client) => {
+  const tree = new Tree();
+  return (root) => mountFiles(root, client, tree).dispose;
+});

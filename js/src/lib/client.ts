@@ -1,19 +1,14 @@
-// The page's side of one widget: applies batches in order, requests a snapshot on a gap, detects a missing kernel.
-// It belongs to the model and outlives every view of it; views subscribe.
+// The page's side of a session's widget: applies batches in order and requests a snapshot on a gap.
 import { closeInCell } from "./cell.ts";
-import type { CellQuestion, Command, FromKernel, Listing, Model, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
-import { Rpc } from "./rpc.ts";
+import { Connection } from "./connection.ts";
+import type { Batch, CellQuestion, Command, Listing, Model, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
 import { Transcript } from "./transcript.ts";
 
 const ACK_PAUSE = 250;
 const HEARTBEAT = 10_000;
 const PATIENCE = 4_000;
 
-/** connecting: no message yet; gap: a lost batch was requested; gone: the kernel accepts no messages. */
-export type Link = "connecting" | "live" | "gap" | "gone";
-
-export class Client {
-  link: Link = "connecting";
+export class Client extends Connection<Batch | Snapshot> {
   /** The kernel accepted a message but has not answered for a while: it runs a cell. */
   busy = false;
   session: Session | undefined;
@@ -31,33 +26,24 @@ export class Client {
   skew = 0;
   /** Whether a view is scrolled up: then no old step is dropped. */
   reading = false;
-  readonly rpc: Rpc;
 
-  private view = Math.random().toString(36).slice(2);
   private n = 0;
   private acked = 0;
   private ackTimer: ReturnType<typeof setTimeout> | undefined;
   private busyTimer: ReturnType<typeof setTimeout> | undefined;
   private heartbeat: ReturnType<typeof setInterval>;
-  private listeners = new Set<() => void>();
 
-  constructor(readonly model: Model) {
-    this.rpc = new Rpc(this.view, (message, buffers) => this.post(message, buffers));
-    model.on("msg:custom", this.receive);
+  constructor(model: Model) {
+    super(model);
     this.heartbeat = setInterval(() => this.ping(), HEARTBEAT);
     this.hello();
   }
 
-  dispose(): void {
+  override dispose(): void {
     clearInterval(this.heartbeat);
     clearTimeout(this.ackTimer);
     clearTimeout(this.busyTimer);
-    this.model.off("msg:custom", this.receive);
-  }
-
-  subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    super.dispose();
   }
 
   /** Kernel time now. */
@@ -67,7 +53,7 @@ export class Client {
 
   /** Send `hello` again, when a person retries. */
   reconnect(): void {
-    this.link = "connecting";
+    this.state = "connecting";
     this.hello();
     this.changed();
   }
@@ -80,22 +66,15 @@ export class Client {
     this.changed();
   }
 
-  changed(): void {
-    for (const listener of this.listeners) listener();
+  protected take(message: Batch | Snapshot): void {
+    if (message.kind === "snapshot") this.restart(message);
+    else if (message.kind === "batch") this.advance(message);
   }
 
-  private receive = (message: FromKernel, buffers: DataView[] = []): void => {
-    this.heard();
-    if (message.kind === "reply") this.rpc.reply(message, buffers);
-    else if (message.kind === "snapshot") this.restart(message);
-    else if (message.kind === "batch") this.advance(message);
-    this.changed();
-  };
-
   private restart(snapshot: Snapshot): void {
-    const wanted = snapshot.view === this.view || (snapshot.view === null && (snapshot.reset || this.link !== "live"));
+    const wanted = snapshot.view === this.view || (snapshot.view === null && (snapshot.reset || this.state !== "live"));
     if (!wanted) return;
-    this.link = "live";
+    this.state = "live";
     this.n = snapshot.n;
     this.skew = snapshot.now - Date.now();
     this.session = snapshot.session;
@@ -108,10 +87,10 @@ export class Client {
     this.acknowledge();
   }
 
-  private advance(batch: Extract<FromKernel, { kind: "batch" }>): void {
-    if (this.link === "gap" || this.link === "connecting" || batch.n <= this.n) return;
+  private advance(batch: Batch): void {
+    if (this.state === "gap" || this.state === "connecting" || batch.n <= this.n) return;
     if (batch.n !== this.n + 1) {
-      this.link = "gap";
+      this.state = "gap";
       this.hello();
       return;
     }
@@ -143,31 +122,8 @@ export class Client {
     }, ACK_PAUSE);
   }
 
-  private hello(): void {
-    this.attempt({ kind: "hello", view: this.view });
-  }
-
-  private ping(): void {
-    if (this.link !== "gone" && !document.hidden) this.attempt({ kind: "ping", view: this.view });
-  }
-
-  private attempt(message: ToKernel): void {
-    try {
-      this.post(message);
-    } catch {
-      // post() has drawn the state
-    }
-  }
-
-  private post(message: ToKernel, buffers: ArrayBuffer[] = []): void {
-    try {
-      this.model.send(message, undefined, buffers);
-    } catch (error) {
-      this.link = "gone";
-      this.rpc.fail("The kernel is gone.");
-      this.changed();
-      throw error;
-    }
+  protected override post(message: ToKernel, buffers: ArrayBuffer[] = []): void {
+    super.post(message, buffers);
     if (message.kind === "hello" || message.kind === "rpc") this.expect();
   }
 
@@ -178,7 +134,7 @@ export class Client {
     }, PATIENCE);
   }
 
-  private heard(): void {
+  protected override heard(): void {
     clearTimeout(this.busyTimer);
     this.busyTimer = undefined;
     this.busy = false;

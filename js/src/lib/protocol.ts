@@ -293,8 +293,6 @@ export interface Reply {
   error: { type: string; message: string } | null;
 }
 
-export type FromKernel = Batch | Snapshot | Reply;
-
 export type ToKernel =
   | { kind: "hello"; view: string }
   | { kind: "ack"; view: string; n: number }

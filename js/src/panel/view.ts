@@ -7,7 +7,7 @@ import { mountFiles } from "../files/view.ts";
 
 const [LEAST, MOST, STEP] = [0.25, 0.8, 0.02];
 
-export function mountPanel(root: HTMLElement, client: Client, shared: { composer: Composer; tree: Tree }): () => void {
+export function mountPanel(root: HTMLElement, client: Client, composer: Composer, tree: Tree): () => void {
   const { model } = client;
   const panel = element("div", "sw-panel", root);
   const tabs = element("div", "sw-tabs", panel, { role: "tablist" });
@@ -18,8 +18,8 @@ export function mountPanel(root: HTMLElement, client: Client, shared: { composer
   });
   const files = element("div", "sw-pane sw-pane-files", panel);
 
-  const filesView = mountFiles(files, client, shared.tree);
-  const unmountChat = mountChat(chat, client, shared.composer, (path) => {
+  const filesView = mountFiles(files, client, tree);
+  const unmountChat = mountChat(chat, client, composer, (path) => {
     show("files");
     filesView.show(path);
   });

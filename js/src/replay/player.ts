@@ -1,6 +1,6 @@
 // The page's side of a replay: where it stands, playing, and what the kernel tells about that moment. One for each model.
-import type { Model, Step, ToKernel } from "../lib/protocol.ts";
-import { Rpc } from "../lib/rpc.ts";
+import { Connection } from "../lib/connection.ts";
+import type { Model, Step } from "../lib/protocol.ts";
 import { type Range, RowModel } from "../rows/model.ts";
 import type { FileText, FromKernel, Moment, Replay, TimelineHead } from "./protocol.ts";
 import { Timeline, type Unit } from "./timeline.ts";
@@ -9,8 +9,7 @@ export const SPEEDS = [0.5, 1, 2, 5, 10, 20, 50];
 const PING = 5_000;
 const REST = 400;
 
-export class Player {
-  state: "connecting" | "live" | "gone" = "connecting";
+export class Player extends Connection<FromKernel> {
   replay: Replay | undefined;
   timeline = new Timeline();
   moment: Moment | undefined;
@@ -29,10 +28,7 @@ export class Player {
   file: FileText | Error | undefined;
   /** Grows when a person moves, so that views bring the step into view. */
   moves = 0;
-  readonly rpc: Rpc;
 
-  private view = Math.random().toString(36).slice(2);
-  private listeners = new Set<() => void>();
   private seeking = false;
   private growing = false;
   private begun = false;
@@ -42,29 +38,19 @@ export class Player {
   private rest: ReturnType<typeof setTimeout> | undefined;
   private readonly heart: ReturnType<typeof setInterval>;
 
-  constructor(readonly model: Model) {
-    this.rpc = new Rpc(this.view, (message, buffers) => this.post(message, buffers));
-    model.on("msg:custom", this.receive);
+  constructor(model: Model) {
+    super(model);
     model.on("change:seq", this.moved);
-    this.heart = setInterval(() => this.state === "live" && !document.hidden && this.attempt({ kind: "ping", view: this.view }), PING);
-    this.attempt({ kind: "hello", view: this.view });
+    this.heart = setInterval(() => this.ping(), PING);
+    this.hello();
   }
 
-  dispose(): void {
+  override dispose(): void {
     clearInterval(this.heart);
     clearTimeout(this.rest);
     if (this.frame !== undefined) cancelAnimationFrame(this.frame);
-    this.model.off("msg:custom", this.receive);
     this.model.off("change:seq", this.moved);
-  }
-
-  subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  changed(): void {
-    for (const listener of this.listeners) listener();
+    super.dispose();
   }
 
   /** Show the session after an event. */
@@ -214,17 +200,16 @@ export class Player {
     }
   }
 
-  private receive = (message: FromKernel, buffers: DataView[] = []): void => {
-    if (message.kind === "reply") {
-      this.rpc.reply(message, buffers);
-      return;
-    }
+  protected take(message: FromKernel): void {
     if (message.kind !== "replay") return;
     this.state = "live";
     this.replay = message.replay;
     void this.grow();
-    this.changed();
-  };
+  }
+
+  protected override lost(): void {
+    this.playing = false;
+  }
 
   private moved = (): void => {
     const seq = Number(this.model.get("seq"));
@@ -245,26 +230,6 @@ export class Player {
         // the kernel is gone
       }
     }, REST);
-  }
-
-  private attempt(message: ToKernel): void {
-    try {
-      this.post(message);
-    } catch {
-      // post() has drawn the state
-    }
-  }
-
-  private post(message: ToKernel, buffers: ArrayBuffer[] = []): void {
-    try {
-      this.model.send(message, undefined, buffers);
-    } catch (error) {
-      this.state = "gone";
-      this.playing = false;
-      this.rpc.fail("The kernel is gone.");
-      this.changed();
-      throw error;
-    }
   }
 }
 

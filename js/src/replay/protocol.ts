@@ -1,5 +1,5 @@
 // What a replay and its page exchange. `widgets/_replay_wire.py` is the same in Python.
-import type { Reply, Step, Turn } from "../lib/protocol.ts";
+import type { Step, Turn } from "../lib/protocol.ts";
 
 /** What is shown before any moment; `version` changes when a step was put between others. */
 export interface Replay {
@@ -64,4 +64,4 @@ export interface FileText extends Omit<FileState, "now"> {
   length: number;
 }
 
-export type FromKernel = { kind: "replay"; replay: Replay } | Reply;
+export type FromKernel = { kind: "replay"; replay: Replay };

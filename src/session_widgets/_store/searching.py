@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import duckdb
 
@@ -68,31 +68,37 @@ class Wanted:
     sessions: str
 
 
-def wanted(
-    text: str,
-    *,
-    regex: bool = False,
-    case: bool = False,
-    harness: Names = None,
-    model: str | None = None,
-    tool: Names = None,
-    kind: Names = None,
-    error: bool | None = None,
-    file: str | None = None,
-    since: Moment = None,
-    until: Moment = None,
-    session: Names = None,
-) -> Wanted:
-    """Check the arguments of a search; `Store.search` describes them.
+class Filters(TypedDict, total=False):
+    """How a text is searched for, and where; `Store.search` describes each."""
+
+    regex: bool
+    case: bool
+    harness: Names
+    model: str | None
+    tool: Names
+    kind: Names
+    error: bool | None
+    file: str | None
+    since: Moment
+    until: Moment
+    session: Names
+
+
+def wanted(text: str, filters: Filters) -> Wanted:
+    """Check the arguments of a search.
 
     Raises:
-        BadValue: the text is empty or too long, the expression is wrong, or a time cannot be read.
+        BadValue: the text is empty or too long, the expression is wrong, a time cannot be read, or there is no such
+            filter.
     """
+    if unknown := set(filters) - set(Filters.__annotations__):
+        raise BadValue(f"there is no filter {min(unknown)!r:.80}; there are {', '.join(Filters.__annotations__)}.")
     if not text.strip():
         raise BadValue("expected a text to search for; got nothing but spaces.")
     if len(text) > LONGEST_PATTERN:
         raise BadValue(f"a text to search for has at most {LONGEST_PATTERN} characters; got {len(text)}.")
-    flags = "(?m)" if case else "(?im)"
+    regex = filters.get("regex", False)
+    flags = "(?m)" if filters.get("case") else "(?im)"
     pattern, in_json = (text, text) if regex else (re.escape(text), re.escape(_quoted(text)))
     like_keys = _like_keys(flags + pattern)
     given: dict[str, Any] = {}
@@ -104,18 +110,20 @@ def wanted(
             for conditions in into:
                 conditions.append(condition)
 
+    session, file, since = filters.get("session"), filters.get("file"), filters.get("since")
     add("session", _names(session), "e.session_id in (select unnest($session))", sessions)
-    add("harness", _names(harness), "coalesce(t.harness, e.harness) in (select unnest($harness))", steps)
-    add("model", model, "contains(lower(coalesce(t.model, e.model)), lower($model))", steps)
-    add("tool", _names(tool), "(s.tool_kind in (select unnest($tool)) or s.tool_name in (select unnest($tool)))", steps)
-    add("kind", _names(kind), "s.kind in (select unnest($kind))", steps)
+    add("harness", _names(filters.get("harness")), "coalesce(t.harness, e.harness) in (select unnest($harness))", steps)
+    add("model", filters.get("model"), "contains(lower(coalesce(t.model, e.model)), lower($model))", steps)
+    tools = "select unnest($tool)"
+    add("tool", _names(filters.get("tool")), f"(s.tool_kind in ({tools}) or s.tool_name in ({tools}))", steps)
+    add("kind", _names(filters.get("kind")), "s.kind in (select unnest($kind))", steps)
     add("file", None if file is None else _quoted(file), "contains(s.locations::varchar, $file)", steps)
-    for name, moment, sign in (("since", since, ">="), ("until", until, "<")):
+    for name, moment, sign in (("since", since, ">="), ("until", filters.get("until"), "<")):
         at = None if moment is None else _moment(name, moment)
         add(name, at, f"coalesce(s.started_at, e.updated_at) {sign} ${name}", steps)
     if since is not None:
         sessions.append("e.updated_at >= $since")
-    if error is not None:
+    if (error := filters.get("error")) is not None:
         steps.append(f"{'' if error else 'not '}(s.failure is not null or s.kind = 'error')")
     if session is None:  # a step that was copied into another session is found once
         steps.append("not coalesce(s.copied, false) and coalesce(s.turn > e.forked_at_turn, true)")

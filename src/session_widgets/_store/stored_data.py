@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import duckdb
 
@@ -14,7 +14,7 @@ from session_widgets._store.connection import StoreFile
 from session_widgets._store.frames import tables
 from session_widgets._store.hits import Hits
 from session_widgets._store.result import Result
-from session_widgets._store.searching import Moment, Names, Search, wanted
+from session_widgets._store.searching import Filters, Search, wanted
 from session_widgets._store.snapshots import Snapshots
 from session_widgets._store.stored_transcript import StoredTranscript
 from session_widgets.errors import BadValue
@@ -55,19 +55,9 @@ class StoredData:
         self,
         text: str,
         *,
-        regex: bool = False,
-        case: bool = False,
-        harness: Names = None,
-        model: str | None = None,
-        tool: Names = None,
-        kind: Names = None,
-        error: bool | None = None,
-        file: str | None = None,
-        since: Moment = None,
-        until: Moment = None,
-        session: Names = None,
         limit: int = 100,
         timeout: float = 10.0,
+        **filters: Unpack[Filters],
     ) -> Hits:
         """Search the text of all steps, the input and output of tools, of live and imported sessions.
 
@@ -104,21 +94,7 @@ class StoredData:
         """
         if limit < 1:
             raise BadValue(f"limit must be a number of hits from 1; got {limit}.")
-        what = wanted(
-            text,
-            regex=regex,
-            case=case,
-            harness=harness,
-            model=model,
-            tool=tool,
-            kind=kind,
-            error=error,
-            file=file,
-            since=since,
-            until=until,
-            session=session,
-        )
-        return Search(self, what, limit, timeout).run()
+        return Search(self, wanted(text, filters), limit, timeout).run()
 
     def annotate(
         self,

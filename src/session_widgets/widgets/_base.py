@@ -1,4 +1,4 @@
-"""The common base of all widgets: a session, a stream, named operations, and a snapshot for saved notebooks."""
+"""The bases of all widgets: named operations and a snapshot for saved notebooks; for one session, also a stream."""
 
 from __future__ import annotations
 
@@ -26,33 +26,88 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent.parent / "static"
 
 
-class SessionWidget(anywidget.AnyWidget):
-    """A view of one session. Subclasses choose the conversation, the files, or both.
+class PageWidget(anywidget.AnyWidget):
+    """A widget whose pages say hello and request named operations.
 
-    Handlers may be called on any thread, and not at all while a cell runs: they only start work.
+    Handlers may be called on any thread, and not at all while a cell runs: they only start work. Subclasses set what
+    `_operations` needs before they call `__init__`.
     """
+
+    snapshot_id = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(snapshot_id=uuid.uuid4().hex, **traits)
+        self._shown = False
+        self._rpc = Rpc(self._operations(), self.send)
+        self.on_msg(self._receive)
+
+    def close(self) -> None:
+        """Stop following what it shows; the page keeps its content."""
+        if "_rpc" in self.__dict__:  # ipywidgets closes collected widgets, even if __init__ refused its arguments
+            self._end()
+        super().close()
+
+    def _operations(self) -> dict[str, Operation]:
+        """Return what a page can request, by name."""
+        raise NotImplementedError
+
+    def _hello(self, view: str) -> None:
+        """Send the current state to a page that has opened."""
+        raise NotImplementedError
+
+    def _look(self) -> None:
+        """Send what has changed without an event; runs on the pool."""
+
+    def _end(self) -> None:
+        """Follow nothing any more."""
+
+    def _begin(self) -> None:
+        """Prepare what is shown."""
+
+    def _static(self) -> dict[str, str]:
+        """Return the snapshot for saved notebooks, by MIME type."""
+        raise NotImplementedError
+
+    def _receive(self, _: Any, content: Mapping[str, Any], buffers: Buffers) -> None:
+        match content.get("kind"):
+            case "hello":
+                self._hello(str(content.get("view")))
+            case "ping":
+                pool().submit(self._look)
+            case "rpc":
+                self._rpc.call(content, buffers)
+            case "cancel":
+                self._rpc.cancel(content)
+
+    def _ipython_display_(self) -> None:
+        """Show the widget, with the static snapshot that the live widget hides."""
+        self._begin()
+        bundle = self._repr_mimebundle_()
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        silent = (data or {}) | {"text/plain": ""}  # an export without the widget would print it
+        display(silent, metadata=metadata, raw=True)
+        display(self._static(), raw=True, display_id=self.snapshot_id)
+        self._shown = True
+
+    def _renew_static(self) -> None:
+        """Draw the snapshot for saved notebooks again, if it is shown."""
+        if self._shown:
+            update_display(self._static(), raw=True, display_id=self.snapshot_id)
+
+
+class SessionWidget(PageWidget):
+    """A view of one session. Subclasses choose the conversation, the files, or both."""
 
     conversation: bool = True
     files: bool = True
 
     session_id = traitlets.Unicode().tag(sync=True)
-    snapshot_id = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session_id=session.id, snapshot_id=uuid.uuid4().hex)
         self._session = session
-        self._shown = False
         self._stream = Stream(session, self.send, session.control, watch=self._on_events, transcript=self.conversation)
         self._workspace = Workspace(session, self._stream.push, lambda: self._stream.running)
-        self._rpc = Rpc(self._operations(), self.send)
-        self.on_msg(self._receive)
-
-    def close(self) -> None:
-        """Disconnect from the session; the page keeps its content."""
-        if "_rpc" in self.__dict__:  # ipywidgets closes collected widgets, even if __init__ refused its arguments
-            self._stream.close()
-            self._workspace.close()
-        super().close()
+        super().__init__(session_id=session.id)
 
     def _operations(self) -> dict[str, Operation]:
         operations: dict[str, Operation] = {}
@@ -62,27 +117,30 @@ class SessionWidget(anywidget.AnyWidget):
             operations |= self._workspace.operations()
         return operations
 
-    def _open(self) -> None:
+    def _begin(self) -> None:
         self._stream.open()
         if self.files:
             self._workspace.open()
+
+    def _end(self) -> None:
+        self._stream.close()
+        self._workspace.close()
+
+    def _hello(self, view: str) -> None:
+        self._begin()
+        self._stream.hello(view)
+
+    def _look(self) -> None:
+        self._stream.look_again()
 
     def _receive(self, _: Any, content: Mapping[str, Any], buffers: Buffers) -> None:
         if self.conversation:
             page = self._session.control.page
             page.heard, page.heard_apart = True, self._hears_during_cells()
-        match content.get("kind"):
-            case "hello":
-                self._open()
-                self._stream.hello(str(content.get("view")))
-            case "ack":
-                self._stream.ack(int(content.get("n", 0)))
-            case "ping":
-                pool().submit(self._stream.look_again)
-            case "rpc":
-                self._rpc.call(content, buffers)
-            case "cancel":
-                self._rpc.cancel(content)
+        if content.get("kind") == "ack":
+            self._stream.ack(int(content.get("n", 0)))
+        else:
+            super()._receive(_, content, buffers)
 
     def _hears_during_cells(self) -> bool:
         """Whether a click reaches Python while a cell blocks: ipykernel 7.1 to 7.3 deliver it on a separate thread.
@@ -94,18 +152,8 @@ class SessionWidget(anywidget.AnyWidget):
 
     def _on_events(self, events: list[Event]) -> None:
         self._workspace.watch(events)
-        if self._shown and any(event.kind == TurnEnded.kind for event in events):
-            update_display(self._static(), raw=True, display_id=self.snapshot_id)
-
-    def _ipython_display_(self) -> None:
-        """Show the widget, with the static snapshot that the live widget hides."""
-        self._open()
-        bundle = self._repr_mimebundle_()
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        silent = (data or {}) | {"text/plain": ""}  # an export without the widget would print it
-        display(silent, metadata=metadata, raw=True)
-        display(self._static(), raw=True, display_id=self.snapshot_id)
-        self._shown = True
+        if any(event.kind == TurnEnded.kind for event in events):
+            self._renew_static()
 
     def _static(self) -> dict[str, str]:
         session = self._session

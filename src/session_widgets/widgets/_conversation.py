@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from session_widgets.errors import BadValue
-from session_widgets.widgets._parts import step_image, step_text
+from session_widgets.transcript.records import Step
+from session_widgets.widgets._parts import answer_image, answer_text
 from session_widgets.widgets._rpc import Answer, Buffers, Operation
 from session_widgets.widgets._stream import Stream
-from session_widgets.widgets._text import safe
 from session_widgets.widgets._wire import handover_view
 
 if TYPE_CHECKING:
     from session_widgets._sessions import Session
 
-_TEXT_CHUNK = 256 * 1024
 _MAX_PROMPT = 1024 * 1024
 
 
@@ -36,8 +35,8 @@ class Conversation:
             "choose": self._choose,
             "install": self._install,
             "page": self._page,
-            "text": self._text,
-            "image": self._image,
+            "text": lambda args, _: answer_text(self._step(args), args),
+            "image": lambda args, _: answer_image(self._step(args), args),
             "handover": self._handover,
         }
 
@@ -93,14 +92,8 @@ class Conversation:
     def _page(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         return Answer(self._stream.page((int(args["turn"]), int(args["index"]))))
 
-    def _text(self, args: Mapping[str, Any], _: Buffers) -> Answer:
-        whole = step_text(self._stream.step(int(args["turn"]), int(args["index"])), str(args["part"]))
-        offset = max(0, int(args["offset"]))
-        return Answer({"text": safe(whole[offset : offset + _TEXT_CHUNK]), "offset": offset, "length": len(whole)})
-
-    def _image(self, args: Mapping[str, Any], _: Buffers) -> Answer:
-        step = self._stream.step(int(args["turn"]), int(args["index"]))
-        return Answer(None, (step_image(step, int(args["block"])),))
+    def _step(self, args: Mapping[str, Any]) -> Step:
+        return self._stream.step(int(args["turn"]), int(args["index"]))
 
     def _handover(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         index = int(args["turn"])

@@ -10,8 +10,23 @@ from session_widgets.errors import BadValue
 from session_widgets.transcript.envelopes import as_object
 from session_widgets.transcript.records import Step
 from session_widgets.transcript.tool_input import beside, command_of, places, words
+from session_widgets.widgets._rpc import Answer
+from session_widgets.widgets._text import safe
 
+_TEXT_CHUNK = 256 * 1024
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+
+
+def answer_text(step: Step, args: Mapping[str, Any]) -> Answer:
+    """Answer the operation `text`: the text of `part` from the character `offset` on, at most 256 K characters."""
+    whole = step_text(step, str(args["part"]))
+    offset = max(0, int(args["offset"]))
+    return Answer({"text": safe(whole[offset : offset + _TEXT_CHUNK]), "offset": offset, "length": len(whole)})
+
+
+def answer_image(step: Step, args: Mapping[str, Any]) -> Answer:
+    """Answer the operation `image`: the bytes of the image that is `block` of a step."""
+    return Answer(None, (step_image(step, int(args["block"])),))
 
 
 def step_text(step: Step, part: str) -> str:

@@ -5,38 +5,31 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import anywidget
-import traitlets
-from IPython.display import display, update_display
 
 from session_widgets._sessions.opening import opened
 from session_widgets._store import store as open_store
 from session_widgets.analysis.alignment import check_ids
 from session_widgets.errors import SessionGone
 from session_widgets.transcript.notes import FilesKept, TurnEnded
-from session_widgets.transcript.records import Event
-from session_widgets.widgets._base import STATIC
+from session_widgets.transcript.records import Event, Step
+from session_widgets.widgets._base import STATIC, PageWidget
 from session_widgets.widgets._compare_html import compare_html
 from session_widgets.widgets._comparison import Comparison
-from session_widgets.widgets._parts import step_image, step_text
-from session_widgets.widgets._rpc import Answer, Buffers, Operation, Rpc, pool
-from session_widgets.widgets._text import safe
+from session_widgets.widgets._parts import answer_image, answer_text
+from session_widgets.widgets._rpc import Answer, Buffers, Operation, pool
 
 if TYPE_CHECKING:
     from session_widgets._store import Store
 
 log = logging.getLogger(__name__)
 
-_TEXT_CHUNK = 256 * 1024
 _PAUSE = 2.0
 """Seconds between two looks at sessions whose turns run."""
 
 
-class Compare(anywidget.AnyWidget):
+class Compare(PageWidget):
     """Set two to eight sessions side by side: aligned steps, where they part, their figures and their files.
 
     Live sessions, stored ones and imports alike; it follows those that go on.
@@ -57,8 +50,6 @@ class Compare(anywidget.AnyWidget):
     _esm = STATIC / "compare.js"
     _css = STATIC / "compare.css"
 
-    snapshot_id = traitlets.Unicode().tag(sync=True)
-
     def __init__(self, ids: Sequence[str], *, store: Store | None = None) -> None:
         check_ids(ids)
         self._store = open_store() if store is None else store
@@ -67,25 +58,21 @@ class Compare(anywidget.AnyWidget):
         self._comparison = Comparison(self._store, ids)
         if all(run is None for run in self._comparison.runs):
             raise SessionGone(f"the store has none of {', '.join(ids)}; session_widgets.sessions() lists those it has.")
-        super().__init__(snapshot_id=uuid.uuid4().hex)
         self._lock = threading.Lock()
         self._looking = threading.Lock()
         """Held while runs are compared: a page that says hello does not wait for it."""
         self._n = 1
-        self._shown = False
         self._looked = time.monotonic()
-        self._rpc = Rpc(self._operations(), self.send)
         self._unsubscribe: list[Callable[[], None]] = []
-        self.on_msg(self._receive)
+        super().__init__()
 
     def __repr__(self) -> str:
         return f"Compare({list(self._ids)!r})"
 
-    def close(self) -> None:
-        """Follow the sessions no longer; the page keeps its content."""
-        for unsubscribe in self.__dict__.pop("_unsubscribe", []):
-            unsubscribe()
-        super().close()
+    def _end(self) -> None:
+        unsubscribe, self._unsubscribe = self._unsubscribe, []
+        for each in unsubscribe:
+            each()
 
     def _operations(self) -> dict[str, Operation]:
         return {
@@ -94,36 +81,21 @@ class Compare(anywidget.AnyWidget):
             "steps": lambda args, _: Answer(self._comparison.steps(int(args["column"]))),
             "files": lambda _, __: Answer(self._comparison.files.view()),
             "file": lambda args, _: Answer(self._comparison.files.texts(int(args["file"]))),
-            "text": self._text,
-            "image": self._image,
+            "text": lambda args, _: answer_text(self._step(args), args),
+            "image": lambda args, _: answer_image(self._step(args), args),
             "refresh": self._refresh,
         }
 
-    def _text(self, args: Mapping[str, Any], _: Buffers) -> Answer:
-        step = self._comparison.step(int(args["run"]), int(args["turn"]), int(args["index"]))
-        whole = step_text(step, str(args["part"]))
-        offset = max(0, int(args["offset"]))
-        return Answer({"text": safe(whole[offset : offset + _TEXT_CHUNK]), "offset": offset, "length": len(whole)})
-
-    def _image(self, args: Mapping[str, Any], _: Buffers) -> Answer:
-        step = self._comparison.step(int(args["run"]), int(args["turn"]), int(args["index"]))
-        return Answer(None, (step_image(step, int(args["block"])),))
+    def _step(self, args: Mapping[str, Any]) -> Step:
+        return self._comparison.step(int(args["run"]), int(args["turn"]), int(args["index"]))
 
     def _refresh(self, _: Mapping[str, Any], __: Buffers) -> Answer:
         self._look(whatever=True)
         return Answer()
 
-    def _receive(self, _: Any, content: Mapping[str, Any], buffers: Buffers) -> None:
-        match content.get("kind"):
-            case "hello":
-                self._follow()
-                self._tell()
-            case "ping":
-                pool().submit(self._look)
-            case "rpc":
-                self._rpc.call(content, buffers)
-            case "cancel":
-                self._rpc.cancel(content)
+    def _hello(self, view: str) -> None:
+        self._follow()
+        self._tell()
 
     def _follow(self) -> None:
         """Follow the sessions that are open in this process, also while a cell runs."""
@@ -154,22 +126,13 @@ class Compare(anywidget.AnyWidget):
                     self._comparison, self._marks = comparison, marks
                     self._n += 1
             self._tell()
-            if self._shown:
-                update_display(self._static(), raw=True, display_id=self.snapshot_id)
+            self._renew_static()
         except Exception:
             log.exception("sessions could not be compared again")
 
     def _tell(self) -> None:
         with self._lock:
             self.send({"kind": "comparison", "n": self._n, "comparison": self._comparison.view()})
-
-    def _ipython_display_(self) -> None:
-        """Show the widget, with the static snapshot that the live widget hides."""
-        bundle = self._repr_mimebundle_()
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        display((data or {}) | {"text/plain": ""}, metadata=metadata, raw=True)
-        display(self._static(), raw=True, display_id=self.snapshot_id)
-        self._shown = True
 
     def _static(self) -> dict[str, str]:
         said = f"{', '.join(self._ids)}\n{self._comparison.alignment or self._comparison.problem}"
