@@ -17,6 +17,7 @@ from session_widgets._harnesses.installing import Installation
 from session_widgets._sandboxes.docker_engine import engine
 from session_widgets._sandboxes.images import ensure_image
 from session_widgets.errors import SandboxError
+from tests.standins.machine import available as boxes_run
 from tests.support.paths import ROOT
 
 KERNELS = ROOT / ".cache" / "kernels"
@@ -84,6 +85,7 @@ def docker() -> bool:
 
 
 NEEDS = {
+    "boxes": Need(boxes_run, "run as root on Linux, with unshare, nsenter and setpriv of util-linux"),
     "axe": Need(AXE.exists, "npm ci --ignore-scripts --prefix js"),
     "chromium": Need(chromium, "apt-get install chromium"),
     "docker": Need(
