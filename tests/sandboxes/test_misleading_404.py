@@ -11,7 +11,7 @@ import pytest
 
 from session_widgets._sandboxes.containers import STATE, Containers, _name
 from session_widgets._sandboxes.runner_client import problem
-from session_widgets.errors import BadPath, NotFound, SandboxError, SandboxGone
+from session_widgets.errors import BadPath, NotFound, SandboxAuth, SandboxError, SandboxGone, TransportError
 from session_widgets.host.daemon import installation
 
 
@@ -110,7 +110,10 @@ def told(code, detail):
     [
         (answer(404, told("not_found", "not found: path not found: a")), NotFound),
         (answer(404, told("invalid_request", "endpoint not found")), SandboxError),
-        (answer(404, "<h1>404 Not Found</h1>", "text/html"), SandboxError),
+        (answer(404, "<h1>404 Not Found</h1>", "text/html"), TransportError),
+        (answer(400, {"statusCode": 400, "message": "sandbox is not running"}, "application/json"), TransportError),
+        (answer(403, "<h1>Forbidden</h1>", "text/html"), TransportError),
+        (answer(401, "<h1>Unauthorized</h1>", "text/html"), SandboxAuth),
         (answer(502, told("stream_error", "404 not found")), SandboxError),
         (answer(400, told("invalid_request", "no file of the name 404")), BadPath),
     ],

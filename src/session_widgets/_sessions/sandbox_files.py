@@ -11,13 +11,13 @@ from typing import Literal
 from session_widgets._sandboxes import Sandbox
 from session_widgets._sessions.sandbox_starter import SandboxStarter
 from session_widgets._sessions.state import SessionState
-from session_widgets.errors import NotDurable, SandboxError, SandboxGone, SandboxNotRunning, TransportError
+from session_widgets.errors import NotDurable, SandboxAuth, SandboxError, SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.host.manifest import Manifest
 from session_widgets.model import SandboxRef
 from session_widgets.transcript.records import FileChange
 
-_NOT_ANSWERING = (TransportError, SandboxNotRunning, SandboxGone)
-"""Errors of a sandbox elsewhere that was stopped, or given to another session, by something else."""
+_NOT_ANSWERING = (TransportError, SandboxNotRunning, SandboxGone, SandboxAuth)
+"""Errors of a sandbox elsewhere that was stopped, given to another session, or started again with another token."""
 
 End = Literal["parked", "switched", "deleted"]
 
