@@ -204,8 +204,8 @@ class Box:
             self.state = "running"
             self._continue()
 
-    async def kill(self) -> None:
-        """End the box and remove its files. Nothing happens to one that is gone."""
+    async def kill(self, *, keep: bool = False) -> None:
+        """End the box and, unless `keep`, remove its files. Nothing happens to one that is gone."""
         if self.state == "gone":
             return
         self.state = "gone"
@@ -217,7 +217,8 @@ class Box:
         await self._process.wait()
         for running in self._commands:
             await running.wait()
-        await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
+        if not keep:
+            await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
 
     async def snapshot(self, to: Path) -> Path:
         """Copy the box's own files to an empty directory."""
