@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from session_widgets._store import annotation_queries, import_queries, queries, rebuilding, views
+from session_widgets._store import annotation_queries, import_queries, price_queries, queries, rebuilding, views
 from session_widgets._store.importing import deriving
 from session_widgets.errors import StoreError, StoreVersion
 
@@ -98,6 +98,11 @@ def _annotations(connection: duckdb.DuckDBPyConnection) -> None:
     annotation_queries.create(connection)
 
 
+def _prices(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the table of prices, which is not derived."""
+    price_queries.create(connection)
+
+
 _RENAMED = {"turn_tier": "memory_restored", "turn_saving": "persist_started", "host_tool": "notebook_tool_called"}
 
 
@@ -144,6 +149,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _rename_fields,
     _derive_again,
     _annotations,
+    _prices,
 )
 LATEST = len(MIGRATIONS)
 

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import duckdb
 
-from session_widgets._store import annotating, annotation_queries, querying
+from session_widgets._store import annotating, annotation_queries, price_queries, prices, querying
 from session_widgets._store.annotating import Sessions
 from session_widgets._store.connection import StoreFile
 from session_widgets._store.frames import tables
@@ -184,6 +184,45 @@ class StoredData:
         """Delete the scores of a session by name, of all authors or of one; return how many there were."""
         with self._file.transaction() as connection:
             return annotation_queries.delete_scores(connection, session_id, name, author)
+
+    def prices(self, table: Any = prices.LIST) -> Result:
+        """Set the prices by which `v_llm_calls` estimates the cost of model calls (`cost_estimated`).
+
+        Nothing is priced before the first call, and no placeholder and no unknown model ever: `v_unpriced` has the
+        calls without a price, with the reason. After an import with new models call it again.
+
+        Args:
+            table: "genai-prices" for the list of that package (`pip install 'session-widgets[prices]'`), which needs
+                no network: the standard prices of the models of this store, in USD. Or your own table, whose rows
+                have priority over the list: pandas, polars, Arrow, a list of dictionaries. Its columns: `model`,
+                `input` and `output`; if you want `provider`, `from_date` (of the price's first day),
+                `above_input` (the row is for calls with more input tokens), `currency` (default USD), `cache_read`,
+                `cache_write`, `cache_write_1h`. Prices are of a million tokens. An empty table removes yours.
+
+        Returns:
+            All prices, as in `v_prices`.
+
+        Raises:
+            BadValue: the table lacks a column or has a wrong value.
+            MissingDependency: genai-prices is not installed.
+            StoreBusy: another process held the file for 10 s.
+
+        Example:
+            >>> store().prices()  # doctest: +SKIP
+            >>> store().prices([{"model": "our-model", "input": 0.5, "output": 2, "currency": "EUR"}])  # doctest: +SKIP
+        """
+        if isinstance(table, str) and table != prices.LIST:
+            raise BadValue(f"prices must be {prices.LIST!r} or a table; got {table!r}.")
+        own = not isinstance(table, str)
+        if own:
+            new = prices.of_user(table)
+        else:
+            with self._file.looking() as connection:
+                models = price_queries.models(connection)
+            new = prices.of_list(models)
+        with self._file.transaction() as connection:
+            price_queries.replace(connection, own, new)
+        return self.sql("from v_prices order by all")
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a plain read-only DuckDB connection to a copy of the store as of now.

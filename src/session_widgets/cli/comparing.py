@@ -13,10 +13,12 @@ STATS = """
     select harness, model, count(*) as sessions, sum(turns)::bigint as turns, sum(tool_calls)::bigint as tool_calls,
         sum(failed_calls)::bigint as failed_calls, sum(input_tokens)::bigint as input_tokens,
         sum(cache_read_tokens)::bigint as cache_read_tokens, sum(cache_write_tokens)::bigint as cache_write_tokens,
-        sum(output_tokens)::bigint as output_tokens, usage_scope, usage_quality, sum(cost) as cost, currency
+        sum(output_tokens)::bigint as output_tokens, usage_scope, usage_quality, sum(cost) as cost, currency,
+        sum(cost_estimated) as cost_estimated, price_currency, sum(unpriced_calls)::bigint as unpriced_calls
     from v_runs
     where session_id not in (select session_id from v_lineage where kind = 'subagent' and parent_session_id is not null)
-    group by harness, model, usage_scope, usage_quality, currency order by sessions desc, harness, model"""
+    group by harness, model, usage_scope, usage_quality, currency, price_currency
+    order by sessions desc, harness, model"""
 """Tokens of different scopes or qualities, and costs in different currencies, are never added."""
 
 

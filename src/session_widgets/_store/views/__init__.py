@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from session_widgets._store.views import calls, imports, labels, sessions, steps, usage
+from session_widgets._store.views import calls, imports, labels, prices, sessions, steps, usage
 from session_widgets._store.views.view import View
 
 DOCUMENTED: tuple[View, ...] = (
@@ -12,6 +12,7 @@ DOCUMENTED: tuple[View, ...] = (
     *steps.VIEWS,
     *calls.VIEWS,
     *usage.VIEWS,
+    *prices.VIEWS,
     *labels.VIEWS,
     *imports.VIEWS,
 )
