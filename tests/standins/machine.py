@@ -92,6 +92,7 @@ class Box:
         self._first = first
         self._commands: set[Running] = set()
         self._forwards: dict[int, asyncio.Server] = {}
+        self._carried: set[asyncio.Future[list[None]]] = set()
 
     @classmethod
     async def start(cls, id: str, root: Path, *, copy_of: Path | None = None) -> Box:
@@ -190,9 +191,11 @@ class Box:
         return int(self._forwards[port].sockets[0].getsockname()[1])
 
     async def pause(self) -> None:
-        """Stop every process of the box where it stands."""
+        """Stop every process of the box where it stands, and cut its connections."""
         self._check()
         self.state = "paused"
+        for carrying in tuple(self._carried):
+            carrying.cancel()
         while running := [pid for pid in self.pids() if _state(pid) not in "TZ"]:
             for pid in running:
                 _kill(pid, signal.SIGSTOP)
@@ -217,6 +220,8 @@ class Box:
         await self._process.wait()
         for running in self._commands:
             await running.wait()
+        for carrying in self._carried:
+            carrying.cancel()
         if not keep:
             await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
 
@@ -250,13 +255,23 @@ class Box:
 
     async def _carry(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes between a connection of this machine and one inside."""
+        if self.state != "running":
+            writer.transport.abort()
+            return
         try:
             inside = await asyncio.to_thread(_connect, self._first, port)
             inner_reader, inner_writer = await asyncio.open_connection(sock=inside)
         except OSError:
             writer.transport.abort()
             return
-        await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+        carrying = asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+        self._carried.add(carrying)
+        try:
+            await carrying
+        finally:
+            self._carried.discard(carrying)
+            writer.close()
+            inner_writer.close()
 
 
 class Boxes:

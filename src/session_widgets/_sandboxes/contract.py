@@ -32,6 +32,11 @@ class SandboxSpec:
         image: image of the sandbox, if the provider has images; None: the provider's own.
         cpus: processors that it may use; None: the provider's default.
         memory: bytes that it may use; None: the provider's default.
+        gpu: model of its graphics processor; None: none.
+        setup: commands that are run once in a new sandbox, as root.
+        ports: that programs in it will listen on, for `Sandbox.endpoint`.
+        lifetime_seconds: after this time it ends or parks in any case; None: the provider's default.
+        network: what it may reach: "open", "none" or the names of hosts.
         progress: called with a short text when an operation takes time; called from any thread.
     """
 
@@ -45,6 +50,11 @@ class SandboxSpec:
     image: str | None = None
     cpus: float | None = None
     memory: int | None = None
+    gpu: str | None = None
+    setup: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    lifetime_seconds: int | None = None
+    network: str | tuple[str, ...] = "open"
     progress: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 

@@ -17,13 +17,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 from session_widgets.errors import MissingDependency, SandboxAuth, SessionWidgetsError, TransportError
 from session_widgets.model import Capability, Endpoint
 
-Network = Literal["open", "none"] | tuple[str, ...]
-"""What programs in a box may reach: everything, nothing, or these hosts."""
+Network = str | tuple[str, ...]
+"""What programs in a box may reach: "open" (everything), "none", or the names of hosts."""
 
 _SECRET = re.compile(r"(?i)\b(bearer\s+|e2b_|dtn_|ak-|as-)[\w.~+/-]{8,}=*")
 

@@ -1,0 +1,308 @@
+"""The provider of every cloud: what is common to them, on the calls of `contract.py`.
+
+`home/clouds/NAME/ID/` is the record of one sandbox. `ID` is ours and never changes; the vendor's id, which may change
+when a box is parked or attached, is in the record. A box carries `ID` as a label: one whose creation was cut off is
+found by it. The runner in it is one that sessions claim, as with `runner:URL`: files are relayed, without a key of a
+store in the box.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+from session_widgets._sandboxes.claim_client import ClaimClient
+from session_widgets._sandboxes.clouds.contract import Box, BoxInfo, BoxSpec, Vendor
+from session_widgets._sandboxes.clouds.limits import making
+from session_widgets._sandboxes.clouds.sandbox import CloudSandbox
+from session_widgets._sandboxes.clouds.setup import MACHINE, PORT, BoxSetup, new_secrets
+from session_widgets._sandboxes.contract import Announce, SandboxInfo, SandboxSpec
+from session_widgets._sandboxes.records import RECORD, TOKEN, alone, gone, made_of, recorded
+from session_widgets._sandboxes.runner_client import RunnerClient
+from session_widgets.errors import SandboxAuth, SandboxError, SandboxGone, TransportError
+from session_widgets.host.daemon import installation, read_json, write_private
+from session_widgets.model import Capability, Endpoint, Machine, SandboxRef
+from session_widgets.progress import Progress, silent
+
+LIFETIME = 24 * 3600
+HEALTH_SECONDS = 15
+LABEL = "session_widgets"
+HOME, ID, SESSION, OWNER, CREATED = (f"{LABEL}_{name}" for name in ("home", "id", "session", "owner", "created"))
+_MOST_LABEL = 63
+_OPTIONS = ("image", "cpus", "memory", "gpu", "setup", "ports", "network")
+
+
+class CloudProvider:
+    """Sandboxes at a vendor.
+
+    Args:
+        home: the data directory.
+        vendor: the adapter.
+    """
+
+    def __init__(self, home: Path, vendor: Vendor) -> None:
+        self._root = home / "clouds" / vendor.name
+        self._home = home
+        self.vendor = vendor
+        self.name = vendor.name
+        self.capabilities = vendor.capabilities | Capability.ISOLATED | Capability.PORTS
+        self.options = vendor.options | {"env", "setup", "ports", "idle", "lifetime"}
+
+    def check(self, harness: str, location: str) -> None:
+        """Accepts any harness and any workspace, but no missing SDK or key."""
+        self.vendor.check()
+
+    async def machine(self, workspace: str) -> Machine:
+        """Return the machine of a prepared box."""
+        return MACHINE
+
+    async def create(self, spec: SandboxSpec, announce: Announce) -> CloudSandbox:
+        """Create a box, prepare it and claim its runner.
+
+        Raises:
+            SandboxQuota: too many of this installation's boxes run.
+        """
+        self.vendor.check()
+        ref = SandboxRef(self.name, uuid4().hex[:12])
+        await announce(ref)
+        place = self._place(ref)
+        place.mkdir(parents=True, mode=0o700)
+        write_private(place / RECORD, self._made(spec))
+        creating = asyncio.create_task(self._create(ref, spec.progress))
+        try:
+            await asyncio.shield(creating)
+            return await self._use(ref, spec.progress)
+        except BaseException:
+            await asyncio.shield(self._undo(ref, creating))
+            raise
+
+    async def attach(self, ref: SandboxRef) -> CloudSandbox:
+        """Reconnect to the box, or start a parked one, and its runner if that does not answer."""
+        return await self._use(ref, silent)
+
+    async def park(self, ref: SandboxRef) -> SandboxRef:
+        """End all processes of the session, then let the vendor park the box."""
+        place = self._place(ref)
+        if not place.exists():
+            return ref
+        async with self._alone(place):
+            made, known = made_of(place, self.name), read_json(place / TOKEN)
+            if (box := await self._box_of(ref, made)) is None:
+                return ref
+            write_private(place / RECORD, made := {**made, "box": box, "parked": True})
+            if known and "url" in known:
+                with suppress(SandboxError):  # a box that is parked already; `attach` does it then
+                    async with aclosing(ClaimClient(_endpoint(known))) as client:
+                        await client.park(ref.id)
+            with suppress(SandboxGone):
+                write_private(place / RECORD, {**made, "box": await self.vendor.park(box)})
+        return ref
+
+    async def destroy(self, ref: SandboxRef) -> bool:
+        """Remove the box and its records; the workspace's location stays."""
+        place = self._place(ref)
+        made = read_json(place / RECORD)
+        removed = False
+        if made is None:  # removed before, or by another installation's kernel: only a label may lead to a box
+            with suppress(SandboxAuth, ImportError):
+                removed = await self._destroy_labelled(ref)
+        else:
+            async with self._alone(place):
+                if box := made.get("box"):
+                    removed = await self.vendor.destroy(box)
+                removed = await self._destroy_labelled(ref) or removed
+        shutil.rmtree(place, ignore_errors=True)
+        return removed
+
+    async def list(self, session_id: str | None = None) -> AsyncIterator[SandboxInfo]:
+        """Yield the recorded boxes, and those with this installation's label; none without SDK, key and records."""
+        records = {place.name: made for place, made in recorded(self._root)}
+        try:
+            self.vendor.check()
+        except (SandboxAuth, ImportError):
+            if records:
+                raise
+            return
+        boxes: dict[str, BoxInfo] = {}
+        async for box in self.vendor.list(self._ours()):
+            id = box.labels.get(ID, "")
+            if id.isalnum() and (id not in boxes or box.running):
+                boxes[id] = box
+        for id in sorted(records.keys() | boxes.keys()):
+            info = self._info(id, records.get(id), boxes.get(id))
+            if session_id in {None, info.session_id}:
+                yield info
+
+    async def aclose(self) -> None:
+        """Close the vendor's connections."""
+        await self.vendor.aclose()
+
+    # A new box
+
+    async def _create(self, ref: SandboxRef, progress: Progress) -> None:
+        place = self._place(ref)
+        made = made_of(place, self.name)
+        async with making(self.name, self.vendor.title, self._running):
+            progress(f"Creating a sandbox at {self.vendor.title}")
+            options = made["options"]
+            network = options["network"]
+            box = await self.vendor.create(
+                BoxSpec(
+                    labels=self._labels(ref, made),
+                    ports=(PORT, *options["ports"]),
+                    idle=min(made["idle"], made["lifetime"]),
+                    lifetime=made["lifetime"],
+                    image=options["image"],
+                    cpus=options["cpus"],
+                    memory=options["memory"],
+                    gpu=options["gpu"],
+                    network=network if isinstance(network, str) else tuple(network),
+                )
+            )
+        write_private(place / RECORD, {**made, "box": box.id})
+
+    async def _undo(self, ref: SandboxRef, creating: asyncio.Task[None]) -> None:
+        """Remove what a failed or cancelled `create` has made, once the vendor has answered."""
+        with suppress(BaseException):
+            await creating
+        with suppress(SandboxError):  # then the record stays, and a sweep removes the box
+            await self.destroy(ref)
+
+    async def _running(self) -> int:
+        return sum([box.running async for box in self.vendor.list(self._ours())])
+
+    def _made(self, spec: SandboxSpec) -> dict[str, Any]:
+        return {
+            "session": spec.session_id,
+            "owner": spec.owner,
+            "created": datetime.now(UTC).isoformat(),
+            "env": dict(spec.env),
+            "agents": {name: dict(entry) for name, entry in spec.agents.items()},
+            "uploads": dict(spec.mounts),
+            "idle": spec.idle_seconds,
+            "lifetime": spec.lifetime_seconds or LIFETIME,
+            "options": {name: getattr(spec, name) for name in _OPTIONS},
+        }
+
+    def _ours(self) -> dict[str, str]:
+        return {HOME: installation(self._home)}
+
+    def _labels(self, ref: SandboxRef, made: Mapping[str, Any]) -> dict[str, str]:
+        return {
+            LABEL: "1",
+            **self._ours(),
+            ID: ref.id,
+            SESSION: _label(made["session"]),
+            OWNER: _label(made["owner"]),
+            CREATED: made["created"],
+        }
+
+    # Use
+
+    async def _use(self, ref: SandboxRef, progress: Progress) -> CloudSandbox:
+        place = self._place(ref)
+        async with self._alone(place):
+            made = made_of(place, self.name)
+            id = await self._box_of(ref, made)
+            if id is None:
+                raise gone(place, self.name)
+            box = await self.vendor.attach(id, min(made["idle"], made["lifetime"]))
+            if box.id != made.get("box"):
+                write_private(place / RECORD, made := {**made, "box": box.id})
+            runner = await self._runner(place, made, box, progress)
+            async with aclosing(ClaimClient(runner)) as client:
+                if made.get("parked"):  # its processes were stopped, not ended, if the vendor had parked it first
+                    with suppress(SandboxGone):
+                        await client.park(ref.id)
+                wanted = {name: made[name] for name in ("session", "owner", "env", "agents")}
+                claim = {"id": ref.id, "idleSeconds": made["idle"], **wanted}
+                await client.claim(claim, new=not made.get("claimed"))
+                for folder, inside in made["uploads"].items():
+                    await client.upload(PurePosixPath(inside).name, Path(folder), progress)
+            write_private(place / RECORD, {**made, "claimed": True, "parked": False})
+        until = datetime.fromisoformat(made["created"]).timestamp() + made["lifetime"]
+        return CloudSandbox(ref, MACHINE.root, runner, box, made["idle"], until)
+
+    async def _runner(self, place: Path, made: Mapping[str, Any], box: Box, progress: Progress) -> Endpoint:
+        """Return the address of the box's runner, which is started unless it answers."""
+        known, reached = read_json(place / TOKEN), await box.endpoint(PORT)
+        if known is not None:
+            endpoint = _endpoint({**known, "url": reached.url, "headers": dict(reached.headers)})
+            if await _answers(endpoint, known["nonce"]):
+                return endpoint
+        setup = BoxSetup(self.vendor.title, box, progress)
+        await setup.install(made["options"]["setup"])
+        known = {**new_secrets(), "url": reached.url, "headers": dict(reached.headers)}
+        write_private(place / TOKEN, known)
+        await setup.start({name: known[name] for name in ("token", "nonce")})
+        endpoint, deadline = _endpoint(known), time.monotonic() + HEALTH_SECONDS
+        while not await _answers(endpoint, known["nonce"]):  # a proxy may not know the port yet
+            if time.monotonic() > deadline:
+                raise TransportError(
+                    f"the runner listens in the sandbox, and {self.vendor.title} does not lead to it: {reached.url}"
+                )
+            await asyncio.sleep(0.1)
+        return endpoint
+
+    # Records
+
+    def _place(self, ref: SandboxRef) -> Path:
+        if ref.provider != self.name or not ref.id.isalnum():
+            raise SandboxGone(f"{ref} is not a sandbox of the provider {self.name!r}.")
+        return self._root / ref.id
+
+    async def _box_of(self, ref: SandboxRef, made: Mapping[str, Any]) -> str | None:
+        """Return the vendor's id; of a box whose creation was cut off, by its label."""
+        if box := made.get("box"):
+            return str(box)
+        found = [box.id async for box in self.vendor.list({**self._ours(), ID: ref.id})]
+        return found[0] if found else None
+
+    async def _destroy_labelled(self, ref: SandboxRef) -> bool:
+        self.vendor.check()
+        found = [box.id async for box in self.vendor.list({**self._ours(), ID: ref.id})]
+        return any([await self.vendor.destroy(id) for id in found])
+
+    def _info(self, id: str, made: Mapping[str, Any] | None, box: BoxInfo | None) -> SandboxInfo:
+        facts = made or {}
+        labels = box.labels if box else {}
+        return SandboxInfo(
+            ref=SandboxRef(self.name, id),
+            session_id=facts.get("session") or labels.get(SESSION, ""),
+            owner=facts.get("owner") or labels.get(OWNER, ""),
+            running=box is not None and box.running,
+            created_at=datetime.fromisoformat(facts["created"]) if facts else box.created if box else datetime.now(UTC),
+            expires_at=box.expires if box else None,
+        )
+
+    @asynccontextmanager
+    async def _alone(self, place: Path) -> AsyncIterator[None]:
+        """Let one process at a time start, stop or remove the box."""
+        with ExitStack() as held:
+            await asyncio.to_thread(held.enter_context, alone(place, self.name))
+            yield
+
+
+def _endpoint(known: Mapping[str, Any]) -> Endpoint:
+    return Endpoint(known["url"], {**known["headers"], "authorization": f"Bearer {known['token']}"})
+
+
+async def _answers(endpoint: Endpoint, nonce: str) -> bool:
+    """Whether the runner with this nonce answers."""
+    async with aclosing(RunnerClient(endpoint, MACHINE.root)) as client:
+        try:
+            return (await client.health()).get("nonce") == nonce
+        except (SandboxError, ValueError):
+            return False
+
+
+def _label(text: str) -> str:
+    """Return a text as a label, which all vendors accept."""
+    return text.encode("ascii", "xmlcharrefreplace").decode()[:_MOST_LABEL]

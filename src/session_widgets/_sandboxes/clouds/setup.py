@@ -1,0 +1,136 @@
+"""Gets a runner to run in a box: an archive is uploaded unless it is there, then the runner is started."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import secrets
+import shlex
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from session_widgets._sandboxes.clouds import inside
+from session_widgets._sandboxes.clouds.archive import Target, runner_archive
+from session_widgets._sandboxes.clouds.contract import Box
+from session_widgets._sandboxes.contract import RUNNER_LIMITS
+from session_widgets.errors import SandboxError
+from session_widgets.model import Machine
+from session_widgets.progress import Progress
+
+PORT = 2468
+NO_PYTHON = 64
+"""Exit code of the script."""
+SECONDS = 120
+"""For each step in the box."""
+SETUP_SECONDS = 1800
+SETUP_DONE = f"{inside.PRIVATE}/setup"
+TAIL = 2_000
+MACHINE = Machine(
+    root=str(inside.WORKSPACE),
+    python=f"{inside.VENV}/bin/python",
+    node=None,
+    path=inside.PATH,
+    platform="linux-x64",
+    harnesses="uploaded",
+    harness_folder=str(inside.HARNESSES),
+)
+_PYTHONS = "python3 python3.14 python3.13 python3.12 python3.11 /usr/local/bin/python3 /opt/python/bin/python3"
+
+
+class BoxSetup:
+    """The way from a bare box to one whose runner listens on `PORT`.
+
+    Args:
+        title: of the vendor, for messages.
+        box: the box.
+        progress: receives what is being done.
+    """
+
+    def __init__(self, title: str, box: Box, progress: Progress) -> None:
+        self._title = title
+        self._box = box
+        self._progress = progress
+
+    async def install(self, commands: Sequence[str]) -> None:
+        """Upload the runner unless it is there, and run the user's commands once, as root.
+
+        Raises:
+            SandboxError: the image has no Python 3.11, or a command failed; the message has its output.
+        """
+        found = await self._run("probe")
+        if not found["root"]:
+            raise SandboxError(f"{self._title} runs commands without the rights of root: the runner needs them.")
+        version = (int(found["python"][0]), int(found["python"][1]))
+        target = Target(version, found["processor"], found["libc"])
+        archive = await asyncio.to_thread(runner_archive, target)
+        if found["installed"] != archive.name:
+            self._progress(f"Uploading the runner to {self._title}: {len(archive.data) / 1e6:.0f} MB")
+            await self._box.write(str(inside.ARCHIVE), archive.data)
+            await self._run("install", archive.name)
+        await self._set_up(commands)
+
+    async def start(self, known: Mapping[str, str]) -> None:
+        """Start the runner.
+
+        Args:
+            known: its token and nonce.
+        """
+        self._progress(f"Starting the runner at {self._title}")
+        listens = {"host": "0.0.0.0", "port": PORT}  # noqa: S104 - of the box; behind the vendor's proxy
+        config = {**known, **listens, "claims": True, "idle_seconds": 0, "limits": RUNNER_LIMITS}
+        await self._box.write(str(inside.CONFIG), orjson.dumps(config))
+        told = await self._run("start")
+        if why := told.get("failed"):
+            raise SandboxError(f"the runner did not start in the sandbox. Its log ends:\n{why}")
+
+    async def _set_up(self, commands: Sequence[str]) -> None:
+        if not commands:
+            return
+        name = hashlib.sha256(orjson.dumps(list(commands))).hexdigest()
+        if (await self._box.exec(f"cat {SETUP_DONE} 2>/dev/null", timeout=SECONDS)).out.strip() == name:
+            return
+        for number, command in enumerate(commands, start=1):
+            self._progress(f"Setting up the sandbox, {number} of {len(commands)}: {command:.80}")
+            done = await self._box.exec(f"cd /root 2>/dev/null; {{ {command}\n}} 2>&1", timeout=SETUP_SECONDS)
+            if done.code:
+                raise SandboxError(f"setup: {command!r:.200} failed with code {done.code}:\n{done.out[-TAIL:]}")
+        await self._box.exec(f"echo {name} > {SETUP_DONE}", timeout=SECONDS)
+
+    async def _run(self, *arguments: str) -> dict[str, Any]:
+        """Run `inside.py`, and return what it reports."""
+        done = await self._box.exec(_script(arguments), timeout=SECONDS)
+        last = done.out.strip().rpartition("\n")[2]
+        try:
+            told = orjson.loads(last)
+        except orjson.JSONDecodeError:
+            told = None
+        if done.code == NO_PYTHON:
+            raise SandboxError(
+                "the image of the sandbox has no Python 3.11 or newer, which the runner needs. Choose another one: "
+                "image='python:3.12' would do."
+            )
+        if done.code or not isinstance(told, dict):
+            raise SandboxError(f"the sandbox could not be prepared ({arguments[0]}):\n{done.out[-TAIL:]}")
+        return told
+
+
+def _script(arguments: Sequence[str]) -> str:
+    """Return a script that finds a Python and runs the program with it. The program is compressed: 4 KB."""
+    program = base64.b64encode(zlib.compress(Path(inside.__file__).read_bytes(), 9)).decode()
+    unpack = f'import base64, sys, zlib; exec(zlib.decompress(base64.b64decode("{program}")))'
+    words = shlex.join([unpack, *arguments])
+    return (
+        f"for python in {_PYTHONS}; do "
+        'if "$python" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then '
+        f'exec "$python" -I -c {words}; fi; done; exit {NO_PYTHON}'
+    )
+
+
+def new_secrets() -> dict[str, str]:
+    """Return a token and a nonce for one start of a runner."""
+    return {"token": secrets.token_urlsafe(32), "nonce": secrets.token_hex(16)}
