@@ -7,18 +7,18 @@ box is left once it is killed, or once the process that started it has ended.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import functools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.standins.network import connect, pump
 
 INIT = Path(__file__).with_name("box_init.py")
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin:/opt/python/bin"
@@ -33,8 +33,6 @@ WRITTEN = {
     "group": "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n",
     "shadow": "root:*:19000:0:99999:7:::\nuser:*:19000:0:99999:7:::\n",
 }
-NETWORK = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 User = tuple[int, int]
 ROOT: User = (0, 0)
@@ -259,12 +257,12 @@ class Box:
             writer.transport.abort()
             return
         try:
-            inside = await asyncio.to_thread(_connect, self._first, port)
+            inside = await asyncio.to_thread(connect, self._first, port)
             inner_reader, inner_writer = await asyncio.open_connection(sock=inside)
         except OSError:
             writer.transport.abort()
             return
-        carrying = asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+        carrying = asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
         self._carried.add(carrying)
         try:
             await carrying
@@ -339,35 +337,6 @@ def _brought_python() -> str:
         return "" if subprocess.run(probe, check=False).returncode == 0 else sys.base_prefix
     except OSError:
         return sys.base_prefix
-
-
-def _connect(first: int, port: int) -> socket.socket:
-    """Open a connection inside of a box: a socket stays in the network namespace it was made in."""
-    home, inside = os.open("/proc/thread-self/ns/net", os.O_RDONLY), os.open(f"/proc/{first}/ns/net", os.O_RDONLY)
-    try:
-        _set_namespace(inside)
-        try:
-            return socket.create_connection(("127.0.0.1", port))
-        finally:
-            _set_namespace(home)
-    finally:
-        os.close(home)
-        os.close(inside)
-
-
-def _set_namespace(handle: int) -> None:
-    if _libc.setns(handle, NETWORK):
-        raise OSError(ctypes.get_errno(), "setns")
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while piece := await reader.read(1 << 16):
-            writer.write(piece)
-            await writer.drain()
-        writer.write_eof()
-    except OSError:
-        writer.transport.abort()
 
 
 async def _tool(*argv: str, before: Path) -> None:
