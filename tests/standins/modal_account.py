@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.standins.modal import TOKEN
 from tests.support.paths import ROOT
@@ -34,6 +38,15 @@ class ModalAccount:
         self._process.wait(20)
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+    @classmethod
+    @contextmanager
+    def entered(cls, place: Path) -> Iterator[ModalAccount]:
+        """Start a stand-in, and lead the SDK of this process to it."""
+        with cls(place) as account, pytest.MonkeyPatch.context() as patch:
+            for name, value in account.environment.items():
+                patch.setenv(name, value)
+            yield account
 
     @property
     def environment(self) -> dict[str, str]:

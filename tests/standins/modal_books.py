@@ -167,7 +167,7 @@ def _request(wanted: api_pb2.Sandbox) -> dict[str, Any]:
         "memory": wanted.resources.memory_mb,
         "gpu": wanted.resources.gpu_config.gpu_type,
         "ports": [spec.port for spec in wanted.open_ports.ports],
-        "network": wanted.network_access.network_access_type,
+        "network": api_pb2.NetworkAccess.NetworkAccessType.Name(wanted.network_access.network_access_type),
         "cidrs": list(wanted.network_access.allowed_cidrs),
         "domains": list(wanted.network_access.allowed_domains),
     }

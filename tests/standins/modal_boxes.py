@@ -32,7 +32,7 @@ def new_id(prefix: str, suffix: str = "") -> str:
 
 @dataclass
 class Image:
-    """An image; `tree` is the copy of a box's disk, None that of a registry's image."""
+    """An image; `tree` is the copied disk of a box, and None for an image of a registry."""
 
     id: str
     commands: list[str] = field(default_factory=list)

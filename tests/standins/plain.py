@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
 
@@ -73,12 +73,12 @@ class PlainVendor:
             await self.late.wait()
         return self._give(box)
 
-    async def attach(self, id: str, idle: int) -> PlainBox:
+    async def attach(self, id: str, spec: BoxSpec) -> PlainBox:
         box = self._box(id)
         box.resume()
         return self._give(box)
 
-    async def park(self, id: str) -> str:
+    async def park(self, id: str, record: Callable[[str], None]) -> str:
         box = self._box(id)
         if box.state == "running":
             await box.pause()
@@ -87,6 +87,7 @@ class PlainVendor:
             self.labels[f"{id}x"] = self.labels.pop(id)
             box.id = f"{id}x"
             self.books.live[box.id] = box
+            record(box.id)
         return box.id
 
     async def destroy(self, id: str) -> bool:

@@ -28,9 +28,7 @@ pytestmark = pytest.mark.needs("boxes")
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory):
-    with ModalAccount(tmp_path_factory.mktemp("modal")) as account, pytest.MonkeyPatch.context() as patch:
-        for name, value in account.environment.items():
-            patch.setenv(name, value)
+    with ModalAccount.entered(tmp_path_factory.mktemp("modal")) as account:
         yield account
 
 

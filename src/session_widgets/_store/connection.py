@@ -15,7 +15,6 @@ import duckdb
 from session_widgets._store import failures, migrations
 from session_widgets._store.file_queue import FairLock, FileQueue, pause
 from session_widgets._store.scratch import Scratch
-from session_widgets._store.statements import execute
 from session_widgets.errors import StoreError
 
 PATIENCE = 10.0
@@ -84,9 +83,9 @@ class StoreFile:
             connection = self._attach_to_write(deadline, bulk=bulk)
             try:
                 self._make_log()
-                execute(connection, "begin")
+                connection.execute("begin")
                 yield connection
-                execute(connection, "commit")
+                connection.execute("commit")
             except BaseException as error:
                 undo()
                 self._give_up(connection)

@@ -135,15 +135,24 @@ class Vendor(Protocol):
         A cancelled or failed call may leave a box behind: `provider.py` finds it by its labels.
         """
 
-    async def attach(self, id: str, idle: int) -> Box:
-        """Return a running box: reconnect, resume or start it, with `idle` seconds until it is parked.
+    async def attach(self, id: str, spec: BoxSpec) -> Box:
+        """Return a running box: reconnect, resume or start it, with `spec.idle` seconds until it is parked.
+
+        Args:
+            id: of the box, or the id that `park` returned.
+            spec: the one of its creation, for a vendor whose parked boxes are made again.
 
         Raises:
             SandboxGone: it does not exist any more. Nothing else means that.
         """
 
-    async def park(self, id: str) -> str:
-        """Put it into the cheapest state that keeps its files, and return the id for `attach`. Idempotent."""
+    async def park(self, id: str, record: Callable[[str], None]) -> str:
+        """Put it into the cheapest state that keeps its files, and return the id for `attach`. Idempotent.
+
+        Args:
+            id: of the box.
+            record: stores another id for `attach`; called before the box of the earlier id is ended.
+        """
 
     async def destroy(self, id: str) -> bool:
         """Remove it with its files, and what `park` made of it. Idempotent: False if it did not exist."""

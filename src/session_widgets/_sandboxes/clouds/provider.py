@@ -101,8 +101,12 @@ class CloudProvider:
                 with suppress(SandboxError):  # a box that is parked already; `attach` does it then
                     async with aclosing(ClaimClient(_endpoint(known))) as client:
                         await client.park(ref.id)
+
+            def record(id: str) -> None:
+                write_private(place / RECORD, {**made, "box": id})
+
             with suppress(SandboxGone):
-                write_private(place / RECORD, {**made, "box": await self.vendor.park(box)})
+                record(await self.vendor.park(box, record))
         return ref
 
     async def destroy(self, ref: SandboxRef) -> bool:
@@ -151,22 +155,23 @@ class CloudProvider:
         made = made_of(place, self.name)
         async with making(self.name, self.vendor.title, self._running):
             progress(f"Creating a sandbox at {self.vendor.title}")
-            options = made["options"]
-            network = options["network"]
-            box = await self.vendor.create(
-                BoxSpec(
-                    labels=self._labels(ref, made),
-                    ports=(PORT, *options["ports"]),
-                    idle=min(made["idle"], made["lifetime"]),
-                    lifetime=made["lifetime"],
-                    image=options["image"],
-                    cpus=options["cpus"],
-                    memory=options["memory"],
-                    gpu=options["gpu"],
-                    network=network if isinstance(network, str) else tuple(network),
-                )
-            )
+            box = await self.vendor.create(self._spec(ref, made))
         write_private(place / RECORD, {**made, "box": box.id})
+
+    def _spec(self, ref: SandboxRef, made: Mapping[str, Any]) -> BoxSpec:
+        options = made["options"]
+        network = options["network"]
+        return BoxSpec(
+            labels=self._labels(ref, made),
+            ports=(PORT, *options["ports"]),
+            idle=min(made["idle"], made["lifetime"]),
+            lifetime=made["lifetime"],
+            image=options["image"],
+            cpus=options["cpus"],
+            memory=options["memory"],
+            gpu=options["gpu"],
+            network=network if isinstance(network, str) else tuple(network),
+        )
 
     async def _undo(self, ref: SandboxRef, creating: asyncio.Task[None]) -> None:
         """Remove what a failed or cancelled `create` has made, once the vendor has answered."""
@@ -213,7 +218,7 @@ class CloudProvider:
             id = await self._box_of(ref, made)
             if id is None:
                 raise gone(place, self.name)
-            box = await self.vendor.attach(id, min(made["idle"], made["lifetime"]))
+            box = await self.vendor.attach(id, self._spec(ref, made))
             if box.id != made.get("box"):
                 write_private(place / RECORD, made := {**made, "box": box.id})
             runner = await self._runner(place, made, box, progress)

@@ -1,0 +1,391 @@
+"""The adapter of Modal. Parking is a snapshot of the disk and the end of the box, so a parked box has another id.
+
+A box has the name of its sandbox, and an app has one running box of a name: a creation is never doubled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ipaddress
+import math
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from session_widgets._sandboxes.clouds.contract import (
+    BoxInfo,
+    BoxSpec,
+    Done,
+    Network,
+    missing_key,
+    missing_sdk,
+    said,
+    translated,
+)
+from session_widgets._sandboxes.clouds.provider import CloudProvider
+from session_widgets.errors import (
+    BadValue,
+    ExecTimeout,
+    SandboxAuth,
+    SandboxBusy,
+    SandboxError,
+    SandboxGone,
+    SandboxQuota,
+    SessionWidgetsError,
+)
+from session_widgets.model import Capability, Endpoint
+
+if TYPE_CHECKING:
+    import modal
+
+NAME = "modal"
+TITLE = "Modal"
+VARIABLES = "MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
+APP = "session-widgets"
+REMEDY = "'modal token new' stores one, with an account of https://modal.com."
+MOST_LIFETIME = 24 * 3600
+SNAPSHOT_SECONDS = 300
+SNAPSHOT_TTL = 30 * 24 * 3600
+CREATE_SECONDS = 900
+KILL_SECONDS = 10
+MADE, UNTIL, IMAGE = (f"session_widgets_{name}" for name in ("made", "until", "image"))
+"""Tags beside the labels: when it was made, when its lifetime ends, the snapshot it began with."""
+_LIMIT = re.compile(r"(?i)limit|quota|budget|spend|billing|payment")
+_START = """
+w=; setsid -w true 2>/dev/null && w='setsid -w'
+exec $w /bin/sh -c 'echo $$ > "$1"; /bin/sh -c "$2" </dev/null 2>&1; code=$?; rm -f "$1"; exit $code' sh "$1" "$2"
+"""
+_KILL = 'pid=$(cat "$1") && { kill -9 "-$pid" 2>/dev/null || kill -9 "$pid"; }; rm -f "$1"'
+
+
+def provider(home: Path) -> CloudProvider:
+    """Return the provider; `home` is the data directory."""
+    return CloudProvider(home, ModalVendor())
+
+
+class ModalBox:
+    """A running box."""
+
+    def __init__(self, sandbox: modal.Sandbox) -> None:
+        self.id = sandbox.object_id
+        self._sandbox = sandbox
+
+    async def exec(self, script: str, *, timeout: float) -> Done:
+        """Run a script. Modal ends no command by itself, so its process id is noted where a second one finds it."""
+        noted = f"/tmp/.session-widgets-{uuid4().hex}"  # noqa: S108 - in the box
+        try:
+            async with asyncio.timeout(timeout):
+                with _errors():
+                    return await self._run(_START, noted, script, timeout=math.ceil(timeout) + KILL_SECONDS)
+        except TimeoutError as error:
+            await self._kill(noted)
+            raise ExecTimeout(
+                f"a command in a sandbox of Modal took longer than {timeout:g} s: {script:.80}"
+            ) from error
+        except asyncio.CancelledError:
+            await self._kill(noted)
+            raise
+
+    async def _run(self, script: str, *arguments: str, timeout: int) -> Done:
+        process = await self._sandbox.exec.aio("/bin/sh", "-c", script, "sh", *arguments, text=False, timeout=timeout)
+        out, code = await asyncio.gather(process.stdout.read.aio(), process.wait.aio())
+        return Done(code, out.decode(errors="replace"))
+
+    async def _kill(self, noted: str) -> None:
+        """Kill a command with its process group."""
+        killing = asyncio.create_task(self._run(_KILL, noted, timeout=KILL_SECONDS))
+        with suppress(Exception):  # the box may be what has gone
+            await asyncio.wait_for(asyncio.shield(killing), KILL_SECONDS)
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Replace a file."""
+        with _errors():
+            await self._sandbox.filesystem.write_bytes.aio(data, path)
+
+    async def endpoint(self, port: int) -> Endpoint:
+        """Return the address of a port that was named at the creation."""
+        with _errors():
+            tunnels = await self._sandbox.tunnels.aio()
+        if port not in tunnels:
+            raise SandboxError(
+                f"Modal leads only to the ports that were named at the creation; {port} is not one of "
+                f"{', '.join(map(str, sorted(tunnels)))}. Name it: Sandbox('modal', ports=[{port}])."
+            )
+        tunnel = tunnels[port]
+        scheme = "http" if _is_loopback(tunnel.host) else "https"
+        return Endpoint(f"{scheme}://{tunnel.host}:{tunnel.port}")
+
+    async def extend(self, idle: int) -> None:
+        """Any request to the box starts its idle time again; its lifetime is fixed."""
+
+
+class ModalVendor:
+    """Modal, with the token of `MODAL_TOKEN_ID` and `MODAL_TOKEN_SECRET`, or that of `~/.modal.toml`."""
+
+    name = NAME
+    title = TITLE
+    capabilities = Capability.NONE
+    options = frozenset({"image", "cpus", "memory", "gpu", "network"})
+    remedy = REMEDY
+    boxes = 4
+
+    def __init__(self) -> None:
+        self._opening = asyncio.Lock()
+        self._client: modal.Client | None = None
+        self._app: modal.App | None = None
+
+    def check(self) -> None:
+        """Raise an error if the SDK or a token is missing."""
+        if find_spec("modal") is None:
+            raise missing_sdk(NAME, TITLE)
+        if not _has_token():
+            raise missing_key(NAME, VARIABLES, REMEDY)
+
+    async def create(self, spec: BoxSpec) -> ModalBox:
+        """Create a box; its image is built at its first use."""
+        sdk, _, _ = await self._opened()
+        with _errors(spec):
+            image = sdk.Image.from_registry(spec.image) if spec.image else sdk.Image.debian_slim()
+        return await self._make(spec, image, {})
+
+    async def attach(self, id: str, spec: BoxSpec) -> ModalBox:
+        """Reconnect to a running box, or make one of a snapshot."""
+        sdk, client, _ = await self._opened()
+        if _is_image(id):
+            return await self._make(spec, sdk.Image.from_id(id, client=client), {IMAGE: id})
+        return ModalBox(await self._running(id))
+
+    async def park(self, id: str, record: Callable[[str], None]) -> str:
+        """Make a snapshot, record its id, and end the box."""
+        if _is_image(id):
+            return id
+        sandbox = await self._running(id)
+        with _errors():
+            image = await sandbox.snapshot_filesystem.aio(timeout=SNAPSHOT_SECONDS, ttl=SNAPSHOT_TTL)
+        record(image.object_id)
+        with suppress(SandboxGone), _errors():
+            await sandbox.terminate.aio(wait=True)
+        return str(image.object_id)
+
+    async def destroy(self, id: str) -> bool:
+        """End the box, and remove the snapshot that it is or began with. Earlier snapshots expire by themselves."""
+        if _is_image(id):
+            return await self._forget(id)
+        sandbox = await self._found(id)
+        if sandbox is None:
+            return False
+        running = sandbox.returncode is None
+        with suppress(SandboxGone), _errors():
+            image = (await sandbox.get_tags.aio()).get(IMAGE)
+            await sandbox.terminate.aio(wait=True)
+            if image:
+                await self._forget(image)
+        return running
+
+    async def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:
+        """Yield the running boxes with these labels. Modal lists no snapshot: parked ones are in the records."""
+        sdk, client, app = await self._opened()
+        with _errors():
+            found = [
+                sandbox async for sandbox in sdk.Sandbox.list.aio(app_id=app.app_id, tags=dict(labels), client=client)
+            ]
+        for sandbox in found:
+            try:
+                with _errors():
+                    tags = await sandbox.get_tags.aio()
+            except SandboxGone:
+                continue
+            made, until = (_time(tags.get(name)) for name in (MADE, UNTIL))
+            yield BoxInfo(sandbox.object_id, tags, running=True, created=made or datetime.now(UTC), expires=until)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close.aio()
+
+    async def _opened(self) -> tuple[Any, modal.Client, modal.App]:
+        """Return the SDK, a client and our app."""
+        self.check()
+        sdk = await asyncio.to_thread(_sdk)
+        async with self._opening:
+            if self._client is None or self._app is None:
+                with _errors():
+                    client = await sdk.Client.from_credentials.aio(*_token())
+                    try:
+                        self._app = await sdk.App.lookup.aio(APP, client=client, create_if_missing=True)
+                    except BaseException:
+                        await client.close.aio()
+                        raise
+                self._client = client
+        return sdk, self._client, self._app
+
+    async def _make(self, spec: BoxSpec, image: modal.Image, tags: Mapping[str, str]) -> ModalBox:
+        sdk, client, app = await self._opened()
+        if spec.lifetime > MOST_LIFETIME:
+            raise BadValue(f"lifetime: Modal ends every sandbox after 24 hours; got {spec.lifetime / 3600:g} hours.")
+        now = time.time()
+        name = _name(spec.labels)
+        options = {
+            "name": name,
+            "image": image,
+            "tags": {**spec.labels, **tags, MADE: f"{now:.0f}", UNTIL: f"{now + spec.lifetime:.0f}"},
+            "timeout": spec.lifetime,
+            "idle_timeout": spec.idle,
+            "cpu": spec.cpus,
+            "memory": math.ceil(spec.memory / (1 << 20)) if spec.memory else None,
+            "gpu": spec.gpu,
+            "encrypted_ports": spec.ports,
+            **_network(spec.network),
+        }
+        try:
+            async with asyncio.timeout(CREATE_SECONDS):
+                with _errors(None if IMAGE in tags else spec):
+                    try:
+                        sandbox = await sdk.Sandbox.create.aio(app=app, client=client, **options)
+                    except sdk.exception.AlreadyExistsError:  # its answer was lost, or it outlived its snapshot
+                        sandbox = await sdk.Sandbox.from_name.aio(APP, name, client=client)
+        except TimeoutError as error:
+            raise SandboxBusy(
+                f"Modal made no sandbox within {CREATE_SECONDS // 60} minutes: try again later."
+            ) from error
+        return ModalBox(sandbox)
+
+    async def _found(self, id: str) -> modal.Sandbox | None:
+        """Return a box, running or ended; None if there never was one."""
+        sdk, client, _ = await self._opened()
+        try:
+            with _errors():
+                sandbox: modal.Sandbox = await sdk.Sandbox.from_id.aio(id, client=client)
+        except SandboxGone:
+            return None
+        return sandbox
+
+    async def _running(self, id: str) -> modal.Sandbox:
+        """Return a running box."""
+        sandbox = await self._found(id)
+        if sandbox is None or sandbox.returncode is not None:
+            raise _gone(id)
+        return sandbox
+
+    async def _forget(self, image: str) -> bool:
+        sdk, client, _ = await self._opened()
+        try:
+            with _errors():
+                await sdk.experimental.image_delete.aio(image, client=client)
+        except SandboxGone:
+            return False
+        return True
+
+
+def _sdk() -> Any:
+    import modal
+    import modal.exception
+    import modal.experimental
+
+    return modal
+
+
+@contextmanager
+def _errors(making: BoxSpec | None = None) -> Iterator[None]:
+    """Turn the SDK's exceptions into ours.
+
+    Args:
+        making: the box that a call is to make; then nothing that is missing is the box itself.
+    """
+    with translated(TITLE, lambda error: _ours(error, making)):
+        yield
+
+
+def _ours(error: Exception, making: BoxSpec | None) -> SessionWidgetsError | None:
+    from modal import exception as theirs
+
+    text = said(error)
+    match error:
+        case theirs.AuthError() | theirs.PermissionDeniedError():
+            return SandboxAuth(f"Modal refuses the token: check {VARIABLES}. {REMEDY} ({text})")
+        case theirs.ResourceExhaustedError() if _LIMIT.search(text):
+            return SandboxQuota(f"Modal: a limit of the account is reached: {text}. Park or delete a session.")
+        case theirs.ResourceExhaustedError():
+            return SandboxBusy(f"Modal is busy, try again later: {text}")
+        case theirs.ImageBuildError():
+            image = repr(making.image) if making else "of the sandbox"
+            return SandboxError(f"Modal cannot build the image {image}; it needs Python 3.11 and pip on PATH. {text}")
+        case theirs.ConflictError() | theirs.NotFoundError() if making is None:
+            return SandboxGone(f"the sandbox at Modal no longer exists: {text}")
+        case theirs.SandboxTimeoutError() | theirs.SandboxTerminatedError():
+            return SandboxGone(f"the sandbox at Modal has ended: {text}")
+        case theirs.ExecTimeoutError():
+            return ExecTimeout(f"a command in a sandbox of Modal took too long: {text}")
+        case theirs.InvalidError():
+            return BadValue(f"Modal refuses an option of this sandbox: {text}")
+        case theirs.UnimplementedError() | theirs.VersionError():
+            return SandboxError(f"Modal and its SDK differ: pip install --upgrade 'session-widgets[modal]'. {text}")
+        case theirs.NotFoundError() | theirs.SandboxFilesystemError() | theirs.RemoteError():
+            return SandboxError(f"Modal: {text}")
+    return None
+
+
+def _gone(id: str) -> SandboxGone:
+    return SandboxGone(f"the sandbox {id} at Modal no longer exists: its idle time or its lifetime has ended.")
+
+
+def _network(wanted: Network) -> dict[str, Any]:
+    """Return the options of a network. `block_network` would close the runner's port, too."""
+    if wanted == "open":
+        return {}
+    hosts = () if isinstance(wanted, str) else wanted
+    addresses = [host for host in hosts if _is_address(host)]
+    return {"outbound_cidr_allowlist": addresses, "outbound_domain_allowlist": [*({*hosts} - {*addresses})]}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_network(host, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.")
+
+
+def _is_image(id: str) -> bool:
+    return id.startswith("im-")
+
+
+def _name(labels: Mapping[str, str]) -> str:
+    """Return the name of the box with these labels: the same for a sandbox, before and after it was parked."""
+    return "sw-" + hashlib.sha256(repr(sorted(labels.items())).encode()).hexdigest()[:24]
+
+
+def _time(seconds: str | None) -> datetime | None:
+    return datetime.fromtimestamp(int(seconds), UTC) if seconds and seconds.isdecimal() else None
+
+
+def _has_token() -> bool:
+    """Whether a token is set, without the import of the SDK."""
+    if os.environ.get("MODAL_TOKEN_ID") and os.environ.get("MODAL_TOKEN_SECRET"):
+        return True
+    path = os.environ.get("MODAL_CONFIG_PATH") or Path.home() / ".modal.toml"
+    with suppress(OSError, ValueError):
+        return "token_id" in Path(path).read_text(encoding="utf-8")
+    return False
+
+
+def _token() -> tuple[str, str]:
+    from modal.config import config
+
+    id, secret = config["token_id"], config["token_secret"]
+    if not id or not secret:
+        raise missing_key(NAME, VARIABLES, f"{REMEDY} A kernel that was running before finds it once it is restarted.")
+    return id, secret
