@@ -1,10 +1,12 @@
 """`Sandbox`: its options and its errors."""
 
+import orjson
 import pytest
 
 import session_widgets as sw
 from session_widgets._sandboxes.options import check_taken
 from session_widgets.errors import BadValue
+from session_widgets.transcript.notes import SessionSandbox
 
 WRONG = [
     ({"name": ""}, "name must be"),
@@ -30,6 +32,20 @@ WRONG = [
     ({"mounts": {"/": "/workspace/data"}}, "'/data' would do"),
     ({"mounts": {"/": "/run"}}, "'/data' would do"),
     ({"mounts": {"/": "/data/../run"}}, "'/data' would do"),
+    ({"gpu": "two words"}, "gpu must be"),
+    ({"gpu": 4}, "gpu must be"),
+    ({"setup": "pip install x"}, "setup must be a list"),
+    ({"setup": [" "]}, "setup must be a list"),
+    ({"ports": 8000}, "ports must be a list"),
+    ({"ports": ["8000"]}, "ports must be a list"),
+    ({"ports": [0]}, "from 1 to 65535"),
+    ({"idle": "soon"}, "idle must be"),
+    ({"idle": 59}, "from a minute"),
+    ({"lifetime": "2y"}, "lifetime must be"),
+    ({"lifetime": True}, "lifetime must be"),
+    ({"network": "closed"}, "network must be"),
+    ({"network": []}, "network must be"),
+    ({"network": ["a host"]}, "network must be"),
 ]
 
 
@@ -46,13 +62,28 @@ def test_values_are_kept_in_one_form(tmp_path):
     assert "secret" not in repr(made) + str(made.stored())
     assert made.stored().env == ("A",)
     assert made == sw.Sandbox(**made.json())
+    assert made.given == ("cpus", "memory", "env", "mounts")
     with pytest.raises(AttributeError):
         made.cpus = 3
 
 
+def test_options_of_clouds_are_kept_in_one_form():
+    made = sw.Sandbox(
+        "e2b", setup=["true"], ports=[80, 80], idle="1.5m", lifetime="4h", network=["*.pypi.org"], gpu="T4"
+    )
+    assert (made.idle, made.lifetime, made.ports, made.network) == (90, 14_400, (80,), ("*.pypi.org",))
+    assert made.given == ("gpu", "setup", "ports", "idle", "lifetime", "network")
+    assert SessionSandbox.decode(orjson.loads(orjson.dumps(made.stored().encode()))) == made.stored()
+    assert made == sw.Sandbox(**made.json())
+    assert sw.Sandbox("e2b").given == ()
+    assert sw.Sandbox("e2b").stored().network is None
+
+
 def test_a_provider_that_takes_less_says_what():
     check_taken(sw.Sandbox("local", env={"A": "b"}), frozenset({"env"}))
-    with pytest.raises(BadValue, match=r"'local' takes env= alone; got image=, memory=\. Leave that out"):
+    with pytest.raises(
+        BadValue, match=r"'local' takes env= alone; got image=, memory=\. .*image= is an option of 'docker'"
+    ):
         check_taken(sw.Sandbox("local", image="x", memory="1g", env={"A": "b"}), frozenset({"env"}))
     with pytest.raises(BadValue, match="takes no options; got cpus="):
         check_taken(sw.Sandbox("mine", cpus=1), frozenset())

@@ -13,6 +13,7 @@ from session_widgets.model import Capability, Endpoint, ExecResult, Machine, San
 
 Announce = Callable[[SandboxRef], Awaitable[None]]
 
+IDLE_SECONDS = 1800
 RUNNER_LIMITS = {"maxRunTimeoutMs": 0}
 """Limits of a runner that differ from its defaults: `Sandbox.exec` accepts any timeout, and None."""
 
@@ -45,7 +46,7 @@ class SandboxSpec:
     agents: Mapping[str, Mapping[str, Any]]
     owner: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
-    idle_seconds: int = 1800
+    idle_seconds: int = IDLE_SECONDS
     mounts: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
     cpus: float | None = None

@@ -55,7 +55,7 @@ class DockerProvider:
 
     name = "docker"
     capabilities = Capability.ISOLATED | Capability.EXTEND | Capability.SHARES_FILES
-    options = frozenset({"image", "cpus", "memory", "env", "mounts"})
+    options = frozenset({"image", "cpus", "memory", "env", "mounts", "idle"})
 
     def __init__(self, home: Path) -> None:
         check_sdk()

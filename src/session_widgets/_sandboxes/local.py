@@ -67,7 +67,7 @@ class LocalProvider:
 
     name = "local"
     capabilities = Capability.EXTEND | Capability.SHARES_FILES
-    options = frozenset({"env"})
+    options = frozenset({"env", "idle"})
 
     def __init__(self, home: Path) -> None:
         self._root = home / "sandboxes"

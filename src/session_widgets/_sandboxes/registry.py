@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
 
 from session_widgets._sandboxes.contract import SandboxProvider
-from session_widgets.errors import BadValue
+from session_widgets.errors import BadValue, MissingDependency
 
 GROUP = "session_widgets.sandboxes"
 
@@ -15,6 +16,16 @@ GROUP = "session_widgets.sandboxes"
 def provider_names() -> list[str]:
     """Return the names of the installed providers, sorted."""
     return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def providers_with(option: str) -> list[str]:
+    """Return the names of the installed providers that accept an option of `Sandbox`, sorted."""
+    found = set()
+    for point in entry_points(group=GROUP):
+        with suppress(MissingDependency):
+            if option in getattr(point.load()(Path()), "options", ()):
+                found.add(point.name)
+    return sorted(found)
 
 
 def get_provider(name: str, home: Path, token: str | None = None) -> SandboxProvider:

@@ -68,7 +68,7 @@ class RemoteProvider:
     """
 
     capabilities = Capability.EXTEND
-    options = frozenset({"env"})
+    options = frozenset({"env", "idle"})
 
     def __init__(self, home: Path, url: str | None = None) -> None:
         self._root = home / "runners"

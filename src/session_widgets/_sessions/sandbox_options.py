@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from session_widgets._sandboxes import SandboxProvider
-from session_widgets._sandboxes.options import Sandbox, check_taken
+from session_widgets._sandboxes.options import OPEN, Sandbox, check_taken
 from session_widgets._sessions.journal import note
 from session_widgets._store import Store
 from session_widgets.errors import BadValue, SandboxError
@@ -97,7 +97,19 @@ class SandboxOptions:
                 f"sandbox=Sandbox({name!r}, env={{...}}))"
             )
         try:
-            made = Sandbox(name, image=said.image, cpus=said.cpus, memory=said.memory, mounts=said.mounts)
+            made = Sandbox(
+                name,
+                image=said.image,
+                cpus=said.cpus,
+                memory=said.memory,
+                mounts=said.mounts,
+                gpu=said.gpu,
+                setup=tuple(said.setup),
+                ports=said.ports,
+                idle=said.idle,
+                lifetime=said.lifetime,
+                network=said.network or OPEN,
+            )
             return replace(made, env={variable: values[variable] for variable in wanted})
         except BadValue as error:
             raise SandboxError(

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import Sandbox, SandboxProvider, SandboxSpec
+from session_widgets._sandboxes.contract import IDLE_SECONDS
 from session_widgets._sandboxes.options import Sandbox as GivenOptions
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.launching import Launch, prepare
@@ -117,17 +118,23 @@ class SandboxStarter:
             await self._state.journal.commit([note(SandboxStarted(ref=str(ref), launch=launch.fingerprint))])
 
         self.workspaces.expect_new_tree()
-        options = launch.sandbox
+        options = launch.sandbox or GivenOptions(self.provider.name)
         spec = SandboxSpec(
             self._state.record.id,
             str(self._state.workspace.path),
             {self.harness.id: launch.entry},
             owner=user(),
-            env=options.env if options else {},
-            mounts={**(options.mounts if options else {}), **launch.mounts},
-            image=options.image if options else None,
-            cpus=options.cpus if options else None,
-            memory=options.memory_bytes if options else None,
+            env=options.env,
+            idle_seconds=options.idle_seconds or IDLE_SECONDS,
+            mounts={**options.mounts, **launch.mounts},
+            image=options.image,
+            cpus=options.cpus,
+            memory=options.memory_bytes,
+            gpu=options.gpu,
+            setup=tuple(options.setup),
+            ports=tuple(options.ports),
+            lifetime_seconds=options.lifetime_seconds,
+            network=options.network if isinstance(options.network, str) else tuple(options.network),
             progress=self._state.activity.tell,
         )
         return await self.provider.create(spec, announce)

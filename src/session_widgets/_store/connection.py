@@ -15,6 +15,7 @@ import duckdb
 from session_widgets._store import failures, migrations
 from session_widgets._store.file_queue import FairLock, FileQueue, pause
 from session_widgets._store.scratch import Scratch
+from session_widgets._store.statements import execute
 from session_widgets.errors import StoreError
 
 PATIENCE = 10.0
@@ -83,9 +84,9 @@ class StoreFile:
             connection = self._attach_to_write(deadline, bulk=bulk)
             try:
                 self._make_log()
-                connection.execute("begin")
+                execute(connection, "begin")
                 yield connection
-                connection.execute("commit")
+                execute(connection, "commit")
             except BaseException as error:
                 undo()
                 self._give_up(connection)

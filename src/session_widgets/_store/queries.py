@@ -14,6 +14,7 @@ from session_widgets._store.derive import KEYS, Written
 from session_widgets._store.payload import decode, encode, encode_clean, parse
 from session_widgets._store.result import Result, as_result
 from session_widgets._store.rows import Row
+from session_widgets._store.statements import execute
 from session_widgets.transcript.notes import (
     AgentStarted,
     AgentStopped,
@@ -254,7 +255,7 @@ def insert_events(connection: Connection, session_id: str, first: int, drafts: S
             )
         ]
         places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(drafts))
-        connection.execute(f"insert into store.events values {places}", values)  # noqa: S608 - question marks
+        execute(connection, f"insert into store.events values {places}", values)  # noqa: S608 - question marks
         return
     batch = {
         "seq": np.arange(first, first + len(drafts)),
@@ -293,7 +294,7 @@ def insert(connection: Connection, table: str, new: Sequence[Row], into: str = "
         known = [name for name in new[0] if any(row[name] is not None for row in clean)]  # each column costs time
         places = ", ".join([f"({', '.join('?' * len(known))})"] * len(new))
         query = f"insert into {into}.{table} ({', '.join(known)}) values {places}"  # noqa: S608 - names of our columns
-        connection.execute(query, [row[name] for row in clean for name in known])
+        execute(connection, query, [row[name] for row in clean for name in known])
     else:
         columns, shape = ", ".join(new[0]), json.dumps([dict.fromkeys(new[0], "VARCHAR")])
         connection.execute(
@@ -309,7 +310,7 @@ def update(connection: Connection, table: str, key: Sequence[str], before: Row, 
         changes = ", ".join(f"{name} = ?" for name in values)
         place = " and ".join(f"{name} = ?" for name in key)
         query = f"update {into}.{table} set {changes} where {place}"  # noqa: S608 - names of our own tables and columns
-        connection.execute(query, [*values.values(), *(row[name] for name in key)])
+        execute(connection, query, [*values.values(), *(row[name] for name in key)])
 
 
 def delete_session(connection: Connection, session_id: str, tables: Iterable[str]) -> None:

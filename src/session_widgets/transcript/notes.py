@@ -59,6 +59,14 @@ def _whole(value: object) -> int | None:
     return value if type(value) is int else None
 
 
+def _whole_numbers(value: object) -> tuple[int, ...]:
+    return tuple(one for one in value if type(one) is int) if isinstance(value, list | tuple) else ()
+
+
+def _wholes(about: str = "") -> Any:
+    return _field(_whole_numbers, about, ())
+
+
 def _number(about: str = "") -> Any:
     return _field(as_number, about)
 
@@ -142,6 +150,12 @@ class SessionSandbox(Note):
     memory: int | None = _number("bytes")
     env: Sequence[str] = _texts("names alone")
     mounts: Json = _object("paths inside by paths of this machine")
+    gpu: str | None = _text()
+    setup: Sequence[str] = _texts()
+    ports: Sequence[int] = _wholes()
+    idle: int | None = _field(_whole, "seconds")
+    lifetime: int | None = _field(_whole, "seconds")
+    network: Any = _json('"none" or names of hosts; null: open')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
