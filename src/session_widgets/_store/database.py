@@ -21,6 +21,8 @@ from session_widgets._store import (
     queries,
     rebuilding,
 )
+from session_widgets._store.checking.check import check
+from session_widgets._store.checking.report import CheckReport
 from session_widgets._store.exporting.exporter import Exporter, ExportReport
 from session_widgets._store.exporting.redacting import SecretHits
 from session_widgets._store.importing.importer import Secrets, import_path
@@ -375,6 +377,27 @@ class Store(StoredData):
         if session_id is not None:
             check_session_id(session_id)
         rebuilding.rebuild_in_pieces(self._file.transaction, session_id, progress or _quietly, self._ledger.forget)
+
+    def check(self, *, progress: Progress | None = None) -> CheckReport:
+        """Verify the whole store on a copy, beside other users of it; nothing is changed.
+
+        It reads every row, compares the numbers of the events, the lines of imported files with their hashes, and all
+        derived rows with those of a rebuild, and looks for rows that refer to something that is not there.
+
+        Args:
+            progress: called with the numbers of compared and of all events and lines.
+
+        Returns:
+            `.ok`; `.checks`, what was verified; `.findings`, what is wrong, where, and what to do; `.df()`.
+
+        Raises:
+            StoreBusy: another process held the file for 10 s.
+            StoreError: there is no room for a copy.
+
+        Example:
+            >>> store().check()  # doctest: +SKIP
+        """
+        return check(self._file, progress or _quietly)
 
     def compact(self, *, progress: Progress | None = None) -> None:
         """Rewrite the file without deleted data, which stays readable in it until then.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -20,6 +20,7 @@ ALONE_SECONDS = 0.25
 """How long a query may hold the file while another process waits; then it starts again on a copy."""
 LOOK_SECONDS = 0.005
 
+T = TypeVar("T")
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 Frames = Mapping[str, Any]
 
@@ -54,7 +55,7 @@ def run(
         if found is None and copy is None:  # no room for a copy: the other processes keep waiting
             found = _Run(file.path, connection, query, parameters, frames).result(until, timeout)
     if found is None and copy is not None:
-        found = _on_copy(
+        found = on_copy(
             file, copy, lambda again: _Run(file.path, again, query, parameters, frames).result(until, timeout)
         )
     assert found is not None
@@ -89,15 +90,16 @@ def copy_attached(file: StoreFile) -> Path | None:
     return None
 
 
-def _on_copy(file: StoreFile, copy: Path, work: Callable[[duckdb.DuckDBPyConnection], Result | None]) -> Result | None:
+def on_copy(file: StoreFile, copy: Path, work: Callable[[duckdb.DuckDBPyConnection], T], name: str = "store") -> T:
+    """Return what `work` finds on a copy that `copy_attached` made, attached as `name`; the copy is deleted."""
     connection = duckdb.connect(config=file.config())
     connection.execute(UTC)
     try:
         quoted = str(copy).replace("'", "''")
-        connection.execute(f"attach '{quoted}' as store ({TYPE}, read_only)")
+        connection.execute(f"attach '{quoted}' as {name} ({TYPE}, read_only)")
         _remove(copy.parent, file)  # the attached file stays readable, and a crash leaves nothing behind
         found = work(connection)
-        connection.execute("detach store")
+        connection.execute(f"detach {name}")
     finally:
         _remove(copy.parent, file)
     return found

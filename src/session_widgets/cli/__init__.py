@@ -168,6 +168,34 @@ def stats(as_json: AsJson = False) -> None:
         print_stats(as_json=as_json)
 
 
+@app.command()
+def replay(
+    session: Annotated[str, typer.Argument(metavar="ID", help="The session, or a file of another program.")],
+    at: Annotated[
+        str | None, typer.Option(metavar="TURN/STEP", help="A step, such as 2/14, or the number of an event.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go through a session step by step with the keyboard; without a terminal print its steps, or the one at --at.
+
+    With --json print one moment: steps, plan, commands, and what is known of the files. Default: the last.
+    """
+    from session_widgets.cli.replaying import run_replay
+
+    with errors_told():
+        run_replay(session, at, as_json=as_json)
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:
+    """Verify the whole store, and change nothing: events, imported lines, derived rows. Exit code: 1 for a finding."""
+    from session_widgets.cli.checking import run_check
+
+    with errors_told():
+        ok = run_check(as_json=as_json)
+    raise typer.Exit(0 if ok else 1)
+
+
 KeepSecrets = Annotated[bool, typer.Option("--keep-secrets", help="Do not replace what looks like a secret.")]
 
 

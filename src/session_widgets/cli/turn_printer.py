@@ -66,7 +66,7 @@ class TurnPrinter:
         elif step.kind == "plan" and step.text is not None:
             self._draw_once(place, Text(f"plan: {one_line(step.text)}", style="cyan"))
         elif step.kind == "plan":
-            self._draw_once(place, Text("  ".join(_plan_words(step.entries)), style="cyan"))
+            self._draw_once(place, Text("  ".join(plan_words(step.entries)), style="cyan"))
         elif step.kind in TEXT_STYLES:
             self._add_text(place, step.kind, (step.text or "")[self._printed.get(place, 0) :])
 
@@ -102,7 +102,7 @@ class TurnPrinter:
         for block in step.content:
             if block not in shown:
                 shown.append(block)
-                for line in _shortened(_block_lines(block)):
+                for line in _shortened(block_lines(block)):
                     self._line(line)
 
     def _end_line(self) -> None:
@@ -115,7 +115,8 @@ class TurnPrinter:
         self._console.print(line, soft_wrap=True)
 
 
-def _block_lines(block: Json) -> Iterator[Text]:
+def block_lines(block: Json) -> Iterator[Text]:
+    """Yield the lines of a block of a tool call: a diff, or text."""
     if block.get("type") == "diff":
         yield from _diff_lines(block)
     elif block.get("type") == "content":
@@ -144,7 +145,8 @@ def _shortened(lines: Iterable[Text]) -> Iterator[Text]:
         yield Text(f"  … {len(everything) - MAX_LINES} more lines", style="dim")
 
 
-def _plan_words(entries: Iterable[Json]) -> Iterator[str]:
+def plan_words(entries: Iterable[Json]) -> Iterator[str]:
+    """Yield the entries of a plan, each with its mark."""
     yield "plan:"
     for entry in entries:
         yield f"{PLAN_MARKS.get(str(entry.get('status')), '·')} {one_line(str(entry.get('content', '')), 60)}"

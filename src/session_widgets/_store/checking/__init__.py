@@ -1,0 +1,1 @@
+"""Checks of a whole store, which change nothing."""
