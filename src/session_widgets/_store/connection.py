@@ -286,15 +286,18 @@ class StoreFile:
         while not self._closed:
             self._used.wait()
             time.sleep(WATCH)
-            if not self._room.enter(time.monotonic()):
+            if not self._time_is_over() or not self._room.enter(time.monotonic()):
                 continue
             try:
-                idle = time.monotonic() - self._last_commit
-                if idle > LINGER or (idle > WATCH and self._line.occupied()):
+                if self._time_is_over():
                     self._used.clear()
                     self._detach()
             finally:
                 self._room.leave()
+
+    def _time_is_over(self) -> bool:
+        idle = time.monotonic() - self._last_commit
+        return idle > LINGER or (idle > WATCH and self._line.occupied())
 
     def _detach(self) -> None:
         """Detach the file; commits stay in the write-ahead log if they cannot be moved to the file."""
