@@ -12,6 +12,7 @@ from session_widgets._harnesses import catalog
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import get_provider
 from session_widgets._sandboxes.options import Sandbox
+from session_widgets._sessions.continuing import check_continued, drafts, offer
 from session_widgets._sessions.controller import SessionController
 from session_widgets._sessions.forking import clear
 from session_widgets._sessions.host_tool import HostTool, check_tools
@@ -63,6 +64,7 @@ def open_session(
     tools: Sequence[Callable[..., Any]] = (),
     mcp_servers: Sequence[Json] | None = None,
     skills: Sequence[str | Path] | None = None,
+    continues: str | None = None,
 ) -> Session:
     """Create a session, or resume the one with this id, with its files, its transcript and its running turn.
 
@@ -98,10 +100,15 @@ def open_session(
             the sandbox. They are not stored: pass them again when another process opens the session.
         skills: folders of this machine with a `SKILL.md` each (agentskills.io). They are copied, stored with the
             session, and put into its workspace where its harness reads them. None keeps the session's skills.
+        continues: id of an imported session: the new session begins with its turns, and the agent of any harness
+            receives them as a history with the first prompt (`Turn.tier` is "replay"). Default harness: that of the
+            import. Its files are not copied: name their directory as `workspace`.
 
     Raises:
         BadValue: an argument is invalid; nothing was created.
-        SessionConflict: the id exists with another harness, sandbox, workspace or attachment, or was imported.
+        SessionConflict: the id exists with another harness, sandbox, workspace or attachment, or was imported: the
+            message has the call that goes on from the import.
+        SessionGone: the store has no session `continues`.
         StoreBusy: another process holds the store.
 
     Example:
@@ -129,11 +136,11 @@ def open_session(
         if known is None:
             clear(held, id)
         if known is not None and known.status == "imported":
-            raise SessionConflict(
-                f"session {id!r} was imported from {held.import_path(id)}: it can be read, "
-                f"store().steps({id!r}), and not be continued. Open a session with another id."
-            )
-        chosen = catalog.get(harness if harness is not None else known.harness if known else "demo")
+            raise SessionConflict(offer(held, known, catalog.names()))
+        wanted = None if harness is not None or known is not None else catalog.names()
+        earlier = None if continues is None else check_continued(held, continues, id, known, wanted)
+        before = known or earlier
+        chosen = catalog.get(harness if harness is not None else before.harness if before else "demo")
         if offered or servers:
             check_harness(chosen)
         named = sandbox_name(sandbox)
@@ -146,7 +153,7 @@ def open_session(
         if is_new := known is None:
             rules = Rules(permissions or "ask", limits or TurnLimits())
             options = {"harness": chosen.id, "sandbox": provider.name, **where, **settings}
-            known = _create(held, id, options, rules, sandbox, given)
+            known = _create(held, id, options, rules, sandbox, given, earlier)
         elif workspace is None and space.location != known.workspace:
             known = _moved(held, known, space.location)
         _check_same(known, {"harness": chosen.id, "sandbox": provider.name, **where})
@@ -222,6 +229,7 @@ def _create(
     rules: Rules,
     sandbox: str | Sandbox | None,
     skills: Sequence[Skill] | None,
+    earlier: SessionRecord | None,
 ) -> SessionRecord:
     """Store a session with all its arguments at once: a kernel that dies leaves no incomplete session."""
     notes = [note(SessionOpened(**options), source="session"), note(rules.stored())]
@@ -229,6 +237,8 @@ def _create(
         Skills(store.home, id).keep(skills)
     if isinstance(sandbox, Sandbox) and (kept := SandboxOptions(store, id).keep(sandbox)) is not None:
         notes.append(kept)
+    if earlier is not None:
+        notes += drafts(store, earlier, options["workspace"], options["attachment"])
     store.append(id, notes)
     record = store.session(id)
     assert record is not None, "it was just stored"

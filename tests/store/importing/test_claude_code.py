@@ -217,6 +217,6 @@ def test_an_import_cannot_be_continued_and_does_not_take_a_session_of_ours(store
     assert store.import_path(SESSION) is None
     with pytest.raises(SessionConflict, match="was imported from"):
         store.append(imported, [opened()])
-    with pytest.raises(SessionConflict, match="was imported from"):
+    with pytest.raises(SessionConflict, match="is an import"):
         sw.open_session(imported, store=store)
     assert [record.id for record in store.sessions() if record.status == "imported"] == [imported]
