@@ -95,16 +95,23 @@ class Control:
         """`GET /sandbox/{box}`."""
         return answer(self.find(request.match_info["box"]).dto())
 
+    def _settled(self, request: web.Request) -> Box:
+        """Return the box of a call that changes its state, which the vendor refuses while it changes."""
+        box = self.find(request.match_info["box"])
+        if box.lock.locked() and box.alive:
+            raise Refused(400, "Sandbox state change in progress", "SANDBOX_STATE_ERROR")
+        return box
+
     async def delete(self, request: web.Request) -> web.Response:
         """`DELETE /sandbox/{box}`."""
-        box = self.find(request.match_info["box"])
+        box = self._settled(request)
         if box.state is not SandboxState.DESTROYING:
             box.soon(box.destroy)
         return answer(box.dto())
 
     async def change(self, request: web.Request) -> web.Response:
         """`POST /sandbox/{box}/start`, `/stop` and `/archive`."""
-        box, verb = self.find(request.match_info["box"]), request.match_info["verb"]
+        box, verb = self._settled(request), request.match_info["verb"]
         allowed = {
             "start": {SandboxState.STOPPED, SandboxState.ARCHIVED, SandboxState.STARTED, SandboxState.STARTING},
             "stop": {SandboxState.STARTED, SandboxState.STOPPED, SandboxState.STOPPING},

@@ -179,7 +179,8 @@ class Box:
         """Start its machine; previews get another token."""
         if self.state in {SandboxState.STARTED, SandboxState.DESTROYED}:
             return
-        await self._forget_previews()
+        for preview in self._previews.values():  # tokens are those of one run; the addresses stay, as host names do
+            preview.token = secrets.token_hex(16)
         if self.state is not SandboxState.CREATING:
             await self.become(SandboxState.RESTORING if self.state is SandboxState.ARCHIVED else SandboxState.STARTING)
         self._machine = await machine.Box.start(self.id, self._place)
@@ -190,7 +191,7 @@ class Box:
         if self.state in {SandboxState.STOPPED, SandboxState.ARCHIVED, SandboxState.DESTROYED}:
             return
         await self.become(SandboxState.STOPPING)
-        await self._forget_previews()
+        self.cut()
         await self._kill(keep=True)
         await self.become(SandboxState.STOPPED)
         if self.intervals["delete"] == 0:
@@ -207,7 +208,7 @@ class Box:
         if self.state is SandboxState.DESTROYED:
             return
         await self.become(SandboxState.DESTROYING)
-        await self._forget_previews()
+        self.cut()
         await self._kill(keep=False)
         await self.become(SandboxState.DESTROYED)
 
@@ -221,12 +222,6 @@ class Box:
     def cut(self) -> int:
         """Break the open connections of its previews; return how many there were."""
         return sum(preview.cut() for preview in self._previews.values())
-
-    async def _forget_previews(self) -> None:
-        """Tokens are those of one run. The addresses stay, as host names do, and refuse."""
-        for preview in self._previews.values():
-            preview.token = secrets.token_hex(16)
-            preview.cut()
 
     async def close(self) -> None:
         """End its listeners and clocks, for the end of the stand-in."""

@@ -1,0 +1,459 @@
+"""Daytona (https://www.daytona.io), through `daytona`, its Python SDK. `daytona-sdk` is the old name of that package.
+
+A parked box is a stopped one: its disk stays and its processes end. The vendor archives it after an hour, which costs
+less, and deletes it after a week. It stops a box that nobody has extended: requests to a port do not count as use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib
+import math
+import os
+import shlex
+import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from session_widgets._sandboxes.clouds.contract import (
+    BoxInfo,
+    BoxSpec,
+    Done,
+    missing_key,
+    missing_sdk,
+    said,
+    translated,
+)
+from session_widgets._sandboxes.clouds.provider import CloudProvider
+from session_widgets.errors import (
+    BadValue,
+    ExecTimeout,
+    MissingDependency,
+    SandboxAuth,
+    SandboxBusy,
+    SandboxError,
+    SandboxGone,
+    SandboxNotRunning,
+    SandboxQuota,
+    SessionWidgetsError,
+    TransportError,
+)
+from session_widgets.model import Capability, Endpoint
+
+if TYPE_CHECKING:
+    from daytona import AsyncDaytona, AsyncSandbox, CreateSandboxFromImageParams, CreateSandboxFromSnapshotParams
+
+NAME, TITLE = "daytona", "Daytona"
+API_URL = "https://app.daytona.io/api"
+KEYS = "https://app.daytona.io/dashboard/keys"
+REMEDY = f"Keys are made at {KEYS}, with the permissions to write and to delete sandboxes."
+OLD_SDK = (
+    "the package daytona-sdk is the old name of the SDK of Daytona, which this release does not use: "
+    f"pip uninstall daytona-sdk, then pip install 'session-widgets[{NAME}]'"
+)
+IMAGE = "python:3.12-bookworm"
+"""For a box of another size: the vendor's default snapshot has a size of its own."""
+ARCHIVE_MINUTES = 60
+DELETE_MINUTES = 7 * 24 * 60
+CREATE_SECONDS = 180
+BUILD_SECONDS = 1200
+"""For an image of a registry: the vendor makes a snapshot of it, once."""
+CHANGE_SECONDS = 300
+"""For a change of state: an archived disk is fetched first."""
+REQUEST_SECONDS = 30
+WRITE_SECONDS = 300
+LINGER_SECONDS = 90
+"""Longer than the time between two beats: while a session is attached, its connections are the same."""
+POLL_SECONDS = 1.0
+
+_PARKED = {"stopped", "archived", "paused"}
+_STARTING = {"creating", "restoring", "starting", "pulling_snapshot", "pending_build", "building_snapshot", "resuming"}
+_GONE = {"destroying", "destroyed"}
+_FAILED = {"error", "build_failed"}
+
+
+class DaytonaBox:
+    """A started box. The SDK's object belongs to a client, and is fetched again when that was closed."""
+
+    def __init__(self, vendor: Daytona, client: AsyncDaytona, sandbox: AsyncSandbox) -> None:
+        self.id = sandbox.id
+        self._vendor = vendor
+        self._known = client, sandbox
+
+    async def exec(self, script: str, *, timeout: float) -> Done:
+        """Run a script with `/bin/sh`; the vendor's own shell may be zsh."""
+        async with self._sandbox() as sandbox:
+            ran = await sandbox.process.exec(f"/bin/sh -c {shlex.quote(script)}", timeout=math.ceil(timeout))
+        return Done(int(ran.exit_code), str(ran.result))
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Replace a file."""
+        async with self._sandbox() as sandbox:
+            await sandbox.fs.upload_file(data, path, timeout=WRITE_SECONDS)
+
+    async def endpoint(self, port: int) -> Endpoint:
+        """Return the preview of a port; its token is valid until the box is stopped."""
+        async with self._sandbox() as sandbox:
+            link = await sandbox.get_preview_link(port, request_timeout=REQUEST_SECONDS)
+        return Endpoint(
+            link.url, {"x-daytona-preview-token": link.token, "x-daytona-skip-preview-warning": "true"}
+        )
+
+    async def extend(self, idle: int) -> None:
+        """Start the time to the automatic stop again."""
+        async with self._sandbox() as sandbox:
+            if (minutes := _minutes(idle)) != sandbox.auto_stop_interval:
+                await sandbox.set_autostop_interval(minutes, request_timeout=REQUEST_SECONDS)
+            await sandbox.refresh_activity(request_timeout=REQUEST_SECONDS)
+
+    @asynccontextmanager
+    async def _sandbox(self) -> AsyncIterator[AsyncSandbox]:
+        async with self._vendor.client() as client:
+            if self._known[0] is not client:
+                self._known = client, await self._vendor.find(client, self.id)
+            yield self._known[1]
+
+
+class Daytona:
+    """The adapter. Its settings are those of the process's environment; no `.env` of the working directory is read."""
+
+    name = NAME
+    title = TITLE
+    capabilities = Capability.EXTEND
+    options = frozenset({"image", "cpus", "memory", "gpu", "network"})
+    remedy = REMEDY
+    boxes = 10
+
+    def check(self) -> None:
+        """Raise `MissingDependency` without the SDK, `SandboxAuth` without a key."""
+        if find_spec("daytona") is None:
+            raise MissingDependency(OLD_SDK) if find_spec("daytona_sdk") else missing_sdk(NAME, TITLE)
+        if not _Settings.read().key:
+            raise missing_key(NAME, "DAYTONA_API_KEY", REMEDY)
+
+    async def create(self, spec: BoxSpec) -> DaytonaBox:
+        """Create a box. Its name follows from its labels: a creation whose answer was lost is found by it."""
+        async with self.client() as client:
+            asked = await asyncio.to_thread(_asked, spec)
+            try:
+                made = await client.create(asked, timeout=BUILD_SECONDS if spec.image else CREATE_SECONDS)
+            except Exception as error:
+                if not _may_have_created(error):
+                    raise
+                try:
+                    made = await self.find(client, str(asked.name))
+                except SandboxGone:
+                    raise error from None
+                await self._start(made, CREATE_SECONDS)
+            return DaytonaBox(self, client, made)
+
+    async def attach(self, id: str, idle: int) -> DaytonaBox:
+        """Return the box, after starting it if need be."""
+        async with self.client() as client:
+            box = DaytonaBox(self, client, sandbox := await self.find(client, id))
+            await self._start(sandbox, CHANGE_SECONDS)
+            await box.extend(idle)
+            return box
+
+    async def park(self, id: str) -> str:
+        """Stop the box."""
+        async with self.client() as client:
+            sandbox = await self.find(client, id)
+            await _settled(sandbox)
+            if sandbox.state not in _PARKED | _FAILED:
+                await sandbox.stop(CHANGE_SECONDS)
+        return id
+
+    async def destroy(self, id: str) -> bool:
+        """Delete the box; the vendor refuses that while its state changes."""
+        async with self.client() as client:
+            deadline = asyncio.get_running_loop().time() + CHANGE_SECONDS
+            while True:
+                try:
+                    sandbox = await self.find(client, id)
+                    await client.delete(sandbox, CHANGE_SECONDS)
+                except SandboxGone:
+                    return False
+                except Exception as error:
+                    if not _is_changing(error) or asyncio.get_running_loop().time() > deadline:
+                        raise
+                    await asyncio.sleep(POLL_SECONDS)
+                else:
+                    return True
+
+    async def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:
+        """Yield the boxes that have these labels, but those that are being removed."""
+        async with self.client() as client:
+            from daytona import ListSandboxesQuery
+
+            async for found in client.list(ListSandboxesQuery(labels=dict(labels)), request_timeout=REQUEST_SECONDS):
+                if found.state not in _GONE:
+                    yield _info(found)
+
+    async def aclose(self) -> None:
+        """Close the connections, unless another session uses them."""
+        if (shared := _clients().get(_Settings.read())) is not None:
+            await shared.leave(self)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[AsyncDaytona]:
+        """Yield the SDK's client of this loop; its exceptions become ours."""
+        self.check()
+        settings = _Settings.read()
+        await asyncio.to_thread(importlib.import_module, "daytona._async.daytona")  # more than a second
+        with translated(TITLE, _translate):
+            shared = _clients().get(settings) or _Shared(settings)
+            async with shared.use(self) as client:
+                yield client
+
+    async def find(self, client: AsyncDaytona, id: str) -> AsyncSandbox:
+        """Return the SDK's object of a box, by id or name. Raises `SandboxGone` if the vendor says that it has none."""
+        from daytona.common.errors import DaytonaGoneError, DaytonaNotFoundError
+
+        try:
+            found = await client.get(id, request_timeout=REQUEST_SECONDS)
+        except (DaytonaNotFoundError, DaytonaGoneError) as error:
+            if error.source or id in error.message:  # else a proxy in between knows no such page
+                raise SandboxGone(f"Daytona has no sandbox {id} any more.") from error
+            raise
+        if found.state in _GONE:
+            raise SandboxGone(f"Daytona has removed the sandbox {id}.")
+        return found
+
+    async def _start(self, sandbox: AsyncSandbox, seconds: float) -> None:
+        await _settled(sandbox)
+        if sandbox.state in _FAILED:
+            if not sandbox.recoverable:
+                raise SandboxError(
+                    f"Daytona cannot start the sandbox {sandbox.id}: {sandbox.error_reason or sandbox.state}. The "
+                    f"dashboard may repair it ({KEYS.removesuffix('/keys')}); without it, the next prompt makes a new one."
+                )
+            await sandbox.recover(seconds)
+        elif sandbox.state in _PARKED:
+            await sandbox.start(seconds)
+
+
+def provider(home: Path) -> CloudProvider:
+    """Return the provider `daytona`."""
+    return CloudProvider(home, Daytona())
+
+
+# What the SDK is asked for
+
+
+def _asked(spec: BoxSpec) -> CreateSandboxFromImageParams | CreateSandboxFromSnapshotParams:
+    from daytona import CreateSandboxFromImageParams, CreateSandboxFromSnapshotParams, Resources
+
+    name = hashlib.sha256(repr(sorted(spec.labels.items())).encode()).hexdigest()[:16]
+    common: dict[str, Any] = {
+        "name": f"session-widgets-{name}",
+        "os_user": "root",
+        "labels": dict(spec.labels),
+        "public": False,
+        "auto_stop_interval": _minutes(spec.idle),
+        "auto_archive_interval": ARCHIVE_MINUTES,
+        "auto_delete_interval": DELETE_MINUTES,
+    }
+    if spec.network == "none":
+        common["network_block_all"] = True
+    elif spec.network != "open":
+        common["domain_allow_list"] = ",".join(spec.network)
+    sized = spec.cpus is not None or spec.memory is not None or spec.gpu is not None
+    if spec.image is None and not sized:
+        return CreateSandboxFromSnapshotParams(**common)
+    size: dict[str, Any] = {"cpu": _cpus(spec.cpus), "memory": _gigabytes(spec.memory)}
+    if spec.gpu is not None:
+        size |= {"gpu": 1, "gpu_type": _gpu(spec.gpu)}
+    return CreateSandboxFromImageParams(**common, image=spec.image or IMAGE, resources=Resources(**size))
+
+
+def _minutes(seconds: float) -> int:
+    """Whole minutes; 0 would mean never."""
+    return max(1, math.ceil(seconds / 60))
+
+
+def _cpus(cpus: float | None) -> int | None:
+    if cpus is not None and cpus != int(cpus):
+        raise BadValue(f"Daytona has whole processors: cpus must be 1, 2, ...; got {cpus:g}.")
+    return None if cpus is None else int(cpus)
+
+
+def _gigabytes(memory: int | None) -> int | None:
+    return None if memory is None else max(1, math.ceil(memory / (1 << 30)))
+
+
+def _gpu(gpu: str) -> Any:
+    from daytona import GpuType
+
+    names = {kind.value for kind in GpuType if kind.name != "UNKNOWN_DEFAULT_OPEN_API"}
+    if gpu not in names:
+        raise BadValue(f"Daytona has the GPUs {', '.join(sorted(names))}; got gpu={gpu!r:.40}.")
+    return GpuType(gpu)
+
+
+# What it answers
+
+
+def _info(found: AsyncSandbox) -> BoxInfo:
+    running = found.state not in _PARKED | _FAILED
+    used = found.last_activity_at or found.updated_at
+    expires = None
+    if running and used and found.auto_stop_interval:
+        expires = _time(used) + timedelta(minutes=float(found.auto_stop_interval))
+    created = _time(found.created_at) if found.created_at else datetime.now(UTC)
+    return BoxInfo(found.id, found.labels, running, created, expires)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+async def _settled(sandbox: AsyncSandbox) -> None:
+    """Wait until a change of state is over that somebody else has asked for."""
+    if sandbox.state in _STARTING:
+        await sandbox.wait_for_sandbox_start(CHANGE_SECONDS)
+    async with asyncio.timeout(CHANGE_SECONDS):
+        while sandbox.state not in {"started", *_PARKED, *_FAILED, *_GONE}:
+            await asyncio.sleep(POLL_SECONDS)
+            await sandbox.refresh_data(request_timeout=REQUEST_SECONDS)
+    if sandbox.state in _GONE:
+        raise SandboxGone(f"Daytona has removed the sandbox {sandbox.id}.")
+
+
+def _may_have_created(error: Exception) -> bool:
+    """Whether a box may exist: the answer was lost, or one of this name, which is only ours, exists already."""
+    from daytona.common.errors import DaytonaConflictError, DaytonaConnectionError, DaytonaError, DaytonaTimeoutError
+
+    if isinstance(error, DaytonaTimeoutError) and error.sandbox_id:
+        return False  # it exists and did not start
+    lost = isinstance(error, DaytonaError) and (error.status_code or 0) >= 500
+    return lost or isinstance(error, DaytonaConflictError | DaytonaConnectionError | DaytonaTimeoutError)
+
+
+def _is_changing(error: Exception) -> bool:
+    from daytona.common.errors import DaytonaError
+
+    return isinstance(error, DaytonaError) and "state change in progress" in error.message.lower()
+
+
+def _translate(error: Exception) -> SessionWidgetsError | None:
+    from daytona.common import errors
+
+    if isinstance(error, TimeoutError):
+        return TransportError(f"Daytona did not change the state of the sandbox within {CHANGE_SECONDS} s.")
+    if not isinstance(error, errors.DaytonaError):
+        return None
+    text, status = error.message.lower(), error.status_code
+    if "limit exceeded" in text or "quota" in text:
+        return SandboxQuota(
+            f"a limit of the Daytona account is reached: {said(error)}. Stopped sandboxes count too, until they are "
+            "archived: delete sessions or sandboxes, or raise the tier in the dashboard."
+        )
+    if isinstance(error, errors.DaytonaProcessExecutionTimeoutError):
+        return ExecTimeout(f"a command in the sandbox took too long: {said(error)}")
+    match status:
+        case 401:
+            return SandboxAuth(f"Daytona refused the key of DAYTONA_API_KEY: {said(error)}. {REMEDY}")
+        case 403:
+            return SandboxAuth(f"the key of DAYTONA_API_KEY may not do that: {said(error)}. {REMEDY}")
+        case 429:
+            return SandboxBusy(f"Daytona limits the rate: {said(error)}. Wait, then send again.", retry_after=_wait(error))
+        case 404 if error.code == "SANDBOX_NOT_FOUND":
+            return SandboxGone(f"Daytona has no such sandbox any more: {said(error)}")
+        case 400 if error.code == "SANDBOX_NOT_STARTED" or "not running" in text or "not started" in text:
+            return SandboxNotRunning(f"the sandbox does not run: {said(error)}. The next prompt starts it.")
+    if "no available runners" in text or "capacity" in text:
+        return SandboxBusy(f"Daytona has no room for a sandbox now: {said(error)}. Wait, or set DAYTONA_TARGET to another region.")
+    if "state: " in text or status in {400, 409, 422}:
+        return SandboxError(f"Daytona refused: {said(error)}")
+    return None
+
+
+def _wait(error: Any) -> float | None:
+    with suppress(ValueError):
+        return float({name.lower(): value for name, value in error.headers.items()}.get("retry-after", ""))
+    return None
+
+
+# The SDK's client: an object of one loop
+
+
+class _Settings(NamedTuple):
+    key: str
+    url: str
+    region: str | None
+
+    @classmethod
+    def read(cls) -> _Settings:
+        """Read the environment of the process."""
+        given = os.environ.get
+        return cls(given("DAYTONA_API_KEY", ""), given("DAYTONA_API_URL") or API_URL, given("DAYTONA_TARGET") or None)
+
+
+class _Shared:
+    """The client that the sessions of a loop share. It is closed when nobody has used it for a while."""
+
+    def __init__(self, settings: _Settings) -> None:
+        from daytona import AsyncDaytona, DaytonaConfig
+
+        with _process_environment():
+            config = DaytonaConfig(api_key=settings.key, api_url=settings.url, target=settings.region)
+            self._client = AsyncDaytona(config)
+        self._calls = 0
+        self._users: weakref.WeakSet[Daytona] = weakref.WeakSet()
+        self._used = asyncio.get_running_loop().time()
+        self._settings = settings
+        self._all = _clients()
+        self._all[settings] = self
+        self._keeping = asyncio.create_task(self._keep())
+
+    @asynccontextmanager
+    async def use(self, user: Daytona) -> AsyncIterator[AsyncDaytona]:
+        self._calls += 1
+        self._users.add(user)
+        try:
+            yield self._client
+        finally:
+            self._calls -= 1
+            self._used = asyncio.get_running_loop().time()
+
+    async def leave(self, user: Daytona) -> None:
+        self._users.discard(user)
+        if not self._users and not self._calls:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._calls or (left := self._used + LINGER_SECONDS - loop.time()) > 0:
+                await asyncio.sleep(LINGER_SECONDS if self._calls else left)
+        finally:
+            if self._all.get(self._settings) is self:
+                del self._all[self._settings]
+            await self._client.close()
+
+
+_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Settings, _Shared]] = weakref.WeakKeyDictionary()
+
+
+def _clients() -> dict[_Settings, _Shared]:
+    return _loops.setdefault(asyncio.get_running_loop(), {})
+
+
+@contextmanager
+def _process_environment() -> Iterator[None]:
+    """Keep the SDK from `.env` and `.env.local` of the working directory, which may be a stranger's repository."""
+    from daytona._utils.env import DaytonaEnvReader
+
+    given = DaytonaEnvReader.__dict__["_load"]
+    DaytonaEnvReader._load = staticmethod(lambda path: {})  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        DaytonaEnvReader._load = given
