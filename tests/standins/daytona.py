@@ -80,6 +80,8 @@ class Control:
         box.soon(box.start)
         if late := self._fault("late", request):
             await asyncio.sleep(late["seconds"])
+        if self._fault("lost", request):
+            return web.Response(status=502, text="Bad Gateway")
         return answer(box.dto())
 
     async def list(self, request: web.Request) -> web.Response:
@@ -187,7 +189,10 @@ class Control:
 
     def _started(self, request: web.Request) -> Box:
         """Return the box of a toolbox call, which counts as use; refuse one that is not started."""
-        box = self.find(request.match_info["box"])
+        try:
+            box = self.find(request.match_info["box"])
+        except Refused as refused:
+            raise Refused(404, str(refused), "SANDBOX_NOT_FOUND", "DAYTONA_PROXY") from refused
         assert box.machine
         box.touch()
         return box
@@ -250,7 +255,7 @@ class Control:
         if self._fault("502", request):
             return web.Response(status=502, text="Bad Gateway")
         if refused := self._fault("refused", request):
-            told = {"statusCode": refused["status"], "message": refused["message"]}
+            told = {"statusCode": refused["status"], "message": refused["message"], "source": refused.get("source")}
             return web.json_response(told, status=refused["status"])
         try:
             return await handler(request)

@@ -61,7 +61,14 @@ class DaytonaAccount:
         return list(unknown)
 
     def fault(self, kind: str, route: str, **more: object) -> None:
-        """Have the next request of a route fail: "429", "html", "502", "late" (`seconds`), "refused" (`status`)."""
+        """Have the next request of a route fail.
+
+        Args:
+            kind: "429" (`after`), "html" (`status`), "502", "refused" (`status`, `message`); of a creation, which does
+                make the box: "late" (`seconds`), "lost".
+            route: its method, and how its path begins.
+            more: as above.
+        """
         self._post("/standin/faults", {"kind": kind, "route": route, **more})
 
     def minutes_of(self, seconds: float) -> None:

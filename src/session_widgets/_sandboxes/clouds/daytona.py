@@ -8,50 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib
 import math
-import os
 import shlex
-import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from session_widgets._sandboxes.clouds.contract import (
-    BoxInfo,
-    BoxSpec,
-    Done,
-    missing_key,
-    missing_sdk,
-    said,
-    translated,
+from session_widgets._sandboxes.clouds.contract import BoxInfo, BoxSpec, Done, missing_key, missing_sdk, translated
+from session_widgets._sandboxes.clouds.daytona_sdk import (
+    CHANGE_SECONDS,
+    KEYS,
+    REMEDY,
+    Settings,
+    is_changing,
+    leave,
+    may_have_created,
+    translate,
+    using,
 )
 from session_widgets._sandboxes.clouds.provider import CloudProvider
-from session_widgets.errors import (
-    BadValue,
-    ExecTimeout,
-    MissingDependency,
-    SandboxAuth,
-    SandboxBusy,
-    SandboxError,
-    SandboxGone,
-    SandboxNotRunning,
-    SandboxQuota,
-    SessionWidgetsError,
-    TransportError,
-)
+from session_widgets.errors import BadValue, MissingDependency, SandboxError, SandboxGone
 from session_widgets.model import Capability, Endpoint
 
 if TYPE_CHECKING:
     from daytona import AsyncDaytona, AsyncSandbox, CreateSandboxFromImageParams, CreateSandboxFromSnapshotParams
 
 NAME, TITLE = "daytona", "Daytona"
-API_URL = "https://app.daytona.io/api"
-KEYS = "https://app.daytona.io/dashboard/keys"
-REMEDY = f"Keys are made at {KEYS}, with the permissions to write and to delete sandboxes."
 OLD_SDK = (
     "the package daytona-sdk is the old name of the SDK of Daytona, which this release does not use: "
     f"pip uninstall daytona-sdk, then pip install 'session-widgets[{NAME}]'"
@@ -63,12 +48,8 @@ DELETE_MINUTES = 7 * 24 * 60
 CREATE_SECONDS = 180
 BUILD_SECONDS = 1200
 """For an image of a registry: the vendor makes a snapshot of it, once."""
-CHANGE_SECONDS = 300
-"""For a change of state: an archived disk is fetched first."""
 REQUEST_SECONDS = 30
 WRITE_SECONDS = 300
-LINGER_SECONDS = 90
-"""Longer than the time between two beats: while a session is attached, its connections are the same."""
 POLL_SECONDS = 1.0
 
 _PARKED = {"stopped", "archived", "paused"}
@@ -100,9 +81,7 @@ class DaytonaBox:
         """Return the preview of a port; its token is valid until the box is stopped."""
         async with self._sandbox() as sandbox:
             link = await sandbox.get_preview_link(port, request_timeout=REQUEST_SECONDS)
-        return Endpoint(
-            link.url, {"x-daytona-preview-token": link.token, "x-daytona-skip-preview-warning": "true"}
-        )
+        return Endpoint(link.url, {"x-daytona-preview-token": link.token, "x-daytona-skip-preview-warning": "true"})
 
     async def extend(self, idle: int) -> None:
         """Start the time to the automatic stop again."""
@@ -133,7 +112,7 @@ class Daytona:
         """Raise `MissingDependency` without the SDK, `SandboxAuth` without a key."""
         if find_spec("daytona") is None:
             raise MissingDependency(OLD_SDK) if find_spec("daytona_sdk") else missing_sdk(NAME, TITLE)
-        if not _Settings.read().key:
+        if not Settings.read().key:
             raise missing_key(NAME, "DAYTONA_API_KEY", REMEDY)
 
     async def create(self, spec: BoxSpec) -> DaytonaBox:
@@ -143,7 +122,7 @@ class Daytona:
             try:
                 made = await client.create(asked, timeout=BUILD_SECONDS if spec.image else CREATE_SECONDS)
             except Exception as error:
-                if not _may_have_created(error):
+                if not may_have_created(error):
                     raise
                 try:
                     made = await self.find(client, str(asked.name))
@@ -180,7 +159,7 @@ class Daytona:
                 except SandboxGone:
                     return False
                 except Exception as error:
-                    if not _is_changing(error) or asyncio.get_running_loop().time() > deadline:
+                    if not is_changing(error) or asyncio.get_running_loop().time() > deadline:
                         raise
                     await asyncio.sleep(POLL_SECONDS)
                 else:
@@ -197,18 +176,14 @@ class Daytona:
 
     async def aclose(self) -> None:
         """Close the connections, unless another session uses them."""
-        if (shared := _clients().get(_Settings.read())) is not None:
-            await shared.leave(self)
+        await leave(self, Settings.read())
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[AsyncDaytona]:
         """Yield the SDK's client of this loop; its exceptions become ours."""
         self.check()
-        settings = _Settings.read()
-        await asyncio.to_thread(importlib.import_module, "daytona._async.daytona")  # more than a second
-        with translated(TITLE, _translate):
-            shared = _clients().get(settings) or _Shared(settings)
-            async with shared.use(self) as client:
+        with translated(TITLE, translate):
+            async with using(self, Settings.read()) as client:
                 yield client
 
     async def find(self, client: AsyncDaytona, id: str) -> AsyncSandbox:
@@ -229,9 +204,10 @@ class Daytona:
         await _settled(sandbox)
         if sandbox.state in _FAILED:
             if not sandbox.recoverable:
+                why = sandbox.error_reason or sandbox.state
                 raise SandboxError(
-                    f"Daytona cannot start the sandbox {sandbox.id}: {sandbox.error_reason or sandbox.state}. The "
-                    f"dashboard may repair it ({KEYS.removesuffix('/keys')}); without it, the next prompt makes a new one."
+                    f"Daytona cannot start the sandbox {sandbox.id}: {why}. Repair or delete it in the dashboard "
+                    f"({KEYS.removesuffix('/keys')}): once it is deleted, the next prompt makes another one."
                 )
             await sandbox.recover(seconds)
         elif sandbox.state in _PARKED:
@@ -323,137 +299,3 @@ async def _settled(sandbox: AsyncSandbox) -> None:
             await sandbox.refresh_data(request_timeout=REQUEST_SECONDS)
     if sandbox.state in _GONE:
         raise SandboxGone(f"Daytona has removed the sandbox {sandbox.id}.")
-
-
-def _may_have_created(error: Exception) -> bool:
-    """Whether a box may exist: the answer was lost, or one of this name, which is only ours, exists already."""
-    from daytona.common.errors import DaytonaConflictError, DaytonaConnectionError, DaytonaError, DaytonaTimeoutError
-
-    if isinstance(error, DaytonaTimeoutError) and error.sandbox_id:
-        return False  # it exists and did not start
-    lost = isinstance(error, DaytonaError) and (error.status_code or 0) >= 500
-    return lost or isinstance(error, DaytonaConflictError | DaytonaConnectionError | DaytonaTimeoutError)
-
-
-def _is_changing(error: Exception) -> bool:
-    from daytona.common.errors import DaytonaError
-
-    return isinstance(error, DaytonaError) and "state change in progress" in error.message.lower()
-
-
-def _translate(error: Exception) -> SessionWidgetsError | None:
-    from daytona.common import errors
-
-    if isinstance(error, TimeoutError):
-        return TransportError(f"Daytona did not change the state of the sandbox within {CHANGE_SECONDS} s.")
-    if not isinstance(error, errors.DaytonaError):
-        return None
-    text, status = error.message.lower(), error.status_code
-    if "limit exceeded" in text or "quota" in text:
-        return SandboxQuota(
-            f"a limit of the Daytona account is reached: {said(error)}. Stopped sandboxes count too, until they are "
-            "archived: delete sessions or sandboxes, or raise the tier in the dashboard."
-        )
-    if isinstance(error, errors.DaytonaProcessExecutionTimeoutError):
-        return ExecTimeout(f"a command in the sandbox took too long: {said(error)}")
-    match status:
-        case 401:
-            return SandboxAuth(f"Daytona refused the key of DAYTONA_API_KEY: {said(error)}. {REMEDY}")
-        case 403:
-            return SandboxAuth(f"the key of DAYTONA_API_KEY may not do that: {said(error)}. {REMEDY}")
-        case 429:
-            return SandboxBusy(f"Daytona limits the rate: {said(error)}. Wait, then send again.", retry_after=_wait(error))
-        case 404 if error.code == "SANDBOX_NOT_FOUND":
-            return SandboxGone(f"Daytona has no such sandbox any more: {said(error)}")
-        case 400 if error.code == "SANDBOX_NOT_STARTED" or "not running" in text or "not started" in text:
-            return SandboxNotRunning(f"the sandbox does not run: {said(error)}. The next prompt starts it.")
-    if "no available runners" in text or "capacity" in text:
-        return SandboxBusy(f"Daytona has no room for a sandbox now: {said(error)}. Wait, or set DAYTONA_TARGET to another region.")
-    if "state: " in text or status in {400, 409, 422}:
-        return SandboxError(f"Daytona refused: {said(error)}")
-    return None
-
-
-def _wait(error: Any) -> float | None:
-    with suppress(ValueError):
-        return float({name.lower(): value for name, value in error.headers.items()}.get("retry-after", ""))
-    return None
-
-
-# The SDK's client: an object of one loop
-
-
-class _Settings(NamedTuple):
-    key: str
-    url: str
-    region: str | None
-
-    @classmethod
-    def read(cls) -> _Settings:
-        """Read the environment of the process."""
-        given = os.environ.get
-        return cls(given("DAYTONA_API_KEY", ""), given("DAYTONA_API_URL") or API_URL, given("DAYTONA_TARGET") or None)
-
-
-class _Shared:
-    """The client that the sessions of a loop share. It is closed when nobody has used it for a while."""
-
-    def __init__(self, settings: _Settings) -> None:
-        from daytona import AsyncDaytona, DaytonaConfig
-
-        with _process_environment():
-            config = DaytonaConfig(api_key=settings.key, api_url=settings.url, target=settings.region)
-            self._client = AsyncDaytona(config)
-        self._calls = 0
-        self._users: weakref.WeakSet[Daytona] = weakref.WeakSet()
-        self._used = asyncio.get_running_loop().time()
-        self._settings = settings
-        self._all = _clients()
-        self._all[settings] = self
-        self._keeping = asyncio.create_task(self._keep())
-
-    @asynccontextmanager
-    async def use(self, user: Daytona) -> AsyncIterator[AsyncDaytona]:
-        self._calls += 1
-        self._users.add(user)
-        try:
-            yield self._client
-        finally:
-            self._calls -= 1
-            self._used = asyncio.get_running_loop().time()
-
-    async def leave(self, user: Daytona) -> None:
-        self._users.discard(user)
-        if not self._users and not self._calls:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
-
-    async def _keep(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._calls or (left := self._used + LINGER_SECONDS - loop.time()) > 0:
-                await asyncio.sleep(LINGER_SECONDS if self._calls else left)
-        finally:
-            if self._all.get(self._settings) is self:
-                del self._all[self._settings]
-            await self._client.close()
-
-
-_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Settings, _Shared]] = weakref.WeakKeyDictionary()
-
-
-def _clients() -> dict[_Settings, _Shared]:
-    return _loops.setdefault(asyncio.get_running_loop(), {})
-
-
-@contextmanager
-def _process_environment() -> Iterator[None]:
-    """Keep the SDK from `.env` and `.env.local` of the working directory, which may be a stranger's repository."""
-    from daytona._utils.env import DaytonaEnvReader
-
-    given = DaytonaEnvReader.__dict__["_load"]
-    DaytonaEnvReader._load = staticmethod(lambda path: {})  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        DaytonaEnvReader._load = given

@@ -1,0 +1,252 @@
+"""The adapter of Daytona on the stand-in of that cloud, through the unmodified SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+
+import pytest
+from daytona import CreateSandboxFromImageParams, CreateSandboxFromSnapshotParams
+
+from session_widgets._sandboxes import SandboxSpec
+from session_widgets._sandboxes.clouds import daytona, daytona_sdk, limits
+from session_widgets._sandboxes.clouds.contract import BoxSpec
+from session_widgets._sandboxes.clouds.daytona import Daytona, DaytonaBox, provider
+from session_widgets._sandboxes.conformance import CHECKS, Subject
+from session_widgets.errors import (
+    BadValue,
+    ExecTimeout,
+    MissingDependency,
+    SandboxAuth,
+    SandboxBusy,
+    SandboxError,
+    SandboxGone,
+    SandboxNotRunning,
+    SandboxQuota,
+    TransportError,
+)
+from tests.standins.daytona_account import DaytonaAccount
+
+LABELS = {"session_widgets": "1", "session_widgets_id": "1"}
+LIST, CREATE = "GET /api/sandbox", "POST /api/sandbox"
+
+pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory):
+    with DaytonaAccount(tmp_path_factory.mktemp("daytona")) as account:
+        yield account
+
+
+@pytest.fixture
+async def vendor(account, monkeypatch):
+    """The adapter; after the test the books of the stand-in have no box, and no request that it does not know."""
+    for name, value in account.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
+    monkeypatch.setattr(daytona, "POLL_SECONDS", 0.05)
+    yield (vendor := Daytona())
+    await vendor.aclose()
+    assert account.boxes == {}
+    assert account.take_unknown() == []
+
+
+def asked(**options):
+    return BoxSpec(labels=LABELS, ports=(3000,), idle=600, lifetime=3600, **options)
+
+
+@pytest.fixture
+async def box(vendor):
+    made = await vendor.create(asked())
+    yield made
+    await vendor.destroy(made.id)
+
+
+@pytest.fixture
+async def subject(vendor, tmp_path):
+    made = provider(tmp_path)
+    yield Subject(made, lambda: SandboxSpec("s1", "", {}))
+    await made.aclose()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_conformance(check, subject):
+    await check(subject)
+
+
+async def test_a_box_from_creation_to_removal(vendor, account):
+    box = await vendor.create(asked())
+    done = await box.exec('echo "it\'s $((6 * 7))"; echo err >&2; id -u; exit 3', timeout=30)
+    assert (done.code, done.out) == (3, "it's 42\nerr\n0\n")
+    with pytest.raises(ExecTimeout):
+        await box.exec("sleep 60", timeout=0.5)
+    await box.write("/root/file", b"kept")
+    body = account.books()["created"][-1]
+    assert (body["autoStopInterval"], body["autoArchiveInterval"], body["autoDeleteInterval"]) == (10, 60, 10080)
+    assert (body["public"], body["labels"].items() >= LABELS.items()) == (False, True)
+    (found,) = [info async for info in vendor.list(LABELS)]
+    assert (found.id, found.running) == (box.id, True)
+    assert 500 < (found.expires - found.created).total_seconds() < 700
+    assert [info async for info in vendor.list({"session_widgets_id": "2"})] == []
+    for _ in range(2):
+        assert await vendor.park(box.id) == box.id
+    assert [info.running async for info in vendor.list(LABELS)] == [False]
+    with pytest.raises(SandboxNotRunning):
+        await box.exec("true", timeout=30)
+    again = await vendor.attach(box.id, 1200)
+    assert (await again.exec("cat /root/file", timeout=30)).out == "kept"
+    assert [await vendor.destroy(box.id) for _ in range(2)] == [True, False]
+    with pytest.raises(SandboxGone):
+        await vendor.attach(box.id, 600)
+
+
+async def test_a_box_that_nobody_extends_stops_and_then_goes(vendor, account, monkeypatch):
+    monkeypatch.setattr(daytona, "DELETE_MINUTES", 1)
+    account.minutes_of(0.6)
+    box = await vendor.create(BoxSpec(labels=LABELS, ports=(), idle=60, lifetime=3600))
+    account.minutes_of(60)
+    for _ in range(6):
+        await box.extend(60)
+        await asyncio.sleep(0.2)
+    assert set(account.boxes.values()) == {"started"}
+    async with asyncio.timeout(20):
+        while account.boxes:
+            await asyncio.sleep(0.1)
+    with pytest.raises(SandboxGone):
+        await vendor.attach(box.id, 60)
+
+
+@pytest.mark.parametrize("kind", ["lost", "late"])
+async def test_a_creation_without_an_answer_has_made_one_box(vendor, account, kind):
+    account.fault(kind, CREATE, seconds=60)
+    creating = asyncio.create_task(vendor.create(asked()))
+    if kind == "late":
+        async with asyncio.timeout(20):
+            while not account.boxes:
+                await asyncio.sleep(0.05)
+        creating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creating
+        (left,) = [info async for info in vendor.list(LABELS)]
+    else:
+        left = await creating
+        assert isinstance(left, DaytonaBox)
+    assert len(account.boxes) == 1
+    assert await vendor.destroy(left.id), "also while it starts"
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "words"),
+    [
+        ({"kind": "429", "after": 7}, SandboxBusy, "limits the rate"),
+        ({"kind": "html"}, TransportError, "Daytona"),
+        ({"kind": "502"}, TransportError, "Daytona"),
+        ({"kind": "refused", "status": 401, "message": "Unauthorized"}, SandboxAuth, "app.daytona.io/dashboard/keys"),
+        ({"kind": "refused", "status": 403, "message": "Forbidden resource"}, SandboxAuth, "may not do that"),
+        (
+            {"kind": "refused", "status": 403, "message": "Total disk limit exceeded. Maximum allowed: 30GiB"},
+            SandboxQuota,
+            "archived",
+        ),
+        ({"kind": "refused", "status": 400, "message": "No available runners"}, SandboxBusy, "DAYTONA_TARGET"),
+        ({"kind": "refused", "status": 400, "message": "Region mars not found"}, SandboxError, "mars"),
+        ({"kind": "refused", "status": 404, "message": "Snapshot x not found", "source": "API"}, SandboxError, "x not"),
+    ],
+)
+async def test_an_error_is_ours_and_names_a_remedy(vendor, account, fault, raised, words):
+    account.fault(route=LIST, **fault)
+    with pytest.raises(raised, match=words) as caught:
+        _ = [info async for info in vendor.list(LABELS)]
+    assert type(caught.value) is raised
+    if raised is SandboxBusy and "after" in fault:
+        assert caught.value.retry_after == 7
+    assert [info async for info in vendor.list(LABELS)] == [], "it is not tried again by itself"
+
+
+async def test_only_the_vendor_says_that_a_box_is_gone(vendor, account, box):
+    account.fault("html", "GET /api/sandbox/", status=404)
+    with pytest.raises(TransportError):
+        await vendor.attach(box.id, 600)
+    account.behind_our_back(box.id, "gone")
+    with pytest.raises(SandboxGone):
+        await box.exec("true", timeout=30)
+    with pytest.raises(SandboxGone):
+        await vendor.attach(box.id, 600)
+
+
+async def test_no_file_of_the_working_directory_is_a_setting(vendor, account, tmp_path, monkeypatch):
+    for name in (".env", ".env.local"):
+        (tmp_path / name).write_text(
+            "DAYTONA_API_KEY=planted\nDAYTONA_TARGET=planted\nDAYTONA_API_URL=http://127.0.0.1:9/api\n"
+            "DAYTONA_OTEL_ENABLED=true\nDAYTONA_HAPPY_EYEBALLS_DELAY=nonsense\n"
+        )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DAYTONA_TARGET")
+    await vendor.destroy((await vendor.create(asked())).id)
+    assert "target" not in account.books()["created"][-1]
+    monkeypatch.delenv("DAYTONA_API_KEY")
+    with pytest.raises(SandboxAuth, match="set DAYTONA_API_KEY"):
+        vendor.check()
+
+
+async def test_a_wrong_key_is_refused_with_the_remedy(vendor, monkeypatch):
+    monkeypatch.setenv("DAYTONA_API_KEY", "dtn_wrong0123456789")
+    with pytest.raises(SandboxAuth, match="refused the key") as caught:
+        _ = [info async for info in vendor.list(LABELS)]
+    assert "wrong0123456789" not in str(caught.value)
+    await vendor.aclose()
+
+
+@pytest.mark.parametrize(
+    ("installed", "words"), [((), r"pip install 'session-widgets\[daytona\]'"), (("daytona_sdk",), "is the old name")]
+)
+def test_without_the_sdk_it_says_what_to_install(monkeypatch, installed, words):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        daytona, "find_spec", lambda name: None if name == "daytona" else object() if name in installed else found(name)
+    )
+    with pytest.raises(MissingDependency, match=words):
+        Daytona().check()
+
+
+async def test_sessions_share_the_connections_which_close_when_unused(vendor, account, monkeypatch):
+    monkeypatch.setattr(daytona_sdk, "LINGER_SECONDS", 0.3)
+    other = Daytona()
+    async with vendor.client() as one, other.client() as two:
+        assert one is two
+    await other.aclose()
+    async with vendor.client() as three:
+        assert three is one, "another session still uses it"
+        await asyncio.sleep(0.5)
+        assert [info async for info in vendor.list(LABELS)] == []
+    async with asyncio.timeout(10):
+        while daytona_sdk._clients():
+            await asyncio.sleep(0.05)
+    async with vendor.client() as four:
+        assert four is not one
+
+
+def test_a_plain_box_is_the_vendors_default():
+    asked_for = daytona._asked(asked())
+    assert isinstance(asked_for, CreateSandboxFromSnapshotParams)
+    assert asked_for.snapshot is None
+    assert daytona._asked(asked()).name == asked_for.name, "a name follows from the labels"
+
+
+def test_a_box_of_another_size_has_an_image():
+    asked_for = daytona._asked(asked(cpus=2, memory=3 << 29, gpu="H100", network=("pypi.org", "api.example.org")))
+    assert isinstance(asked_for, CreateSandboxFromImageParams)
+    size = asked_for.resources
+    assert (asked_for.image, size.cpu, size.memory, size.gpu) == (daytona.IMAGE, 2, 2, 1)
+    assert asked_for.domain_allow_list == "pypi.org,api.example.org"
+    assert daytona._asked(asked(image="a/b:1")).image == "a/b:1"
+    assert daytona._asked(asked(network="none")).network_block_all is True
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"cpus": 0.5}, "whole processors"), ({"gpu": "T4"}, "H100.*got gpu='T4'")]
+)
+def test_what_the_vendor_does_not_have_is_a_bad_value(options, words):
+    with pytest.raises(BadValue, match=words):
+        daytona._asked(asked(**options))
