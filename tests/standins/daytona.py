@@ -199,7 +199,8 @@ class Control:
 
     async def books(self, request: web.Request) -> web.Response:
         """For tests: what there is and what was asked."""
-        boxes = {box.id: {"name": box.name, "state": box.state.value} for box in self.boxes.values() if box.alive}
+        alive = [box for box in self.boxes.values() if box.alive]
+        boxes = {box.id: {"name": box.name, "state": box.state.value, "labels": box.labels} for box in alive}
         asked = {"calls": self.calls, "created": self.created, "unknown": self.unknown}
         return web.json_response({"boxes": boxes, **asked})
 

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import math
 import shlex
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -131,16 +131,16 @@ class Daytona:
                 await self._start(made, CREATE_SECONDS)
             return DaytonaBox(self, client, made)
 
-    async def attach(self, id: str, idle: int) -> DaytonaBox:
+    async def attach(self, id: str, spec: BoxSpec) -> DaytonaBox:
         """Return the box, after starting it if need be."""
         async with self.client() as client:
             box = DaytonaBox(self, client, sandbox := await self.find(client, id))
             await self._start(sandbox, CHANGE_SECONDS)
-            await box.extend(idle)
+            await box.extend(spec.idle)
             return box
 
-    async def park(self, id: str) -> str:
-        """Stop the box."""
+    async def park(self, id: str, record: Callable[[str], None]) -> str:
+        """Stop the box; its id stays."""
         async with self.client() as client:
             sandbox = await self.find(client, id)
             await _settled(sandbox)
