@@ -192,12 +192,16 @@ class Box:
         """Stop every process of the box where it stands, and cut its connections."""
         self._check()
         self.state = "paused"
-        for carrying in tuple(self._carried):
-            carrying.cancel()
+        self.cut()
         while running := [pid for pid in self.pids() if _state(pid) not in "TZ"]:
             for pid in running:
                 _kill(pid, signal.SIGSTOP)
             await asyncio.sleep(0.001)
+
+    def cut(self) -> None:
+        """Cut its connections."""
+        for carrying in tuple(self._carried):
+            carrying.cancel()
 
     def resume(self) -> None:
         """Let every process of the box continue."""
@@ -218,8 +222,7 @@ class Box:
         await self._process.wait()
         for running in self._commands:
             await running.wait()
-        for carrying in self._carried:
-            carrying.cancel()
+        self.cut()
         if not keep:
             await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
 
@@ -266,6 +269,8 @@ class Box:
         self._carried.add(carrying)
         try:
             await carrying
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             self._carried.discard(carrying)
             writer.close()

@@ -36,53 +36,63 @@ async def forward(box: Box, port: int, scope: Scope, receive: Receive, send: Sen
 
 async def _http(url: str, method: str, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
     first = await receive()
-    more = first.get("more_body", False)
+    sent = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield first.get("body", b"")
-        going = more
-        while going:
+        message = first
+        while True:
+            yield message.get("body", b"")
+            if not message.get("more_body", False):
+                break
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError
-            yield message.get("body", b"")
-            going = message.get("more_body", False)
+        sent.set()
 
-    content = body() if more else first.get("body", b"")
-    async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
-        try:
-            request = client.build_request(method, url, headers=headers, content=content)
-            answer = await client.send(request, stream=True)
-        except (httpx.HTTPError, ConnectionResetError):
-            await send(
-                {"type": "http.response.start", "status": 502, "headers": [(b"content-type", b"application/json")]}
-            )
-            await send({"type": "http.response.body", "body": b'{"message":"the port is not open","code":502}'})
-            return
-        try:
-            kept = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in HOP]
-            await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
-            carrying = asyncio.create_task(_carry(answer, send))
-            leaving = asyncio.create_task(_left(receive))
-            done, waiting = await asyncio.wait({carrying, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-            for task in done:
-                task.result()
-        finally:
-            await answer.aclose()
+    async def left() -> None:
+        await sent.wait()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
+            content: AsyncIterator[bytes] | bytes = body()
+            if not first.get("more_body", False):
+                content = first.get("body", b"")
+                sent.set()
+            try:
+                answer = await client.send(
+                    client.build_request(method, url, headers=headers, content=content), stream=True
+                )
+            except (httpx.HTTPError, ConnectionResetError):
+                await _refuse(send)
+                return
+            try:
+                kept = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in HOP]
+                await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
+                await _carry(answer, send)
+            finally:
+                await answer.aclose()
+
+    tasks = {asyncio.create_task(ask()), asyncio.create_task(left())}
+    done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _refuse(send: Send) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 502, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"message":"the port is not open","code":502}'})
 
 
 async def _carry(answer: httpx.Response, send: Send) -> None:
     async for piece in answer.aiter_raw():
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _websocket(url: str, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:

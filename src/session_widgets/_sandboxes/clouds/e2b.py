@@ -1,0 +1,215 @@
+"""The adapter of E2B. A paused box keeps its memory; its time is absolute, so that it is extended while it is in use.
+
+Images are E2B's templates, which also decide about processors and memory. Ports are reached with the token of the box.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from session_widgets._sandboxes.clouds.contract import (
+    BoxInfo,
+    BoxSpec,
+    Done,
+    missing_key,
+    missing_sdk,
+    said,
+    translated,
+)
+from session_widgets._sandboxes.clouds.provider import ID, CloudProvider
+from session_widgets.errors import (
+    ExecTimeout,
+    SandboxAuth,
+    SandboxBusy,
+    SandboxError,
+    SandboxGone,
+    SandboxNotRunning,
+    SandboxQuota,
+    SessionWidgetsError,
+    TransportError,
+)
+from session_widgets.model import Capability, Endpoint
+
+if TYPE_CHECKING:
+    from e2b import AsyncSandbox
+
+NAME = "e2b"
+TITLE = "E2B"
+KEY = "E2B_API_KEY"
+REMEDY = "https://e2b.dev/dashboard has one for every account."
+GRACE_SECONDS = 10
+"""For the answer, after the vendor has ended a command."""
+WRITE_SECONDS = 300
+ALL_HOSTS = "0.0.0.0/0"
+
+
+def provider(home: Path) -> CloudProvider:
+    """Return the provider; `home` is the data directory."""
+    return CloudProvider(home, E2BVendor())
+
+
+class E2BBox:
+    """A running box."""
+
+    def __init__(self, sandbox: AsyncSandbox) -> None:
+        self.id = sandbox.sandbox_id
+        self._sandbox = sandbox
+
+    async def exec(self, script: str, *, timeout: float) -> Done:
+        """Run a script as root."""
+        from e2b import CommandExitException, TimeoutException
+
+        with _translated():
+            try:
+                async with asyncio.timeout(timeout + GRACE_SECONDS):
+                    ran = await self._sandbox.commands.run(script, user="root", cwd="/", timeout=timeout)
+            except CommandExitException as ended:
+                return Done(ended.exit_code, ended.stdout + ended.stderr)
+            except (TimeoutError, TimeoutException) as error:
+                if isinstance(error, TimeoutException) and type(error) is not TimeoutException:
+                    raise  # the box does not run, or cannot be reached
+                raise ExecTimeout(f"a command in the sandbox ran longer than {timeout:g} s.") from error
+            return Done(ran.exit_code, ran.stdout + ran.stderr)
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Replace a file, as root."""
+        with _translated():
+            await self._sandbox.files.write(path, data, user="root", request_timeout=WRITE_SECONDS)
+
+    async def endpoint(self, port: int) -> Endpoint:
+        """Return the address of a port."""
+        token = self._sandbox.traffic_access_token
+        headers = {"e2b-traffic-access-token": token} if token else {}
+        if url := os.environ.get("E2B_SANDBOX_URL"):
+            return Endpoint(url, {"E2b-Sandbox-Id": self.id, "E2b-Sandbox-Port": str(port), **headers})
+        return Endpoint(f"https://{self._sandbox.get_host(port)}", headers)
+
+    async def extend(self, idle: int) -> None:
+        """Move the time when the box pauses to `idle` seconds from now."""
+        with _translated():
+            await self._sandbox.set_timeout(idle)
+
+
+class E2BVendor:
+    """The account of `E2B_API_KEY`."""
+
+    name = NAME
+    title = TITLE
+    capabilities = Capability.EXTEND | Capability.PARK_KEEPS_PROCESSES
+    options = frozenset({"image", "network"})
+    remedy = REMEDY
+    boxes = 20
+
+    def check(self) -> None:
+        """Look for the SDK and the key."""
+        if find_spec("e2b") is None:
+            raise missing_sdk(NAME, TITLE)
+        if not os.environ.get(KEY):
+            raise missing_key(NAME, KEY, REMEDY)
+
+    async def create(self, spec: BoxSpec) -> E2BBox:
+        """Create a box; asking again with the same label makes no second one."""
+        from e2b import AsyncSandbox, NotFoundException
+
+        with _translated():
+            try:
+                sandbox = await AsyncSandbox.create(
+                    spec.image,
+                    timeout=spec.idle,
+                    metadata=dict(spec.labels),
+                    lifecycle={"on_timeout": "pause", "auto_resume": False},
+                    network=_network(spec),
+                    idempotency_key=f"session-widgets-{spec.labels[ID]}",
+                )
+            except NotFoundException as error:
+                raise SandboxError(f"E2B has no template {spec.image or 'base'!r} for this account.") from error
+        return E2BBox(sandbox)
+
+    async def attach(self, id: str, spec: BoxSpec) -> E2BBox:
+        """Connect to a box; a paused one continues where it stopped."""
+        from e2b import AsyncSandbox
+
+        with _translated():
+            return E2BBox(await AsyncSandbox.connect(id, timeout=spec.idle))
+
+    async def park(self, id: str, record: Callable[[str], None]) -> str:
+        """Pause a box, with its memory."""
+        from e2b import AsyncSandbox
+
+        with _translated():
+            await AsyncSandbox.pause(id)
+        return id
+
+    async def destroy(self, id: str) -> bool:
+        """Remove a box."""
+        from e2b import AsyncSandbox
+
+        with _translated():
+            return bool(await AsyncSandbox.kill(id))
+
+    async def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:
+        """Yield running and paused boxes."""
+        from e2b import AsyncSandbox, SandboxQuery, SandboxState
+
+        with _translated():
+            pages = AsyncSandbox.list(SandboxQuery(metadata=dict(labels)))
+        while pages.has_next:
+            with _translated():
+                found = await pages.next_items()
+            for box in found:
+                running = box.state == SandboxState.RUNNING
+                expires = box.end_at if running else None
+                yield BoxInfo(box.sandbox_id, box.metadata, running, box.started_at, expires)
+
+    async def aclose(self) -> None:
+        """Does nothing: the SDK's connections are the process's."""
+
+
+def _network(spec: BoxSpec) -> Any:
+    """Return the network of a box: its ports need its token, and it reaches what it may."""
+    inwards = {"allow_public_traffic": False}
+    if spec.network == "open":
+        return inwards
+    if spec.network == "none":
+        return {**inwards, "deny_out": [ALL_HOSTS]}
+    return {**inwards, "allow_out": list(spec.network), "deny_out": [ALL_HOSTS]}
+
+
+def _translated() -> AbstractContextManager[None]:
+    return translated(TITLE, _translate)
+
+
+def _translate(error: Exception) -> SessionWidgetsError | None:
+    """Return our error of one of the SDK's; None for one that it does not document."""
+    import e2b
+    from e2b.exceptions import ServiceBusyException, TemplateException
+
+    text = said(error).partition(": ")[2]
+    match error:
+        case e2b.AuthenticationException():
+            return SandboxAuth(f"E2B refused the key of {KEY}. {REMEDY}")
+        case e2b.SandboxNotFoundException():
+            return SandboxGone(f"E2B does not have the sandbox any more: {text}")
+        case e2b.RateLimitException() if "concurrent" in text or "limit of" in text:
+            return SandboxQuota(f"a limit of the E2B account is reached: {text}")
+        case e2b.RateLimitException():
+            return SandboxBusy(f"E2B is rate limiting: {text}")
+        case ServiceBusyException():
+            return SandboxBusy(f"E2B has no capacity now: {text}")
+        case e2b.SandboxNotRunningException():
+            return SandboxNotRunning(f"the sandbox at E2B is paused or has ended: {text}")
+        case e2b.NotEnoughSpaceException():
+            return SandboxError(f"the disk of the sandbox at E2B is full: {text}")
+        case TemplateException() | e2b.InvalidArgumentException():
+            return SandboxError(f"E2B refused: {text}")
+        case e2b.TimeoutException():
+            return TransportError(f"E2B did not answer in time: {text}")
+        case e2b.SandboxException() if (error.status_code or 500) < 500:
+            return SandboxError(f"E2B: {text}")
+    return None
