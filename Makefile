@@ -9,6 +9,7 @@ NPM := $(shell command -v npm)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 NODE_MODULES := $(if $(NPM),$(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard js/package-lock.json tests/support/*/package-lock.json)))
+unexport PYTHONDONTWRITEBYTECODE  # every start of a kernel would compile the package
 ARGS ?=
 WORKERS ?= 3
 # Tests that share a fixture of a module stay on one worker (tests/support/scheduling.py); -n0 in ARGS runs all in one process.

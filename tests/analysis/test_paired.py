@@ -8,11 +8,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from statsmodels.regression.linear_model import OLS
 
 import session_widgets as sw
 from session_widgets.analysis import paired, stats
 from session_widgets.errors import BadValue
+from tests.analysis.judges import GROUP, linear_model
 
 
 def runs(tasks=40, times=2, sides=("a", "b"), lead=0.0, seed=1):
@@ -48,11 +48,14 @@ def test_a_list_a_frame_and_results_of_duckdb_are_one_table(home):
     assert paired(result) == paired(runs()) == sw.analysis.paired(runs())
 
 
+@pytest.mark.xdist_group(GROUP)
 def test_figures_are_those_of_a_regression_on_the_differences_of_tasks():
     frame = pd.DataFrame(runs(lead=0.2))
     row = only(paired(frame, by="task", cluster="repo", seed=0))
     means = frame.groupby(["task", "repo", "harness"]).success.mean().unstack("harness").reset_index()
-    fit = OLS(means.a - means.b, np.ones(40)).fit(cov_type="cluster", cov_kwds={"groups": means.repo}, use_t=True)
+    fit = linear_model.OLS(means.a - means.b, np.ones(40)).fit(
+        cov_type="cluster", cov_kwds={"groups": means.repo}, use_t=True
+    )
     assert row.difference == pytest.approx(fit.params.iloc[0], rel=1e-6)
     assert row.se == pytest.approx(fit.bse.iloc[0], rel=1e-6)
     assert (row.low, row.high) == pytest.approx(tuple(fit.conf_int().iloc[0]), rel=1e-6)

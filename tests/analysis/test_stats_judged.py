@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -81,7 +82,9 @@ def test_mcnemar(only_first, only_second):
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_holm(p_values):
-    assert stats.holm(p_values) == close(list(multitest.multipletests(p_values, method="holm")[1]), **EXACT)
+    with patch("gc.collect"):  # else each call looks through the whole process: a third of a second after many tests
+        judged = multitest.multipletests(p_values, method="holm")[1]
+    assert stats.holm(p_values) == close(list(judged), **EXACT)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -14,8 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-from mcp import ClientSession, StdioServerParameters
-from mcp.client.stdio import stdio_client
 
 ADD = {
     "name": "add",
@@ -208,6 +206,9 @@ def tool_server(offered):
 
 
 async def test_the_official_client_lists_and_calls(runner):
+    from mcp import ClientSession, StdioServerParameters  # 34 MB in each worker that reads this file
+    from mcp.client.stdio import stdio_client
+
     offered = offer(runner, "official", ADD)
     parameters = StdioServerParameters(command=sys.executable, args=list(MODULE), env=environment(offered))
     with listening(runner, "official") as calls:

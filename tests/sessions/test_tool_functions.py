@@ -110,10 +110,10 @@ def test_sessions_have_calls_of_their_own(open_session, monkeypatch):
 
 
 TOO_MUCH = {
-    "many": ({"numbers": ["x"] * 4_000_000}, "at most 20,000 values"),
-    "long": ({"numbers": ["x" * 20_000_000]}, "at most 1,048,576 bytes"),
-    "deep": ({"numbers": [functools.reduce(lambda inner, _: [inner], range(900), 1)]}, "nest at most 220 deep"),
-    "wrong": ({"numbers": ["x"] * 19_000}, "and 18990 more"),
+    "many": (lambda: ["x"] * 4_000_000, "at most 20,000 values"),
+    "long": (lambda: ["x" * 20_000_000], "at most 1,048,576 bytes"),
+    "deep": (lambda: [functools.reduce(lambda inner, _: [inner], range(900), 1)], "nest at most 220 deep"),
+    "wrong": (lambda: ["x"] * 19_000, "and 18990 more"),
 }
 
 
@@ -124,7 +124,8 @@ def test_arguments_cannot_exhaust_the_kernel(what):
     def total(numbers: list[int]) -> int:
         return sum(numbers)
 
-    arguments, said = TOO_MUCH[what]
+    made, said = TOO_MUCH[what]
+    arguments = {"numbers": made()}
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(BadValue, match=said):
         call(HostTool(total), **arguments)

@@ -10,7 +10,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from acp.schema import SessionNotification
 
 from session_widgets._store import store as open_store
 from session_widgets._store.database import Store
@@ -108,6 +107,8 @@ def test_tokens_survive(told: Store, tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["claude_code", "codex", "opencode", "pi"])
 def test_notifications_are_those_of_acp(store: Store, tmp_path: Path, name: str) -> None:
+    from acp.schema import SessionNotification  # slower to load than all the rest
+
     for session in store.import_(RECORDED / name).sessions:
         store.export(session, "acp", tmp_path / "lines")
         messages = [json.loads(line)["msg"] for line in (tmp_path / "lines").read_text().splitlines()]
