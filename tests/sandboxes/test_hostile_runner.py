@@ -3,6 +3,7 @@
 import gzip
 import tracemalloc
 from contextlib import aclosing
+from functools import cache
 
 import orjson
 import pytest
@@ -14,15 +15,22 @@ from session_widgets.acp import AcpConnection
 from session_widgets.errors import TransportError
 from tests.support.http_server import Request, serving
 
-BOMB = gzip.compress(bytes(200 << 20))
+
+@cache
+def packed() -> bytes:
+    """200 MB of zeros in 200 KB."""
+    return gzip.compress(bytes(200 << 20))
+
+
 ENTRY = {"path": "/w/a", "entryType": "file", "size": 1, "modified": "2026-01-01T00:00:00+00:00", "symlink": False}
 
 
 async def bomb(request: Request) -> None:
-    """200 MB of zeros in 200 KB."""
     kind = "text/event-stream" if "event-stream" in request.headers.get("accept", "") else "application/json"
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-encoding: gzip\r\ncontent-length: {len(BOMB)}\r\n\r\n"
-    request.writer.write(head.encode() + BOMB)
+    head = (
+        f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-encoding: gzip\r\ncontent-length: {len(packed())}\r\n\r\n"
+    )
+    request.writer.write(head.encode() + packed())
 
 
 async def endless(request: Request) -> None:
@@ -45,6 +53,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 async def test_what_is_packed_stays_packed(call, tmp_path):
+    packed()
     async with serving(bomb) as (server, endpoint), aclosing(RunnerClient(endpoint, "/w")) as client:
         tracemalloc.start()
         try:
