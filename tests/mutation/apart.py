@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 
 import pytest
+
+ANEW = "MUTATION_ANEW"
+"""Names of the modules that are imported again before each test (`modules.Module.anew`)."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes it
@@ -16,3 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.option.basetemp, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    for name in os.environ.get(ANEW, "").split():
+        importlib.reload(sys.modules[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import walk_mutatable_files
 from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
+from tests.mutation.apart import ANEW
 from tests.mutation.changes import Change, change
 from tests.mutation.modules import Module
 
@@ -45,6 +47,7 @@ def make(module: Module, workers: int) -> None:
     config.pytest_add_cli_args_test_selection = [
         path if path.startswith("-") else f"tests/{path}" for path in module.tests
     ]
+    os.environ[ANEW] = " ".join(module.anew)
     config.also_copy = []  # by mutmut, which would copy thousands of files of Node's
     _copy()
     copy_src_dir()

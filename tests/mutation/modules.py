@@ -8,11 +8,13 @@ from typing import NamedTuple
 class Module(NamedTuple):
     """Sources (patterns under `src/session_widgets`), and the tests (under `tests`) that are to notice.
 
-    What begins with "-" is an option of pytest.
+    What begins with "-" is an option of pytest. The modules `anew` are imported again before each test, because they
+    make tables at their import, or keep what they have computed.
     """
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
+    anew: tuple[str, ...] = ()
 
 
 SLOW = (
@@ -90,6 +92,7 @@ MODULES = {
     "redaction": Module(
         ("_store/redaction.py", "_store/secret_shapes.py"),
         ("store/test_redaction.py", f"--deselect={REDACTION_TIME}"),
+        ("session_widgets._store.secret_shapes", "session_widgets._store.redaction"),
     ),
     "store": Module(tuple(f"_store/{name}.py" for name in REST_OF_STORE), ("store", f"--deselect={REDACTION_TIME}")),
 }

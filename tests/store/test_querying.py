@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,8 @@ import pytest
 
 from session_widgets._store import querying
 from session_widgets._store.database import Store
-from session_widgets.errors import MissingDependency
+from session_widgets._store.file_queue import FileQueue
+from session_widgets.errors import MissingDependency, StoreBusy
 from tests.support.drafts import chunk, opened
 
 ENDLESS = (
@@ -105,14 +108,6 @@ def test_a_query_that_gives_way_ends_on_a_copy_with_the_same_result(
     assert filled.sql(query).fetchall() == [found]
 
 
-def test_without_room_for_a_copy_a_query_goes_on_where_it_is(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(querying, "ALONE_SECONDS", 0.0)
-    monkeypatch.setattr(filled._file, "wanted", lambda: True)
-    monkeypatch.setattr(querying, "copy_attached", lambda file: None)
-    query = "select count(*) from v_events, range(20_000_000) where hash(range) % 3 < 2"
-    assert filled.sql(query).fetchall()[0][0] > 0
-
-
 class Copying:
     """Copies as `cp` does, in this process, whose lock on the file nobody needs in these tests."""
 
@@ -127,6 +122,8 @@ class Copying:
         self.options = options
         for source in sources:
             shutil.copy(source, place)
+        if not self.room:
+            os.truncate(Path(place, "transcripts.duckdb"), 100)
         if not self.room and options["check"]:
             raise subprocess.CalledProcessError(1, command)
         return subprocess.CompletedProcess(command, 0 if self.room else 1)
@@ -142,13 +139,22 @@ def copying(filled: Store, monkeypatch: pytest.MonkeyPatch) -> Copying:
     return copying
 
 
-LONG = "select ? as n, count(*) from v_events, range(5_000_000) where hash(range) % 3 < 3"
-COUNTED = [("x", 30_000_000)]
+LONG = """select ? as n, count(*), (select path from duckdb_databases() where database_name = 'store')
+    from v_events, range(5_000_000) where hash(range) % 3 < 3"""
+COUNTED = 30_000_000
+
+
+def counted_on(store: Store, count: int = COUNTED) -> Path:
+    """Run the long query; return the path of the file that it read in the end."""
+    ((n, found, path),) = store.sql(LONG, ["x"]).fetchall()
+    assert (n, found) == ("x", count)
+    return Path(path)
 
 
 def test_a_copy_is_private_and_is_gone_while_the_query_runs_on_it(filled: Store, copying: Copying) -> None:
-    assert filled.sql(LONG, ["x"]).fetchall() == COUNTED
+    ran_on = counted_on(filled)
     ((*command, file, place),) = copying.commands
+    assert ran_on == place / "transcripts.duckdb"
     assert (command, file) == (["cp", "--"], filled.path)
     assert place.parent == filled.path.with_name("transcripts.duckdb.tmp")
     assert copying.options == {"capture_output": True, "check": False, "umask": 0o077}
@@ -171,7 +177,7 @@ def test_a_copy_has_the_commits_that_are_only_in_the_log(
     killed = Store(tmp_path / "it's" / "transcripts.duckdb")
     monkeypatch.setattr(killed._file, "wanted", lambda: True)
     try:
-        assert killed.sql(LONG, ["x"]).fetchall() == [("x", 35_000_000)]
+        assert counted_on(killed, 35_000_000).parent.parent == killed.path.with_name("transcripts.duckdb.tmp")
     finally:
         killed.close()
     (command,) = copying.commands
@@ -180,7 +186,7 @@ def test_a_copy_has_the_commits_that_are_only_in_the_log(
 
 def test_without_room_for_a_copy_a_query_goes_on_and_nothing_is_left(filled: Store, copying: Copying) -> None:
     copying.room = False
-    assert filled.sql(LONG, ["x"]).fetchall() == COUNTED
+    assert counted_on(filled) == filled.path
     assert len(copying.commands) == 1
     assert not any(filled._file.scratch._place.glob("*/*"))
 
@@ -191,7 +197,7 @@ def test_a_query_stays_on_the_file_until_another_process_waits_for_long(
 ) -> None:
     monkeypatch.setattr(querying, "ALONE_SECONDS", alone)
     monkeypatch.setattr(filled._file, "wanted", lambda: wanted)
-    assert filled.sql(LONG, ["x"]).fetchall() == COUNTED
+    assert counted_on(filled) == filled.path
     assert copying.commands == []
 
 
@@ -207,12 +213,61 @@ def test_the_time_limit_counts_from_the_start_wherever_the_query_goes_on(
     assert filled.sql("select 1").fetchall() == [(1,)]
 
 
+@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("alone", [60.0, 0.0])
+def test_tables_of_the_caller_are_there_wherever_the_query_goes_on(
+    filled: Store, copying: Copying, monkeypatch: pytest.MonkeyPatch, room: bool, alone: float
+) -> None:
+    monkeypatch.setattr(querying, "ALONE_SECONDS", alone)
+    copying.room = room
+    mine = [{"session_id": "s", "task": "t"}, {"session_id": "other", "task": "u"}]
+    query = f"select task, n from ({LONG}), mine join v_sessions using (session_id)"
+    assert filled.sql(query, ["x"], frames={"mine": mine}).fetchall() == [("t", "x")]
+    assert len(copying.commands) == (alone == 0)
+
+
 def test_an_error_on_a_copy_is_that_of_the_query(filled: Store, copying: Copying) -> None:
     query = "select error('late ' || max(a.range)) from range(20_000_000) a where hash(a.range) >= 0"
     with pytest.raises(duckdb.Error, match="late 19999999"):
         filled.sql(query)
     assert len(copying.commands) == 1
     assert not any(filled._file.scratch._place.glob("*/*"))
+
+
+def test_a_copy_goes_as_far_as_it_can_be_deleted(filled: Store) -> None:
+    place = filled._file.scratch.directory()
+    (place / "transcripts.duckdb").write_text("x")
+    (place / "kept").mkdir()
+    querying.discard(place / "transcripts.duckdb", filled._file)
+    assert [left.name for left in place.iterdir()] == ["kept"]
+    (place / "kept").rmdir()
+    querying.discard(place / "transcripts.duckdb", filled._file)
+    assert not place.exists()
+
+
+def test_a_query_without_a_file_has_a_time_limit_and_errors_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    query = "select $a + 1, current_setting('autoinstall_known_extensions')"
+    assert querying.compute(query, {"a": 1}, time.monotonic() + 60, 60).fetchall() == [(2, False)]
+    with pytest.raises(TimeoutError, match=r"not done after 0\.2 s"):
+        querying.compute(ENDLESS.replace(", v_events", ""), None, time.monotonic() + 0.01, 0.2)
+    with pytest.raises(duckdb.IOException, match=r"none\.csv"):
+        querying.compute("select * from read_csv('none.csv')", None, time.monotonic() + 60, 60)
+    assert list(here.iterdir()) == []
+
+
+def test_a_query_waits_for_its_turn_no_longer_than_any_other_call(filled: Store) -> None:
+    filled._file._patience = 0.01
+    before_it = FileQueue(filled.path)
+    assert before_it.enter(0)
+    with pytest.raises(StoreBusy, match=r"not free within 0\.01 s"):
+        filled.sql("select 1")
+    before_it.leave()
+    assert filled.sql("select 1").fetchall() == [(1,)]
 
 
 def test_a_query_that_gets_no_thread_leaves_the_store_usable(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,6 +356,7 @@ def test_frames(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_frames_take_the_options_of_duckdb(filled: Store) -> None:
     relation = filled.sql("select range from range(5000)")
+    assert [relation.pl(rows).n_chunks() for rows in (2048, 10_000)] == [3, 1]
     assert relation.pl(lazy=True).select("range").collect().height == 5000
     for table in (relation.to_arrow_table(batch_size=2048), relation.to_arrow_table(2048)):
         assert table.column(0).num_chunks == 3

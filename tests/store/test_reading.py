@@ -82,18 +82,6 @@ def _needs_arrow(*_: object) -> None:
     raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
 
 
-def test_a_cell_draws_a_result_as_a_table_without_markup_of_agents(filled: Store) -> None:
-    drawn = filled.sql("select '<img src=x onerror=alert(1)>' || chr(27) as text, null as nothing")._repr_html_()
-    assert "<th>text</th>" in drawn
-    assert "&lt;img src=x onerror=alert(1)&gt;␛" in drawn
-    assert drawn.endswith("<p>1 row</p>")
-    assert "<img" not in drawn
-    many = filled.sql("select range from range(2000)")
-    assert many._repr_html_().count("<tr>") == 51
-    assert many._repr_html_().endswith("<p>the first 50 of 2,000 rows</p>")
-    assert len(many.fetchall()) == 2000
-
-
 def test_a_plain_connection_reads_what_was_there_and_blocks_no_writer(filled: Store) -> None:
     connection = filled.connect()
     assert type(connection) is duckdb.DuckDBPyConnection

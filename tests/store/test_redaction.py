@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from detect_secrets.plugins import (
     stripe,
 )
 
+from session_widgets._store import secret_shapes
 from session_widgets._store.database import Store
 from session_widgets._store.redaction import REDACTED, redactor
 from tests.support.drafts import chunk, note, opened, update
@@ -64,6 +66,21 @@ SHAPES = [
     PEM,
     PEM.partition("-----END")[0].rstrip(),
 ]
+MORE_SHAPES = [
+    "rk_live_" + "a1B2" * 6,
+    "GOCSPX-" + "a1B2-" * 6,
+    "ya29." + "a0Af_b-C." * 4,
+    "xai-" + "aB3d" * 20,
+    "r8_" + "aB3" * 12,
+    "nvapi-" + "aB3_-" * 12,
+    "dapi" + "0a1b" * 8,
+    *(f"gl{kind}-" + "x1-Y_" * 4 for kind in ("dt", "ft", "soat", "cbt", "imt", "ptt", "agent", "oas")),
+    "dckr_oat_" + "aB3_-" * 5,
+    "hooks.slack.com/services/T012ABCDE/B012ABCDE/" + "a1B2" * 6,
+    "ABIAIOSFODNN7EXAMPLE",
+    "ACCAIOSFODNN7EXAMPLE",
+]
+"""Of vendors that the others resemble."""
 INNOCENT = [
     "risk-assessment-of-the-2024-season-report",
     "task-1234567890123456789012",
@@ -88,6 +105,11 @@ def test_keys_of_a_known_shape_are_replaced(store: Store, around: str) -> None:
     assert kept == [around.replace("{}", REDACTED)] * len(SHAPES)
     stored = store.sql("select payload from v_events order by seq").fetchall()
     assert [shape for shape, (text,) in zip(SHAPES, stored, strict=True) if json.dumps(shape)[1:-1] in text] == []
+
+
+@pytest.mark.parametrize("shape", MORE_SHAPES)
+def test_keys_of_more_vendors_are_replaced_whole(shape: str) -> None:
+    assert redactor().plain(f"see {shape}, there") == f"see {REDACTED}, there"
 
 
 @pytest.mark.parametrize("text", INNOCENT)
@@ -142,23 +164,38 @@ def test_a_key_is_found_glued_to_a_letter_and_as_json_inside_of_json(shape: str)
         text = json.dumps({"text": text})
 
 
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("postgres://me:s3cr3t!@db:5432/x", "postgres://me:[redacted]@db:5432/x"),
-        (r'{"url":"https:\/\/me:s3cr3t@host\/x"}', r'{"url":"https:\/\/me:[redacted]@host\/x"}'),
-        ("redis://:s3cr3t@host", "redis://:[redacted]@host"),
-        ("https://" + "0a1b2c3d" * 5 + "@github.com/x", "https://[redacted]@github.com/x"),
-        ("https://x.org/?page=2&access_token=a1b2c3d4e5f6g7#top", "https://x.org/?page=2&access_token=[redacted]#top"),
-        ("https://s3/x?X-Amz-Signature=" + "0a1b" * 16, "https://s3/x?X-Amz-Signature=[redacted]"),
-        ("AccountName=a;AccountKey=" + "aB3/" * 21 + "aB==;End=x", "AccountName=a;AccountKey=[redacted];End=x"),
-        ("export MY_API_KEYS='a1b2c3d4e5f6g7'\n", "export MY_API_KEYS='[redacted]'\n"),
-        (r'"DB_PASSWORD_PROD=\"a1b2c3d4e5f6g7\"\nX=1"', r'"DB_PASSWORD_PROD=\"[redacted]\"\nX=1"'),
-    ],
-)
+IN_CONTEXT = [
+    ("postgres://me:s3cr3t!@db:5432/x", "postgres://me:[redacted]@db:5432/x"),
+    (r'{"url":"https:\/\/me:s3cr3t@host\/x"}', r'{"url":"https:\/\/me:[redacted]@host\/x"}'),
+    ("redis://:s3cr3t@host", "redis://:[redacted]@host"),
+    ("https://" + "0a1b2c3d" * 5 + "@github.com/x", "https://[redacted]@github.com/x"),
+    ("https://x.org/?page=2&access_token=a1b2c3d4e5f6g7#top", "https://x.org/?page=2&access_token=[redacted]#top"),
+    ("https://s3/x?X-Amz-Signature=" + "0a1b" * 16, "https://s3/x?X-Amz-Signature=[redacted]"),
+    ("AccountName=a;AccountKey=" + "aB3/" * 21 + "aB==;End=x", "AccountName=a;AccountKey=[redacted];End=x"),
+    ("export MY_API_KEYS='a1b2c3d4e5f6g7'\n", "export MY_API_KEYS='[redacted]'\n"),
+    (r'"DB_PASSWORD_PROD=\"a1b2c3d4e5f6g7\"\nX=1"', r'"DB_PASSWORD_PROD=\"[redacted]\"\nX=1"'),
+    *((f"{name}_2=a1b2c3d4e5f6", f"{name}_2=[redacted]") for name in ("TOKEN", "SECRET", "PASS", "CREDENTIAL")),
+    *(
+        (f"?page=2&{name}=a1b2c3d4e5f6&x=1", f"?page=2&{name}=[redacted]&x=1")
+        for name in ("key", "secret", "password", "sig", "authToken", "clientSecret", "X-Goog-Credential")
+    ),
+    (r'"https:\/\/' + "0a1b2c3d" * 5 + r'@github.com\/x"', r'"https:\/\/[redacted]@github.com\/x"'),
+]
+
+
+@pytest.mark.parametrize(("text", "kept"), IN_CONTEXT)
 def test_what_a_url_or_a_line_of_an_environment_holds_is_replaced_and_the_rest_stays(text: str, kept: str) -> None:
     assert redactor().plain(text) == kept
     assert redactor().plain(kept) == kept, "and once is enough"
+
+
+def test_every_shape_has_an_example() -> None:
+    examples = [*SHAPES, *MORE_SHAPES, *(text for text, _ in IN_CONTEXT)]
+
+    def matches(sign: str, pattern: str, replacement: secret_shapes.Replace) -> bool:
+        return any(sign in text and re.sub(pattern, replacement, text) != text for text in examples)
+
+    assert [rule[1] for rule in secret_shapes.SHAPES if not matches(*rule)] == []
 
 
 NAMES = [

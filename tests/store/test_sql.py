@@ -76,3 +76,15 @@ def test_an_empty_store_answers_too(store: Store) -> None:
 def test_payload_can_be_taken_apart(filled: Store) -> None:
     query = "select payload ->> '$.params.update.content.text' from v_events where kind = 'agent_message_chunk'"
     assert filled.sql(query).fetchall() == [("x",)] * 5
+
+
+def test_a_cell_draws_a_result_as_a_table_without_markup_of_agents(store: Store) -> None:
+    drawn = store.sql("select '<img src=x onerror=alert(1)>' || chr(27) as text, null as nothing, 7 as n")._repr_html_()
+    head = "<th>text</th><th>nothing</th><th>n</th>"
+    row = "<td>&lt;img src=x onerror=alert(1)&gt;␛</td><td></td><td>7</td>"
+    assert drawn == f"<table><thead><tr>{head}</tr></thead><tbody><tr>{row}</tr></tbody></table><p>1 row</p>"
+    for count, words in ((50, "50 rows"), (51, "the first 50 of 51 rows"), (2000, "the first 50 of 2,000 rows")):
+        many = store.sql("select range from range(?)", [count])
+        assert many._repr_html_().count("<tr>") == 51
+        assert many._repr_html_().endswith(f"</table><p>{words}</p>")
+        assert len(many.fetchall()) == count

@@ -71,7 +71,7 @@ def compute(query: str, parameters: Parameters, until: float, timeout: float) ->
     """
     connection = duckdb.connect(config=CONFIG)
     connection.execute("attach ':memory:' as store")
-    found = _Run(Path(), connection, query, parameters).result(until, timeout)
+    found = _Run(None, connection, query, parameters).result(until, timeout)
     assert found is not None
     return found
 
@@ -122,7 +122,7 @@ class _Run:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         connection: duckdb.DuckDBPyConnection,
         query: str,
         parameters: Parameters,
@@ -152,7 +152,7 @@ class _Run:
             self._stop()
         if self._error is None:
             return self._found
-        if failures.is_damage(self._error, self._path):
+        if self._path is not None and failures.is_damage(self._error, self._path):
             raise failures.failure(self._path, "read", self._error) from self._error
         raise self._error
 
