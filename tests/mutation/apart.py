@@ -10,8 +10,7 @@ import tempfile
 
 import pytest
 
-ANEW = "MUTATION_ANEW"
-"""Names of the modules that are imported again before each test (`modules.Module.anew`)."""
+from tests.mutation.modules import ANEW
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes it

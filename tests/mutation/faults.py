@@ -16,9 +16,8 @@ from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import walk_mutatable_files
 from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
-from tests.mutation.apart import ANEW
 from tests.mutation.changes import Change, change
-from tests.mutation.modules import Module
+from tests.mutation.modules import ANEW, Module
 
 SOURCES = Path("src/session_widgets")
 SKIPPED = next(code for code, status in status_by_exit_code.items() if status == "skipped")

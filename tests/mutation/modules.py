@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+ANEW = "MUTATION_ANEW"
+"""The variable of the environment with the names in `Module.anew`."""
+
 
 class Module(NamedTuple):
     """Sources (patterns under `src/session_widgets`), and the tests (under `tests`) that are to notice.
@@ -39,10 +42,6 @@ MANY_EVENTS = (
     "--deselect=tests/store/test_append.py::test_numbers_of_a_source_may_come_in_any_order",
 )
 """They take ten times as long as all others together."""
-COMPACTING = (
-    "--deselect=tests/store/test_rewriting.py::test_what_was_deleted_is_gone_from_the_file_after_compact",
-    "--deselect=tests/store/test_rewriting.py::test_a_copy_that_fails_leaves_the_store_and_nothing_else",
-)
 REST_OF_STORE = (
     *("connection", "database", "failures", "file_queue", "forking", "kept_files", "migrations", "payload"),
     *("queries", "scratch", "source", "stamp", "views/*"),
@@ -82,12 +81,12 @@ MODULES = {
             *MANY_EVENTS,
         ),
     ),
-    "rebuilding": Module(("_store/rebuilding.py",), ("store/test_rewriting.py", *COMPACTING)),
+    "rebuilding": Module(("_store/rebuilding.py",), ("store/test_rewriting.py",)),
     "querying": Module(
         ("_store/querying.py", "_store/result.py"),
-        ("store/test_querying.py", "store/test_sql.py", "store/test_file_states.py"),
+        ("store/test_querying.py", "store/test_sql.py"),
     ),
-    "compacting": Module(("_store/compacting.py",), ("store/test_rewriting.py",)),
+    "compacting": Module(("_store/compacting.py",), ("store/test_compacting.py",)),
     "listing": Module(("_store/listing.py", "_store/location.py"), ("store/test_listing.py",)),
     "redaction": Module(
         ("_store/redaction.py", "_store/secret_shapes.py"),

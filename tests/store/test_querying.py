@@ -18,7 +18,7 @@ import pytest
 from session_widgets._store import querying
 from session_widgets._store.database import Store
 from session_widgets._store.file_queue import FileQueue
-from session_widgets.errors import MissingDependency, StoreBusy
+from session_widgets.errors import MissingDependency, StoreBusy, StoreError
 from tests.support.drafts import chunk, opened
 
 ENDLESS = (
@@ -226,11 +226,17 @@ def test_tables_of_the_caller_are_there_wherever_the_query_goes_on(
     assert len(copying.commands) == (alone == 0)
 
 
-def test_an_error_on_a_copy_is_that_of_the_query(filled: Store, copying: Copying) -> None:
-    query = "select error('late ' || max(a.range)) from range(20_000_000) a where hash(a.range) >= 0"
+@pytest.mark.parametrize("room", [True, False])
+def test_an_error_is_that_of_the_query_or_of_the_store_wherever_the_query_goes_on(
+    filled: Store, copying: Copying, room: bool
+) -> None:
+    copying.room = room
+    query = "select error(? || max(a.range)) from range(20_000_000) a where hash(a.range) >= 0"
     with pytest.raises(duckdb.Error, match="late 19999999"):
-        filled.sql(query)
-    assert len(copying.commands) == 1
+        filled.sql(query, ["late "])
+    with pytest.raises(StoreError, match=f"cannot read the store {filled.path}: .*Corrupt database file 19999999"):
+        filled.sql(query, ["Corrupt database file "])
+    assert len(copying.commands) == 2
     assert not any(filled._file.scratch._place.glob("*/*"))
 
 

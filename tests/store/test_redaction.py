@@ -222,10 +222,46 @@ def test_passwords_in_urls_of_any_variable_items_of_lists_and_short_values(monke
     monkeypatch.setenv("DB_PASSWORD", "hunter2")
     text = 'pa$sword1 pa%24sword1 second-key-5678 first-key-1234 hunter2, "hunter2"'
     assert redactor().plain(text) == '{0} {0} {0} {0} {0}, "{0}"'.replace("{0}", REDACTED)
-    assert redactor().plain("hunter22 xhunter2 hunter") == "hunter22 xhunter2 hunter", (
-        "a short one is a word of its own"
-    )
+    for text in ("hunter22 xhunter2 hunter", "hunter2x hunter2X hunter2_ hunter20 _hunter2"):
+        assert redactor().plain(text) == text, "a short one is a word of its own"
     assert redactor().plain(r'"a\nhunter2\n"') == rf'"a\n{REDACTED}\n"', "an escape is no letter"
+
+
+def test_a_short_value_is_found_however_json_spells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", 'pä"s1x')
+    for spelled in ('pä"s1x', r"pä\"s1x", r"p\u00e4\"s1x"):
+        assert redactor().plain(f"it is {spelled}.") == f"it is {REDACTED}."
+    assert redactor().plain('"s1x u00e4"s1x u00e4') == '"s1x u00e4"s1x u00e4'
+
+
+def test_a_value_of_json_is_redacted_at_every_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_PASSWORD", VALUE)
+    value = {VALUE: [f"a{VALUE}", 1, None, {"b": (VALUE, True)}], "c": 2.5, "d": VALUE}
+    kept = {REDACTED: [f"a{REDACTED}", 1, None, {"b": (VALUE, True)}], "c": 2.5, "d": REDACTED}
+    assert redactor().value(value) == kept
+
+
+def test_each_secret_is_listed_once_with_its_shape_and_without_its_surroundings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SERVICE_PASSWORD", "correct-horse-battery")
+    monkeypatch.setenv("DB_PASSWORD", "hunter2")
+    text = (
+        f"correct-horse-battery, {SHAPES[0]}, hunter2 ghp_short eyJhbGciOiJIUzI1NiJ9 correct-horse-battery\n"
+        f"postgres://me:s3cr3t!@db and https://{'0a1b' * 8}@host MY_KEY='a1b2c3d4e5f6' SORT_KEY=name {SHAPES[7]}"
+    )
+    environment = [("environment", "correct-horse-battery")] * 2 + [("environment", "hunter2")]
+    assert list(redactor().found(text)) == [
+        *environment,
+        ("sk-ant-", SHAPES[0]),
+        ("e2b_", SHAPES[7]),
+        ("://", "s3cr3t!"),
+        ("://", "0a1b" * 8),
+        ("KEY", "a1b2c3d4e5f6"),
+    ]
+    assert list(redactor().found(redactor().plain(text))) == []
+    assert redactor().suspects(text)
+    assert set(redactor().signs) >= {"correct-horse-battery", "hunter2", "sk-ant-", "KEY"}
 
 
 def test_what_is_no_secret_in_a_telling_variable_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

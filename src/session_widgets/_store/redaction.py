@@ -43,11 +43,9 @@ class Redactor:
         longest_first = sorted(set(values) - {""}, key=len, reverse=True)
         spellings = [each for value in longest_first if len(value) >= SHORTEST_VALUE for each in _spellings(value)]
         self._spellings = tuple(dict.fromkeys(each for each in spellings if each not in REDACTED))
-        words = [value for value in longest_first if SHORTEST_WORD <= len(value) < SHORTEST_VALUE]
-        self._rules: tuple[tuple[str, str | re.Pattern[str], Replace], ...] = (
-            *(rule for value in words for rule in _word_rules(value)),
-            *SHAPES,
-        )
+        short = [value for value in longest_first if SHORTEST_WORD <= len(value) < SHORTEST_VALUE]
+        self._words = tuple(rule for value in short for rule in _word_rules(value))
+        self._rules: tuple[tuple[str, str | re.Pattern[str], Replace], ...] = (*self._words, *SHAPES)
         self._signs = tuple(dict.fromkeys([*self._spellings, *(sign for sign, _, _ in self._rules)]))
 
     def suspects(self, text: str) -> bool:
@@ -74,15 +72,14 @@ class Redactor:
         for spelling in self._spellings:
             yield from [("environment", spelling)] * text.count(spelling)
             text = text.replace(spelling, REDACTED)
-        for sign, pattern, replace in self._rules:
+        for number, (sign, pattern, replace) in enumerate(self._rules):
             if sign not in text:
                 continue
+            shape = "environment" if number < len(self._words) else sign  # the sign of a word is the secret itself
             for match in re.finditer(pattern, text):
-                kept = match.expand(replace) if isinstance(replace, str) else replace(match)
-                if kept != match[0]:
-                    named = {name: match[name] or "" for name in ("before", "end") if name in match.re.groupindex}
-                    secret = match[0].removeprefix(named.get("before", "")).removesuffix(named.get("end", ""))
-                    yield sign, secret
+                if replace(match) != match[0]:
+                    named = match.groupdict("")
+                    yield shape, match[0].removeprefix(named.get("before", "")).removesuffix(named.get("end", ""))
             text = re.sub(pattern, replace, text)
 
     def value(self, value: Any) -> Any:
