@@ -1,11 +1,9 @@
 """A session at rest does not access the store, but still notices other processes."""
 
-import os
 import time
 
 from session_widgets._sessions import journal
 from session_widgets._store import stamp
-from session_widgets._store.stamp import Stamp
 from tests.support.kernels import Kernel
 from tests.support.waiting import until
 
@@ -28,19 +26,3 @@ def test_an_idle_session_does_not_query_the_store_again_and_again(forked, open_s
     other.end()
     until(lambda: sum(event.kind == "turn_ended" for event in seen) == 2, what="the turn of the other process")
     assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
-
-
-def test_a_file_that_changed_just_now_is_looked_at_again(tmp_path):
-    path = tmp_path / "a.duckdb"
-    path.write_bytes(b"one")
-    looked = Stamp(path)
-    assert looked.has_moved()
-    assert looked.has_moved(), "it may change within the same tick of the clock, to the same size"
-    settled = time.time() - 10
-    os.utime(path, (settled, settled))
-    assert looked.has_moved()
-    assert not looked.has_moved()
-    path.with_name("a.duckdb.wal").write_bytes(b"more")
-    assert looked.has_moved()
-    looked.forget()
-    assert looked.has_moved()

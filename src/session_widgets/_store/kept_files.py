@@ -15,10 +15,10 @@ def kept(events: Iterable[tuple[str, int | None, str, Json]]) -> list[FilesKept]
         events: the notes about kept files, and the starts of turns, in order: kind, turn, source, and payload.
     """
     found: list[FilesKept] = []
-    started: dict[int, str] = {}
+    started: dict[int | None, str] = {}
     for kind, turn, source, payload in events:
         if kind == TurnStarted.kind:
-            started[turn or 0] = source
+            started[turn] = source
             continue
         note = read_note(kind, payload)
         if isinstance(note, FilesDropped):
