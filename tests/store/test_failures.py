@@ -57,7 +57,7 @@ def mounts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         ("t is not a valid DuckDB database", DAMAGED),
         ("Failed to deserialize", DAMAGED),
         ("the database was invalidated because of an error", DAMAGED),
-        ("something else", ""),
+        ("above RLIMIT_X", ""),
     ],
 )
 def test_an_error_says_what_failed_with_which_file_why_and_what_helps(reason: str, hint: str) -> None:

@@ -192,6 +192,9 @@ class StoreFile:
             self._writer = duckdb.connect(config={**self.config(), "threads": 1})
             self._writer.execute(UTC)
         new = self._identity() is None
+        if new:
+            with contextlib.suppress(OSError):
+                self.path.unlink()  # DuckDB refuses the empty file of a process that was killed as it made it
         self._attach(self._writer, BULK if bulk else "", deadline)
         self._bulk = bulk
         if new:
