@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from session_widgets.model import ExecResult, FileInfo
     from session_widgets.transcript.records import Event, FileChange, Step, Usage
     from session_widgets.transcript.transcript import Transcript
-    from session_widgets.widgets import Chat, Compare, FileBrowser, Replay, SessionPanel
+    from session_widgets.widgets import Chat, Compare, FileBrowser, Replay, Search, SessionPanel
 
 _HOMES = {
     "Event": "transcript.records",
@@ -57,6 +57,7 @@ _HOMES = {
     "Compare": "widgets",
     "FileBrowser": "widgets",
     "Replay": "widgets",
+    "Search": "widgets",
     "SessionPanel": "widgets",
     "analysis": "analysis",
 }
@@ -74,6 +75,7 @@ __all__ = [
     "QuestionRequest",
     "Replay",
     "Sandbox",
+    "Search",
     "Session",
     "SessionPanel",
     "Step",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from session_widgets._store import searching
 from session_widgets._store.database import Store
+from session_widgets._store.hits import Hit
 from session_widgets.errors import BadValue
 from tests.store.importing.claude import SESSION, story
 from tests.support.drafts import TS, note, opened, update
@@ -109,6 +111,12 @@ def test_filters(filled: Store, filters: dict[str, object], places: list[str]) -
     assert [place for place, _ in found(filled, "connection", **filters)] == places
 
 
+def test_an_expression_matches_at_the_ends_of_lines_and_of_texts(filled: Store) -> None:
+    for pattern in ("^curl: .7. .Connection", "^by host", "refused.$", r"host\\port$", r'"Connection refused"$'):
+        assert found(filled, pattern, regex=True) == [("a/1/2", "output")], pattern
+    assert found(filled, "^refused", regex=True) == []
+
+
 def test_a_file_is_a_part_of_a_path(filled: Store) -> None:
     assert found(filled, "word", file="src/parser.py") == [("a/1/3", "output")]
     assert found(filled, "word", file="other.py") == []
@@ -143,6 +151,26 @@ def test_at_the_time_limit_it_has_the_hits_so_far(filled: Store, monkeypatch: py
     assert [hit.place for hit in hits] == ["b/1/1", "b/1/0"]
     assert "stopped after 10 s; older steps were not searched" in hits.coverage
     assert not filled.search("connection", timeout=0.0).complete
+
+
+def test_a_search_tells_how_far_it_is_and_can_be_stopped(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "STEPS_AT_ONCE", 1)
+    told: list[tuple[int, float]] = []
+
+    def search(goes_on: bool) -> searching.Hits:
+        def progress(hits: Sequence[Hit], done: float) -> bool:
+            told.append((len(hits), round(done, 2)))
+            return goes_on
+
+        return searching.Search(filled, searching.wanted("connection", {}), 100, 10.0, progress).run()
+
+    assert search(True).complete
+    assert told == [(2, 0.33), (4, 1.0)]
+    stopped = search(False)
+    assert [hit.place for hit in stopped] == ["b/1/1", "b/1/0"]
+    assert stopped.reason == "stopped; older steps were not searched"
+    with pytest.raises(BadValue, match="no filter 'tols'; there are regex, case, harness"):
+        filled.search("a", tols="execute")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ const SHAPES = {
   edit: svg`<path d="M10.7 2.7l2.6 2.6L6 12.6l-3.3.7.7-3.3zM9 4.4L11.6 7"/>`,
   delete: svg`<path d="M2.5 4.5h11M6 4.5V3h4v1.5M4 4.5l.6 8.5h6.8l.6-8.5M6.7 7v3.7M9.3 7v3.7"/>`,
   move: svg`<path d="M2.5 8h10M9 4.5L12.5 8 9 11.5"/>`,
+  filter: svg`<path d="M2.5 4h11M4.5 8h7M6.5 12h3"/>`,
   search: svg`<circle cx="7" cy="7" r="4.2"/><path d="M10.2 10.2l3.3 3.3"/>`,
   execute: svg`<rect x="1.8" y="2.8" width="12.4" height="10.4" rx="1.8"/><path d="M4.5 6l2.2 2-2.2 2M8.5 10.2h3"/>`,
   think: svg`<path d="M8 1.8a4.3 4.3 0 0 0-2.5 7.8c.5.4.8.9.8 1.6h3.4c0-.7.3-1.2.8-1.6A4.3 4.3 0 0 0 8 1.8zM6.5 13.5h3"/>`,

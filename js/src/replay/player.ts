@@ -26,6 +26,9 @@ export class Player extends Connection<FromKernel> {
   /** The file that is open, at the moment. */
   path: string | undefined;
   file: FileText | Error | undefined;
+  /** Turn and index of the step to show, if event `seq` changed several. */
+  private step: [number, number] | null = null;
+  private shownStep: [number, number] | null = null;
   /** Grows when a person moves, so that views bring the step into view. */
   moves = 0;
 
@@ -53,8 +56,9 @@ export class Player extends Connection<FromKernel> {
     super.dispose();
   }
 
-  /** Show the session after an event. */
-  go(seq: number): void {
+  /** Show the session after an event, at one of the steps that it changed. */
+  go(seq: number, step: [number, number] | null = null): void {
+    this.step = step;
     this.seq = Math.min(Math.max(Math.min(1, this.timeline.last), seq), this.timeline.last);
     this.time = this.timeline.time(this.seq);
     this.moves += 1;
@@ -62,7 +66,7 @@ export class Player extends Connection<FromKernel> {
     this.changed();
   }
 
-  step(by: 1 | -1, unit: Unit = this.unit): void {
+  move(by: 1 | -1, unit: Unit = this.unit): void {
     this.pause();
     this.go(this.timeline.stop(unit, this.seq, by));
   }
@@ -89,6 +93,7 @@ export class Player extends Connection<FromKernel> {
       const seq = this.timeline.snapped(this.unit, this.timeline.seqAt(this.time));
       if (seq > this.seq) {
         this.seq = seq;
+        this.step = null;
         this.moves += 1;
         void this.seek();
       }
@@ -140,9 +145,10 @@ export class Player extends Connection<FromKernel> {
     if (this.seeking) return;
     this.seeking = true;
     try {
-      while (this.moment?.seq !== this.seq) {
-        const wanted = this.seq;
-        const { value } = await this.rpc.call<Moment>("moment", { seq: wanted, before: this.moment?.seq ?? 0 });
+      while (this.moment?.seq !== this.seq || this.shownStep !== this.step) {
+        const [wanted, step] = [this.seq, this.step];
+        const { value } = await this.rpc.call<Moment>("moment", { seq: wanted, step, before: this.moment?.seq ?? 0 });
+        this.shownStep = step;
         this.rows.resize(value.count, this.moment ? value.same : 0);
         this.rows.put(value.first, value.rows);
         this.moment = value;
@@ -186,7 +192,7 @@ export class Player extends Connection<FromKernel> {
         timeline.grow(value, buffers.map(numbers));
         if (!this.begun && (this.replay.at === null || this.replay.at <= timeline.last)) {
           this.begun = true;
-          this.go(this.replay.at ?? 1);
+          this.go(this.replay.at ?? 1, this.replay.step);
         } else if (this.begun && this.replay.live && atEnd && this.seq === seq) {
           this.go(timeline.last); // it follows
         }

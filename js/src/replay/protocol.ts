@@ -14,6 +14,8 @@ export interface Replay {
   reading: boolean;
   error: string | null;
   at: number | null;
+  /** Turn and index of the step to begin with, among those that event `at` changed. */
+  step: [number, number] | null;
 }
 
 /** Comes with four buffers of numbers, see `Timeline.grow`. */

@@ -51,7 +51,7 @@ export function mountReplay(root: HTMLElement, player: Player): () => void {
   const resized = new ResizeObserver(redraw);
   resized.observe(root);
   const themed = new MutationObserver(redraw);
-  themed.observe(root, { attributes: true, attributeFilter: ["data-theme"] });
+  themed.observe(root.closest(".sw") ?? root, { attributes: true, attributeFilter: ["data-theme"] });
   root.addEventListener("keydown", onKey);
   draw();
 
@@ -84,7 +84,7 @@ export function mountReplay(root: HTMLElement, player: Player): () => void {
         const step = player.rows.get(place);
         return html`<div class="sw-rep-row" ?data-now=${place === moment.place}>${step
           ? guard([step, ui.rev], () => html`<button type="button" class="sw-rep-here" title="Go to this step" tabindex="-1"
-              @click=${() => player.go(player.timeline.ends(step.turn, step.index))}>${step.index}<span class="sw-hidden"> of turn ${step.turn}: go to this step</span></button>${stepRow(ui, step)}`)
+              @click=${() => player.go(player.timeline.ends(step.turn, step.index), [step.turn, step.index])}>${step.index}<span class="sw-hidden"> of turn ${step.turn}: go to this step</span></button>${stepRow(ui, step)}`)
           : html`<div class="sw-rep-missing"></div>`}</div>`;
       },
     });
@@ -123,9 +123,9 @@ export function mountReplay(root: HTMLElement, player: Player): () => void {
       <div class="sw-rep-bar">
         <div class="sw-rep-buttons">
           ${button("first", "First event (Home)", () => player.go(1))}
-          ${button("back", `Previous ${player.unit} (←)`, () => player.step(-1))}
+          ${button("back", `Previous ${player.unit} (←)`, () => player.move(-1))}
           <button type="button" class="sw-rep-play" aria-label=${player.playing ? "Pause" : "Play"} title="${player.playing ? "Pause" : "Play"} (space)" @click=${() => player.toggle()}>${icon(player.playing ? "pause" : "play")}</button>
-          ${button("chevron", `Next ${player.unit} (→)`, () => player.step(1))}
+          ${button("chevron", `Next ${player.unit} (→)`, () => player.move(1))}
           ${button("latest", "Last event (End)", () => player.go(timeline.last))}
         </div>
         <span class="sw-rep-clock" title="Time since the first event; long pauses are left out">${clock(player.head)} / ${clock(timeline.span)}</span>
@@ -212,7 +212,7 @@ export function mountReplay(root: HTMLElement, player: Player): () => void {
         return target.closest("button, summary, a") ? undefined : () => player.toggle();
       case "ArrowLeft":
       case "ArrowRight":
-        return () => player.step(event.key === "ArrowRight" ? 1 : -1, event.shiftKey ? "turn" : player.unit);
+        return () => player.move(event.key === "ArrowRight" ? 1 : -1, event.shiftKey ? "turn" : player.unit);
       case "[":
       case "]":
         return () => void player.jump(event.key === "]" ? 1 : -1);

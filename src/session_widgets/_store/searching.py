@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Protocol, TypedDict
@@ -158,7 +158,8 @@ def _like_keys(pattern: str) -> bool:
             found = connection.execute("select regexp_matches(?, ?)", [KEYS, pattern]).fetchall()
             return bool(found[0][0])
     except duckdb.Error as error:
-        raise BadValue(f"the expression cannot be used: {one_line(str(error))}. The syntax is that of RE2.") from error
+        said = one_line(str(error)).removeprefix("Invalid Input Error: ").replace("(?im)", "").replace("(?m)", "")
+        raise BadValue(f"the expression cannot be used: {said}. The syntax is that of RE2.") from error
 
 
 def _moment(name: str, value: Moment) -> datetime:
@@ -172,6 +173,10 @@ def _moment(name: str, value: Moment) -> datetime:
     return datetime(read.year, read.month, read.day, tzinfo=UTC)
 
 
+Progress = Callable[[Sequence[Hit], float], bool]
+"""Called with the hits so far and the searched part of the steps, 0 to 1; False stops the search."""
+
+
 class Search:
     """One search.
 
@@ -180,10 +185,19 @@ class Search:
         what: is wanted.
         limit: of hits.
         timeout: in seconds.
+        progress: called after every portion.
     """
 
-    def __init__(self, store: SqlStore, what: Wanted, limit: int, timeout: float) -> None:
+    def __init__(
+        self,
+        store: SqlStore,
+        what: Wanted,
+        limit: int,
+        timeout: float,
+        progress: Progress = lambda _, __: True,
+    ) -> None:
         self._store, self._what, self._limit, self._timeout = store, what, limit, timeout
+        self._progress = progress
         self._begin = time.monotonic()
         self._hits: list[Hit] = []
         self._sessions = self._steps = 0
@@ -208,14 +222,20 @@ class Search:
 
     def _search(self) -> str | None:
         every = self._read(_SESSIONS.format(sessions=self._what.sessions)).fetchall()
-        for some in _portions(every):
+        total, done = max(1, sum(steps for _, steps in every)), 0
+        for some, size in _portions(every):
             found = self._read(self._scan(), some=some).fetchall()
             for page, left in _pages(found):
                 self._take(page)
                 if len(self._hits) > self._limit or (len(self._hits) == self._limit and left):
                     return f"the newest {plural(self._limit, 'hit')}; there may be more. Narrow it down, or raise limit"
+                if left and not self._progress(self._hits, done / total):
+                    return _STOPPED
             ((sessions, steps),) = self._read(_COUNT.format(conditions=self._what.steps), some=some).fetchall()
             self._sessions, self._steps = self._sessions + sessions, self._steps + steps
+            done += size
+            if not self._progress(self._hits, done / total) and done < total:
+                return _STOPPED
         return None
 
     def _take(self, page: Sequence[tuple[Any, ...]]) -> None:
@@ -268,6 +288,7 @@ class Search:
         return _unescaped(column) if self._what.unescape else column
 
 
+_STOPPED = "stopped; older steps were not searched"
 _SESSIONS = """
     select e.session_id, coalesce(n.steps, 0)::bigint as steps
     from sessions e left join (select session_id, count(*) as steps from steps group by all) n using (session_id)
@@ -300,25 +321,27 @@ _LOCATE = """
 
 
 def _unescaped(column: str) -> str:
-    r"""Return SQL for JSON text with line feeds, tabs and quotes instead of their escapes; `\\` last."""
-    text = f"replace({column}, '\\\\', chr(1))"
-    for escape, character in (("\\n", "chr(10)"), ("\\t", "chr(9)"), ('\\"', "'\"'")):
+    r"""Return SQL for the texts in JSON, each on lines of its own, without escapes of `"`, line feeds, tabs, `\\`."""
+    text = column
+    for escape, character in (
+        ("\\\\", "chr(1)"), ('\\"', "chr(2)"), ('"', "chr(10)"), ("\\n", "chr(10)"), ("\\t", "chr(9)"),
+    ):  # fmt: skip
         text = f"replace({text}, '{escape}', {character})"
-    return f"replace({text}, chr(1), '\\')"
+    return f"""replace(replace({text}, chr(2), '"'), chr(1), '\\')"""
 
 
-def _portions(sessions: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
-    """Yield sessions in portions of a bounded number of steps."""
+def _portions(sessions: Sequence[tuple[str, int]]) -> Iterator[tuple[list[str], int]]:
+    """Yield sessions in portions of a bounded number of steps, each with that number."""
     some: list[str] = []
     steps = 0
     for session_id, count in sessions:
         some.append(session_id)
         steps += count
         if steps >= STEPS_AT_ONCE:
-            yield some
+            yield some, steps
             some, steps = [], 0
     if some:
-        yield some
+        yield some, steps
 
 
 def _pages(found: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Sequence[tuple[Any, ...]], bool]]:

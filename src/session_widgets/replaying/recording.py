@@ -112,16 +112,16 @@ class Recording:
             if event.seq > self.last_seq:
                 self._take(event)
 
-    def at(self, seq: int, *, commands: int = 12) -> Moment:
+    def at(self, seq: int, *, commands: int = 12, step: Key | None = None) -> Moment:
         """Return the state after event `seq`, the latest one at most.
 
         Args:
             seq: of the event.
             commands: most commands to return.
+            step: the one to return as `changed`, if the event changed several and this is among them.
         """
         seq = min(max(seq, 0), self.last_seq)
-        place = bisect_right(self._changes, seq) - 1
-        key = self._changed[place] if place >= 0 else None
+        key = self._changed_at(seq, step)
         plan = bisect_right(self._plans, seq) - 1
         ran = bisect_right(self._commands, seq)
         return Moment(
@@ -134,6 +134,14 @@ class Recording:
             commands=tuple(self._versions[one].at(seq) for one in self._command_keys[max(0, ran - commands) : ran]),
             files=tuple(self._files.at(seq)),
         )
+
+    def _changed_at(self, seq: int, wanted: Key | None) -> Key | None:
+        """Return the step that was changed last, or the wanted one if the same event changed it."""
+        last = bisect_right(self._changes, seq)
+        if not last:
+            return None
+        together = self._changed[bisect_left(self._changes, self._changes[last - 1]) : last]
+        return wanted if wanted in together else together[-1]
 
     def count(self, seq: int) -> int:
         """Return the number of steps after event `seq`."""

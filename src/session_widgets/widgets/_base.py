@@ -15,7 +15,7 @@ from IPython.display import display, update_display
 from session_widgets.transcript.notes import TurnEnded
 from session_widgets.transcript.records import Event
 from session_widgets.widgets._conversation import Conversation
-from session_widgets.widgets._rpc import Buffers, Operation, Rpc, pool
+from session_widgets.widgets._rpc import Buffers, Operation, Rpc, serve
 from session_widgets.widgets._static_html import static_html
 from session_widgets.widgets._stream import Stream
 from session_widgets.widgets._workspace import Workspace
@@ -69,15 +69,7 @@ class PageWidget(anywidget.AnyWidget):
         raise NotImplementedError
 
     def _receive(self, _: Any, content: Mapping[str, Any], buffers: Buffers) -> None:
-        match content.get("kind"):
-            case "hello":
-                self._hello(str(content.get("view")))
-            case "ping":
-                pool().submit(self._look)
-            case "rpc":
-                self._rpc.call(content, buffers)
-            case "cancel":
-                self._rpc.cancel(content)
+        serve(content, buffers, self._rpc, self._hello, self._look)
 
     def _ipython_display_(self) -> None:
         """Show the widget, with the static snapshot that the live widget hides."""

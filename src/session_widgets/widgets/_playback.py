@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from session_widgets._store import store as open_store
 from session_widgets._store.source import StoredSession
@@ -33,6 +33,13 @@ _TELL_SECONDS = 0.25
 """Least time between two messages about new events."""
 
 
+class Place(NamedTuple):
+    """An event to show, -1 for where a replay begins; and which of the steps that it changed."""
+
+    seq: int
+    step: tuple[int, int] | None = None
+
+
 class Playback:
     """A session that is read once, and followed if it is live; for any number of pages.
 
@@ -40,7 +47,7 @@ class Playback:
         source: of the session's events.
         store: with the session. Default: the default store.
         send: sends one message to every page.
-        where: returns the event that the pages show; -1 for where a replay begins.
+        where: returns what the pages show.
         read: called when the session has been read, or could not be.
     """
 
@@ -49,7 +56,7 @@ class Playback:
         source: EventSource,
         store: Store | None,
         send: Callable[[Any], None],
-        where: Callable[[], int],
+        where: Callable[[], Place],
         read: Callable[[], None] = lambda: None,
     ) -> None:
         self._source, self._store = source, store
@@ -74,8 +81,8 @@ class Playback:
         """The session as of the latest event that was read."""
         return self.recording.record or self._source.record
 
-    def seq_of(self, at: int | str) -> int:
-        """Return the event of a moment; blocks until the session is read.
+    def place_of(self, at: int | str) -> Place:
+        """Return where a moment is; blocks until the session is read.
 
         Args:
             at: `seq` of an event, or the `step_uid` of a step: the moment at which it is complete.
@@ -89,9 +96,10 @@ class Playback:
             if isinstance(at, int):
                 if not 0 <= at <= recording.last_seq:
                     raise BadValue(f"the session has events 1 to {recording.last_seq}; got {at}.")
-                return at
+                return Place(at)
             try:
-                return recording.ended(self._key_of(at))
+                key = self._key_of(at)
+                return Place(recording.ended(key), key)
             except KeyError:
                 raise BadValue(
                     f"there is no step {at!r:.200}; a step is named by its `step_uid` or 'turn/index'."
@@ -133,8 +141,10 @@ class Playback:
             return Answer(*timeline(self.recording, *have))
 
     def _moment(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        step = args.get("step")
+        wanted = (int(step[0]), int(step[1])) if step else None
         with self.lock:
-            return Answer(moment_view(self.recording, int(args["seq"]), int(args.get("before", 0))))
+            return Answer(moment_view(self.recording, int(args["seq"]), int(args.get("before", 0)), wanted))
 
     def _rows(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         first = max(0, int(args["first"]))
@@ -227,9 +237,15 @@ class Playback:
         """Send every page how far the session is read."""
         with self.lock:
             self._telling, self._told_at = False, time.monotonic()
-            at = self._where()
+            at, step = self._where()
             begin = at if at >= 0 else self.recording.last_seq if self._source.live else None
             view = replay_view(
-                self.record, self.recording, live=self._source.live, reading=self.reading, error=self._error, at=begin
+                self.record,
+                self.recording,
+                live=self._source.live,
+                reading=self.reading,
+                error=self._error,
+                at=begin,
+                step=step,
             )
         self._send({"kind": "replay", "replay": view})

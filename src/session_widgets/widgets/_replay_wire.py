@@ -36,6 +36,7 @@ class ReplayView(TypedDict):
     reading: bool
     error: str | None
     at: int | None
+    step: tuple[int, int] | None
 
 
 class TimelineView(TypedDict):
@@ -106,9 +107,16 @@ class FileTextView(TypedDict):
 
 
 def replay_view(
-    record: SessionRecord, recording: Recording, *, live: bool, reading: bool, error: str | None, at: int | None
+    record: SessionRecord,
+    recording: Recording,
+    *,
+    live: bool,
+    reading: bool,
+    error: str | None,
+    at: int | None,
+    step: tuple[int, int] | None,
 ) -> ReplayView:
-    """Return what the page shows before any moment."""
+    """Return what the page shows before any moment; `at` and `step` are where it begins."""
     return {
         "id": record.id,
         "title": safe(record.title or record.id)[:500],
@@ -121,6 +129,7 @@ def replay_view(
         "reading": reading,
         "error": safe(error)[:2000] if error else None,
         "at": at,
+        "step": step,
     }
 
 
@@ -151,15 +160,16 @@ def _bytes(numbers: Iterable[int]) -> bytes:
     return packed.tobytes()
 
 
-def moment_view(recording: Recording, seq: int, before: int) -> MomentView:
+def moment_view(recording: Recording, seq: int, before: int, step: tuple[int, int] | None = None) -> MomentView:
     """Return a moment.
 
     Args:
         recording: of the session.
         seq: of its event.
         before: the moment that the page shows.
+        step: turn and index of the one to show, if the event changed several.
     """
-    moment = recording.at(seq)
+    moment = recording.at(seq, step=step)
     changed = moment.changed
     place = -1 if changed is None else recording.place((changed.turn, changed.index), moment.seq)
     first = max(0, place - MAX_ROWS // 2)

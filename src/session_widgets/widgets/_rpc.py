@@ -91,3 +91,30 @@ def _args(message: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(args, Mapping):
         raise BadValue(f"args must be an object; got {type(args).__name__}")
     return args
+
+
+def serve(
+    content: Mapping[str, Any],
+    buffers: Buffers,
+    rpc: Rpc,
+    hello: Callable[[str], None],
+    look: Callable[[], None],
+) -> None:
+    """Handle a message of a page, on any thread.
+
+    Args:
+        content: of the message.
+        buffers: beside it.
+        rpc: takes its requests.
+        hello: called with the name of a page that has opened.
+        look: called on the pool when a page asks for what changes without an event.
+    """
+    match content.get("kind"):
+        case "hello":
+            hello(str(content.get("view")))
+        case "ping":
+            pool().submit(look)
+        case "rpc":
+            rpc.call(content, buffers)
+        case "cancel":
+            rpc.cancel(content)

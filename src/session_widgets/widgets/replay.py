@@ -9,7 +9,7 @@ import traitlets
 
 from session_widgets.replaying import Moment
 from session_widgets.widgets._base import STATIC, PageWidget
-from session_widgets.widgets._playback import Playback
+from session_widgets.widgets._playback import Place, Playback
 from session_widgets.widgets._replay_source import source_of
 from session_widgets.widgets._rpc import Operation
 from session_widgets.widgets._static_html import static_html
@@ -62,7 +62,8 @@ class Replay(PageWidget):
         store: Store | None = None,
     ) -> None:
         source = source_of(session, store)
-        self._playback = Playback(source, store, self.send, lambda: self.seq, self._renew_static)
+        self._playback = Playback(source, store, self.send, self._where, self._renew_static)
+        self._aim = Place(-1)
         super().__init__(session_id=source.record.id)
         if at is not None:
             self.seek(at)
@@ -76,7 +77,8 @@ class Replay(PageWidget):
         Raises:
             BadValue: there is no such event or step.
         """
-        self.seq = self._playback.seq_of(at)
+        self._aim = self._playback.place_of(at)
+        self.seq = self._aim.seq
 
     def moment(self, seq: int) -> Moment:
         """Return the session as it was after an event; blocks until the session is read.
@@ -85,6 +87,9 @@ class Replay(PageWidget):
             seq: of the event; the latest one at most.
         """
         return self._playback.moment(seq)
+
+    def _where(self) -> Place:
+        return self._aim if self._aim.seq == self.seq else Place(self.seq)
 
     def _operations(self) -> dict[str, Operation]:
         return self._playback.operations()
