@@ -10,6 +10,8 @@ from session_widgets._store.redaction import redactor
 from session_widgets.printing import one_line
 from session_widgets.widgets._static_html import ALONE, MAX_BYTES
 
+SHOWN = 30
+"""Hits of a saved notebook."""
 _BOX = (
     "font:13px/1.5 system-ui,sans-serif;border:1px solid #8884;border-radius:8px;padding:10px 14px;max-width:900px;"
     "overflow-wrap:anywhere"
@@ -25,10 +27,10 @@ def search_html(text: str, coverage: str, hits: Sequence[Hit], uid: str) -> str:
         f'<div data-sw-for="{uid}" style="{_BOX}"><style>{ALONE.format(uid=uid)}</style><b>{asked}</b> '
         f'<span style="{_DIM}">{_plain(coverage)}</span>'
     )
-    for hit in hits:
+    for shown, hit in enumerate(hits):
         row = _row(hit)
-        if len(html.encode()) + len(row.encode()) > MAX_BYTES - 200:
-            html += f'<p style="{_DIM}">and others</p>'
+        if shown == SHOWN or len(html.encode()) + len(row.encode()) > MAX_BYTES - 200:
+            html += f'<p style="{_DIM}">and {len(hits) - shown:,} more</p>'
             break
         html += row
     return html + "</div>"
