@@ -21,7 +21,7 @@ FILE_LINES = 600
 TEST_FILE_LINES = 400
 PUBLIC = {
     "Chat", "Compare", "Event", "ExecResult", "FileBrowser", "FileChange", "FileInfo", "Harness", "PermissionRequest",
-    "QuestionRequest", "Replay", "Sandbox", "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn",
+    "QuestionRequest", "Replay", "Sandbox", "Search", "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn",
     "TurnLimits", "Usage", "__version__", "analysis", "errors", "harnesses", "install_harness", "local_s3",
     "open_session", "search", "sessions", "store",
 }  # fmt: skip
