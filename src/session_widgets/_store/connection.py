@@ -34,7 +34,11 @@ BULK = ", row_group_size 4096"
 UTC = "set global timezone = 'UTC'"
 """Of all cursors of a connection: times come out the same on every machine."""
 Config = dict[str, str | bool | int | float | list[str]]
-CONFIG: Config = {"autoinstall_known_extensions": False}
+CONFIG: Config = {
+    "autoinstall_known_extensions": False,
+    "allocator_flush_threshold": "1MB",  # else each thread keeps up to 128 MB that a query has freed
+    "allocator_bulk_deallocation_flush_threshold": "1MB",
+}
 
 
 class StoreFile:

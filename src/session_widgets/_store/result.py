@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib.util
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from session_widgets.errors import MissingDependency
 from session_widgets.printing import html_table, one_line, plural
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SHOWN = 50
 """Rows that a cell shows."""
+MANY = 10_000
+"""Rows from which a frame is made column by column, so that only one of them is in memory twice."""
+TEXT = {"VARCHAR", "JSON"}
 
 
 class Result(duckdb.DuckDBPyRelation):
@@ -26,6 +33,21 @@ class Result(duckdb.DuckDBPyRelation):
         count = len(self)
         more = f"the first {SHOWN} of " if count > SHOWN else ""
         return f"{html_table(self.columns, cells)}<p>{more}{plural(count, 'row')}</p>"
+
+    def df(self, **options: Any) -> pd.DataFrame:
+        """Return the result as a pandas frame."""
+        if len(self) < MANY:
+            frame: pd.DataFrame = super().df(**options)
+            return frame
+        import pandas as pd
+
+        columns = [self.project(f"#{place}") for place in range(1, len(self.columns) + 1)]
+        arrow = _has_arrow_text()
+        frames: list[pd.DataFrame] = [
+            _text_column(column) if arrow and str(kind) in TEXT else column.df(**options)
+            for column, kind in zip(columns, self.types, strict=True)
+        ]
+        return pd.concat(frames, axis=1)
 
     def pl(self, *args: Any, **options: Any) -> Any:
         """Return the result as a polars frame.
@@ -67,6 +89,24 @@ class Result(duckdb.DuckDBPyRelation):
                 f".{method}() needs {error.name or 'polars and pyarrow'}, which is not installed. "
                 "Install it with: pip install 'session-widgets[frames]'; .df() and .fetchall() work without."
             ) from error
+
+
+def _has_arrow_text() -> bool:
+    """Whether pandas keeps text as Arrow does: pandas 3 with pyarrow."""
+    import pandas as pd
+
+    known = importlib.util.find_spec("pyarrow") is not None
+    return known and isinstance(pd.Series(["a"], dtype="str").dtype, pd.StringDtype)
+
+
+def _text_column(column: duckdb.DuckDBPyRelation) -> pd.DataFrame:
+    """Return a column of text without an object for each value; one of only NULL has no type, as pandas infers it."""
+    import pandas as pd
+
+    values: Any = column.to_arrow_table().column(0)
+    empty = values.null_count == len(values)
+    text = pd.Series([None] * len(values), dtype=object) if empty else pd.Series(values, dtype="str")
+    return text.to_frame(column.columns[0])
 
 
 def as_result(relation: duckdb.DuckDBPyRelation) -> Result:
