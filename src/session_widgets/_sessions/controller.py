@@ -169,7 +169,9 @@ class SessionController:
             async with self._at_rest("switching", force=force):
                 await self.sandboxes.stop("switched", save=not force)
                 await self._commit_sandbox([note(SessionChanged(**changed))], sandbox)
+                left = self.sandboxes.provider
                 self.sandboxes.use(provider, new_harness)
+                await left.aclose()
                 self.state.activity.tell(None)
         elif isinstance(sandbox, Sandbox):
             await self.set_sandbox(sandbox)
@@ -231,6 +233,7 @@ class SessionController:
         except BaseException:
             self.state.deleted = False  # so that the call can be repeated
             raise
+        await self.sandboxes.provider.aclose()
         self.state.journal.close()
         self.turns.on_change()
         self.permissions.page.tell()
