@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from contextlib import asynccontextmanager
 
 import pytest
 from daytona import CreateSandboxFromImageParams, CreateSandboxFromSnapshotParams
@@ -26,6 +25,7 @@ from session_widgets.errors import (
     SandboxQuota,
     TransportError,
 )
+from tests.clouds.sharing import OF_LIFE, SharingSubject
 from tests.standins.daytona_account import DaytonaAccount
 
 LABELS = {"session_widgets": "1", "session_widgets_id": "1"}
@@ -72,53 +72,34 @@ async def box(vendor):
 
 @pytest.fixture(scope="module")
 def shared(account, tmp_path_factory):
-    """A sandbox of all checks that are not about its life: each attaches to it."""
-    home, made = tmp_path_factory.mktemp("shared"), []
-    yield home, made
-    for ref in made:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in account.environment.items():
-                patch.setenv(name, value)
-            asyncio.run(provider(home).destroy(ref))
+    """The home of a sandbox, and its reference."""
+    home, announced = tmp_path_factory.mktemp("shared"), []
 
+    async def create():
+        made = provider(home)
+        subject = Subject(made, lambda: SandboxSpec("shared", "", {}), announced)
+        await (await made.create(subject.spec(), subject.announce)).aclose()
+        await made.aclose()
 
-class Shared(Subject):
-    """Gives each check the same sandbox, with an empty workspace."""
+    async def destroy():
+        made = provider(home)
+        await made.destroy(announced[0])
+        await made.aclose()
 
-    def __init__(self, home, made):
-        super().__init__(provider(home), lambda: SandboxSpec("shared", "", {}))
-        self.made = made
-
-    @asynccontextmanager
-    async def sandbox(self):
-        if not self.made:
-            await (await self.provider.create(self.spec(), self.announce)).aclose()
-            self.made += self.announced
-        sandbox = await self.provider.attach(self.made[0])
-        await sandbox.exec("find . -mindepth 1 -delete")
-        yield sandbox
-        await sandbox.aclose()
-
-
-OF_LIFE = {
-    "announces_before_it_is_ready",
-    "environment_reaches_commands",
-    "park_stops_and_attach_restores",
-    "tree_and_files_are_one",
-    "destroyed_is_gone",
-    "list_names_its_own",
-}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in account.environment.items():
+            patch.setenv(name, value)
+        asyncio.run(create())
+        yield home, announced[0]
+        asyncio.run(destroy())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_conformance(check, vendor, shared, tmp_path):
-    subject = Shared(*shared)
-    if check.__name__ in OF_LIFE:
-        subject = Subject(provider(tmp_path), lambda: SandboxSpec("s1", "", {}))
-    try:
-        await check(subject)
-    finally:
-        await subject.provider.aclose()
+    home, ref = (tmp_path, None) if check in OF_LIFE else shared
+    made, spec = provider(home), lambda: SandboxSpec("s1", "", {})
+    await check(Subject(made, spec) if ref is None else SharingSubject(made, spec, ref))
+    await made.aclose()
 
 
 async def test_a_box_from_creation_to_removal(vendor, account):

@@ -1,0 +1,173 @@
+"""Sessions with `sandbox="daytona"`, through the public API, on the stand-in of that cloud."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import session_widgets as sw
+from session_widgets._sandboxes.clouds import limits
+from tests.standins.daytona_account import DaytonaAccount
+from tests.support.evidence import in_directory
+from tests.support.kernels import Kernel, exactly_once
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory):
+    with DaytonaAccount(tmp_path_factory.mktemp("daytona")) as account:
+        yield account
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (folder := tmp_path / "mine").mkdir()
+    return folder
+
+
+@pytest.fixture
+def opened(account, home, folder, monkeypatch):
+    """Opens the session of the test, again as often as it wants; in the end it is deleted, and no box is left."""
+    for name, value in account.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
+    first = {"sandbox": "daytona", "workspace": folder, "permissions": "allow_all"}
+
+    def open_session(**options):
+        return sw.open_session("a", **{**({} if sw.sessions() else first), **options})
+
+    yield open_session
+    open_session().delete()
+    assert account.boxes == {}, "a box is left at Daytona"
+    assert account.take_unknown() == []
+
+
+def completed(turn):
+    assert (turn.status, turn.error, turn.durability_error) == ("completed", None, None)
+    assert turn.durable_at is not None
+    return turn
+
+
+def files_of(folder):
+    return {path: data for path, data in in_directory(folder)().items() if not path.startswith(".harness/")}
+
+
+def said_in(turn):
+    return str([step.content for step in turn.steps])
+
+
+def box_of(account):
+    (id,) = account.books()["boxes"]
+    return id
+
+
+def test_files_permissions_parking_and_memory(opened, account, folder):
+    session = opened(permissions="ask")
+    large = os.urandom(2 << 20)
+    session.files.write("large.bin", large)
+    assert account.boxes == {}, "a file needs no box"
+    turn = session.start("write out/answer.txt <<EOT\nyes\nEOT\nrun cp large.bin copy.bin; hostname")
+    while not turn.ended:
+        for request in session.pending:
+            request.allow()
+        until(lambda: session.pending or turn.ended, seconds=60, what="a request, or the end")
+    assert box_of(account) in said_in(completed(turn))
+    assert [step.permission.outcome for step in turn.steps if step.permission] == ["selected"] * 2
+    assert files_of(folder) == {"large.bin": large, "copy.bin": large, "out/answer.txt": b"yes\n"}
+    session.park()
+    assert list(account.boxes.values()) == ["stopped"]
+    session.files.write("meanwhile", "here")
+    session = opened(permissions="allow_all")
+    turn = completed(session.send("run cat meanwhile\nremember"))
+    assert turn.tier == "resume"
+    assert ("here" in said_in(turn), "1 earlier turn" in turn.text) == (True, True)
+
+
+def test_from_here_to_there_and_back(opened, account, folder):
+    session = opened(sandbox="local")
+    completed(session.send("write a <<EOT\nx\nEOT\nrun head -c 1000000 /dev/urandom > b; chmod 750 b; ln -s a ünï"))
+    before = files_of(folder)
+    for sandbox, boxes in (("daytona", ["started"]), ("local", [])):
+        session.switch(sandbox=sandbox)
+        assert "earlier turn" in completed(session.send("remember")).text
+        assert files_of(folder) == before
+        assert list(account.boxes.values()) == boxes
+    assert ((folder / "b").stat().st_mode & 0o777, (folder / "ünï").readlink().name) == (0o750, "a")
+
+
+def test_a_kernel_that_dies_in_mid_turn_leaves_the_box_at_work(opened, account, folder, forked):
+    session = opened()
+    completed(session.send("write before <<EOT\nx\nEOT"))
+    session.detach()
+    sw.store().close()
+    kernel = Kernel(
+        forked,
+        """
+s = sw.open_session("a", permissions="allow_all")
+turn = s.start("run touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after")
+while "begun" not in [file.name for file in s.files.list()]: time.sleep(0.05)
+print(json.dumps("running"))
+time.sleep(60)
+""",
+    )
+    assert kernel.read() == "running"
+    kernel.kill()
+    session = opened()
+    session.exec("touch go")
+    turn = completed(session.turns[-1].wait(60))
+    assert files_of(folder) == {"before": b"x\n", "begun": b"", "go": b"", "after": b"done\n"}
+    assert {file.path for file in turn.files} == {"begun", "go", "after"}
+    assert completed(session.send("remember")).tier == "warm"
+    exactly_once(session.events())
+
+
+def test_connections_that_are_cut_in_mid_turn_lose_nothing(opened, account, folder):
+    session = opened()
+    turn = session.start("run touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after\nsay the end")
+    until(lambda: turn.steps and account.boxes and "begun" in names(session), seconds=60, what="the command")
+    account.behind_our_back(box_of(account), "cut")
+    session.exec("touch go")
+    assert "the end" in completed(turn.wait(60)).text
+    assert files_of(folder)["after"] == b"done\n"
+    exactly_once(session.events())
+
+
+def names(session):
+    return [file.name for file in session.files.list()]
+
+
+def test_a_box_that_the_vendor_stops_or_removes(opened, account, folder):
+    session = opened()
+    completed(session.send("write a <<EOT\nsaved\nEOT"))
+    first = box_of(account)
+    account.behind_our_back(first, "expire")
+    turn = completed(session.send("run cat a\nremember"))
+    assert ("saved" in said_in(turn), "1 earlier turn" in turn.text, box_of(account)) == (True, True, first)
+    turn = session.start("run touch begun && sleep 300")
+    until(lambda: "begun" in names(session), seconds=60, what="the command")
+    account.behind_our_back(first, "gone")
+    ended = turn.wait(60)
+    assert (ended.status, ended.durable_at) == ("failed", None)
+    turn = completed(session.send("run cat a\nremember"))
+    assert ("saved" in said_in(turn), "earlier turn" in turn.text, box_of(account) != first) == (True, True, True)
+
+
+def test_a_box_that_another_kernel_has_started_again(opened, account, forked):
+    """The vendor's token for the port is then another one."""
+    session = opened()
+    completed(session.send("say one"))
+    kernel = Kernel(
+        forked,
+        """
+s = sw.open_session("a", permissions="allow_all")
+s.park()
+print(json.dumps(s.send("say two").status))
+s.detach()
+""",
+    )
+    _, (status,) = kernel.end()
+    assert status == "completed"
+    assert "2 earlier turns" in completed(session.send("remember")).text
