@@ -42,8 +42,11 @@ MANY_EVENTS = (
     "--deselect=tests/store/test_append.py::test_numbers_of_a_source_may_come_in_any_order",
 )
 """They take ten times as long as all others together."""
-REST_OF_STORE = ("database", "forking", "migrations", "queries", "views/*")
-"""Not measured yet."""
+OF_SESSIONS = (
+    *("store/test_lookups.py", "store/test_append.py", "store/test_start_turn.py", "store/test_forking.py"),
+    *("store/test_listing.py", *MANY_EVENTS),
+    "--deselect=tests/store/test_forking.py::test_a_session_of_many_events_is_forked_in_a_moment",
+)
 MODULES = {
     "barrier": Module(("workspaces/barrier.py",), ("workspaces/test_barrier_alone.py",)),
     "lease": Module(("workspaces/lease.py",), ("workspaces/test_lease_alone.py",)),
@@ -97,7 +100,18 @@ MODULES = {
         ("store/test_payload.py", "store/test_kept_files.py", "store/test_stamp.py", "store/test_source.py"),
     ),
     "connection": Module(("_store/connection.py",), ("store/test_connection.py",)),
-    "store": Module(tuple(f"_store/{name}.py" for name in REST_OF_STORE), ("store", f"--deselect={REDACTION_TIME}")),
+    "migrations": Module(
+        ("_store/migrations.py", "_store/views/*"), ("store/test_migrating.py", "store/test_sharing.py")
+    ),
+    "forking": Module(
+        ("_store/forking.py",),
+        (
+            "store/test_forking.py",
+            "--deselect=tests/store/test_forking.py::test_a_session_of_many_events_is_forked_in_a_moment",
+        ),
+    ),
+    "database": Module(("_store/database.py",), (*OF_SESSIONS, "store/test_rewriting.py", "store/test_compacting.py")),
+    "queries": Module(("_store/queries.py",), (*OF_SESSIONS, "store/test_rewriting.py", "store/test_ledger.py")),
 }
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import stat
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +37,7 @@ def test_one_stands_in_line_and_the_others_see_it(path: Path) -> None:
     assert two.enter(past()), "what is free is to be had even at the last moment"
     two.leave()
     two.leave()
+    FileQueue(path).leave()
     assert not one.occupied()
     assert stat.S_IMODE(path.with_name("transcripts.duckdb.line").stat().st_mode) == 0o600
 
@@ -123,3 +125,16 @@ def test_the_room_holds_one_and_is_handed_on_in_turn() -> None:
     assert not room.wanted()
     assert room.enter(past())
     room.leave()
+
+
+def test_who_waits_at_the_door_and_for_the_room_waits_until_the_deadline() -> None:
+    waited: list[float] = []
+    full = SimpleNamespace(acquire=lambda timeout: bool(waited.append(timeout)))
+    for name in ("_door", "_room"):
+        room = FairLock()
+        setattr(room, name, full)
+        assert not room.enter(past())
+        assert not room.enter(soon())
+        assert name == "_door" or not room.wanted()
+    assert waited == pytest.approx([0, 30, 0, 30], abs=20)
+    assert waited[::2] == [0, 0]

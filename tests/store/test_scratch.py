@@ -101,3 +101,11 @@ def test_at_the_end_of_its_process_nothing_is_left_and_a_fork_removes_nothing(
     del other
     gc.collect()
     assert not place.exists()
+
+
+def test_what_is_gone_or_used_by_others_does_not_stop_the_removal(path: Path, place: Path) -> None:
+    mine, other = Scratch(path), Scratch(path)
+    made, kept = mine.directory(), other.directory()
+    module._remove(os.getpid(), [(place / "gone", 0), *mine._made])
+    assert not made.exists()
+    assert kept.exists()

@@ -81,7 +81,7 @@ def _swap(connection: duckdb.DuckDBPyConnection, fresh: Path, path: Path) -> Non
 
 def _force(path: Path) -> None:
     """Have the operating system write a file or a directory to disk."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
     finally:

@@ -330,7 +330,7 @@ class StoreFile:
         """Create the write-ahead log before DuckDB does, readable only by its owner (0600)."""
         log = self.path.with_name(self.path.name + ".wal")
         try:
-            os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             return
         except OSError as error:

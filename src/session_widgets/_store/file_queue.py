@@ -63,12 +63,12 @@ class FileQueue:
 
     def _open(self) -> int | None:
         try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             if error.errno not in {errno.EROFS, errno.EACCES}:
                 raise
         try:
-            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            return os.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
             return None
 

@@ -45,7 +45,7 @@ class Scratch:
             self._place.rmdir()
 
     def _keep(self, made: Path) -> Path:
-        held = os.open(made, os.O_RDONLY | os.O_CLOEXEC)
+        held = os.open(made, os.O_RDONLY)
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._made.append((made, held))
         return made
@@ -54,18 +54,18 @@ class Scratch:
         """Remove the directories without an owner: their lock is free."""
         for left in self._place.iterdir():
             try:
-                file = os.open(left, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+                file = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
             except OSError:
                 continue
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
+                shutil.rmtree(left)
             os.close(file)
 
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    file = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    file = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
