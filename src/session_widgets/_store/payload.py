@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -80,6 +80,7 @@ def _clean(text: str, secrets: Redactor) -> tuple[str, Json]:
 def _parse_patiently(text: str) -> Json:
     try:
         loose = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
-        return cast("Json", orjson.loads(loose))
+        value: Json = orjson.loads(loose)
     except (ValueError, RecursionError) as error:
         raise BadValue(f"a payload must be the text of a JSON object ({error}); got {text!r:.80}") from error
+    return value
