@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from session_widgets.widgets._protocol import CLIP, MAX_BYTES, MAX_ITEMS
+from session_widgets.widgets._protocol import MAX_BYTES, MAX_ITEMS
 from session_widgets.widgets._stream import Stream
+from session_widgets.widgets._views import CLIP
 from tests.support.waiting import until
 from tests.widgets.scripted import Scripted
 

@@ -13,7 +13,7 @@ from session_widgets.transcript.options import AgentOptions
 from session_widgets.transcript.records import Step
 from session_widgets.widgets import _wire
 from session_widgets.widgets._parts import step_image, step_text
-from session_widgets.widgets._protocol import CLIP
+from session_widgets.widgets._views import CLIP
 from session_widgets.widgets._wire import session_view, settings_view, step_view, turn_view
 from tests.widgets.scripted import Scripted, diff, text
 

@@ -1,4 +1,4 @@
-// The messages between a widget and its page: the same as src/session_widgets/widgets/_protocol.py.
+// The messages between a widget and its page: the same as src/session_widgets/widgets/_protocol.py and _views.py.
 // Times are milliseconds since 1970 UTC, sizes are bytes, lengths are characters.
 
 export const MAX_CHUNK = 4 * 1024 * 1024;

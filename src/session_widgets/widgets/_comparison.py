@@ -18,8 +18,8 @@ from session_widgets.printing import one_line
 from session_widgets.transcript.records import Step
 from session_widgets.transcript.tool_input import script_of
 from session_widgets.widgets._final_files import FinalFiles
-from session_widgets.widgets._protocol import StepView
 from session_widgets.widgets._text import safe
+from session_widgets.widgets._views import StepView
 from session_widgets.widgets._wire import step_view
 
 MAX_COLUMNS = 200

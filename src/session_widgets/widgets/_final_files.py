@@ -12,8 +12,8 @@ from session_widgets._store import Store
 from session_widgets._store.redaction import redactor
 from session_widgets.analysis.alignment import StoredRun, edited_files
 from session_widgets.errors import BadValue, FilesNotKept, WorkspaceError
-from session_widgets.widgets._protocol import Text
 from session_widgets.widgets._text import safe
+from session_widgets.widgets._views import Text
 from session_widgets.workspaces.snapshot import name_of
 
 MAX_FILES = 500

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from session_widgets.widgets._control import SessionControl
-from session_widgets.widgets._protocol import AgentView, MissingView
+from session_widgets.widgets._views import AgentView, MissingView
 
 
 def agent_view(control: SessionControl | None, id: str) -> AgentView:

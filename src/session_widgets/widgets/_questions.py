@@ -6,8 +6,8 @@ from session_widgets.errors import ProtocolError
 from session_widgets.transcript.envelopes import as_object, as_text
 from session_widgets.transcript.question_form import QuestionField, fields_of
 from session_widgets.transcript.records import Json, Step
-from session_widgets.widgets._protocol import FieldView, QuestionView
 from session_widgets.widgets._text import safe
+from session_widgets.widgets._views import FieldView, QuestionView
 
 _TEXT = 2000
 

@@ -12,8 +12,8 @@ from typing import Any, TypedDict
 
 from session_widgets.replaying import MARKS, FileState, Moment, Recording
 from session_widgets.transcript.records import SessionRecord, Step
-from session_widgets.widgets._protocol import CLIP, StepView, TurnView
 from session_widgets.widgets._text import safe
+from session_widgets.widgets._views import CLIP, StepView, TurnView
 from session_widgets.widgets._wire import millis, step_view, turn_view
 
 MAX_FILES = 2_000

@@ -16,23 +16,9 @@ from session_widgets.transcript.records import Event, Step
 from session_widgets.transcript.sources import EventSource, Folded, shared_fold
 from session_widgets.widgets._control import SessionControl
 from session_widgets.widgets._harness import agent_view, missing_view
-from session_widgets.widgets._protocol import (
-    CLIP,
-    MAX_BYTES,
-    MAX_ITEMS,
-    AppendItem,
-    Batch,
-    CellQuestionView,
-    Item,
-    ListingItem,
-    MissingView,
-    Page,
-    SessionView,
-    Snapshot,
-    StepView,
-    TurnView,
-)
+from session_widgets.widgets._protocol import MAX_BYTES, MAX_ITEMS, AppendItem, Batch, Item, ListingItem, Page, Snapshot
 from session_widgets.widgets._text import safe
+from session_widgets.widgets._views import CLIP, CellQuestionView, MissingView, SessionView, StepView, TurnView
 from session_widgets.widgets._wire import (
     cell_question_view,
     commands_view,

@@ -14,7 +14,9 @@ from session_widgets.transcript.records import Json, PermissionState, SessionRec
 from session_widgets.transcript.steps import headline
 from session_widgets.transcript.tool_input import command_of, words
 from session_widgets.widgets._parts import blocks, input_text, locations
-from session_widgets.widgets._protocol import (
+from session_widgets.widgets._questions import question_view
+from session_widgets.widgets._text import safe
+from session_widgets.widgets._views import (
     CLIP,
     AgentView,
     Block,
@@ -31,8 +33,6 @@ from session_widgets.widgets._protocol import (
     ToolView,
     TurnView,
 )
-from session_widgets.widgets._questions import question_view
-from session_widgets.widgets._text import safe
 
 if TYPE_CHECKING:
     from session_widgets._sessions.cell import CellQuestion

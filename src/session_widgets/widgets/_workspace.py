@@ -13,9 +13,10 @@ from session_widgets.errors import BadValue, LimitExceeded, SessionWidgetsError
 from session_widgets.model import FileInfo
 from session_widgets.transcript.notes import PermissionDecision, TurnEnded
 from session_widgets.transcript.records import Event
-from session_widgets.widgets._protocol import MAX_CHUNK, EntryInfo, ListingItem
+from session_widgets.widgets._protocol import MAX_CHUNK, ListingItem
 from session_widgets.widgets._rpc import Answer, Buffers, Operation
 from session_widgets.widgets._text import safe
+from session_widgets.widgets._views import EntryInfo
 from session_widgets.widgets._wire import millis
 
 if TYPE_CHECKING:
