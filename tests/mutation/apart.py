@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from tests.mutation.modules import ANEW
+from tests.mutation.modules import RELOADED
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes it
@@ -24,5 +24,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    for name in os.environ.get(ANEW, "").split():
+    for name in os.environ.get(RELOADED, "").split():
         importlib.reload(sys.modules[name])

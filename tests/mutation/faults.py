@@ -17,7 +17,7 @@ from mutmut.utils.file_utils import walk_mutatable_files
 from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
 from tests.mutation.changes import Change, change
-from tests.mutation.modules import ANEW, Module
+from tests.mutation.modules import RELOADED, Module
 
 SOURCES = Path("src/session_widgets")
 SKIPPED = next(code for code, status in status_by_exit_code.items() if status == "skipped")
@@ -46,7 +46,7 @@ def make(module: Module, workers: int) -> None:
     config.pytest_add_cli_args_test_selection = [
         path if path.startswith("-") else f"tests/{path}" for path in module.tests
     ]
-    os.environ[ANEW] = " ".join(module.anew)
+    os.environ[RELOADED] = " ".join(module.reloaded)
     config.also_copy = []  # by mutmut, which would copy thousands of files of Node's
     _copy()
     copy_src_dir()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-ANEW = "MUTATION_ANEW"
-"""The variable of the environment with the names in `Module.anew`."""
+RELOADED = "MUTATION_RELOADED"
+"""The variable of the environment with the names in `Module.reloaded`."""
 
 
 class Module(NamedTuple):
     """Sources (patterns under `src/session_widgets`), and the tests (under `tests`) that are to notice.
 
-    What begins with "-" is an option of pytest. The modules `anew` are imported again before each test, because they
-    make tables at their import, or keep what they have computed.
+    What begins with "-" is an option of pytest. The modules `reloaded` are imported again before each test, because
+    they make tables at their import, or keep what they have computed.
     """
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
-    anew: tuple[str, ...] = ()
+    reloaded: tuple[str, ...] = ()
 
 
 SLOW = (
