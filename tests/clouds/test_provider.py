@@ -1,13 +1,23 @@
 """What all clouds have in common, on boxes of this machine without any vendor's SDK."""
 
+import asyncio
+import time
+from dataclasses import replace
+
 import pytest
 
 from session_widgets._sandboxes import SandboxSpec
 from session_widgets._sandboxes.clouds import limits
+from session_widgets._sandboxes.clouds import sandbox as clouds_sandbox
 from session_widgets._sandboxes.clouds.provider import CloudProvider
-from session_widgets._sandboxes.conformance import CHECKS, Subject
+from session_widgets._sandboxes.conformance import Subject
+from session_widgets._sandboxes.runner_client import RunnerClient
+from session_widgets._sandboxes.sweep import sweep
+from session_widgets.errors import BadValue, SandboxError, SandboxGone, SandboxQuota
+from session_widgets.model import Endpoint
 from tests.standins.machine import Boxes
 from tests.standins.plain import PlainVendor
+from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.needs("boxes")
 
@@ -27,6 +37,170 @@ def subject(vendor, tmp_path):
     return Subject(CloudProvider(tmp_path, vendor), lambda: SandboxSpec("s1", str(tmp_path / "workspace"), {}))
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_conformance(check, subject):
-    await check(subject)
+async def listed(subject):
+    return [(info.ref, info.session_id, info.running) async for info in subject.provider.list()]
+
+
+async def test_agents_cannot_reach_what_is_the_runners_and_records_are_private(subject, vendor, tmp_path):
+    async with subject.sandbox() as sandbox:
+        token = (await sandbox.endpoint()).headers["authorization"].removeprefix("Bearer ")
+        whoami = await sandbox.exec("id -un; id -Gn; cat /opt/session-widgets/private/* 2>&1; ls /opt/session-widgets")
+        assert whoami.out.startswith("agent\nagent\n")
+        assert whoami.out.count("Permission denied") == 1, "the folder itself is closed"
+        runner = (await sandbox.runner.health())["pid"]
+        for what in ("environ", "mem", "fd/0"):
+            assert (await sandbox.exec(f"head -c1 /proc/{runner}/{what}")).code != 0
+        assert (await sandbox.exec(f"kill -9 {runner}")).code != 0
+        (box,) = vendor.books.live.values()
+        assert (await box.run(["ls", "/opt/session-widgets/private"])).out.split() == [
+            b"installed",
+            b"runner.log",
+            b"state",
+        ], "the configuration is removed once it is read"
+        searched = ["grep", "-rlI", token, "/etc", "/home", "/opt", "/root", "/run", "/tmp", "/var", "/workspace"]
+        assert (await box.run(searched)).out == b""
+        theirs = {"authorization": f"Bearer {token}"}
+        stranger = RunnerClient(Endpoint((await sandbox.endpoint()).url, theirs), sandbox.workspace)
+        assert (await stranger.health())["status"] == "ok"
+        await stranger.aclose()
+        place = tmp_path / "clouds" / "plain" / sandbox.ref.id
+        assert place.stat().st_mode & 0o777 == 0o700
+        assert {file.stat().st_mode & 0o777 for file in place.glob("*.json")} == {0o600}
+
+
+async def test_a_box_that_parks_itself_goes_on_and_one_that_was_parked_does_not(subject, vendor):
+    """A vendor's dead man's switch stops processes where they are; `park` ends them."""
+    beat = "(while :; do date +%s%N > beat; sleep 0.05; done) >/dev/null 2>&1 &"
+    async with subject.sandbox() as sandbox:
+        vendor.renames = True
+        (box,) = vendor.books.live.values()
+        await sandbox.exec(beat)
+        await box.pause()
+        again = await subject.provider.attach(sandbox.ref)
+        before = await again.read("beat")
+        await asyncio.sleep(0.2)
+        assert await again.read("beat") != before
+        await again.aclose()
+        await box.pause()
+        assert await subject.provider.park(sandbox.ref) == sandbox.ref
+        assert box.id.endswith("x")
+        again = await subject.provider.attach(sandbox.ref)
+        before = await again.read("beat")
+        await asyncio.sleep(0.2)
+        assert await again.read("beat") == before
+        await again.aclose()
+
+
+async def test_a_creation_that_is_cancelled_leaves_no_box(subject, vendor):
+    vendor.late = asyncio.Event()
+    creating = asyncio.create_task(subject.provider.create(subject.spec(), subject.announce))
+    await until_async(lambda: vendor.books.live, seconds=10, what="the box")
+    creating.cancel()
+    await asyncio.sleep(0.05)
+    assert not creating.done(), "the vendor has not answered yet: its box is not known"
+    vendor.late.set()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    assert vendor.books.live == {}
+    assert await listed(subject) == []
+
+
+async def test_a_kernel_that_dies_in_a_creation_finds_the_box_by_its_label(subject, vendor, tmp_path):
+    vendor.late = asyncio.Event()
+    creating = asyncio.create_task(subject.provider.create(subject.spec(), subject.announce))
+    await until_async(lambda: vendor.books.live, seconds=10, what="the box")
+    (ref,) = subject.announced
+    other = Subject(CloudProvider(tmp_path, vendor), subject.spec)  # of another kernel: the first one hangs
+    assert await listed(other) == [(ref, "s1", True)]
+    sandbox = await other.provider.attach(ref)
+    assert (await sandbox.exec("echo on")).out == "on\n"
+    await sandbox.aclose()
+    assert await other.provider.destroy(ref) is True
+    vendor.late.set()
+    with pytest.raises(SandboxGone):
+        await creating
+
+
+async def test_a_sweep_removes_what_no_session_refers_to_and_nothing_of_others(subject, vendor, tmp_path):
+    others = await vendor.books.start("others")
+    vendor.labels["others"] = {"session_widgets": "1", "session_widgets_home": "another"}
+    async with subject.sandbox() as sandbox:
+        assert await listed(subject) == [(sandbox.ref, "s1", True)]
+        record = tmp_path / "clouds" / "plain" / sandbox.ref.id
+        (record / "sandbox.json").unlink()
+        assert await listed(subject) == [(sandbox.ref, "s1", True)], "its labels say all that is needed"
+        removed = await sweep(subject.provider, lambda _: False)
+        assert [info.ref for info in removed] == [sandbox.ref]
+        assert list(vendor.books.live) == ["others"]
+    await others.kill()
+    vendor.books.live.clear()
+
+
+async def test_no_more_boxes_than_are_allowed_and_one_after_the_other(monkeypatch):
+    monkeypatch.setenv("SESSION_WIDGETS_PLAIN_BOXES", "2")
+    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0.2)
+    running = []
+
+    async def count():
+        return len(running)
+
+    async def make():
+        async with limits.making("plain", "Plain", count):
+            running.append(time.monotonic())
+
+    await asyncio.gather(make(), make())
+    assert running[1] - running[0] >= 0.19
+    with pytest.raises(SandboxQuota, match=r"2 sandboxes of Plain.*at most 2 may.*SESSION_WIDGETS_PLAIN_BOXES"):
+        await make()
+    monkeypatch.setenv("SESSION_WIDGETS_PLAIN_BOXES", "many")
+    with pytest.raises(BadValue, match="whole number from 1; got 'many'"):
+        await make()
+
+
+async def test_the_spec_reaches_the_vendor_and_setup_is_run_once(subject, vendor):
+    options = {"image": "python:3.12", "gpu": "T4", "ports": (8000,), "lifetime_seconds": 600, "idle_seconds": 900}
+    wanted = replace(subject.spec(), setup=("echo $$ >> /root/ran", "id -u >> /root/ran"), network="none", **options)
+    with_setup = Subject(subject.provider, lambda: wanted)
+    async with with_setup.sandbox() as sandbox:
+        (made,) = vendor.specs
+        assert (made.image, made.gpu, made.ports, made.network) == ("python:3.12", "T4", (2468, 8000), "none")
+        assert (made.idle, made.lifetime) == (600, 600)
+        (box,) = vendor.books.live.values()
+        await subject.provider.park(sandbox.ref)
+        box.resume()
+        await box.run(["pkill", "-9", "-f", "session_widgets.runner"])
+        again = await subject.provider.attach(sandbox.ref)
+        assert (await box.read("/root/ran")).split()[1:] == [b"0"]
+        await again.aclose()
+    failing = Subject(subject.provider, lambda: replace(wanted, setup=("echo no such thing >&2; exit 3",)))
+    with pytest.raises(SandboxError, match=r"exit 3' failed with code 3:\nno such thing"):
+        await failing.provider.create(failing.spec(), failing.announce)
+
+
+async def test_an_image_without_python_is_named(subject, vendor, monkeypatch):
+    real = vendor.create
+
+    async def create(spec):
+        box = await real(spec)
+        await box._box.run(["/bin/sh", "-c", "for one in /usr/bin/python3*; do mount --bind /dev/null $one; done"])
+        return box
+
+    monkeypatch.setattr(vendor, "create", create)
+    with pytest.raises(SandboxError, match=r"no Python 3\.11 or newer.*image='python:3\.12'"):
+        await subject.provider.create(subject.spec(), subject.announce)
+
+
+async def test_its_time_is_extended_while_it_is_attached_but_not_beyond_its_lifetime(subject, vendor, monkeypatch):
+    monkeypatch.setattr(clouds_sandbox, "BEAT_SECONDS", 0.05)
+    lasting = Subject(subject.provider, lambda: replace(subject.spec(), idle_seconds=300, lifetime_seconds=100))
+    async with lasting.sandbox() as sandbox:
+        box = vendor.given[-1]
+        await until_async(lambda: len(box.extended) > 2, seconds=10, what="beats")
+        assert 0 < min(box.extended) <= max(box.extended) <= 100
+        await sandbox.extend(20)
+        assert 20 in box.extended
+        await sandbox.aclose()
+        beats = len(box.extended)
+        await asyncio.sleep(0.2)
+        assert len(box.extended) == beats
+        await subject.provider.destroy(sandbox.ref)

@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 from session_widgets._sandboxes.images import build_context
 from session_widgets.errors import SandboxError
@@ -82,7 +82,7 @@ def runner_archive(target: Target) -> Archive:
 
 
 def _installed(wanted: str) -> dict[str, bytes] | None:
-    """Return the files of the libraries of this kernel; None if one is not installed."""
+    """Return the files of this kernel's libraries, by their names in the archive; None if one is not installed."""
     files: dict[str, bytes] = {}
     for name, _ in _NAME.findall(wanted):
         try:
@@ -91,10 +91,14 @@ def _installed(wanted: str) -> dict[str, bytes] | None:
             if sys.version_info[:2] >= _NEEDED_BEFORE.get(name, (99, 0)):
                 continue
             return None
-        for file in found.files or ():
-            if ".." not in file.parts and file.suffix != ".pyc":
-                files[file.as_posix()] = Path(str(file.locate())).read_bytes()
+        needed = [file for file in found.files or () if _is_needed(file)]
+        files |= {file.as_posix(): Path(str(file.locate())).read_bytes() for file in needed}
     return files
+
+
+def _is_needed(file: PurePath) -> bool:
+    """Whether a file of an installed library is one that a program loads."""
+    return file.suffix in {".py", ".so"} and not {"..", "tests"} & set(file.parts)
 
 
 def _downloaded(wanted: str, target: Target) -> dict[str, bytes]:
@@ -127,7 +131,7 @@ def _unpacked(folder: Path) -> Iterator[tuple[str, bytes]]:
     for wheel in sorted(folder.glob("*.whl")):
         with zipfile.ZipFile(wheel) as content:
             for name in content.namelist():
-                if not name.endswith("/") and ".data/" not in name:
+                if _is_needed(PurePosixPath(name)) and ".data/" not in name:
                     yield name, content.read(name)
 
 

@@ -156,7 +156,12 @@ class CloudProvider:
         async with making(self.name, self.vendor.title, self._running):
             progress(f"Creating a sandbox at {self.vendor.title}")
             box = await self.vendor.create(self._spec(ref, made))
-        write_private(place / RECORD, {**made, "box": box.id})
+        try:
+            async with self._alone(place):
+                write_private(place / RECORD, {**made_of(place, self.name), "box": box.id})
+        except SandboxGone:  # destroyed meanwhile, by another kernel
+            await self.vendor.destroy(box.id)
+            raise
 
     def _spec(self, ref: SandboxRef, made: Mapping[str, Any]) -> BoxSpec:
         options = made["options"]
