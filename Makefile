@@ -16,7 +16,7 @@ WORKERS ?= 3
 # One malloc arena: with one a thread, a worker grows by a third.
 PYTEST := MALLOC_ARENA_MAX=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo install prepare test nightly test-nightly test-js check lint format bundles docs notebooks bench lock clean
+.PHONY: help demo install prepare test nightly test-nightly live test-js check lint format bundles docs notebooks bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -40,6 +40,9 @@ test-nightly: prepare
 check: lint  ## lint, and the tests that start no process: within a minute
 	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check; fi
 	@$(PYTEST) --no-process $(ARGS)
+
+live: .venv/.dev  ## the contract of sandboxes at a cloud itself, with your key and on your account (PROVIDER=e2b)
+	@$(BIN)/session-widgets sandboxes check $(PROVIDER)
 
 test-js: $(NODE_MODULES)
 	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check && $(NPM) --prefix js run --silent test; \

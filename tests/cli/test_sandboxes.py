@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 import pexpect
+import psutil
 import pytest
+from typer.testing import CliRunner
 
 import session_widgets as sw
-from session_widgets._sandboxes import SandboxSpec, get_provider
+from session_widgets._sandboxes import SandboxSpec, conformance, get_provider
 from session_widgets._sandboxes.docker_engine import engine
 from session_widgets._sessions.loop import private_loop
+from session_widgets.cli import app, sandbox_check
 from session_widgets.model import SandboxRef
 from tests.support.local_sandboxes import destroy_sandboxes
 
@@ -173,3 +176,33 @@ def test_run_says_what_a_sandbox_is_made_of(home, forked):
     session = sw.open_session("one")
     assert session.exec("echo $SEED").out == "7\n"
     session.delete()
+
+
+def test_check_says_what_holds_and_leaves_nothing(home, monkeypatch):
+    runners = []
+
+    async def leaves_one(subject):
+        """A sentence that is not true."""
+        sandbox = await subject.provider.create(subject.spec(), subject.announce)
+        runners.append(psutil.Process((await sandbox.runner.health())["pid"]))
+        await sandbox.aclose()
+        raise AssertionError("it is not")
+
+    checks = (conformance.destroyed_is_gone, conformance.exit_code_is_a_result, leaves_one)
+    monkeypatch.setattr(sandbox_check, "CHECKS", checks)
+    done = CliRunner().invoke(app, ["sandboxes", "check", "local"])
+    said = [line.split(maxsplit=3) for line in done.stdout.splitlines()]
+    assert done.exit_code == 1
+    assert [(words[0], words[3]) for words in said[:3]] == [
+        ("yes", "A failing command raises nothing."),
+        ("no", "A sentence that is not true."),
+        ("yes", "`destroy` is idempotent, and `attach` raises `SandboxGone` afterwards."),
+    ]
+    assert "2 of 3 hold" in done.stdout
+    assert "session-widgets: it is not" in done.stderr
+    assert not runners[0].is_running() or runners[0].status() == psutil.STATUS_ZOMBIE
+
+
+def test_check_of_a_provider_without_a_key_says_where_it_comes_from(cli, home):
+    done = cli("check", "daytona", env={"DAYTONA_API_KEY": ""})
+    assert (done.returncode, "set DAYTONA_API_KEY" in done.stderr) == (1, True)

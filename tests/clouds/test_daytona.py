@@ -12,7 +12,7 @@ from session_widgets._sandboxes import SandboxSpec
 from session_widgets._sandboxes.clouds import daytona, daytona_sdk, limits
 from session_widgets._sandboxes.clouds.contract import BoxSpec
 from session_widgets._sandboxes.clouds.daytona import Daytona, DaytonaBox, provider
-from session_widgets._sandboxes.conformance import CHECKS, Subject
+from session_widgets._sandboxes.conformance import CHECKS, OF_LIFE, SharingSubject, Subject
 from session_widgets.errors import (
     BadValue,
     ExecTimeout,
@@ -25,7 +25,6 @@ from session_widgets.errors import (
     SandboxQuota,
     TransportError,
 )
-from tests.clouds.sharing import OF_LIFE, SharingSubject
 from tests.standins.daytona_account import DaytonaAccount
 
 LABELS = {"session_widgets": "1", "session_widgets_id": "1"}
@@ -259,6 +258,7 @@ def test_a_plain_box_is_the_vendors_default():
     assert isinstance(asked_for, CreateSandboxFromSnapshotParams)
     assert asked_for.snapshot is None
     assert daytona._asked(asked()).name == asked_for.name, "a name follows from the labels"
+    assert daytona._asked(asked(image="mine")).snapshot == "mine"
 
 
 def test_a_box_of_another_size_has_an_image():
@@ -272,7 +272,12 @@ def test_a_box_of_another_size_has_an_image():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"cpus": 0.5}, "whole processors"), ({"gpu": "T4"}, "H100.*got gpu='T4'")]
+    ("options", "words"),
+    [
+        ({"cpus": 0.5}, "whole processors"),
+        ({"gpu": "T4"}, "H100.*got gpu='T4'"),
+        ({"image": "mine", "cpus": 2, "memory": 1 << 30}, "leave out cpus and memory"),
+    ],
 )
 def test_what_the_vendor_does_not_have_is_a_bad_value(options, words):
     with pytest.raises(BadValue, match=words):

@@ -7,8 +7,7 @@ import pytest
 from session_widgets._sandboxes import SandboxSpec
 from session_widgets._sandboxes.clouds import limits
 from session_widgets._sandboxes.clouds.modal import provider
-from session_widgets._sandboxes.conformance import CHECKS, Subject
-from tests.clouds.sharing import OF_LIFE, SharingSubject
+from session_widgets._sandboxes.conformance import CHECKS, OF_LIFE, SharingSubject, Subject
 from tests.standins.modal_account import ModalAccount
 
 pytestmark = pytest.mark.needs("boxes")

@@ -1,5 +1,7 @@
 """Checks of the provider contract for any provider, including third-party ones.
 
+`session-widgets sandboxes check NAME` runs them from the terminal; in a test:
+
 ```python
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_conformance(check, tmp_path):
@@ -248,6 +250,37 @@ CHECKS: tuple[Callable[[Subject], Awaitable[None]], ...] = (
     list_names_its_own,
     endpoint_needs_its_token,
 )
+
+
+OF_LIFE = frozenset(
+    {
+        announces_before_it_is_ready,
+        environment_reaches_commands,
+        park_stops_and_attach_restores,
+        tree_and_files_are_one,
+        destroyed_is_gone,
+        list_names_its_own,
+    }
+)
+"""They need sandboxes of their own; the others can share one."""
+
+
+class SharingSubject(Subject):
+    """A provider whose `sandbox` is always the same, with an empty workspace."""
+
+    def __init__(self, provider: SandboxProvider, spec: Callable[[], SandboxSpec], shared: SandboxRef) -> None:
+        super().__init__(provider, spec)
+        self._shared = shared
+
+    @asynccontextmanager
+    async def sandbox(self) -> AsyncIterator[Sandbox]:
+        """Attach to it."""
+        sandbox = await self.provider.attach(self._shared)
+        try:
+            await sandbox.exec("find . -mindepth 1 -delete")
+            yield sandbox
+        finally:
+            await sandbox.aclose()
 
 
 async def _appears(sandbox: Sandbox, path: str, seconds: float) -> bool:

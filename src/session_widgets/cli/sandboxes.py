@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ from rich.text import Text
 from session_widgets.cli.asking import confirm, may_ask
 from session_widgets.cli.errors import errors_told
 from session_widgets.errors import SessionWidgetsError
-from session_widgets.printing import one_line
+from session_widgets.printing import one_line, printable
 
 if TYPE_CHECKING:
     from session_widgets._sandboxes import SandboxInfo
@@ -71,6 +72,31 @@ def sweep(
             confirm(f"Remove these {len(survey.unwanted)}, with every process in them? Workspaces stay.")
         removed = asyncio.run(_sweep({str(info.ref) for info in survey.unwanted}))
     typer.echo(f"removed {', '.join(str(info.ref) for info in removed) or 'nothing'}")
+
+
+@sandboxes.command()
+def check(name: Annotated[str, typer.Argument(help='Which: "docker", "e2b", "runner:URL", ...')]) -> None:
+    """Make sandboxes, check each sentence of the contract on them, and remove them. Exit code 1 if one does not hold.
+
+    At a cloud this takes about a minute of your account.
+    """
+    with errors_told():
+        if not asyncio.run(_check(name)):
+            raise typer.Exit(1)
+
+
+async def _check(name: str) -> bool:
+    from session_widgets.cli.sandbox_check import self_test
+
+    began, proofs = time.monotonic(), []
+    async for proof in self_test(name):
+        proofs.append(proof)
+        typer.echo(f"{'no' if proof.failure else 'yes':5} {proof.seconds:5.1f} s  {one_line(proof.sentence)}")
+        if proof.failure:
+            typer.echo(f"session-widgets: {printable(proof.failure)}", err=True)
+    held = sum(proof.failure is None for proof in proofs)
+    typer.echo(f"{held} of {len(proofs)} hold, in {time.monotonic() - began:.0f} s. No sandbox is left.")
+    return held == len(proofs)
 
 
 def _survey() -> Survey:

@@ -42,7 +42,7 @@ OLD_SDK = (
     f"pip uninstall daytona-sdk, then pip install 'session-widgets[{NAME}]'"
 )
 IMAGE = "python:3.12-bookworm"
-"""For a box of another size: the vendor's default snapshot has a size of its own."""
+"""For a box of another size: a snapshot has a size of its own."""
 ARCHIVE_MINUTES = 60
 DELETE_MINUTES = 7 * 24 * 60
 CREATE_SECONDS = 180
@@ -223,6 +223,7 @@ def provider(home: Path) -> CloudProvider:
 
 
 def _asked(spec: BoxSpec) -> CreateSandboxFromImageParams | CreateSandboxFromSnapshotParams:
+    """Return the parameters; an image without a tag is the name of a snapshot of the account."""
     from daytona import CreateSandboxFromImageParams, CreateSandboxFromSnapshotParams, Resources
 
     name = hashlib.sha256(repr(sorted(spec.labels.items())).encode()).hexdigest()[:16]
@@ -239,9 +240,14 @@ def _asked(spec: BoxSpec) -> CreateSandboxFromImageParams | CreateSandboxFromSna
         common["network_block_all"] = True
     elif spec.network != "open":
         common["domain_allow_list"] = ",".join(spec.network)
-    sized = spec.cpus is not None or spec.memory is not None or spec.gpu is not None
-    if spec.image is None and not sized:
-        return CreateSandboxFromSnapshotParams(**common)
+    sized = [name for name in ("cpus", "memory", "gpu") if getattr(spec, name) is not None]
+    snapshot = spec.image is not None and not set(spec.image) & set(":/@")
+    if snapshot and sized:
+        raise BadValue(
+            f"the snapshot {spec.image!r} of Daytona has a size of its own: leave out {' and '.join(sized)}."
+        )
+    if snapshot or (spec.image is None and not sized):
+        return CreateSandboxFromSnapshotParams(**common, snapshot=spec.image)
     size: dict[str, Any] = {"cpu": _cpus(spec.cpus), "memory": _gigabytes(spec.memory)}
     if spec.gpu is not None:
         size |= {"gpu": 1, "gpu_type": _gpu(spec.gpu)}
