@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import shutil
@@ -20,6 +21,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.option.basetemp, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # before conftest.py collects the garbage
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what was imported for all faults is no garbage of one
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from session_widgets._store.database import Store
-from tests.support.drafts import chunk, derived, note, opened, update
+from tests.support.drafts import TABLES, chunk, note, opened, rows_of, update
 
 VIEWS = ("v_sessions", "v_turns", "v_events", "v_steps", "v_tool_calls", "v_permissions")
 
@@ -24,6 +26,6 @@ def fill(store: Store, session: str, text: str = "") -> None:
     )
 
 
-def everything(store: Store) -> dict[str, object]:
-    views = {view: store.sql(f"select * from {view} order by all").fetchall() for view in VIEWS}
-    return {**derived(store), **views}
+def everything(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of the derived tables and of the views."""
+    return rows_of(store, (*TABLES, *VIEWS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from itertools import accumulate, pairwise
@@ -86,7 +87,7 @@ def test_a_copy_that_fails_leaves_the_store_and_nothing_else(filled: Store, monk
     assert {each.name for each in filled.path.parent.iterdir()} == {"transcripts.duckdb", "transcripts.duckdb.line"}
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 1000])
+@pytest.mark.parametrize("at_once", [1, 7])
 def test_a_compact_in_pieces_gives_the_same_rows_and_says_how_many_are_copied(
     filled: Store, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
@@ -104,7 +105,8 @@ def test_a_compact_in_pieces_gives_the_same_rows_and_says_how_many_are_copied(
     assert copied == sorted(copied)
 
 
-def test_a_store_is_compacted_whatever_its_name_is(tmp_path: Path) -> None:
+def test_a_store_is_compacted_whatever_its_name_is(tmp_path: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path / "it's.duckdb")
     store = open_store(tmp_path / "it's.duckdb")
     fill(store, "a")
     before = everything(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +33,16 @@ def chunk(number: int, text: str = "x", **place: Any) -> Draft:
     return update("agent_message_chunk", number, content={"type": "text", "text": text}, **place)
 
 
+def rows_of(store: Store, names: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of tables and views, as `Store.sql` reads them, but attached once."""
+    with store._file.alone() as deadline, store._file.attached_to_read(deadline) as connection:
+        connection.execute("use store")
+        try:
+            return {name: connection.execute(f"select * from {name} order by all").fetchall() for name in names}
+        finally:
+            connection.execute("use memory")
+
+
 def derived(store: Store) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every derived table."""
-    return {table: store.sql(f"select * from {table} order by all").fetchall() for table in TABLES}
+    return rows_of(store, TABLES)
