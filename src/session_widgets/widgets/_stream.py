@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -14,22 +13,13 @@ from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.notes import PersistStarted, TurnEnded, TurnStarted
 from session_widgets.transcript.records import Event, Step
 from session_widgets.transcript.sources import EventSource, Folded, shared_fold
+from session_widgets.widgets._batching import append_item, in_batches, size_of
 from session_widgets.widgets._control import SessionControl
-from session_widgets.widgets._harness import agent_view, missing_view
-from session_widgets.widgets._protocol import MAX_BYTES, MAX_ITEMS, AppendItem, Batch, Item, ListingItem, Page, Snapshot
-from session_widgets.widgets._text import safe
-from session_widgets.widgets._views import CLIP, CellQuestionView, MissingView, SessionView, StepView, TurnView
-from session_widgets.widgets._wire import (
-    cell_question_view,
-    commands_view,
-    millis,
-    permissions_view,
-    session_view,
-    settings_view,
-    step_view,
-    tail,
-    turn_view,
-)
+from session_widgets.widgets._facts import Facts
+from session_widgets.widgets._harness import missing_view
+from session_widgets.widgets._protocol import MAX_BYTES, Batch, Item, ListingItem, Page, Snapshot
+from session_widgets.widgets._views import StepView
+from session_widgets.widgets._wire import step_view
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +64,7 @@ class Stream:
         self._watch = watch
         self._transcript = transcript
         self._shared = shared_fold(source) if control is None else control.fold
-        self._missing: MissingView | None = None
+        self._facts = Facts(source, control, self._shared)
         self._lock = self._shared.lock  # the fold's state and the sent changes belong together
         self._wake = threading.Event()
         self._counts: dict[int, int] = {}
@@ -169,14 +159,14 @@ class Stream:
             size, earlier = 0, False
             for step in self._backwards(before) if self._transcript else ():
                 view = step_view(step)
-                size += _size(view)
+                size += size_of(view)
                 if views and (size > MAX_BYTES * 3 // 4 or len(views) == PAGE_STEPS):
                     earlier = True
                     break
                 views.append(view)
                 if step.turn not in turns:
-                    turns[step.turn] = self._turn_view(step.turn)
-                    size += _size(turns[step.turn])
+                    turns[step.turn] = self._facts.turn(step.turn)
+                    size += size_of(turns[step.turn])
             return {"turns": list(reversed(turns.values())), "steps": views[::-1], "earlier": earlier}
 
     def step(self, turn: int, index: int) -> Step:
@@ -194,28 +184,6 @@ class Stream:
         """Whether the newest turn runs."""
         with self._lock:
             return bool(self._counts) and self._fold.turn(max(self._counts)).status == "running"
-
-    def _session_view(self) -> SessionView:
-        control, record = self._control, self._fold.session() or self._source.record
-        return session_view(
-            record,
-            record.workspace if control is None else control.root,
-            agent_view(control, record.harness),
-            self._missing,
-            permissions_view("deny" if control is None else control.permissions),
-            deleted=control is not None and control.deleted,
-        )
-
-    def _turn_view(self, index: int) -> TurnView:
-        fold = self._fold
-        return turn_view(fold.turn(index), fold.home(index), fold.handed_over(index))
-
-    def _activity(self) -> str | None:
-        text = None if self._control is None else self._control.activity
-        return safe(text)[:300] if text else None
-
-    def _cell_question(self) -> CellQuestionView | None:
-        return None if self._control is None else cell_question_view(self._control.page.question)
 
     def _backwards(self, before: tuple[int, int] | None) -> Iterator[Step]:
         for turn in sorted(self._counts, reverse=True):
@@ -252,8 +220,8 @@ class Stream:
         """Check whether the harness can start now: its requirements change without events."""
         missing = missing_view(self._control)
         with self._lock:
-            if missing != self._missing:
-                self._missing, self._session_changed = missing, True
+            if missing != self._facts.missing:
+                self._facts.missing, self._session_changed = missing, True
                 self._wake.set()
 
     def _note_change(self, folded: Folded) -> None:
@@ -322,7 +290,7 @@ class Stream:
         """Send the changes. The caller holds the lock, so that every page receives the batches in order."""
         if not (self._steps or self._turns or self._items or self._facts_changed):
             return
-        batches = [] if not self._joined or len(self._steps) > _BEHIND_STEPS else list(_batches(self._drain()))
+        batches = [] if not self._joined or len(self._steps) > _BEHIND_STEPS else list(in_batches(self._drain()))
         if not 0 < len(batches) <= _BEHIND_BATCHES:
             self._clear()
             self._n += 1
@@ -348,22 +316,20 @@ class Stream:
     def _drain(self) -> list[Item]:
         items: list[Item] = []
         if self._session_changed:
-            items.append({"type": "session", "session": self._session_view()})
+            items.append({"type": "session", "session": self._facts.session()})
         if self._settings_changed:
-            options = self._shared.options
-            settings, commands = settings_view(options), commands_view(options)
-            items.append({"type": "settings", "settings": settings, "commands": commands})
+            items.append({"type": "settings", "settings": self._facts.settings(), "commands": self._facts.commands()})
         if self._activity_changed:
-            items.append({"type": "activity", "text": self._activity()})
+            items.append({"type": "activity", "text": self._facts.activity()})
         if self._question_changed:
-            items.append({"type": "cell_question", "question": self._cell_question()})
-        items.extend({"type": "turn", "turn": self._turn_view(turn)} for turn in sorted(self._turns))
+            items.append({"type": "cell_question", "question": self._facts.cell_question()})
+        items.extend({"type": "turn", "turn": self._facts.turn(turn)} for turn in sorted(self._turns))
         for (turn, index), pieces in self._steps.items():
             step = self._fold.step(turn, index)
             if pieces is None:
                 items.append({"type": "step", "step": step_view(step)})
             else:
-                items.append(_append(step, "".join(pieces)))
+                items.append(append_item(step, "".join(pieces)))
         items.extend(self._items)
         self._clear()
         return items
@@ -376,49 +342,15 @@ class Stream:
             "reset": reset,
             "n": self._n,
             "now": _now(),
-            "session": self._session_view(),
-            "settings": settings_view(self._shared.options),
-            "commands": commands_view(self._shared.options),
-            "activity": self._activity(),
-            "cell_question": self._cell_question(),
+            "session": self._facts.session(),
+            "settings": self._facts.settings(),
+            "commands": self._facts.commands(),
+            "activity": self._facts.activity(),
+            "cell_question": self._facts.cell_question(),
             "page": self.page(),
             "listings": list(self._listings.values()),
         }
         self._send(snapshot)
-
-
-def _append(step: Step, text: str) -> AppendItem:
-    whole = step.text or ""
-    room = max(0, CLIP - (len(whole) - len(text)))
-    item: AppendItem = {
-        "type": "append",
-        "turn": step.turn,
-        "index": step.index,
-        "text": safe(text[:room]),
-        "length": len(whole),
-        "at": millis(step.ended_at),
-    }
-    if len(whole) > CLIP:
-        item["tail"] = tail(whole)
-    return item
-
-
-def _batches(items: list[Item]) -> Iterator[list[Item]]:
-    batch: list[Item] = []
-    size = 0
-    for item in items:
-        grown = _size(item)
-        if batch and (len(batch) == MAX_ITEMS or size + grown > MAX_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += grown
-    if batch:
-        yield batch
-
-
-def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def _now() -> int:
