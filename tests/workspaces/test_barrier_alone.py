@@ -14,7 +14,7 @@ from session_widgets.errors import NotDurable, WorkspaceError
 from session_widgets.host.manifest import Entry, Manifest
 from session_widgets.workspaces import barrier
 from session_widgets.workspaces.barrier import Difference, differences, some, tell_strange, verify
-from session_widgets.workspaces.bucket import Listing, ObjectInfo
+from session_widgets.workspaces.objects import Listing, ObjectInfo
 
 WHEN = datetime(2026, 11, 28, tzinfo=UTC)
 

@@ -11,6 +11,7 @@ from session_widgets.errors import NotDurable, WorkspaceConflict
 from session_widgets.host.manifest import md5
 from session_widgets.workspaces import bucket as bucket_module
 from session_widgets.workspaces.files import ObjectFiles
+from session_widgets.workspaces.objects import Torn
 from tests.support.workspaces import attach, contents, move, persist, workspace, write
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(400)]
@@ -120,7 +121,7 @@ def test_a_large_file_that_changes_while_it_is_sent_replaces_nothing(here, monke
     prefix = here.objects.prefix
     before = prefix.put("large", b"before", 6, metadata={}, if_match="")
     file = write(here, "large", "a" * (11 << 20))
-    with file.open("rb") as body, pytest.raises(bucket_module.Torn):
+    with file.open("rb") as body, pytest.raises(Torn):
         prefix.put("large", body, 11 << 20, metadata={}, md5="0" * 32, if_match=before)
     assert contents(here) == {"large": b"before"}
     assert not prefix.client.list_multipart_uploads(Bucket=here.objects.bucket).get("Uploads")

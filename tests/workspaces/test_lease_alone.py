@@ -15,8 +15,8 @@ import orjson
 import pytest
 
 from session_widgets.errors import NotFound, WorkspaceError, WorkspaceTaken
-from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.lease import ATTEMPTS, Held, Lease
+from session_widgets.workspaces.objects import Changed, ObjectInfo
 
 PATH = ".leases/s1.json"
 

@@ -13,8 +13,9 @@ from botocore.exceptions import SSLError
 
 from session_widgets.errors import NotFound
 from session_widgets.host.manifest import md5
-from session_widgets.workspaces.bucket import Changed, Prefix, Torn
+from session_widgets.workspaces.bucket import Prefix
 from session_widgets.workspaces.connect import Connection, connect
+from session_widgets.workspaces.objects import Changed, Torn
 from session_widgets.workspaces.small import GIVE_UP, LARGEST, ConditionFailed, SmallObjects
 from tests.support.flaky_s3 import Fault, flaky, once
 from tests.support.workspaces import attach, contents, persist, workspace, write

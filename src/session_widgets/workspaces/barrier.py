@@ -16,8 +16,8 @@ from session_widgets.errors import NotDurable, WorkspaceError
 from session_widgets.host.manifest import MAX_ENTRIES, MAX_FILE_BYTES, Entry, Manifest
 from session_widgets.host.tree import MAX_DEPTH
 from session_widgets.printing import one_line, plural
-from session_widgets.workspaces.bucket import Listing, ObjectInfo
 from session_widgets.workspaces.contract import Scan
+from session_widgets.workspaces.objects import Listing, ObjectInfo
 
 PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)

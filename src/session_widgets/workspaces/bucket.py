@@ -1,25 +1,26 @@
-"""The objects of one session: one file is one key below `prefix`; keys outside it are never accessed.
-
-Keys that cannot be the path of a file (an empty name, "." or "..", NUL, a file that is also a folder, a marker of a
-folder with content) are ignored: they are listed separately, never fetched, and deleted only with the whole
-prefix.
-"""
+"""The objects of one session in a bucket: one file is one key below `prefix`; keys outside it are never accessed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
 from io import BytesIO
 from typing import IO, Any, Literal
 
 from session_widgets.errors import NotFound, WorkspaceError
-from session_widgets.host.manifest import CACHES
 from session_widgets.host.manifest import md5 as digest_of
-from session_widgets.host.tree import TEMPORARY
 from session_widgets.workspaces.explain import explain
+from session_widgets.workspaces.objects import (
+    Changed,
+    Listing,
+    ObjectInfo,
+    Page,
+    Torn,
+    is_no_file_of_ours,
+    is_path,
+    untangled,
+)
 from session_widgets.workspaces.small import LARGEST, ConditionFailed, SmallObjects
 
 BATCH = 1000
@@ -31,43 +32,6 @@ WIPE_ROUNDS = 5
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that XML cannot contain: keys with them are not deleted in batches."""
 TORN = frozenset({"BadDigest", "InvalidDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"})
-
-
-class Changed(Exception):
-    """Precondition failed: the object changed."""
-
-
-class Torn(Exception):
-    """The body differs from its announced MD5: the file changed meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """One object; the path of a directory marker has no slash at its end. `mode` is None if a listing lacks it."""
-
-    path: str
-    kind: Literal["file", "directory"]
-    size: int
-    etag: str
-    modified: datetime
-    mode: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """All objects of a session by path, and the keys that are not valid paths."""
-
-    objects: dict[str, ObjectInfo] = field(default_factory=dict)
-    strange: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of one folder; `token` requests the next page, None is the end."""
-
-    folders: tuple[str, ...]
-    files: tuple[ObjectInfo, ...]
-    token: str | None
 
 
 class Prefix:
@@ -98,7 +62,7 @@ class Prefix:
             if not page.get("IsTruncated"):
                 break
             token = {"ContinuationToken": page["NextContinuationToken"]}
-        return _untangled(found, strange)
+        return untangled(found, strange)
 
     def page(self, folder: str = "", *, token: str | None = None, limit: int = BATCH) -> Page:
         """Return one page of a folder (a path, "" for the root): its direct entries."""
@@ -115,7 +79,7 @@ class Prefix:
                 self._sort_in(row, found, [])
         files = tuple(info for info in found.values() if info.kind == "file")
         here = {info.path for info in found.values() if info.kind == "directory"}
-        here |= {path for path in folders if _is_path(path)}
+        here |= {path for path in folders if is_path(path)}
         return Page(tuple(sorted(here)), files, answer.get("NextContinuationToken"))
 
     def is_empty(self) -> bool:
@@ -358,9 +322,9 @@ class Prefix:
         path = path.removesuffix("/")
         if not path:
             return  # the marker of the session itself
-        if not _is_path(path) or (kind == "directory" and row["Size"]):
+        if not is_path(path) or (kind == "directory" and row["Size"]):
             strange.append(path)
-        elif not _is_no_file_of_ours(path):
+        elif not is_no_file_of_ours(path):
             found[path] = ObjectInfo(path, kind, row["Size"], row["ETag"].strip('"'), row["LastModified"])
 
     @contextmanager
@@ -375,41 +339,6 @@ class Prefix:
             raise explain(error, self.bucket) from error
         except (BotoCoreError, RuntimeError) as error:  # RuntimeError: keys that had expired at their renewal
             raise explain(error, self.bucket) from error
-
-
-def _untangled(found: dict[str, ObjectInfo], strange: Iterable[str]) -> Listing:
-    """Drop markers of folders with content, and objects below a key that is a file."""
-    parents: set[str] = set()
-    for path in found:
-        while path := path.rpartition("/")[0]:
-            if path in parents:
-                break
-            parents.add(path)
-    files = {path for path, info in found.items() if info.kind == "file"}
-    both = files & parents
-    objects, tangled = {}, list(strange)
-    for path, info in found.items():
-        if both and any(path.startswith(f"{one}/") for one in both):
-            tangled.append(path)
-        elif info.kind == "file" or path not in parents:
-            objects[path] = info
-    return Listing(objects, tuple(tangled))
-
-
-def parents(path: str) -> list[str]:
-    """Return the folders above a path, the outermost first."""
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
-
-
-def _is_path(path: str) -> bool:
-    return "\0" not in path and "\\" not in path and not {"", ".", ".."}.intersection(path.split("/"))
-
-
-def _is_no_file_of_ours(path: str) -> bool:
-    """Whether a manifest never contains the path: a cache, or leftovers of a killed write or probe."""
-    names = path.split("/")
-    return not CACHES.isdisjoint(names) or any(name.startswith(TEMPORARY) for name in names)
 
 
 def _range(offset: int, length: int | None) -> str:

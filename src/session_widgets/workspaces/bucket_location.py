@@ -11,9 +11,10 @@ from pathlib import Path
 from session_widgets.errors import BadValue, WorkspaceError, WorkspaceTaken
 from session_widgets.host.daemon import installation
 from session_widgets.progress import Progress
-from session_widgets.workspaces.bucket import Listing, Prefix
+from session_widgets.workspaces.bucket import Prefix
 from session_widgets.workspaces.connect import Connection, connect
 from session_widgets.workspaces.lease import FOLDER, Lease
+from session_widgets.workspaces.objects import Listing
 from session_widgets.workspaces.small import SmallObjects
 
 SCHEME = "s3://"

@@ -13,9 +13,9 @@ from session_widgets.errors import WorkspaceError
 from session_widgets.host.directory import CHUNK
 from session_widgets.host.manifest import Entry, Readable
 from session_widgets.progress import Progress
-from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.durable import NoLink
+from session_widgets.workspaces.objects import Changed, Listing, ObjectInfo
 from session_widgets.workspaces.small import LARGEST
 
 MAX_LINK = 4095

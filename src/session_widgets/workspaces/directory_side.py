@@ -31,7 +31,7 @@ from session_widgets.host.manifest import (
 )
 from session_widgets.host.tree import TEMPORARY
 from session_widgets.progress import Progress
-from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn
+from session_widgets.workspaces.objects import Changed, Listing, ObjectInfo, Torn
 
 LEFT_SECONDS = 3600.0
 _EPOCH = datetime.fromtimestamp(0, UTC)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from session_widgets.host.manifest import Entry, Readable
 from session_widgets.progress import Progress
-from session_widgets.workspaces.bucket import Listing, ObjectInfo
+from session_widgets.workspaces.objects import Listing, ObjectInfo
 
 
 class NoLink(Exception):

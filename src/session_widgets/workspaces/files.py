@@ -11,8 +11,8 @@ from session_widgets.errors import BadPath, LimitExceeded, NotFound, WorkspaceTa
 from session_widgets.host.manifest import can_be_key
 from session_widgets.model import FileInfo
 from session_widgets.progress import silent
-from session_widgets.workspaces.bucket import ObjectInfo, parents
 from session_widgets.workspaces.bucket_location import BucketLocation
+from session_widgets.workspaces.objects import ObjectInfo, parents
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 
 from session_widgets.errors import NotFound, WorkspaceError, WorkspaceTaken
-from session_widgets.workspaces.bucket import Changed, Prefix
+from session_widgets.workspaces.bucket import Prefix
+from session_widgets.workspaces.objects import Changed
 
 FOLDER = ".leases"
 ATTEMPTS = 5

@@ -18,7 +18,6 @@ from session_widgets.printing import plural
 from session_widgets.progress import Progress, silent
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.barrier import tell_strange, verify
-from session_widgets.workspaces.bucket import Changed, ObjectInfo
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.contract import Scan, Workspace
 from session_widgets.workspaces.credentials import ROLE
@@ -27,6 +26,7 @@ from session_widgets.workspaces.files import ObjectFiles
 from session_widgets.workspaces.mounts import DRIVERS, Abilities, Mount, probe
 from session_widgets.workspaces.mounts.drivers import Target
 from session_widgets.workspaces.mounts.mountinfo import ANSWER_SECONDS
+from session_widgets.workspaces.objects import Changed, ObjectInfo
 
 FILER = "SESSION_WIDGETS_WEED_FILER"
 """Host and port of SeaweedFS's filer, for `weed mount` on any store but the embedded one."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from session_widgets.host.daemon import read_json, write_private
 from session_widgets.host.manifest import Entry
-from session_widgets.workspaces.bucket import ObjectInfo
+from session_widgets.workspaces.objects import ObjectInfo
 
 Root = tuple[int, int] | None
 """Identity of the directory (`Manifest.root`), if it may be another one each time."""

@@ -19,9 +19,9 @@ from session_widgets.host.manifest import Entry, Manifest, Occupied, Readable
 from session_widgets.printing import plural
 from session_widgets.progress import Progress, silent
 from session_widgets.workspaces import sync_base
-from session_widgets.workspaces.bucket import Changed, Listing, ObjectInfo, Torn, parents
 from session_widgets.workspaces.durable import DurableSide, NoLink
 from session_widgets.workspaces.file_tree import BulkTree, FileTree
+from session_widgets.workspaces.objects import Changed, Listing, ObjectInfo, Torn, parents
 from session_widgets.workspaces.parallel import counted, in_parallel
 from session_widgets.workspaces.small import LARGEST
 from session_widgets.workspaces.sync_base import Root, SyncBase, signature
