@@ -8,6 +8,8 @@ import session_widgets as sw
 from session_widgets._sandboxes.clouds import limits
 from tests.clouds.journeys import allowing, completed, files_in, output
 from tests.standins.e2b_account import E2BAccount
+from tests.support.kernels import Kernel, exactly_once
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
 
@@ -79,3 +81,78 @@ def test_it_moves_there_and_back_with_its_files_and_its_memory(opened, account, 
     turn = completed(session.send("run cat a b; readlink link\nremember"))
     assert "2 earlier turns" in turn.text
     assert {path: (folder / path).read_bytes() for path in there} == there
+
+
+WAITING = "run touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > b"
+
+
+def begun(session):
+    """Wait until the command runs."""
+    until(lambda: "begun" in [file.name for file in session.files.list()], seconds=60, what="the command")
+
+
+def test_a_cut_connection_a_time_that_ends_and_a_box_that_is_gone(opened, account, folder):
+    """All in mid-turn but the last: the first changes nothing, the second fails the turn; no saved file is lost."""
+    session = opened()
+    turn = session.start(f"write a <<EOT\nsaved\nEOT\n{WAITING}")
+    begun(session)
+    (box,) = account.boxes
+    account.behind_our_back(box, "cut")
+    session.exec("touch go")
+    completed(turn.wait(60))
+    assert files_in(folder) == {"a": b"saved\n", "b": b"done\n", "begun": b"", "go": b""}
+    exactly_once(session.events())
+
+    session.exec("rm begun go")
+    turn = session.start(WAITING)
+    begun(session)
+    account.behind_our_back(box, "expire")
+    assert turn.wait(60).status == "failed"
+    assert "has stopped; the next prompt starts it again" in turn.error
+    assert account.boxes == {box: "paused"}
+    turn = completed(session.send("run cat a\nremember"))
+    assert "saved" in output(turn)
+    assert "2 earlier turns" in turn.text
+    assert account.boxes == {box: "running"}
+
+    account.behind_our_back(box, "gone")
+    turn = completed(session.send("run cat a\nremember"))
+    assert "saved" in output(turn)
+    assert turn.tier == "load"
+    assert "3 earlier turns" in turn.text
+    (other,) = account.boxes
+    assert other != box
+
+
+def test_a_kernel_that_dies_leaves_the_turn_to_the_box_and_the_next_one_brings_it_home(opened, account, forked, folder):
+    session = opened()
+    completed(session.send("write before <<EOT\nx\nEOT"))
+    session.detach()
+    sw.store().close()
+    kernel = Kernel(
+        forked,
+        """
+s = sw.open_session("s1", permissions="allow_all")
+waiting = "touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after"
+turn = s.start("write during <<EOT\\nthe last words\\nEOT\\nrun " + waiting)
+while "begun" not in [file.name for file in s.files.list()]: time.sleep(0.05)
+print(json.dumps("running"))
+time.sleep(60)
+""",
+    )
+    assert kernel.read() == "running"
+    kernel.kill()
+    assert "during" not in files_in(folder)
+    session = opened()
+    session.exec("touch go")
+    completed(session.turns[-1].wait(60))
+    assert files_in(folder) == {
+        "before": b"x\n",
+        "during": b"the last words\n",
+        "begun": b"",
+        "go": b"",
+        "after": b"done\n",
+    }
+    assert completed(session.send("remember")).tier == "warm"
+    exactly_once(session.events())
+    assert len(account.boxes) == 1

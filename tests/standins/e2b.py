@@ -101,7 +101,7 @@ class StandIn:
                 Route("/sandboxes/{id}", self.detail, methods=["GET"]),
                 Route("/sandboxes/{id}", self.kill, methods=["DELETE"]),
                 Route("/standin/books", self.books, methods=["GET"]),
-                Route("/standin/faults", self.add_fault, methods=["POST"]),
+                Route("/standin/faults", self.change_faults, methods=["POST", "DELETE"]),
                 Route("/standin/boxes/{id}/{what}", self.behind_our_back, methods=["POST"]),
             ],
             exception_handlers={Missing: _problem(404), Conflict: _problem(409), 404: self.refuse, 405: self.refuse},
@@ -216,8 +216,11 @@ class StandIn:
         facts = {"calls": self.calls, "created": self.created, "unknown": self.unknown}
         return JSONResponse({"boxes": boxes, "ends": ends, **facts})
 
-    async def add_fault(self, request: Request) -> Response:
-        self.faults.append(await request.json())
+    async def change_faults(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self.faults.clear()
+        else:
+            self.faults.append(await request.json())
         return Response(status_code=204)
 
     async def behind_our_back(self, request: Request) -> Response:
@@ -305,7 +308,7 @@ def _pattern(path: str) -> str:
 async def serve(home: Path) -> None:
     """Run until SIGTERM, or until the starter has ended; end every box."""
     standin = StandIn(home)
-    config = uvicorn.Config(standin, port=0, lifespan="off", log_level="error", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(standin, port=0, lifespan="off", log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:

@@ -63,11 +63,15 @@ class E2BAccount:
         return list(unknown)
 
     def fault(self, kind: str, route: str, **more: object) -> None:
-        """Have the next request of a route fail: "429" (`after`), "html", "502", ..., or answer "late" (`seconds`).
+        """Have the next request of a route (or `times`) fail: "429" (`after`), "html", ..., or be "late" (`seconds`).
 
         The route is a method and a path such as "POST /v2/sandboxes", "envd /files", "port", or "rename".
         """
         self._http.post("/standin/faults", json={"kind": kind, "route": route, **more}).raise_for_status()
+
+    def forget_faults(self) -> None:
+        """Fail no further request."""
+        self._http.delete("/standin/faults").raise_for_status()
 
     def behind_our_back(self, box: str, what: str) -> None:
         """Let a box be "gone", "expire" as its time ends, or "cut" its connections."""

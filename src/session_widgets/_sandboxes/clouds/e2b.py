@@ -46,6 +46,7 @@ REMEDY = "https://e2b.dev/dashboard has one for every account."
 GRACE_SECONDS = 10
 """For the answer, after the vendor has ended a command."""
 WRITE_SECONDS = 300
+NOT_FOUND = 404
 ALL_HOSTS = "0.0.0.0/0"
 
 
@@ -115,7 +116,7 @@ class E2BVendor:
 
     async def create(self, spec: BoxSpec) -> E2BBox:
         """Create a box; asking again with the same label makes no second one."""
-        from e2b import AsyncSandbox, NotFoundException
+        from e2b import AsyncSandbox, SandboxException
 
         with _translated():
             try:
@@ -127,7 +128,9 @@ class E2BVendor:
                     network=_network(spec),
                     idempotency_key=f"session-widgets-{spec.labels[ID]}",
                 )
-            except NotFoundException as error:
+            except SandboxException as error:
+                if error.status_code != NOT_FOUND:
+                    raise
                 raise SandboxError(f"E2B has no template {spec.image or 'base'!r} for this account.") from error
         return E2BBox(sandbox)
 
