@@ -110,7 +110,10 @@ MODULES = {
             "--deselect=tests/store/test_forking.py::test_a_session_of_many_events_is_forked_in_a_moment",
         ),
     ),
-    "database": Module(("_store/database.py",), (*OF_SESSIONS, "store/test_rewriting.py", "store/test_compacting.py")),
+    "database": Module(
+        ("_store/database.py", "_store/stored_sessions.py"),
+        (*OF_SESSIONS, "store/test_rewriting.py", "store/test_compacting.py"),
+    ),
     "queries": Module(("_store/queries.py",), (*OF_SESSIONS, "store/test_rewriting.py", "store/test_ledger.py")),
 }
 
