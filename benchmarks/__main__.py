@@ -9,7 +9,20 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import analysis, events, harnesses, paint, prompt, reading, replay, sandboxes, start, store, workspaces
+from benchmarks import (
+    analysis,
+    events,
+    harnesses,
+    importing,
+    paint,
+    prompt,
+    reading,
+    replay,
+    sandboxes,
+    start,
+    store,
+    workspaces,
+)
 from benchmarks.figures import Figure, table
 
 SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
@@ -24,6 +37,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "analysis": analysis.measure,
     "replay": replay.measure,
     "reading": reading.measure,
+    "import": importing.measure,
 }
 
 

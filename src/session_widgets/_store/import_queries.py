@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ OF_FILES = ("raw_records", "import_issues", "lineage", "source_sessions", "sourc
 """Tables with a `file_id`."""
 ORIGIN = "import/"
 """Beginning of `sessions.origin` of an import."""
+_AS_THEY_ARE = {str, type(None)}
 _CREATE = """
     create table if not exists store.source_files (
         file_id bigint not null, path varchar not null, format varchar not null, state varchar not null,
@@ -156,7 +158,7 @@ def insert(connection: Connection, table: str, new: Sequence[Row]) -> None:
     """Insert rows with the same columns, as numpy columns of text: unlike JSON, that needs no second copy of a text."""
     if not new:
         return
-    batch = {name: _column([row[name] for row in new]) for name in new[0]}
+    batch = {name: _column(list(map(itemgetter(name), new))) for name in new[0]}
     assert batch  # DuckDB finds the columns by the name of this variable
     names = ", ".join(new[0])
     connection.execute(f"insert into store.{table} ({names}) select {names} from batch")  # noqa: S608
@@ -183,8 +185,9 @@ def put_bytes(connection: Connection, file_id: int, offset: int, data: bytes) ->
 
 
 def _column(values: Sequence[Any]) -> Any:
-    texts = [value if value is None or isinstance(value, str) else _text(value) for value in values]
-    return np.array(texts, dtype=object)
+    if not set(map(type, values)) <= _AS_THEY_ARE:
+        values = [value if value is None or isinstance(value, str) else _text(value) for value in values]
+    return np.array(values, dtype=object)
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from session_widgets._store import failures
 from session_widgets._store import store as open_store
+from session_widgets._store.connection import PATIENCE
 from session_widgets._store.database import Store
+from session_widgets._store.importing.importer import Importer
 from session_widgets._store.migrations import MIGRATIONS, _derive_again
 from tests.store.importing.claude import Log, story, text
 from tests.store.importing.contents import rows
@@ -124,3 +128,40 @@ def test_a_format_that_is_gone_keeps_what_was_derived(store: Store, tmp_path: Pa
     monkeypatch.setattr("session_widgets._store.importing.deriving.format_named", lambda _: None)
     store.rebuild()
     assert rows(store) == before
+
+
+def test_an_import_waits_as_long_as_its_own_process_writes(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the file may take longer to be written than an ordinary call waits."""
+    (tmp_path / "a.jsonl").write_text(str(story()))
+    store.sessions()
+    writing, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store._file.alone():
+            writing.set()
+            may_end.wait()
+
+    busy = failures.busy
+
+    def told(*given: Any) -> Exception:
+        store._file._patience = PATIENCE  # the import has waited for as long as it may
+        may_end.set()
+        return busy(*given)
+
+    holder = threading.Thread(target=hold)
+    original = Importer._write
+
+    def write(importer: Importer) -> None:
+        monkeypatch.setattr(store._file, "_patience", 0.05)
+        holder.start()
+        writing.wait()
+        original(importer)
+
+    monkeypatch.setattr(failures, "busy", told)
+    monkeypatch.setattr(Importer, "_write", write)
+    report = store.import_(tmp_path / "a.jsonl")
+    holder.join()
+    assert report.counts["files_new"] == 1
+    assert len(store.sessions()) == 1

@@ -16,7 +16,7 @@ from session_widgets._store.importing.report import FileReport, ImportIssue, Imp
 from session_widgets._store.importing.secrets import SecretFinder
 from session_widgets._store.redaction import redactor
 from session_widgets._store.rows import Row
-from session_widgets.errors import BadValue
+from session_widgets.errors import BadValue, StoreBusy
 
 if TYPE_CHECKING:
     from session_widgets._store.connection import StoreFile
@@ -174,6 +174,17 @@ class Importer:
         batch, self._batch = self._batch, []
         if not batch:
             return
+        while True:
+            try:
+                kept = self._put(batch)
+                break
+            except StoreBusy as busy:
+                if busy.pid != os.getpid():  # this process is still writing the batch before into the file
+                    raise
+        for piece in kept:
+            self._count(piece)
+
+    def _put(self, batch: list[Piece]) -> list[Piece]:
         with self._store.transaction(bulk=True) as connection:
             kept = writing.current(connection, batch)
             number = import_queries.next_file_id(connection)
@@ -185,8 +196,7 @@ class Importer:
                     writing.forget(connection, piece)
                 piece.file.base = piece.state
             writing.put(connection, kept)
-        for piece in kept:
-            self._count(piece)
+        return kept
 
     def _count(self, piece: Piece) -> None:
         report = piece.file.report
