@@ -82,7 +82,7 @@ def test_options_of_clouds_are_kept_in_one_form():
 def test_a_provider_that_takes_less_says_what():
     check_taken(sw.Sandbox("local", env={"A": "b"}), frozenset({"env"}))
     with pytest.raises(
-        BadValue, match=r"'local' takes env= alone; got image=, memory=\. .*image= is an option of 'docker'"
+        BadValue, match=r"'local' takes env= alone; got image=, memory=\. .*image= is an option of .*'docker'"
     ):
         check_taken(sw.Sandbox("local", image="x", memory="1g", env={"A": "b"}), frozenset({"env"}))
     with pytest.raises(BadValue, match="takes no options; got cpus="):
