@@ -162,6 +162,20 @@ async def test_a_creation_without_an_answer_has_made_one_box(vendor, account, ki
     assert await vendor.destroy(left.id), "also while it starts"
 
 
+async def test_a_cancelled_creation_leaves_no_box(vendor, account, tmp_path):
+    account.fault("late", CREATE, seconds=1)
+    made = provider(tmp_path)
+    creating = asyncio.create_task(made.create(SandboxSpec("s1", "", {}), lambda ref: asyncio.sleep(0)))
+    async with asyncio.timeout(20):
+        while not boxes(account):
+            await asyncio.sleep(0.05)
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    assert boxes(account) == {}
+    await made.aclose()
+
+
 @pytest.mark.parametrize(
     ("fault", "raised", "words"),
     [
@@ -251,6 +265,14 @@ async def test_sessions_share_the_connections_which_close_when_unused(vendor, ac
             await asyncio.sleep(0.05)
     async with vendor.client() as four:
         assert four is not one
+    monkeypatch.setenv("DAYTONA_HAPPY_EYEBALLS_DELAY", "nonsense")
+    monkeypatch.setenv("DAYTONA_TARGET", "eu")
+    for _ in range(2):
+        with pytest.raises(SandboxError, match="HAPPY_EYEBALLS"):
+            _ = [info async for info in vendor.list(LABELS)]
+    monkeypatch.delenv("DAYTONA_HAPPY_EYEBALLS_DELAY")
+    assert [info async for info in vendor.list(LABELS)] == [], "a client that could not be made is made again"
+    await vendor.aclose()
 
 
 def test_a_plain_box_is_the_vendors_default():

@@ -8,6 +8,7 @@ import pytest
 
 import session_widgets as sw
 from session_widgets._sandboxes.clouds import limits
+from session_widgets.errors import BadValue, SandboxAuth
 from tests.standins.daytona_account import DaytonaAccount
 from tests.support.evidence import in_directory
 from tests.support.kernels import Kernel, exactly_once
@@ -143,16 +144,39 @@ def test_a_box_that_the_vendor_stops_or_removes(opened, account, folder):
     session = opened()
     completed(session.send("write a <<EOT\nsaved\nEOT"))
     first = box_of(account)
-    account.behind_our_back(first, "expire")
-    turn = completed(session.send("run cat a\nremember"))
-    assert ("saved" in said_in(turn), "1 earlier turn" in turn.text, box_of(account)) == (True, True, first)
     turn = session.start("run touch begun && sleep 300")
     until(lambda: "begun" in names(session), seconds=60, what="the command")
-    account.behind_our_back(first, "gone")
+    account.behind_our_back(first, "expire")
     ended = turn.wait(60)
     assert (ended.status, ended.durable_at) == ("failed", None)
+    turn = completed(session.send("run cat a; ls\nremember"))
+    assert (box_of(account), "earlier turn" in turn.text) == (first, True)
+    assert ("saved" in said_in(turn), "begun" in said_in(turn)) == (True, True)
+    account.behind_our_back(first, "gone")
     turn = completed(session.send("run cat a\nremember"))
     assert ("saved" in said_in(turn), "earlier turn" in turn.text, box_of(account) != first) == (True, True, True)
+
+
+def test_a_refusal_fails_the_turn_and_says_what_to_do(opened, account, monkeypatch):
+    session = opened()
+    account.fault("429", "POST /api/sandbox", after=3)
+    turn = session.send("say hello")
+    assert (turn.status, "limits the rate" in turn.error) == ("failed", True)
+    monkeypatch.setenv("DAYTONA_API_KEY", "dtn_another0123456789")
+    turn = session.send("say hello")
+    assert (turn.status, "app.daytona.io/dashboard/keys" in turn.error) == ("failed", True)
+    assert account.boxes == {}
+    monkeypatch.setenv("DAYTONA_API_KEY", account.environment["DAYTONA_API_KEY"])
+
+
+def test_what_daytona_has_not_is_refused_before_a_session_exists(home, monkeypatch):
+    monkeypatch.setenv("DAYTONA_API_KEY", "x")
+    with pytest.raises(BadValue, match="mounts="):
+        sw.open_session("a", sandbox=sw.Sandbox("daytona", mounts={"/usr": "/data"}))
+    monkeypatch.delenv("DAYTONA_API_KEY")
+    with pytest.raises(SandboxAuth, match="DAYTONA_API_KEY"):
+        sw.open_session("a", sandbox="daytona")
+    assert len(sw.sessions()) == 0
 
 
 def test_a_box_that_another_kernel_has_started_again(opened, account, forked):

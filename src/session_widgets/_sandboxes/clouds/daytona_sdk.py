@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -55,17 +54,13 @@ class _Shared:
     """The client that the sessions of a loop share. It is closed when nobody has used it for a while."""
 
     def __init__(self, settings: Settings) -> None:
-        from daytona import AsyncDaytona, DaytonaConfig
-
-        with _process_environment():
-            config = DaytonaConfig(api_key=settings.key, api_url=settings.url, target=settings.region)
-            self._client = AsyncDaytona(config)
         self._calls = 0
         self._users: weakref.WeakSet[object] = weakref.WeakSet()
         self._used = asyncio.get_running_loop().time()
         self._settings = settings
         self._all = _clients()
         self._all[settings] = self
+        self._making = asyncio.create_task(asyncio.to_thread(_client, settings))
         self._keeping = asyncio.create_task(self._keep())
 
     @asynccontextmanager
@@ -73,7 +68,10 @@ class _Shared:
         self._calls += 1
         self._users.add(user)
         try:
-            yield self._client
+            await asyncio.wait([self._making])  # a call that is cancelled leaves it to the others
+            if self._making.exception() is not None:
+                self._forget()
+            yield self._making.result()
         finally:
             self._calls -= 1
             self._used = asyncio.get_running_loop().time()
@@ -84,15 +82,28 @@ class _Shared:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
 
+    def _forget(self) -> None:
+        if self._all.get(self._settings) is self:
+            del self._all[self._settings]
+
     async def _keep(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, made = asyncio.get_running_loop(), self._making
         try:
-            while self._calls or (left := self._used + LINGER_SECONDS - loop.time()) > 0:  # noqa: ASYNC110 - a clock
-                await asyncio.sleep(LINGER_SECONDS if self._calls else left)
+            await asyncio.wait([made])
+            while made.exception() is None and (self._calls or loop.time() < self._used + LINGER_SECONDS):  # noqa: ASYNC110 - a clock
+                await asyncio.sleep(LINGER_SECONDS / 4)
         finally:
-            if self._all.get(self._settings) is self:
-                del self._all[self._settings]
-            await self._client.close()  # type: ignore[no-untyped-call]
+            self._forget()
+            if made.done() and not made.cancelled() and made.exception() is None:
+                await made.result().close()  # type: ignore[no-untyped-call]
+
+
+def _client(settings: Settings) -> AsyncDaytona:
+    """Make a client; it takes more than a second, and connects on its first use, to the loop of that."""
+    from daytona import AsyncDaytona, DaytonaConfig
+
+    with _process_environment():
+        return AsyncDaytona(DaytonaConfig(api_key=settings.key, api_url=settings.url, target=settings.region))
 
 
 @asynccontextmanager
@@ -103,7 +114,6 @@ async def using(user: object, settings: Settings) -> AsyncIterator[AsyncDaytona]
         user: an adapter, until it calls `leave`.
         settings: of the account.
     """
-    await asyncio.to_thread(importlib.import_module, "daytona._async.daytona")  # more than a second
     async with (_clients().get(settings) or _Shared(settings)).use(user) as client:
         yield client
 
