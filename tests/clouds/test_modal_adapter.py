@@ -115,10 +115,12 @@ async def test_a_parked_box_has_another_id_and_the_same_files(vendor, account):
     assert (await vendor.attach(again.id, spec())).id == again.id
     assert await vendor.destroy(again.id) is True
     assert await vendor.destroy(again.id) is False
-    assert account.books()["images"] == []
+    assert account.books()["images"] == [parked]
+    assert await vendor.destroy(parked) is True
     with pytest.raises(SandboxGone):
         await vendor.attach(parked, spec())
     assert await vendor.destroy(parked) is False
+    assert account.books()["images"] == []
 
 
 async def test_a_kernel_that_dies_while_parking_loses_nothing(vendor, account):

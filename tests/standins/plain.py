@@ -60,6 +60,8 @@ class PlainVendor:
         self.late: asyncio.Event | None = None
         self.renames = False
         self.given: list[PlainBox] = []
+        self.destroyed: list[str] = []
+        self._parked: set[str] = set()
         self._numbers = count(1)
 
     def check(self) -> None:
@@ -75,6 +77,7 @@ class PlainVendor:
 
     async def attach(self, id: str, spec: BoxSpec) -> PlainBox:
         box = self._box(id)
+        self._parked.discard(id)
         box.resume()
         return self._give(box)
 
@@ -82,15 +85,17 @@ class PlainVendor:
         box = self._box(id)
         if box.state == "running":
             await box.pause()
-        if self.renames:
+        if self.renames and id not in self._parked:
             del self.books.live[id]
             self.labels[f"{id}x"] = self.labels.pop(id)
             box.id = f"{id}x"
             self.books.live[box.id] = box
             record(box.id)
+        self._parked.add(box.id)
         return box.id
 
     async def destroy(self, id: str) -> bool:
+        self.destroyed.append(id)
         return await self.books.kill(id)
 
     async def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:

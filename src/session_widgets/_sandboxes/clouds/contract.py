@@ -155,7 +155,7 @@ class Vendor(Protocol):
         """
 
     async def destroy(self, id: str) -> bool:
-        """Remove it with its files, and what `park` made of it. Idempotent: False if it did not exist."""
+        """Remove a box with its files, or what `park` made of one. Idempotent: False if it did not exist."""
 
     def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:
         """Yield running and parked boxes that have all these labels."""

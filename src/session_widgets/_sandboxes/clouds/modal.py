@@ -56,8 +56,8 @@ SNAPSHOT_SECONDS = 300
 SNAPSHOT_TTL = 30 * 24 * 3600
 CREATE_SECONDS = 900
 KILL_SECONDS = 10
-MADE, UNTIL, IMAGE = (f"session_widgets_{name}" for name in ("made", "until", "image"))
-"""Tags beside the labels: when it was made, when its lifetime ends, the snapshot it began with."""
+MADE, UNTIL = "session_widgets_made", "session_widgets_until"
+"""Tags beside the labels: when it was made, and when its lifetime ends."""
 _LIMIT = re.compile(r"(?i)limit|quota|budget|spend|billing|payment")
 _START = """
 w=; setsid -w true 2>/dev/null && w='setsid -w'
@@ -154,13 +154,13 @@ class ModalVendor:
         sdk, _, _ = await self._opened()
         with _errors(spec):
             image = sdk.Image.from_registry(spec.image) if spec.image else sdk.Image.debian_slim()
-        return await self._make(spec, image, {})
+        return await self._make(spec, image)
 
     async def attach(self, id: str, spec: BoxSpec) -> ModalBox:
         """Reconnect to a running box, or make one of a snapshot."""
         sdk, client, _ = await self._opened()
         if _is_image(id):
-            return await self._make(spec, sdk.Image.from_id(id, client=client), {IMAGE: id})
+            return await self._make(spec, sdk.Image.from_id(id, client=client), parked=True)
         return ModalBox(await self._running(id))
 
     async def park(self, id: str, record: Callable[[str], None]) -> str:
@@ -176,19 +176,15 @@ class ModalVendor:
         return str(image.object_id)
 
     async def destroy(self, id: str) -> bool:
-        """End the box, and remove the snapshot that it is or began with. Earlier snapshots expire by themselves."""
+        """End the box, or remove the snapshot."""
         if _is_image(id):
             return await self._forget(id)
         sandbox = await self._found(id)
-        if sandbox is None:
+        if sandbox is None or sandbox.returncode is not None:
             return False
-        running = sandbox.returncode is None
         with suppress(SandboxGone), _errors():
-            image = (await sandbox.get_tags.aio()).get(IMAGE)
             await sandbox.terminate.aio(wait=True)
-            if image:
-                await self._forget(image)
-        return running
+        return True
 
     async def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:
         """Yield the running boxes with these labels. Modal lists no snapshot: parked ones are in the records."""
@@ -228,7 +224,7 @@ class ModalVendor:
                 self._client = client
         return sdk, self._client, self._app
 
-    async def _make(self, spec: BoxSpec, image: modal.Image, tags: Mapping[str, str]) -> ModalBox:
+    async def _make(self, spec: BoxSpec, image: modal.Image, *, parked: bool = False) -> ModalBox:
         sdk, client, app = await self._opened()
         if spec.lifetime > MOST_LIFETIME:
             raise BadValue(f"lifetime: Modal ends every sandbox after 24 hours; got {spec.lifetime / 3600:g} hours.")
@@ -237,7 +233,7 @@ class ModalVendor:
         options = {
             "name": name,
             "image": image,
-            "tags": {**spec.labels, **tags, MADE: f"{now:.0f}", UNTIL: f"{now + spec.lifetime:.0f}"},
+            "tags": {**spec.labels, MADE: f"{now:.0f}", UNTIL: f"{now + spec.lifetime:.0f}"},
             "timeout": spec.lifetime,
             "idle_timeout": spec.idle,
             "cpu": spec.cpus,
@@ -248,7 +244,7 @@ class ModalVendor:
         }
         try:
             async with asyncio.timeout(CREATE_SECONDS):
-                with _errors(None if IMAGE in tags else spec):
+                with _errors(None if parked else spec):
                     try:
                         sandbox = await sdk.Sandbox.create.aio(app=app, client=client, **options)
                     except sdk.exception.AlreadyExistsError:  # its answer was lost, or it outlived its snapshot

@@ -103,6 +103,7 @@ class CloudProvider:
                         await client.park(ref.id)
 
             def record(id: str) -> None:
+                made["snapshots"] += [id] if id not in {box, *made["snapshots"]} else []
                 write_private(place / RECORD, {**made, "box": id})
 
             with suppress(SandboxGone):
@@ -121,6 +122,8 @@ class CloudProvider:
             async with self._alone(place):
                 if box := made.get("box"):
                     removed = await self.vendor.destroy(box)
+                for snapshot in reversed(made["snapshots"]):  # a newer one may be built on an earlier one
+                    await self.vendor.destroy(snapshot)
                 removed = await self._destroy_labelled(ref) or removed
         shutil.rmtree(place, ignore_errors=True)
         return removed
@@ -199,6 +202,7 @@ class CloudProvider:
             "idle": spec.idle_seconds,
             "lifetime": spec.lifetime_seconds or LIFETIME,
             "options": {name: getattr(spec, name) for name in _OPTIONS},
+            "snapshots": [],
         }
 
     def _ours(self) -> dict[str, str]:
