@@ -64,7 +64,7 @@ def test_files_permissions_parking_and_memory(opened, account, tmp_path):
     assert files_of(tmp_path / "mine") == {"large.bin": large, "copy.bin": large, "out/answer.txt": b"yes\n"}
     assert session.exec("hostname").out.strip() == box["id"].lower()
     session.park()
-    assert (account.books()["boxes"], len(account.books()["images"])) == ([], 1)
+    assert (account.books()["boxes"], len(account.books()["images"])) == ([], 1), account.books()
     session.files.write("meanwhile", "here")
     session = opened(permissions="allow_all")
     turn = completed(session.send("run cat meanwhile\nremember"))

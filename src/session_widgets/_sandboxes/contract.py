@@ -150,6 +150,9 @@ class SandboxProvider(Protocol):
     async def park(self, ref: SandboxRef) -> SandboxRef:
         """Stop it with all its processes, and keep its disk. Idempotent. Returns the reference for `attach`."""
 
+    async def end_processes(self, ref: SandboxRef) -> SandboxRef:
+        """End all its processes, and no more: `attach` reaches the files soon. As `park`, where that is cheap."""
+
     async def destroy(self, ref: SandboxRef) -> bool:
         """Stop it and remove everything but the workspace. Idempotent: False if it did not exist."""
 

@@ -122,6 +122,8 @@ class DockerProvider:
         await asyncio.to_thread(self._containers.stop, self._id(ref))
         return ref
 
+    end_processes = park
+
     async def destroy(self, ref: SandboxRef) -> bool:
         """Remove the container and its records; the workspace stays."""
         return await asyncio.to_thread(self._containers.remove, self._id(ref))

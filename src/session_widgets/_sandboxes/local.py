@@ -123,6 +123,8 @@ class LocalProvider:
         await asyncio.to_thread(self._stop, ref, remove=False)
         return ref
 
+    end_processes = park
+
     async def destroy(self, ref: SandboxRef) -> bool:
         """Stop the runner and remove its records; the workspace stays."""
         place = self._place(ref)

@@ -145,6 +145,8 @@ class RemoteProvider:
                     await client.park(ref.id)
         return ref
 
+    end_processes = park
+
     async def destroy(self, ref: SandboxRef) -> bool:
         """Kill all processes of the session, remove its files there, and release the runner."""
         place = self._place(ref)

@@ -204,6 +204,8 @@ class SandboxAgentProvider:
         await asyncio.to_thread(self._stop, ref, remove=False)
         return ref
 
+    end_processes = park
+
     async def destroy(self, ref: SandboxRef) -> bool:
         """Stop our own server and remove its records; a workspace of this machine stays."""
         if not self._place(ref).exists():

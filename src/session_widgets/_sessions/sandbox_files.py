@@ -201,7 +201,7 @@ class FilesElsewhere(SandboxFiles):
         """Save the files when no process changes them any more, before the sandbox is stopped."""
         await self._starter.drop()
         try:
-            await self._starter.provider.park(ref)
+            await self._starter.provider.end_processes(ref)
         except SandboxGone:
             return
         if await self.connect():

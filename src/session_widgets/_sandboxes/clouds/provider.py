@@ -87,27 +87,29 @@ class CloudProvider:
         """Reconnect to the box, or start a parked one, and its runner if that does not answer."""
         return await self._use(ref, silent)
 
+    async def end_processes(self, ref: SandboxRef) -> SandboxRef:
+        """End all processes of the session; the box goes on, so that its files can be fetched without another start."""
+        place = self._place(ref)
+        if place.exists():
+            async with self._alone(place):
+                await self._end_processes(ref, place)
+        return ref
+
     async def park(self, ref: SandboxRef) -> SandboxRef:
         """End all processes of the session, then let the vendor park the box."""
         place = self._place(ref)
         if not place.exists():
             return ref
         async with self._alone(place):
-            made, known = made_of(place, self.name), read_json(place / TOKEN)
-            if (box := await self._box_of(ref, made)) is None:
+            if (made := await self._end_processes(ref, place)) is None:
                 return ref
-            write_private(place / RECORD, made := {**made, "box": box, "parked": True})
-            if known and "url" in known:
-                with suppress(SandboxError):  # a box that is parked already; `attach` does it then
-                    async with aclosing(ClaimClient(_endpoint(known))) as client:
-                        await client.park(ref.id)
 
             def record(id: str) -> None:
-                made["snapshots"] += [id] if id not in {box, *made["snapshots"]} else []
+                made["snapshots"] += [id] if id not in {made["box"], *made["snapshots"]} else []
                 write_private(place / RECORD, {**made, "box": id})
 
             with suppress(SandboxGone):
-                record(await self.vendor.park(box, record))
+                record(await self.vendor.park(made["box"], record))
         return ref
 
     async def destroy(self, ref: SandboxRef) -> bool:
@@ -264,6 +266,18 @@ class CloudProvider:
                 )
             await asyncio.sleep(0.1)
         return endpoint
+
+    async def _end_processes(self, ref: SandboxRef, place: Path) -> dict[str, Any] | None:
+        """Do so now, or when the box is attached again; returns the record, None if there is no box."""
+        made, known = made_of(place, self.name), read_json(place / TOKEN)
+        if (box := await self._box_of(ref, made)) is None:
+            return None
+        write_private(place / RECORD, made := {**made, "box": box, "parked": True})
+        if known and "url" in known:
+            with suppress(SandboxError):  # a box that is parked already
+                async with aclosing(ClaimClient(_endpoint(known))) as client:
+                    await client.park(ref.id)
+        return made
 
     # Records
 
