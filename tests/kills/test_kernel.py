@@ -119,7 +119,7 @@ def test_a_prompt_that_its_agent_did_not_live_to_receive(chain):
     "operation",
     [
         "replace",
-        "switch",
+        pytest.param("switch", marks=pytest.mark.nightly),
         pytest.param("open", marks=pytest.mark.nightly),
         pytest.param("delete", marks=pytest.mark.nightly),
     ],
@@ -146,7 +146,14 @@ def test_docker(operation, chain):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("operation", ["open", "switch", "delete"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param("open", marks=pytest.mark.nightly),
+        pytest.param("switch", marks=pytest.mark.nightly),
+        "delete",
+    ],
+)
 def test_machine(operation, machine, chain):
     """Where it differs from `local`; a switch does all that parking does."""
     other = {*LOCAL[operation], *(REMOTE["switch"] if operation == "delete" else ())}

@@ -1,4 +1,4 @@
-"""The journeys of the harness matrix in their order, and the table of the durable matrix at the end."""
+"""What CI runs of the matrices, the journeys of harnesses in their order, the table of durable sessions at the end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from typing import Any
 import pytest
 
 from tests.matrix.page import DURABLE
+
+
+def pytest_itemcollected(item: Any) -> None:
+    """CI runs the cells that have each pair of values; the night runs all, these too, for a whole table."""
+    cell = getattr(item, "callspec", None)
+    if item.originalname == "test_files_and_memory_survive" and (
+        item.config.getoption("--nightly") or cell.id not in item.module.IN_CI
+    ):
+        item.add_marker(pytest.mark.nightly)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-randomly
@@ -30,14 +39,19 @@ def _event(item: Any) -> int:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print how each durable cell came out."""
     found: dict[tuple[str, str], dict[str, str]] = {}
+    known: dict[str, None] = {}
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             for name, value in report.user_properties if report.when == "call" else ():
                 if name == DURABLE:
                     sandbox, attachment, event, tier = value
+                    known[event] = None
                     found.setdefault((sandbox, attachment), {})[event] = tier if outcome == "passed" else "FAILED"
     if found:
         terminalreporter.write_line("durable sessions: how the agent's memory came back; files and memory were proven")
+        terminalreporter.write_line(
+            "-: not run; CI runs each pair of sandbox, attachment and event, `make nightly` all"
+        )
         for (sandbox, attachment), cells in sorted(found.items()):
-            row = " ".join(f"{event} {tier:10}" for event, tier in sorted(cells.items()))
+            row = " ".join(f"{event} {cells.get(event, '-'):10}" for event in sorted(known))
             terminalreporter.write_line(f"{sandbox:8} {attachment:10} {row}")

@@ -12,8 +12,13 @@ DURABLE = "durable"
 
 
 def rows() -> dict[tuple[str, str], list[str]]:
-    """The cells of the table, by harness and sandbox, in the order of the columns."""
+    """The cells of the table, by harness and sandbox, in the order of the columns; in bold what CI runs."""
     return {(cells[0], cells[1]): cells[2:] for cells in map(_cells, _table(PAGE.read_text())[2:])}
+
+
+def bold(cells: list[str]) -> list[int]:
+    """Return the columns of a row that stand in bold."""
+    return [column for column, cell in enumerate(cells) if cell.startswith("**")]
 
 
 def check(harness: str, sandbox: str, column: int, outcome: str) -> None:
@@ -23,7 +28,9 @@ def check(harness: str, sandbox: str, column: int, outcome: str) -> None:
         text = file.read()
         row = next(line for line in _table(text) if _cells(line)[:2] == [harness, sandbox])
         cells = _cells(row)
-        written, cells[2 + column] = cells[2 + column], outcome
+        stands = cells[2 + column]
+        written = stands.strip("*")
+        cells[2 + column] = stands.replace(written, outcome)
         if written != outcome:
             found = f"| {' | '.join([f'`{harness}`', f'`{sandbox}`', *cells[2:]])} |"
             file.seek(0)

@@ -22,6 +22,7 @@ from session_widgets.transcript.records import Event
 from tests.matrix import page
 from tests.matrix.journey import BEFORE, ELSEWHERE, HARNESSES, Journey
 from tests.matrix.memory import history_of, memory_of
+from tests.matrix.pairwise import covering
 from tests.support import guard, needs
 from tests.support.boxes import Box
 from tests.support.evidence import in_bucket, in_directory
@@ -39,6 +40,8 @@ SETUPS = {"session/resume": "resume", "session/load": "load", "session/new": "re
 pytestmark = [pytest.mark.needs("harnesses", "model", "seaweedfs"), pytest.mark.timeout(240)]
 
 SANDBOXES = tuple(ELSEWHERE)
+IN_CI = {"-".join(cell) for cell in covering(itertools.product(HARNESSES, SANDBOXES, EVENTS))}
+"""The other cells run in `make nightly`."""
 
 
 def pairs() -> Iterator[object]:
@@ -216,6 +219,11 @@ def test_nothing_is_left_of_a_deleted_session(journey: Journey, monkeypatch: pyt
 def test_the_page_has_every_cell() -> None:
     assert list(page.rows()) == list(itertools.product(HARNESSES, SANDBOXES))
     assert {len(cells) for cells in page.rows().values()} == {len(EVENTS)}
+
+
+def test_the_page_shows_in_bold_what_ci_runs() -> None:
+    bold = {(*row, EVENTS[column]) for row, cells in page.rows().items() for column in page.bold(cells)}
+    assert {"-".join(cell) for cell in bold} == IN_CI
 
 
 def test_an_agent_that_forgot_or_received_a_prompt_twice_is_detected() -> None:

@@ -29,7 +29,8 @@ from typing import IO, Any, NoReturn
 import pytest
 
 PRELOADED = (
-    "anyio._backends._asyncio", "boto3", "docker", "httpx", "typer.rich_utils",
+    "anyio._backends._asyncio", "boto3", "docker", "h2.connection", "httpcore", "httpx", "psutil", "typer.rich_utils",
+    "zoneinfo",
     "session_widgets.cli.doctor", "session_widgets.cli.harness_check", "session_widgets.cli.run",
     "session_widgets._sessions.embedded",
 )  # fmt: skip
