@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import json
 import os
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +24,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.option.basetemp, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the quickest tests first, as measured by mutmut: most faults are noticed by one of them."""
+    with contextlib.suppress(FileNotFoundError):
+        seconds = json.loads(Path("mutmut-stats.json").read_text("utf-8"))["duration_by_test"]
+        items.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
 
 
 @pytest.hookimpl(tryfirst=True)  # before conftest.py collects the garbage

@@ -79,7 +79,7 @@ def test_a_copy_that_fails_leaves_the_store_and_nothing_else(filled: Store, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(compacting, "_force", fail)
-    with pytest.raises(StoreError, match=r"The disk is full"):
+    with pytest.raises(StoreError, match=rf"^cannot use the store {filled.path}: No space .*The disk is full"):
         filled.compact()
     monkeypatch.undo()
     assert everything(filled) == before
@@ -87,13 +87,12 @@ def test_a_copy_that_fails_leaves_the_store_and_nothing_else(filled: Store, monk
     assert {each.name for each in filled.path.parent.iterdir()} == {"transcripts.duckdb", "transcripts.duckdb.line"}
 
 
-@pytest.mark.parametrize("at_once", [1, 7])
 def test_a_compact_in_pieces_gives_the_same_rows_and_says_how_many_are_copied(
-    filled: Store, monkeypatch: pytest.MonkeyPatch, at_once: int
+    filled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled.delete_session("b")
     before, seen = everything(filled), []
-    monkeypatch.setattr(compacting, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(compacting, "ROWS_AT_ONCE", 4)
     filled.compact(progress=lambda done, total: seen.append((done, total)))
     assert everything(filled) == before
     tables = filled.sql("select table_name from duckdb_tables() where database_name = 'store' order by all").fetchall()
@@ -101,7 +100,7 @@ def test_a_compact_in_pieces_gives_the_same_rows_and_says_how_many_are_copied(
     copied = [done for done, _ in seen]
     assert {total for _, total in seen} == {sum(sizes)}
     assert set(accumulate(sizes)) - {0} <= set(copied), "each table whole before the next one"
-    assert max(after - before for before, after in pairwise([0, *copied])) <= at_once
+    assert max(after - before for before, after in pairwise([0, *copied])) <= 4
     assert copied == sorted(copied)
 
 
