@@ -23,7 +23,7 @@ PUBLIC = {
     "Chat", "Compare", "Event", "ExecResult", "FileBrowser", "FileChange", "FileInfo", "Harness", "PermissionRequest",
     "QuestionRequest", "Replay", "Sandbox", "Search", "Session", "SessionPanel", "Step", "Store", "Transcript", "Turn",
     "TurnLimits", "Usage", "__version__", "analysis", "errors", "harnesses", "install_harness", "local_s3",
-    "open_session", "search", "sessions", "store",
+    "open_session", "sandbox_providers", "sandboxes", "search", "sessions", "store",
 }  # fmt: skip
 
 UNCLEAR = {

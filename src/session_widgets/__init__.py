@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         open_session,
     )
     from session_widgets._sessions.harness_info import harnesses, install_harness
+    from session_widgets._sessions.sandbox_info import sandbox_providers, sandboxes
     from session_widgets._store import Store, search, sessions, store
     from session_widgets.model import ExecResult, FileInfo
     from session_widgets.transcript.records import Event, FileChange, Step, Usage
@@ -48,6 +49,8 @@ _HOMES = {
     "harnesses": "_sessions.harness_info",
     "install_harness": "_sessions.harness_info",
     "local_s3": "_sessions",
+    "sandbox_providers": "_sessions.sandbox_info",
+    "sandboxes": "_sessions.sandbox_info",
     "open_session": "_sessions",
     "Store": "_store",
     "search": "_store",
@@ -91,6 +94,8 @@ __all__ = [
     "install_harness",
     "local_s3",
     "open_session",
+    "sandbox_providers",
+    "sandboxes",
     "search",
     "sessions",
     "store",

@@ -169,7 +169,7 @@ def test_run_says_what_a_sandbox_is_made_of(home, forked):
         return done.returncode, done.stderr
 
     assert "--sandbox docker" in run("--memory", "2g")[1]
-    assert "takes env= alone; got memory=" in run("--sandbox", "local", "--memory", "2g")[1]
+    assert "takes env= and idle= alone; got memory=" in run("--sandbox", "local", "--memory", "2g")[1]
     assert "SEED is not" in run("--sandbox", "local", "--env", "SEED")[1]
     assert "/of/this/machine:/inside" in run("--sandbox", "docker", "--mount", "/data")[1]
     assert run("--sandbox", "local", "--env", "SEED", SEED="7") == (0, "")
@@ -206,3 +206,15 @@ def test_check_says_what_holds_and_leaves_nothing(home, monkeypatch):
 def test_check_of_a_provider_without_a_key_says_where_it_comes_from(cli, home):
     done = cli("check", "daytona", env={"DAYTONA_API_KEY": ""})
     assert (done.returncode, "set DAYTONA_API_KEY" in done.stderr) == (1, True)
+
+
+def test_providers_are_listed_with_what_they_lack(cli, monkeypatch):
+    for variable in ("E2B_API_KEY", "DAYTONA_API_KEY", "MODAL_TOKEN_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    done = cli("providers", env=NO_DOCKER | {"COLUMNS": "400", "SESSION_WIDGETS_E2B_BOXES": "7"})
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: " ".join(line.split()) for line in done.stdout.splitlines()}
+    assert rows["local"].startswith("local yes 0 env idle")
+    assert "e2b no 0 7 env idle image lifetime network ports setup" in rows["e2b"]
+    assert "needs a key: set E2B_API_KEY" in rows["e2b"]
+    assert rows["docker"].startswith("docker no")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import httpx
 import pytest
 
 import session_widgets as sw
@@ -156,3 +159,29 @@ time.sleep(60)
     assert completed(session.send("remember")).tier == "warm"
     exactly_once(session.events())
     assert len(account.boxes) == 1
+
+
+def test_it_is_listed_and_its_ports_are_reached(opened, account, folder):
+    session = opened(sandbox=sw.Sandbox("e2b", idle="10m", ports=[8000]))
+    session.exec("echo hello > page; (python3 -m http.server 8000 >/dev/null 2>&1 &)")
+    reached = session.endpoint(8000)
+    until(
+        lambda: httpx.get(f"{reached.url}/page", headers=reached.headers).text == "hello\n",
+        seconds=30,
+        what="the server",
+    )
+    without_token = {**reached.headers, "e2b-traffic-access-token": ""}
+    assert httpx.get(f"{reached.url}/page", headers=without_token).status_code == 403
+    (row,) = [row for row in sw.sandboxes() if row.ref.startswith("e2b:")]
+    assert (row.session, row.running, row.wanted) == ("s1", True, True)
+    assert 500 < (row.deadline - datetime.now(UTC)).total_seconds() <= 600
+    assert "in 10 min" in repr(sw.sandboxes())
+    (info,) = [info for info in sw.sandbox_providers() if info.name == "e2b"]
+    assert (info.problem, info.running, info.most) == ("", 1, 4)
+    row.park()
+    assert list(account.boxes.values()) == ["paused"]
+    assert [row.running for row in sw.sandboxes() if row.session == "s1"] == [False]
+    assert completed(session.send("run cat page")).status == "completed"
+    assert row.destroy() is True
+    assert row.destroy() is False
+    assert account.boxes == {}

@@ -8,6 +8,7 @@ import stat
 import tarfile
 import threading
 
+import httpx
 import psutil
 import pytest
 
@@ -120,13 +121,18 @@ async def test_the_token_is_in_one_private_file_and_nowhere_else(subject, tmp_pa
         assert stat.S_IMODE(holders[0].parent.stat().st_mode) == 0o700
 
 
-async def test_the_port_is_open_on_loopback_alone(subject):
-    async with subject.sandbox() as sandbox:
+async def test_ports_are_open_on_loopback_alone(tmp_path):
+    with_port = Subject(get_provider("docker", tmp_path), lambda: spec(tmp_path, ports=(8000,)))
+    async with with_port.sandbox() as sandbox:
         port = int((await sandbox.endpoint()).url.rpartition(":")[2])
         listening = {c.laddr.ip for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port}
         assert listening == {"127.0.0.1"}
-        with pytest.raises(SandboxError, match="publishes no port"):
-            await sandbox.endpoint(8000)
+        serve = "echo page > index.html; (python3 -m http.server 8000 >/dev/null 2>&1 &)"
+        assert (await sandbox.exec(f"{serve}; until curl -s 127.0.0.1:8000; do sleep 0.05; done")).out == "page\n"
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get((await sandbox.endpoint(8000)).url)).text == "page\n"
+        with pytest.raises(SandboxError, match=r"does not publish port 8001: name it.*ports=\[8001\]"):
+            await sandbox.endpoint(8001)
 
 
 async def test_removed_behind_our_back_is_gone(subject, tmp_path):

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import stat
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,10 +60,11 @@ LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Address of a container's runner."""
+    """Address of a container's runner, and the ports of this machine that lead to its other ports."""
 
     url: str
     token: str = field(repr=False)
+    ports: Mapping[int, int] = field(default_factory=dict)
 
 
 class Containers:
@@ -121,7 +123,7 @@ class Containers:
                     *(Mount(inside, host, type="bind", read_only=True) for host, inside in spec.mounts.items()),
                 ],
                 tmpfs={PRIVATE: f"{account.private},size=64k,noexec,nosuid,nodev"},
-                ports={f"{PORT}/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]  # None: any free one
+                ports={f"{port}/tcp": ("127.0.0.1", None) for port in (PORT, *spec.ports)},  # type: ignore[misc]  # None: any
                 mem_limit=spec.memory or LIMITS.memory,
                 memswap_limit=spec.memory or LIMITS.memory,
                 nano_cpus=int(min(spec.cpus or LIMITS.cpus, about["NCPU"]) * 1e9),
@@ -144,10 +146,11 @@ class Containers:
                 container.unpause()
             elif container.status != "running":
                 self._start(place, container, made)
-            known, port = read_json(place / TOKEN), _host_port(container)
+            ports = _host_ports(container)
+            known, port = read_json(place / TOKEN), ports.pop(PORT, None)
             if known is None or port is None:
                 raise SandboxError(f"the records of sandbox 'docker:{id}' are incomplete; park it and try again.")
-            return Running(f"http://127.0.0.1:{port}", known["token"])
+            return Running(f"http://127.0.0.1:{port}", known["token"], ports)
 
     def stop(self, id: str) -> None:
         """Send SIGTERM to the runner, then SIGKILL."""
@@ -260,9 +263,10 @@ def _name(id: str) -> str:
     return f"session-widgets-{id}"
 
 
-def _host_port(container: Container) -> int | None:
-    published = container.ports.get(f"{PORT}/tcp")
-    return int(published[0]["HostPort"]) if published else None
+def _host_ports(container: Container) -> dict[int, int]:
+    """Return the ports of this machine by those of the container."""
+    published = {int(name.partition("/")[0]): found for name, found in container.ports.items() if found}
+    return {port: int(found[0]["HostPort"]) for port, found in published.items()}
 
 
 def _nonce(ready: Path) -> str | None:

@@ -27,16 +27,21 @@ class DockerSandbox:
     def __init__(self, ref: SandboxRef, running: Running) -> None:
         self.ref = ref
         self.workspace = ROOT
+        self._ports = running.ports
         self.runner = RunnerClient(Endpoint(running.url, {"authorization": f"Bearer {running.token}"}), ROOT)
         self.exec = self.runner.exec
         self.read = self.runner.read
         self.write = self.runner.write
 
     async def endpoint(self, port: int | None = None) -> Endpoint:
-        """Return the runner's endpoint; no other port of the container is published."""
+        """Return the runner's endpoint, or the address of a port that was named at creation."""
         if port in {None, PORT}:
             return self.runner.endpoint
-        raise SandboxError(f"a docker sandbox publishes no port but its runner's; port {port} was asked for.")
+        if published := self._ports.get(port or 0):
+            return Endpoint(f"http://127.0.0.1:{published}")
+        raise SandboxError(
+            f"this container does not publish port {port}: name it in Sandbox('docker', ports=[{port}])."
+        )
 
     def tree(self) -> RunnerTree:
         """Return the workspace as a file tree."""
@@ -54,8 +59,8 @@ class DockerProvider:
     """Runs each session's runner in a container. Its records are in `home/containers`."""
 
     name = "docker"
-    capabilities = Capability.ISOLATED | Capability.EXTEND | Capability.SHARES_FILES
-    options = frozenset({"image", "cpus", "memory", "env", "mounts", "idle"})
+    capabilities = Capability.ISOLATED | Capability.EXTEND | Capability.SHARES_FILES | Capability.PORTS
+    options = frozenset({"image", "cpus", "memory", "env", "mounts", "idle", "ports"})
 
     def __init__(self, home: Path) -> None:
         check_sdk()

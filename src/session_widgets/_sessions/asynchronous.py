@@ -22,7 +22,7 @@ from session_widgets._sessions.questions import QuestionRequest
 from session_widgets._sessions.restoring import Restored
 from session_widgets._sessions.turn import Turn
 from session_widgets.errors import BadValue
-from session_widgets.model import ExecResult, check_session_id
+from session_widgets.model import Endpoint, ExecResult, check_session_id
 from session_widgets.transcript.records import Event, Json
 from session_widgets.transcript.transcript import Transcript
 
@@ -240,6 +240,22 @@ class AsyncSession:
             raise BadValue(f"command must be text for `sh -c`, without NUL; got {command!r:.80}.")
         data = stdin.encode() if isinstance(stdin, str) else stdin
         return await private_loop().aio(self._controller.exec(command, cwd=cwd, env=env, stdin=data, timeout=timeout))
+
+    async def endpoint(self, port: int) -> Endpoint:
+        """Return the address of a port of the sandbox, such as that of a server which the agent has started.
+
+        Args:
+            port: named in `Sandbox(..., ports=[8000])`, for providers that have this option.
+
+        Returns:
+            `url`, and `headers` that a request needs: they contain a secret.
+
+        Raises:
+            SandboxError: the sandbox leads to no such port.
+        """
+        if type(port) is not int or not 1 <= port <= 65535:
+            raise BadValue(f"port must be a number from 1 to 65535; got {port!r:.80}.")
+        return await private_loop().aio(self._controller.endpoint(port))
 
     async def diff(self, turn: Turn | KeptFiles, other: Turn | KeptFiles | None = None) -> Diff:
         """Compare the files before a turn with those at its end, or the files of two times.

@@ -30,7 +30,7 @@ from session_widgets._sessions.tool_server import ToolServer
 from session_widgets._sessions.turn_manager import TurnManager
 from session_widgets._store import Store
 from session_widgets.errors import NotDurable, WorkspaceError
-from session_widgets.model import ExecResult
+from session_widgets.model import Endpoint, ExecResult
 from session_widgets.transcript.notes import SessionChanged, SessionSandbox
 from session_widgets.transcript.records import Draft, Event
 from session_widgets.transcript.sources import Folded
@@ -91,6 +91,10 @@ class SessionController:
         """Run a shell command in the sandbox; see `Sandbox.exec`."""
         await self.snapshots.settled()
         return await (await self.sandboxes.ready_sandbox()).exec(command, **options)
+
+    async def endpoint(self, port: int) -> Endpoint:
+        """Return the address of a port of the sandbox."""
+        return await (await self.sandboxes.ready_sandbox()).endpoint(port)
 
     async def detach(self) -> None:
         """Disconnect from the session; its turn continues in the sandbox without this process."""

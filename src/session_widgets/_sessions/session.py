@@ -254,6 +254,7 @@ class Session:
     take_over = blocking(AsyncSession.take_over, "aio")
     delete = blocking(AsyncSession.delete, "aio")
     exec = blocking(AsyncSession.exec, "aio")
+    endpoint = blocking(AsyncSession.endpoint, "aio")
     diff = blocking(AsyncSession.diff, "aio")
     restore = blocking(AsyncSession.restore, "aio")
     fork = blocking(AsyncSession.fork, "aio")

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from session_widgets.cli.asking import confirm, may_ask
 from session_widgets.cli.errors import errors_told
-from session_widgets.errors import SessionWidgetsError
 from session_widgets.printing import one_line, printable
 
 if TYPE_CHECKING:
@@ -75,6 +74,21 @@ def sweep(
 
 
 @sandboxes.command()
+def providers() -> None:
+    """List the providers of sandboxes, with what is missing for each."""
+    from session_widgets._sessions.sandbox_info import sandbox_providers
+
+    with errors_told():
+        found = sandbox_providers()
+    table = Table("sandbox", "ready", "running", "at most", "options", "what is missing", box=None, pad_edge=False)
+    for info in found:
+        most = "" if info.most is None else str(info.most)
+        cells = (info.name, "no" if info.problem else "yes", str(info.running), most, " ".join(info.options))
+        table.add_row(*(Text(one_line(cell)) for cell in cells), Text(one_line(info.problem)))
+    Console().print(table)
+
+
+@sandboxes.command()
 def check(name: Annotated[str, typer.Argument(help='Which: "docker", "e2b", "runner:URL", ...')]) -> None:
     """Make sandboxes, check each sentence of the contract on them, and remove them. Exit code 1 if one does not hold.
 
@@ -110,19 +124,12 @@ def _survey() -> Survey:
 
 async def _find() -> tuple[list[SandboxInfo], dict[str, str]]:
     """Query every provider; return its sandboxes, or why it cannot answer."""
-    from session_widgets._sandboxes import get_provider, provider_names
+    from session_widgets._sandboxes.survey import survey
     from session_widgets._store import store
 
-    found: list[SandboxInfo] = []
-    unusable = {}
-    for name in provider_names():
-        try:
-            provider = get_provider(name, store().home)
-            found += [info async for info in provider.list()]
-            await provider.aclose()
-        except SessionWidgetsError as error:
-            unusable[name] = str(error)
-    return found, unusable
+    answers = await survey(store().home)
+    found = [info for one in answers for info in one.sandboxes]
+    return found, {one.name: one.problem for one in answers if not one.complete}
 
 
 async def _sweep(shown: set[str]) -> list[SandboxInfo]:

@@ -1,0 +1,215 @@
+"""Sandboxes for users: providers with what they lack, and the sandboxes of all sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from session_widgets._sessions.loop import private_loop
+from session_widgets.model import Capability, SandboxRef
+from session_widgets.printing import html_table, one_line, text_table
+
+if TYPE_CHECKING:
+    from session_widgets._sandboxes.survey import Found
+
+_PROVIDER_COLUMNS = ("sandbox", "ready", "running", "at most", "features", "options of sw.Sandbox", "what is missing")
+_SANDBOX_COLUMNS = ("sandbox", "session", "state", "deadline", "age", "owner")
+_FEATURES = {
+    Capability.ISOLATED: "isolated",
+    Capability.SHARES_FILES: "works on files of this machine",
+    Capability.PORTS: "ports",
+    Capability.PARK_KEEPS_PROCESSES: "pauses with its memory",
+    Capability.EXTERNAL: "a server of somebody else",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderInfo:
+    """One provider of sandboxes.
+
+    Attributes:
+        name: for `open_session(sandbox=...)`; "runner" needs an address: "runner:URL".
+        running: sandboxes of this installation that run.
+        most: how many may run at a time; None: any number.
+        features: what it can do.
+        options: fields of `Sandbox` that it accepts.
+        problem: what is missing, with the remedy; empty if it is ready.
+    """
+
+    name: str
+    running: int
+    most: int | None
+    features: tuple[str, ...]
+    options: tuple[str, ...]
+    problem: str = ""
+
+
+class ProviderList(list[ProviderInfo]):
+    """Providers; a notebook draws them as a table."""
+
+    def __repr__(self) -> str:
+        return text_table(_PROVIDER_COLUMNS, [_provider_cells(info) for info in self])
+
+    def _repr_html_(self) -> str:
+        return html_table(_PROVIDER_COLUMNS, [_provider_cells(info) for info in self])
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRow:
+    """One sandbox.
+
+    Attributes:
+        ref: such as "e2b:3f2a90c1d4e7".
+        session: id of its session.
+        owner: user and machine that made it.
+        running: False if it is parked.
+        created: when it was made, in UTC.
+        deadline: when the provider parks or ends it unless it is used, in UTC; None if it does not say.
+        wanted: whether a session of the store refers to it. The others are what `sandboxes sweep` removes.
+    """
+
+    ref: str
+    session: str
+    owner: str
+    running: bool
+    created: datetime
+    deadline: datetime | None
+    wanted: bool = field(compare=False)
+
+    def park(self) -> None:
+        """End its processes and park it; its files stay. A session continues with its next prompt."""
+        private_loop().run(_park(self.ref))
+
+    def destroy(self) -> bool:
+        """End and remove it, with files that are saved nowhere else; False if it was gone already.
+
+        `delete()` of its session saves the files first, or asks.
+        """
+        return private_loop().run(_destroy(self.ref))
+
+
+class SandboxList(list[SandboxRow]):
+    """Sandboxes; a notebook draws them as a table.
+
+    Attributes:
+        problems: why a provider could not be asked, by its name.
+    """
+
+    def __init__(self, rows: Sequence[SandboxRow], problems: dict[str, str]) -> None:
+        super().__init__(rows)
+        self.problems = problems
+
+    def __repr__(self) -> str:
+        return text_table(_SANDBOX_COLUMNS, [_sandbox_cells(row) for row in self]) if self else "No sandboxes."
+
+    def _repr_html_(self) -> str:
+        return html_table(_SANDBOX_COLUMNS, [_sandbox_cells(row) for row in self]) if self else "No sandboxes."
+
+
+def sandbox_providers() -> ProviderList:
+    """Return what `open_session(sandbox=...)` knows by name, with what is missing for each.
+
+    A cloud whose SDK and key are there is asked for its running sandboxes, which takes up to seconds.
+
+    Example:
+        >>> [provider.name for provider in sandbox_providers() if not provider.problem]  # doctest: +SKIP
+        ['docker', 'e2b', 'local', 'runner', 'sandbox-agent']
+    """
+    return ProviderList(_provider(found) for found in private_loop().run(_survey()))
+
+
+def sandboxes() -> SandboxList:
+    """Return the sandboxes of all sessions of this installation, and those that no session refers to.
+
+    Example:
+        >>> for row in sandboxes():  # doctest: +SKIP
+        ...     row.park()
+    """
+    from session_widgets._store import store
+
+    found = private_loop().run(_survey())
+    known = {record.sandbox_ref for record in store().sessions()}  # later: it is stored before it exists
+    rows = [
+        SandboxRow(
+            ref=str(info.ref),
+            session=info.session_id,
+            owner=info.owner,
+            running=info.running,
+            created=info.created_at,
+            deadline=info.expires_at,
+            wanted=str(info.ref) in known,
+        )
+        for one in found
+        for info in one.sandboxes
+    ]
+    return SandboxList(rows, {one.name: one.problem for one in found if not one.complete})
+
+
+async def _survey() -> list[Found]:
+    from session_widgets._sandboxes.survey import survey
+    from session_widgets._store import store
+
+    return await survey(store().home)
+
+
+async def _park(ref: str) -> None:
+    from session_widgets._sandboxes import get_provider
+    from session_widgets._store import store
+
+    sandbox = SandboxRef.parse(ref)
+    provider = get_provider(sandbox.provider, store().home)
+    await provider.park(sandbox)
+    await provider.aclose()
+
+
+async def _destroy(ref: str) -> bool:
+    from session_widgets._sandboxes import get_provider
+    from session_widgets._store import store
+
+    sandbox = SandboxRef.parse(ref)
+    provider = get_provider(sandbox.provider, store().home)
+    removed = await provider.destroy(sandbox)
+    await provider.aclose()
+    return removed
+
+
+def _provider(found: Found) -> ProviderInfo:
+    provider = found.provider
+    capabilities = provider.capabilities if provider else Capability.NONE
+    return ProviderInfo(
+        name=found.name,
+        running=sum(info.running for info in found.sandboxes),
+        most=found.most,
+        features=features(capabilities),
+        options=tuple(sorted(getattr(provider, "options", ()))),
+        problem=found.problem,
+    )
+
+
+def features(capabilities: Capability) -> tuple[str, ...]:
+    """Return what capabilities mean to users."""
+    return tuple(words for one, words in _FEATURES.items() if one in capabilities)
+
+
+def _provider_cells(info: ProviderInfo) -> tuple[str, ...]:
+    most = "" if info.most is None else str(info.most)
+    facts = ("no" if info.problem else "yes", str(info.running), most, ", ".join(info.features), " ".join(info.options))
+    return tuple(one_line(fact, 200) for fact in (info.name, *facts, info.problem))
+
+
+def _sandbox_cells(row: SandboxRow) -> tuple[str, ...]:
+    now = datetime.now(UTC)
+    deadline = "" if row.deadline is None else f"in {_time((row.deadline - now).total_seconds())}"
+    session = row.session if row.wanted else f"{row.session} (no session refers to it)"
+    state = "running" if row.running else "parked"
+    age = _time((now - row.created).total_seconds())
+    return tuple(one_line(fact, 120) for fact in (row.ref, session, state, deadline, age, row.owner))
+
+
+def _time(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"
