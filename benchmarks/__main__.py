@@ -14,6 +14,7 @@ from benchmarks import (
     events,
     harnesses,
     importing,
+    long,
     paint,
     prompt,
     reading,
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "harnesses": harnesses.measure,
     "analysis": analysis.measure,
     "replay": replay.measure,
+    "long": long.measure,
     "reading": reading.measure,
     "import": importing.measure,
 }

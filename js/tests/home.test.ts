@@ -57,7 +57,7 @@ test("the first later turn of the same workspace saves what an earlier one could
     made(4, { durable_at: 4, workspace: "/elsewhere" }), made(5, { durable_at: 5 }), made(6, { durable_at: 6 }),
     made(7, { durability_error: "disk: full" }),
   ];
-  const sections = turns.map((turn) => ({ index: turn.turn, turn, steps: [] }));
+  const sections = turns.map((turn) => ({ index: turn.turn, turn, count: 0, steps: [] }));
   assert.deepEqual(turns.map((turn) => savedLater(sections, turn)?.turn), [undefined, 5, 5, undefined, undefined, undefined, undefined]);
 });
 
@@ -72,7 +72,7 @@ test("memory is spoken of only where it had to come back", () => {
 test("the status says what takes time between turns, and that a turn is being saved", () => {
   const transcript = new Transcript();
   const words = (fields: Partial<Turn>, activity: string | null) => {
-    transcript.replace({ turns: [made(1, fields)], steps: [toolStep(1, 0, { title: "x" })], earlier: false });
+    transcript.replace([1, 1], { turns: [made(1, fields)], steps: [toolStep(1, 0, { title: "x" })] });
     return statusOf(transcript, undefined, activity).words;
   };
   assert.equal(words({}, "Saving 12 files"), "Saving 12 files");

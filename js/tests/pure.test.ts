@@ -111,7 +111,7 @@ test("the status says what the agent does", () => {
   const transcript = new Transcript();
   const words = () => statusOf(transcript).words;
   assert.equal(words(), "Ready");
-  transcript.replace({ turns: [turn(1, "running")], steps: [step(1, 0, "user")], earlier: false });
+  transcript.replace([1, 1], { turns: [turn(1, "running")], steps: [step(1, 0, "user")] });
   assert.equal(words(), "Starting");
   transcript.apply({ type: "step", step: toolStep(1, 1, { kind: "execute", command: { text: "make", length: 4 } }) });
   assert.equal(words(), "Running: make");

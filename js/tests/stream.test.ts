@@ -48,7 +48,7 @@ const snapshot = (view: string | null, n: number, steps: Step[] = [step(1, 0)], 
   session: { id: "s", title: null, harness: "demo", sandbox: "local", workspace: "/w", attachment: "directory", mount_report: "", root: "/w",
     model: null, mode: null, effort: null, agent: { title: "Demo", version: "1", suggestions: [] }, missing: null, permissions: "ask", status: "idle", sandbox_running: true, turns: 1 },
   activity: null, cell_question: null, commands: [],
-  page: { turns: [turn(1, "running")], steps, earlier: false },
+  counts: [1, steps.length], page: { turns: [turn(1, "running")], steps },
 });
 const batch = (n: number, ...items: Item[]): Batch => ({ kind: "batch", n, now: 0, items });
 const append = (text: string, length: number): Item => ({ type: "append", turn: 1, index: 0, text, length, at: 0 });
@@ -133,7 +133,7 @@ test("steps keep their order however they come", () => {
 
 test("only what changed is a new object", () => {
   const transcript = new Transcript();
-  transcript.replace({ turns: [turn(1), turn(2)], steps: [step(1, 0), step(2, 0), step(2, 1)], earlier: false });
+  transcript.replace([1, 1, 2, 2], { turns: [turn(1), turn(2)], steps: [step(1, 0), step(2, 0), step(2, 1)] });
   const [one, two] = transcript.sections;
   transcript.apply({ type: "append", turn: 2, index: 1, text: "y", length: 2, at: 0 });
   assert.equal(transcript.sections[0], one);
@@ -150,15 +150,24 @@ test("a text beyond the limit carries its newest lines until the step is sent wh
   assert.equal(transcript.last?.steps[0]?.body?.tail, undefined);
 });
 
-test("the window keeps the newest steps and says that there are earlier ones", () => {
+test("the newest steps stay, and those around a view that is scrolled up; the others keep their number", () => {
   const transcript = new Transcript();
-  for (let i = 0; i < 500; i++) transcript.apply({ type: "step", step: step(Math.floor(i / 7) + 1, i % 7) });
+  for (let i = 0; i < 7 * 400; i++) transcript.apply({ type: "step", step: step(Math.floor(i / 7) + 1, i % 7) });
+  transcript.trim([[10, 0], [12, 0]]);
+  assert.deepEqual([transcript.count, transcript.size], [2800, 160 + 63 + 15 + 200]);
+  assert.ok(transcript.step([10, 0]) && transcript.step([1, 0]) && transcript.step([400, 6]));
+  assert.equal(transcript.step([200, 0]), undefined);
   transcript.trim();
-  assert.deepEqual([transcript.size, transcript.earlier], [WINDOW, true]);
-  assert.equal(transcript.last?.index, 72);
-  transcript.apply({ type: "step", step: step(1, 0) });
-  assert.equal(transcript.size, WINDOW, "an old step makes no hole");
-  const first = transcript.first!;
-  transcript.prepend({ turns: [], steps: [step(first.turn - 1, 0), step(first.turn - 1, 1)], earlier: true });
-  assert.deepEqual([transcript.first?.turn, transcript.size, transcript.earlier], [first.turn - 1, WINDOW + 2, true]);
+  assert.deepEqual([transcript.count, transcript.size], [2800, WINDOW]);
+  transcript.apply({ type: "append", turn: 200, index: 0, text: "y", length: 2, at: 0 });
+  assert.equal(transcript.size, WINDOW, "a step that is not held does not grow");
+});
+
+test("requested steps do not replace what came meanwhile", () => {
+  const transcript = new Transcript();
+  transcript.replace([1, 4, 2, 1], { turns: [turn(2)], steps: [step(2, 0)] });
+  transcript.apply({ type: "step", step: step(1, 1, "message", "new") });
+  transcript.add({ turns: [turn(1)], steps: [step(1, 0), step(1, 1, "message", "old"), step(1, 2)] });
+  assert.deepEqual(transcript.section(1)?.steps.map((one) => one.body?.text), ["x", "new", "x"]);
+  assert.deepEqual([transcript.count, transcript.size], [5, 4]);
 });

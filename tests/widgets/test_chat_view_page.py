@@ -35,7 +35,7 @@ def test_a_message_beyond_the_limit_shows_its_newest_lines_while_it_grows(chat, 
     assert "news" not in chat.words()
 
 
-def test_a_long_session_stays_small_and_shows_earlier_messages(chat, session):
+def test_a_long_session_stays_small_and_any_place_of_it_is_reached(chat, session):
     for number in range(150):
         session.begin(f"prompt {number}.")
         session.tool(f"{number}", title=f"Tool {number}", status="completed")
@@ -43,24 +43,42 @@ def test_a_long_session_stays_small_and_shows_earlier_messages(chat, session):
         session.end()
     chat.sees("answer 149.")
     assert "prompt 0." not in chat.words()
+    page = chat.page
     nodes = "document.querySelectorAll('#view *').length"
-    assert chat.page.evaluate(nodes) < 2000
-    # scrolling up fetches the earlier ones, and what is in view stays there
-    height = "document.querySelector('.sw-scroll').scrollHeight"
+    assert page.evaluate(nodes) < 2000
+    # a jump to the middle: the steps there come while their places stay
+    chat.held = True
+    page.evaluate("((e) => { e.scrollTop = e.scrollHeight / 2 })(document.querySelector('.sw-scroll'))")
+    chat.until(lambda: page.locator(".sw-absent").count() > 10 and not chat.sent.empty())
+    assert "answer 149." not in chat.words()
+    chat.held = False
+    chat.until(lambda: page.locator(".sw-absent").count() == 0)
     places = """() => Object.fromEntries([...document.querySelectorAll('.sw-bubble')]
       .map((one) => [one.innerText, one.getBoundingClientRect().top]))"""
-    chat.held = True
-    chat.page.evaluate("document.querySelector('.sw-scroll').scrollTop = 300")
-    chat.until(lambda: chat.page.locator(".sw-earlier:disabled").count() and not chat.sent.empty())
-    seen, before = chat.page.evaluate(places), chat.page.evaluate(height)
-    words = next(name for name, top in seen.items() if top > 150)
-    chat.held = False
-    chat.until(lambda: chat.page.evaluate(height) > before + 1000)
-    chat.until(lambda: abs(chat.page.evaluate(places).get(words, 9999) - seen[words]) < 3)
-    scroll = "(by) => document.querySelector('.sw-scroll').scrollTop -= by"
-    chat.until(lambda: "prompt 0." in chat.words() or chat.page.evaluate(scroll, 800), seconds=20)
-    assert chat.page.evaluate(nodes) < 2000
-    assert chat.page.locator(".sw-earlier").count() == 0
+    seen = page.evaluate(places)
+    words = next(name for name, top in seen.items() if 150 < top < 500)
+    assert 50 < int(words.split()[-1].rstrip(".")) < 100, "it is the middle"
+    # what is in view stays there while the session goes on
+    session.begin("one more")
+    session.say("the newest answer")
+    chat.sees("2 new steps")
+    chat.until(lambda: abs(page.evaluate(places).get(words, 9999) - seen[words]) < 3)
+    assert page.evaluate(nodes) < 2000
+    # to the beginning, to a step that Python names, and back to the end
+    page.evaluate("document.querySelector('.sw-scroll').scrollTop = 0")
+    chat.sees("answer 0.")
+    chat.widget.seek("scripted/101/1")
+    page.evaluate("(at) => model.set('at', at)", chat.widget.at)
+    here = "[...document.querySelectorAll('[data-here]')].map((e) => [e.innerText, e.getBoundingClientRect().top])"
+    [[title, top]] = chat.until(lambda: page.evaluate(here))
+    assert "Tool 100" in title
+    assert 0 < top < 640
+    chat.until(lambda: page.locator(".sw-absent").count() == 0)
+    [[_, top]] = page.evaluate(here)
+    assert 0 < top < 640, "it stays in view when the rows around it have come"
+    page.get_by_role("button", name="new steps").click()
+    chat.sees("the newest answer")
+    assert page.evaluate(nodes) < 2000
 
 
 def test_the_view_follows_the_end_unless_it_is_scrolled_up(chat, session):

@@ -164,23 +164,29 @@ def test_a_long_text_is_clipped_on_the_wire_and_counted(session, pages):
     assert [(item["text"], item["length"]) for item in appended] == [("", 5_000_003)]
 
 
-def test_history_comes_in_pages_newest_first_without_holes(session, pages):
+def test_history_comes_in_ranges_without_holes(session, pages):
     for turn in range(40):
         session.begin(f"prompt {turn}")
         for number in range(20):
             session.tool(f"{turn}.{number}", title="t" * 200, status="completed")
         session.end()
+    pages.stream.hello("b")
+    snapshot = pages.of("snapshot")[-1]
+    assert snapshot["counts"] == [number for turn in range(1, 41) for number in (turn, 21)]
+    newest = [(step["turn"], step["index"]) for step in snapshot["page"]["steps"]]
+    assert newest[-1] == (40, 20)
     seen: list[tuple[int, int]] = []
-    before = None
-    while True:
-        page = pages.stream.page(before)
+    begin = (1, 0)
+    while begin < newest[0]:
+        page = pages.stream.between(begin, (newest[0][0], newest[0][1] - 1))
         assert len(json.dumps(page).encode()) <= MAX_BYTES
         assert {turn["turn"] for turn in page["turns"]} == {step["turn"] for step in page["steps"]}
-        seen = [(step["turn"], step["index"]) for step in page["steps"]] + seen
-        before = seen[0]
-        if not page["earlier"]:
-            break
-    assert seen == [(turn, index) for turn in range(1, 41) for index in range(21)]
+        seen += [(step["turn"], step["index"]) for step in page["steps"]]
+        turn, index = seen[-1]
+        begin = (turn, index + 1) if index < 20 else (turn + 1, 0)
+    assert seen + newest == [(turn, index) for turn in range(1, 41) for index in range(21)]
+    middle = pages.stream.between((20, 19), (21, 1))
+    assert [(step["turn"], step["index"]) for step in middle["steps"]] == [(20, 19), (20, 20), (21, 0), (21, 1)]
 
 
 def test_a_file_browser_gets_no_transcript(session):
@@ -188,7 +194,7 @@ def test_a_file_browser_gets_no_transcript(session):
     session.begin("hello")
     session.say("words")
     pages.stream.hello("a")
-    assert pages.of("snapshot")[-1]["page"]["steps"] == []
+    assert pages.of("snapshot")[-1]["page"]["steps"] == pages.of("snapshot")[-1]["counts"] == []
     pages.stream.close()
 
 

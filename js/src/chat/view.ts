@@ -6,13 +6,14 @@ import { framed } from "../lib/dom.ts";
 import { savedLater } from "../lib/home.ts";
 import { icon } from "../lib/icons.ts";
 import { plural } from "../lib/text.ts";
+import type { Cursor } from "../lib/transcript.ts";
 import { VirtualList } from "../rows/list.ts";
 import { whole } from "../rows/parts.ts";
 import { stepRow } from "../rows/step.ts";
 import type { Composer } from "./composer.ts";
 import { memory } from "./handover.ts";
 import { header } from "./header.ts";
-import { type Line, linesOf } from "./lines.ts";
+import { type Line, Lines } from "./lines.ts";
 import { permissions } from "./permission.ts";
 import { questions } from "./question.ts";
 import { activity, footer, outgoing } from "./rows.ts";
@@ -21,6 +22,8 @@ import { Ui } from "./ui.ts";
 const NEAR = 32;
 /** Lines beyond the view that stay in the page: enough to search in, and to hold the place of the view. */
 const OVERSCAN = 30;
+/** Lines beyond those in the page that are fetched with them. */
+const NEARBY = 20;
 
 export function mountChat(root: HTMLElement, client: Client, composer: Composer, openFile?: (path: string) => void): () => void {
   const redraw = framed(draw);
@@ -28,14 +31,20 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   let following = true;
   let shape = "";
   let seen = 0;
-  let loading = false;
-  let lines: Line[] = [];
+  let filling = false;
+  let lines = new Lines(client.transcript, { missing: false, activity: false, outgoing: false });
+  /** The first and the last line in the page. */
+  let inView: [number, number] = [0, -1];
+  /** The step to bring into view once the page holds it. */
+  let aim: Cursor | undefined;
+  /** The step that a person was led to. */
+  let marked = "";
 
   const box = document.createElement("div");
   box.className = "sw-chat";
   root.append(box);
 
-  const list = new VirtualList(scroller, { estimate: 36, overscan: OVERSCAN, anchored: true, seen: (first) => first === 0 && lines[0]?.kind === "earlier" && !following && showEarlier() });
+  const list = new VirtualList(scroller, { estimate: (place) => lines.estimate(place), overscan: OVERSCAN, anchored: true, seen: look });
   const unsubscribe = client.subscribe(() => {
     composer.follow();
     redraw();
@@ -46,6 +55,8 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     alignDock();
     if (following) scrollToEnd();
   });
+  client.model.on("change:at", go);
+  go();
   draw();
   for (const element of box.querySelectorAll(".sw-scroll, .sw-scroll > .sw-column")) resized.observe(element);
 
@@ -74,38 +85,62 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
     if (atEnd === following) return;
     following = atEnd;
-    client.reading = !atEnd;
-    seen = lastSeen();
+    client.reading = atEnd ? undefined : lines.cursors(...inView);
+    seen = client.transcript.count;
     redraw();
-  }
-
-  function lastSeen(): number {
-    const last = client.transcript.last;
-    return last ? last.index * 1e6 + (last.steps.at(-1)?.index ?? 0) : 0;
-  }
-
-  function unseen(): number {
-    return client.transcript.sections.reduce(
-      (sum, { index, steps }) => sum + steps.filter((step) => index * 1e6 + step.index > seen).length, 0,
-    );
   }
 
   function jump(): void {
     following = true;
-    client.reading = false;
+    aim = client.reading = undefined;
     redraw();
   }
 
-  async function showEarlier(): Promise<void> {
-    if (loading) return;
-    loading = true;
-    client.reading = true;
+  function look(first: number, last: number): void {
+    inView = [first, last];
+    if (!following) client.reading = lines.cursors(first, last);
+    void fill();
+  }
+
+  /** Fetch the steps in view that the page does not hold, and those nearby with them. */
+  async function fill(): Promise<void> {
+    if (filling) return;
+    filling = true;
+    try {
+      for (let last = ""; ;) {
+        const [first, end] = inView;
+        const wanted = lines.missing(first, end) && lines.missing(first - NEARBY, end + NEARBY);
+        const key = `${wanted} ${inView}`;
+        if (!wanted || key === last) return;
+        last = key;
+        if (!(await client.fetch(...wanted))) return;
+      }
+    } catch {
+      // the kernel is busy or gone: the next movement asks again
+    } finally {
+      filling = false;
+    }
+  }
+
+  /** Go to the step that the kernel names: "turn/index". */
+  function go(): void {
+    const [turn, index] = String(client.model.get("at") ?? "").split("/").map(Number);
+    if (turn === undefined || index === undefined || !Number.isInteger(turn + index)) return;
+    aim = [turn, index];
+    redraw();
+  }
+
+  function reach(): void {
+    const place = aim ? lines.place(aim) : -1;
+    if (!aim || place < 0 || !list.element.isConnected) return;
+    if (following) seen = client.transcript.count;
     following = false;
-    seen = lastSeen();
-    redraw();
-    await client.earlier().catch(() => undefined);
-    loading = false;
-    redraw();
+    list.reveal(place, "center");
+    if (client.transcript.step(aim)) {
+      marked = aim.join("/");
+      aim = undefined;
+      requestAnimationFrame(() => list.reveal(place, "center")); // the rows around it have their heights now
+    }
   }
 
   function draw(): void {
@@ -117,6 +152,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     if (!element) return;
     if (ui.unfolded) follow(element);
     ui.unfolded = false;
+    reach();
     if (following) scrollToEnd();
   }
 
@@ -161,28 +197,32 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
 
   function drawLines(): void {
     const { transcript } = client;
-    lines = linesOf(transcript, {
+    lines = new Lines(transcript, {
       missing: client.session?.missing != null,
       activity: Boolean(transcript.running?.turn && !transcript.pending.length && !transcript.questions.length),
       outgoing: composer.outgoing !== undefined,
     });
-    list.show({ count: list.element.isConnected ? lines.length : 0, key: (place) => lines[place]?.key ?? place, draw: (place) => drawLine(lines[place]) });
+    const now = lines;
+    list.show({ count: list.element.isConnected ? now.count : 0, key: (place) => now.key(place), draw: (place) => drawLine(now.at(place)) });
+    void fill();
   }
 
-  function drawLine(one: Line | undefined): TemplateResult | typeof nothing {
-    switch (one?.kind) {
-      case "step":
-        return html`${guard([one.step, ui.rev], () => one.begins
-          ? html`<div class="sw-turn" role="group" aria-label="Turn ${one.step.turn}">${stepRow(ui, one.step)}</div>`
-          : stepRow(ui, one.step))}`;
+  function drawLine(one: Line): TemplateResult | typeof nothing {
+    switch (one.kind) {
+      case "step": {
+        const here = marked === `${one.step.turn}/${one.step.index}`;
+        return html`${guard([one.step, ui.rev, here], () => one.begins
+          ? html`<div class="sw-turn" role="group" aria-label="Turn ${one.step.turn}" ?data-here=${here}>${stepRow(ui, one.step)}</div>`
+          : here ? html`<div class="sw-here" data-here>${stepRow(ui, one.step)}</div>` : stepRow(ui, one.step))}`;
+      }
+      case "missing":
+        return html`<div class="sw-absent" data-begins=${String(one.begins)} aria-hidden="true"></div>`;
       case "memory":
         return html`${guard([one.turn, ui.rev, client.busy], () => whole(() => memory(ui, one.turn)))}`;
       case "end": {
         const later = savedLater(client.transcript.sections, one.turn);
         return html`${guard([one.turn, ui.rev, later, one.last, one.prompt], () => html`<div class="sw-turn-end">${whole(() => footer(ui, one.turn, later, one.last, one.prompt))}</div>`)}`;
       }
-      case "earlier":
-        return html`<button type="button" class="sw-more sw-earlier" ?disabled=${loading} @click=${showEarlier}>${loading ? "Loading…" : "Show earlier messages"}</button>`;
       case "activity":
         return client.transcript.running?.turn ? activity(client.transcript.running.turn, client.activity) : nothing;
       case "outgoing":
@@ -192,8 +232,8 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   }
 
   function pill(): TemplateResult {
-    const news = unseen();
-    return html`<button type="button" class="sw-pill" @click=${jump}>${icon("down")}${news ? `${plural(news, "new step")}` : "Jump to latest"}</button>`;
+    const news = client.transcript.count - seen;
+    return html`<button type="button" class="sw-pill" @click=${jump}>${icon("down")}${news > 0 ? `${plural(news, "new step")}` : "Jump to latest"}</button>`;
   }
 
   function connecting(): TemplateResult {
@@ -238,6 +278,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   }
 
   return () => {
+    client.model.off("change:at", go);
     unsubscribe();
     clearInterval(tick);
     resized.disconnect();

@@ -1,8 +1,8 @@
 // The page's side of a session's widget: applies batches in order and requests a snapshot on a gap.
 import { closeInCell } from "./cell.ts";
 import { Connection } from "./connection.ts";
-import type { Batch, CellQuestion, Command, Listing, Model, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
-import { Transcript } from "./transcript.ts";
+import type { Batch, CellQuestion, Command, Listing, Model, Page, Session, Setting, Snapshot, ToKernel } from "./protocol.ts";
+import { type Cursor, Transcript } from "./transcript.ts";
 
 const ACK_PAUSE = 250;
 const HEARTBEAT = 10_000;
@@ -24,10 +24,11 @@ export class Client extends Connection<Batch | Snapshot> {
   listings = new Map<string, Listing>();
   /** Kernel time minus page time, in milliseconds. */
   skew = 0;
-  /** Whether a view is scrolled up: then no old step is dropped. */
-  reading = false;
+  /** The first and the last step in view, of a view that is scrolled up. */
+  reading: [Cursor, Cursor] | undefined;
 
   private n = 0;
+  private restarts = 0;
   private acked = 0;
   private ackTimer: ReturnType<typeof setTimeout> | undefined;
   private busyTimer: ReturnType<typeof setTimeout> | undefined;
@@ -58,12 +59,13 @@ export class Client extends Connection<Batch | Snapshot> {
     this.changed();
   }
 
-  async earlier(): Promise<void> {
-    const first = this.transcript.first;
-    if (!first) return;
-    const { value } = await this.rpc.call<Snapshot["page"]>("page", { turn: first.turn, index: first.index });
-    if (this.transcript.first === first) this.transcript.prepend(value);
+  /** Fetch steps, as many as one message carries; returns whether some came. */
+  async fetch(first: Cursor, last: Cursor): Promise<boolean> {
+    const { restarts } = this;
+    const { value } = await this.rpc.call<Page>("range", { first, last });
+    if (restarts === this.restarts) this.transcript.add(value);
     this.changed();
+    return value.steps.length > 0;
   }
 
   protected take(message: Batch | Snapshot): void {
@@ -82,7 +84,8 @@ export class Client extends Connection<Batch | Snapshot> {
     this.commands = snapshot.commands;
     this.activity = snapshot.activity;
     this.askedInCell(snapshot.cell_question);
-    this.transcript.replace(snapshot.page);
+    this.restarts += 1;
+    this.transcript.replace(snapshot.counts, snapshot.page);
     for (const listing of snapshot.listings) this.listings.set(listing.path, listing);
     this.acknowledge();
   }
@@ -104,7 +107,7 @@ export class Client extends Connection<Batch | Snapshot> {
       else if (item.type === "listing") this.listings.set(item.path, item);
       else this.transcript.apply(item);
     }
-    if (!this.reading) this.transcript.trim();
+    this.transcript.trim(this.reading);
     this.acknowledge();
   }
 

@@ -63,7 +63,7 @@ export function keptOf(turn: Turn, later: Turn | undefined, when: (millis: numbe
 }
 
 /** The first later turn that verified the same workspace, including this turn's files. */
-export function savedLater(sections: Section[], turn: Turn): Turn | undefined {
+export function savedLater(sections: readonly Section[], turn: Turn): Turn | undefined {
   if (turn.durable_at !== null || turn.durability_error === null) return undefined;
   if (turn.attachment.startsWith("fuse:") || turn.durability_error.startsWith("mount:")) return undefined; // it may be lost
   return sections.find(({ turn: other }) =>

@@ -259,7 +259,6 @@ export type Item =
 export interface Page {
   turns: Turn[];
   steps: Step[];
-  earlier: boolean;
 }
 
 export interface Batch {
@@ -280,6 +279,8 @@ export interface Snapshot {
   commands: Command[];
   activity: string | null;
   cell_question: CellQuestion | null;
+  /** For each turn in order: its index, and its number of steps. */
+  counts: number[];
   page: Page;
   listings: Listing[];
 }

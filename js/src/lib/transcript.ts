@@ -1,26 +1,35 @@
-// The part of a session that a page holds: the newest steps, in order. Pure: no DOM, no clock.
-// Every change replaces the changed objects, so that a view redraws by identity.
+// The turns of a session with the number of their steps, and the steps that a page holds: the newest ones, and those
+// around a view. Pure: no DOM, no clock. Every change replaces the changed sections and steps, so that a view redraws by identity.
 import type { Item, Page, Step, Text, Turn } from "./protocol.ts";
 
-/** Steps that a page keeps while it follows the end; older ones are fetched again. */
+/** The newest steps, which a page always holds. */
 export const WINDOW = 160;
+/** Steps before and behind a view that is scrolled up, which it holds too; and how many it may hold before it drops others. */
+const AROUND = 200;
+const MOST = 1_000;
 
+/** A step by its turn and index. */
+export type Cursor = [turn: number, index: number];
+
+/** A turn; `count` is the number of its steps, `steps` are those that the page holds, in order. */
 export interface Section {
   index: number;
   turn: Turn | undefined;
+  count: number;
   steps: Step[];
 }
 
 export class Transcript {
-  sections: Section[] = [];
-  earlier = false;
+  readonly sections: Section[] = [];
 
-  get size(): number {
-    return this.sections.reduce((sum, section) => sum + section.steps.length, 0);
+  /** The number of steps of the session. */
+  get count(): number {
+    return this.sections.reduce((sum, { count }) => sum + count, 0);
   }
 
-  get first(): Step | undefined {
-    return this.sections.find((section) => section.steps.length)?.steps[0];
+  /** The number of steps that the page holds. */
+  get size(): number {
+    return this.sections.reduce((sum, { steps }) => sum + steps.length, 0);
   }
 
   get last(): Section | undefined {
@@ -47,17 +56,28 @@ export class Transcript {
     );
   }
 
-  replace(page: Page): void {
-    this.sections = [];
-    this.prepend(page);
+  /** Start again from the index and the number of steps of each turn, and the newest steps. */
+  replace(counts: number[], page: Page): void {
+    this.sections.length = 0;
+    for (let i = 0; i + 1 < counts.length; i += 2) this.sections.push({ index: counts[i]!, turn: undefined, count: counts[i + 1]!, steps: [] });
+    this.add(page);
   }
 
-  /** Add a page of older steps. */
-  prepend(page: Page): void {
-    this.earlier = false; // these steps close the gap
-    for (const turn of page.turns) this.putTurn(turn);
-    for (const step of page.steps) this.put(step);
-    this.earlier = page.earlier;
+  /** Add steps that were requested; the page may have received newer forms of them meanwhile. */
+  add(page: Page): void {
+    for (const turn of page.turns) if (!this.section(turn.turn)?.turn) this.putTurn(turn);
+    for (const step of page.steps) if (!this.step([step.turn, step.index])) this.put(step);
+  }
+
+  /** A step that the page holds. */
+  step([turn, index]: Cursor): Step | undefined {
+    const steps = this.section(turn)?.steps ?? [];
+    return steps[before(steps, index)]?.index === index ? steps[before(steps, index)] : undefined;
+  }
+
+  section(turn: number): Section | undefined {
+    const at = before(this.sections, turn);
+    return this.sections[at]?.index === turn ? this.sections[at] : undefined;
   }
 
   /** Apply one change; returns whether it belongs to the transcript. */
@@ -69,17 +89,30 @@ export class Transcript {
     return true;
   }
 
-  /** Drop the oldest steps beyond the window. */
-  trim(): void {
-    let surplus = this.size - WINDOW;
-    while (surplus > 0 && this.sections[0]) {
-      const section = this.sections[0];
-      const dropped = Math.min(surplus, section.steps.length);
-      surplus -= dropped;
-      this.earlier = true;
-      if (dropped === section.steps.length) this.sections = this.sections.slice(1);
-      else this.sections = [{ ...section, steps: section.steps.slice(dropped) }, ...this.sections.slice(1)];
+  /** Drop steps that are neither among the newest nor around the view. */
+  trim(view?: [Cursor, Cursor]): void {
+    if (this.size <= (view ? MOST : WINDOW)) return;
+    const [first, last] = view ? [this.ordinal(view[0]) - AROUND, this.ordinal(view[1]) + AROUND] : [0, -1];
+    const newest = this.count - WINDOW;
+    let begin = 0;
+    this.sections.forEach((section, at) => {
+      const kept = section.steps.filter(({ index }) => {
+        const ordinal = begin + index;
+        return ordinal >= newest || (ordinal >= first && ordinal <= last);
+      });
+      if (kept.length < section.steps.length) this.sections[at] = { ...section, steps: kept };
+      begin += section.count;
+    });
+  }
+
+  /** The number of steps before one. */
+  private ordinal([turn, index]: Cursor): number {
+    let sum = index;
+    for (const section of this.sections) {
+      if (section.index >= turn) break;
+      sum += section.count;
     }
+    return sum;
   }
 
   private putTurn(turn: Turn): void {
@@ -87,35 +120,37 @@ export class Transcript {
   }
 
   private put(step: Step): void {
-    if (this.isBefore(step)) return;
-    this.change(step.turn, (section) => ({ ...section, steps: placed(section.steps, step) }));
+    this.change(step.turn, (section) => ({ ...section, count: Math.max(section.count, step.index + 1), steps: placed(section.steps, step) }));
   }
 
   private append(item: Extract<Item, { type: "append" }>): void {
-    const section = this.sections.find((section) => section.index === item.turn);
-    const step = section?.steps.find((step) => step.index === item.index);
+    const step = this.step([item.turn, item.index]);
     if (!step?.body) return;
     const body: Text = { text: step.body.text + item.text, length: item.length };
     if (item.tail) body.tail = item.tail;
     this.put({ ...step, body, ended: item.at });
   }
 
-  /** An old step outside the window is not added: it would leave a gap before the window. */
-  private isBefore(step: Step): boolean {
-    const first = this.first;
-    if (!first || !this.earlier) return false;
-    return step.turn < first.turn || (step.turn === first.turn && step.index < first.index);
-  }
-
   private change(index: number, alter: (section: Section) => Section): void {
-    const at = this.sections.findLastIndex((section) => section.index <= index);
+    const at = before(this.sections, index);
     const found = this.sections[at];
-    if (found?.index === index) this.sections = this.sections.with(at, alter(found));
-    else this.sections = this.sections.toSpliced(at + 1, 0, alter({ index, turn: undefined, steps: [] }));
+    if (found?.index === index) this.sections[at] = alter(found);
+    else this.sections.splice(at + 1, 0, alter({ index, turn: undefined, count: 0, steps: [] }));
   }
 }
 
+/** The place of the last one whose index is at most this; -1 without one. */
+function before(sorted: readonly { index: number }[], index: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]!.index <= index) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
 function placed(steps: Step[], step: Step): Step[] {
-  const at = steps.findLastIndex((other) => other.index <= step.index);
+  const at = before(steps, step.index);
   return steps[at]?.index === step.index ? steps.with(at, step) : steps.toSpliced(at + 1, 0, step);
 }

@@ -11,8 +11,8 @@ export interface Rows {
 }
 
 export interface ListOptions {
-  /** The height of a row that was not drawn yet, in pixels. */
-  estimate?: number;
+  /** The height of a row that was not drawn yet, in pixels; of each, or of the one at a place. */
+  estimate?: number | ((place: number) => number);
   /** Rows beyond the view that are in the page, on each side. */
   overscan?: number;
   /** Whether the rows in view stay where they are when rows are put before them. */
@@ -34,13 +34,14 @@ export class VirtualList {
 
   /** `scroller` scrolls, and the list's element is put into it; a view that puts it there itself passes a function that finds it. */
   constructor(scroller: HTMLElement | (() => HTMLElement | null), private readonly options: ListOptions = {}) {
+    const { estimate = 48 } = options;
     this.element = document.createElement("div");
     this.element.className = "sw-list";
     if (typeof scroller !== "function") scroller.append(this.element);
     this.virtualizer = new Virtualizer<HTMLElement, HTMLElement>({
       count: 0,
       getScrollElement: typeof scroller === "function" ? scroller : () => scroller,
-      estimateSize: () => options.estimate ?? 48,
+      estimateSize: typeof estimate === "number" ? () => estimate : estimate,
       getItemKey: (place) => this.rows.key(place),
       overscan: options.overscan ?? 8,
       anchorTo: options.anchored ? "end" : "start",

@@ -34,7 +34,7 @@ class Conversation:
             "question": self._question,
             "choose": self._choose,
             "install": self._install,
-            "page": self._page,
+            "range": self._range,
             "text": lambda args, _: answer_text(self._step(args), args),
             "image": lambda args, _: answer_image(self._step(args), args),
             "handover": self._handover,
@@ -89,8 +89,9 @@ class Conversation:
         self._stream.look_again()
         return Answer()
 
-    def _page(self, args: Mapping[str, Any], _: Buffers) -> Answer:
-        return Answer(self._stream.page((int(args["turn"]), int(args["index"]))))
+    def _range(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        (turn, index), (last_turn, last_index) = args["first"], args["last"]
+        return Answer(self._stream.between((int(turn), int(index)), (int(last_turn), int(last_index))))
 
     def _step(self, args: Mapping[str, Any]) -> Step:
         return self._stream.step(int(args["turn"]), int(args["index"]))

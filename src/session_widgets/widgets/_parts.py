@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,15 @@ from session_widgets.widgets._rpc import Answer
 from session_widgets.widgets._text import safe
 
 _TEXT_CHUNK = 256 * 1024
+_UID = re.compile(r"(?:[^/]+/)?(\d{1,9})/(\d{1,9})")
+
+
+def step_key(uid: str) -> tuple[int, int] | None:
+    """Return turn and index of a step named "parser/2/14" or "2/14"; None for another name, as imports have them."""
+    found = _UID.fullmatch(uid)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from session_widgets._store.source import StoredSession
 from session_widgets.errors import BadValue
 from session_widgets.replaying import Moment, Recording
 from session_widgets.transcript.records import Event, SessionRecord, Step
-from session_widgets.widgets._parts import answer_image, answer_text
+from session_widgets.widgets._parts import answer_image, answer_text, step_key
 from session_widgets.widgets._replay_wire import MAX_ROWS, file_text_view, moment_view, replay_view, timeline
 from session_widgets.widgets._rpc import Answer, Buffers, Operation
 from session_widgets.widgets._wire import step_view
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_UID = re.compile(r"(?:[^/]+/)?(\d{1,9})/(\d{1,9})")
 _PAGE = 5_000
 _SLICE = 250
 """Events between which a page may ask for a moment."""
@@ -113,9 +111,8 @@ class Playback:
 
     def _key_of(self, uid: str) -> tuple[int, int]:
         """Return turn and index of a step; the program of an import has named it."""
-        found = _UID.fullmatch(uid)
-        if found:
-            return int(found[1]), int(found[2])
+        if key := step_key(uid):
+            return key
         if not isinstance(self._source, StoredSession):
             raise KeyError(uid)
         query = "select turn, step from v_steps where session_id = ? and step_uid = ?"

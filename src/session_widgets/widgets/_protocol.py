@@ -104,16 +104,16 @@ class Batch(TypedDict):
 
 
 class Page(TypedDict):
-    """A run of steps, oldest first, with their turns; `earlier` means that older ones exist."""
+    """A run of steps, oldest first, with their turns."""
 
     turns: list[TurnView]
     steps: list[StepView]
-    earlier: bool
 
 
 class Snapshot(TypedDict):
     """The state after batch `n`. `view` names the requesting page; None is for every page that is out of step.
 
+    `counts` has, for each turn in order, its index and its number of steps; `page` has the newest of them.
     `reset` makes the pages that are in step start again from here, too.
     """
 
@@ -127,6 +127,7 @@ class Snapshot(TypedDict):
     commands: list[CommandView]
     activity: str | None
     cell_question: CellQuestionView | None
+    counts: list[int]
     page: Page
     listings: list[ListingItem]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from session_widgets.errors import StoreBusy
@@ -18,7 +18,7 @@ from session_widgets.widgets._control import SessionControl
 from session_widgets.widgets._facts import Facts
 from session_widgets.widgets._harness import missing_view
 from session_widgets.widgets._protocol import MAX_BYTES, Batch, Item, ListingItem, Page, Snapshot
-from session_widgets.widgets._views import StepView
+from session_widgets.widgets._views import StepView, TurnView
 from session_widgets.widgets._wire import step_view
 
 log = logging.getLogger(__name__)
@@ -151,23 +151,35 @@ class Stream:
         with self._lock:
             self._listings.pop(path, None)
 
-    def page(self, before: tuple[int, int] | None = None) -> Page:
-        """Return the newest steps before `(turn, index)`, at most 256 KB of them."""
+    def page(self) -> Page:
+        """Return the newest steps, at most 120 of them and 192 KB."""
         with self._lock:
-            views: list[StepView] = []
-            turns: dict[int, Any] = {}
-            size, earlier = 0, False
-            for step in self._backwards(before) if self._transcript else ():
-                view = step_view(step)
-                size += size_of(view)
-                if views and (size > MAX_BYTES * 3 // 4 or len(views) == PAGE_STEPS):
-                    earlier = True
-                    break
-                views.append(view)
-                if step.turn not in turns:
-                    turns[step.turn] = self._facts.turn(step.turn)
-                    size += size_of(turns[step.turn])
-            return {"turns": list(reversed(turns.values())), "steps": views[::-1], "earlier": earlier}
+            page = self._page(self._backwards() if self._transcript else ())
+            return {"turns": page["turns"][::-1], "steps": page["steps"][::-1]}
+
+    def between(self, first: tuple[int, int], last: tuple[int, int]) -> Page:
+        """Return the steps from `first` to `last`, each turn and index, as far as one message carries them."""
+        with self._lock:
+            return self._page(self._forwards(first, last) if self._transcript else ())
+
+    def _page(self, steps: Iterable[Step]) -> Page:
+        views: list[StepView] = []
+        turns: dict[int, TurnView] = {}
+        size = 0
+        for step in steps:
+            view = step_view(step)
+            size += size_of(view)
+            if views and (size > MAX_BYTES * 3 // 4 or len(views) == PAGE_STEPS):
+                break
+            views.append(view)
+            if step.turn not in turns:
+                turns[step.turn] = self._facts.turn(step.turn)
+                size += size_of(turns[step.turn])
+        return {"turns": list(turns.values()), "steps": views}
+
+    def _count_view(self) -> list[int]:
+        turns = sorted(self._counts) if self._transcript else ()
+        return [number for turn in turns for number in (turn, self._counts[turn])]
 
     def step(self, turn: int, index: int) -> Step:
         """Return one complete step."""
@@ -177,7 +189,7 @@ class Stream:
     def steps(self) -> Iterator[Step]:
         """Yield the steps, newest first."""
         with self._lock:
-            yield from self._backwards(None)
+            yield from self._backwards()
 
     @property
     def running(self) -> bool:
@@ -185,12 +197,16 @@ class Stream:
         with self._lock:
             return bool(self._counts) and self._fold.turn(max(self._counts)).status == "running"
 
-    def _backwards(self, before: tuple[int, int] | None) -> Iterator[Step]:
+    def _backwards(self) -> Iterator[Step]:
         for turn in sorted(self._counts, reverse=True):
-            if before is not None and turn > before[0]:
-                continue
-            end = self._counts[turn] if before is None or turn < before[0] else min(before[1], self._counts[turn])
-            for index in range(end - 1, -1, -1):
+            for index in range(self._counts[turn] - 1, -1, -1):
+                yield self._fold.step(turn, index)
+
+    def _forwards(self, first: tuple[int, int], last: tuple[int, int]) -> Iterator[Step]:
+        for turn in sorted(turn for turn in self._counts if first[0] <= turn <= last[0]):
+            begin = first[1] if turn == first[0] else 0
+            end = min(self._counts[turn], last[1] + 1) if turn == last[0] else self._counts[turn]
+            for index in range(begin, end):
                 yield self._fold.step(turn, index)
 
     def _on_folded(self, folded: list[Folded]) -> None:
@@ -347,6 +363,7 @@ class Stream:
             "commands": self._facts.commands(),
             "activity": self._facts.activity(),
             "cell_question": self._facts.cell_question(),
+            "counts": self._count_view(),
             "page": self.page(),
             "listings": list(self._listings.values()),
         }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import traitlets
 
-from session_widgets.widgets._base import STATIC, SessionWidget
+from session_widgets.widgets._base import STATIC
+from session_widgets.widgets.chat import Chat
 
 
-class SessionPanel(SessionWidget):
+class SessionPanel(Chat):
     """Show a session: the conversation on the left, its files on the right, a divider between them.
 
     Args:
@@ -24,5 +25,6 @@ class SessionPanel(SessionWidget):
 
     _esm = STATIC / "panel.js"
     _css = STATIC / "panel.css"
+    files = True
     selected = traitlets.Unicode().tag(sync=True)
     divider = traitlets.Float(0.62, min=0.25, max=0.8).tag(sync=True)
