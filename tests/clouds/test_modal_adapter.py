@@ -159,11 +159,13 @@ async def test_a_creation_whose_answer_is_lost_is_not_doubled(vendor, account):
 
 
 async def test_listing_knows_labels_age_and_deadline(vendor, box):
-    others = [await vendor.create(spec(f"other-{number}")) for number in range(2)]
+    labels = {"more": "x", "odd": "2026-01-02T03:04:05+00:00 a_b/ü&", "empty": "", "long": "_" * 63}
+    others = [await vendor.create(spec(labels={**labels, "test": f"other-{number}"})) for number in range(2)]
     found = {info.id: info async for info in vendor.list({"more": "x"})}
     assert found.keys() == {box.id, *(other.id for other in others)}
     info = found[others[0].id]
-    assert (info.labels["test"], info.running) == ("other-0", True)
+    assert (info.labels["test"], info.labels["odd"], info.running) == ("other-0", labels["odd"], True)
+    assert [info.id async for info in vendor.list({"odd": labels["odd"], "test": "other-1"})] == [others[1].id]
     assert timedelta() <= datetime.now(UTC) - info.created < timedelta(minutes=1)
     assert info.expires - info.created == timedelta(hours=1)
     for other in others:

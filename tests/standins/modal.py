@@ -136,7 +136,7 @@ class ControlPlane(Service, ModalClientBase):
     @answers
     async def SandboxListV2(self, request: Any) -> api_pb2.SandboxListResponse:
         """List running boxes that have these tags, newest first, by pages."""
-        wanted = {(tag.tag_name, tag.tag_value) for tag in request.tags}
+        wanted = set(self.books.tags(request.tags).items())
         found = [
             box
             for box in self.books.running()
@@ -154,7 +154,7 @@ class ControlPlane(Service, ModalClientBase):
     @answers
     async def SandboxTagsSetV2(self, request: Any) -> Empty:
         """Replace the tags of a box."""
-        self.books.box(request.sandbox_id).tags = {tag.tag_name: tag.tag_value for tag in request.tags}
+        self.books.box(request.sandbox_id).tags = self.books.tags(request.tags)
         return Empty()
 
     @answers
@@ -249,6 +249,10 @@ async def _orders(books: Books) -> None:
                 books.faults.append(order)
             case "end":
                 await books.box(order["id"]).end(STATUS.GENERIC_STATUS_TIMEOUT, 124)
+            case "cut":
+                books.box(order["id"]).cut()
+            case "forget image":
+                books.forget_image(order["id"])
             case "end all":
                 await books.end()
         print(json.dumps(answer), flush=True)

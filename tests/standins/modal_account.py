@@ -61,9 +61,22 @@ class ModalAccount:
         """Let the time of a box be over."""
         self._order("end", id=id)
 
+    def cut(self, id: str) -> None:
+        """Break the connections to the ports of a box."""
+        self._order("cut", id=id)
+
+    def forget_image(self, id: str) -> None:
+        """Let a snapshot expire."""
+        self._order("forget image", id=id)
+
     def end_all(self) -> None:
         """End every box."""
         self._order("end all")
+
+    @property
+    def running(self) -> list[str]:
+        """Return the ids of the running boxes."""
+        return [box["id"] for box in self.books()["boxes"]]
 
     def books(self) -> dict[str, Any]:
         """Return running boxes, kept images, counts of calls, and requests."""

@@ -8,10 +8,13 @@ import secrets
 import shutil
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from grpclib import GRPCError, Status
+from modal._utils.name_utils import check_tag_dict
+from modal.exception import InvalidError
 from modal_proto import api_pb2
 
 from tests.standins.machine import Box as Machine
@@ -93,15 +96,26 @@ class Books:
         if wanted.name and self.named(request.app_id, wanted.name):
             raise GRPCError(Status.ALREADY_EXISTS, f"Sandbox with name '{wanted.name}' already exists")
         self.requests.append(wanted)
+        tags = self.tags(request.tags)
         id = new_id("sb")
         machine = await Machine.start(id, self.place / "boxes" / id, copy_of=image.tree)
         plant(machine.root)
         env = {name: value for source in request.secret_sources for name, value in source.env.contents.items()}
-        box = Box(request.app_id, wanted, {tag.tag_name: tag.tag_value for tag in request.tags}, machine, env)
+        box = Box(request.app_id, wanted, tags, machine, env)
         self.boxes[box.id] = box
         self.keys[key] = box.id
         await box.start()
         return box
+
+    @staticmethod
+    def tags(given: Iterable[api_pb2.SandboxTag]) -> dict[str, str]:
+        """Return tags by name; the SDK's rule for those of apps is taken to be the one of sandboxes, too."""
+        tags = {tag.tag_name: tag.tag_value for tag in given}
+        try:
+            check_tag_dict(tags)
+        except InvalidError as error:
+            raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
+        return tags
 
     def named(self, app: str, name: str) -> Box | None:
         """Return the running box of this name."""

@@ -160,12 +160,18 @@ class Box:
         self._clock = None
         await self.end(STATUS.GENERIC_STATUS_TIMEOUT, 124)
 
+    def cut(self) -> None:
+        """Break the connections through its tunnels."""
+        for task in self._pipes:
+            task.cancel()
+
     async def end(self, status: Any, code: int) -> None:
         """End its processes, tunnels and clocks; its disk goes with them."""
         if self.result is None:
             self.result = api_pb2.GenericResult(status=status, exitcode=code)
-            for task in (*([self._clock] if self._clock else []), *self._pipes):
-                task.cancel()
+            if self._clock:
+                self._clock.cancel()
+            self.cut()
             for server in self._servers:
                 server.close()
             for command in self.commands.values():
@@ -185,8 +191,8 @@ class Box:
                 self._pipes.update(pipes)
                 await asyncio.wait(pipes)
                 self._pipes.difference_update(pipes)
-                outer.close()
-                writer.close()
+                for end in (outer, writer):
+                    end.transport.abort()
             finally:
                 self._open -= 1
 

@@ -58,6 +58,8 @@ CREATE_SECONDS = 900
 KILL_SECONDS = 10
 MADE, UNTIL = "session_widgets_made", "session_widgets_until"
 """Tags beside the labels: when it was made, and when its lifetime ends."""
+MOST_TAG = 63
+_CODED, _CODE = re.compile(r"[^A-Za-z0-9.-]"), re.compile(r"_([0-9a-f]{2})")
 _LIMIT = re.compile(r"(?i)limit|quota|budget|spend|billing|payment")
 _START = """
 w=; setsid -w true 2>/dev/null && w='setsid -w'
@@ -191,7 +193,7 @@ class ModalVendor:
         sdk, client, app = await self._opened()
         with _errors():
             found = [
-                sandbox async for sandbox in sdk.Sandbox.list.aio(app_id=app.app_id, tags=dict(labels), client=client)
+                sandbox async for sandbox in sdk.Sandbox.list.aio(app_id=app.app_id, tags=_tags(labels), client=client)
             ]
         for sandbox in found:
             try:
@@ -200,7 +202,10 @@ class ModalVendor:
             except SandboxGone:
                 continue
             made, until = (_time(tags.get(name)) for name in (MADE, UNTIL))
-            yield BoxInfo(sandbox.object_id, tags, running=True, created=made or datetime.now(UTC), expires=until)
+            found_labels = {name: _label(value) for name, value in tags.items()}
+            yield BoxInfo(
+                sandbox.object_id, found_labels, running=True, created=made or datetime.now(UTC), expires=until
+            )
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -233,7 +238,7 @@ class ModalVendor:
         options = {
             "name": name,
             "image": image,
-            "tags": {**spec.labels, MADE: f"{now:.0f}", UNTIL: f"{now + spec.lifetime:.0f}"},
+            "tags": {**_tags(spec.labels), MADE: f"{now:.0f}", UNTIL: f"{now + spec.lifetime:.0f}"},
             "timeout": spec.lifetime,
             "idle_timeout": spec.idle,
             "cpu": spec.cpus,
@@ -362,6 +367,16 @@ def _is_image(id: str) -> bool:
 def _name(labels: Mapping[str, str]) -> str:
     """Return the name of the box with these labels: the same for a sandbox, before and after it was parked."""
     return "sw-" + hashlib.sha256(repr(sorted(labels.items())).encode()).hexdigest()[:24]
+
+
+def _tags(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels as tags: one to 63 letters, digits, dashes, periods and underscores."""
+    coded = {name: _CODED.sub(lambda found: f"_{ord(found[0]):02x}", text) for name, text in labels.items()}
+    return {name: text[:MOST_TAG] for name, text in coded.items() if text}
+
+
+def _label(tag: str) -> str:
+    return _CODE.sub(lambda found: chr(int(found[1], 16)), tag)
 
 
 def _time(seconds: str | None) -> datetime | None:

@@ -1,0 +1,189 @@
+"""Sessions with their agent at Modal: files, permissions, parking, moving, the loss of a kernel or of the box."""
+
+import os
+
+import pytest
+
+import session_widgets as sw
+from session_widgets._sandboxes.clouds import limits
+from session_widgets.errors import BadValue, MissingDependency, SandboxAuth
+from tests.clouds.journeys import allowing, completed, files_in, output
+from tests.standins.modal_account import ModalAccount
+from tests.support.kernels import Kernel, exactly_once
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory):
+    with ModalAccount.entered(tmp_path_factory.mktemp("modal")) as account:
+        yield account
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mine").mkdir()
+    return tmp_path / "mine"
+
+
+@pytest.fixture
+def opened(account, home, folder, monkeypatch):
+    """Opens the session of the test, again as often as it wants; deleted, it leaves nothing at Modal."""
+    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
+    last = []
+
+    def open_session(**options):
+        given = {"harness": "demo", "sandbox": "modal", "workspace": folder} if not last else {}
+        last.append(sw.open_session("a", **{"permissions": "allow_all", **given, **options}))
+        return last[-1]
+
+    yield open_session
+    if last:
+        sw.open_session("a").delete()
+    books = account.books()
+    account.end_all()
+    assert (books["boxes"], books["images"]) == ([], []), "something is left at Modal"
+    assert account.take_unexpected() == []
+
+
+def test_files_permissions_parking_and_memory(opened, account, folder):
+    session = opened(permissions="ask")
+    large = os.urandom(3 << 20)
+    session.files.write("large.bin", large)
+    turn = session.start("write out/answer.txt <<EOT\nyes\nEOT\nrun cp large.bin copy.bin; hostname")
+    until(lambda: session.pending, seconds=60, what="the request")
+    assert not turn.ended
+    allowing(session, turn)
+    (box,) = account.running
+    assert box.lower() in output(turn)
+    assert files_in(folder) == {"large.bin": large, "copy.bin": large, "out/answer.txt": b"yes\n"}
+    assert session.exec("hostname").out.strip() == box.lower()
+    session.park()
+    assert account.running == []
+    assert len(account.books()["images"]) == 1
+    session.files.write("meanwhile", "here")
+    turn = allowing(session, session.start("run cat meanwhile\nremember"))
+    assert turn.tier == "resume"
+    assert "here" in output(turn)
+    assert "1 earlier turn" in turn.text
+    (other,) = account.running
+    assert other != box
+
+    (snapshot,) = account.books()["images"]
+    session.park()
+    (newer,) = {*account.books()["images"]} - {snapshot}
+    account.forget_image(newer)
+    turn = allowing(session, session.start("run cat meanwhile\nremember"))
+    assert "here" in output(turn)
+    assert "2 earlier turns" in turn.text
+
+
+def test_to_modal_and_home_again(opened, account, folder):
+    session = opened(sandbox="local")
+    completed(session.send("write a <<EOT\nx\nEOT\nrun head -c 1000000 /dev/urandom > b; chmod 750 b; ln -s a c"))
+    before = files_in(folder)
+    for place, boxes in (("modal", 1), ("local", 0)):
+        session.switch(sandbox=place)
+        turn = completed(session.send("remember"))
+        assert "earlier turn" in turn.text
+        assert files_in(folder) == before
+        assert len(account.running) == boxes
+    assert (folder / "b").stat().st_mode & 0o777 == 0o750
+    assert (folder / "c").is_symlink()
+
+
+WAITING = "run touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > b"
+
+
+def begun(session):
+    """Wait until the command runs."""
+    until(lambda: "begun" in [file.name for file in session.files.list()], seconds=60, what="the command")
+
+
+def test_a_cut_connection_and_a_time_that_ends(opened, account, folder):
+    """Both in mid-turn: the first changes nothing; the second fails the turn, and loses no saved file and no memory."""
+    session = opened()
+    turn = session.start(f"write a <<EOT\nsaved\nEOT\n{WAITING}")
+    begun(session)
+    (box,) = account.running
+    account.cut(box)
+    session.exec("touch go")
+    completed(turn.wait(60))
+    assert files_in(folder) == {"a": b"saved\n", "b": b"done\n", "begun": b"", "go": b""}
+    exactly_once(session.events())
+
+    session.exec("rm begun go")
+    turn = session.start(WAITING)
+    begun(session)
+    account.end(box)
+    assert turn.wait(60).status == "failed"
+    assert "has stopped; the next prompt starts it again" in turn.error
+    turn = completed(session.send("run cat a\nremember"))
+    assert "saved" in output(turn)
+    assert "2 earlier turns" in turn.text
+    (other,) = account.running
+    assert other != box
+
+
+def test_a_kernel_that_dies_leaves_the_turn_to_the_box_and_the_next_one_brings_it_home(opened, account, forked, folder):
+    session = opened()
+    completed(session.send("write before <<EOT\nx\nEOT"))
+    session.detach()
+    sw.store().close()
+    kernel = Kernel(
+        forked,
+        """
+s = sw.open_session("a", permissions="allow_all")
+waiting = "touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after"
+turn = s.start("write during <<EOT\\nthe last words\\nEOT\\nrun " + waiting)
+while "begun" not in [file.name for file in s.files.list()]: time.sleep(0.05)
+print(json.dumps("running"))
+time.sleep(60)
+""",
+    )
+    assert kernel.read() == "running"
+    kernel.kill()
+    assert "during" not in files_in(folder)
+    session = opened()
+    session.exec("touch go")
+    completed(session.turns[-1].wait(60))
+    expected = {"before": b"x\n", "during": b"the last words\n", "begun": b"", "go": b"", "after": b"done\n"}
+    assert files_in(folder) == expected
+    assert completed(session.send("remember")).tier == "warm"
+    exactly_once(session.events())
+    assert len(account.running) == 1
+
+
+def test_bad_input_is_refused_before_anything_is_made(account, home, tmp_path, monkeypatch):
+    made = account.books()["made"]
+    with pytest.raises(BadValue, match=r"got mounts=\. .*mounts= is an option of .*'docker'"):
+        sw.open_session("b", sandbox=sw.Sandbox("modal", mounts={str(tmp_path): "/data"}))
+    with pytest.raises(BadValue, match=r"'modal' takes no address here"):
+        sw.open_session("b", sandbox="modal:https://elsewhere")
+    monkeypatch.delenv("MODAL_TOKEN_ID")
+    monkeypatch.setenv("MODAL_CONFIG_PATH", str(tmp_path / "none.toml"))
+    with pytest.raises(SandboxAuth, match=r"set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET\. 'modal token new' stores one"):
+        sw.open_session("b", sandbox="modal")
+    monkeypatch.setattr("session_widgets._sandboxes.clouds.modal.find_spec", lambda _: None)
+    with pytest.raises(MissingDependency, match=r"pip install 'session-widgets\[modal\]'"):
+        sw.open_session("b", sandbox="modal")
+    assert sw.store().sessions() == []
+    assert account.books()["made"] == made
+
+
+def test_refusals_of_modal_end_the_turn_with_a_remedy(account, home, folder):
+    """The turn fails and nothing is made; the next prompt tries again."""
+    long = sw.open_session("a", sandbox=sw.Sandbox("modal", lifetime="25h"), workspace=folder)
+    turn = long.send("say hello")
+    assert turn.status == "failed"
+    assert "Modal ends every sandbox after 24 hours; got 25 hours" in turn.error
+    long.switch(sandbox=sw.Sandbox("modal", lifetime="4h"))
+    account.fault("SandboxCreateV2", status="RESOURCE_EXHAUSTED", message="spend limit reached")
+    turn = long.send("say hello")
+    assert turn.status == "failed"
+    assert "a limit of the account is reached" in turn.error
+    assert account.running == []
+    completed(long.send("say hello"))
+    long.delete()
+    assert account.running == []
