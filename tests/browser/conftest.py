@@ -1,4 +1,4 @@
-"""One JupyterLab server and one Chromium for all tests; a browser context, notebook and kernel for each."""
+"""One JupyterLab, open in one page of one Chromium, for all tests; a notebook and its kernel for each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support import needs
 from tests.support.jupyter_server import LabServer
@@ -52,37 +52,64 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     destroy_sandboxes(server.home)
 
 
-@contextmanager
-def _opened(browser: Browser, server: LabServer, kernel: str, name: str) -> Iterator[Notebook]:
-    """Open an empty notebook in a browser context that may ask this machine alone; asking another is an error."""
-    asked: list[str] = []
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
-    context.set_default_timeout(20_000)
-    context.on("request", lambda request: asked.append(request.url))
-    page = context.new_page()
-    page.on("websocket", lambda socket: asked.append(socket.url))
-    notebook = Notebook(page, server, kernel, name)
-    try:
-        yield notebook
-    finally:
-        notebook.close()
-        context.close()
-        destroy_sandboxes(server.home)
-    assert [url for url in asked if not url.startswith(LOCAL)] == []
+class Lab:
+    """The page of JupyterLab, which takes four seconds of computing to load; after a test that failed, another one."""
+
+    def __init__(self, browser: Browser, server: LabServer) -> None:
+        self._browser = browser
+        self._server = server
+        self._page: Page | None = None
+        self._asked: list[str] = []
+
+    @contextmanager
+    def opened(self, kernel: str, name: str, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+        """Open an empty notebook in a page that may ask this machine alone; asking another is an error."""
+        if self._page is None:
+            context = self._browser.new_context(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
+            context.set_default_timeout(20_000)
+            context.on("request", lambda request: self._asked.append(request.url))
+            self._page = context.new_page()
+            self._page.on("websocket", lambda socket: self._asked.append(socket.url))
+        try:
+            notebook = Notebook(self._page, self._server, kernel, name)
+            yield notebook
+            notebook.close()
+            failed = request.session.testsfailed != 0
+        except BaseException:
+            failed = True
+            raise
+        finally:
+            destroy_sandboxes(self._server.home)
+            if failed:
+                self.close()
+        asked, self._asked = self._asked, []
+        assert [url for url in asked if not url.startswith(LOCAL)] == []
+
+    def close(self) -> None:
+        if self._page is not None:
+            self._page.context.close()
+            self._page = None
+
+
+@pytest.fixture(scope="package")
+def lab_page(browser: Browser, server: LabServer) -> Iterator[Lab]:
+    lab = Lab(browser, server)
+    yield lab
+    lab.close()
 
 
 @pytest.fixture
-def notebook(browser: Browser, server: LabServer, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+def notebook(lab_page: Lab, request: pytest.FixtureRequest) -> Iterator[Notebook]:
     """An empty notebook with ipykernel 7.4."""
-    with _opened(browser, server, "ipykernel-7.4", request.node.name) as notebook:
+    with lab_page.opened("ipykernel-7.4", request.node.name, request) as notebook:
         yield notebook
 
 
 @pytest.fixture(scope="module", params=["6.31", "7.3", "7.4"])
-def kernel(browser: Browser, server: LabServer, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+def kernel(lab_page: Lab, request: pytest.FixtureRequest) -> Iterator[Notebook]:
     """A notebook for each ipykernel that delivers clicks in its own way; the tests of a module share it."""
     name = f"ipykernel-{request.param}"
-    with _opened(browser, server, name, name) as notebook:
+    with lab_page.opened(name, name, request) as notebook:
         yield notebook
 
 

@@ -38,6 +38,11 @@ BUSY = """(wanted) => {
   return (kernel.status === "busy") === wanted;
 }"""
 
+OPEN_ALONE = """async (path) => {
+  for (const one of [...jupyterapp.shell.widgets("main")]) one.dispose();
+  await jupyterapp.commands.execute("docmanager:open", { path });
+}"""
+
 APPEND_AND_RUN = """async (source) => {
   const { content } = window.notebook();
   const cells = content.model.sharedModel;
@@ -69,7 +74,7 @@ class Notebook:
     """One notebook and its kernel.
 
     Args:
-        page: an empty page.
+        page: an empty page, or one of JupyterLab, in which nothing else stays open.
         kernel: name of the kernel.
         name: of the file, and of the session that `open_session` opens.
     """
@@ -81,7 +86,10 @@ class Notebook:
         self.file = Path(server.notebooks, f"{self.id}.ipynb")
         made = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": kernel, "display_name": kernel}})
         nbformat.write(made, self.file)
-        page.goto(f"{server.url}/lab/tree/{self.file.name}?reset")
+        if page.url.startswith(server.url):
+            page.evaluate(OPEN_ALONE, self.file.name)
+        else:
+            page.goto(f"{server.url}/lab/tree/{self.file.name}?reset")
         self.settle()
 
     def settle(self) -> None:
