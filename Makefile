@@ -7,7 +7,9 @@ SHELL := bash
 PYTHON ?= $(shell .ci/find-python)
 NPM := $(shell command -v npm)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile
+# All cores compile, and some files of packages are none of this Python.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib/python3.*/site-packages src || true
 NODE_MODULES := $(if $(NPM),$(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard js/package-lock.json tests/support/*/package-lock.json)))
 unexport PYTHONDONTWRITEBYTECODE  # every start of a kernel would compile the package
 ARGS ?=
@@ -16,7 +18,7 @@ WORKERS ?= 3
 # One malloc arena: with one a thread, a worker grows by a third.
 PYTEST := MALLOC_ARENA_MAX=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo install prepare test nightly test-nightly live test-js check lint format bundles docs notebooks bench lock clean
+.PHONY: help demo install node-modules prepare test nightly test-nightly live test-js check lint format bundles docs notebooks bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -25,6 +27,8 @@ demo: .venv/.demo  ## one session in the terminal, then the first notebook (ARGS
 	@$(BIN)/python notebooks/demo.py $(ARGS)
 
 install: .venv/.dev  ## create .venv with all development tools
+
+node-modules: $(NODE_MODULES)
 
 prepare: .venv/.dev .cache/kernels/.installed .cache/validators/.installed $(NODE_MODULES)  ## install the tests' other requirements
 
@@ -84,6 +88,7 @@ clean:  ## remove the files that the commands above created
 	@echo "Installing JupyterLab and the other packages into .venv: about a minute, once."
 	@$(PIP) --require-hashes --requirement requirements/demo.txt
 	@$(PIP) --no-build-isolation --editable .
+	@$(COMPILE)
 	@mkdir -p .venv/share/jupyter/lab/settings && cp binder/overrides.json .venv/share/jupyter/lab/settings/
 	@touch $@
 
@@ -91,6 +96,7 @@ clean:  ## remove the files that the commands above created
 	@echo "Installing the development tools into .venv: about a minute, once."
 	@$(PIP) --require-hashes --requirement requirements/dev.txt
 	@$(PIP) --no-build-isolation --editable .
+	@$(COMPILE)
 	@touch $@
 
 .cache/kernels/.installed: .ci/kernels requirements/dev.txt | .venv/.dev
