@@ -9,8 +9,8 @@ import pytest
 import session_widgets as sw
 from session_widgets._sandboxes.clouds import limits
 from session_widgets.errors import BadValue, SandboxAuth
+from tests.clouds.journeys import allowing, completed, files_in, output
 from tests.standins.daytona_account import DaytonaAccount
-from tests.support.evidence import in_directory
 from tests.support.kernels import Kernel, exactly_once
 from tests.support.waiting import until
 
@@ -46,20 +46,6 @@ def opened(account, home, folder, monkeypatch):
     assert account.take_unknown() == []
 
 
-def completed(turn):
-    assert (turn.status, turn.error, turn.durability_error) == ("completed", None, None)
-    assert turn.durable_at is not None
-    return turn
-
-
-def files_of(folder):
-    return {path: data for path, data in in_directory(folder)().items() if not path.startswith(".harness/")}
-
-
-def said_in(turn):
-    return str([step.content for step in turn.steps])
-
-
 def box_of(account):
     (id,) = account.books()["boxes"]
     return id
@@ -71,30 +57,27 @@ def test_files_permissions_parking_and_memory(opened, account, folder):
     session.files.write("large.bin", large)
     assert account.boxes == {}, "a file needs no box"
     turn = session.start("write out/answer.txt <<EOT\nyes\nEOT\nrun cp large.bin copy.bin; hostname")
-    while not turn.ended:
-        for request in session.pending:
-            request.allow()
-        until(lambda: session.pending or turn.ended, seconds=60, what="a request, or the end")
-    assert box_of(account) in said_in(completed(turn))
+    said = output(allowing(session, turn))
+    assert box_of(account) in said
     assert [step.permission.outcome for step in turn.steps if step.permission] == ["selected"] * 2
-    assert files_of(folder) == {"large.bin": large, "copy.bin": large, "out/answer.txt": b"yes\n"}
+    assert files_in(folder) == {"large.bin": large, "copy.bin": large, "out/answer.txt": b"yes\n"}
     session.park()
     assert list(account.boxes.values()) == ["stopped"]
     session.files.write("meanwhile", "here")
     session = opened(permissions="allow_all")
     turn = completed(session.send("run cat meanwhile\nremember"))
     assert turn.tier == "resume"
-    assert ("here" in said_in(turn), "1 earlier turn" in turn.text) == (True, True)
+    assert ("here" in output(turn), "1 earlier turn" in turn.text) == (True, True)
 
 
 def test_from_here_to_there_and_back(opened, account, folder):
     session = opened(sandbox="local")
     completed(session.send("write a <<EOT\nx\nEOT\nrun head -c 1000000 /dev/urandom > b; chmod 750 b; ln -s a ünï"))
-    before = files_of(folder)
+    before = files_in(folder)
     for sandbox, boxes in (("daytona", ["started"]), ("local", [])):
         session.switch(sandbox=sandbox)
         assert "earlier turn" in completed(session.send("remember")).text
-        assert files_of(folder) == before
+        assert files_in(folder) == before
         assert list(account.boxes.values()) == boxes
     assert ((folder / "b").stat().st_mode & 0o777, (folder / "ünï").readlink().name) == (0o750, "a")
 
@@ -119,7 +102,7 @@ time.sleep(60)
     session = opened()
     session.exec("touch go")
     turn = completed(session.turns[-1].wait(60))
-    assert files_of(folder) == {"before": b"x\n", "begun": b"", "go": b"", "after": b"done\n"}
+    assert files_in(folder) == {"before": b"x\n", "begun": b"", "go": b"", "after": b"done\n"}
     assert {file.path for file in turn.files} == {"begun", "go", "after"}
     assert completed(session.send("remember")).tier == "warm"
     exactly_once(session.events())
@@ -132,7 +115,7 @@ def test_connections_that_are_cut_in_mid_turn_lose_nothing(opened, account, fold
     account.behind_our_back(box_of(account), "cut")
     session.exec("touch go")
     assert "the end" in completed(turn.wait(60)).text
-    assert files_of(folder)["after"] == b"done\n"
+    assert files_in(folder)["after"] == b"done\n"
     exactly_once(session.events())
 
 
@@ -151,10 +134,10 @@ def test_a_box_that_the_vendor_stops_or_removes(opened, account, folder):
     assert (ended.status, ended.durable_at) == ("failed", None)
     turn = completed(session.send("run cat a; ls\nremember"))
     assert (box_of(account), "earlier turn" in turn.text) == (first, True)
-    assert ("saved" in said_in(turn), "begun" in said_in(turn)) == (True, True)
+    assert ("saved" in output(turn), "begun" in output(turn)) == (True, True)
     account.behind_our_back(first, "gone")
     turn = completed(session.send("run cat a\nremember"))
-    assert ("saved" in said_in(turn), "earlier turn" in turn.text, box_of(account) != first) == (True, True, True)
+    assert ("saved" in output(turn), "earlier turn" in turn.text, box_of(account) != first) == (True, True, True)
 
 
 def test_a_refusal_fails_the_turn_and_says_what_to_do(opened, account, monkeypatch):

@@ -78,8 +78,9 @@ async def test_a_box_that_parks_itself_goes_on_and_one_that_was_parked_does_not(
         await box.pause()
         again = await subject.provider.attach(sandbox.ref)
         before = await again.read("beat")
-        await asyncio.sleep(0.2)
-        assert await again.read("beat") != before
+        async with asyncio.timeout(20):
+            while await again.read("beat") == before:
+                await asyncio.sleep(0.05)
         await again.aclose()
         await box.pause()
         assert await subject.provider.park(sandbox.ref) == sandbox.ref

@@ -77,8 +77,8 @@ class CloudProvider:
         write_private(place / RECORD, self._made(spec))
         creating = asyncio.create_task(self._create(ref, spec.progress))
         try:
-            await asyncio.shield(creating)
-            return await self._use(ref, spec.progress)
+            box = await asyncio.shield(creating)
+            return await self._use(ref, spec.progress, box)
         except BaseException:
             await asyncio.shield(self._undo(ref, creating))
             raise
@@ -155,7 +155,7 @@ class CloudProvider:
 
     # A new box
 
-    async def _create(self, ref: SandboxRef, progress: Progress) -> None:
+    async def _create(self, ref: SandboxRef, progress: Progress) -> Box:
         place = self._place(ref)
         made = made_of(place, self.name)
         async with making(self.name, self.vendor.title, self._running):
@@ -183,7 +183,7 @@ class CloudProvider:
             network=network if isinstance(network, str) else tuple(network),
         )
 
-    async def _undo(self, ref: SandboxRef, creating: asyncio.Task[None]) -> None:
+    async def _undo(self, ref: SandboxRef, creating: asyncio.Task[Box]) -> None:
         """Remove what a failed or cancelled `create` has made, once the vendor has answered."""
         with suppress(BaseException):
             await creating
@@ -222,14 +222,14 @@ class CloudProvider:
 
     # Use
 
-    async def _use(self, ref: SandboxRef, progress: Progress) -> CloudSandbox:
+    async def _use(self, ref: SandboxRef, progress: Progress, new: Box | None = None) -> CloudSandbox:
         place = self._place(ref)
         async with self._alone(place):
             made = made_of(place, self.name)
             id = await self._box_of(ref, made)
             if id is None:
                 raise gone(place, self.name)
-            box = await self.vendor.attach(id, self._spec(ref, made))
+            box = new or await self.vendor.attach(id, self._spec(ref, made))
             if box.id != made.get("box"):
                 write_private(place / RECORD, made := {**made, "box": box.id})
             runner = await self._runner(place, made, box, progress)
