@@ -196,6 +196,8 @@ class Box:
         while running := [pid for pid in self.pids() if _state(pid) not in "TZ"]:
             for pid in running:
                 _kill(pid, signal.SIGSTOP)
+            if all(_state(pid) in "TZD" for pid in running):  # D: a parent that waits for a stopped child of `vfork`
+                break
             await asyncio.sleep(0.001)
 
     def cut(self) -> None:

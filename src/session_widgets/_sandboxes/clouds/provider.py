@@ -167,6 +167,7 @@ class CloudProvider:
         except SandboxGone:  # destroyed meanwhile, by another kernel
             await self.vendor.destroy(box.id)
             raise
+        return box
 
     def _spec(self, ref: SandboxRef, made: Mapping[str, Any]) -> BoxSpec:
         options = made["options"]
