@@ -6,6 +6,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from session_widgets._sandboxes import get_provider, provider_names
+from session_widgets._sessions.sandbox_info import FEATURES
 from session_widgets._store.views import DOCUMENTED
 from session_widgets._store.views.view import View
 from session_widgets.transcript.notes import NOTES, Note
@@ -32,10 +34,24 @@ def tables() -> dict[str, str]:
     return {"transcripts.md": full, "architecture.md": "\n".join(["| note | payload |", "| --- | --- |", *kinds])}
 
 
-def written(page: str, table: str) -> str:
+def sandboxes() -> str:
+    """The table of providers: what each can do, and the options that it accepts."""
+    providers = [get_provider(name, Path()) for name in provider_names()]
+    options = sorted({option for provider in providers for option in provider.options})
+    names = [f"`{provider.name}`" for provider in providers]
+    rows = [
+        [words, *("yes" if capability in provider.capabilities else "" for provider in providers)]
+        for capability, words in FEATURES.items()
+    ]
+    rows += [[f"`{option}=`", *("yes" if option in one.options else "" for one in providers)] for option in options]
+    table = [["", *names], ["---"] * (len(names) + 1), *(row for row in rows if any(row[1:]))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
+
+def written(page: str, table: str, what: str = "notes") -> str:
     """The text of a page with its table replaced."""
     text = (DOCS / page).read_text()
-    begin, end = "<!-- notes: made by `make docs` -->\n", "\n<!-- end of notes -->"
+    begin, end = f"<!-- {what}: made by `make docs` -->\n", f"\n<!-- end of {what} -->"
     return re.sub(f"(?<={re.escape(begin)}).*?(?={re.escape(end)})", lambda _: table, text, flags=re.DOTALL)
 
 
@@ -66,3 +82,4 @@ if __name__ == "__main__":
     (DOCS / "data-model.md").write_text(data_model())
     for page, table in tables().items():
         (DOCS / page).write_text(written(page, table))
+    (DOCS / "sandboxes.md").write_text(written("sandboxes.md", sandboxes(), "providers"))

@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 import session_widgets as sw
 from session_widgets._harnesses.entries import HARNESSES
 from session_widgets.workspaces.local_s3 import LocalS3
+from tests.standins.e2b_account import E2BAccount
 from tests.support.model import answers
 from tests.support.model.serving import serving, use
 from tests.support.paths import ROOT
@@ -216,3 +217,33 @@ def test_each_notebook_is_run_here_and_shows_what_it_does(path):
     assert not [output for output in outputs if output.output_type == "error" or WIDGET in output.get("data", {})]
     for machine in (str(ROOT), tempfile.gettempdir(), str(Path.home())):
         assert f"{machine}/" not in path.read_text()
+
+
+@pytest.mark.needs("boxes")
+@pytest.mark.timeout(150)
+def test_clouds(run, no_session_left, tmp_path, monkeypatch):
+    with E2BAccount(tmp_path) as account:
+        for name, value in account.environment.items():
+            monkeypatch.setenv(name, value)
+        outputs = run("06_clouds")
+        assert (account.boxes, account.take_unknown()) == ({}, [])
+        assert [box["timeout"] for box in account.books()["created"]] == [600]
+    assert "needs a key: set DAYTONA_API_KEY" in outputs["providers"][0].data["text/plain"]
+    assert outputs["send"][-1].data["text/plain"] == "('completed', ['squares.py', 'squares.txt'])"
+    assert outputs["endpoint"][0].text == "1 4 9 16 25 36 49\n\n"
+    assert outputs["sandboxes"][0].data["text/plain"] == "[('cloud', 'running', True)]"
+    assert outputs["park"][0].text.startswith("idle | 1 earlier turn")
+    assert outputs["switch"][0].text == "completed | ['later.txt', 'squares.txt']\n"
+    assert outputs["switch"][1].data["text/plain"] == "[('local', 'cloud')]"
+    assert outputs["delete"][0].data["text/plain"] == "0"
+
+
+def test_clouds_without_a_key(run, no_session_left, monkeypatch):
+    for variable in ("E2B_API_KEY", "DAYTONA_API_KEY", "MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"):
+        monkeypatch.delenv(variable, raising=False)
+    outputs = run("06_clouds")
+    assert outputs["open"][0].text == "No key of a cloud is set: this machine stands in.\n"
+    assert outputs["endpoint"] == []
+    assert outputs["sandboxes"][0].data["text/plain"] == "[('cloud', 'running', False)]"
+    assert outputs["switch"][0].text == "completed | ['later.txt', 'squares.txt']\n"
+    assert outputs["delete"][0].data["text/plain"] == "0"

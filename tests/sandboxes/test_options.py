@@ -1,5 +1,7 @@
 """`Sandbox`: its options and its errors."""
 
+import importlib.util
+
 import orjson
 import pytest
 
@@ -7,6 +9,7 @@ import session_widgets as sw
 from session_widgets._sandboxes.options import check_taken
 from session_widgets.errors import BadValue
 from session_widgets.transcript.notes import SessionSandbox
+from tests.support.paths import ROOT
 
 WRONG = [
     ({"name": ""}, "name must be"),
@@ -87,3 +90,10 @@ def test_a_provider_that_takes_less_says_what():
         check_taken(sw.Sandbox("local", image="x", memory="1g", env={"A": "b"}), frozenset({"env"}))
     with pytest.raises(BadValue, match="takes no options; got cpus="):
         check_taken(sw.Sandbox("mine", cpus=1), frozenset())
+
+
+def test_the_table_of_the_documentation_is_what_providers_say():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    assert tables.sandboxes() in (ROOT / "docs" / "sandboxes.md").read_text(), "make docs"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PROVIDER_COLUMNS = ("sandbox", "ready", "running", "at most", "features", "options of sw.Sandbox", "what is missing")
 _SANDBOX_COLUMNS = ("sandbox", "session", "state", "deadline", "age", "owner")
-_FEATURES = {
+FEATURES = {
     Capability.ISOLATED: "isolated",
     Capability.SHARES_FILES: "works on files of this machine",
     Capability.PORTS: "ports",
@@ -190,7 +190,7 @@ def _provider(found: Found) -> ProviderInfo:
 
 def features(capabilities: Capability) -> tuple[str, ...]:
     """Return what capabilities mean to users."""
-    return tuple(words for one, words in _FEATURES.items() if one in capabilities)
+    return tuple(words for one, words in FEATURES.items() if one in capabilities)
 
 
 def _provider_cells(info: ProviderInfo) -> tuple[str, ...]:
