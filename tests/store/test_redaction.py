@@ -295,6 +295,24 @@ def test_values_as_base64_in_urls_and_as_json_inside_of_json(monkeypatch: pytest
         text = json.dumps([text])
 
 
+def test_values_with_slashes_and_as_each_kind_of_base64(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = "~~~/??>>/\u00ff\u00fe/~~??"
+    monkeypatch.setenv("SERVICE_TOKEN", value)
+    escaped = json.dumps(value).replace("/", r"\/")
+    assert redactor().plain(escaped) == f'"{REDACTED}"'
+    assert redactor().plain(json.dumps(value, ensure_ascii=False).replace("/", r"\/")) == f'"{REDACTED}"'
+    for user in ("", "a", "ab"):
+        raw = f"{user}{value}!".encode()
+        digits = base64.b64encode(raw).decode()
+        assert "/" in digits
+        assert "+" in digits
+        kept = [
+            redactor().plain(form)
+            for form in (digits, digits.replace("/", r"\/"), base64.urlsafe_b64encode(raw).decode())
+        ]
+        assert all(REDACTED in text and len(text) < len(REDACTED) + 10 for text in kept), kept
+
+
 HOSTILE = [
     *(
         "eyJ",

@@ -78,7 +78,7 @@ class Redactor:
             shape = "environment" if number < len(self._words) else sign  # the sign of a word is the secret itself
             for match in re.finditer(pattern, text):
                 if replace(match) != match[0]:
-                    named = match.groupdict("")
+                    named = match.groupdict()
                     yield shape, match[0].removeprefix(named.get("before", "")).removesuffix(named.get("end", ""))
             text = re.sub(pattern, replace, text)
 
