@@ -301,16 +301,43 @@ def test_values_with_slashes_and_as_each_kind_of_base64(monkeypatch: pytest.Monk
     escaped = json.dumps(value).replace("/", r"\/")
     assert redactor().plain(escaped) == f'"{REDACTED}"'
     assert redactor().plain(json.dumps(value, ensure_ascii=False).replace("/", r"\/")) == f'"{REDACTED}"'
-    for user in ("", "a", "ab"):
-        raw = f"{user}{value}!".encode()
+    for before in range(4):
+        raw = bytes(before) + value.encode() + b"!"
+        first, end = -(-8 * before // 6), 8 * (len(raw) - 1) // 6  # of the digits that hold nothing but the value
         digits = base64.b64encode(raw).decode()
-        assert "/" in digits
-        assert "+" in digits
-        kept = [
-            redactor().plain(form)
-            for form in (digits, digits.replace("/", r"\/"), base64.urlsafe_b64encode(raw).decode())
-        ]
-        assert all(REDACTED in text and len(text) < len(REDACTED) + 10 for text in kept), kept
+        assert "/" in digits[first:end]
+        assert "+" in digits[first:end]
+        kept = f"{digits[:first]}{REDACTED}{digits[end:]}"
+        assert redactor().plain(digits) == kept
+        assert redactor().plain(digits.replace("/", r"\/")) == kept.replace("/", r"\/")
+        to_url = str.maketrans("+/", "-_")
+        assert redactor().plain(digits.translate(to_url)) == kept.translate(to_url)
+
+
+def test_values_that_are_no_text_are_found_in_base64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_TOKEN", "any-bytes-\udcff\udcfe-1")
+    assert redactor().plain(base64.b64encode(b"any-bytes-\xff\xfe-1").decode()).startswith(REDACTED)
+
+
+def test_of_two_values_the_one_that_holds_the_other_is_replaced_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = ["horse-battery-1", "correct-horse-battery-1", "correct-horse-battery-1-staple"]
+    for number, value in enumerate(values):
+        monkeypatch.setenv(f"TOKEN_{number}", value)
+    assert redactor().plain(" ".join(values)) == " ".join([REDACTED] * 3)
+
+
+def test_the_shortest_value_that_needs_no_other_characters_than_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN_1", "abcdefghijkl")
+    monkeypatch.setenv("TOKEN_2", "mnopqrstuvw")
+    assert redactor().plain("xabcdefghijklx mnopqrstuvw") == f"x{REDACTED}x mnopqrstuvw"
+
+
+def test_items_of_json_of_urls_and_of_pem_are_no_secrets_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_CREDENTIALS", '{"type": "service-account-1", "n": 2}')
+    monkeypatch.setenv("B_SECRET_URLS", "https://host-1/a, https://host-2/b")
+    monkeypatch.setenv("C_KEY", PEM)
+    text = 'the "service-account-1" of https://host-1/a in a -----BEGIN CERTIFICATE-----'
+    assert redactor().plain(text) == text
 
 
 HOSTILE = [

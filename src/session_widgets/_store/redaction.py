@@ -40,7 +40,7 @@ class Redactor:
     """
 
     def __init__(self, values: Sequence[str]) -> None:
-        longest_first = sorted(set(values) - {""}, key=len, reverse=True)
+        longest_first = sorted(set(values), key=len, reverse=True)
         spellings = [each for value in longest_first if len(value) >= SHORTEST_VALUE for each in _spellings(value)]
         self._spellings = tuple(dict.fromkeys(each for each in spellings if each not in REDACTED))
         short = [value for value in longest_first if SHORTEST_WORD <= len(value) < SHORTEST_VALUE]
