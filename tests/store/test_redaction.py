@@ -86,7 +86,7 @@ INNOCENT = [
     "risk-assessment-of-the-2024-season-report",
     "task-1234567890123456789012",
     "sk-short-1",
-    "monkey",
+    "monkey ?monkey=a1b2c3d4e5f6g7&x=1",
     "a key=value pair, sorted(rows, key=some_function_of_2_rows)",
     "MAX_TOKENS=200000 SORT_KEY=name PASS=12 TOKENIZER=AutoTokenizer",
     'API_KEY = os.environ["API_KEY"]; KEY=$OTHER_KEY; KEYS={a1b2c3d4e5f6g7h8}',
