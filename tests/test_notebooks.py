@@ -209,6 +209,7 @@ def test_each_notebook_is_run_here_and_shows_what_it_does(path):
         "03_harnesses",
         "04_transcripts_as_data",
         "05_replay_and_compare",
+        "06_clouds",
     }
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
