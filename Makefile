@@ -102,7 +102,7 @@ clean:  ## remove the files that the commands above created
 .cache/kernels/.installed: .ci/kernels requirements/dev.txt | .venv/.dev
 	@.ci/kernels && touch $@
 
-.cache/validators/.installed: .ci/validators | .venv/.dev
+.cache/validators/.installed: .ci/validators requirements/inspect.txt | .venv/.dev
 	@.ci/validators && touch $@
 
 %/node_modules/.installed: %/package-lock.json

@@ -109,6 +109,7 @@ NEEDS = {
     ),
     "kernels": Need((KERNELS / "kernels" / "ipykernel-6.31").exists, "run .ci/kernels"),
     "validators": Need((VALIDATORS / "harbor").exists, "run .ci/validators"),
+    "inspect": Need((VALIDATORS / "inspect").exists, "run .ci/validators"),
     "fuse": Need(fuse, "as root: apt-get install fuse3, and the device /dev/fuse"),
     "root": Need(lambda: os.geteuid() == 0, "run as root"),
     "s3fs": Need(lambda: shutil.which("s3fs"), "apt-get install s3fs"),

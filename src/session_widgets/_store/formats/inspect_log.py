@@ -6,7 +6,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -150,6 +150,7 @@ def _events(line: int, native: str, sample: Json, events: tuple[Json, ...], atta
     first = time_of(events[0].get("timestamp"))
     said = "\n\n".join(str(_filled(text, attached)) for text in texts)
     yield Prompt(line=line, at=first, uid=f"{native}/input", blocks=[{"type": "text", "text": said}])
+    heard = _Heard(as_objects(as_object(sample.get("events_data")).get("messages")))
     for number, event in enumerate(events):
         kind, span = as_text(event.get("event")), as_text(event.get("span_id")) or ""
         where: dict[str, Any] = {
@@ -160,6 +161,14 @@ def _events(line: int, native: str, sample: Json, events: tuple[Json, ...], atta
         if kind == "span_begin" and (event.get("type") in ("scorers", "scorer") or event.get("parent_id") in scoring):
             scoring.add(as_text(event.get("id")) or "")
         elif kind == "model":
+            if span not in scoring:
+                for text in heard.prompts(event):
+                    yield Prompt(
+                        **{**where, "uid": None}, blocks=[{"type": "text", "text": str(_filled(text, attached))}]
+                    )
+            output = as_object(event.get("output"))
+            if not (output.get("choices") or output.get("usage") or event.get("error")):
+                continue  # a call without an answer
             yield from _model(where, event, attached, scorer=span in scoring)
         elif kind == "tool":
             tool_call_id = as_text(event.get("id")) or str(where["uid"])
@@ -178,6 +187,41 @@ def _events(line: int, native: str, sample: Json, events: tuple[Json, ...], atta
             yield Problem(
                 line=line, code="branch", detail="a branch of the sample is read as part of it", severity="info"
             )
+
+
+class _Heard:
+    """The user's messages in the inputs of the model, which have no events: those after the input of the sample.
+
+    Args:
+        pool: of the sample, to which inputs refer.
+    """
+
+    def __init__(self, pool: Sequence[Json]) -> None:
+        self._pool = pool
+        self._known = 0
+        self._seen: set[str] | None = None
+
+    def prompts(self, event: Json) -> list[str]:
+        """Return the texts of new ones in the input of a model's event."""
+        first = self._seen is None
+        self._seen = seen = self._seen or set()
+        new = []
+        for message in (*as_objects(event.get("input")), *self._referred(event)):
+            if message.get("role") == "user":
+                text = text_of(message.get("content"))
+                name = as_text(message.get("id")) or text
+                if name not in seen and not first:
+                    new.append(text)
+                seen.add(name)
+        return new
+
+    def _referred(self, event: Json) -> Iterator[Json]:
+        """Yield the messages of the pool that no event before has referred to."""
+        refs = event.get("input_refs")
+        for pair in refs if isinstance(refs, list) else ():
+            start, end = (count_of(each) or 0 for each in pair) if isinstance(pair, list) and len(pair) == 2 else (0, 0)
+            yield from self._pool[max(start, self._known) : end]
+            self._known = max(self._known, end)
 
 
 def _model(where: dict[str, Any], event: Json, attached: Json, *, scorer: bool) -> Iterator[Entry]:
