@@ -1,4 +1,4 @@
-"""Programs of others judge exports: Harbor ATIF, Inspect AI `.eval` logs, OpenTelemetry's package the names of spans."""
+"""Programs of others judge exports: Harbor ATIF, Inspect AI `.eval` logs, OpenTelemetry's package names of spans."""
 
 from __future__ import annotations
 
