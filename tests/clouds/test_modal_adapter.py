@@ -221,6 +221,24 @@ async def test_a_box_that_ended_by_itself_is_gone(vendor, account):
     assert await vendor.destroy(box.id) is False
 
 
+async def test_a_box_is_busy_as_long_as_agents_have_processes(box, account):
+    """No kernel is needed: a command in the box waits for them, and Modal ends no box that runs a command."""
+
+    def busy():
+        return [one["busy"] for one in account.books()["boxes"] if one["id"] == box.id]
+
+    agent = "touch /tmp/works; while [ ! -e /tmp/go ]; do sleep 0.1; done"
+    user = "echo agent:x:2468:2468::/:/bin/sh >> /etc/passwd"
+    await box.exec(f"{user}; setpriv --reuid 2468 sh -c '{agent}' >/dev/null 2>&1 &", timeout=30)
+    while (await box.exec("test -e /tmp/works", timeout=30)).code:
+        await asyncio.sleep(0.05)
+    for _ in range(3):
+        await box.extend(4)
+    await asyncio.to_thread(until, lambda: busy() == [1], seconds=20, what="one command that waits")
+    await box.exec("touch /tmp/go", timeout=30)
+    await asyncio.to_thread(until, lambda: busy() == [0], seconds=20, what="its end")
+
+
 async def test_token_and_sdk(vendor, account, monkeypatch, tmp_path):
     monkeypatch.setenv("MODAL_TOKEN_SECRET", "as-wrong")
     other = ModalVendor()

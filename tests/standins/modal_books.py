@@ -148,7 +148,7 @@ class Books:
         """Return the books as JSON."""
         return {
             "boxes": [
-                {"id": box.id, "name": box.name, "app": box.app, "tags": box.tags, "root": str(box.machine.root)}
+                {"id": box.id, "name": box.name, "app": box.app, "tags": box.tags, "busy": box.busy}
                 for box in self.running()
             ],
             "made": len(self.boxes),

@@ -134,6 +134,11 @@ class Box:
         """Its name, unique among the running boxes of an app."""
         return self.definition.name
 
+    @property
+    def busy(self) -> int:
+        """Commands that run."""
+        return sum(command.code is None for command in self.commands.values())
+
     async def start(self) -> None:
         """Open its tunnels, and start its clocks."""
         for spec in self.definition.open_ports.ports:
@@ -150,8 +155,7 @@ class Box:
         idle = self.definition.idle_timeout_secs
         end = born + self.definition.timeout_secs
         while True:
-            busy = self._open or any(command.code is None for command in self.commands.values())
-            if busy:
+            if self._open or self.busy:
                 self.used()
             rest = min(end, self._used + idle if idle else end) - time.monotonic()
             if rest <= 0:

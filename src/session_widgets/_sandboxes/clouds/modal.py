@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from session_widgets._sandboxes.clouds import inside
 from session_widgets._sandboxes.clouds.contract import (
     BoxInfo,
     BoxSpec,
@@ -66,6 +67,12 @@ w=; setsid -w true 2>/dev/null && w='setsid -w'
 exec $w /bin/sh -c 'echo $$ > "$1"; /bin/sh -c "$2" </dev/null 2>&1; code=$?; rm -f "$1"; exit $code' sh "$1" "$2"
 """
 _KILL = 'pid=$(cat "$1") && { kill -9 "-$pid" 2>/dev/null || kill -9 "$pid"; }; rm -f "$1"'
+
+_WAIT = """
+exec 9>/tmp/.session-widgets.waiting
+flock -n 9 || exit 0
+while [ -n "$(find /proc -maxdepth 1 -user "$1" -name '[0-9]*' 2>/dev/null)" ]; do sleep "$2"; done
+"""
 
 
 def provider(home: Path) -> CloudProvider:
@@ -126,7 +133,12 @@ class ModalBox:
         return Endpoint(f"{scheme}://{tunnel.host}:{tunnel.port}")
 
     async def extend(self, idle: int) -> None:
-        """Any request to the box starts its idle time again; its lifetime is fixed."""
+        """Keep the box from being idle as long as agents have processes, also if this kernel dies: a command waits.
+
+        The runner ends their processes when they are idle. Nothing moves the end of the lifetime.
+        """
+        with _errors():
+            await self._sandbox.exec.aio("/bin/sh", "-c", _WAIT, "sh", inside.USER, str(min(15, max(1, idle // 4))))
 
 
 class ModalVendor:
