@@ -179,7 +179,7 @@ async def test_options_reach_the_request(vendor, account):
     await vendor.destroy((await vendor.create(wanted)).id)
     request = account.books()["requests"][-1]
     assert (request["cpu"], request["memory"], request["timeout"], request["idle"]) == (1500, 1025, 3600, 300)
-    assert request["ports"] == [2468, 8000]
+    assert (request["most"], request["ports"]) == ([1500, 1025], [2468, 8000])
     assert (request["cidrs"], request["domains"]) == (["10.0.0.0/8"], ["a.example"])
     assert any("python:3.12" in " ".join(commands) for commands in account.books()["built"])
     await vendor.destroy((await vendor.create(spec(network="none"))).id)

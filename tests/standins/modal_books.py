@@ -179,6 +179,7 @@ def _request(wanted: api_pb2.Sandbox) -> dict[str, Any]:
         "idle": wanted.idle_timeout_secs,
         "cpu": wanted.resources.milli_cpu,
         "memory": wanted.resources.memory_mb,
+        "most": [wanted.resources.milli_cpu_max, wanted.resources.memory_mb_max],
         "gpu": wanted.resources.gpu_config.gpu_type,
         "ports": [spec.port for spec in wanted.open_ports.ports],
         "network": api_pb2.NetworkAccess.NetworkAccessType.Name(wanted.network_access.network_access_type),

@@ -245,16 +245,16 @@ class ModalVendor:
         sdk, client, app = await self._opened()
         if spec.lifetime > MOST_LIFETIME:
             raise BadValue(f"lifetime: Modal ends every sandbox after 24 hours; got {spec.lifetime / 3600:g} hours.")
-        now = time.time()
-        name = _name(spec.labels)
+        now, name = time.time(), _name(spec.labels)
+        memory = math.ceil((spec.memory or 0) / (1 << 20))
         options = {
             "name": name,
             "image": image,
             "tags": {**_tags(spec.labels), MADE: f"{now:.0f}", UNTIL: f"{now + spec.lifetime:.0f}"},
             "timeout": spec.lifetime,
             "idle_timeout": spec.idle,
-            "cpu": spec.cpus,
-            "memory": math.ceil(spec.memory / (1 << 20)) if spec.memory else None,
+            "cpu": (spec.cpus, spec.cpus) if spec.cpus else None,
+            "memory": (memory, memory) if memory else None,
             "gpu": spec.gpu,
             "encrypted_ports": spec.ports,
             **_network(spec.network),
