@@ -127,18 +127,15 @@ async def test_a_box_from_creation_to_removal(vendor, account):
         await vendor.attach(box.id, asked())
 
 
-async def test_a_box_that_nobody_extends_stops_and_then_goes(vendor, account, monkeypatch):
-    monkeypatch.setattr(daytona, "DELETE_MINUTES", 1)
-    account.minutes_of(0.6)
-    box = await vendor.create(BoxSpec(labels=LABELS, ports=(), idle=60, lifetime=3600))
-    account.minutes_of(60)
-    for _ in range(6):
-        await box.extend(60)
-        await asyncio.sleep(0.2)
-    assert set(boxes(account).values()) == {"started"}
-    async with asyncio.timeout(20):
-        while boxes(account):
-            await asyncio.sleep(0.1)
+async def test_a_box_that_nobody_extends_stops_and_then_goes(vendor, account):
+    box = await vendor.create(asked())
+    states = []
+    for idle, minutes in ((600, 9), (300, 4), (0, 2), (0, daytona.ARCHIVE_MINUTES), (0, daytona.DELETE_MINUTES)):
+        if idle:
+            await box.extend(idle)
+        account.behind_our_back(box.id, f"pass-{minutes}")
+        states += boxes(account).values() or ["gone"]
+    assert states == ["started", "started", "stopped", "archived", "gone"]
     with pytest.raises(SandboxGone):
         await vendor.attach(box.id, asked())
 
@@ -251,14 +248,15 @@ def test_without_the_sdk_it_says_what_to_install(monkeypatch, installed, words):
 
 
 async def test_sessions_share_the_connections_which_close_when_unused(vendor, account, monkeypatch):
-    monkeypatch.setattr(daytona_sdk, "LINGER_SECONDS", 0.3)
+    monkeypatch.setattr(daytona_sdk, "LINGER_SECONDS", 0.2)
     other = Daytona()
-    async with vendor.client() as one, other.client() as two:
-        assert one is two
-    await other.aclose()
-    async with vendor.client() as three:
-        assert three is one, "another session still uses it"
-        await asyncio.sleep(0.5)
+    async with vendor.client() as one:
+        async with other.client() as two:
+            assert one is two
+        await other.aclose()
+        await asyncio.sleep(0.4)
+        async with other.client() as three:
+            assert three is one, "the first still uses it"
         assert [info async for info in vendor.list(LABELS)] == []
     async with asyncio.timeout(10):
         while daytona_sdk._clients():

@@ -129,7 +129,7 @@ def test_a_box_that_the_vendor_stops_or_removes(opened, account, folder):
     first = box_of(account)
     turn = session.start("run touch begun && sleep 300")
     until(lambda: "begun" in names(session), seconds=60, what="the command")
-    account.behind_our_back(first, "expire")
+    account.behind_our_back(first, "pass-30")
     ended = turn.wait(60)
     assert (ended.status, ended.durable_at) == ("failed", None)
     turn = completed(session.send("run cat a; ls\nremember"))

@@ -42,7 +42,6 @@ class Control:
         self.place = home
         self.boxes: dict[str, Box] = {}
         self.base = ""
-        self.minute = 60.0
         self.calls: Counter[str] = Counter()
         self.unknown: list[str] = []
         self.created: list[dict[str, Any]] = []
@@ -73,7 +72,7 @@ class Control:
         assert not asked.additional_properties, f"a field that the SDK's model does not have: {asked}"
         if any(asked.name == box.name and box.alive for box in self.boxes.values()):
             raise Refused(409, f"Sandbox with name {asked.name} already exists")
-        box = Box(asked, self.place, self.base, self.minute, self.changed)
+        box = Box(asked, self.place, self.base, self.changed)
         self.boxes[box.id] = box
         self.created.append(asked.to_dict())
         await self.sio.emit("sandbox.created", box.dto().to_dict())
@@ -209,19 +208,13 @@ class Control:
         self.faults.append({"times": 1, **await request.json()})
         return web.Response()
 
-    async def minutes(self, request: web.Request) -> web.Response:
-        """For tests: how many seconds a minute of boxes made from now on has."""
-        self.minute = float((await request.json())["seconds"])
-        return web.Response()
-
     async def behind_our_back(self, request: web.Request) -> web.Response:
-        """For tests: a box is destroyed, or expires, without anybody's request; `cut` breaks its connections."""
+        """For tests: a box is destroyed without anybody's request, minutes pass, or its connections are cut."""
         box = self.find(request.match_info["box"])
-        what = request.match_info["what"]
+        what, _, minutes = request.match_info["what"].partition("-")
         if what == "cut":
             return web.json_response(box.cut())
-        async with box.lock:
-            await (box.destroy() if what == "gone" else box.stop())
+        await (box.let_pass(float(minutes)) if what == "pass" else box.alone(box.destroy))
         return web.Response()
 
     def _fault(self, kind: str, request: web.Request) -> dict[str, Any] | None:
@@ -287,8 +280,7 @@ class Control:
                 web.get("/toolbox/{box}/work-dir", self.work),
                 web.get("/standin/books", self.books),
                 web.post("/standin/faults", self.fault),
-                web.post("/standin/minute", self.minutes),
-                web.post("/standin/boxes/{box}/{what:gone|expire|cut}", self.behind_our_back),
+                web.post("/standin/boxes/{box}/{what:gone|cut|pass-[0-9]+}", self.behind_our_back),
             ]
         )
         self.sio.attach(app, socketio_path="api/socket.io")

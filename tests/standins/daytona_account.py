@@ -71,12 +71,8 @@ class DaytonaAccount:
         """
         self._post("/standin/faults", {"kind": kind, "route": route, **more})
 
-    def minutes_of(self, seconds: float) -> None:
-        """Have minutes last so long, for the boxes that are made from now on."""
-        self._post("/standin/minute", {"seconds": seconds})
-
     def behind_our_back(self, box: str, what: str) -> None:
-        """Let a box be "gone", "expire" as its interval ends, or "cut" its connections."""
+        """Let a box be "gone", have its connections "cut", or pass minutes without any use: "pass-10"."""
         self._post(f"/standin/boxes/{box}/{what}", {})
 
     def _post(self, path: str, body: object) -> None:

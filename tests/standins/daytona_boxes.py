@@ -29,6 +29,7 @@ KEY = "key-of-the-stand-in"
 MOST_HEAD = 64 << 10
 PREVIEW_TOKEN = "x-daytona-preview-token"
 
+Change = Callable[[], Awaitable[None]]
 Changed = Callable[["Box", SandboxState], Awaitable[None]]
 
 
@@ -48,9 +49,9 @@ class Refused(Exception):
 
 
 class Box:
-    """One sandbox. Its clocks count minutes of `minute` seconds, and begin again with each use by the SDK."""
+    """One sandbox. Its clock begins again with each use by the SDK; `let_pass` lets it run faster than the time."""
 
-    def __init__(self, asked: CreateSandbox, place: Path, base: str, minute: float, changed: Changed) -> None:
+    def __init__(self, asked: CreateSandbox, place: Path, base: str, changed: Changed) -> None:
         self.id = str(uuid4())
         self.asked = asked
         self.name = asked.name or self.id
@@ -69,9 +70,9 @@ class Box:
         self.gone_after = asked.ttl_minutes or 0
         self.lock = asyncio.Lock()
         self._base = base
-        self._minute = minute
         self._changed = changed
         self._clock: asyncio.TimerHandle | None = None
+        self._left: tuple[float, Change] | None = None
         self._previews: dict[int, Preview] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -147,26 +148,37 @@ class Box:
     def touch(self) -> None:
         """Count a use: the clock of the state begins again."""
         self.used = datetime.now(UTC)
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
         clock = {
             SandboxState.STARTED: [("stop", self.stop)],
             SandboxState.STOPPED: [("archive", self.archive), ("delete", self.destroy)],
             SandboxState.ARCHIVED: [("delete", self.destroy)],
         }.get(self.state, [])
         due = [(self.intervals[name], do) for name, do in clock if self.intervals[name] > 0]
-        if due:
-            minutes, do = min(due, key=lambda one: one[0])
-            self._clock = asyncio.get_running_loop().call_later(minutes * self._minute, self.soon, do)
+        self._wind(min(due, key=lambda one: one[0]) if due else None)
 
-    def soon(self, do: Callable[[], Awaitable[None]]) -> None:
+    def _wind(self, left: tuple[float, Change] | None) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+        self._clock, self._left = None, left
+        if left is not None:
+            self._clock = asyncio.get_running_loop().call_later(left[0] * 60, self.soon, left[1])
+
+    async def let_pass(self, minutes: float) -> None:
+        """Act as after this time without any use."""
+        if self._left is not None:
+            left, do = self._left
+            self._wind((left - minutes, do))
+            if left <= minutes:
+                await self.alone(do)
+
+    def soon(self, do: Change) -> None:
         """Run a change of state beside the request that asked for it."""
-        task = asyncio.ensure_future(self._alone(do))
+        task = asyncio.ensure_future(self.alone(do))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _alone(self, do: Callable[[], Awaitable[None]]) -> None:
+    async def alone(self, do: Change) -> None:
+        """Make a change of state, after one that is under way."""
         async with self.lock:
             try:
                 await do()

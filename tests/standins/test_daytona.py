@@ -112,14 +112,18 @@ async def test_a_preview_needs_the_token_of_this_run(sdk, account):
 
 
 async def test_an_unused_box_stops_and_a_preview_is_no_use(sdk, account):
-    account.minutes_of(0.5)
-    box = await sdk.create(asked(auto_stop_interval=1, auto_delete_interval=1))
-    account.minutes_of(60)
+    box = await sdk.create(asked(auto_stop_interval=10, auto_archive_interval=60, auto_delete_interval=600))
+    account.behind_our_back(box.id, "pass-9")
     await box.refresh_activity()
-    await box.wait_for_sandbox_stop()
-    async with asyncio.timeout(10):
-        while account.boxes:
-            await asyncio.sleep(0.1)
+    link = await box.get_preview_link(8000)
+    account.behind_our_back(box.id, "pass-9")
+    async with httpx.AsyncClient(trust_env=False) as http:
+        await http.get(link.url, headers={PREVIEW_TOKEN: link.token})
+    states = []
+    for minutes in (0, 2, 61, 600):
+        account.behind_our_back(box.id, f"pass-{minutes}")
+        states += account.boxes.values() or ["gone"]
+    assert states == ["started", "stopped", "archived", "gone"]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ async def test_a_fault_comes_once_and_is_not_retried(sdk, account, kind, raised)
 
 async def test_what_happens_behind_our_back(sdk, account):
     box = await sdk.create(asked())
-    account.behind_our_back(box.id, "expire")
+    account.behind_our_back(box.id, "pass-15")
     await box.refresh_data()
     assert box.state == "stopped"
     account.behind_our_back(box.id, "gone")
