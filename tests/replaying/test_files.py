@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from session_widgets.replaying import Recording
+from session_widgets.replaying import Kept, KeptAll, Recording
 from session_widgets.replaying.commands import reads_only
+from session_widgets.workspaces.snapshot import name_of
 from tests.transcript.script import Script
 
 
@@ -127,3 +128,61 @@ def test_commands_that_read(script: str) -> None:
 )  # fmt: skip
 def test_commands_that_may_write(script: str) -> None:
     assert not reads_only(script)
+
+
+def kept(texts: dict[str, str], left_out: tuple[str, ...] = ()) -> KeptAll:
+    contents = {path: text.encode() for path, text in texts.items()}
+    return KeptAll({path: Kept(name_of(data), lambda data=data: data) for path, data in contents.items()}, left_out)
+
+
+def keep(s: Script) -> None:
+    s.event("note", None, "files_kept", {"turn": 1, "snapshot": "1", "files": 2}, None)
+
+
+def test_kept_files_are_known_whatever_commands_did(s: Script) -> None:
+    write(s, "one\n")
+    write(s, "gone\n", "/w/old.py")
+    write(s, "big\n", "/w/big.bin")
+    write(s, "elsewhere\n", "/tmp/x.py")
+    call(s, "execute", {"command": "make"})
+    after_command = s.seq
+    s.end()
+    keep(s)
+    at_end = s.seq
+    s.note("turn_started", turn=2, prompt=[])
+    call(s, "edit", {"file_path": "/w/made.py", "old_string": "2", "new_string": "3"}, turn=2)
+    call(s, "execute", {"command": "make"}, turn=2)
+    made = Recording(
+        "s", lambda note: kept({"a.py": "one\n", "made.py": "1 2\n"}, ("big.bin",)) if note.files else None
+    )
+    made.feed(s.events)
+    states = {one.path: one for one in made.at(at_end).files}
+    assert {path: (one.state, one.text, one.reason) for path, one in states.items()} == {
+        "a.py": ("known", "one\n", "kept"),
+        "made.py": ("known", "1 2\n", "kept"),
+        "old.py": ("deleted", None, "kept"),
+        "big.bin": ("unknown", "big\n", "command"),
+        "/tmp/x.py": ("unknown", "elsewhere\n", "command"),
+    }
+    assert {one.path: one.state for one in made.at(after_command).files}["a.py"] == "unknown", "not earlier"
+    edited = made.file("made.py", s.seq - 1)
+    assert edited is not None
+    assert (edited.state, edited.text, edited.reason) == ("known", "1 3\n", "edited"), "an edit of a kept text is known"
+    after = made.file("a.py", s.seq)
+    assert after is not None
+    assert (after.state, after.text, after.reason) == ("unknown", "one\n", "command"), "with its last known text"
+
+
+def test_files_kept_after_a_later_change_tell_nothing_about_it(s: Script) -> None:
+    write(s, "one\n")
+    s.end()
+    s.note("turn_started", turn=2, prompt=[])
+    call(s, "edit", {"file_path": "/w/a.py", "content": "two\n"}, turn=2)
+    keep(s)
+    made = Recording("s", lambda _: kept({"a.py": "one\n", "b.py": "b"}))
+    made.feed(s.events)
+    assert {one.path: one.text for one in made.at(s.seq).files} == {"a.py": "two\n", "b.py": "b"}
+    call(s, "execute", {"command": "make"}, turn=2)
+    keep(s)
+    made.feed(s.events)
+    assert {one.state for one in made.at(s.seq).files} == {"unknown"}, "a command ran before they were kept"

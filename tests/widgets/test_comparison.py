@@ -209,6 +209,10 @@ def test_kept_files_are_read_without_opening_the_session(home):
     assert view["sources"] == ["snapshot", "snapshot"]
     assert [(row["path"], row["same"]) for row in view["rows"]] == [("made.txt", False), ("same.txt", True)]
     assert [text["text"] for text in widget._comparison.files.texts(view["rows"][0]["file"])] == ["one\n", "two\n"]
+    replay = sw.Replay("a")
+    last = replay.moment(10**6)
+    made = {file.path: file for file in last.files}["made.txt"]
+    assert (made.state, made.text, made.reason) == ("known", "one\n", "kept"), "a replay has what was kept"
     wire = Wire(widget)
     wire.post(kind="hello", view="v")
     n = wire.next()["n"]

@@ -128,7 +128,7 @@ const WHY = new Map([
   ["turn", "It changed during the turn, by no tool call that shows how."],
   ["seen", "The transcript names it without its whole text."],
 ]);
-const FROM = new Map([["written", "as the agent wrote it"], ["edited", "as its edits leave it"], ["read", "as the agent read it"]]);
+const FROM = new Map([["written", "as the agent wrote it"], ["edited", "as its edits leave it"], ["read", "as the agent read it"], ["kept", "as it was kept at the end of the turn"]]);
 
 function preview(player: Player, ui: RowUi, moment: Moment): TemplateResult {
   const { file, path } = player;
@@ -153,6 +153,7 @@ function content(_: RowUi, file: FileText): TemplateResult {
     <div class="sw-rep-why" data-state=${file.state}>${unknown
       ? html`<strong>Not known.</strong> ${WHY.get(file.reason) ?? ""}${file.text === null ? "" : " Its last known text:"}`
       : file.state === "deleted" ? "Deleted." : html`Known, ${FROM.get(file.reason) ?? "from the transcript"} (event ${file.seq.toLocaleString("en")}).`}</div>
+    ${file.text === null && file.state === "known" ? html`<div class="sw-dim sw-pad">It is no text, or its content is no longer kept.</div>` : nothing}
     ${file.text === null ? nothing : html`<pre class="sw-rep-text" data-state=${file.state} tabindex="0" aria-label="Text of the file">${highlighted(visible(file.text), languageOf(file.path))}</pre>`}
     ${file.text !== null && file.length > file.text.length ? html`<div class="sw-dim sw-pad">Only its start is shown: ${count(file.length)} characters.</div>` : nothing}`;
 }

@@ -50,7 +50,7 @@ export function mountReplay(root: HTMLElement, player: Player): () => void {
   const unsubscribe = player.subscribe(redraw);
   const resized = new ResizeObserver(redraw);
   resized.observe(root);
-  const themed = new MutationObserver(redraw);
+  const themed = new MutationObserver(() => requestAnimationFrame(() => requestAnimationFrame(redraw))); // JupyterLab hides the page for a frame
   themed.observe(root.closest(".sw") ?? root, { attributes: true, attributeFilter: ["data-theme"] });
   root.addEventListener("keydown", onKey);
   draw();

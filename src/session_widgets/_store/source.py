@@ -29,7 +29,7 @@ class StoredSession:
     live = False
 
     def __init__(self, store: Store, session_id: str) -> None:
-        self._store = store
+        self.store = store
         record = store.session(session_id)
         if record is None:
             raise SessionGone(f"the store holds no session {session_id!r}. Its sessions are store().sessions().")
@@ -44,9 +44,9 @@ class StoredSession:
         if self.record.status == "imported":
             if self._made is None:
                 name = self.record.id
-                self._made = events_of(self.record, self._store.turns(name), self._store.steps(name))
+                self._made = events_of(self.record, self.store.turns(name), self.store.steps(name))
             return self._made[after : None if limit is None else after + limit]
-        return self._store.events(self.record.id, after, limit)
+        return self.store.events(self.record.id, after, limit)
 
     def subscribe(self, callback: Callable[[list[Event]], None], after: int = 0) -> Callable[[], None]:
         """Call `callback` with every event after `after`, before this returns; no others follow."""

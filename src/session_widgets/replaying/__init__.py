@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from session_widgets.replaying.files import FileState
+from session_widgets.replaying.files import FileState, Kept, KeptAll
 from session_widgets.replaying.marks import MARKS, Mark
 from session_widgets.replaying.recording import Moment, Recording
 
-__all__ = ["MARKS", "FileState", "Mark", "Moment", "Recording"]
+__all__ = ["MARKS", "FileState", "Kept", "KeptAll", "Mark", "Moment", "Recording"]

@@ -1,11 +1,11 @@
-"""The files of a session as its transcript tells them: a known text, or unknown. Nothing is guessed."""
+"""The files of a session, by its transcript and its kept files: a known text, or unknown. Nothing is guessed."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from session_widgets.analysis.alignment.actions import relative
@@ -14,9 +14,34 @@ from session_widgets.transcript.envelopes import as_object, as_objects, as_text,
 from session_widgets.transcript.records import FileChange, Step
 from session_widgets.transcript.steps import FINAL_STATUSES
 from session_widgets.transcript.tool_input import FileEdit, edits_of, script_of
+from session_widgets.workspaces.snapshot import name_of
 
 _PATHS = ("path", "file_path", "filePath", "filepath", "notebook_path", "abs_path", "absolute_path")
 _NUMBERED = re.compile(r"[ \t]*(\d+)(?:→|\t|\|)(.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The content of a kept file: its MD5 and size as its name, and how it is read, which may block."""
+
+    name: str
+    read: Callable[[], bytes | None] = field(compare=False, repr=False)
+
+    def text(self) -> str | None:
+        """Return it as text; None if it is not UTF-8, or was deleted meanwhile."""
+        data = self.read()
+        try:
+            return None if data is None else data.decode()
+        except UnicodeDecodeError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAll:
+    """All files at the end of a turn, by path; `left_out` are those that exist and were not kept."""
+
+    files: Mapping[str, Kept]
+    left_out: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +51,23 @@ class FileState:
     Attributes:
         path: relative to the workspace, if it is below it.
         state: "known" with its text, "unknown", or "deleted".
-        text: the text; of an unknown file the last known one, None if there never was one.
+        content: the text, or the kept file that has it; of an unknown file the last known one, None without one.
         seq: of the event that this comes from.
-        reason: the event's effect: "written", "edited" or "read"; why a text is not known: "command" (one that may
-            change any file was run), "edit" (of a text that was not known), "seen" (only named), "turn" (changed in
-            a turn, by no tool call).
+        reason: the event's effect: "written", "edited", "read", or "kept" (with all files, at the end of a turn); why a
+            text is not known: "command" (one that may change any file was run), "edit" (of a text that was not known),
+            "seen" (only named), "turn" (changed in a turn, by no tool call).
     """
 
     path: str
     state: Literal["known", "unknown", "deleted"]
-    text: str | None
+    content: str | Kept | None
     seq: int
     reason: str
+
+    @property
+    def text(self) -> str | None:
+        """The text, read if it was kept; None if there is none, or it is no UTF-8."""
+        return self.content.text() if isinstance(self.content, Kept) else self.content
 
 
 class Files:
@@ -74,8 +104,23 @@ class Files:
                 self._put(FileState(path, "deleted", None, seq, "turn"))
             elif state is None or state.state == "deleted":
                 self._put(FileState(path, "unknown", None, seq, "turn"))
-            elif state.state == "known" and change.size != len((state.text or "").encode("utf-8", "surrogatepass")):
-                self._put(FileState(path, "unknown", state.text, seq, "turn"))
+            elif state.state == "known" and change.size != _size(state.content):
+                self._put(FileState(path, "unknown", state.content, seq, "turn"))
+
+    def keep(self, seq: int, ended: int, kept: KeptAll) -> None:
+        """Apply all files as they were kept at event `seq`, those of event `ended`, the end of a turn."""
+        opaque = bisect_right(self._opaque, ended)
+        if opaque < len(self._opaque):
+            return  # a command ran before they were kept: they may have changed since the turn's end
+        for path in {*kept.files, *self._states}:
+            state, content = self._now(path, seq), kept.files.get(path)
+            if state is not None and (state.seq > ended and state.seq < seq):
+                continue
+            if content is not None:
+                if state is None or state.state != "known" or not _holds(state.content, content):
+                    self._put(FileState(path, "known", content, seq, "kept"))
+            elif state is not None and state.state != "deleted" and path not in kept.left_out and _inside(path):
+                self._put(FileState(path, "deleted", None, seq, "kept"))
 
     def at(self, seq: int) -> Iterator[FileState]:
         """Yield the files as of event `seq` by path, deleted ones too."""
@@ -155,7 +200,7 @@ class Files:
         if state is not None and state.text is not None and output is not None and whole:
             same = {state.text.rstrip("\n")}
             if output.rstrip("\n") in same or (text is not None and text.rstrip("\n") in same):
-                self._put(FileState(path, "known", state.text, seq, "read"))
+                self._put(FileState(path, "known", state.content, seq, "read"))
                 return
         if text is not None:
             self._put(FileState(path, "known", text, seq, "read"))
@@ -164,7 +209,24 @@ class Files:
 
     def _lose(self, seq: int, path: str, reason: str) -> None:
         state = self._now(path, seq)
-        self._put(FileState(path, "unknown", None if state is None else state.text, seq, reason))
+        self._put(FileState(path, "unknown", None if state is None else state.content, seq, reason))
+
+
+def _size(content: str | Kept | None) -> int:
+    if isinstance(content, Kept):
+        return int(content.name.rpartition("-")[2])
+    return len((content or "").encode("utf-8", "surrogatepass"))
+
+
+def _holds(content: str | Kept | None, kept: Kept) -> bool:
+    if isinstance(content, Kept):
+        return content.name == kept.name
+    return _size(content) == _size(kept) and name_of((content or "").encode("utf-8", "surrogatepass")) == kept.name
+
+
+def _inside(path: str) -> bool:
+    """Whether a path is in the workspace, whose files are kept, and not the agent's own memory."""
+    return not path.startswith(("/", "~", "../", ".harness/")) and ":" not in path.partition("/")[0]
 
 
 def _has_diff(step: Step) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from session_widgets.replaying.files import Files, FileState
+from session_widgets.replaying.files import Files, FileState, KeptAll
 from session_widgets.replaying.marks import Mark, MarkKind, kinds_of
 from session_widgets.replaying.versions import Versions
 from session_widgets.transcript.fold import Fold
-from session_widgets.transcript.notes import AgentStarted, TurnEnded, read_note
+from session_widgets.transcript.notes import AgentStarted, FilesKept, TurnEnded, read_note
 from session_widgets.transcript.records import Event, SessionRecord, Step, TurnRecord
 
 IDLE_MS = 3_000
@@ -53,6 +53,7 @@ class Recording:
 
     Args:
         session_id: of the events.
+        kept: returns the files of a snapshot, whose contents are read when they are needed; None if it cannot be used.
 
     Attributes:
         last_seq: `seq` of the latest event.
@@ -64,7 +65,7 @@ class Recording:
         version: grows when a late event puts a step between others, which moves their places.
     """
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, kept: Callable[[FilesKept], KeptAll | None] = lambda _: None) -> None:
         self.session_id = session_id
         self.last_seq = 0
         self.clock = array("i")
@@ -88,6 +89,8 @@ class Recording:
         self._ran: set[Key] = set()
         self._marked: dict[Key, set[MarkKind]] = {}
         self._files = Files()
+        self._kept = kept
+        self._ended: dict[int, int] = {}
         self._roots: tuple[str, ...] = ()
         self._latest: datetime | None = None
 
@@ -199,6 +202,9 @@ class Recording:
             self._take_turn(event)
             if isinstance(note, TurnEnded):
                 self._files.turn(event.seq, note.files, self._roots)
+                self._ended[event.turn] = event.seq
+        if isinstance(note, FilesKept) and note.turn in self._ended and (kept := self._kept(note)) is not None:
+            self._files.keep(event.seq, self._ended[note.turn], kept)
 
     def _tick(self, event: Event) -> None:
         self._times.append(event.ts)

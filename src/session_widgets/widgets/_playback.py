@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from session_widgets._store import store as open_store
+from session_widgets._sessions import Session
 from session_widgets._store.source import StoredSession
 from session_widgets.errors import BadValue
-from session_widgets.replaying import Moment, Recording
+from session_widgets.replaying import KeptAll, Moment, Recording
+from session_widgets.transcript.notes import FilesKept
 from session_widgets.transcript.records import Event, SessionRecord, Step
 from session_widgets.widgets._parts import answer_image, answer_text, step_key
+from session_widgets.widgets._replay_files import KeptInStore
 from session_widgets.widgets._replay_wire import MAX_ROWS, file_text_view, moment_view, replay_view, timeline
-from session_widgets.widgets._rpc import Answer, Buffers, Operation
+from session_widgets.widgets._rpc import Answer, Buffers, Operation, pool
 from session_widgets.widgets._wire import step_view
 
 if TYPE_CHECKING:
-    from session_widgets._store import Store
     from session_widgets.transcript.sources import EventSource
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,6 @@ class Playback:
 
     Args:
         source: of the session's events.
-        store: with the session. Default: the default store.
         send: sends one message to every page.
         where: returns what the pages show.
         read: called when the session has been read, or could not be.
@@ -52,20 +54,20 @@ class Playback:
     def __init__(
         self,
         source: EventSource,
-        store: Store | None,
         send: Callable[[Any], None],
         where: Callable[[], Place],
         read: Callable[[], None] = lambda: None,
     ) -> None:
-        self._source, self._store = source, store
+        self._source = source
         self._send, self._where, self._on_read = send, where, read
         self.lock = threading.RLock()
-        self.recording = Recording(source.record.id)
+        self.recording = Recording(source.record.id, _kept(source))
         self.reading = True
         self._told_at = 0.0
         self._telling = False
         self._error: str | None = None
         self._read = threading.Event()
+        self._new: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._begun = self._closed = False
 
@@ -116,7 +118,7 @@ class Playback:
         if not isinstance(self._source, StoredSession):
             raise KeyError(uid)
         query = "select turn, step from v_steps where session_id = ? and step_uid = ?"
-        rows = (self._store or open_store()).sql(query, [self.session_id, uid]).fetchall()
+        rows = self._source.store.sql(query, [self.session_id, uid]).fetchall()
         if not rows:
             raise KeyError(uid)
         return int(rows[0][0]), int(rows[0][1])
@@ -217,8 +219,17 @@ class Playback:
             log.exception("session %s could not be read again", self.session_id)
 
     def _on_events(self, events: list[Event]) -> None:
-        with self.lock:
-            self.recording.feed(events)
+        """Take new events; they are fed on the pool, because kept files may be read then."""
+        self._new.put(events)
+        pool().submit(self._feed)
+
+    def _feed(self) -> None:
+        try:
+            with self.lock, suppress(queue.Empty):
+                while True:
+                    self.recording.feed(self._new.get_nowait())
+        except Exception:
+            log.exception("new events of session %s could not be replayed", self.session_id)
         self._tell_soon()
 
     def _tell_soon(self) -> None:
@@ -246,3 +257,10 @@ class Playback:
                 step=step,
             )
         self._send({"kind": "replay", "replay": view})
+
+
+def _kept(source: EventSource) -> Callable[[FilesKept], KeptAll | None]:
+    """Return what reads the kept files of a session of a store; those of other events are unknown."""
+    if isinstance(source, StoredSession | Session):
+        return KeptInStore(source.store, source.record)
+    return lambda _: None

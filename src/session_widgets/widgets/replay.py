@@ -62,7 +62,7 @@ class Replay(PageWidget):
         store: Store | None = None,
     ) -> None:
         source = source_of(session, store)
-        self._playback = Playback(source, store, self.send, self._where, self._renew_static)
+        self._playback = Playback(source, self.send, self._where, self._renew_static)
         self._aim = Place(-1)
         super().__init__(session_id=source.record.id)
         if at is not None:

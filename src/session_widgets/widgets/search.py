@@ -301,7 +301,7 @@ class _Beside:
         self.name = name
         self.place = Place(-1)
         self._search = search
-        self.playback = Playback(source, search._store, self._send, lambda: self.place)
+        self.playback = Playback(source, self._send, lambda: self.place)
         self._rpc = Rpc(self.playback.operations(), self._send)
 
     def _send(self, message: Any, buffers: Any = None) -> None:
