@@ -2,7 +2,7 @@
 
 `success` gives the rate of each side of an experiment, `paired` compares them over the tasks that both have run,
 `stats` has the formulas alone. `align` sets the tool calls of sessions side by side and finds where they part,
-`metrics` their figures.
+`metrics` their figures, `behaviours` loops, errors that were ignored and other habits, with their steps.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from session_widgets.analysis import stats
     from session_widgets.analysis.alignment import Alignment, Divergence, Divergences, align
     from session_widgets.analysis.author_agreement import Agreement, agreement
+    from session_widgets.analysis.behaviour import Behaviours, behaviours
     from session_widgets.analysis.comparison import Comparison, Paired, paired
     from session_widgets.analysis.run_metrics import Metrics, metrics
     from session_widgets.analysis.success_rates import Success, SuccessRate, success
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agreement": "author_agreement",
     "Alignment": "alignment",
+    "Behaviours": "behaviour",
     "Comparison": "comparison",
     "Divergence": "alignment",
     "Divergences": "alignment",
@@ -30,6 +32,7 @@ _HOMES = {
     "SuccessRate": "success_rates",
     "agreement": "author_agreement",
     "align": "alignment",
+    "behaviours": "behaviour",
     "metrics": "run_metrics",
     "paired": "comparison",
     "stats": "stats",
@@ -39,6 +42,7 @@ _HOMES = {
 __all__ = [
     "Agreement",
     "Alignment",
+    "Behaviours",
     "Comparison",
     "Divergence",
     "Divergences",
@@ -48,6 +52,7 @@ __all__ = [
     "SuccessRate",
     "agreement",
     "align",
+    "behaviours",
     "metrics",
     "paired",
     "stats",

@@ -33,8 +33,8 @@ _WORD = re.compile(r"\s*(?:'([^']*)'|\"([^\"]*)\"|([^\s;&|<>()]+))")
 _INTERPRETERS = re.compile(r"(?:python|pypy)[\d.]*|node|bun|deno|ruby|perl|php|sh|bash|zsh")
 _OF_MANY_COMMANDS = frozenset((
     "apt", "apt-get", "bazel", "brew", "bundle", "cargo", "composer", "conda", "docker", "dotnet", "gh", "git", "go",
-    "gradle", "hatch", "hg", "just", "kubectl", "make", "mvn", "npm", "npx", "pip", "pip3", "pnpm", "poetry", "rake",
-    "svn", "systemctl", "terraform", "tox", "uv", "yarn",
+    "gradle", "hatch", "hg", "just", "kubectl", "make", "mise", "mvn", "npm", "npx", "pip", "pip3", "pnpm", "poe",
+    "poetry", "rake", "svn", "systemctl", "task", "terraform", "tox", "uv", "yarn",
 ))  # fmt: skip
 _VOLATILE = frozenset((
     "call_id", "description", "explanation", "process_id", "started_at_ms", "timeout", "timeout_ms", "toolCallId",

@@ -1,0 +1,109 @@
+"""What agents did in sessions of the store, by mode, each with its evidence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from session_widgets._store import store as open_store
+from session_widgets.analysis.alignment.alignment import read_run
+from session_widgets.analysis.failure_modes import MODES, Behaviour, find
+from session_widgets.errors import BadValue
+from session_widgets.printing import html_table, one_line, plural, text_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from session_widgets._store import Store
+
+SHOWN = 20
+_ACTIVE = "select turn, step, step_uid, is_active and parent is null from v_steps where session_id = ?"
+_COLUMNS = ("session_id", "mode", "turn", "step", "detail")
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviours:
+    """The result of `behaviours`; `.df()` has one row a finding.
+
+    Attributes:
+        ids: the sessions.
+        found: the findings, by session, then by mode.
+        uids: `step_uid` of each step that is evidence, by session, turn and step.
+    """
+
+    ids: tuple[str, ...]
+    found: tuple[Behaviour, ...]
+    uids: dict[tuple[str, int, int], str]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of sessions by mode, in which it was found."""
+        sessions = Counter(mode for _, mode in {(each.session_id, each.mode) for each in self.found})
+        return {mode: sessions[mode] for mode in MODES}
+
+    def df(self) -> pd.DataFrame:
+        """Return a row a finding: session, mode, the step where it shows, its `step_uid`, all evidence, a detail."""
+        import pandas as pd
+
+        names = ("session_id", "mode", "turn", "step", "step_uid", "evidence", "detail")
+        return pd.DataFrame([self._row(each) for each in self.found], columns=list(names))
+
+    def _row(self, one: Behaviour) -> tuple[Any, ...]:
+        evidence = [self.uids[(one.session_id, *place)] for place in one.steps]
+        return one.session_id, one.mode, *one.steps[-1], evidence[-1], evidence, one.detail
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{mode} in {count}" for mode, count in self.counts.items() if count) or "nothing"
+        return f"{plural(len(self.ids), 'session')}: {said}"
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (one_line(each.session_id, 40), each.mode, *map(str, each.steps[-1]), each.detail)
+            for each in self.found[:SHOWN]
+        ]
+
+    def __repr__(self) -> str:
+        more = f"\nand {len(self.found) - SHOWN:,} more: .df()" if len(self.found) > SHOWN else ""
+        return f"{self}\n{text_table(_COLUMNS, self._cells())}{more}" if self.found else str(self)
+
+    def _repr_html_(self) -> str:
+        more = f"<p>and {len(self.found) - SHOWN:,} more: <code>.df()</code></p>" if len(self.found) > SHOWN else ""
+        return f"<p>{self}</p>{html_table(_COLUMNS, self._cells())}{more}" if self.found else f"<p>{self}</p>"
+
+
+def behaviours(ids: Sequence[str], *, store: Store | None = None) -> Behaviours:
+    """Find behaviours in sessions of the store, live or imported, by fixed rules; no model is asked.
+
+    Args:
+        ids: the sessions.
+        store: with the sessions. Default: `session_widgets.store()`.
+
+    Returns:
+        The findings, each with the steps that show it: "loop", "edit_without_read", "error_ignored",
+        "gave_up_after_rejection", "edit_without_test". Steps of subagents and of branches that the user left are not
+        looked at. docs/analysis.md has the rules, and how often they are right.
+
+    Raises:
+        BadValue: ids is not a list of texts.
+        SessionGone: the store has no such session.
+
+    Example:
+        >>> behaviours(["run-a", "run-b"]).df()  # doctest: +SKIP
+    """
+    if isinstance(ids, str) or not all(isinstance(one, str) for one in ids):
+        raise BadValue(f'ids must be a list of sessions, such as ["a", "b"]; got {one_line(repr(ids), 80)}.')
+    opened = open_store() if store is None else store
+    found: list[Behaviour] = []
+    uids: dict[tuple[str, int, int], str] = {}
+    for name in dict.fromkeys(ids):
+        run = read_run(opened, name)
+        rows = opened.sql(_ACTIVE, [name]).fetchall()
+        own = {(turn, step) for turn, step, _, looked_at in rows if looked_at}
+        steps = [step for step in run.steps if (step.turn, step.index) in own]
+        actions = [action for action in run.actions if (action.step.turn, action.step.index) in own]
+        ends = {turn.index: turn.status for turn in opened.turns(name)}
+        found += find(name, steps, actions, ends)
+        uids |= {(name, turn, step): uid for turn, step, uid, _ in rows}
+    return Behaviours(tuple(dict.fromkeys(ids)), tuple(found), uids)
