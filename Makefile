@@ -41,9 +41,9 @@ nightly: prepare  ## the stages too long for CI: all kills, the soak; for hours 
 test-nightly: prepare
 	@$(PYTEST) --nightly $(ARGS)
 
-check: lint  ## lint, and the tests that start no process: within a minute
+check: lint  ## lint, and the quick ones of the tests that start no process: within a minute
 	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check; fi
-	@$(PYTEST) --no-process $(ARGS)
+	@$(PYTEST) -n 2 --no-process -m 'not slow' $(ARGS)
 
 live: .venv/.dev  ## the contract of sandboxes at a cloud itself, with your key and on your account (PROVIDER=e2b)
 	@$(BIN)/session-widgets sandboxes check $(PROVIDER)

@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "needs(*names): leave out where one is missing; names stand in tests/support/needs.py"
     )
     config.addinivalue_line("markers", "nightly: too long for CI; runs with --nightly alone")
+    config.addinivalue_line("markers", "slow: starts no process, but is too long for `make check`")
     guard.refuse_network()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in its background so
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -150,6 +150,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["read", "edit", "execute", "search", "fetch", "other", "move", "?"]), JSON, st.text())
 def test_any_input_becomes_an_action(kind, raw_input, title):
     found = call(kind, raw_input, title=title, locations=({"path": raw_input}, 7), content=({"type": "diff"},))

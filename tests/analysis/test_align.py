@@ -12,6 +12,8 @@ from session_widgets.errors import BadValue, SessionGone
 from tests.analysis.stored import edit, store_session, tool
 from tests.support.drafts import note, opened, update
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def runs(home) -> list[str]:

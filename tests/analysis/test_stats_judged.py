@@ -23,7 +23,7 @@ from tests.analysis.judges import (
     weightstats,
 )
 
-pytestmark = pytest.mark.xdist_group(GROUP)
+pytestmark = [pytest.mark.xdist_group(GROUP), pytest.mark.slow]
 close = pytest.approx
 EXACT = {"rel": 1e-6, "abs": 1e-9}
 

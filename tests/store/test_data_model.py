@@ -50,6 +50,7 @@ def story(store: Store) -> Story:
     return story
 
 
+@pytest.mark.slow
 def test_every_column_of_every_view_is_documented_and_every_example_runs(store: Store) -> None:
     store.import_(IMPORTS)
     assert len(VIEWS) == len(DOCUMENTED)

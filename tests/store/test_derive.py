@@ -19,6 +19,8 @@ from tests.support.acp_captures import scenarios
 from tests.support.drafts import chunk, derived, note, opened, update
 from tests.support.paths import CAPTURES, shared
 
+pytestmark = pytest.mark.slow
+
 FEW = ("claude-rich", "codex-cancel", "gemini-basic")
 
 

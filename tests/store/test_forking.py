@@ -108,6 +108,7 @@ def test_a_fork_that_fails_in_the_middle_leaves_nothing(story: Story, monkeypatc
     assert story.store.turns("f")[1].status == "running"
 
 
+@pytest.mark.slow
 def test_a_session_of_many_events_is_forked_in_a_moment(story: Story) -> None:
     store = story.store
     store.append("s", [chunk(number, turn=3, source="many") for number in range(20_000)])

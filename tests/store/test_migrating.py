@@ -18,6 +18,8 @@ from session_widgets.transcript.fold import Fold
 from tests.store.old_store import contents
 from tests.support.drafts import derived, note
 
+pytestmark = pytest.mark.slow
+
 STORES = Path(__file__).parent.parent / "fixtures" / "stores"
 OLD = STORES / "format-2.duckdb.gz"
 """As the last release with format 2 wrote it: recorded turns of four harnesses; `costs`, whose third turn had another

@@ -14,6 +14,8 @@ from tests.support.acp_captures import scenarios
 from tests.support.drafts import update
 from tests.support.paths import CAPTURES, ROOT
 
+pytestmark = pytest.mark.slow
+
 LATER_CLAUDE = {"name": "@agentclientprotocol/claude-agent-acp", "version": "0.80.0"}
 
 

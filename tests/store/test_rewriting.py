@@ -16,6 +16,8 @@ from tests.store.filling import everything, fill
 from tests.store.importing.claude import story
 from tests.support.drafts import TABLES, chunk, opened
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(path: Path) -> dict[str, object]:
     """The same of a file that nobody has, without a store."""

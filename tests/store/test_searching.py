@@ -17,6 +17,8 @@ from session_widgets.errors import BadValue
 from tests.store.importing.claude import SESSION, story
 from tests.support.drafts import TS, note, opened, update
 
+pytestmark = pytest.mark.slow
+
 OUTPUT = 'curl: (7) "Connection refused"\nby host\\port\n<script>alert(1)</script>'
 PROMPT = [{"type": "text", "text": "say müssen"}]
 

@@ -342,6 +342,7 @@ def test_rpc_error_text_of_nothing() -> None:
     assert rpc_error_text(None) == "The agent answered with an error"
 
 
+@pytest.mark.slow
 def test_feeding_costs_the_same_however_long_the_text_is(s: Script) -> None:
     import time
 
@@ -358,6 +359,7 @@ def test_feeding_costs_the_same_however_long_the_text_is(s: Script) -> None:
     assert len(s.steps[0].text or "") == 112_000 * 100
 
 
+@pytest.mark.slow
 def test_a_permission_costs_the_same_however_many_came_before(s: Script) -> None:
     import time
 

@@ -16,6 +16,8 @@ from session_widgets.widgets._comparison import Comparison
 from tests.analysis.stored import edit, store_session, tool
 from tests.support.drafts import update
 
+pytestmark = pytest.mark.slow
+
 READS = [tool("read", {"path": f"/w/{n}.py"}) for n in range(6)]
 TESTS = tool("execute", {"command": "cd /w && pytest -q"})
 

@@ -19,6 +19,8 @@ from tests.store.importing.contents import RECORDED
 from tests.support.drafts import note, opened, update
 from tests.support.paths import shared
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-ant-" + "api03-" + "x7Kd9" * 8
 SAME = ("turn", "kind", "text", "tool_kind", "raw_input", "exit_code", "failure")
 LOST = {

@@ -12,6 +12,8 @@ from session_widgets._store.database import Store
 from tests.support.acp_captures import drafts, scenarios
 from tests.support.paths import CAPTURES
 
+pytestmark = pytest.mark.slow
+
 STEPS = """select turn, step, kind, status, text, title, tool_kind, failure, content, raw_input, raw_output, entries
            from v_steps where session_id = ? order by turn, step"""
 TOOLS = "select command, exit_code, path from v_tool_calls where session_id = ? order by turn, step"

@@ -17,6 +17,8 @@ from tests.store.importing.claude import SESSION, Log, story, text
 from tests.store.importing.contents import rows
 from tests.support.drafts import derived, opened
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:

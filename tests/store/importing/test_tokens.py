@@ -12,6 +12,8 @@ from tests.store.importing.contents import RECORDED
 from tests.store.importing.recount import CLASSES, recount
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 SHARED = ROOT.parent / "shared" / "data" / "transcripts"
 COUNTS = Path(__file__).with_name("recounted.json")
 """The output of `recount.py` for the shared samples and for the recorded ones."""
