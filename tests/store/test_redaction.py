@@ -230,6 +230,9 @@ def test_passwords_in_urls_of_any_variable_items_of_lists_and_short_values(monke
     monkeypatch.setenv("DATABASE_URL", "postgres://me:pa%24sword1@host/db")
     monkeypatch.setenv("SERVICE_KEYS", "first-key-1234,second-key-5678")
     monkeypatch.setenv("DB_PASSWORD", "hunter2")
+    monkeypatch.setenv("DOCS", "https://example.org/docs-2")
+    url = "postgres://me:{}@host/db, https://example.org/docs-2"
+    assert redactor().plain(url.format("pa%24sword1")) == url.format(REDACTED), "the address itself is no secret"
     text = 'pa$sword1 pa%24sword1 second-key-5678 first-key-1234 hunter2, "hunter2"'
     assert redactor().plain(text) == '{0} {0} {0} {0} {0}, "{0}"'.replace("{0}", REDACTED)
     for text in ("hunter22 xhunter2 hunter", "hunter2x hunter2X hunter2_ hunter20 _hunter2"):
@@ -271,6 +274,7 @@ def test_each_secret_is_listed_once_with_its_shape_and_without_its_surroundings(
     ]
     assert list(redactor().found(redactor().plain(text))) == []
     assert redactor().suspects(text)
+    assert not redactor().suspects("plain words")
     assert set(redactor().signs) >= {"correct-horse-battery", "hunter2", "sk-ant-", "KEY"}
 
 
