@@ -286,11 +286,14 @@ def test_a_file_that_another_connection_keeps_is_named_with_its_holder(file: Sto
     put(file, 1)
     file._detach()
     file._patience = 0.02
+    first = StoreFile(file.path, patience=0.02)
+    busy = rf"^the store {file.path} was not free within 0\.02 s: process \d+ \(this one\)"
     with duckdb.connect(str(file.path)):
-        for call in (lambda: put(file, 2), lambda: values(file)):
-            with pytest.raises(StoreBusy, match=r"was not free within 0\.02 s: process \d+ \(this one\)") as caught:
+        for call in (lambda: put(file, 2), lambda: values(file), lambda: put(first, 2), lambda: values(first)):
+            with pytest.raises(StoreBusy, match=busy) as caught:
                 call()
             assert caught.value.pid == os.getpid()
+    first.close()
     assert values(file) == [1]
 
 
