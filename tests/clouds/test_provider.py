@@ -14,6 +14,7 @@ from session_widgets._sandboxes.conformance import Subject
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets._sandboxes.sweep import sweep
 from session_widgets.errors import BadValue, SandboxError, SandboxGone, SandboxQuota
+from session_widgets.host.daemon import read_json, write_private
 from session_widgets.model import Endpoint
 from tests.standins.machine import Boxes
 from tests.standins.plain import PlainVendor
@@ -191,7 +192,9 @@ async def test_an_image_without_python_is_named(subject, vendor, monkeypatch):
         await subject.provider.create(subject.spec(), subject.announce)
 
 
-async def test_its_time_is_extended_while_it_is_attached_but_not_beyond_its_lifetime(subject, vendor, monkeypatch):
+async def test_its_time_is_extended_while_it_is_attached_but_not_beyond_its_lifetime(
+    subject, vendor, monkeypatch, tmp_path
+):
     monkeypatch.setattr(clouds_sandbox, "BEAT_SECONDS", 0.05)
     lasting = Subject(subject.provider, lambda: replace(subject.spec(), idle_seconds=300, lifetime_seconds=100))
     async with lasting.sandbox() as sandbox:
@@ -204,4 +207,17 @@ async def test_its_time_is_extended_while_it_is_attached_but_not_beyond_its_life
         beats = len(box.extended)
         await asyncio.sleep(0.2)
         assert len(box.extended) == beats
+
+        record = tmp_path / "clouds" / "plain" / sandbox.ref.id / "sandbox.json"
+        made = read_json(record)
+        write_private(record, {**made, "started": made["started"] - 99})
+        again = await subject.provider.attach(sandbox.ref)
+        await again.extend(60)
+        await again.aclose()
+        assert all(seconds <= 1 for seconds in vendor.given[-1].extended), "what is left of its life"
+        write_private(record, {**made, "started": made["started"] - 101})
+        again = await subject.provider.attach(sandbox.ref)
+        await again.extend(60)
+        await again.aclose()
+        assert 60 in vendor.given[-1].extended, "it was parked since, and begins another one"
         await subject.provider.destroy(sandbox.ref)

@@ -243,9 +243,11 @@ class CloudProvider:
                 await client.claim(claim, new=not made.get("claimed"))
                 for folder, inside in made["uploads"].items():
                     await client.upload(PurePosixPath(inside).name, Path(folder), progress)
-            write_private(place / RECORD, {**made, "claimed": True, "parked": False})
-        until = datetime.fromisoformat(made["created"]).timestamp() + made["lifetime"]
-        return CloudSandbox(ref, MACHINE.root, runner, box, made["idle"], until)
+            started = made.get("started", 0)
+            if new is not None or made.get("parked") or time.time() > started + made["lifetime"]:
+                started = time.time()  # nothing extends a life beyond its end: it was parked since, by the vendor
+            write_private(place / RECORD, {**made, "claimed": True, "parked": False, "started": started})
+        return CloudSandbox(ref, MACHINE.root, runner, box, made["idle"], started + made["lifetime"])
 
     async def _runner(self, place: Path, made: Mapping[str, Any], box: Box, progress: Progress) -> Endpoint:
         """Return the address of the box's runner, which is started unless it answers."""
