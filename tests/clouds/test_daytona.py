@@ -107,7 +107,11 @@ async def test_a_box_from_creation_to_removal(vendor, account):
     assert (done.code, done.out) == (3, "it's 42\nerr\n0\n")
     with pytest.raises(ExecTimeout):
         await box.exec("sleep 60", timeout=0.5)
+    assert (await box.exec("ps -A -o args | grep -c '[s]leep 60'", timeout=30)).out == "0\n"
     await box.write("/root/file", b"kept")
+    assert (await box.exec("stat -c %U:%G /root/file; ls /tmp | wc -l", timeout=30)).out == "root:root\n0\n"
+    with pytest.raises(SandboxError, match="/no/such/file"):
+        await box.write("/no/such/file", b"")
     body = account.books()["created"][-1]
     assert (body["autoStopInterval"], body["autoArchiveInterval"], body["autoDeleteInterval"]) == (10, 60, 10080)
     assert (body["public"], body["labels"].items() >= LABELS.items()) == (False, True)
@@ -125,6 +129,15 @@ async def test_a_box_from_creation_to_removal(vendor, account):
     assert [await vendor.destroy(box.id) for _ in range(2)] == [True, False]
     with pytest.raises(SandboxGone):
         await vendor.attach(box.id, asked())
+
+
+async def test_a_box_of_an_image_runs_as_root(vendor, account):
+    box = await vendor.create(asked(image="python:3.12", network="none"))
+    await box.write("/root/file", b"x")
+    assert (await box.exec("id -u; stat -c %U /root/file; command -v sudo", timeout=30)).out == "0\nroot\n"
+    await vendor.destroy(box.id)
+    body = account.books()["created"][-1]
+    assert (body["buildInfo"]["dockerfileContent"].split(), body["networkBlockAll"]) == (["FROM", "python:3.12"], True)
 
 
 async def test_a_box_that_nobody_extends_stops_and_then_goes(vendor, account):

@@ -27,6 +27,10 @@ from tests.standins import machine
 
 KEY = "key-of-the-stand-in"
 MOST_HEAD = 64 << 10
+SUDO = """#!/bin/sh
+[ "$1" = -n ] && shift
+exec /usr/local/bin/.root --reuid 0 --regid 0 --clear-groups "$@"
+"""
 PREVIEW_TOKEN = "x-daytona-preview-token"
 
 Change = Callable[[], Awaitable[None]]
@@ -58,7 +62,7 @@ class Box:
         self.labels = dict(asked.labels or {})
         self.state = SandboxState.CREATING
         self.error: str | None = None
-        self.root = asked.user == "root"
+        self.root = asked.build_info is not None
         self._place = place / self.id
         self._machine: machine.Box | None = None
         self.used = self.created = datetime.now(UTC)
@@ -84,6 +88,14 @@ class Box:
             raise Refused(400, why, "SANDBOX_NOT_STARTED", "DAYTONA_PROXY")
         return self._machine
 
+    async def _give_sudo(self, box: machine.Box) -> None:
+        """The vendor's own image has `sudo` without a password, for its user; images of registries run as root."""
+        await box.write("/usr/local/bin/sudo", SUDO.encode())
+        prepare = "chmod 755 /usr/local/bin/sudo && cp /usr/bin/setpriv /usr/local/bin/.root"
+        await box.run(
+            ["/bin/sh", "-c", f"{prepare} && chown 0:1000 /usr/local/bin/.root && chmod 4750 /usr/local/bin/.root"]
+        )
+
     @property
     def home(self) -> str:
         """The home directory of its user."""
@@ -91,7 +103,7 @@ class Box:
 
     @property
     def user(self) -> machine.User:
-        """Whose rights its commands have."""
+        """Whose rights its commands have: those of the image's user; the `user` of a box is a label."""
         return machine.ROOT if self.root else (1000, 1000)
 
     @property
@@ -195,7 +207,10 @@ class Box:
             preview.token = secrets.token_hex(16)
         if self.state is not SandboxState.CREATING:
             await self.become(SandboxState.RESTORING if self.state is SandboxState.ARCHIVED else SandboxState.STARTING)
-        self._machine = await machine.Box.start(self.id, self._place)
+        box = await machine.Box.start(self.id, self._place)
+        if not self.root:
+            await self._give_sudo(box)
+        self._machine = box
         await self.become(SandboxState.STARTED)
 
     async def stop(self) -> None:

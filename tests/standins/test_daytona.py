@@ -51,7 +51,7 @@ def client_of(account, key=None):
 
 
 def asked(name="one", **options):
-    return CreateSandboxFromSnapshotParams(name=name, os_user="root", **options)
+    return CreateSandboxFromSnapshotParams(name=name, **options)
 
 
 async def test_a_box_from_creation_to_deletion(sdk, account):
@@ -62,10 +62,10 @@ async def test_a_box_from_creation_to_deletion(sdk, account):
     assert (await box.process.exec("od -An -tx1 /tmp/deep/file; id -u; pwd")).result.split() == [
         "00",
         "ff",
-        "0",
-        "/root",
+        "1000",
+        "/home/user",
     ]
-    assert (await box.get_user_home_dir(), await box.get_work_dir()) == ("/root", "/root")
+    assert (await box.get_user_home_dir(), await box.get_work_dir()) == ("/home/user", "/home/user")
     await box.process.exec("nohup sleep 600 > /dev/null 2>&1 &")
     with pytest.raises(DaytonaProcessExecutionTimeoutError):
         await box.process.exec("sleep 60", timeout=1)
@@ -92,8 +92,8 @@ async def test_a_listing_in_pages(sdk):
 
 async def test_a_preview_needs_the_token_of_this_run(sdk, account):
     box = await sdk.create(asked())
-    await box.fs.upload_file(b"hello\n", "/srv/w/page")
-    await box.process.exec("cd /srv/w && nohup python3 -m http.server 8000 >/dev/null 2>&1 &")
+    await box.fs.upload_file(b"hello\n", "/tmp/w/page")
+    await box.process.exec("cd /tmp/w && nohup python3 -m http.server 8000 >/dev/null 2>&1 &")
     wait = "until python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 8000))'; do :; done"
     await box.process.exec(f"{wait} 2>/dev/null")
     link, closed = await box.get_preview_link(8000), await box.get_preview_link(9000)
