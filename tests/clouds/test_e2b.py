@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ import session_widgets as sw
 from session_widgets._sandboxes import SandboxSpec
 from session_widgets._sandboxes.clouds import limits
 from session_widgets._sandboxes.clouds.contract import BoxSpec
-from session_widgets._sandboxes.clouds.e2b import E2BVendor, provider
+from session_widgets._sandboxes.clouds.e2b import E2BVendor, _network, provider
 from session_widgets._sandboxes.conformance import CHECKS, Subject
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets.errors import (
@@ -124,6 +125,21 @@ async def test_a_creation_that_was_refused_once_is_asked_for_again_and_makes_one
     body = account.books()["created"][-1]
     assert (body["timeout"], body["autoPause"], body["network"]) == (300, True, {"allowPublicTraffic": False})
     assert await vendor.destroy(box.id) is True
+
+
+@pytest.mark.parametrize(
+    ("network", "asked"),
+    [
+        ("open", {}),
+        ("none", {"deny_out": ["0.0.0.0/0"]}),
+        (
+            ("pypi.org", "*.pythonhosted.org"),
+            {"allow_out": ["pypi.org", "*.pythonhosted.org"], "deny_out": ["0.0.0.0/0"]},
+        ),
+    ],
+)
+def test_the_network_of_a_box_is_as_asked_and_its_ports_need_a_token(network, asked):
+    assert _network(replace(BOX, network=network)) == {"allow_public_traffic": False, **asked}
 
 
 async def test_a_creation_that_answers_late_and_is_cancelled_leaves_no_box(account, subject):

@@ -223,6 +223,19 @@ async def list_names_its_own(subject: Subject) -> None:
         assert [info.running async for info in subject.provider.list()] == [False]
 
 
+async def no_network_is_none(subject: Subject) -> None:
+    """With `network="none"`, programs in the sandbox reach no other machine."""
+    if "network" not in subject.provider.options:
+        return
+    machine = await subject.provider.machine(subject.spec().workspace)
+    closed = Subject(subject.provider, lambda: replace(subject.spec(), network="none"))
+    async with closed.sandbox() as sandbox:
+        program = "import socket; socket.create_connection(('1.1.1.1', 443), 3); print('reached')"
+        tried = await sandbox.exec(f'"{machine.python}" -c "{program}"')
+        assert (tried.out, tried.code) == ("", 1), "a program reached the internet"
+        assert "Error" in tried.err
+
+
 async def endpoint_needs_its_token(subject: Subject) -> None:
     """The runner accepts the endpoint's headers, refuses requests without them, and `repr` hides them."""
     async with subject.sandbox() as sandbox:
@@ -248,6 +261,7 @@ CHECKS: tuple[Callable[[Subject], Awaitable[None]], ...] = (
     tree_and_files_are_one,
     destroyed_is_gone,
     list_names_its_own,
+    no_network_is_none,
     endpoint_needs_its_token,
 )
 
@@ -260,6 +274,7 @@ OF_LIFE = frozenset(
         tree_and_files_are_one,
         destroyed_is_gone,
         list_names_its_own,
+        no_network_is_none,
     }
 )
 """They need sandboxes of their own; the others can share one."""
