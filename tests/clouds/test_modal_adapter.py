@@ -212,6 +212,32 @@ async def test_errors_are_ours_with_a_remedy(vendor, account, status, message, k
     assert type(raised.value) is kind
 
 
+async def test_a_box_that_runs_is_never_called_gone(vendor, box, account):
+    """The SDK says "not found" also when a connection breaks; only Modal's own word about the box counts."""
+    uses = {
+        "TaskExecStart": lambda: box.exec("true", timeout=30),
+        "TaskExecStdinWriteStream": lambda: box.write("/opt/x", b"x"),
+        "TaskSnapshotFilesystem": lambda: vendor.park(box.id, print),
+        "SandboxCreateV2": lambda: vendor.create(spec()),
+    }
+    for call, use in uses.items():
+        account.fault(call, status="NOT_FOUND", message="cut")
+        with pytest.raises(SandboxError) as raised:
+            await use()
+        assert type(raised.value) is (SandboxError if call == "SandboxCreateV2" else TransportError)
+    await asyncio.to_thread(until, lambda: busy(account, box) == [0], what="the end of the command that was to write")
+    again = await vendor.attach(box.id, spec("shared"))
+    account.fault("no tunnels")
+    with pytest.raises(TransportError, match="SandboxTimeoutError"):
+        await again.endpoint(2468)
+    assert (await again.exec("echo on", timeout=30)).out == "on\n"
+
+
+async def test_a_name_that_an_ending_box_still_has_is_waited_for(vendor, account):
+    account.fault("SandboxCreateV2", status="ALREADY_EXISTS", times=2)
+    await vendor.destroy((await vendor.create(spec())).id)
+
+
 async def test_a_box_that_ended_by_itself_is_gone(vendor, account):
     box = await vendor.create(spec())
     account.end(box.id)
@@ -221,12 +247,13 @@ async def test_a_box_that_ended_by_itself_is_gone(vendor, account):
     assert await vendor.destroy(box.id) is False
 
 
+def busy(account, box):
+    """Commands that run in it; Modal ends no box as idle that has one."""
+    return [one["busy"] for one in account.books()["boxes"] if one["id"] == box.id]
+
+
 async def test_a_box_is_busy_as_long_as_agents_have_processes(box, account):
-    """No kernel is needed: a command in the box waits for them, and Modal ends no box that runs a command."""
-
-    def busy():
-        return [one["busy"] for one in account.books()["boxes"] if one["id"] == box.id]
-
+    """No kernel is needed: a command in the box waits for them."""
     agent = "touch /tmp/works; while [ ! -e /tmp/go ]; do sleep 0.1; done"
     user = "echo agent:x:2468:2468::/:/bin/sh >> /etc/passwd"
     await box.exec(f"{user}; setpriv --reuid 2468 sh -c '{agent}' >/dev/null 2>&1 &", timeout=30)
@@ -234,9 +261,9 @@ async def test_a_box_is_busy_as_long_as_agents_have_processes(box, account):
         await asyncio.sleep(0.05)
     for _ in range(3):
         await box.extend(4)
-    await asyncio.to_thread(until, lambda: busy() == [1], seconds=20, what="one command that waits")
+    await asyncio.to_thread(until, lambda: busy(account, box) == [1], seconds=20, what="one command that waits")
     await box.exec("touch /tmp/go", timeout=30)
-    await asyncio.to_thread(until, lambda: busy() == [0], seconds=20, what="its end")
+    await asyncio.to_thread(until, lambda: busy(account, box) == [0], seconds=20, what="its end")
 
 
 async def test_token_and_sdk(vendor, account, monkeypatch, tmp_path):

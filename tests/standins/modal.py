@@ -161,6 +161,9 @@ class ControlPlane(Service, ModalClientBase):
     async def SandboxGetTunnelsV2(self, request: Any) -> api_pb2.SandboxGetTunnelsResponse:
         """Return the addresses of the ports that were named at creation."""
         box = self.books.box(request.sandbox_id)
+        if self.books.take_fault("no tunnels"):
+            late = api_pb2.GenericResult(status=STATUS.GENERIC_STATUS_TIMEOUT)
+            return api_pb2.SandboxGetTunnelsResponse(result=late)
         tunnels = [_tunnel(box, spec) for spec in box.definition.open_ports.ports]
         return api_pb2.SandboxGetTunnelsResponse(result=box.result, tunnels=tunnels)
 

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +41,7 @@ from session_widgets.errors import (
     SandboxGone,
     SandboxQuota,
     SessionWidgetsError,
+    TransportError,
 )
 from session_widgets.model import Capability, Endpoint
 
@@ -68,6 +69,12 @@ exec $w /bin/sh -c 'echo $$ > "$1"; /bin/sh -c "$2" </dev/null 2>&1; code=$?; rm
 """
 _KILL = 'pid=$(cat "$1") && { kill -9 "-$pid" 2>/dev/null || kill -9 "$pid"; }; rm -f "$1"'
 
+_STOP_WRITING = """
+for entry in /proc/[0-9]*; do
+  [ "$entry" = "/proc/$$" ] && continue
+  case "$(tr '\\0' ' ' < "$entry/cmdline" 2>/dev/null)" in *sandbox-fs-tools*"$1"*) kill -9 "${entry#/proc/}" ;; esac
+done
+"""
 _WAIT = """
 exec 9>/tmp/.session-widgets.waiting
 flock -n 9 || exit 0
@@ -87,20 +94,32 @@ class ModalBox:
         self.id = sandbox.object_id
         self._sandbox = sandbox
 
+    @asynccontextmanager
+    async def in_use(self) -> AsyncIterator[None]:
+        """Turn exceptions into ours. The SDK says that a box is not found also if the connection breaks."""
+        try:
+            with _errors():
+                yield
+        except SandboxGone as error:
+            with _errors():
+                if await self._sandbox.poll.aio() is None:
+                    raise TransportError(str(error)) from error
+            raise
+
     async def exec(self, script: str, *, timeout: float) -> Done:
         """Run a script. Modal ends no command by itself, so its process id is noted where a second one finds it."""
         noted = f"/tmp/.session-widgets-{uuid4().hex}"  # noqa: S108 - in the box
         try:
             async with asyncio.timeout(timeout):
-                with _errors():
+                async with self.in_use():
                     return await self._run(_START, noted, script, timeout=math.ceil(timeout) + KILL_SECONDS)
         except TimeoutError as error:
-            await self._kill(noted)
+            await self._run_anyway(_KILL, noted)
             raise ExecTimeout(
                 f"a command in a sandbox of Modal took longer than {timeout:g} s: {script:.80}"
             ) from error
         except asyncio.CancelledError:
-            await self._kill(noted)
+            await self._run_anyway(_KILL, noted)
             raise
 
     async def _run(self, script: str, *arguments: str, timeout: int) -> Done:
@@ -108,20 +127,24 @@ class ModalBox:
         out, code = await asyncio.gather(process.stdout.read.aio(), process.wait.aio())
         return Done(code, out.decode(errors="replace"))
 
-    async def _kill(self, noted: str) -> None:
-        """Kill a command with its process group."""
-        killing = asyncio.create_task(self._run(_KILL, noted, timeout=KILL_SECONDS))
-        with suppress(Exception):  # the box may be what has gone
-            await asyncio.wait_for(asyncio.shield(killing), KILL_SECONDS)
+    async def _run_anyway(self, script: str, argument: str) -> None:
+        """Clean up with a script, also in a cancelled call; nothing is done if the box does not answer."""
+        running = asyncio.create_task(self._run(script, argument, timeout=KILL_SECONDS))
+        with suppress(Exception):
+            await asyncio.wait_for(asyncio.shield(running), KILL_SECONDS)
 
     async def write(self, path: str, data: bytes) -> None:
-        """Replace a file."""
-        with _errors():
-            await self._sandbox.filesystem.write_bytes.aio(data, path)
+        """Replace a file. After a failure the command that the SDK writes with would wait for data for ever."""
+        try:
+            async with self.in_use():
+                await self._sandbox.filesystem.write_bytes.aio(data, path)
+        except BaseException:
+            await self._run_anyway(_STOP_WRITING, path)
+            raise
 
     async def endpoint(self, port: int) -> Endpoint:
         """Return the address of a port that was named at the creation."""
-        with _errors():
+        async with self.in_use():
             tunnels = await self._sandbox.tunnels.aio()
         if port not in tunnels:
             raise SandboxError(
@@ -137,7 +160,7 @@ class ModalBox:
 
         The runner ends their processes when they are idle. Nothing moves the end of the lifetime.
         """
-        with _errors():
+        async with self.in_use():
             await self._sandbox.exec.aio("/bin/sh", "-c", _WAIT, "sh", inside.USER, str(min(15, max(1, idle // 4))))
 
 
@@ -172,21 +195,23 @@ class ModalVendor:
 
     async def attach(self, id: str, spec: BoxSpec) -> ModalBox:
         """Reconnect to a running box, or make one of a snapshot."""
-        sdk, client, _ = await self._opened()
-        if _is_image(id):
-            return await self._make(spec, sdk.Image.from_id(id, client=client), parked=True)
-        return ModalBox(await self._running(id))
+        sdk, client, app = await self._opened()
+        if not _is_image(id):
+            return ModalBox(await self._running(id))
+        image = sdk.Image.from_id(id, client=client)
+        with _errors():  # a snapshot that is not found has expired
+            await image.build.aio(app)
+        return await self._make(spec, image)
 
     async def park(self, id: str, record: Callable[[str], None]) -> str:
         """Make a snapshot, record its id, and end the box."""
         if _is_image(id):
             return id
         sandbox = await self._running(id)
-        with _errors():
+        async with ModalBox(sandbox).in_use():
             image = await sandbox.snapshot_filesystem.aio(timeout=SNAPSHOT_SECONDS, ttl=SNAPSHOT_TTL)
         record(image.object_id)
-        with suppress(SandboxGone), _errors():
-            await sandbox.terminate.aio(wait=True)
+        await _end(sandbox)
         return str(image.object_id)
 
     async def destroy(self, id: str) -> bool:
@@ -196,8 +221,7 @@ class ModalVendor:
         sandbox = await self._found(id)
         if sandbox is None or sandbox.returncode is not None:
             return False
-        with suppress(SandboxGone), _errors():
-            await sandbox.terminate.aio(wait=True)
+        await _end(sandbox)
         return True
 
     async def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:
@@ -241,7 +265,7 @@ class ModalVendor:
                 self._client = client
         return sdk, self._client, self._app
 
-    async def _make(self, spec: BoxSpec, image: modal.Image, *, parked: bool = False) -> ModalBox:
+    async def _make(self, spec: BoxSpec, image: modal.Image) -> ModalBox:
         sdk, client, app = await self._opened()
         if spec.lifetime > MOST_LIFETIME:
             raise BadValue(f"lifetime: Modal ends every sandbox after 24 hours; got {spec.lifetime / 3600:g} hours.")
@@ -261,16 +285,16 @@ class ModalVendor:
         }
         try:
             async with asyncio.timeout(CREATE_SECONDS):
-                with _errors(None if parked else spec):
-                    try:
-                        sandbox = await sdk.Sandbox.create.aio(app=app, client=client, **options)
-                    except sdk.exception.AlreadyExistsError:  # its answer was lost, or it outlived its snapshot
-                        sandbox = await sdk.Sandbox.from_name.aio(APP, name, client=client)
+                while True:
+                    with _errors(spec), suppress(sdk.exception.AlreadyExistsError):
+                        return ModalBox(await sdk.Sandbox.create.aio(app=app, client=client, **options))
+                    with _errors(spec), suppress(sdk.exception.NotFoundError):  # made by a call whose answer was lost
+                        return ModalBox(await sdk.Sandbox.from_name.aio(APP, name, client=client))
+                    await asyncio.sleep(0.5)  # it is about to end, and keeps its name until then
         except TimeoutError as error:
             raise SandboxBusy(
                 f"Modal made no sandbox within {CREATE_SECONDS // 60} minutes: try again later."
             ) from error
-        return ModalBox(sandbox)
 
     async def _found(self, id: str) -> modal.Sandbox | None:
         """Return a box, running or ended; None if there never was one."""
@@ -297,6 +321,13 @@ class ModalVendor:
         except SandboxGone:
             return False
         return True
+
+
+async def _end(sandbox: modal.Sandbox) -> None:
+    from modal.exception import SandboxTimeoutError
+
+    with suppress(SandboxGone), _errors(), suppress(SandboxTimeoutError):  # its time was over before
+        await sandbox.terminate.aio(wait=True)
 
 
 def _sdk() -> Any:
@@ -334,8 +365,6 @@ def _ours(error: Exception, making: BoxSpec | None) -> SessionWidgetsError | Non
             return SandboxError(f"Modal cannot build the image {image}; it needs Python 3.11 and pip on PATH. {text}")
         case theirs.ConflictError() | theirs.NotFoundError() if making is None:
             return SandboxGone(f"the sandbox at Modal no longer exists: {text}")
-        case theirs.SandboxTimeoutError() | theirs.SandboxTerminatedError():
-            return SandboxGone(f"the sandbox at Modal has ended: {text}")
         case theirs.ExecTimeoutError():
             return ExecTimeout(f"a command in a sandbox of Modal took too long: {text}")
         case theirs.InvalidError():
