@@ -186,6 +186,15 @@ async def test_a_cancelled_creation_leaves_no_box(vendor, account, tmp_path):
     await made.aclose()
 
 
+async def test_an_image_that_does_not_exist_is_named_and_leaves_no_box(vendor, account, tmp_path):
+    account.fault("broken", CREATE)
+    made = provider(tmp_path)
+    with pytest.raises(SandboxError, match=r"manifest for the image is unknown.*with a tag\?"):
+        await made.create(SandboxSpec("s1", "", {}, image="python:3.99"), lambda ref: asyncio.sleep(0))
+    assert boxes(account) == {}
+    await made.aclose()
+
+
 @pytest.mark.parametrize(
     ("fault", "raised", "words"),
     [

@@ -76,7 +76,7 @@ class Control:
         self.boxes[box.id] = box
         self.created.append(asked.to_dict())
         await self.sio.emit("sandbox.created", box.dto().to_dict())
-        box.soon(box.start)
+        box.soon(box.fail if self._fault("broken", request) else box.start)
         if late := self._fault("late", request):
             await asyncio.sleep(late["seconds"])
         if self._fault("lost", request):

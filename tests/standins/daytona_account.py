@@ -65,7 +65,7 @@ class DaytonaAccount:
 
         Args:
             kind: "429" (`after`), "html" (`status`), "502", "refused" (`status`, `message`); of a creation, which does
-                make the box: "late" (`seconds`), "lost".
+                make the box: "late" (`seconds`), "lost", "broken".
             route: its method, and how its path begins.
             more: as above.
         """

@@ -213,6 +213,11 @@ class Box:
         self._machine = box
         await self.become(SandboxState.STARTED)
 
+    async def fail(self) -> None:
+        """End the build of its image without one."""
+        self.error = "manifest for the image is unknown"
+        await self.become(SandboxState.BUILD_FAILED)
+
     async def stop(self) -> None:
         """Kill its processes, keep its disk."""
         if self.state in {SandboxState.STOPPED, SandboxState.ARCHIVED, SandboxState.DESTROYED}:

@@ -194,6 +194,10 @@ def translate(error: Exception) -> SessionWidgetsError | None:
         return SandboxBusy(
             f"Daytona has no room for a sandbox now: {said(error)}. Wait, or set DAYTONA_TARGET to another region."
         )
+    if "build_failed" in text:
+        return SandboxError(
+            f"Daytona could not make a snapshot of the image: {said(error)}. Is its name right, with a tag?"
+        )
     if "state: " in text or status in {400, 409, 422} or (status == 404 and error.source):
         return SandboxError(f"Daytona refused: {said(error)}")
     return None
