@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
 
+import session_widgets as sw
 from session_widgets.widgets import Chat
+from tests.support.drafts import note, opened, update
 from tests.widgets.pages import Bench
 from tests.widgets.scripted import text
 
@@ -79,6 +82,46 @@ def test_a_long_session_stays_small_and_any_place_of_it_is_reached(chat, session
     page.get_by_role("button", name="new steps").click()
     chat.sees("the newest answer")
     assert page.evaluate(nodes) < 2000
+
+
+def test_a_text_of_a_long_session_is_found(chat, session, home):
+    hits = {3: "A Needle of part 3", 70: "needle 70"}
+    drafts = [opened()]
+    for number in range(1, 121):
+        said, output = f"answer {number}.", [text(f"line\n{hits.get(number, '')}\n" + "more\n" * 20)]
+        session.begin(f"prompt {number}.")
+        session.tool(f"t{number}", title=f"Tool {number}", kind="execute", status="completed", content=output)
+        session.say(said)
+        session.end()
+        call = {"toolCallId": f"t{number}", "title": f"Tool {number}", "kind": "execute", "status": "completed"}
+        drafts += [
+            note("turn_started", 0, turn=number, prompt=[{"type": "text", "text": f"prompt {number}."}]),
+            update("tool_call", 0, turn=number, content=output, **call),
+            note("turn_ended", 0, turn=number, status="completed"),
+        ]
+    sw.store().append(session.id, [replace(draft, source="k", source_seq=n) for n, draft in enumerate(drafts)])
+    session.store = sw.store()
+    chat.sees("answer 120.")
+    page = chat.page
+    page.locator(".sw-scroll").focus()
+    page.keyboard.press("Control+f")
+    field = page.get_by_label("Find in this session")
+    expect(field).to_be_focused()
+    field.press_sequentially("needle", delay=5)
+    chat.sees("2 of 2")
+    here = page.locator("[data-here]")
+    chat.until(lambda: here.count() and "needle 70" in here.inner_text())
+    chat.until(lambda: page.evaluate("[...(CSS.highlights.get('sw-find') ?? [])].join()") == "needle")
+    field.press("Enter")
+    chat.sees("1 of 2")
+    chat.until(lambda: here.count() and "A Needle of part 3" in here.inner_text())
+    field.press("Shift+Enter")
+    chat.until(lambda: here.count() and "needle 70" in here.inner_text())
+    field.fill("nowhere")
+    chat.sees("No hits")
+    field.press("Escape")
+    expect(field).to_have_count(0)
+    expect(here).to_have_count(0)
 
 
 def test_the_view_follows_the_end_unless_it_is_scrolled_up(chat, session):

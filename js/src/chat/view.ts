@@ -11,6 +11,7 @@ import { VirtualList } from "../rows/list.ts";
 import { whole } from "../rows/parts.ts";
 import { stepRow } from "../rows/step.ts";
 import type { Composer } from "./composer.ts";
+import { Finder, highlight } from "./find.ts";
 import { memory } from "./handover.ts";
 import { header } from "./header.ts";
 import { type Line, Lines } from "./lines.ts";
@@ -44,7 +45,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   box.className = "sw-chat";
   root.append(box);
 
-  const list = new VirtualList(scroller, { estimate: (place) => lines.estimate(place), overscan: OVERSCAN, anchored: true, seen: look });
+  const list = new VirtualList(scroller, { estimate: (place) => lines.estimate(place), overscan: OVERSCAN, anchored: true, seen: look, drawn: () => highlight(box, finder.open ? finder.text : "") });
   const unsubscribe = client.subscribe(() => {
     composer.follow();
     redraw();
@@ -55,7 +56,9 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     alignDock();
     if (following) scrollToEnd();
   });
+  const finder = new Finder(client, redraw, find, () => (following ? undefined : client.reading?.[0]));
   client.model.on("change:at", go);
+  box.addEventListener("keydown", onKey);
   go();
   draw();
   for (const element of box.querySelectorAll(".sw-scroll, .sw-scroll > .sw-column")) resized.observe(element);
@@ -130,6 +133,21 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     redraw();
   }
 
+  /** Lead to a step, with its row open; without one, unmark the last one. */
+  function find(step: Cursor | undefined): void {
+    aim = step;
+    if (step) ui.open(step.join("."));
+    else marked = "";
+  }
+
+  function onKey(event: KeyboardEvent): void {
+    if (event.key.toLowerCase() !== "f" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    event.preventDefault();
+    finder.open = true;
+    draw();
+    box.querySelector<HTMLInputElement>(".sw-find input")?.select();
+  }
+
   function reach(): void {
     const place = aim ? lines.place(aim) : -1;
     if (!aim || place < 0 || !list.element.isConnected) return;
@@ -170,6 +188,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   function view(): TemplateResult {
     return html`${header(client)}
       ${client.state === "gap" ? html`<div class="sw-banner" role="status">${icon("alert")}Some updates were lost on the way. Asking for them again.</div>` : nothing}
+      ${finder.view()}
       <div class="sw-scroll" @scroll=${onScroll} tabindex="0" role="log" aria-label="Transcript" aria-live=${following ? "polite" : "off"}
         aria-busy=${String(client.transcript.running !== undefined)}>
         <div class="sw-column">${content()}</div>
@@ -279,6 +298,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
 
   return () => {
     client.model.off("change:at", go);
+    finder.dispose();
     unsubscribe();
     clearInterval(tick);
     resized.disconnect();

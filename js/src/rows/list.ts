@@ -19,6 +19,8 @@ export interface ListOptions {
   anchored?: boolean;
   /** Called with the places in view whenever they change, to fetch what is missing. */
   seen?: (first: number, last: number) => void;
+  /** Called after each drawing of rows. */
+  drawn?: () => void;
 }
 
 const NOTHING: Rows = { count: 0, key: (place) => place, draw: () => nothing };
@@ -98,6 +100,7 @@ export class VirtualList {
       this.virtualizer.resizeItem(Number(row.dataset["index"]), heightOf(row));
     }
     this.element.style.height = `${this.virtualizer.getTotalSize()}px`;
+    this.options.drawn?.();
     const [first, last] = [items[0]?.index ?? 0, items.at(-1)?.index ?? -1];
     if (this.shown !== `${first} ${last} ${this.rows.count}`) {
       this.shown = `${first} ${last} ${this.rows.count}`;

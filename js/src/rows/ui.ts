@@ -43,6 +43,11 @@ export class RowUi {
     this.changed();
   }
 
+  open(key: string): void {
+    this.folds.set(key, true);
+    this.changed();
+  }
+
   /** The text of one part of a step, including the fetched pieces beyond its start. */
   text(step: Step, part: string, start: Text): Text {
     const more = this.texts.get(partKey(step, part));

@@ -90,7 +90,6 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
       <div class="sw-search-query">
         <label class="sw-search-box">${icon("search")}<input type="text" class="sw-search-text" aria-label="Search all sessions for" placeholder="Search all sessions" spellcheck="false" autocomplete="off" autocapitalize="off"
           aria-invalid=${String(Boolean(search?.error))} .value=${live(asked.text)} @input=${(event: Event) => results.ask({ text: (event.target as HTMLInputElement).value }, true)} /></label>
-        ${results.running ? html`<button type="button" class="sw-button sw-search-stop" title="Stop; the hits so far stay" @click=${() => results.stop()}>${icon("stop")}Stop</button>` : nothing}
         ${toggle("Aa", "Distinguish upper and lower case", asked.case, () => results.ask({ case: !asked.case }))}
         ${toggle(".*", "Regular expression, in RE2's syntax", asked.regex, () => results.ask({ regex: !asked.regex }))}
         <button type="button" class="sw-search-toggle sw-search-unfold" aria-expanded=${String(unfolded)} aria-label="Filters" title="Filters" @click=${() => { unfolded = !unfolded; redraw(); }}>${icon("filter")}${results.filters || nothing}</button>
@@ -111,7 +110,8 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
     if (results.running) {
       const done = search?.state === "running" ? search.done : 0;
       return html`<div class="sw-search-status" data-tone="running">${spinner()}<span>Searching${results.current && results.hits.length ? `, ${plural(results.hits.length, "hit")} so far` : "…"}</span>
-        <progress class="sw-search-progress" aria-label="Searched part of the steps" max="1" value=${done}></progress></div>`;
+        <progress class="sw-search-progress" aria-label="Searched part of the steps" max="1" value=${done}></progress>
+        <button type="button" class="sw-button" title="Stop; the hits so far stay" @click=${() => results.stop()}>${icon("stop")}Stop</button></div>`;
     }
     if (search?.state !== "over" || !results.current) return html``;
     const { reason, more } = search;

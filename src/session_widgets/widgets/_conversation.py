@@ -15,6 +15,7 @@ from session_widgets.widgets._wire import handover_view
 if TYPE_CHECKING:
     from session_widgets._sessions import Session
 
+_MOST_HITS = 2_000
 _MAX_PROMPT = 1024 * 1024
 
 
@@ -35,6 +36,7 @@ class Conversation:
             "choose": self._choose,
             "install": self._install,
             "range": self._range,
+            "find": self._find,
             "text": lambda args, _: answer_text(self._step(args), args),
             "image": lambda args, _: answer_image(self._step(args), args),
             "handover": self._handover,
@@ -92,6 +94,11 @@ class Conversation:
     def _range(self, args: Mapping[str, Any], _: Buffers) -> Answer:
         (turn, index), (last_turn, last_index) = args["first"], args["last"]
         return Answer(self._stream.between((int(turn), int(index)), (int(last_turn), int(last_index))))
+
+    def _find(self, args: Mapping[str, Any], _: Buffers) -> Answer:
+        """Return the steps with a text, oldest first, and whether these are all."""
+        hits = self._session.store.search(str(args["text"]), session=self._session.id, limit=_MOST_HITS)
+        return Answer({"steps": sorted((hit.turn, hit.step) for hit in hits), "complete": hits.complete})
 
     def _step(self, args: Mapping[str, Any]) -> Step:
         return self._stream.step(int(args["turn"]), int(args["index"]))
