@@ -304,11 +304,11 @@ def test_a_plain_box_is_the_vendors_default():
 
 
 def test_a_box_of_another_size_has_an_image():
-    asked_for = daytona._asked(asked(cpus=2, memory=3 << 29, gpu="H100", network=("pypi.org", "api.example.org")))
+    asked_for = daytona._asked(asked(cpus=2, memory=3 << 29, gpu="H100", network=("pypi.org", "10.0.0.1", "a.org")))
     assert isinstance(asked_for, CreateSandboxFromImageParams)
     size = asked_for.resources
     assert (asked_for.image, size.cpu, size.memory, size.gpu) == (daytona.IMAGE, 2, 2, 1)
-    assert asked_for.domain_allow_list == "pypi.org,api.example.org"
+    assert (asked_for.domain_allow_list, asked_for.network_allow_list) == ("pypi.org,a.org", "10.0.0.1/32")
     assert daytona._asked(asked(image="a/b:1")).image == "a/b:1"
     assert daytona._asked(asked(network="none")).network_block_all is True
 

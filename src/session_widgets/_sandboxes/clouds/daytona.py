@@ -12,9 +12,10 @@ import math
 import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -267,7 +268,9 @@ def _asked(spec: BoxSpec) -> CreateSandboxFromImageParams | CreateSandboxFromSna
     if spec.network == "none":
         common["network_block_all"] = True
     elif spec.network != "open":
-        common["domain_allow_list"] = ",".join(spec.network)
+        ranges = {place: found for place in spec.network if (found := _range(place))}
+        common["network_allow_list"] = ",".join(ranges.values()) or None
+        common["domain_allow_list"] = ",".join(place for place in spec.network if place not in ranges) or None
     sized = [name for name in ("cpus", "memory", "gpu") if getattr(spec, name) is not None]
     snapshot = spec.image is not None and not set(spec.image) & set(":/@")
     if snapshot and sized:
@@ -280,6 +283,13 @@ def _asked(spec: BoxSpec) -> CreateSandboxFromImageParams | CreateSandboxFromSna
     if spec.gpu is not None:
         size |= {"gpu": 1, "gpu_type": _gpu(spec.gpu)}
     return CreateSandboxFromImageParams(**common, image=spec.image or IMAGE, resources=Resources(**size))
+
+
+def _range(place: str) -> str | None:
+    """Return an address, or a range of addresses, as the vendor takes it; None for a name."""
+    with suppress(ValueError):
+        return str(IPv4Network(place))
+    return None
 
 
 def _minutes(seconds: float) -> int:
