@@ -12,156 +12,38 @@ import math
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from session_widgets._sandboxes.clouds import inside
-from session_widgets._sandboxes.clouds.contract import (
-    BoxInfo,
-    BoxSpec,
-    Done,
-    Network,
-    missing_key,
-    missing_sdk,
-    said,
-    translated,
-)
+from session_widgets._sandboxes.clouds.contract import BoxInfo, BoxSpec, Network, missing_key, missing_sdk
+from session_widgets._sandboxes.clouds.modal_box import ModalBox
+from session_widgets._sandboxes.clouds.modal_errors import REMEDY, TITLE, VARIABLES, errors
 from session_widgets._sandboxes.clouds.provider import CloudProvider
-from session_widgets.errors import (
-    BadValue,
-    ExecTimeout,
-    SandboxAuth,
-    SandboxBusy,
-    SandboxError,
-    SandboxGone,
-    SandboxQuota,
-    SessionWidgetsError,
-    TransportError,
-)
-from session_widgets.model import Capability, Endpoint
+from session_widgets.errors import BadValue, SandboxBusy, SandboxGone
+from session_widgets.model import Capability
 
 if TYPE_CHECKING:
     import modal
 
 NAME = "modal"
-TITLE = "Modal"
-VARIABLES = "MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
 APP = "session-widgets"
-REMEDY = "'modal token new' stores one, with an account of https://modal.com."
 MOST_LIFETIME = 24 * 3600
 SNAPSHOT_SECONDS = 300
 SNAPSHOT_TTL = 30 * 24 * 3600
 CREATE_SECONDS = 900
-KILL_SECONDS = 10
 MADE, UNTIL = "session_widgets_made", "session_widgets_until"
 """Tags beside the labels: when it was made, and when its lifetime ends."""
 MOST_TAG = 63
 _CODED, _CODE = re.compile(r"[^A-Za-z0-9.-]"), re.compile(r"_([0-9a-f]{2})")
-_LIMIT = re.compile(r"(?i)limit|quota|budget|spend|billing|payment")
-_START = """
-w=; setsid -w true 2>/dev/null && w='setsid -w'
-exec $w /bin/sh -c 'echo $$ > "$1"; /bin/sh -c "$2" </dev/null 2>&1; code=$?; rm -f "$1"; exit $code' sh "$1" "$2"
-"""
-_KILL = 'pid=$(cat "$1") && { kill -9 "-$pid" 2>/dev/null || kill -9 "$pid"; }; rm -f "$1"'
-
-_STOP_WRITING = """
-for entry in /proc/[0-9]*; do
-  [ "$entry" = "/proc/$$" ] && continue
-  case "$(tr '\\0' ' ' < "$entry/cmdline" 2>/dev/null)" in *sandbox-fs-tools*"$1"*) kill -9 "${entry#/proc/}" ;; esac
-done
-"""
-_WAIT = """
-exec 9>/tmp/.session-widgets.waiting
-flock -n 9 || exit 0
-while [ -n "$(find /proc -maxdepth 1 -user "$1" -name '[0-9]*' 2>/dev/null)" ]; do sleep "$2"; done
-"""
 
 
 def provider(home: Path) -> CloudProvider:
     """Return the provider; `home` is the data directory."""
     return CloudProvider(home, ModalVendor())
-
-
-class ModalBox:
-    """A running box."""
-
-    def __init__(self, sandbox: modal.Sandbox) -> None:
-        self.id = sandbox.object_id
-        self._sandbox = sandbox
-
-    @asynccontextmanager
-    async def in_use(self) -> AsyncIterator[None]:
-        """Turn exceptions into ours. The SDK says that a box is not found also if the connection breaks."""
-        try:
-            with _errors():
-                yield
-        except SandboxGone as error:
-            with _errors():
-                if await self._sandbox.poll.aio() is None:
-                    raise TransportError(str(error)) from error
-            raise
-
-    async def exec(self, script: str, *, timeout: float) -> Done:
-        """Run a script. Modal ends no command by itself, so its process id is noted where a second one finds it."""
-        noted = f"/tmp/.session-widgets-{uuid4().hex}"  # noqa: S108 - in the box
-        try:
-            async with asyncio.timeout(timeout):
-                async with self.in_use():
-                    return await self._run(_START, noted, script, timeout=math.ceil(timeout) + KILL_SECONDS)
-        except TimeoutError as error:
-            await self._run_anyway(_KILL, noted)
-            raise ExecTimeout(
-                f"a command in a sandbox of Modal took longer than {timeout:g} s: {script:.80}"
-            ) from error
-        except asyncio.CancelledError:
-            await self._run_anyway(_KILL, noted)
-            raise
-
-    async def _run(self, script: str, *arguments: str, timeout: int) -> Done:
-        process = await self._sandbox.exec.aio("/bin/sh", "-c", script, "sh", *arguments, text=False, timeout=timeout)
-        out, code = await asyncio.gather(process.stdout.read.aio(), process.wait.aio())
-        return Done(code, out.decode(errors="replace"))
-
-    async def _run_anyway(self, script: str, argument: str) -> None:
-        """Clean up with a script, also in a cancelled call; nothing is done if the box does not answer."""
-        running = asyncio.create_task(self._run(script, argument, timeout=KILL_SECONDS))
-        with suppress(Exception):
-            await asyncio.wait_for(asyncio.shield(running), KILL_SECONDS)
-
-    async def write(self, path: str, data: bytes) -> None:
-        """Replace a file. After a failure the command that the SDK writes with would wait for data for ever."""
-        try:
-            async with self.in_use():
-                await self._sandbox.filesystem.write_bytes.aio(data, path)
-        except BaseException:
-            await self._run_anyway(_STOP_WRITING, path)
-            raise
-
-    async def endpoint(self, port: int) -> Endpoint:
-        """Return the address of a port that was named at the creation."""
-        async with self.in_use():
-            tunnels = await self._sandbox.tunnels.aio()
-        if port not in tunnels:
-            raise SandboxError(
-                f"Modal leads only to the ports that were named at the creation; {port} is not one of "
-                f"{', '.join(map(str, sorted(tunnels)))}. Name it: Sandbox('modal', ports=[{port}])."
-            )
-        tunnel = tunnels[port]
-        scheme = "http" if _is_loopback(tunnel.host) else "https"
-        return Endpoint(f"{scheme}://{tunnel.host}:{tunnel.port}")
-
-    async def extend(self, idle: int) -> None:
-        """Keep the box from being idle as long as agents have processes, also if this kernel dies: a command waits.
-
-        The runner ends their processes when they are idle. Nothing moves the end of the lifetime.
-        """
-        async with self.in_use():
-            await self._sandbox.exec.aio("/bin/sh", "-c", _WAIT, "sh", inside.USER, str(min(15, max(1, idle // 4))))
 
 
 class ModalVendor:
@@ -189,7 +71,7 @@ class ModalVendor:
     async def create(self, spec: BoxSpec) -> ModalBox:
         """Create a box; its image is built at its first use."""
         sdk, _, _ = await self._opened()
-        with _errors(spec):
+        with errors(spec):
             image = sdk.Image.from_registry(spec.image) if spec.image else sdk.Image.debian_slim()
         return await self._make(spec, image)
 
@@ -199,7 +81,7 @@ class ModalVendor:
         if not _is_image(id):
             return ModalBox(await self._running(id))
         image = sdk.Image.from_id(id, client=client)
-        with _errors():  # a snapshot that is not found has expired
+        with errors():  # a snapshot that is not found has expired
             await image.build.aio(app)
         return await self._make(spec, image)
 
@@ -227,13 +109,13 @@ class ModalVendor:
     async def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:
         """Yield the running boxes with these labels. Modal lists no snapshot: parked ones are in the records."""
         sdk, client, app = await self._opened()
-        with _errors():
+        with errors():
             found = [
                 sandbox async for sandbox in sdk.Sandbox.list.aio(app_id=app.app_id, tags=_tags(labels), client=client)
             ]
         for sandbox in found:
             try:
-                with _errors():
+                with errors():
                     tags = await sandbox.get_tags.aio()
             except SandboxGone:
                 continue
@@ -255,7 +137,7 @@ class ModalVendor:
         sdk = await asyncio.to_thread(_sdk)
         async with self._opening:
             if self._client is None or self._app is None:
-                with _errors():
+                with errors():
                     client = await sdk.Client.from_credentials.aio(*_token())
                     try:
                         self._app = await sdk.App.lookup.aio(APP, client=client, create_if_missing=True)
@@ -286,9 +168,9 @@ class ModalVendor:
         try:
             async with asyncio.timeout(CREATE_SECONDS):
                 while True:
-                    with _errors(spec), suppress(sdk.exception.AlreadyExistsError):
+                    with errors(spec), suppress(sdk.exception.AlreadyExistsError):
                         return ModalBox(await sdk.Sandbox.create.aio(app=app, client=client, **options))
-                    with _errors(spec), suppress(sdk.exception.NotFoundError):  # made by a call whose answer was lost
+                    with errors(spec), suppress(sdk.exception.NotFoundError):  # made by a call whose answer was lost
                         return ModalBox(await sdk.Sandbox.from_name.aio(APP, name, client=client))
                     await asyncio.sleep(0.5)  # it is about to end, and keeps its name until then
         except TimeoutError as error:
@@ -300,7 +182,7 @@ class ModalVendor:
         """Return a box, running or ended; None if there never was one."""
         sdk, client, _ = await self._opened()
         try:
-            with _errors():
+            with errors():
                 sandbox: modal.Sandbox = await sdk.Sandbox.from_id.aio(id, client=client)
         except SandboxGone:
             return None
@@ -316,7 +198,7 @@ class ModalVendor:
     async def _forget(self, image: str) -> bool:
         sdk, client, _ = await self._opened()
         try:
-            with _errors():
+            with errors():
                 await sdk.experimental.image_delete.aio(image, client=client)
         except SandboxGone:
             return False
@@ -326,7 +208,7 @@ class ModalVendor:
 async def _end(sandbox: modal.Sandbox) -> None:
     from modal.exception import SandboxTimeoutError
 
-    with suppress(SandboxGone), _errors(), suppress(SandboxTimeoutError):  # its time was over before
+    with suppress(SandboxGone), errors(), suppress(SandboxTimeoutError):  # its time was over before
         await sandbox.terminate.aio(wait=True)
 
 
@@ -336,44 +218,6 @@ def _sdk() -> Any:
     import modal.experimental
 
     return modal
-
-
-@contextmanager
-def _errors(making: BoxSpec | None = None) -> Iterator[None]:
-    """Turn the SDK's exceptions into ours.
-
-    Args:
-        making: the box that a call is to make; then nothing that is missing is the box itself.
-    """
-    with translated(TITLE, lambda error: _ours(error, making)):
-        yield
-
-
-def _ours(error: Exception, making: BoxSpec | None) -> SessionWidgetsError | None:
-    from modal import exception as theirs
-
-    text = said(error)
-    match error:
-        case theirs.AuthError() | theirs.PermissionDeniedError():
-            return SandboxAuth(f"Modal refuses the token: check {VARIABLES}. {REMEDY} ({text})")
-        case theirs.ResourceExhaustedError() if _LIMIT.search(text):
-            return SandboxQuota(f"Modal: a limit of the account is reached: {text}. Park or delete a session.")
-        case theirs.ResourceExhaustedError():
-            return SandboxBusy(f"Modal is busy, try again later: {text}")
-        case theirs.ImageBuildError():
-            image = repr(making.image) if making else "of the sandbox"
-            return SandboxError(f"Modal cannot build the image {image}; it needs Python 3.11 and pip on PATH. {text}")
-        case theirs.ConflictError() | theirs.NotFoundError() if making is None:
-            return SandboxGone(f"the sandbox at Modal no longer exists: {text}")
-        case theirs.ExecTimeoutError():
-            return ExecTimeout(f"a command in a sandbox of Modal took too long: {text}")
-        case theirs.InvalidError():
-            return BadValue(f"Modal refuses an option of this sandbox: {text}")
-        case theirs.UnimplementedError() | theirs.VersionError():
-            return SandboxError(f"Modal and its SDK differ: pip install --upgrade 'session-widgets[modal]'. {text}")
-        case theirs.NotFoundError() | theirs.SandboxFilesystemError() | theirs.RemoteError():
-            return SandboxError(f"Modal: {text}")
-    return None
 
 
 def _gone(id: str) -> SandboxGone:
@@ -395,10 +239,6 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.")
 
 
 def _is_image(id: str) -> bool:
