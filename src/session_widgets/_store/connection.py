@@ -29,7 +29,7 @@ SHARE = 0.050
 TYPE = "type duckdb"
 """Of every file that is attached. Without it DuckDB 2.0.1 reads the header before it has the lock, to find the type,
 and goes on from that header even if another process wrote a newer one meanwhile, whose commits are then lost."""
-BULK = ", row_group_size 4096"
+BULK = ", row_group_size 8192"
 """For imports. A checkpoint compresses the last row group again: with DuckDB's 122,880 rows it takes a second."""
 UTC = "set global timezone = 'UTC'"
 """Of all cursors of a connection: times come out the same on every machine."""

@@ -158,9 +158,10 @@ def insert(connection: Connection, table: str, new: Sequence[Row]) -> None:
     """Insert rows with the same columns, as numpy columns of text: unlike JSON, that needs no second copy of a text."""
     if not new:
         return
-    batch = {name: _column(list(map(itemgetter(name), new))) for name in new[0]}
+    columns = {name: list(map(itemgetter(name), new)) for name in new[0]}
+    batch = {name: _column(values) for name, values in columns.items() if values.count(None) < len(values)}
     assert batch  # DuckDB finds the columns by the name of this variable
-    names = ", ".join(new[0])
+    names = ", ".join(batch)
     connection.execute(f"insert into store.{table} ({names}) select {names} from batch")  # noqa: S608
 
 

@@ -21,8 +21,8 @@ from session_widgets.errors import BadValue, StoreBusy
 if TYPE_CHECKING:
     from session_widgets._store.connection import StoreFile
 
-BATCH = 4 * 2**20
-"""Bytes that one transaction writes, of many files or of a part of one: a tenth of a second."""
+BATCH = 6 * 2**20
+"""Bytes that one transaction writes, of many files or of a part of one: a fifth of a second."""
 BATCH_SECONDS = 2.0
 """Seconds after which a batch is written, so that an interrupted import loses little."""
 

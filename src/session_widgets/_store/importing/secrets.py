@@ -34,7 +34,8 @@ class SecretFinder:
         self._short: list[bytes] = []
         self._pairs = np.zeros(1 << 16, dtype=bool)
         self._grams = np.zeros(1 << 24, dtype=bool)
-        for sign in (sign.encode("utf-8", "surrogateescape") for sign in redactor.signs):
+        self._texts = {sign.encode("utf-8", "surrogateescape"): sign for sign in redactor.signs}
+        for sign in self._texts:
             if len(sign) < GRAM:
                 self._short.append(sign)
             else:
@@ -72,7 +73,8 @@ class SecretFinder:
             text: the same as text.
             signs: of `signs_in` for a text that has the line.
         """
-        if not any(sign in data for sign in signs):
+        found = {self._texts[sign] for sign in signs if sign in data}
+        if not found:
             return text, False
-        plain = self._redactor.plain(text)
+        plain = self._redactor.plain(text, found)
         return plain if self.replaces else text, plain != text
