@@ -179,28 +179,36 @@ async def test_the_spec_reaches_the_vendor_and_setup_is_run_once(subject, vendor
         await failing.provider.create(failing.spec(), failing.announce)
 
 
-async def test_an_image_without_python_is_named(subject, vendor, monkeypatch):
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("python3*", r"no Python 3\.11 or newer.*image='python:3\.12'.*setup="),
+        ("node*", r"the harness needs Node\.js.*setup=\['apt-get"),
+    ],
+)
+async def test_an_image_without_a_program_is_named(subject, vendor, monkeypatch, program, words):
     real = vendor.create
 
     async def create(spec):
         box = await real(spec)
-        await box._box.run(["/bin/sh", "-c", "for one in /usr/bin/python3*; do mount --bind /dev/null $one; done"])
+        await box._box.run(["/bin/sh", "-c", f"for one in /usr/bin/{program}; do mount --bind /dev/null $one; done"])
         return box
 
     monkeypatch.setattr(vendor, "create", create)
-    with pytest.raises(SandboxError, match=r"no Python 3\.11 or newer.*image='python:3\.12'"):
-        await subject.provider.create(subject.spec(), subject.announce)
+    spec = replace(subject.spec(), agents={"claude": {"command": ["node", "claude.js"]}})
+    with pytest.raises(SandboxError, match=words):
+        await subject.provider.create(spec, subject.announce)
 
 
 async def test_its_time_is_extended_while_it_is_attached_but_not_beyond_its_lifetime(
     subject, vendor, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(clouds_sandbox, "BEAT_SECONDS", 0.05)
-    lasting = Subject(subject.provider, lambda: replace(subject.spec(), idle_seconds=300, lifetime_seconds=100))
+    lasting = Subject(subject.provider, lambda: replace(subject.spec(), idle_seconds=3000, lifetime_seconds=1000))
     async with lasting.sandbox() as sandbox:
         box = vendor.given[-1]
         await until_async(lambda: len(box.extended) > 2, seconds=10, what="beats")
-        assert 0 < min(box.extended) <= max(box.extended) <= 100
+        assert 0 < min(box.extended) <= max(box.extended) <= 1000
         await sandbox.extend(20)
         assert 20 in box.extended
         await sandbox.aclose()
@@ -210,14 +218,14 @@ async def test_its_time_is_extended_while_it_is_attached_but_not_beyond_its_life
 
         record = tmp_path / "clouds" / "plain" / sandbox.ref.id / "sandbox.json"
         made = read_json(record)
-        write_private(record, {**made, "started": made["started"] - 99})
+        write_private(record, {**made, "started": made["started"] - 500})
         again = await subject.provider.attach(sandbox.ref)
-        await again.extend(60)
+        await again.extend(900)
         await again.aclose()
-        assert all(seconds <= 1 for seconds in vendor.given[-1].extended), "what is left of its life"
-        write_private(record, {**made, "started": made["started"] - 101})
+        assert max(vendor.given[-1].extended) <= 500, "what is left of its life"
+        write_private(record, {**made, "started": made["started"] - 1001})
         again = await subject.provider.attach(sandbox.ref)
-        await again.extend(60)
+        await again.extend(900)
         await again.aclose()
-        assert 60 in vendor.given[-1].extended, "it was parked since, and begins another one"
+        assert 900 in vendor.given[-1].extended, "it was parked since, and begins another one"
         await subject.provider.destroy(sandbox.ref)

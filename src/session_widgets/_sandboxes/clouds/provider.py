@@ -257,7 +257,8 @@ class CloudProvider:
             if await _answers(endpoint, known["nonce"]):
                 return endpoint
         setup = BoxSetup(self.vendor.title, box, progress)
-        await setup.install(made["options"]["setup"])
+        node = any(entry["command"][0] == "node" for entry in made["agents"].values())
+        await setup.install(made["options"]["setup"], node=node)
         known = {**new_secrets(), "url": reached.url, "headers": dict(reached.headers)}
         write_private(place / TOKEN, known)
         await setup.start({name: known[name] for name in ("token", "nonce")})

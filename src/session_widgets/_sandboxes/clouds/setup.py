@@ -56,12 +56,17 @@ class BoxSetup:
         self._box = box
         self._progress = progress
 
-    async def install(self, commands: Sequence[str]) -> None:
-        """Upload the runner unless it is there, and run the user's commands once, as root.
+    async def install(self, commands: Sequence[str], *, node: bool = False) -> None:
+        """Run the user's commands once, as root, and upload the runner unless it is there.
+
+        Args:
+            commands: they may install what the image lacks.
+            node: whether Node.js must be there.
 
         Raises:
-            SandboxError: the image has no Python 3.11, or a command failed; the message has its output.
+            SandboxError: there is no Python 3.11 or no Node.js, or a command failed; the message has its output.
         """
+        await self._set_up(commands)
         found = await self._run("probe")
         if not found["root"]:
             raise SandboxError(f"{self._title} runs commands without the rights of root: the runner needs them.")
@@ -72,7 +77,11 @@ class BoxSetup:
             self._progress(f"Uploading the runner to {self._title}: {len(archive.data) / 1e6:.0f} MB")
             await self._box.write(str(inside.ARCHIVE), archive.data)
             await self._run("install", archive.name)
-        await self._set_up(commands)
+        if node and (await self._box.exec(f"PATH={inside.PATH} command -v node", timeout=SECONDS)).code:
+            raise SandboxError(
+                "the harness needs Node.js, which the sandbox does not have. Choose an image with it, or install it: "
+                "setup=['apt-get update && apt-get install -y nodejs']."
+            )
 
     async def start(self, known: Mapping[str, str]) -> None:
         """Start the runner.
@@ -99,7 +108,7 @@ class BoxSetup:
             done = await self._box.exec(f"cd /root 2>/dev/null; {{ {command}\n}} 2>&1", timeout=SETUP_SECONDS)
             if done.code:
                 raise SandboxError(f"setup: {command!r:.200} failed with code {done.code}:\n{done.out[-TAIL:]}")
-        await self._box.exec(f"echo {name} > {SETUP_DONE}", timeout=SECONDS)
+        await self._box.exec(f"mkdir -p {inside.PRIVATE} && echo {name} > {SETUP_DONE}", timeout=SECONDS)
 
     async def _run(self, *arguments: str) -> dict[str, Any]:
         """Run `inside.py`, and return what it reports."""
@@ -112,7 +121,7 @@ class BoxSetup:
         if done.code == NO_PYTHON:
             raise SandboxError(
                 "the image of the sandbox has no Python 3.11 or newer, which the runner needs. Choose another one: "
-                "image='python:3.12' would do."
+                "image='python:3.12' would do. Or install it: setup=['apt-get update && apt-get install -y python3']."
             )
         if done.code or not isinstance(told, dict):
             raise SandboxError(f"the sandbox could not be prepared ({arguments[0]}):\n{done.out[-TAIL:]}")
