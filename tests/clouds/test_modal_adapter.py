@@ -176,7 +176,7 @@ async def test_options_reach_the_request(vendor, account):
     wanted = spec(
         image="python:3.12", cpus=1.5, memory=(1 << 30) + 1, ports=(2468, 8000), network=("10.0.0.0/8", "a.example")
     )
-    await vendor.destroy((await vendor.create(wanted)).id)
+    assert await vendor.destroy((await vendor.create(wanted)).id) is True, "it had ended with its image's main program"
     request = account.books()["requests"][-1]
     assert (request["cpu"], request["memory"], request["timeout"], request["idle"]) == (1500, 1025, 3600, 300)
     assert (request["most"], request["ports"]) == ([1500, 1025], [2468, 8000])

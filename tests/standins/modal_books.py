@@ -105,6 +105,8 @@ class Books:
         self.boxes[box.id] = box
         self.keys[key] = box.id
         await box.start()
+        if not wanted.entrypoint_args and image.tree is None and not any("CMD" in line for line in image.commands):
+            await box.end(STATUS.GENERIC_STATUS_SUCCESS, 0)  # the interpreter of a registry's image, without a terminal
         return box
 
     @staticmethod

@@ -51,7 +51,7 @@ class Bare:
         return {"timeout": 600, "app": self.app, "client": self.client, "image": self.image, **options}
 
     async def create(self, **options):
-        return await modal.Sandbox.create.aio(**self.options(**options))
+        return await modal.Sandbox.create.aio("sleep", "infinity", **self.options(**options))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def bare(account) -> Iterator[Bare]:
 def box(bare):
     """A box that the tests share which are not about its life."""
     shared = modal.Sandbox.create(
-        **bare.options(env={"GIVEN": "1"}, tags={"n": "0", "one": "1"}, encrypted_ports=[8000])
+        "sleep", "infinity", **bare.options(env={"GIVEN": "1"}, tags={"n": "0", "one": "1"}, encrypted_ports=[8000])
     )
     yield shared
     shared.terminate(wait=True)
@@ -160,6 +160,11 @@ async def test_an_ended_box_refuses_commands(bare, account):
     with pytest.raises(NotFoundError):
         await modal.Sandbox.from_id.aio("sb-" + "0" * 26, client=bare.client)
     assert box.object_id not in [one["id"] for one in account.books()["boxes"]]
+
+
+async def test_a_box_ends_with_its_main_program(bare):
+    box = await modal.Sandbox.create.aio(**bare.options())
+    assert await box.poll.aio() == 0
 
 
 async def test_faults_and_a_wrong_token(bare, account):

@@ -37,6 +37,8 @@ SNAPSHOT_TTL = 30 * 24 * 3600
 CREATE_SECONDS = 900
 MADE, UNTIL = "session_widgets_made", "session_widgets_until"
 """Tags beside the labels: when it was made, and when its lifetime ends."""
+_MAIN = ("sleep", str(MOST_LIFETIME))
+"""The main program: an image's own would end at once without a terminal, and the box with it."""
 MOST_TAG = 63
 _CODED, _CODE = re.compile(r"[^A-Za-z0-9.-]"), re.compile(r"_([0-9a-f]{2})")
 
@@ -169,7 +171,7 @@ class ModalVendor:
             async with asyncio.timeout(CREATE_SECONDS):
                 while True:
                     with errors(spec), suppress(sdk.exception.AlreadyExistsError):
-                        return ModalBox(await sdk.Sandbox.create.aio(app=app, client=client, **options))
+                        return ModalBox(await sdk.Sandbox.create.aio(*_MAIN, app=app, client=client, **options))
                     with errors(spec), suppress(sdk.exception.NotFoundError):  # made by a call whose answer was lost
                         return ModalBox(await sdk.Sandbox.from_name.aio(APP, name, client=client))
                     await asyncio.sleep(0.5)  # it is about to end, and keeps its name until then
