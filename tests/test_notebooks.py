@@ -174,6 +174,9 @@ def test_transcripts_as_data(run):
     outputs = run("04_transcripts_as_data")
     assert outputs["again"][0].data["text/plain"] == "(96, 0)"
     assert "example-large" in outputs["tokens"][0].data["text/html"]
+    assert WIDGET in outputs["search"][0].data
+    assert "<mark>1 failed</mark>" in outputs["search"][1].data["text/html"]
+    assert "1 failed" in outputs["hits"][0].data["text/html"]
     assert "task-00" in outputs["outcome"][0].data["text/html"]
     assert "task-23" in outputs["plot"][0].data["image/svg+xml"]
     assert "better" in outputs["paired"][0].data["text/html"]

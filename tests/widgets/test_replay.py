@@ -108,6 +108,21 @@ def test_an_import_is_replayed_and_its_steps_have_the_program_s_names(home):
     assert (changed.turn, changed.index) == (turn, index)
 
 
+def test_a_line_of_an_import_that_made_several_steps_is_shown_at_each(home):
+    sw.store().import_(IMPORTS / "swe_agent")
+    replay = sw.Replay(sw.store().sessions()[0].id)
+    assert replay._playback.wait(20)
+    together = 0
+    for turn, index in replay._playback.recording.keys:
+        replay.seek(f"{turn}/{index}")
+        place = replay._where()
+        shown = ask(replay, "moment", seq=place.seq, before=0, step=place.step)["changed"]
+        assert (shown["turn"], shown["index"]) == (turn, index)
+        last = ask(replay, "moment", seq=place.seq, before=0)["changed"]
+        together += (last["turn"], last["index"]) != (turn, index)
+    assert together, "a line made several"
+
+
 class Live:
     """A session that runs: an `EventSource`."""
 

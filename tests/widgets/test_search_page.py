@@ -52,6 +52,8 @@ def test_a_search_in_a_page(page: Page, sessions):
     bench.sees("step 1/1")
     bench.until(lambda: "make 0 needle" in page.locator(".sw-rep-step").inner_text())
     assert hits.and_(page.locator("[aria-selected=true]")).count() == 1
+    marked = "[...new Set([...(CSS.highlights.get('sw-find') ?? [])].map((range) => range.toString()))].join()"
+    bench.until(lambda: page.evaluate(marked) == "needle", what="the match, marked in the step")
     assert page.evaluate(focused) == "h 149", "the keys stay with the hits"
     page.keyboard.press("ArrowUp")
     bench.until(lambda: page.evaluate(focused) == "h 148")

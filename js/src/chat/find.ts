@@ -108,23 +108,3 @@ export class Finder {
     this.redraw();
   }
 }
-
-/** Mark a text within the row that a person was led to; browsers without highlights mark the row alone. */
-export function highlight(box: HTMLElement, text: string): void {
-  if (!("highlights" in CSS)) return;
-  const row = text.trim() ? box.querySelector("[data-here]") : null;
-  const ranges: Range[] = [];
-  const wanted = text.toLowerCase();
-  const walker = row && document.createTreeWalker(row, NodeFilter.SHOW_TEXT);
-  while (walker?.nextNode() && ranges.length < 200) {
-    const words = (walker.currentNode.nodeValue ?? "").toLowerCase();
-    for (let at = words.indexOf(wanted); at >= 0 && ranges.length < 200; at = words.indexOf(wanted, at + wanted.length)) {
-      const range = new Range();
-      range.setStart(walker.currentNode, at);
-      range.setEnd(walker.currentNode, Math.min(at + wanted.length, walker.currentNode.nodeValue?.length ?? 0));
-      ranges.push(range);
-    }
-  }
-  if (ranges.length) CSS.highlights.set("sw-find", new Highlight(...ranges));
-  else CSS.highlights.delete("sw-find");
-}

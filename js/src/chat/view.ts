@@ -8,10 +8,11 @@ import { icon } from "../lib/icons.ts";
 import { plural } from "../lib/text.ts";
 import type { Cursor } from "../lib/transcript.ts";
 import { VirtualList } from "../rows/list.ts";
+import { Marks } from "../rows/marks.ts";
 import { whole } from "../rows/parts.ts";
 import { stepRow } from "../rows/step.ts";
 import type { Composer } from "./composer.ts";
-import { Finder, highlight } from "./find.ts";
+import { Finder } from "./find.ts";
 import { memory } from "./handover.ts";
 import { header } from "./header.ts";
 import { type Line, Lines } from "./lines.ts";
@@ -45,7 +46,8 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   box.className = "sw-chat";
   root.append(box);
 
-  const list = new VirtualList(scroller, { estimate: (place) => lines.estimate(place), overscan: OVERSCAN, anchored: true, seen: look, drawn: () => highlight(box, finder.open ? finder.text : "") });
+  const marks = new Marks();
+  const list = new VirtualList(scroller, { estimate: (place) => lines.estimate(place), overscan: OVERSCAN, anchored: true, seen: look, drawn: () => marks.show(box.querySelectorAll("[data-here]"), finder.open ? finder.text : "") });
   const unsubscribe = client.subscribe(() => {
     composer.follow();
     redraw();
@@ -299,6 +301,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   return () => {
     client.model.off("change:at", go);
     finder.dispose();
+    marks.clear();
     unsubscribe();
     clearInterval(tick);
     resized.disconnect();

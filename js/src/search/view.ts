@@ -6,6 +6,7 @@ import { icon, type IconName, spinner, toolIcon } from "../lib/icons.ts";
 import { line, moment, plural, visible } from "../lib/text.ts";
 import { mountReplay } from "../replay/view.ts";
 import { VirtualList } from "../rows/list.ts";
+import { Marks } from "../rows/marks.ts";
 import { filters } from "./filters.ts";
 import { contextOf, type Line, linesOf } from "./lines.ts";
 import { NOTHING, type Results } from "./results.ts";
@@ -39,6 +40,9 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
   said.setAttribute("role", "status");
   const list = new VirtualList(scroller, { estimate: 56, seen: settle });
 
+  const marks = new Marks();
+  const replayed = new MutationObserver(framed(mark));
+  replayed.observe(replay, { childList: true, characterData: true, subtree: true });
   const unsubscribe = results.subscribe(redraw);
   root.addEventListener("keydown", onKey);
   draw();
@@ -82,6 +86,12 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
             ? html`<div class="sw-blank"><p class="sw-bad" role="alert">${line(open.problem, 600)}</p></div>`
             : html`<div class="sw-blank" aria-busy="true"><div class="sw-bones"><i></i><i></i><i></i></div><p>Reading the session…</p></div>`}`
       : nothing, back);
+  }
+
+  /** Mark the match in the step that is open, in its row and beside it. */
+  function mark(): void {
+    const hit = results.hits[results.beside?.hit ?? -1];
+    marks.show(replay.querySelectorAll(".sw-rep-row[data-now], .sw-rep-step"), hit?.match ?? "");
   }
 
   function head(): TemplateResult {
@@ -272,6 +282,8 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
 
   return () => {
     unsubscribe();
+    replayed.disconnect();
+    marks.clear();
     unmount?.();
     list.dispose();
     root.removeEventListener("keydown", onKey);
