@@ -69,7 +69,7 @@ async def test_agents_cannot_reach_what_is_the_runners_and_records_are_private(s
         assert {file.stat().st_mode & 0o777 for file in place.glob("*.json")} == {0o600}
 
 
-async def test_a_box_that_parks_itself_goes_on_and_one_that_was_parked_does_not(subject, vendor):
+async def test_a_box_that_parks_itself_goes_on_and_one_that_was_parked_does_not(subject, vendor, monkeypatch):
     """A vendor's dead man's switch stops processes where they are; `park` ends them."""
     beat = "(while :; do date +%s%N > beat; sleep 0.05; done) >/dev/null 2>&1 &"
     async with subject.sandbox() as sandbox:
@@ -86,6 +86,12 @@ async def test_a_box_that_parks_itself_goes_on_and_one_that_was_parked_does_not(
         await box.pause()
         assert await subject.provider.park(sandbox.ref) == sandbox.ref
         assert box.id.endswith("x")
+        monkeypatch.setenv("SESSION_WIDGETS_PLAIN_BOXES", "1")
+        other = await vendor.books.start("other")
+        vendor.labels["other"] = vendor.labels[box.id]
+        with pytest.raises(SandboxQuota, match="Plain runs 1 for this installation"):
+            await subject.provider.attach(sandbox.ref)
+        await vendor.books.kill(other.id)
         again = await subject.provider.attach(sandbox.ref)
         before = await again.read("beat")
         await asyncio.sleep(0.2)
@@ -152,7 +158,7 @@ async def test_no_more_boxes_than_are_allowed_and_one_after_the_other(monkeypatc
 
     await asyncio.gather(make(), make())
     assert running[1] - running[0] >= 0.19
-    with pytest.raises(SandboxQuota, match=r"2 sandboxes of Plain.*at most 2 may.*SESSION_WIDGETS_PLAIN_BOXES"):
+    with pytest.raises(SandboxQuota, match=r"Plain runs 2 .*at most 2 may run.*SESSION_WIDGETS_PLAIN_BOXES"):
         await make()
     monkeypatch.setenv("SESSION_WIDGETS_PLAIN_BOXES", "many")
     with pytest.raises(BadValue, match="whole number from 1; got 'many'"):

@@ -24,7 +24,7 @@ def most_boxes(name: str) -> int:
 
 @asynccontextmanager
 async def making(name: str, title: str, running: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
-    """Count a box that is being made, after waiting for its turn: one a second.
+    """Count a box that is being made or started again, after waiting for its turn: one a second.
 
     Args:
         name: of the provider.
@@ -40,7 +40,7 @@ async def making(name: str, title: str, running: Callable[[], Awaitable[int]]) -
         others = await running() + _making[name] - 1
         if others >= most:
             raise SandboxQuota(
-                f"{others} sandboxes of {title} run or are being made for this installation, and at most {most} may: "
+                f"{title} runs {others} for this installation, with those being started, and at most {most} may run: "
                 f"park or delete a session, or set {_variable(name, 'BOXES')} to a higher number."
             )
         now = time.monotonic()

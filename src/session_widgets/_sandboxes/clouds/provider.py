@@ -230,7 +230,7 @@ class CloudProvider:
             id = await self._box_of(ref, made)
             if id is None:
                 raise gone(place, self.name)
-            box = new or await self.vendor.attach(id, self._spec(ref, made))
+            box = new or await self._attach(id, self._spec(ref, made), parked=bool(made.get("parked")))
             if box.id != made.get("box"):
                 write_private(place / RECORD, made := {**made, "box": box.id})
             runner = await self._runner(place, made, box, progress)
@@ -248,6 +248,12 @@ class CloudProvider:
                 started = time.time()  # nothing extends a life beyond its end: it was parked since, by the vendor
             write_private(place / RECORD, {**made, "claimed": True, "parked": False, "started": started})
         return CloudSandbox(ref, MACHINE.root, runner, box, made["idle"], started + made["lifetime"])
+
+    async def _attach(self, id: str, spec: BoxSpec, *, parked: bool) -> Box:
+        if not parked:
+            return await self.vendor.attach(id, spec)
+        async with making(self.name, self.vendor.title, self._running):
+            return await self.vendor.attach(id, spec)
 
     async def _runner(self, place: Path, made: Mapping[str, Any], box: Box, progress: Progress) -> Endpoint:
         """Return the address of the box's runner, which is started unless it answers."""
