@@ -1,0 +1,55 @@
+"""One session that moves through a container and all clouds: its files stay the same byte for byte, its memory too."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+import pytest
+
+import session_widgets as sw
+from session_widgets._sandboxes.clouds import limits
+from tests.clouds.journeys import completed, files_in, output
+from tests.standins.daytona_account import DaytonaAccount
+from tests.standins.e2b_account import E2BAccount
+from tests.standins.modal_account import ModalAccount
+
+pytestmark = [pytest.mark.needs("boxes", "docker"), pytest.mark.timeout(180)]
+PLACES = ("modal", "docker", "e2b", "daytona", "local")
+
+
+@pytest.fixture
+def boxes(tmp_path, monkeypatch):
+    """A function that returns how many boxes each cloud has."""
+    with ExitStack() as open_accounts:
+        accounts = {
+            name: open_accounts.enter_context(kind(tmp_path / name))
+            for name, kind in (("modal", ModalAccount), ("e2b", E2BAccount), ("daytona", DaytonaAccount))
+        }
+        for account in accounts.values():
+            for name, value in account.environment.items():
+                monkeypatch.setenv(name, value)
+        yield lambda: {name: len(account.books()["boxes"]) for name, account in accounts.items()}
+
+
+def test_files_and_memory_survive_every_move(boxes, home, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    session = sw.open_session("a", sandbox="local", workspace=folder, permissions="allow_all")
+    session.files.write("large.bin", os.urandom(1 << 20))
+    shapes = "chmod 755 run.sh; ln -s run.sh link; mkdir -p deep/er empty; printf 'a\\0b' > deep/er/ünï; touch nothing"
+    completed(session.send(f"write run.sh <<EOT\n#!/bin/sh\necho I run\nEOT\nrun {shapes}"))
+    expected = files_in(folder)
+    for turns, place in enumerate(PLACES, start=1):
+        session.switch(sandbox=place)
+        turn = completed(session.send(f"run ./link; ls -d empty\nwrite {place} <<EOT\nwas here\nEOT\nremember"))
+        assert [words in output(turn) for words in ("I run", "empty")] == [True, True], place
+        assert f"{turns} earlier turn" in turn.text
+        expected[place] = b"was here\n"
+        assert files_in(folder) == expected
+        assert boxes() == {name: int(name == place) for name in boxes()}
+    assert (folder / "run.sh").stat().st_mode & 0o777 == 0o755
+    assert os.readlink(folder / "link") == "run.sh"  # noqa: PTH115 - the text of the link
+    session.delete()
+    assert set(boxes().values()) == {0}
