@@ -154,7 +154,7 @@ def _claude(session: _Session) -> Iterator[str]:
             "parentUuid": last,
             "isSidechain": False,
             "userType": "external",
-            "cwd": "/home/user/work",
+            "cwd": "/src/project",
             "sessionId": session.id,
             "version": "2.1.37",
             "gitBranch": "main",
@@ -219,7 +219,7 @@ def _codex(session: _Session) -> Iterator[str]:
         "session_meta",
         id=session.id,
         timestamp=session.tick(),
-        cwd="/home/user/work",
+        cwd="/src/project",
         originator="codex_cli_rs",
         cli_version="0.137.0",
         model_provider="openai",
@@ -228,7 +228,7 @@ def _codex(session: _Session) -> Iterator[str]:
     while True:
         yield record("event_msg", type="task_started", model_context_window=258_400)
         yield record(
-            "turn_context", cwd="/home/user/work", model="gpt-5.2-codex", approval_policy="never", summary="auto"
+            "turn_context", cwd="/src/project", model="gpt-5.2-codex", approval_policy="never", summary="auto"
         )
         asked = session.said(30)
         yield record("response_item", type="message", role="user", content=[{"type": "input_text", "text": asked}])
@@ -278,7 +278,7 @@ def _pi(session: _Session) -> Iterator[str]:
         )
 
     yield _line(
-        {"type": "session", "version": 3, "id": session.id, "timestamp": session.tick(), "cwd": "/home/user/work"}
+        {"type": "session", "version": 3, "id": session.id, "timestamp": session.tick(), "cwd": "/src/project"}
     )
     while True:
         yield record(role="user", content=[{"type": "text", "text": session.said(30)}])

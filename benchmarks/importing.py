@@ -95,8 +95,8 @@ def _agentsview(place: Path, logs: Path, runs: int) -> list[dict[str, float]]:
     found = []
     for number in range(runs):
         home = place / f"home-{number}"
-        places = {"claude-code": ".claude/projects/-home-user-work", "codex": ".codex/sessions/2026/01/05",
-                  "pi": ".pi/agent/sessions/--home-user-work--"}  # fmt: skip
+        places = {"claude-code": ".claude/projects/-src-project", "codex": ".codex/sessions/2026/01/05",
+                  "pi": ".pi/agent/sessions/--src-project--"}  # fmt: skip
         for name, folder in places.items():
             (home / folder).mkdir(parents=True)
             for path in (logs / name).iterdir():
