@@ -227,9 +227,7 @@ def _codex(session: _Session) -> Iterator[str]:
     )
     while True:
         yield record("event_msg", type="task_started", model_context_window=258_400)
-        yield record(
-            "turn_context", cwd="/src/project", model="gpt-5.2-codex", approval_policy="never", summary="auto"
-        )
+        yield record("turn_context", cwd="/src/project", model="gpt-5.2-codex", approval_policy="never", summary="auto")
         asked = session.said(30)
         yield record("response_item", type="message", role="user", content=[{"type": "input_text", "text": asked}])
         yield record("event_msg", type="user_message", message=asked, images=[])
@@ -277,9 +275,7 @@ def _pi(session: _Session) -> Iterator[str]:
             {"type": "message", "id": last, "parentId": before, "timestamp": session.tick(), "message": message}
         )
 
-    yield _line(
-        {"type": "session", "version": 3, "id": session.id, "timestamp": session.tick(), "cwd": "/src/project"}
-    )
+    yield _line({"type": "session", "version": 3, "id": session.id, "timestamp": session.tick(), "cwd": "/src/project"})
     while True:
         yield record(role="user", content=[{"type": "text", "text": session.said(30)}])
         for _ in range(session.chance.randint(3, 40)):
