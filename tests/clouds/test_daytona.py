@@ -108,8 +108,8 @@ async def test_a_box_from_creation_to_removal(vendor, account):
     with pytest.raises(ExecTimeout):
         await box.exec("sleep 60", timeout=0.5)
     assert (await box.exec("ps -A -o args | grep -c '[s]leep 60'", timeout=30)).out == "0\n"
-    await box.write("/root/file", b"kept")
-    assert (await box.exec("stat -c %U:%G /root/file; ls /tmp | wc -l", timeout=30)).out == "root:root\n0\n"
+    await box.write("/srv/file", b"kept")
+    assert (await box.exec("stat -c %U:%G /srv/file; ls /tmp | wc -l", timeout=30)).out == "root:root\n0\n"
     with pytest.raises(SandboxError, match="/no/such/file"):
         await box.write("/no/such/file", b"")
     body = account.books()["created"][-1]
@@ -125,7 +125,7 @@ async def test_a_box_from_creation_to_removal(vendor, account):
     with pytest.raises(SandboxNotRunning):
         await box.exec("true", timeout=30)
     again = await vendor.attach(box.id, asked())
-    assert (await again.exec("cat /root/file", timeout=30)).out == "kept"
+    assert (await again.exec("cat /srv/file", timeout=30)).out == "kept"
     assert [await vendor.destroy(box.id) for _ in range(2)] == [True, False]
     with pytest.raises(SandboxGone):
         await vendor.attach(box.id, asked())
@@ -133,8 +133,8 @@ async def test_a_box_from_creation_to_removal(vendor, account):
 
 async def test_a_box_of_an_image_runs_as_root(vendor, account):
     box = await vendor.create(asked(image="python:3.12", network="none"))
-    await box.write("/root/file", b"x")
-    assert (await box.exec("id -u; stat -c %U /root/file; command -v sudo", timeout=30)).out == "0\nroot\n"
+    await box.write("/srv/file", b"x")
+    assert (await box.exec("id -u; stat -c %U /srv/file; command -v sudo", timeout=30)).out == "0\nroot\n"
     await vendor.destroy(box.id)
     body = account.books()["created"][-1]
     assert (body["buildInfo"]["dockerfileContent"].split(), body["networkBlockAll"]) == (["FROM", "python:3.12"], True)
@@ -304,11 +304,11 @@ def test_a_plain_box_is_the_vendors_default():
 
 
 def test_a_box_of_another_size_has_an_image():
-    asked_for = daytona._asked(asked(cpus=2, memory=3 << 29, gpu="H100", network=("pypi.org", "10.0.0.1", "a.org")))
+    asked_for = daytona._asked(asked(cpus=2, memory=3 << 29, gpu="H100", network=("example.org", "10.0.0.1", "a.org")))
     assert isinstance(asked_for, CreateSandboxFromImageParams)
     size = asked_for.resources
     assert (asked_for.image, size.cpu, size.memory, size.gpu) == (daytona.IMAGE, 2, 2, 1)
-    assert (asked_for.domain_allow_list, asked_for.network_allow_list) == ("pypi.org,a.org", "10.0.0.1/32")
+    assert (asked_for.domain_allow_list, asked_for.network_allow_list) == ("example.org,a.org", "10.0.0.1/32")
     assert daytona._asked(asked(image="a/b:1")).image == "a/b:1"
     assert daytona._asked(asked(network="none")).network_block_all is True
 

@@ -133,8 +133,8 @@ async def test_a_creation_that_was_refused_once_is_asked_for_again_and_makes_one
         ("open", {}),
         ("none", {"deny_out": ["0.0.0.0/0"]}),
         (
-            ("pypi.org", "*.pythonhosted.org"),
-            {"allow_out": ["pypi.org", "*.pythonhosted.org"], "deny_out": ["0.0.0.0/0"]},
+            ("example.org", "*.example.com"),
+            {"allow_out": ["example.org", "*.example.com"], "deny_out": ["0.0.0.0/0"]},
         ),
     ],
 )

@@ -167,7 +167,7 @@ async def test_no_more_boxes_than_are_allowed_and_one_after_the_other(monkeypatc
 
 async def test_the_spec_reaches_the_vendor_and_setup_is_run_once(subject, vendor):
     options = {"image": "python:3.12", "gpu": "T4", "ports": (8000,), "lifetime_seconds": 600, "idle_seconds": 900}
-    wanted = replace(subject.spec(), setup=("echo $$ >> /root/ran", "id -u >> /root/ran"), network="none", **options)
+    wanted = replace(subject.spec(), setup=("echo $$ >> /srv/ran", "id -u >> /srv/ran"), network="none", **options)
     with_setup = Subject(subject.provider, lambda: wanted)
     async with with_setup.sandbox() as sandbox:
         (made,) = vendor.specs
@@ -178,7 +178,7 @@ async def test_the_spec_reaches_the_vendor_and_setup_is_run_once(subject, vendor
         box.resume()
         await box.run(["pkill", "-9", "-f", "session_widgets.runner"])
         again = await subject.provider.attach(sandbox.ref)
-        assert (await box.read("/root/ran")).split()[1:] == [b"0"]
+        assert (await box.read("/srv/ran")).split()[1:] == [b"0"]
         await again.aclose()
     failing = Subject(subject.provider, lambda: replace(wanted, setup=("echo no such thing >&2; exit 3",)))
     with pytest.raises(SandboxError, match=r"exit 3' failed with code 3:\nno such thing"):
