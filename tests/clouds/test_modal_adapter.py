@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from session_widgets._sandboxes.clouds import modal_box
 from session_widgets._sandboxes.clouds.contract import BoxSpec
 from session_widgets._sandboxes.clouds.modal import ModalVendor, provider
 from session_widgets.errors import (
@@ -72,8 +73,11 @@ async def test_commands(box):
 
 
 async def test_a_command_that_takes_too_long_is_killed_with_its_children(box):
-    with pytest.raises(ExecTimeout, match=r"longer than 0\.5 s"):
+    with pytest.raises(ExecTimeout, match=r"longer than 0\.5 s"):  # maybe before it has started
         await box.exec("(sleep 61; true) & sleep 62; true", timeout=0.5)
+    assert (await box._run(modal_box._KILL, "/tmp/noted", timeout=30)).code == 0
+    assert (await box._run(modal_box._START, "/tmp/noted", "echo late", timeout=30)).code == 137
+    assert (await box._run(modal_box._START, "/tmp/noted", "echo on", timeout=30)).out == "on\n"
     cancelled = asyncio.create_task(box.exec("touch /tmp/begun; (sleep 63; true) & sleep 64; true", timeout=60))
     while (await box.exec("test -e /tmp/begun", timeout=30)).code:
         await asyncio.sleep(0.05)

@@ -86,7 +86,7 @@ async def test_commands(box):
     assert await run(box, "cat", stdin=b"\x00\xffin") == (0, b"\x00\xffin", b"")
     assert (await run(box, "sh", "-c", "kill -9 $$"))[0] == 137
     assert (await run(box, "pwd", workdir="/usr"))[1] == b"/usr\n"
-    slow = await box.exec.aio("sh", "-c", "echo now; sleep 30", timeout=1)
+    slow = await box.exec.aio("sh", "-c", "echo now; sleep 30", timeout=3)
     assert [line async for line in slow.stdout] == ["now\n"]
     assert await slow.wait.aio() in {-1, 137}
 
@@ -150,7 +150,6 @@ async def test_a_snapshot_makes_another_box(bare, account):
 
 async def test_an_ended_box_refuses_commands(bare, account):
     box = await bare.create(idle_timeout=1)
-    assert await box.poll.aio() is None
     with pytest.raises(SandboxTimeoutError):
         await asyncio.wait_for(box.wait.aio(), 20)
     found = await modal.Sandbox.from_id.aio(box.object_id, client=bare.client)

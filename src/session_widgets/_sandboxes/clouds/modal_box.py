@@ -21,10 +21,21 @@ if TYPE_CHECKING:
 KILL_SECONDS = 10
 _START = """
 w=; setsid -w true 2>/dev/null && w='setsid -w'
-exec $w /bin/sh -c 'echo $$ > "$1"; /bin/sh -c "$2" </dev/null 2>&1; code=$?; rm -f "$1"; exit $code' sh "$1" "$2"
+exec $w /bin/sh -c '
+echo $$ > "$1"
+if [ -e "$1.late" ]; then rm -f "$1" "$1.late"; exit 137; fi
+/bin/sh -c "$2" </dev/null 2>&1
+code=$?; rm -f "$1"; exit $code
+' sh "$1" "$2"
 """
-_KILL = 'pid=$(cat "$1") && { kill -9 "-$pid" 2>/dev/null || kill -9 "$pid"; }; rm -f "$1"'
-
+"""Notes the process id of a command."""
+_KILL = """
+: > "$1.late"
+pid=$(cat "$1" 2>/dev/null) || exit 0
+kill -9 "-$pid" 2>/dev/null || kill -9 "$pid"
+rm -f "$1" "$1.late"
+"""
+"""Kills it with its process group; one that has not started yet will not."""
 _STOP_WRITING = """
 for entry in /proc/[0-9]*; do
   [ "$entry" = "/proc/$$" ] && continue
