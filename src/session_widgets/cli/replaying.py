@@ -30,7 +30,7 @@ KEYS = {
 }  # fmt: skip
 JUMPS = {"t": "prompt", "e": "error", "d": "edit", "x": "test", "a": "permission", "c": "compaction"}
 """Keys of the next mark of a kind; as a capital the previous one."""
-HELP = "← → step · t turn · e error · d edit · x test · a permission · c compaction (capital: back) · g G ends · q quit"
+HELP = "q quit · ← → step · t turn · e error · d edit · x test · a permission · c compaction; a capital: back · g G ends"
 _PLACE = re.compile(r"(?:[^/]+/)?(\d{1,9})/(\d{1,9})")
 
 
@@ -193,7 +193,7 @@ class _Player:
     def _state(self, moment: Moment) -> str:
         known = sum(file.state == "known" for file in moment.files)
         parts = [
-            one_line(self._recording.session_id, 40),
+            one_line(self._recording.session_id, 20),
             f"step {self._place + 1:,} of {self._count:,}",
             f"event {moment.seq:,} of {self._recording.last_seq:,}",
             f"{plural(len(moment.files), 'file')}, {known} known",
