@@ -30,7 +30,7 @@ KEYS = {
 }  # fmt: skip
 JUMPS = {"t": "prompt", "e": "error", "d": "edit", "x": "test", "a": "permission", "c": "compaction"}
 """Keys of the next mark of a kind; as a capital the previous one."""
-HELP = "q quit · ← → step · t turn · e error · d edit · x test · a permission · c compaction; a capital: back · g G ends"
+HELP = "q quit · ←→ step · t turn · e error · d edit · x test · a permission · c compaction, a capital back · g G ends"
 _PLACE = re.compile(r"(?:[^/]+/)?(\d{1,9})/(\d{1,9})")
 
 
