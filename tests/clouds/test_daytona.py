@@ -234,6 +234,17 @@ async def test_only_the_vendor_says_that_a_box_is_gone(vendor, account, box):
         await vendor.attach(box.id, asked())
 
 
+async def test_a_box_that_failed_is_recovered_or_named(vendor, account, box):
+    await box.write("/srv/file", b"kept")
+    account.behind_our_back(box.id, "error-recoverable")
+    again = await vendor.attach(box.id, asked())
+    assert (await again.exec("cat /srv/file", timeout=30)).out == "kept"
+    account.behind_our_back(box.id, "error-final")
+    with pytest.raises(SandboxError, match=r"the disk is full.*app\.daytona\.io/dashboard"):
+        await vendor.attach(box.id, asked())
+    assert [info.running async for info in vendor.list(LABELS)] == [False]
+
+
 async def test_no_file_of_the_working_directory_is_a_setting(vendor, account, tmp_path, monkeypatch):
     for name in (".env", ".env.local"):
         (tmp_path / name).write_text(

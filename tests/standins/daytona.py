@@ -111,16 +111,17 @@ class Control:
         return answer(box.dto())
 
     async def change(self, request: web.Request) -> web.Response:
-        """`POST /sandbox/{box}/start`, `/stop` and `/archive`."""
+        """`POST /sandbox/{box}/start`, `/stop`, `/archive`, `/recover`."""
         box, verb = self._settled(request), request.match_info["verb"]
         allowed = {
             "start": {SandboxState.STOPPED, SandboxState.ARCHIVED, SandboxState.STARTED, SandboxState.STARTING},
             "stop": {SandboxState.STARTED, SandboxState.STOPPED, SandboxState.STOPPING},
             "archive": {SandboxState.STOPPED},
+            "recover": {SandboxState.ERROR},
         }[verb]
         if box.state not in allowed:
             raise Refused(400, f"Sandbox is not in a state to {verb}: it is {box.state.value}", "SANDBOX_STATE_ERROR")
-        box.soon({"start": box.start, "stop": box.stop, "archive": box.archive}[verb])
+        box.soon({"start": box.start, "stop": box.stop, "archive": box.archive, "recover": box.start}[verb])
         return answer(box.dto())
 
     async def interval(self, request: web.Request) -> web.Response:
@@ -214,7 +215,10 @@ class Control:
         what, _, minutes = request.match_info["what"].partition("-")
         if what == "cut":
             return web.json_response(box.cut())
-        await (box.let_pass(float(minutes)) if what == "pass" else box.alone(box.destroy))
+        if what == "error":
+            await box.break_down(recoverable=minutes == "recoverable")
+        else:
+            await (box.let_pass(float(minutes)) if what == "pass" else box.alone(box.destroy))
         return web.Response()
 
     def _fault(self, kind: str, request: web.Request) -> dict[str, Any] | None:
@@ -269,7 +273,7 @@ class Control:
                 web.get("/api/sandbox", self.list),
                 web.get("/api/sandbox/{box}", self.get),
                 web.delete("/api/sandbox/{box}", self.delete),
-                web.post("/api/sandbox/{box}/{verb:start|stop|archive}", self.change),
+                web.post("/api/sandbox/{box}/{verb:start|stop|archive|recover}", self.change),
                 web.post(f"/api/sandbox/{{box}}/auto{which}/{{minutes}}", self.interval),
                 web.put("/api/sandbox/{box}/labels", self.labels),
                 web.post("/api/sandbox/{box}/last-activity", self.activity),
@@ -280,7 +284,7 @@ class Control:
                 web.get("/toolbox/{box}/work-dir", self.work),
                 web.get("/standin/books", self.books),
                 web.post("/standin/faults", self.fault),
-                web.post("/standin/boxes/{box}/{what:gone|cut|pass-[0-9]+}", self.behind_our_back),
+                web.post("/standin/boxes/{box}/{what:gone|cut|pass-[0-9]+|error-.*}", self.behind_our_back),
             ]
         )
         self.sio.attach(app, socketio_path="api/socket.io")

@@ -72,7 +72,12 @@ class DaytonaAccount:
         self._post("/standin/faults", {"kind": kind, "route": route, **more})
 
     def behind_our_back(self, box: str, what: str) -> None:
-        """Let a box be "gone", have its connections "cut", or pass minutes without any use: "pass-10"."""
+        """Have something happen to a box that nobody asked for.
+
+        Args:
+            box: its id.
+            what: "gone", "cut" (its connections), "error-recoverable", "error-final", "pass-10" (minutes without use).
+        """
         self._post(f"/standin/boxes/{box}/{what}", {})
 
     def _post(self, path: str, body: object) -> None:

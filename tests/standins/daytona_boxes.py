@@ -62,6 +62,7 @@ class Box:
         self.labels = dict(asked.labels or {})
         self.state = SandboxState.CREATING
         self.error: str | None = None
+        self.recoverable = False
         self.root = asked.build_info is not None
         self._place = place / self.id
         self._machine: machine.Box | None = None
@@ -142,6 +143,7 @@ class Box:
             "state": self.state,
             "desired_state": desired if self.alive else SandboxDesiredState.DESTROYED,
             "error_reason": self.error,
+            "recoverable": self.recoverable,
             "auto_stop_interval": self.intervals["stop"],
             "auto_archive_interval": self.intervals["archive"],
             "auto_delete_interval": self.intervals["delete"],
@@ -212,6 +214,13 @@ class Box:
             await self._give_sudo(box)
         self._machine = box
         await self.become(SandboxState.STARTED)
+
+    async def break_down(self, recoverable: bool) -> None:
+        """End as after a failure of the vendor's."""
+        self.error, self.recoverable = "the disk is full", recoverable
+        self.cut()
+        await self._kill(keep=True)
+        await self.become(SandboxState.ERROR)
 
     async def fail(self) -> None:
         """End the build of its image without one."""
