@@ -12,8 +12,9 @@ from session_widgets._store.database import Store
 from session_widgets.errors import BadValue, SessionGone
 from session_widgets.transcript.fold import Fold
 from session_widgets.transcript.notes import AgentStopped, SandboxStopped, SessionChanged
-from session_widgets.transcript.records import Draft
+from session_widgets.transcript.records import Draft, FileChange
 from session_widgets.transcript.state import FoldState
+from tests.store.importing import claude
 from tests.store.story import Story
 from tests.support.drafts import TS, chunk, derived, note, opened, update
 
@@ -157,14 +158,14 @@ def test_turns_and_their_files_and_steps(story: Story) -> None:
     for turn, files in ((1, ["b", "a"]), (2, [])):
         story.begin(turn)
         story.add(chunk(0, f"said in {turn}", turn=turn))
-        changed = [{"path": path, "change": "created", "size": 1} for path in files]
+        changed = [{"path": path, "change": "modified", "size": len(path) + turn} for path in files]
         story.note("turn_ended", turn, status="completed", files=changed)
     story.begin(3)
     story.add(chunk(0, "now", turn=3))
-    assert [(turn.index, turn.status, [file.path for file in turn.files]) for turn in store.turns("s")] == [
-        (1, "completed", ["b", "a"]),
-        (2, "completed", []),
-        (3, "running", []),
+    assert [(turn.index, turn.status, turn.files) for turn in store.turns("s")] == [
+        (1, "completed", (FileChange("b", "modified", 2), FileChange("a", "modified", 2))),
+        (2, "completed", ()),
+        (3, "running", ()),
     ]
     texts = [(step.turn, step.text) for step in store.steps("s")]
     assert texts == [(1, "go"), (1, "said in 1"), (2, "go"), (2, "said in 2"), (3, "go"), (3, "now")]
@@ -173,6 +174,21 @@ def test_turns_and_their_files_and_steps(story: Story) -> None:
             text for text in texts if text[0] == turn
         ]
     assert store.steps("s", 4) == store.steps("t") == store.turns("t") == []
+
+
+def test_the_file_of_an_import(story: Story, tmp_path: Path) -> None:
+    log = tmp_path / "a.jsonl"
+    log.write_text(str(claude.story()))
+    (imported,) = story.store.import_(log).sessions
+    assert story.store.import_path(imported) == str(log)
+    assert story.store.import_path("s") is story.store.import_path("t") is None
+    turns = story.store.turns(imported)
+    assert turns
+    story.store.delete_session(imported)
+    assert story.store.import_path(imported) is None
+    assert story.store.turns(imported) == []
+    assert list(story.store.import_(log).sessions) == [imported], "it can be imported again"
+    assert story.store.turns(imported) == turns
 
 
 def test_sessions_are_listed_by_their_latest_event(store: Store) -> None:
