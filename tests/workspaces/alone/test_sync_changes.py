@@ -64,6 +64,9 @@ def test_what_changes_between_the_listing_and_the_fetch_is_looked_at_again(here:
     persist(here)
     assert memory.objects["s1/a"]["Body"] == b"2"
     assert (here.path / "a").read_text() == "2"
+    asked(memory)
+    here.attach(lambda _: None)
+    assert asked(memory, "get") == [], "it is known now, with the time of the second one"
 
 
 def test_a_change_there_while_it_is_sent_is_met(here: SyncWorkspace, memory: Memory) -> None:
