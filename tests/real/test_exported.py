@@ -77,7 +77,7 @@ def test_a_program_loads_the_session_of_another_one(name: str, tmp_path: Path) -
     store = open_store(tmp_path / "t.duckdb")
     (session,) = store.import_(RECORDED / ("codex" if name == "claude" else "claude_code")).sessions[:1]
     home, cwd = tmp_path / "home", tmp_path / "work"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     cwd.mkdir()
     exported = tmp_path / "exported"
     store.export(session, "claude-code" if name == "claude" else name, exported)

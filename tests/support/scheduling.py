@@ -1,7 +1,8 @@
 """Where each test runs when pytest-xdist shares them out, and in which order.
 
 Tests that share a fixture of a module or a package stay on one worker, which makes it once. The others go to any
-worker. What takes longest begins first, so that the workers end together.
+worker. What takes longest begins first, then what waits most; what only computes fills the end, so that the workers
+end together.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from collections.abc import Generator
 
 import pytest
 
-EARLY = ("soak", "kills", "matrix", "browser", "real", "sandboxes", "widgets")
-"""Folders of tests whose groups take longest, the longest first."""
+EARLY = (
+    "soak", "kills", "matrix", "browser", "faults", "real", "clouds", "standins", "sandboxes", "workspaces", "widgets",
+    "sessions", "cli", "runner",
+)  # fmt: skip
+"""Folders of tests: those whose groups take longest, the longest first; then those that wait for other programs."""
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside every other wrapper: pytest-xdist reads the marks in a plain hook
