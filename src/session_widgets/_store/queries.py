@@ -379,7 +379,7 @@ def copy_out(connection: Connection, query: str, parameters: Sequence[Any] | Map
     """Run a user's query on the attached store; return its result as a table in the connection's memory."""
     connection.execute("use store")
     try:
-        connection.execute(f"create temp table result as {query.strip().rstrip(';')}", parameters or [])
+        connection.execute(f"create or replace temp table result as {query.strip().rstrip(';')}", parameters or [])
     finally:
         connection.execute("use memory")
     return as_result(connection.table("result"))
