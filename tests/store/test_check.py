@@ -129,3 +129,16 @@ def test_a_damaged_file_is_a_finding(store: Store) -> None:
     assert ("file", "events") in {(each.check, each.where) for each in report.findings}
     assert all("backup" in each.remedy for each in report.findings)
     assert report.left_out == ["everything else: the file is damaged"]
+
+
+def test_a_running_turn_is_no_finding(store: Store) -> None:
+    story = Story(store, harness="demo")
+    story.agent("c1")
+    story.begin(1)
+    story.add(update("tool_call", 0, toolCallId="x", status="in_progress"))
+    story.ask(1, 5, "x")
+    story.cost(None, 0.5)
+    assert store.check().ok
+    story.end(1)
+    story.begin(2)
+    assert store.check().ok
