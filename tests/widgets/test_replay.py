@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from array import array
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 import session_widgets as sw
-from session_widgets.errors import BadValue, SessionGone
+from session_widgets.errors import BadValue, SessionGone, StoreBusy
 from session_widgets.replaying import MARKS
 from tests.analysis.stored import edit, store_session, tool
 from tests.support.drafts import note, update
@@ -154,6 +156,24 @@ def test_a_session_that_runs_is_followed(session: Scripted):
     replay.close()
     session.say("later")
     assert replay.moment(9).seq == 3, "it is closed"
+
+
+def test_kept_files_that_cannot_be_read_leave_what_the_transcript_tells(stored, monkeypatch):
+    kept = {"turn": 1, "snapshot": "0" * 32 + "-1", "files": 1, "process": "k"}
+    sw.store().append(
+        stored, [replace(note("files_kept", 100), payload=json.dumps(kept))]
+    )  # its turn is not the event's
+    assert [one.snapshot for one in sw.store().kept_files(stored)] == [kept["snapshot"]]
+    replay = sw.Replay(stored)
+    assert [(file.path, file.state) for file in replay.moment(99).files] == [("a.py", "unknown")]
+
+    def busy(*_: Any) -> Any:
+        raise StoreBusy("held")
+
+    monkeypatch.setattr(type(sw.store()), "kept_files", busy)
+    again = sw.Replay(stored)
+    assert again.moment(99).seq == 8
+    assert again._playback._error is None
 
 
 def test_what_another_process_adds_is_read_when_the_page_asks(stored):

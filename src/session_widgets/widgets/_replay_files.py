@@ -8,7 +8,7 @@ from functools import lru_cache
 from session_widgets._sessions.kept_files import KeptFile, KeptFiles
 from session_widgets._sessions.stored_files import kept_files
 from session_widgets._store import Store
-from session_widgets.errors import FilesNotKept, SessionGone, WorkspaceError
+from session_widgets.errors import SessionWidgetsError
 from session_widgets.replaying import Kept, KeptAll
 from session_widgets.transcript.notes import FilesKept
 from session_widgets.transcript.records import SessionRecord
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _MOST = 5_000
 """Files of a snapshot that are shown; of a larger workspace the transcript alone tells the files."""
-_FAILURES = (FilesNotKept, WorkspaceError, OSError)
+_FAILURES = (SessionWidgetsError, OSError)
 
 
 class KeptInStore:
@@ -42,7 +42,7 @@ class KeptInStore:
                 return None
             files = kept_files(self._store, self._record, note)
             return KeptAll({path: self._kept(one) for path, one in files.items() if one.kind == "file"}, _left(files))
-        except (*_FAILURES, SessionGone) as error:
+        except _FAILURES as error:
             log.debug("the kept files of session %s cannot be read: %s", self._record.id, error)
             return None
 
