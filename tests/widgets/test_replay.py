@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 import session_widgets as sw
-from session_widgets.errors import BadValue, SessionGone, StoreBusy
+from session_widgets.errors import BadValue, SessionGone, StoreError
 from session_widgets.replaying import MARKS
 from tests.analysis.stored import edit, store_session, tool
 from tests.support.drafts import note, update
@@ -167,10 +167,10 @@ def test_kept_files_that_cannot_be_read_leave_what_the_transcript_tells(stored, 
     replay = sw.Replay(stored)
     assert [(file.path, file.state) for file in replay.moment(99).files] == [("a.py", "unknown")]
 
-    def busy(*_: Any) -> Any:
-        raise StoreBusy("held")
+    def damaged(*_: Any) -> Any:
+        raise StoreError("the file is damaged")
 
-    monkeypatch.setattr(type(sw.store()), "kept_files", busy)
+    monkeypatch.setattr(type(sw.store()), "kept_files", damaged)
     again = sw.Replay(stored)
     assert again.moment(99).seq == 8
     assert again._playback._error is None
