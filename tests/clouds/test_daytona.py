@@ -158,7 +158,7 @@ async def test_a_creation_without_an_answer_has_made_one_box(vendor, account, ki
     account.fault(kind, CREATE, seconds=60)
     creating = asyncio.create_task(vendor.create(asked()))
     if kind == "late":
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not boxes(account):
                 await asyncio.sleep(0.05)
         creating.cancel()
@@ -176,7 +176,7 @@ async def test_a_cancelled_creation_leaves_no_box(vendor, account, tmp_path):
     account.fault("late", CREATE, seconds=1)
     made = provider(tmp_path)
     creating = asyncio.create_task(made.create(SandboxSpec("s1", "", {}), lambda ref: asyncio.sleep(0)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not boxes(account):
             await asyncio.sleep(0.05)
     creating.cancel()
@@ -291,7 +291,7 @@ async def test_sessions_share_the_connections_which_close_when_unused(vendor, ac
         async with other.client() as three:
             assert three is one, "the first still uses it"
         assert [info async for info in vendor.list(LABELS)] == []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while daytona_sdk._clients():
             await asyncio.sleep(0.05)
     async with vendor.client() as four:

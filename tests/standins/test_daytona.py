@@ -19,6 +19,7 @@ from daytona.common.errors import (
     DaytonaRateLimitError,
 )
 
+from session_widgets._sandboxes.clouds.daytona_sdk import close
 from tests.standins.daytona_account import DaytonaAccount
 from tests.standins.daytona_boxes import PREVIEW_TOKEN
 
@@ -37,7 +38,7 @@ async def sdk(account):
     yield (client := client_of(account))
     async for box in client.list():
         await client.delete(box, wait=True)
-    await client.close()
+    await close(client)
     assert account.boxes == {}
     assert account.take_unknown() == []
 
@@ -73,6 +74,8 @@ async def test_a_box_from_creation_to_deletion(sdk, account):
     with pytest.raises(DaytonaBadRequestError, match="not running"):
         await box.process.exec("true")
     await box.archive()
+    while box.state != "archived":  # until then it refuses another change
+        await box.refresh_data()
     await box.start()
     assert (await box.process.exec("cat /tmp/deep/file; ps -A | grep -c sleep")).result.endswith("0\n")
     assert await box.set_labels({"n": "2"}) == {"n": "2"}
@@ -151,7 +154,7 @@ async def test_what_happens_behind_our_back(sdk, account):
 async def test_a_creation_that_answers_late_has_made_the_box(sdk, account):
     account.fault("late", "POST /api/sandbox", seconds=30)
     creating = asyncio.create_task(sdk.create(asked()))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while account.boxes != {"one": "started"}:
             await asyncio.sleep(0.05)
     creating.cancel()
@@ -160,9 +163,10 @@ async def test_a_creation_that_answers_late_has_made_the_box(sdk, account):
 
 
 async def test_another_key_is_refused(account):
-    async with client_of(account, "wrong") as stranger:
-        with pytest.raises(DaytonaAuthenticationError):
-            await stranger.get("one")
+    stranger = client_of(account, "wrong")
+    with pytest.raises(DaytonaAuthenticationError):
+        await stranger.get("one")
+    await close(stranger)
 
 
 async def test_what_it_does_not_know_is_in_the_books(sdk, account):

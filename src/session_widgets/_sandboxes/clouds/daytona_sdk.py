@@ -31,6 +31,7 @@ KEYS = "https://app.daytona.io/dashboard/keys"
 REMEDY = f"Keys are made at {KEYS}, with the permissions to write and to delete sandboxes."
 CHANGE_SECONDS = 300
 """For a change of state: an archived disk is fetched first."""
+CLOSE_SECONDS = 5
 LINGER_SECONDS = 90
 """Longer than the time between two beats: while a session is attached, its connections are the same."""
 
@@ -95,7 +96,7 @@ class _Shared:
         finally:
             self._forget()
             if made.done() and not made.cancelled() and made.exception() is None:
-                await made.result().close()  # type: ignore[no-untyped-call]
+                await close(made.result())
 
 
 def _client(settings: Settings) -> AsyncDaytona:
@@ -104,6 +105,14 @@ def _client(settings: Settings) -> AsyncDaytona:
 
     with _process_environment():
         return AsyncDaytona(DaytonaConfig(api_key=settings.key, api_url=settings.url, target=settings.region))
+
+
+async def close(client: AsyncDaytona) -> None:
+    """Close a client. The SDK would leave a connection for events open that it is just making."""
+    connecting = getattr(getattr(client, "_event_dispatcher", None), "_connect_task", None)
+    if connecting is not None:
+        await asyncio.wait([connecting], timeout=CLOSE_SECONDS)
+    await client.close()  # type: ignore[no-untyped-call]
 
 
 @asynccontextmanager
