@@ -83,6 +83,13 @@ def test_a_turn_begun_by_another_process_spoils_the_files_that_are_noted_later(s
     assert [one.snapshot for one in story.store.kept_files("s")] == ["b-1"]
 
 
+def test_what_a_fork_adds_is_stored_without_secrets(story: Story) -> None:
+    story.store.fork_session("s", 1, "f", [*forked(), said("session_changed", 2, title="AKIAIOSFODNN7EXAMPLE")])
+    assert story.store.events("f")[-1].payload == {"title": "[redacted]"}
+    ((payload,),) = story.store.sql("select payload from v_events where session_id = 'f' and seq = 9").fetchall()
+    assert payload == '{"title": "[redacted]"}'
+
+
 def test_what_cannot_be_forked(story: Story) -> None:
     store = story.store
     for turn in (3, 4):
