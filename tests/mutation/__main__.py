@@ -83,7 +83,7 @@ def _output_to(log: Path) -> Iterator[None]:
 
 def _tell(name: str, faults: list[Fault], seconds: float) -> int:
     known = accepted(name)
-    counted = [fault for fault in faults if not fault.change.of_message]
+    counted = [fault for fault in faults if not fault.change.left_out]
     missed = [fault for fault in counted if not fault.noticed]
     unnamed = [fault for fault in missed if fault.change.name not in known.get(fault.change.file, {})]
     for fault in unnamed:
@@ -100,7 +100,7 @@ def _tell(name: str, faults: list[Fault], seconds: float) -> int:
     slow = sum(fault.outcome == "timeout" for fault in counted)
     share = noticed / whole if whole else 1.0
     print(
-        f"{name}: {len(counted)} mutants ({len(faults) - len(counted)} more of messages left out), {noticed} noticed "
+        f"{name}: {len(counted)} mutants ({len(faults) - len(counted)} more left out), {noticed} noticed "
         f"({slow} by a test that took too long), "
         f"{len(missed) - len(unnamed)} accepted ({len(equal)} of them change nothing), {len(unnamed)} not named: "
         f"{share:.1%} of those that change something; {seconds:.0f} s",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
 ERRORS = ("Error", "Exception", "Warning")
+SQL = re.compile(r"\s*(select|insert|update|delete|truncate|use|detach|checkpoint) ")
+"""Statements in which DuckDB does not look at the case, unless they hold a text."""
 LOGGERS = {"log", "logger", "logging", "warnings"}
 
 
@@ -19,8 +22,8 @@ class Change(NamedTuple):
     function: str
     before: str
     after: str
-    of_message: bool
-    """Whether it changes the words of an error or of a log line, and nothing else."""
+    left_out: bool
+    """Whether it changes the words of an error or of a log line, or the case of SQL, and nothing else."""
 
     @property
     def name(self) -> str:
@@ -44,11 +47,10 @@ def change(file: str, function: str, before: str, after: str, errors: set[str]) 
     while old and new and old[-1] == new[-1]:
         del old[-1], new[-1]
     lost, added = " ".join(old), " ".join(new)
-    of_message = '"' in lost and '"' in added and _of_message(before, after, errors)
-    return Change(file, function, lost, added, of_message)
+    return Change(file, function, lost, added, _is_left_out(before, after, errors))
 
 
-def _of_message(before: str, after: str, errors: set[str]) -> bool:
+def _is_left_out(before: str, after: str, errors: set[str]) -> bool:
     old, new = (list(_with_parents(ast.parse(textwrap.dedent(text)))) for text in (before, after))
     if len(old) != len(new):
         return False
@@ -58,15 +60,21 @@ def _of_message(before: str, after: str, errors: set[str]) -> bool:
     if len(differing) != 1:
         return False
     one, other, parents = differing[0]
+    words, others = _words(one), _words(other)
+    if not words or not others:
+        return False
+    if SQL.match(words) and "'" not in words:
+        return words.lower() == others.lower()
+    return any(isinstance(parent, ast.Raise | ast.Assert) or _is_told(parent, errors) for parent in parents)
+
+
+def _words(node: ast.AST) -> str:
+    """Return a text of several words; "" for anything else."""
     return (
-        _are_words(one)
-        and _are_words(other)
-        and any(isinstance(parent, ast.Raise | ast.Assert) or _is_told(parent, errors) for parent in parents)
+        node.value
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip()
+        else ""
     )
-
-
-def _are_words(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip()
 
 
 def _is_told(node: ast.AST, errors: set[str]) -> bool:

@@ -40,7 +40,7 @@ class Fault(NamedTuple):
 
 
 def make(module: Module, workers: int) -> None:
-    """Configure mutmut for a module, write its faults, and leave out those that change the words of a message alone."""
+    """Configure mutmut for a module, write its faults, and leave out those that `Change.left_out` names."""
     config = configuration.config()
     config.only_mutate = [str(SOURCES / pattern) for pattern in module.sources]
     config.pytest_add_cli_args_test_selection = [
@@ -53,7 +53,7 @@ def make(module: Module, workers: int) -> None:
     create_mutants(workers)
     for data in _files():
         for name, found in _changes(data):
-            if found.of_message:
+            if found.left_out:
                 data.exit_code_by_key[name] = SKIPPED
         data.save()
 

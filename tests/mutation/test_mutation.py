@@ -16,6 +16,8 @@ FUNCTION = """
         # a comment
         LOG.info("looked at %s now", name)
         rows = self.sql("select 1 from t where a")
+        self.sql("insert into t values ('a')")
+        self.sql("commit")
         assert rows, "there are rows"
         if not name:
             raise NotFound("no such name. " "Look again.", reason="name of it", code=5)
@@ -26,7 +28,7 @@ FUNCTION = """
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "of_message"),
+    ("before", "after", "left_out"),
     [
         ("looked at", "LOOKED AT", True),
         ("no such name. ", "XXno such name. XX", True),
@@ -36,16 +38,22 @@ FUNCTION = """
         ('"no such name. " "Look again."', "None", False),
         ('"long"', '"LONG"', False),
         ("code=5", "code=6", False),
-        ("select 1 from", "SELECT 1 FROM", False),
+        ("select 1 from t where a", "SELECT 1 FROM T WHERE A", True),
+        ("select 1 from", "XXselect 1 from", False),
+        ("select 1 from t where a", "select 2 from t where a", False),
+        ("insert into t values ('a')", "INSERT INTO T VALUES ('A')", False),
+        ("commit", "COMMIT", False),
         ('find("a b"', 'find("A B"', False),
         ("> 5", ">= 5", False),
         ("not name", "name", False),
     ],
 )
-def test_only_words_of_errors_and_logs_are_left_out(before: str, after: str, of_message: bool) -> None:
+def test_only_words_of_errors_and_logs_and_the_case_of_sql_are_left_out(
+    before: str, after: str, left_out: bool
+) -> None:
     assert before in FUNCTION
     found = change("a.py", "A.it", FUNCTION, FUNCTION.replace(before, after), {"NotDurable", "NotFound"})
-    assert found.of_message is of_message
+    assert found.left_out is left_out
 
 
 def test_a_change_has_a_name_that_moves_with_its_function() -> None:
