@@ -59,9 +59,9 @@ class Control:
         await self.sio.emit("sandbox.state.updated", told)
 
     def find(self, wanted: str) -> Box:
-        """Return a box by id or name."""
+        """Return a box by id or name; the name of one that is being removed is free already."""
         for box in self.boxes.values():
-            if wanted in {box.id, box.name} and box.state is not SandboxState.DESTROYED:
+            if box.state is not SandboxState.DESTROYED and (wanted == box.id or (wanted == box.name and box.alive)):
                 return box
         raise Refused(404, f"Sandbox with ID or name {wanted} not found")
 
