@@ -63,6 +63,7 @@ def test_every_column_of_every_view_is_documented_and_every_example_runs(store: 
         "v_events",
         "v_permissions",
         "v_prices",
+        "v_sandboxes",
         "v_annotations",
         "v_scores",
         "v_success_matrix",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from session_widgets._store.views import calls, imports, labels, prices, sessions, steps, usage
+from session_widgets._store.views import calls, imports, labels, prices, sandboxes, sessions, steps, usage
 from session_widgets._store.views.view import View
 
 DOCUMENTED: tuple[View, ...] = (
@@ -13,6 +13,7 @@ DOCUMENTED: tuple[View, ...] = (
     *calls.VIEWS,
     *usage.VIEWS,
     *prices.VIEWS,
+    *sandboxes.VIEWS,
     *labels.VIEWS,
     *imports.VIEWS,
 )
