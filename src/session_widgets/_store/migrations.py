@@ -132,10 +132,6 @@ def _rename_fields(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def _new_views(_: duckdb.DuckDBPyConnection) -> None:
-    """Change nothing else: views are made at each upgrade."""
-
-
 # After a change of a derived table, or of the fold's results: append `_derive_again`. Only the last one is needed:
 # replace an earlier one that did nothing else by `_superseded`.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
@@ -154,7 +150,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _derive_again,
     _annotations,
     _prices,
-    _new_views,
+    _superseded,
 )
 LATEST = len(MIGRATIONS)
 
