@@ -11,7 +11,7 @@ from session_widgets._sandboxes import SandboxSpec
 from session_widgets._sandboxes.clouds import limits
 from session_widgets._sandboxes.clouds.contract import BoxSpec
 from session_widgets._sandboxes.clouds.e2b import E2BVendor, _network, provider
-from session_widgets._sandboxes.conformance import CHECKS, Subject
+from session_widgets._sandboxes.conformance import CHECKS, OF_LIFE, SharingSubject, Subject
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets.errors import (
     BadValue,
@@ -25,7 +25,6 @@ from session_widgets.errors import (
     TransportError,
 )
 from session_widgets.model import SandboxRef
-from tests.clouds.sharing import OF_LIFE, SharingSubject
 from tests.standins.e2b_account import E2BAccount
 from tests.support.waiting import until_async
 
