@@ -364,3 +364,24 @@ def test_a_missing_package_is_named_with_its_remedy(filled: Store, monkeypatch: 
         ".to_arrow_table() needs pyarrow, which is not installed. Install it with: "
         "pip install 'session-widgets[frames]'; .df() and .fetchall() work without."
     )
+
+
+def test_no_statement_prints_its_progress(filled: Store) -> None:
+    """Without a file as its program, as in a notebook, DuckDB draws a bar after 2 s of a statement that writes."""
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from session_widgets._store import querying
+        from session_widgets._store.connection import StoreFile
+        file, query = StoreFile(Path(sys.argv[1])), "select current_setting('enable_progress_bar')"
+        for way in (file.transaction, file.looking):
+            with way() as connection:
+                print(connection.execute(query).fetchall()[0][0])
+        with file.alone() as deadline, file.attached_to_read(deadline) as connection:
+            print(connection.execute(query).fetchall()[0][0])
+            copy = querying.copy_attached(file)
+        print(querying.on_copy(file, copy, lambda there: there.execute(query).fetchall()[0][0]))
+    """
+    filled.close()
+    done = subprocess.run([sys.executable, "-c", program, filled.path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"] * 4

@@ -33,12 +33,20 @@ BULK = ", row_group_size 8192"
 """For imports. A checkpoint compresses the last row group again: with DuckDB's 122,880 rows it takes a second."""
 UTC = "set global timezone = 'UTC'"
 """Of all cursors of a connection: times come out the same on every machine."""
+QUIET = "set enable_progress_bar = false"
+"""Of each connection and cursor: in a notebook DuckDB draws a bar after 2 s of a statement that writes."""
 Config = dict[str, str | bool | int | float | list[str]]
 CONFIG: Config = {
     "autoinstall_known_extensions": False,
     "allocator_flush_threshold": "1MB",  # else each thread keeps up to 128 MB that a query has freed
     "allocator_bulk_deallocation_flush_threshold": "1MB",
 }
+
+
+def quiet(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Return a connection or cursor that prints no progress."""
+    connection.execute(QUIET)
+    return connection
 
 
 class StoreFile:
@@ -110,7 +118,7 @@ class StoreFile:
         with self.alone() as deadline:
             try:
                 if self._attached and self._writer is not None and self._identity() == self._known:
-                    yield self._writer.cursor()
+                    yield quiet(self._writer.cursor())
                     self._stay_a_moment()
                 else:
                     with self.attached_to_read(deadline) as connection:
@@ -127,7 +135,7 @@ class StoreFile:
             self._make_ready(deadline)
             reader = self._attach_reader(deadline)
         try:
-            yield reader.cursor()
+            yield quiet(reader.cursor())
         finally:
             try:
                 reader.execute("detach store")
@@ -193,7 +201,7 @@ class StoreFile:
 
     def _attach_writer(self, deadline: float, *, bulk: bool = False) -> duckdb.DuckDBPyConnection:
         if self._writer is None:
-            self._writer = duckdb.connect(config={**self.config(), "threads": 1})
+            self._writer = quiet(duckdb.connect(config={**self.config(), "threads": 1}))
             self._writer.execute(UTC)
         new = self._identity() is None
         if new:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from session_widgets._store import failures, queries
-from session_widgets._store.connection import CONFIG, TYPE, UTC, StoreFile
+from session_widgets._store.connection import CONFIG, TYPE, UTC, StoreFile, quiet
 from session_widgets._store.result import Result
 
 ALONE_SECONDS = 0.25
@@ -69,7 +69,7 @@ def compute(query: str, parameters: Parameters, until: float, timeout: float) ->
         TimeoutError: it was not finished.
         duckdb.Error: the query is wrong.
     """
-    connection = duckdb.connect(config=CONFIG)
+    connection = quiet(duckdb.connect(config=CONFIG))
     connection.execute("attach ':memory:' as store")
     found = _Run(None, connection, query, parameters).result(until, timeout)
     assert found is not None
@@ -92,7 +92,7 @@ def copy_attached(file: StoreFile) -> Path | None:
 
 def on_copy(file: StoreFile, copy: Path, work: Callable[[duckdb.DuckDBPyConnection], T], name: str = "store") -> T:
     """Return what `work` finds on a copy that `copy_attached` made, attached as `name`; the copy is deleted."""
-    connection = duckdb.connect(config=file.config())
+    connection = quiet(duckdb.connect(config=file.config()))
     connection.execute(UTC)
     try:
         quoted = str(copy).replace("'", "''")
