@@ -101,7 +101,9 @@ MODULES = {
     ),
     "connection": Module(("_store/connection.py",), ("store/test_connection.py",)),
     "migrations": Module(
-        ("_store/migrations.py", "_store/views/*"), ("store/test_migrating.py", "store/test_sharing.py")
+        ("_store/migrations.py", "_store/views/*"),
+        ("store/test_migrating.py", "store/test_sharing.py"),
+        ("session_widgets._store.views.calls", "session_widgets._store.views"),
     ),
     "forking": Module(
         ("_store/forking.py",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets._store import migrations
 from session_widgets._store.database import Store
 from session_widgets._store.migrations import LATEST
+from session_widgets.errors import StoreVersion
 from session_widgets.transcript.fold import Fold
 from tests.store.old_store import contents
 from tests.support.drafts import derived, note
@@ -139,6 +142,17 @@ def test_a_store_of_format_10_has_the_new_names(store: Store) -> None:
 def test_the_report_of_a_mount_in_a_store_of_format_4_is_read(store: Store) -> None:
     store.path.write_bytes(gzip.decompress(FORMAT_4.read_bytes()))
     assert [one.mount_report for one in store.sessions() if one.mount_report] == ["renames are copies"]
+
+
+def test_an_old_store_that_may_not_be_written_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.path.write_bytes(gzip.decompress(FORMAT_10.read_bytes()))
+    monkeypatch.setattr(migrations.os, "access", lambda path, mode: (path, mode) != (store.path, os.W_OK))
+    with pytest.raises(StoreVersion) as caught:
+        store.sessions()
+    assert str(caught.value) == (
+        f"{store.path} has format 10, this release of session-widgets needs {LATEST}, and it cannot be upgraded in "
+        "place: it is read-only. Open it once where it is writable, or open a copy."
+    )
 
 
 READ_ONLY = """

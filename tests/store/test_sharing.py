@@ -21,6 +21,7 @@ from session_widgets._store import store as open_store
 from session_widgets._store.connection import StoreFile
 from session_widgets._store.database import Store
 from session_widgets.errors import StoreBusy, StoreError, StoreVersion
+from tests.store.importing.claude import story
 from tests.store.writers import process, result
 from tests.support.drafts import chunk, derived, note, opened
 from tests.support.waiting import until
@@ -158,12 +159,17 @@ def test_a_file_of_an_older_release_is_brought_up_to_date(store: Store) -> None:
         note("turn_ended", 3, turn=1, status="failed", error="last status: 429"),
     ]
     store.append("s", [opened(), *turn])
+    log = store.path.with_name("a.jsonl")
+    log.write_text(str(story()))
+    store.import_(log)
+    before = derived(store)
     store.close()
     with duckdb.connect(str(store.path)) as connection:
         connection.execute("delete from schema_version where version > 1")
         connection.execute("create or replace view v_turns as select session_id, turn from turns")
     newer = open_store(store.path)
-    assert newer.sql("select outcome from v_turns").fetchall() == [("rate_limited",)]
+    assert newer.sql("select outcome from v_turns where session_id = 's'").fetchall() == [("rate_limited",)]
+    assert derived(newer) == before, "also of the import"
     newer.close()
 
 
