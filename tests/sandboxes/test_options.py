@@ -49,6 +49,7 @@ WRONG = [
     ({"network": "closed"}, "network must be"),
     ({"network": []}, "network must be"),
     ({"network": ["a host"]}, "network must be"),
+    ({"network": ["10.0.0.0/"]}, "network must be"),
 ]
 
 
@@ -72,9 +73,15 @@ def test_values_are_kept_in_one_form(tmp_path):
 
 def test_options_of_clouds_are_kept_in_one_form():
     made = sw.Sandbox(
-        "e2b", setup=["true"], ports=[80, 80], idle="1.5m", lifetime="4h", network=["*.example.org"], gpu="T4"
+        "e2b",
+        setup=["true"],
+        ports=[80, 80],
+        idle="1.5m",
+        lifetime="4h",
+        network=["*.example.org", "10.0.0.0/8"],
+        gpu="T4",
     )
-    assert (made.idle, made.lifetime, made.ports, made.network) == (90, 14_400, (80,), ("*.example.org",))
+    assert (made.idle, made.lifetime, made.ports, made.network) == (90, 14_400, (80,), ("*.example.org", "10.0.0.0/8"))
     assert made.given == ("gpu", "setup", "ports", "idle", "lifetime", "network")
     assert SessionSandbox.decode(orjson.loads(orjson.dumps(made.stored().encode()))) == made.stored()
     assert made == sw.Sandbox(**made.json())

@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = "SESSION_WIDGETS_"
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
-_HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(/\d{1,2})?")
 LEAST_SECONDS, MOST_SECONDS = 60, 366 * 86_400
 _TAKEN = ("/workspace", "/run/session-widgets", "/opt/session-widgets", "/opt/harness", "/proc", "/sys", "/dev")
 
@@ -47,7 +47,7 @@ class Sandbox:
         idle: seconds, or text such as "15m" or "2h", after which a sandbox without any activity parks itself; 30
             minutes by default, at least one.
         lifetime: seconds, or text such as "4h", after which a cloud parks or ends the sandbox in any case.
-        network: what programs in it may reach: "open", "none", or a list with names of hosts.
+        network: what programs in it may reach: "open", "none", or a list with names of hosts or ranges of addresses.
 
     Raises:
         BadValue: a value is invalid; the message names the field, the expected and the actual value.
@@ -234,7 +234,9 @@ def _network(value: object) -> str | tuple[str, ...]:
         and all(isinstance(one, str) and _HOST.fullmatch(one) for one in value)
     ):
         return tuple(value)
-    raise BadValue(f"network must be 'open', 'none' or a list with names of hosts; got {value!r:.80}.")
+    raise BadValue(
+        f"network must be 'open', 'none' or a list with names of hosts or ranges of addresses; got {value!r:.80}."
+    )
 
 
 def _plain(value: object) -> object:
