@@ -13,6 +13,7 @@ from session_widgets.host import jail as module
 from session_widgets.host.jail import MAX_LINKS, MAX_PATH
 from session_widgets.runner.jail import Jail
 from session_widgets.runner.problems import Problem
+from tests.support.descriptors import opened_below
 
 
 @pytest.fixture
@@ -176,10 +177,10 @@ def test_the_directories_that_it_makes_belong_to_its_owner(root: Path, monkeypat
 
 
 def test_a_closed_jail_holds_no_descriptor(root: Path) -> None:
-    before = os.listdir("/proc/self/fd")  # noqa: PTH208
     jail = module.Jail(root)
+    assert opened_below(root) == [str(root)]
     jail.close()
-    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+    assert opened_below(root) == []
     with pytest.raises(OSError, match="Bad file descriptor"), jail.locate("a"):
         pytest.fail("it is closed")
 
@@ -205,14 +206,14 @@ def test_a_file_is_opened_and_nothing_else(root: Path, jail: Jail) -> None:
         fd, info = place.open_file()
         assert (os.read(fd, 100), info.st_size) == (b"inside", 6)
         os.close(fd)
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = opened_below(root)
     os.mkfifo(root / "pipe")
     for path in ("a", "pipe", ""):
         with pytest.raises(Problem) as caught, jail.locate(path) as place:
             place.open_file()
         assert (caught.value.status, caught.value.code) == (400, "invalid_request")
         assert str(caught.value) == f"path is not a file: {'/'.join([jail.root, *path.split()])}"
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert opened_below(root) == before
     with pytest.raises(Problem), jail.locate("to-file", follow=False) as place:
         place.open_file()
 
@@ -255,12 +256,12 @@ def test_a_root_that_is_no_directory_is_refused(root: Path) -> None:
         Jail(root / "a" / "file")
 
 
-def test_no_descriptor_stays_open(jail: Jail) -> None:
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+def test_no_descriptor_stays_open(root: Path, jail: Jail) -> None:
+    before = opened_below(root.parent)
     for path in ("", "a/b/c", "a/none/x", "out/x", "up/file", "a/b/absolute", "a/b/top", "loop"):
         try:
             with jail.locate(path) as place:
                 os.fstat(place.directory)
         except Problem:
             continue
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert opened_below(root.parent) == before

@@ -12,6 +12,7 @@ import pytest
 
 from session_widgets.runner import journal as module
 from session_widgets.runner.journal import Ahead, Journal, JournalError, Trimmed
+from tests.support.descriptors import opened_below
 
 
 def opened(place: Path, max_bytes: int = 1 << 20, **options: int) -> Journal:
@@ -29,10 +30,6 @@ def everything(journal: Journal, after: int = 0, **size: int) -> list[tuple[int,
         found += enumerate(batch[1], batch[0])
     reader.close()
     return found
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
 async def test_it_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -225,10 +222,10 @@ async def test_a_sync_writes_every_segment_and_the_folder_once(tmp_path: Path, m
     assert synced == [], "there is nothing to sync"
     for number in range(3):
         journal.append([b"%d" % number])
-    before = open_files()
+    before = len(opened_below(tmp_path))
     await journal.sync()
     assert synced == [*(f"{number:016d}.jsonl" for number in (1, 2, 3)), "j"]
-    assert open_files() == before - 2, "those that are full are closed"
+    assert len(opened_below(tmp_path)) == before - 2, "those that are full are closed"
     await journal.sync()
     assert len(synced) == 4, "nothing came since"
     journal.append([b"4"])
@@ -240,7 +237,7 @@ async def test_a_sync_writes_every_segment_and_the_folder_once(tmp_path: Path, m
 
 
 async def test_nothing_stays_open(tmp_path: Path) -> None:
-    before = open_files()
+    before = len(opened_below(tmp_path))
     journal = opened(tmp_path, segment_bytes=1)
     journal.append([b"a"])
     journal.append([b"b"])
@@ -248,10 +245,10 @@ async def test_nothing_stays_open(tmp_path: Path) -> None:
     assert (journal.line(1), journal.line(2)) == (b"a", b"b")
     await journal.close()
     await journal.close()
-    assert open_files() == before
+    assert len(opened_below(tmp_path)) == before
     await journal.remove()
     assert not journal.directory.exists()
-    assert open_files() == before
+    assert len(opened_below(tmp_path)) == before
 
 
 async def test_a_journal_whose_directory_is_gone_can_be_removed(tmp_path: Path) -> None:
