@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -114,6 +115,11 @@ class Copying:
         self.commands: list[list[str | Path]] = []
         self.options: dict[str, object] = {}
         self.room = True
+        self.looked = threading.Event()
+
+    def wanted(self) -> bool:
+        self.looked.set()
+        return True
 
     def __call__(self, command: list[str | Path], **options: object) -> subprocess.CompletedProcess[bytes]:
         *sources, place = command[2:]
@@ -134,8 +140,15 @@ def copying(filled: Store, monkeypatch: pytest.MonkeyPatch) -> Copying:
     copying = Copying()
     monkeypatch.setattr(querying, "ALONE_SECONDS", 0.0)
     monkeypatch.setattr(querying, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(filled._file, "wanted", lambda: True)
+    monkeypatch.setattr(filled._file, "wanted", copying.wanted)
     monkeypatch.setattr(querying.subprocess, "run", copying)
+    copy_out = querying.queries.copy_out
+
+    def once_looked(*args: Any) -> Any:
+        assert copying.looked.wait(10)
+        return copy_out(*args)
+
+    monkeypatch.setattr(querying.queries, "copy_out", once_looked)
     return copying
 
 
@@ -175,7 +188,7 @@ def test_a_copy_has_the_commits_that_are_only_in_the_log(
         for name in names:
             shutil.copy(filled.path.with_name(name), tmp_path / "it's" / name)
     killed = Store(tmp_path / "it's" / "transcripts.duckdb")
-    monkeypatch.setattr(killed._file, "wanted", lambda: True)
+    monkeypatch.setattr(killed._file, "wanted", copying.wanted)
     try:
         assert counted_on(killed, 3_500_000).parent.parent == killed.path.with_name("transcripts.duckdb.tmp")
     finally:
@@ -197,6 +210,7 @@ def test_a_query_stays_on_the_file_until_another_process_waits_for_long(
 ) -> None:
     monkeypatch.setattr(querying, "ALONE_SECONDS", alone)
     monkeypatch.setattr(filled._file, "wanted", lambda: wanted)
+    copying.looked.set()
     assert counted_on(filled) == filled.path
     assert copying.commands == []
 
@@ -220,6 +234,8 @@ def test_tables_of_the_caller_are_there_wherever_the_query_goes_on(
 ) -> None:
     monkeypatch.setattr(querying, "ALONE_SECONDS", alone)
     copying.room = room
+    if alone:
+        copying.looked.set()
     mine = [{"session_id": "s", "task": "t"}, {"session_id": "other", "task": "u"}]
     query = f"select task, n from ({LONG}), mine join v_sessions using (session_id)"
     assert filled.sql(query, ["x"], frames={"mine": mine}).fetchall() == [("t", "x")]
@@ -234,6 +250,7 @@ def test_an_error_is_that_of_the_query_or_of_the_store_wherever_the_query_goes_o
     query = "select error(? || max(a.range)) from range(2_000_000) a where hash(a.range) >= 0"
     with pytest.raises(duckdb.Error, match="late 1999999"):
         filled.sql(query, ["late "])
+    copying.looked.clear()
     with pytest.raises(StoreError, match=f"cannot read the store {filled.path}: .*Corrupt database file 1999999"):
         filled.sql(query, ["Corrupt database file "])
     assert len(copying.commands) == 2
