@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from session_widgets.errors import NotDurable
+from session_widgets.workspaces import sync_engine
 from session_widgets.workspaces.contract import Workspace
 from tests.support.trees import Distant
-from tests.workspaces.memory import Memory, workspace
+from tests.support.workspaces import persist, write
+from tests.workspaces.memory import Memory, put, workspace
 from tests.workspaces.of_sync import *  # noqa: F403
 
 
@@ -29,3 +32,17 @@ def here(tmp_path: Path, memory: Memory) -> Workspace:
 @pytest.fixture
 def there(tmp_path: Path, memory: Memory) -> Workspace:
     return relayed(tmp_path / "there", memory)
+
+
+def test_a_change_there_of_a_large_file_is_met_beside_small_ones(
+    here: Workspace, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_engine, "LARGEST", 3)
+    write(here, "large", "first")
+    persist(here)
+    write(here, "large", "ours, longer")
+    write(here, "s", "1")
+    put(memory, "large", b"theirs")
+    with pytest.raises(NotDurable, match="1 file changed both here and in") as caught:
+        persist(here)
+    assert caught.value.reason == "conflict"

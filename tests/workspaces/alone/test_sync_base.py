@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from session_widgets.workspaces.objects import ObjectInfo
 from session_widgets.workspaces.sync import SyncWorkspace
 from session_widgets.workspaces.sync_base import SyncBase, signature
 from tests.support.workspaces import persist, write
+from tests.workspaces.memory import Memory, put
 
 FILE = Entry("a", "file", 3, 0o100644, 5, "md5", "stamp")
 STORED = datetime(2026, 11, 28, tzinfo=UTC)
@@ -69,6 +71,16 @@ def test_an_object_is_what_was_stored_for_an_entry(here: SyncWorkspace) -> None:
     for changed in (replace(entry, md5="other"), replace(entry, mode=entry.mode ^ 0o111), replace(entry, path="b")):
         assert not engine.same(changed, info)
     assert not engine.same(entry, replace(info, etag="other"))
+
+
+def test_what_no_directory_can_contain_stays_named(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "back\\slash", b"x")
+    put(memory, "link", b"a\0b", Metadata={"mode": str(stat.S_IFLNK | 0o777)})  # type: ignore[arg-type]
+    write(here, "a", "1")
+    here.attach(lambda _: None)
+    listing = here._engine.listing()
+    assert sorted(listing.strange) == ["back\\slash", "link"]
+    assert set(listing.objects) == set()
 
 
 def test_what_is_read_ahead_is_bounded_in_number_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
