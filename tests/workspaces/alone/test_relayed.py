@@ -11,7 +11,7 @@ from session_widgets.workspaces import sync_engine
 from session_widgets.workspaces.contract import Workspace
 from tests.support.trees import Distant
 from tests.support.workspaces import persist, write
-from tests.workspaces.memory import Memory, put, workspace
+from tests.workspaces.memory import Memory, asked, put, workspace
 from tests.workspaces.of_sync import *  # noqa: F403
 
 
@@ -43,6 +43,8 @@ def test_a_change_there_of_a_large_file_is_met_beside_small_ones(
     write(here, "large", "ours, longer")
     write(here, "s", "1")
     put(memory, "large", b"theirs")
+    asked(memory)
     with pytest.raises(NotDurable, match="1 file changed both here and in") as caught:
         persist(here)
     assert caught.value.reason == "conflict"
+    assert asked(memory, "put").count(("put", "large")) == 1, "it is met at once"
