@@ -64,23 +64,24 @@ except KeyboardInterrupt:
 
 
 @pytest.fixture
-def endless(filled: Store) -> Iterator[threading.Thread]:
+def endless(filled: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Thread]:
     """A query that runs until the test is over."""
-    limit = threading.Event()
+    runs: list[querying._Run] = []
+    start = querying._Run._start
+    monkeypatch.setattr(querying._Run, "_start", lambda run: runs.append(run) or start(run))
 
     def work() -> None:
-        with pytest.raises(TimeoutError):
-            filled.sql(ENDLESS, timeout=5)
-        limit.set()
+        with pytest.raises(duckdb.InterruptException):
+            filled.sql(ENDLESS, timeout=60)
 
     thread = threading.Thread(target=work)
     thread.start()
     yield thread
-    thread.join()
-    assert limit.is_set()
+    while thread.is_alive():
+        runs[-1]._connection.interrupt()
+        thread.join(0.01)
 
 
-@pytest.mark.usefixtures("endless")
 def test_a_query_does_not_block_a_writer(filled: Store, endless: threading.Thread) -> None:
     for number in range(6, 26):
         filled.append("s", [chunk(number)])
