@@ -90,7 +90,7 @@ MODULES = {
     "listing": Module(("_store/listing.py", "_store/location.py"), ("store/test_listing.py",)),
     "redaction": Module(
         ("_store/redaction.py", "_store/secret_shapes.py"),
-        ("store/test_redaction.py", f"--deselect={REDACTION_TIME}"),
+        ("store/test_redaction.py", "store/test_redaction_of_variables.py", f"--deselect={REDACTION_TIME}"),
         ("session_widgets._store.secret_shapes", "session_widgets._store.redaction"),
     ),
     "failures": Module(("_store/failures.py",), ("store/test_failures.py",)),
@@ -99,7 +99,10 @@ MODULES = {
         ("_store/payload.py", "_store/kept_files.py", "_store/stamp.py", "_store/source.py"),
         ("store/test_payload.py", "store/test_kept_files.py", "store/test_stamp.py", "store/test_source.py"),
     ),
-    "connection": Module(("_store/connection.py",), ("store/test_connection.py",)),
+    "connection": Module(
+        ("_store/connection.py",),
+        ("store/test_connection.py", "store/test_connection_files.py", "store/test_connection_keeper.py"),
+    ),
     "migrations": Module(
         ("_store/migrations.py", "_store/views/*"),
         ("store/test_migrating.py", "store/test_sharing.py"),
