@@ -71,7 +71,7 @@ async def test_agents_cannot_reach_what_is_the_runners_and_records_are_private(s
 
 async def test_a_box_that_parks_itself_goes_on_and_one_that_was_parked_does_not(subject, vendor, monkeypatch):
     """A vendor's dead man's switch stops processes where they are; `park` ends them."""
-    beat = "(while :; do date +%s%N > beat; sleep 0.05; done) >/dev/null 2>&1 &"
+    beat = "(while :; do date +%s%N > new; mv new beat; sleep 0.05; done) >/dev/null 2>&1 &"
     async with subject.sandbox() as sandbox:
         vendor.renames = True
         (box,) = vendor.books.live.values()

@@ -196,10 +196,11 @@ SEND = 's.send("run for i in 1 2 3 4; do echo $i > f$i; done; rm old; echo 2 > b
         (SEND, "DirectorySide", "put", 2),
         (SEND, "DirectorySide", "delete", 0),
         (SEND, "SyncEngine", "save", 1),
-        (f"{SEND}; s.switch(sandbox='local')", "RemoteProvider", "park", 0),
+        (f"{SEND}; s.switch(sandbox='local')", "RemoteProvider", "end_processes", 0),
         (f"{SEND}; s.switch(sandbox='local')", "RemoteProvider", "destroy", 0),
         (f"{SEND}; s.switch(sandbox='local')", "SandboxStarter", "drop", 2),
-        (f"{SEND}; s.park()", "RemoteProvider", "park", 1),
+        (f"{SEND}; s.park()", "RemoteProvider", "end_processes", 0),
+        (f"{SEND}; s.park()", "RemoteProvider", "park", 0),
     ],
 )
 def test_a_kernel_that_is_killed_loses_no_file(session, forked, mine, runner, what, place, name, number):

@@ -80,7 +80,7 @@ def test_a_stored_session_is_viewed_like_a_live_one(open_session):
     live, stored = stream(session, session.control), stream(session.store.source("s1"))
     until(lambda: live.page()["steps"], what="the view")
     assert stored.page() == live.page()
-    assert stored._session_view() | {"agent": None, "root": "", "permissions": ""} == live._session_view() | {
+    assert stored._facts.session() | {"agent": None, "root": "", "permissions": ""} == live._facts.session() | {
         "agent": None,
         "root": "",
         "permissions": "",
