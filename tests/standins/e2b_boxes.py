@@ -145,7 +145,7 @@ class House:
         """Give it another id."""
         del self.rented[rented.id]
         self._boxes.live[f"{rented.id}x"] = self._boxes.live.pop(rented.id)
-        rented.id = f"{rented.id}x"
+        rented.id = rented.box.id = f"{rented.id}x"
         self.rented[rented.id] = rented
 
     async def kill(self, id: str) -> bool:
