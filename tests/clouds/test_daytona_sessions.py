@@ -9,7 +9,7 @@ import pytest
 import session_widgets as sw
 from session_widgets._sandboxes.clouds import limits
 from session_widgets.errors import BadValue, SandboxAuth
-from tests.clouds.journeys import allowing, completed, files_in, output
+from tests.clouds.journeys import allowing, completed, files_in, outlived_by_its_box, output
 from tests.standins.daytona_account import DaytonaAccount
 from tests.support.kernels import Kernel, exactly_once
 from tests.support.waiting import until
@@ -82,30 +82,9 @@ def test_from_here_to_there_and_back(opened, account, folder):
     assert ((folder / "b").stat().st_mode & 0o777, (folder / "ünï").readlink().name) == (0o750, "a")
 
 
-def test_a_kernel_that_dies_in_mid_turn_leaves_the_box_at_work(opened, account, folder, forked):
-    session = opened()
-    completed(session.send("write before <<EOT\nx\nEOT"))
-    session.detach()
-    sw.store().close()
-    kernel = Kernel(
-        forked,
-        """
-s = sw.open_session("a", permissions="allow_all")
-turn = s.start("run touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after")
-while "begun" not in [file.name for file in s.files.list()]: time.sleep(0.05)
-print(json.dumps("running"))
-time.sleep(60)
-""",
-    )
-    assert kernel.read() == "running"
-    kernel.kill()
-    session = opened()
-    session.exec("touch go")
-    turn = completed(session.turns[-1].wait(60))
-    assert files_in(folder) == {"before": b"x\n", "begun": b"", "go": b"", "after": b"done\n"}
-    assert {file.path for file in turn.files} == {"begun", "go", "after"}
-    assert completed(session.send("remember")).tier == "warm"
-    exactly_once(session.events())
+def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, folder):
+    outlived_by_its_box(opened, forked, folder)
+    assert len(account.boxes) == 1
 
 
 def test_connections_that_are_cut_in_mid_turn_lose_nothing(opened, account, folder):

@@ -9,9 +9,9 @@ import pytest
 
 import session_widgets as sw
 from session_widgets._sandboxes.clouds import limits
-from tests.clouds.journeys import allowing, completed, files_in, output
+from tests.clouds.journeys import allowing, completed, files_in, outlived_by_its_box, output
 from tests.standins.e2b_account import E2BAccount
-from tests.support.kernels import Kernel, exactly_once
+from tests.support.kernels import exactly_once
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
@@ -127,37 +127,8 @@ def test_a_cut_connection_a_time_that_ends_and_a_box_that_is_gone(opened, accoun
     assert other != box
 
 
-def test_a_kernel_that_dies_leaves_the_turn_to_the_box_and_the_next_one_brings_it_home(opened, account, forked, folder):
-    session = opened()
-    completed(session.send("write before <<EOT\nx\nEOT"))
-    session.detach()
-    sw.store().close()
-    kernel = Kernel(
-        forked,
-        """
-s = sw.open_session("s1", permissions="allow_all")
-waiting = "touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after"
-turn = s.start("write during <<EOT\\nthe last words\\nEOT\\nrun " + waiting)
-while "begun" not in [file.name for file in s.files.list()]: time.sleep(0.05)
-print(json.dumps("running"))
-time.sleep(60)
-""",
-    )
-    assert kernel.read() == "running"
-    kernel.kill()
-    assert "during" not in files_in(folder)
-    session = opened()
-    session.exec("touch go")
-    completed(session.turns[-1].wait(60))
-    assert files_in(folder) == {
-        "before": b"x\n",
-        "during": b"the last words\n",
-        "begun": b"",
-        "go": b"",
-        "after": b"done\n",
-    }
-    assert completed(session.send("remember")).tier == "warm"
-    exactly_once(session.events())
+def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, folder):
+    outlived_by_its_box(opened, forked, folder)
     assert len(account.boxes) == 1
 
 
