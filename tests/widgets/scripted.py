@@ -80,6 +80,7 @@ class Scripted:
         self.cancelled = 0
         self.turn = 0
         self.clock = timedelta()
+        self.stands: datetime | None = None  # the time, where only `clock` moves it
         self.told: dict[int, Any] = {}
         self.status = "idle"
         self.pending: list[Any] = []
@@ -151,9 +152,8 @@ class Scripted:
         events = []
         for _ in range(count):
             seq = len(self.events) + 1
-            events.append(
-                Event(self.id, seq, self.turn or None, datetime.now(UTC) + self.clock, direction, method, kind, payload)
-            )
+            at = (self.stands or datetime.now(UTC)) + self.clock
+            events.append(Event(self.id, seq, self.turn or None, at, direction, method, kind, payload))
             self.events.append(events[-1])
         self.control.fold.feed(events)
         for watcher in list(self._watchers):

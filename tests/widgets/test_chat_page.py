@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
@@ -291,6 +291,7 @@ def later(session, seconds):
 
 
 def test_times_leave_out_what_a_person_took_to_answer(chat, session):
+    session.stands = datetime.now(UTC)
     session.begin("hello")
     session.tool("t", title="make", kind="execute", rawInput={"command": "make"})
     session.ask(1, toolCallId="t")
