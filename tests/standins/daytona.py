@@ -59,7 +59,7 @@ class Control:
         await self.sio.emit("sandbox.state.updated", told)
 
     def find(self, wanted: str) -> Box:
-        """Return a box by id or name; the name of one that is being removed is free already."""
+        """Return a box by id or name. A box under removal has lost its name."""
         for box in self.boxes.values():
             if box.state is not SandboxState.DESTROYED and (wanted == box.id or (wanted == box.name and box.alive)):
                 return box
@@ -188,7 +188,7 @@ class Control:
         return answer(WorkDirResponse(dir=self._started(request).home))
 
     def _started(self, request: web.Request) -> Box:
-        """Return the box of a toolbox call, which counts as use; refuse one that is not started."""
+        """Return the box of a toolbox call, which counts as use. Raises for a box that is not started."""
         try:
             box = self.find(request.match_info["box"])
         except Refused as refused:

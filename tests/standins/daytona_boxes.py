@@ -192,7 +192,7 @@ class Box:
         task.add_done_callback(self._tasks.discard)
 
     async def alone(self, do: Change) -> None:
-        """Make a change of state, after one that is under way."""
+        """Change the state, once an earlier change is done."""
         async with self.lock:
             try:
                 await do()

@@ -212,7 +212,7 @@ class Box:
             self._continue()
 
     async def kill(self, *, keep: bool = False) -> None:
-        """End the box and, unless `keep`, remove its files. Nothing happens to one that is gone."""
+        """End the box and, unless `keep`, remove its files. Idempotent."""
         if self.state == "gone":
             return
         self.state = "gone"

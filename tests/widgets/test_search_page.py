@@ -83,13 +83,28 @@ def test_a_search_in_a_page(page: Page, sessions):
     assert len(widget.hits) == 100, "the cell below has the same hits"
     assert page.title() == ""
     assert page.locator("#view img").count() == 0
-    # narrow: the step in place of the hits
+    # without hits, what is said stands beside the open step
+    hits.first.click()
+    bench.sees("step 1/150")
+    field.fill("none of it")
+    bench.sees("Search for the plain text")
+    said, step = page.locator(".sw-search-note").bounding_box(), page.locator(".sw-search-replay").bounding_box()
+    assert said["x"] + said["width"] <= step["x"]
+    field.fill("^before .* needle")
+    bench.sees("Not complete: the newest 100 hits")
+    # narrow: the step in place of the hits, until something else is asked
     page.evaluate("document.querySelector('#view').style.width = '400px'")
-
+    page.get_by_role("button", name="Hits").click()
     hits.first.click()
     bench.sees("step 1/150")
     expect(hits.first).to_be_hidden()
-    page.get_by_role("button", name="Hits").click()
+    expect(page.get_by_role("button", name="Hits")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(hits.first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(hits.first).to_be_hidden()
+    field.fill("needle")
+    bench.sees("Not complete: the newest 100 hits")
     expect(hits.first).to_be_visible()
     page.evaluate("model.dead = true")
     field.fill("gone")

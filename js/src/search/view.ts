@@ -9,6 +9,7 @@ import { VirtualList } from "../rows/list.ts";
 import { Marks } from "../rows/marks.ts";
 import { filters } from "./filters.ts";
 import { contextOf, type Line, linesOf } from "./lines.ts";
+import type { Asked } from "./protocol.ts";
 import { NOTHING, type Results } from "./results.ts";
 
 const KEYS: [string, string][] = [["/", "the text"], ["↑ ↓", "previous or next hit"], ["Enter", "open its step"], ["← →", "fold or unfold a session"], ["Esc", "back"]];
@@ -99,13 +100,24 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
     return html`
       <div class="sw-search-query">
         <label class="sw-search-box">${icon("search")}<input type="text" class="sw-search-text" aria-label="Search all sessions for" placeholder="Search all sessions" spellcheck="false" autocomplete="off" autocapitalize="off"
-          aria-invalid=${String(Boolean(search?.error))} .value=${live(asked.text)} @input=${(event: Event) => results.ask({ text: (event.target as HTMLInputElement).value }, true)} /></label>
-        ${toggle("Aa", "Distinguish upper and lower case", asked.case, () => results.ask({ case: !asked.case }))}
-        ${toggle(".*", "Regular expression, in RE2's syntax", asked.regex, () => results.ask({ regex: !asked.regex }))}
+          aria-invalid=${String(Boolean(search?.error))} .value=${live(asked.text)} @input=${(event: Event) => ask({ text: (event.target as HTMLInputElement).value }, true)} /></label>
+        ${toggle("Aa", "Distinguish upper and lower case", asked.case, () => ask({ case: !asked.case }))}
+        ${toggle(".*", "Regular expression, in RE2's syntax", asked.regex, () => ask({ regex: !asked.regex }))}
         <button type="button" class="sw-search-toggle sw-search-unfold" aria-expanded=${String(unfolded)} aria-label="Filters" title="Filters" @click=${() => { unfolded = !unfolded; redraw(); }}>${icon("filter")}${results.filters || nothing}</button>
       </div>
       <div class="sw-search-fold" ?data-open=${unfolded}>${filters(results)}</div>
       ${status()}`;
+  }
+
+  function ask(change: Partial<Asked>, soon = false): void {
+    if (closer()) results.close();
+    results.ask(change, soon);
+  }
+
+  /** The button that leads back to the hits, if the session is in their place. */
+  function closer(): HTMLElement | undefined {
+    const button = back.querySelector<HTMLElement>(".sw-search-close");
+    return button?.offsetParent ? button : undefined;
   }
 
   function toggle(words: string, title: string, on: boolean, act: () => void): TemplateResult {
@@ -200,9 +212,15 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
     results.close();
   }
 
-  /** Bring the line with the keyboard's focus into view, and give it the focus. */
+  /** Bring the line with the keyboard's focus into view, and give it the focus; or the way back, if it is covered. */
   function settle(): void {
     if (!wanted) return;
+    const way = closer();
+    if (way) {
+      wanted = false;
+      way.focus();
+      return;
+    }
     const row = scroller.querySelector<HTMLElement>('[tabindex="0"]');
     if (!row) {
       list.reveal(lines.findIndex((one) => one.key === focused), "center");

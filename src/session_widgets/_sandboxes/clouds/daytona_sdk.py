@@ -91,7 +91,7 @@ class _Shared:
         loop, made = asyncio.get_running_loop(), self._making
         try:
             await asyncio.wait([made])
-            while made.exception() is None and (self._calls or loop.time() < self._used + LINGER_SECONDS):  # noqa: ASYNC110 - a clock
+            while made.exception() is None and (self._calls or loop.time() < self._used + LINGER_SECONDS):  # noqa: ASYNC110 - time has no event
                 await asyncio.sleep(LINGER_SECONDS / 4)
         finally:
             self._forget()
@@ -112,7 +112,7 @@ async def close(client: AsyncDaytona) -> None:
     connecting = getattr(getattr(client, "_event_dispatcher", None), "_connect_task", None)
     if connecting is not None:
         await asyncio.wait([connecting], timeout=CLOSE_SECONDS)
-    await client.close()  # type: ignore[no-untyped-call]
+    await client.close()  # type: ignore[no-untyped-call]  # the SDK gives it no types
 
 
 @asynccontextmanager
@@ -146,11 +146,11 @@ def _process_environment() -> Iterator[None]:
     from daytona._utils.env import DaytonaEnvReader
 
     given = DaytonaEnvReader.__dict__["_load"]
-    DaytonaEnvReader._load = staticmethod(lambda path: {})  # type: ignore[method-assign]
+    DaytonaEnvReader._load = staticmethod(lambda path: {})  # type: ignore[method-assign]  # the SDK has no option for it
     try:
         yield
     finally:
-        DaytonaEnvReader._load = given  # type: ignore[method-assign]
+        DaytonaEnvReader._load = given  # type: ignore[method-assign]  # the one from before
 
 
 def may_have_created(error: Exception) -> bool:

@@ -101,7 +101,7 @@ def start() -> dict[str, Any]:
     while time.monotonic() < deadline and runner.poll() is None:
         if _json(ready).get("nonce") == config["nonce"]:
             return {"pid": runner.pid}
-        time.sleep(0.01)
+        time.sleep(0.01)  # the file has no event to wait for
     if runner.poll() is None:
         runner.kill()
     return {"failed": (_text(LOG) or "")[-2000:] or "nothing"}
@@ -114,7 +114,7 @@ def _end_earlier(ready: Path) -> None:
     if "session_widgets.runner" in (_text(command) or ""):
         os.kill(int(pid), signal.SIGKILL)
         while _text(command):
-            time.sleep(0.01)
+            time.sleep(0.01)  # it is no child of this program
     ready.unlink(missing_ok=True)
 
 

@@ -35,7 +35,7 @@ pid=$(cat "$1" 2>/dev/null) || exit 0
 kill -9 "-$pid" 2>/dev/null || kill -9 "$pid"
 rm -f "$1" "$1.late"
 """
-"""Kills it with its process group; one that has not started yet will not."""
+"""Kills a command with its process group, and keeps one from starting that has not started yet."""
 _STOP_WRITING = """
 for entry in /proc/[0-9]*; do
   [ "$entry" = "/proc/$$" ] && continue
