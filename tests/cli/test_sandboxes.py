@@ -211,10 +211,11 @@ def test_check_of_a_provider_without_a_key_says_where_it_comes_from(cli, home):
 def test_providers_are_listed_with_what_they_lack(cli, monkeypatch):
     for variable in ("E2B_API_KEY", "DAYTONA_API_KEY", "MODAL_TOKEN_ID"):
         monkeypatch.delenv(variable, raising=False)
-    done = cli("providers", env=NO_DOCKER | {"COLUMNS": "400", "SESSION_WIDGETS_E2B_BOXES": "7"})
+    done = cli("providers", env=NO_DOCKER | {"COLUMNS": "80", "SESSION_WIDGETS_E2B_BOXES": "7"})
     assert done.returncode == 0, done.stderr
-    rows = {line.split()[0]: " ".join(line.split()) for line in done.stdout.splitlines()}
+    table, _, missing = done.stdout.partition("\n\n")
+    rows = {line.split()[0]: " ".join(line.split()) for line in table.splitlines()}
     assert rows["local"].startswith("local yes 0 env idle")
-    assert "e2b no 0 7 env idle image lifetime network ports setup" in rows["e2b"]
-    assert "needs a key: set E2B_API_KEY" in rows["e2b"]
+    assert rows["e2b"].startswith("e2b no 0 7 env idle image lifetime network ports")
+    assert "e2b: sandbox='e2b' needs a key: set E2B_API_KEY" in missing, "whole, however narrow the terminal is"
     assert rows["docker"].startswith("docker no")

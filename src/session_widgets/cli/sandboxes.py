@@ -80,12 +80,15 @@ def providers() -> None:
 
     with errors_told():
         found = sandbox_providers()
-    table = Table("sandbox", "ready", "running", "at most", "options", "what is missing", box=None, pad_edge=False)
+    table = Table("sandbox", "ready", "running", "at most", "options", box=None, pad_edge=False)
     for info in found:
         most = "" if info.most is None else str(info.most)
         cells = (info.name, "no" if info.problem else "yes", str(info.running), most, " ".join(info.options))
-        table.add_row(*(Text(one_line(cell)) for cell in cells), Text(one_line(info.problem)))
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
     Console().print(table)
+    for info in found:
+        if info.problem:  # below the table, where no column cuts the command that helps
+            typer.echo(f"\n{info.name}: {one_line(info.problem)}")
 
 
 @sandboxes.command()
