@@ -21,7 +21,9 @@ from session_widgets._store import database
 from tests.support import guard, needs
 from tests.support.stores import close_below
 
-pytest_plugins = [f"tests.support.{name}" for name in ("forked", "model.serving", "quick", "scheduling", "seaweed")]
+pytest_plugins = [
+    f"tests.support.{name}" for name in ("forked", "memory", "model.serving", "quick", "scheduling", "seaweed")
+]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
 
 
