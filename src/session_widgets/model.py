@@ -12,6 +12,8 @@ from typing import Literal
 from session_widgets.errors import BadValue
 
 PermissionMode = Literal["ask", "allow_reads", "allow_edits", "allow_all", "deny"]
+SANDBOX_LIFETIME = 24 * 3600
+"""Seconds after which a sandbox at a cloud parks or ends in any case, unless its options say another time."""
 
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")

@@ -68,14 +68,20 @@ def test_list_tells_those_that_a_session_refers_to_from_the_others(cli, home):
     session.park()
     left = orphan(home, session="\x1b[31mred")
     rows = {row["session"]: row for row in json.loads(cli("list", "--json").stdout)}
+    assert rows["one"].pop("seconds") > 0
     assert rows["one"] | {"created": None, "owner": None} == {
         "ref": sw.store().session("one").sandbox_ref,
         "session": "one",
         "running": False,
         "created": None,
         "owner": None,
+        "deadline": None,
         "wanted": True,
+        "cost": None,
+        "currency": None,
+        "partial": True,
     }
+    assert rows["\x1b[31mred"]["seconds"] is None, "the store knows nothing of it"
     assert (rows["\x1b[31mred"]["ref"], rows["\x1b[31mred"]["running"]) == (str(left), True)
     assert (rows["\x1b[31mred"]["owner"], rows["\x1b[31mred"]["wanted"]) == ("tester@here", False)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from session_widgets._sessions.loop import private_loop
 from session_widgets.model import Capability, SandboxRef
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from session_widgets._sandboxes.survey import Found
 
 _PROVIDER_COLUMNS = ("sandbox", "ready", "running", "at most", "features", "options of sw.Sandbox", "what is missing")
-_SANDBOX_COLUMNS = ("sandbox", "session", "state", "deadline", "age", "owner")
+_SANDBOX_COLUMNS = ("sandbox", "session", "state", "deadline", "age", "ran", "cost, estimated", "owner")
+_RAN = """
+    select sandbox_ref, sum(seconds)::double, sum(seconds) filter (ended_at is not null)::double,
+        sum(cost_estimated), sum(cost_estimated) filter (ended_at is not null), any_value(currency),
+        count(unpriced) > 0, count(*) filter (ended_at is null) > 0
+    from v_sandboxes group by sandbox_ref"""
 FEATURES = {
     Capability.ISOLATED: "isolated",
     Capability.SHARES_FILES: "works on files of this machine",
@@ -67,6 +73,10 @@ class SandboxRow:
         running: False if it is parked.
         created: when it was made, in UTC.
         deadline: when the provider parks or ends it unless it is used, in UTC; None if it does not say.
+        seconds: how long it has run so far, as far as the store knows; None if it knows nothing.
+        cost: what these seconds cost, by `v_sandbox_rates`: an estimate; None if it is not known.
+        currency: of `cost`.
+        partial: whether `seconds` or `cost` lacks some time: it has run, and cost, more.
         wanted: whether a session of the store refers to it. The others are what `sandboxes sweep` removes.
     """
 
@@ -77,6 +87,10 @@ class SandboxRow:
     created: datetime
     deadline: datetime | None
     wanted: bool = field(compare=False)
+    seconds: float | None = field(default=None, compare=False)
+    cost: Decimal | None = field(default=None, compare=False)
+    currency: str | None = field(default=None, compare=False)
+    partial: bool = field(default=False, compare=False)
 
     def park(self) -> None:
         """End its processes and park it; its files stay. A session continues with its next prompt."""
@@ -131,6 +145,7 @@ def sandboxes() -> SandboxList:
 
     found = private_loop().run(_survey())
     known = {record.sandbox_ref for record in store().sessions()}  # later: it is stored before it exists
+    ran = {ref: facts for ref, *facts in store().sql(_RAN).fetchall()}
     rows = [
         SandboxRow(
             ref=str(info.ref),
@@ -140,11 +155,23 @@ def sandboxes() -> SandboxList:
             created=info.created_at,
             deadline=info.expires_at,
             wanted=str(info.ref) in known,
+            **_ran(ran.get(str(info.ref)), running=info.running),
         )
         for one in found
         for info in one.sandboxes
     ]
     return SandboxList(rows, {one.name: one.problem for one in found if not one.complete})
+
+
+def _ran(facts: list[Any] | None, *, running: bool) -> dict[str, Any]:
+    """Return the fields of a row about its time; of one that parked itself without the time since its last start."""
+    if facts is None:
+        return {}
+    seconds, ended, cost, ended_cost, currency, unpriced, unended = facts
+    if not running:
+        seconds, cost = ended, ended_cost
+    partial = bool(unpriced or (unended and not running))
+    return {"seconds": seconds, "cost": cost, "currency": None if cost is None else currency, "partial": partial}
 
 
 async def _survey() -> list[Found]:
@@ -205,11 +232,23 @@ def _sandbox_cells(row: SandboxRow) -> tuple[str, ...]:
     session = row.session if row.wanted else f"{row.session} (no session refers to it)"
     state = "running" if row.running else "parked"
     age = _time((now - row.created).total_seconds())
-    return tuple(one_line(fact, 120) for fact in (row.ref, session, state, deadline, age, row.owner))
+    facts = (row.ref, session, state, deadline, age, *ran_and_cost(row), row.owner)
+    return tuple(one_line(fact, 120) for fact in facts)
+
+
+def ran_and_cost(row: SandboxRow) -> tuple[str, str]:
+    """Return how long a sandbox has run and what it cost, for people; empty if it is not known."""
+    least = "at least " if row.partial else ""
+    ran = "" if row.seconds is None else f"{least}{_time(row.seconds)}"
+    if row.cost is None:
+        return ran, ""
+    if 0 < row.cost < Decimal("0.01"):
+        return ran, "" if row.partial else f"below 0.01 {row.currency}"
+    return ran, f"{least}{row.cost:.2f} {row.currency}"
 
 
 def _time(seconds: float) -> str:
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
+        if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0, seconds):.0f} s"

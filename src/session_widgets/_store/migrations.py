@@ -15,7 +15,15 @@ from pathlib import Path
 
 import duckdb
 
-from session_widgets._store import annotation_queries, import_queries, price_queries, queries, rebuilding, views
+from session_widgets._store import (
+    annotation_queries,
+    import_queries,
+    price_queries,
+    queries,
+    rebuilding,
+    sandbox_rate_queries,
+    views,
+)
 from session_widgets._store.importing import deriving
 from session_widgets.errors import StoreError, StoreVersion
 
@@ -103,6 +111,11 @@ def _prices(connection: duckdb.DuckDBPyConnection) -> None:
     price_queries.create(connection)
 
 
+def _sandbox_rates(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the table of the user's rates of sandboxes, which is not derived."""
+    sandbox_rate_queries.create(connection)
+
+
 _RENAMED = {"turn_tier": "memory_restored", "turn_saving": "persist_started", "host_tool": "notebook_tool_called"}
 
 
@@ -151,6 +164,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _annotations,
     _prices,
     _superseded,
+    _sandbox_rates,
 )
 LATEST = len(MIGRATIONS)
 

@@ -105,7 +105,7 @@ def of_user(table: Any) -> list[Row]:
     if isinstance(table, Sequence) and not table:
         return []
     frame = tables({"prices": table})["prices"]
-    names, rows = _read(frame)
+    names, rows = read(frame)
     if missing := [name for name in _REQUIRED if name not in names]:
         raise BadValue(f"prices: the table has no column {', '.join(missing)}. It needs {', '.join(_REQUIRED)}.")
     if unknown := [name for name in names if name not in _GIVEN]:
@@ -113,7 +113,8 @@ def of_user(table: Any) -> list[Row]:
     return [_checked(dict(zip(names, row, strict=True))) for row in rows]
 
 
-def _read(frame: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+def read(frame: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the columns and the rows of a table."""
     import duckdb
 
     with duckdb.connect() as connection:
@@ -126,7 +127,8 @@ def _checked(given: Mapping[str, Any]) -> Row:
     model = given["model"]
     if not isinstance(model, str) or not model:
         raise BadValue(f"prices: a model must be a name; got {model!r:.80}.")
-    rates = {name: _amount(model, name, given.get(name)) for name in RATES}
+    expected = f"of {model!r} must be the price of a million tokens"
+    rates = {name: amount(given.get(name), f"prices: {name} {expected}") for name in RATES}
     for name in ("input", "output"):
         if rates[name] is None:
             raise BadValue(f"prices: {model!r} has no price of its {name}.")
@@ -135,32 +137,34 @@ def _checked(given: Mapping[str, Any]) -> Row:
         "provider": given.get("provider"),
         "model": model,
         "price_model": model,
-        "from_date": _date(model, given.get("from_date")),
+        "from_date": day(given.get("from_date"), f"prices: from_date of {model!r} must be a date"),
         "above_input": int(given.get("above_input") or 0),
         "currency": given.get("currency") or "USD",
         **rates,
     }
 
 
-def _amount(model: str, name: str, value: Any) -> Decimal | None:
+def amount(value: Any, expected: str) -> Decimal | None:
+    """Return a cell of a table as a number from 0, None for an empty one; `expected` begins the error."""
     if value is None or value != value:  # pandas has NaN for a missing number
         return None
     try:
-        amount = Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
-        amount = Decimal(-1)
-    if not 0 <= amount < _MOST:
-        raise BadValue(f"prices: {name} of {model!r} must be the price of a million tokens; got {value!r:.80}.")
-    return amount
+        number = Decimal(-1)
+    if not 0 <= number < _MOST:
+        raise BadValue(f"{expected}; got {value!r:.80}.")
+    return number
 
 
-def _date(model: str, value: Any) -> date | None:
+def day(value: Any, expected: str) -> date | None:
+    """Return a cell of a table as a date, None for an empty one; `expected` begins the error."""
     if value is None or value != value:
         return None
     try:
-        read = value if isinstance(value, date) else datetime.fromisoformat(str(value))
+        parsed = value if isinstance(value, date) else datetime.fromisoformat(str(value))
     except ValueError:
-        raise BadValue(f"prices: from_date of {model!r} must be a date; got {value!r:.80}.") from None
-    if not isinstance(read, datetime):
-        return read
-    return (read if read.tzinfo is None else read.astimezone(UTC)).date()
+        raise BadValue(f"{expected}; got {value!r:.80}.") from None
+    if not isinstance(parsed, datetime):
+        return parsed
+    return (parsed if parsed.tzinfo is None else parsed.astimezone(UTC)).date()

@@ -8,7 +8,15 @@ from typing import Any, Unpack
 
 import duckdb
 
-from session_widgets._store import annotating, annotation_queries, price_queries, prices, querying
+from session_widgets._store import (
+    annotating,
+    annotation_queries,
+    price_queries,
+    prices,
+    querying,
+    sandbox_rate_queries,
+    sandbox_rates,
+)
 from session_widgets._store.annotating import Sessions
 from session_widgets._store.connection import StoreFile
 from session_widgets._store.frames import tables
@@ -223,6 +231,36 @@ class StoredData:
         with self._file.transaction() as connection:
             price_queries.replace(connection, own, new)
         return self.sql("from v_prices order by all")
+
+    def sandbox_rates(self, table: Any = None) -> Result:
+        """Return the rates by which `v_sandboxes` estimates the cost of sandboxes, or set your own.
+
+        Without a call of this, the rates are those that E2B, Daytona and Modal published; `price_date` says when.
+
+        Args:
+            table: your rates, which replace all of the providers that they name: pandas, polars, Arrow, a list of
+                dictionaries. Its columns: `provider`; `resource`, which is "cpu", "memory", "disk" or the name of a
+                GPU; `per_second`, the price of one CPU, GiB or GPU for a second; if you want `default_amount` (what a
+                sandbox has whose options do not say it), `currency` (default USD), `price_date`. An empty table removes
+                yours. None changes nothing.
+
+        Returns:
+            All rates, as in `v_sandbox_rates`.
+
+        Raises:
+            BadValue: the table lacks a column or has a wrong value.
+            StoreBusy: another process held the file for 10 s.
+
+        Example:
+            >>> hour = [("cpu", 0.04), ("memory", 0.01)]  # doctest: +SKIP
+            >>> own = [{"provider": "e2b", "resource": name, "per_second": of / 3600} for name, of in hour]
+            >>> store().sandbox_rates(own)  # doctest: +SKIP
+        """
+        if table is not None:
+            new = sandbox_rates.of_user(table)
+            with self._file.transaction() as connection:
+                sandbox_rate_queries.replace(connection, new)
+        return self.sql("from v_sandbox_rates order by all")
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a plain read-only DuckDB connection to a copy of the store as of now.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,7 @@ from session_widgets.printing import one_line, printable
 
 if TYPE_CHECKING:
     from session_widgets._sandboxes import SandboxInfo
+    from session_widgets._sessions.sandbox_info import SandboxRow
     from session_widgets._store import Store
 
 sandboxes = typer.Typer(
@@ -27,28 +29,20 @@ sandboxes = typer.Typer(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """The sandboxes of this installation: those of sessions, the others, and the providers that could not answer."""
-
-    wanted: list[SandboxInfo]
-    unwanted: list[SandboxInfo]
-    unusable: dict[str, str]
-
-
 @sandboxes.command(name="list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
     """List the sandboxes of this installation, from all available providers."""
+    from session_widgets._sessions import sandbox_info
+
     with errors_told():
-        survey = _survey()
+        found = sandbox_info.sandboxes()
     if as_json:
-        rows = [_row(info, wanted=True) for info in survey.wanted] + [_row(i, wanted=False) for i in survey.unwanted]
-        typer.echo(json.dumps(rows, default=str, indent=2))
-    elif survey.wanted or survey.unwanted:
-        _draw(survey.wanted, survey.unwanted)
+        typer.echo(json.dumps([asdict(row) for row in found], default=_json, indent=2))
+    elif found:
+        _draw(found)
     else:
         typer.echo("No sandboxes.")
-    _tell_unusable(survey)
+    _tell_unusable(found.problems)
 
 
 @sandboxes.command()
@@ -57,19 +51,22 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the sandboxes to remove.")] = False,
 ) -> None:
     """Remove the sandboxes that no session of the store refers to. Those of other installations are not touched."""
+    from session_widgets._sessions import sandbox_info
+
     with errors_told():
-        survey = _survey()
-        _tell_unusable(survey)
-        if not survey.unwanted:
+        found = sandbox_info.sandboxes()
+        _tell_unusable(found.problems)
+        unwanted = [row for row in found if not row.wanted]
+        if not unwanted:
             typer.echo("Nothing to sweep: a session refers to each sandbox.")
             return
-        _draw((), survey.unwanted)
+        _draw(unwanted)
         if dry_run:
             return
         may_ask(yes)
         if not yes:
-            confirm(f"Remove these {len(survey.unwanted)}, with every process in them? Workspaces stay.")
-        removed = asyncio.run(_sweep({str(info.ref) for info in survey.unwanted}))
+            confirm(f"Remove these {len(unwanted)}, with every process in them? Workspaces stay.")
+        removed = asyncio.run(_sweep({row.ref for row in unwanted}))
     typer.echo(f"removed {', '.join(str(info.ref) for info in removed) or 'nothing'}")
 
 
@@ -116,25 +113,6 @@ async def _check(name: str) -> bool:
     return held == len(proofs)
 
 
-def _survey() -> Survey:
-    from session_widgets._store import store
-
-    found, unusable = asyncio.run(_find())
-    known = _referred(store())  # after the listing: a sandbox is in the store before it exists
-    wanted = [info for info in found if str(info.ref) in known]
-    return Survey(wanted, [info for info in found if str(info.ref) not in known], unusable)
-
-
-async def _find() -> tuple[list[SandboxInfo], dict[str, str]]:
-    """Query every provider; return its sandboxes, or why it cannot answer."""
-    from session_widgets._sandboxes.survey import survey
-    from session_widgets._store import store
-
-    answers = await survey(store().home)
-    found = [info for one in answers for info in one.sandboxes]
-    return found, {one.name: one.problem for one in answers if not one.complete}
-
-
 async def _sweep(shown: set[str]) -> list[SandboxInfo]:
     """Remove the listed sandboxes, except those that a session refers to meanwhile."""
     from session_widgets._sandboxes import get_provider
@@ -153,30 +131,25 @@ def _referred(store: Store) -> set[str]:
     return {record.sandbox_ref for record in store.sessions() if record.sandbox_ref}
 
 
-def _row(info: SandboxInfo, *, wanted: bool) -> dict[str, object]:
-    return {
-        "ref": str(info.ref),
-        "session": info.session_id,
-        "running": info.running,
-        "created": info.created_at,
-        "owner": info.owner,
-        "wanted": wanted,
-    }
+def _draw(rows: Iterable[SandboxRow]) -> None:
+    from session_widgets._sessions.sandbox_info import ran_and_cost
 
-
-def _draw(wanted: Iterable[SandboxInfo], unwanted: Iterable[SandboxInfo]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("ref", "session", "state", "created", "owner", ""):
+    for heading in ("ref", "session", "state", "created", "ran", "cost", "owner", ""):
         table.add_column(heading, overflow="fold")
-    for infos, remark in ((wanted, ""), (unwanted, "no session refers to it")):
-        for info in infos:
-            state = "running" if info.running else "stopped"
-            created = f"{info.created_at.astimezone():%Y-%m-%d %H:%M}"
-            cells = (str(info.ref), info.session_id, state, created, info.owner, remark)
-            table.add_row(*(Text(one_line(cell, 128)) for cell in cells))
+    for row in sorted(rows, key=lambda row: not row.wanted):
+        state = "running" if row.running else "stopped"
+        created = f"{row.created.astimezone():%Y-%m-%d %H:%M}"
+        remark = "" if row.wanted else "no session refers to it"
+        cells = (row.ref, row.session, state, created, *ran_and_cost(row), row.owner, remark)
+        table.add_row(*(Text(one_line(cell, 128)) for cell in cells))
     Console(highlight=False, markup=False, emoji=False).print(table)
 
 
-def _tell_unusable(survey: Survey) -> None:
-    for name, why in survey.unusable.items():
+def _json(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
+def _tell_unusable(unusable: Mapping[str, str]) -> None:
+    for name, why in unusable.items():
         typer.echo(f"not asked: {name}, {one_line(why)}", err=True)

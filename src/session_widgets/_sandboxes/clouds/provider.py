@@ -28,10 +28,9 @@ from session_widgets._sandboxes.records import RECORD, TOKEN, alone, gone, made_
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets.errors import SandboxAuth, SandboxError, SandboxGone, TransportError
 from session_widgets.host.daemon import installation, read_json, write_private
-from session_widgets.model import Capability, Endpoint, Machine, SandboxRef
+from session_widgets.model import SANDBOX_LIFETIME, Capability, Endpoint, Machine, SandboxRef
 from session_widgets.progress import Progress, silent
 
-LIFETIME = 24 * 3600
 HEALTH_SECONDS = 15
 LABEL = "session_widgets"
 HOME, ID, SESSION, OWNER, CREATED = (f"{LABEL}_{name}" for name in ("home", "id", "session", "owner", "created"))
@@ -203,7 +202,7 @@ class CloudProvider:
             "agents": {name: dict(entry) for name, entry in spec.agents.items()},
             "uploads": dict(spec.mounts),
             "idle": spec.idle_seconds,
-            "lifetime": spec.lifetime_seconds or LIFETIME,
+            "lifetime": spec.lifetime_seconds or SANDBOX_LIFETIME,
             "options": {name: getattr(spec, name) for name in _OPTIONS},
             "snapshots": [],
         }
