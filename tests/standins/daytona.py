@@ -31,6 +31,7 @@ from tests.standins.daytona_boxes import KEY, Box, Refused
 EXEC_SECONDS = 360
 """Without a timeout of its own a command gets this one of the daemon."""
 PAGE = 100
+REGIONS = ("us", "eu")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -70,6 +71,8 @@ class Control:
         asked = CreateSandbox.from_dict(await request.json())
         assert asked is not None
         assert not asked.additional_properties, f"a field that the SDK's model does not have: {asked}"
+        if asked.target not in {None, *REGIONS}:
+            raise Refused(400, f"Region {asked.target} not found")
         if any(asked.name == box.name and box.alive for box in self.boxes.values()):
             raise Refused(409, f"Sandbox with name {asked.name} already exists")
         box = Box(asked, self.place, self.base, self.changed)

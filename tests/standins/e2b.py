@@ -32,7 +32,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tests.standins.e2b_account import KEY
-from tests.standins.e2b_boxes import Conflict, House, Missing, Rented
+from tests.standins.e2b_boxes import Conflict, House, Missing, Refused, Rented
 from tests.standins.machine import ROOT, BoxGone, Running
 from tests.standins.proxy import forward
 
@@ -104,7 +104,13 @@ class StandIn:
                 Route("/standin/faults", self.change_faults, methods=["POST", "DELETE"]),
                 Route("/standin/boxes/{id}/{what}", self.behind_our_back, methods=["POST"]),
             ],
-            exception_handlers={Missing: _problem(404), Conflict: _problem(409), 404: self.refuse, 405: self.refuse},
+            exception_handlers={
+                Refused: _problem(400),
+                Missing: _problem(404),
+                Conflict: _problem(409),
+                404: self.refuse,
+                405: self.refuse,
+            },
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

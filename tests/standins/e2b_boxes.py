@@ -19,10 +19,16 @@ DOMAIN = "e2b.invalid"
 VERSION = "0.6.9"
 SIZE = {"cpu_count": 2, "memory_mb": 512, "disk_size_mb": 4096}
 TEMPLATES = {"base"}
+MOST_SECONDS = 24 * 3600
+"""Of the plan Pro."""
 
 
 class Missing(Exception):
     """No such box, or template."""
+
+
+class Refused(Exception):
+    """The plan does not allow it."""
 
 
 class Conflict(Exception):
@@ -96,6 +102,8 @@ class House:
         """Make a box; the same key makes no second one."""
         if key and (known := self.by_key.get(key)):
             return self.get(known)
+        if int(asked.timeout or 15) > MOST_SECONDS:
+            raise Refused("Timeout cannot be greater than 24 hours")
         if asked.template_id not in TEMPLATES:
             raise Missing(f"template '{asked.template_id}' not found")
         id = f"i{next(self._numbers):020d}"

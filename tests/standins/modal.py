@@ -51,6 +51,8 @@ class ControlPlane(Service, ModalClientBase):
     @answers
     async def EnvironmentGetOrCreate(self, request: Any) -> api_pb2.EnvironmentGetOrCreateResponse:
         """Describe the only environment."""
+        if request.deployment_name not in ("", "main"):
+            raise GRPCError(Status.NOT_FOUND, f"Environment '{request.deployment_name}' not found")
         settings = api_pb2.EnvironmentSettings(image_builder_version=BUILDER)
         metadata = api_pb2.EnvironmentMetadata(name=request.deployment_name or "main", settings=settings)
         return api_pb2.EnvironmentGetOrCreateResponse(environment_id="en-STANDIN", metadata=metadata)

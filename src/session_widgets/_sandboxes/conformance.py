@@ -223,6 +223,12 @@ async def list_names_its_own(subject: Subject) -> None:
         assert [info.running async for info in subject.provider.list()] == [False]
 
 
+async def others_references_lead_nowhere(subject: Subject) -> None:
+    """A reference of another provider, or one that was never announced, is `SandboxGone`, and no path."""
+    for ref in (SandboxRef("another", "0123456789ab"), *(_own(subject, id) for id in ("0123456789ab", "../x", "a/b"))):
+        await _raises(SandboxGone, subject.provider.attach(ref))
+
+
 async def no_network_is_none(subject: Subject) -> None:
     """With `network="none"`, programs in the sandbox reach no other machine."""
     if "network" not in subject.provider.options:
@@ -261,6 +267,7 @@ CHECKS: tuple[Callable[[Subject], Awaitable[None]], ...] = (
     tree_and_files_are_one,
     destroyed_is_gone,
     list_names_its_own,
+    others_references_lead_nowhere,
     no_network_is_none,
     endpoint_needs_its_token,
 )
@@ -296,6 +303,10 @@ class SharingSubject(Subject):
             yield sandbox
         finally:
             await sandbox.aclose()
+
+
+def _own(subject: Subject, id: str) -> SandboxRef:
+    return SandboxRef(subject.provider.name.partition(":")[0], id)
 
 
 async def _appears(sandbox: Sandbox, path: str, seconds: float) -> bool:

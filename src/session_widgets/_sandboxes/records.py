@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from session_widgets._sandboxes.contract import SandboxInfo
-from session_widgets.errors import SandboxGone
+from session_widgets.errors import SandboxError, SandboxGone
 from session_widgets.host.daemon import locked, read_json
 from session_widgets.model import SandboxRef
 
 RECORD = "sandbox.json"
+FORM = 1
+"""Of the records; a later one is written into them as `form`."""
 CONFIG = "config.json"
 """The configuration of a runner, which removes the file after reading it."""
 TOKEN = "runner.json"  # noqa: S105 - the name of a file
@@ -33,10 +35,20 @@ def alone(place: Path, provider: str) -> Iterator[None]:
 
 
 def made_of(place: Path, provider: str) -> dict[str, Any]:
-    """Read the creation parameters; `SandboxGone` if the sandbox no longer exists."""
+    """Read the creation parameters.
+
+    Raises:
+        SandboxGone: the sandbox no longer exists.
+        SandboxError: a later release made it, whose records have another form.
+    """
     made = read_json(place / RECORD)
     if made is None:
         raise gone(place, provider)
+    if made.get("form", FORM) > FORM:
+        raise SandboxError(
+            f"sandbox '{provider}:{place.name}' was made by a newer release of session-widgets: update it here too "
+            "(pip install --upgrade session-widgets), and restart the kernel."
+        )
     return made
 
 

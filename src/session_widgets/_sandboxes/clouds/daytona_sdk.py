@@ -203,6 +203,8 @@ def translate(error: Exception) -> SessionWidgetsError | None:
         return SandboxBusy(
             f"Daytona has no room for a sandbox now: {said(error)}. Wait, or set DAYTONA_TARGET to another region."
         )
+    if "region" in text and status in {400, 404, 422}:
+        return SandboxError(f"Daytona refused: {said(error)}. DAYTONA_TARGET names a region; the account has its own.")
     if "build_failed" in text:
         return SandboxError(
             f"Daytona could not make a snapshot of the image: {said(error)}. Is its name right, with a tag?"

@@ -46,7 +46,7 @@ REMEDY = "https://e2b.dev/dashboard has one for every account."
 GRACE_SECONDS = 10
 """For the answer, after the vendor has ended a command."""
 WRITE_SECONDS = 300
-NOT_FOUND = 404
+REFUSED, NOT_FOUND = 400, 404
 ALL_HOSTS = "0.0.0.0/0"
 
 
@@ -209,6 +209,8 @@ def _translate(error: Exception) -> SessionWidgetsError | None:
             return SandboxNotRunning(f"the sandbox at E2B is paused or has ended: {text}")
         case e2b.NotEnoughSpaceException():
             return SandboxError(f"the disk of the sandbox at E2B is full: {text}")
+        case e2b.SandboxException() if error.status_code == REFUSED and "timeout" in text.lower():
+            return SandboxError(f"E2B refuses the time of idle=: {text}. Every plan allows idle='30m'.")
         case TemplateException() | e2b.InvalidArgumentException():
             return SandboxError(f"E2B refused: {text}")
         case e2b.TimeoutException():

@@ -57,6 +57,8 @@ def _ours(error: Exception, making: BoxSpec | None) -> SessionWidgetsError | Non
             return BadValue(f"Modal refuses an option of this sandbox: {text}")
         case theirs.UnimplementedError() | theirs.VersionError():
             return SandboxError(f"Modal and its SDK differ: pip install --upgrade 'session-widgets[modal]'. {text}")
+        case theirs.NotFoundError() if "environment" in text.lower():
+            return SandboxError(f"Modal: {text}. MODAL_ENVIRONMENT names one of 'modal environment list'.")
         case theirs.NotFoundError() | theirs.SandboxFilesystemError() | theirs.RemoteError():
             return SandboxError(f"Modal: {text}")
     return None

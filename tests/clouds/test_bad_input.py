@@ -1,0 +1,101 @@
+"""Bad input, as a session shows it: the turn fails with a remedy, and nothing is made.
+
+| input | e2b, daytona, modal | other providers |
+| --- | --- | --- |
+| no key, no SDK | test_e2b, test_daytona(_sessions), test_modal_sessions | docker: test_docker_engine |
+| wrong key | here | runner: `test_a_wrong_token...`; sandbox-agent: `test_a_wrong_token_is_reported` |
+| unknown option, `gpu="T4"` on e2b | here | test_options, test_third_party |
+| image without Python, without Node.js | test_provider, once for all | docker: `test_an_image_without_a_runner...` |
+| GPU that the vendor does not have | test_daytona, test_modal_adapter | |
+| lifetime or idle time above the plan's | here | |
+| region or environment that does not exist | here | |
+| template or image that does not exist | here, test_daytona, test_modal_adapter | docker: `test_a_failed_pull...` |
+| box of a newer release | here, with `local`: all keep such records | |
+| reference of another vendor | conformance: `others_references_lead_nowhere` | the same, for all providers |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import ExitStack
+
+import pytest
+
+import session_widgets as sw
+from session_widgets._sandboxes import records
+from session_widgets._sandboxes.clouds import limits
+from session_widgets.errors import BadValue
+from tests.clouds.journeys import completed
+from tests.standins.daytona_account import DaytonaAccount
+from tests.standins.e2b_account import E2BAccount
+from tests.standins.modal_account import ModalAccount
+
+ACCOUNTS = {"e2b": E2BAccount, "daytona": DaytonaAccount, "modal": ModalAccount}
+
+
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory):
+    with ExitStack() as entered:
+        yield {name: entered.enter_context(kind(tmp_path_factory.mktemp(name))) for name, kind in ACCOUNTS.items()}
+
+
+@pytest.fixture
+def account(accounts, monkeypatch):
+    """The stand-ins by name; in the end no box is left at any."""
+    for one in accounts.values():
+        for name, value in one.environment.items():
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
+    yield accounts
+    assert {name: len(one.books()["boxes"]) for name, one in accounts.items()} == dict.fromkeys(accounts, 0)
+
+
+@pytest.mark.needs("boxes")
+@pytest.mark.parametrize(
+    ("sandbox", "variables", "words"),
+    [
+        ("e2b", {"E2B_API_KEY": "e2b_wrong"}, r"E2B refused the key of E2B_API_KEY.*e2b\.dev/dashboard"),
+        ("daytona", {"DAYTONA_API_KEY": "dtn_wrong"}, r"refused the key.*app\.daytona\.io/dashboard/keys"),
+        ("modal", {"MODAL_TOKEN_SECRET": "as-wrong"}, r"refuses the token.*modal token new"),
+        ("daytona", {"DAYTONA_TARGET": "mars"}, r"Region mars not found.*DAYTONA_TARGET names a region"),
+        ("modal", {"MODAL_ENVIRONMENT": "mars"}, r"'mars' not found.*MODAL_ENVIRONMENT names one"),
+        (sw.Sandbox("e2b", idle="25h", lifetime="30h"), {}, r"refuses the time of idle=.*24 hours.*idle='30m'"),
+        (sw.Sandbox("modal", lifetime="25h"), {}, "lifetime: Modal ends every sandbox after 24 hours; got 25 hours"),
+        (sw.Sandbox("e2b", image="mine"), {}, "no template 'mine' for this account"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
+)
+def test_a_turn_fails_with_the_remedy(account, home, tmp_path, monkeypatch, sandbox, variables, words):
+    with monkeypatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        session = sw.open_session("a", sandbox=sandbox, workspace=tmp_path)
+        turn = session.send("say hello")
+    assert (turn.status, turn.text) == ("failed", "")
+    assert re.search(words, turn.error), turn.error
+    session.delete()
+
+
+def test_an_option_names_who_has_it_before_anything_is_made(home):
+    for name in ("e2b", "docker", "local"):
+        with pytest.raises(BadValue, match=r"got gpu=\. Leave that out, .*gpu= is an option of 'daytona', 'modal'"):
+            sw.open_session("a", sandbox=sw.Sandbox(name, gpu="T4"))
+    assert sw.store().sessions() == []
+
+
+def test_a_box_of_a_newer_release_is_left_as_it_is(home):
+    session = sw.open_session("a", sandbox="local", permissions="allow_all")
+    completed(session.send("write a <<EOT\nx\nEOT"))
+    session.park()
+    (record,) = home.glob("**/sandbox.json")
+    made = record.read_text()
+    newer = json.dumps({"form": records.FORM + 1, "owned_by": json.loads(made)["session"]})
+    record.write_text(newer)
+    turn = session.send("remember")
+    assert turn.status == "failed"
+    assert "was made by a newer release of session-widgets: update it here too" in turn.error
+    assert record.read_text() == newer
+    record.write_text(made)
+    assert "1 earlier turn" in completed(session.send("remember")).text
+    session.delete()
