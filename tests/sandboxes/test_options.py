@@ -50,6 +50,17 @@ WRONG = [
     ({"network": []}, "network must be"),
     ({"network": ["a host"]}, "network must be"),
     ({"network": ["10.0.0.0/"]}, "network must be"),
+    ({"network": ["10.0.0.0/33"]}, "network must be"),
+    ({"network": ["name/24"]}, "network must be"),
+    ({"network": ["-a.example.com"]}, "network must be"),
+    ({"network": ["a.*.example.com"]}, "network must be"),
+    ({"network": ["300.1.1.1"]}, "network must be"),
+    ({"network": [7]}, "network must be a list of text"),
+    ({"network": ["10.0.0.7/8"]}, r"beyond its length: '10\.0\.0\.0/8' would do"),
+    ({"network": ["https://api.example.com/v1"]}, r"Leave out the scheme and the path: 'api\.example\.com'"),
+    ({"network": ["api.example.com:8443"]}, r"leave out the port: 'api\.example\.com'"),
+    ({"network": ["2001:db8::/32"]}, "IPv6 is not reached"),
+    ({"network": ["*"]}, "network='open' means everything"),
 ]
 
 

@@ -12,10 +12,11 @@ async def test_conformance(check, tmp_path):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from urllib.parse import urlsplit
 
 from session_widgets._sandboxes.contract import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets._sandboxes.runner_client import RunnerClient
@@ -35,11 +36,16 @@ BAD_PATHS = ("../outside", "a/../../outside", "/etc/hostname", "~/x", "a\0b", ""
 
 @dataclass(slots=True)
 class Subject:
-    """A provider under test, with a function that makes the spec of a new sandbox."""
+    """A provider under test, with a function that makes the spec of a new sandbox.
+
+    Attributes:
+        reachable: address of a page, which a sandbox whose network has its host reaches; None: that is not checked.
+    """
 
     provider: SandboxProvider
     spec: Callable[[], SandboxSpec]
     announced: list[SandboxRef] = field(default_factory=list)
+    reachable: str | None = None
 
     async def announce(self, ref: SandboxRef) -> None:
         """Record the references that `create` announces."""
@@ -230,16 +236,25 @@ async def others_references_lead_nowhere(subject: Subject) -> None:
 
 
 async def no_network_is_none(subject: Subject) -> None:
-    """With `network="none"`, programs in the sandbox reach no other machine."""
+    """With `network="none"`, programs in the sandbox reach no other machine, and no name server."""
     if "network" not in subject.provider.options:
         return
-    machine = await subject.provider.machine(subject.spec().workspace)
-    closed = Subject(subject.provider, lambda: replace(subject.spec(), network="none"))
-    async with closed.sandbox() as sandbox:
-        program = "import socket; socket.create_connection(('1.1.1.1', 443), 3); print('reached')"
-        tried = await sandbox.exec(f'"{machine.python}" -c "{program}"')
-        assert (tried.out, tried.code) == ("", 1), "a program reached the internet"
-        assert "Error" in tried.err
+    async with replace(subject, spec=lambda: replace(subject.spec(), network="none")).sandbox() as sandbox:
+        attempts = {**_ELSEWHERE, "a name": "socket.getaddrinfo('example.org', 443)"}
+        assert await _reached(subject, sandbox, attempts) == []
+
+
+async def named_hosts_alone_are_reached(subject: Subject) -> None:
+    """With a list as `network`, a host of it answers; no other host does, by its name or by an address."""
+    if "network" not in subject.provider.options or subject.reachable is None:
+        return
+    host = urlsplit(subject.reachable).hostname or ""
+    async with replace(subject, spec=lambda: replace(subject.spec(), network=(host,))).sandbox() as sandbox:
+        here, other = (f"urllib.request.urlopen({url!r}, timeout=10)" for url in (subject.reachable, _OTHER))
+        assert await _reached(subject, sandbox, {"the host": here, "another": other, **_ELSEWHERE}) == ["the host"]
+        again = await subject.provider.attach(await subject.provider.park(sandbox.ref))
+        assert await _reached(subject, again, {"the host": here, "another": other}) == ["the host"]
+        await again.aclose()
 
 
 async def endpoint_needs_its_token(subject: Subject) -> None:
@@ -269,6 +284,7 @@ CHECKS: tuple[Callable[[Subject], Awaitable[None]], ...] = (
     list_names_its_own,
     others_references_lead_nowhere,
     no_network_is_none,
+    named_hosts_alone_are_reached,
     endpoint_needs_its_token,
 )
 
@@ -282,6 +298,7 @@ OF_LIFE = frozenset(
         destroyed_is_gone,
         list_names_its_own,
         no_network_is_none,
+        named_hosts_alone_are_reached,
     }
 )
 """They need sandboxes of their own; the others can share one."""
@@ -307,6 +324,25 @@ class SharingSubject(Subject):
 
 def _own(subject: Subject, id: str) -> SandboxRef:
     return SandboxRef(subject.provider.name.partition(":")[0], id)
+
+
+_OTHER = "https://example.org/"
+_ELSEWHERE = {
+    "an address": "socket.create_connection(('1.1.1.1', 443), 3)",
+    "an address of IPv6": "socket.create_connection(('2606:4700:4700::1111', 443), 3)",
+    "what the cloud tells its machines": "socket.create_connection(('169.254.169.254', 80), 3)",
+}
+
+
+async def _reached(subject: Subject, sandbox: Sandbox, attempts: Mapping[str, str]) -> list[str]:
+    """Return which attempts of a program in the sandbox succeed."""
+    machine = await subject.provider.machine(subject.spec().workspace)
+    lines = ["import socket, urllib.request"]
+    for name, attempt in attempts.items():
+        lines += ["try:", f"    {attempt}", f"    print({name!r})", "except OSError:", "    pass"]
+    tried = await sandbox.exec('"$PROGRAM" -c "$SCRIPT"', env={"PROGRAM": machine.python, "SCRIPT": "\n".join(lines)})
+    assert tried.code == 0, tried.err
+    return tried.out.splitlines()
 
 
 async def _appears(sandbox: Sandbox, path: str, seconds: float) -> bool:

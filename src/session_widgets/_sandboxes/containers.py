@@ -23,6 +23,15 @@ import orjson
 
 from session_widgets._sandboxes.contract import RUNNER_LIMITS, SandboxInfo, SandboxSpec
 from session_widgets._sandboxes.docker_engine import engine
+from session_widgets._sandboxes.docker_gateway import (
+    INSIDE,
+    PART,
+    Gateway,
+    doors_of,
+    gateway_of,
+    proxy_variables,
+    wait_until_it_listens,
+)
 from session_widgets._sandboxes.images import ensure_image
 from session_widgets._sandboxes.ownership import Account, container_account, hand_over
 from session_widgets._sandboxes.records import CONFIG, RECORD, TOKEN, alone, gone, info, made_of, recorded
@@ -86,6 +95,8 @@ class Containers:
         place = self._home / id
         place.mkdir(parents=True, mode=0o700)
         created = datetime.now(UTC).isoformat()
+        gateway = gateway_of(spec.network, spec.model_hosts, (PORT, *spec.ports), image)
+        labels = self._labels(id, spec, created)
         with engine() as docker:
             about = docker.info()
             account = container_account(rootless="name=rootless" in (about.get("SecurityOptions") or ()))
@@ -95,6 +106,7 @@ class Containers:
                 "created": created,
                 "workspace": spec.workspace,
                 "image": image,
+                "gateway": gateway,
                 "account": [account.uid, account.gid, account.rootless],
                 "config": {
                     "root": ROOT,
@@ -102,28 +114,36 @@ class Containers:
                     "host": "0.0.0.0",  # noqa: S104 - of the container; published on loopback alone
                     "port": PORT,
                     "idle_seconds": spec.idle_seconds,
-                    "env": dict(spec.env),
+                    "env": {**spec.env, **proxy_variables(gateway)},
                     "agents": spec.agents,
                     "user": account.inside,
+                    **doors_of(gateway),
                 },
             }
             write_private(place / RECORD, made)
             (place / "state").mkdir(mode=0o700)
             hand_over(place / "state", account)
             _hand_over_workspace(Path(spec.workspace), account)
+            if gateway is None:
+                network: dict[str, Any] = {
+                    "ports": {f"{port}/tcp": ("127.0.0.1", None) for port in (PORT, *spec.ports)}
+                }
+            else:
+                network = {"network_mode": "none", "use_config_proxy": False}
+                self._gateway(docker, id).make_volume(labels)
             docker.containers.create(
                 image,
                 name=_name(id),
                 hostname="sandbox",
                 user=account.runner,
-                labels=self._labels(id, spec, created),
+                labels=labels,
                 mounts=[
                     Mount(ROOT, spec.workspace, type="bind"),
                     Mount(STATE, str(place / "state"), type="bind"),
+                    *([Mount(INSIDE, _name(id), type="volume")] if gateway else ()),
                     *(Mount(inside, host, type="bind", read_only=True) for host, inside in spec.mounts.items()),
                 ],
                 tmpfs={PRIVATE: f"{account.private},size=64k,noexec,nosuid,nodev"},
-                ports={f"{port}/tcp": ("127.0.0.1", None) for port in (PORT, *spec.ports)},  # type: ignore[misc]  # None: any
                 mem_limit=spec.memory or LIMITS.memory,
                 memswap_limit=spec.memory or LIMITS.memory,
                 nano_cpus=int(min(spec.cpus or LIMITS.cpus, about["NCPU"]) * 1e9),
@@ -132,6 +152,7 @@ class Containers:
                 cap_add=CAPABILITIES if account.inside else [],
                 security_opt=["no-new-privileges"],
                 log_config=LogConfig(type="json-file", config={"max-size": "1m", "max-file": "2"}),
+                **network,
             )
 
     def start_if_stopped(self, id: str) -> Running:
@@ -142,15 +163,22 @@ class Containers:
             container = self._find(docker, id)
             if container is None or made["config"]["state"] != STATE:  # an earlier release protected less
                 raise gone(place, PROVIDER)
+            gateway = new = None
+            if made.get("gateway"):
+                known = self._gateway(docker, id)
+                gateway = known.running() if container.status in {"running", "paused"} else None
+                gateway = gateway or (new := known.start(container, made["gateway"]))
             if container.status == "paused":
                 container.unpause()
             elif container.status != "running":
                 self._start(place, container, made)
-            ports = _host_ports(container)
-            known, port = read_json(place / TOKEN), ports.pop(PORT, None)
-            if known is None or port is None:
+            if new is not None:
+                wait_until_it_listens(new)
+            ports = _host_ports(gateway or container)
+            secret, port = read_json(place / TOKEN), ports.pop(PORT, None)
+            if secret is None or port is None:
                 raise SandboxError(f"the records of sandbox 'docker:{id}' are incomplete; park it and try again.")
-            return Running(f"http://127.0.0.1:{port}", known["token"], ports)
+            return Running(f"http://127.0.0.1:{port}", secret["token"], ports)
 
     def stop(self, id: str) -> None:
         """Send SIGTERM to the runner, then SIGKILL."""
@@ -160,6 +188,7 @@ class Containers:
         with alone(place, PROVIDER), engine() as docker:
             if container := self._find(docker, id):
                 container.stop(timeout=STOP_SECONDS)
+            self._gateway(docker, id).stop()
 
     def remove(self, id: str) -> bool:
         """Remove the container, then its record; False if there was no container."""
@@ -181,16 +210,18 @@ class Containers:
                 ignore_removed=True,
                 filters={"label": f"session_widgets.home={installation(self._home)}"},
             )
+        found.sort(key=lambda one: PART not in one.labels)  # a gateway counts only if the container itself is gone
         containers = {container.labels["session_widgets.id"]: container for container in found}
         infos = []
         for place, made in recorded(self._home):
-            container = containers.pop(place.name, None)
-            running = container is not None and container.status == "running"
-            infos.append(info(PROVIDER, place.name, made, running=running))
+            infos.append(info(PROVIDER, place.name, made, running=_runs(containers.pop(place.name, None))))
         for id, container in sorted(containers.items()):
             labels = {fact: container.labels[f"session_widgets.{fact}"] for fact in FACTS}
-            infos.append(info(PROVIDER, id, labels, running=container.status == "running"))
+            infos.append(info(PROVIDER, id, labels, running=_runs(container)))
         return infos
+
+    def _gateway(self, docker: DockerClient, id: str) -> Gateway:
+        return Gateway(docker, _name(id), installation(self._home))
 
     def _find(self, docker: DockerClient, id: str) -> Container | None:
         from docker.errors import NotFound
@@ -205,13 +236,13 @@ class Containers:
         from docker.errors import NotFound
 
         container = self._find(docker, id)
-        if container is None:
-            return False
-        try:
-            container.remove(force=True, v=True)
-        except NotFound:
-            return False
-        return True
+        removed = container is not None
+        if container is not None:
+            try:
+                container.remove(force=True, v=True)
+            except NotFound:
+                removed = False
+        return self._gateway(docker, id).remove() or removed
 
     def _labels(self, id: str, spec: SandboxSpec, created: str) -> dict[str, str]:
         facts = {
@@ -257,6 +288,10 @@ def _hand_over_workspace(path: Path, account: Account) -> None:
         hand_over(path, account)
     except OSError as error:
         raise SandboxError(f"the workspace {path} cannot be used: {error.strerror or error}") from error
+
+
+def _runs(container: Container | None) -> bool:
+    return container is not None and container.status == "running" and PART not in container.labels
 
 
 def _name(id: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from session_widgets._sandboxes.network import OPEN, Network
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets._sandboxes.runner_tree import RunnerTree
 from session_widgets.model import Capability, Endpoint, ExecResult, Machine, SandboxRef
@@ -37,7 +38,8 @@ class SandboxSpec:
         setup: commands that are run once in a new sandbox, as root.
         ports: that programs in it will listen on, for `Sandbox.endpoint`.
         lifetime_seconds: after this time it ends or parks in any case; None: the provider's default.
-        network: what it may reach: "open", "none" or the names of hosts.
+        network: what it may reach: "open", "none" or a list, as `network.py` describes.
+        model_hosts: addresses of the model's API, "name" or "name:port", which it may reach besides.
         progress: called with a short text when an operation takes time; called from any thread.
     """
 
@@ -55,7 +57,8 @@ class SandboxSpec:
     setup: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     lifetime_seconds: int | None = None
-    network: str | tuple[str, ...] = "open"
+    network: Network = OPEN
+    model_hosts: tuple[str, ...] = ()
     progress: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 

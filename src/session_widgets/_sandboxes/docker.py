@@ -60,7 +60,7 @@ class DockerProvider:
 
     name = "docker"
     capabilities = Capability.ISOLATED | Capability.EXTEND | Capability.SHARES_FILES | Capability.PORTS
-    options = frozenset({"image", "cpus", "memory", "env", "mounts", "idle", "ports"})
+    options = frozenset({"image", "cpus", "memory", "env", "mounts", "idle", "ports", "network"})
 
     def __init__(self, home: Path) -> None:
         check_sdk()

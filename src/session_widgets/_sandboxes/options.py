@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from session_widgets._sandboxes.network import OPEN, network_of
 from session_widgets.errors import BadValue
 from session_widgets.transcript.notes import SessionSandbox
 
-OPEN = "open"
 LEAST_MEMORY = 64 << 20
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
@@ -20,7 +20,6 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = "SESSION_WIDGETS_"
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
-_HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(/\d{1,2})?")
 LEAST_SECONDS, MOST_SECONDS = 60, 366 * 86_400
 _TAKEN = ("/workspace", "/run/session-widgets", "/opt/session-widgets", "/opt/harness", "/proc", "/sys", "/dev")
 
@@ -85,7 +84,7 @@ class Sandbox:
         object.__setattr__(self, "ports", _ports(self.ports))
         object.__setattr__(self, "idle", _seconds("idle", self.idle))
         object.__setattr__(self, "lifetime", _seconds("lifetime", self.lifetime))
-        object.__setattr__(self, "network", _network(self.network))
+        object.__setattr__(self, "network", network_of(self.network))
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -223,20 +222,6 @@ def _seconds(name: str, value: object) -> int | None:
             f"{name} must be seconds or text such as '15m' or '4h', from a minute to a year; got {value!r:.80}."
         )
     return int(seconds)
-
-
-def _network(value: object) -> str | tuple[str, ...]:
-    if value in (OPEN, "none"):
-        return str(value)
-    if (
-        isinstance(value, list | tuple)
-        and value
-        and all(isinstance(one, str) and _HOST.fullmatch(one) for one in value)
-    ):
-        return tuple(value)
-    raise BadValue(
-        f"network must be 'open', 'none' or a list with names of hosts or ranges of addresses; got {value!r:.80}."
-    )
 
 
 def _plain(value: object) -> object:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from session_widgets._sandboxes import SandboxProvider
-from session_widgets._sandboxes.options import OPEN, Sandbox, check_taken
+from session_widgets._sandboxes.network import OPEN
+from session_widgets._sandboxes.options import Sandbox, check_taken
 from session_widgets._sessions.journal import note
 from session_widgets._store import Store
 from session_widgets.errors import BadValue, SandboxError

@@ -17,6 +17,8 @@ from session_widgets.errors import SandboxError, SessionWidgetsError
 from session_widgets.model import SandboxRef
 
 SESSION = "self-test"
+REACHABLE = "https://example.com/"
+"""What a sandbox whose network has this host alone must reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ async def self_test(name: str) -> AsyncIterator[Proof]:
                 if check in OF_LIFE and shared is not None:
                     await provider.destroy(shared)
                     shared = None
-                subject = Subject(provider, lambda: _spec(Path(folder)))
+                subject = Subject(provider, lambda: _spec(Path(folder)), reachable=REACHABLE)
                 if shared is not None:
                     subject = SharingSubject(provider, subject.spec, shared)
                 began, failure = time.monotonic(), None

@@ -17,7 +17,9 @@ from typing import IO, Any, cast
 
 from session_widgets.runner.account import close_memory, open_files_as
 from session_widgets.runner.config import Config
+from session_widgets.runner.doors import Doors
 from session_widgets.runner.guard import Guard
+from session_widgets.runner.seccomp import close_ways_past_the_network
 
 TICK_SECONDS = 1.0
 ACCEPTED_AT_ONCE = 16
@@ -36,6 +38,10 @@ def main() -> int:
     try:
         config = Config.load(file)
         file.unlink()
+        doors = None
+        if config.doors:
+            close_ways_past_the_network()
+            doors = Doors(config.doors)
         if config.user:
             open_files_as(config.user)
         lock = _lock(config.state)
@@ -47,7 +53,7 @@ def main() -> int:
     gc.disable()  # the imports make no garbage, and a search for it takes a sixth of the start
     try:
         with lock:
-            asyncio.run(_run(config, guard, listener))
+            asyncio.run(_run(config, guard, listener, doors))
     finally:
         guard.close()
     return 0
@@ -66,7 +72,7 @@ def _lock(state: Path) -> IO[bytes]:
     return file
 
 
-async def _run(config: Config, guard: Guard, listener: socket.socket) -> None:
+async def _run(config: Config, guard: Guard, listener: socket.socket, doors: Doors | None) -> None:
     import uvicorn
 
     from session_widgets.runner.app import Runner
@@ -93,6 +99,8 @@ async def _run(config: Config, guard: Guard, listener: socket.socket) -> None:
                 await happens(ended, TICK_SECONDS)
 
     adopt_orphans()
+    if doors is not None:
+        await doors.open()
     runner = ClaimedRunner(config, guard) if config.claims else Runner(config, Children(config, guard))
     server = Server(
         uvicorn.Config(

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import orjson
 
 from session_widgets.runner.account import User
+from session_widgets.runner.doors import DoorsConfig
 from session_widgets.runner.limits import Limits
 
 
@@ -41,6 +42,7 @@ class Config:
         env: variables of agents and commands, in addition to the runner's own; may contain keys.
         claims: whether a session must claim the runner before it works (`PUT /v1/session`), with its agents and `env`.
         harnesses: folder of uploaded harnesses, which agents can read; None: beside `state`.
+        doors: the way in and out if the sandbox has no network; None: it has one.
         idle_seconds: exit after this time without requests, agent work and processes; 0 = never.
     """
 
@@ -53,6 +55,7 @@ class Config:
     user: User | None = None
     claims: bool = False
     harnesses: Path | None = None
+    doors: DoorsConfig | None = None
     idle_seconds: float = 1800
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     agents: Mapping[str, AgentCommand] = field(default_factory=dict)
@@ -84,6 +87,7 @@ class Config:
                 "state": Path(value["state"]).resolve(),
                 "user": _user(value.get("user")),
                 "harnesses": Path(value["harnesses"]).resolve() if value.get("harnesses") else None,
+                "doors": DoorsConfig.from_json(value["doors"]) if value.get("doors") else None,
                 "agents": agents_of(value.get("agents") or {}),
                 "limits": Limits.from_json(value.get("limits") or {}),
             }
