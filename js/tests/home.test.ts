@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { homeWords, type Kept, keptOf, memoryOf, reasonOf, savedLater } from "../src/lib/home.ts";
+import { homeWords, type Kept, keptOf, memoryOf, reasonOf, savedLater, timeLeft } from "../src/lib/home.ts";
 import type { Turn } from "../src/lib/protocol.ts";
 import { statusOf } from "../src/lib/status.ts";
 import { Transcript } from "../src/lib/transcript.ts";
@@ -79,4 +79,14 @@ test("the status says what takes time between turns, and that a turn is being sa
   assert.equal(words({}, null), "Ready");
   assert.equal(words({ status: "running", saving: true }, "Saving 12 files"), "Saving");
   assert.equal(words({ status: "running" }, "Saving 12 files"), "Working: x");
+});
+
+test("the time that a sandbox has left, and a warning before its end", () => {
+  const left = (minutes: number) => timeLeft(1e12 + minutes * 60_000, 1e12);
+  assert.deepEqual(left(23 * 60 + 59), { words: "23 h left", near: false });
+  assert.deepEqual(left(119.9), { words: "119 min left", near: false });
+  assert.deepEqual(left(5), { words: "5 min left", near: false });
+  assert.deepEqual(left(4.5), { words: "4:30 left", near: true });
+  assert.deepEqual(left(0), { words: "time is over", near: true });
+  assert.deepEqual(left(-600), { words: "time is over", near: true });
 });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import httpx
@@ -133,7 +134,7 @@ def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, 
 
 
 def test_it_is_listed_and_its_ports_are_reached(opened, account, folder):
-    session = opened(sandbox=sw.Sandbox("e2b", idle="10m", ports=[8000]))
+    session = opened(sandbox=sw.Sandbox("e2b", idle="10m", lifetime="2h", ports=[8000]))
     session.exec("echo hello > page; (python3 -m http.server 8000 >/dev/null 2>&1 &)")
     reached = session.endpoint(8000)
     until(
@@ -147,6 +148,8 @@ def test_it_is_listed_and_its_ports_are_reached(opened, account, folder):
     assert (row.session, row.running, row.wanted) == ("s1", True, True)
     assert 500 < (row.deadline - datetime.now(UTC)).total_seconds() <= 600
     assert "in 10 min" in repr(sw.sandboxes())
+    assert 7000 < session.control.deadline - time.time() <= 7200
+    assert (row.seconds > 0, row.cost > 0, row.currency, row.partial) == (True, True, "USD", False)
     (info,) = [info for info in sw.sandbox_providers() if info.name == "e2b"]
     assert (info.problem, info.running, info.most) == ("", 1, 4)
     row.park()

@@ -73,6 +73,7 @@ class Scripted:
         self.workspace = root
         self.attachment = "directory"
         self.activity: str | None = None
+        self.deadline: float | None = None
         self.events: list[Event] = []
         self.prompts: list[str] = []
         self.answers: list[tuple[str, str]] = []
@@ -262,6 +263,10 @@ class Control:
     @property
     def activity(self) -> str | None:
         return self._session.activity
+
+    @property
+    def deadline(self) -> float | None:
+        return self._session.deadline
 
     def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
         self.activity_watchers.append(callback)

@@ -1,33 +1,53 @@
 // The header: harness, sandbox, workspace and status.
 import { html, nothing, type TemplateResult } from "lit-html";
 import type { Client } from "../lib/client.ts";
-import { homeWords, isFolder, sandboxWords } from "../lib/home.ts";
+import { homeWords, isFolder, sandboxWords, timeLeft } from "../lib/home.ts";
 import { icon } from "../lib/icons.ts";
 import type { Session } from "../lib/protocol.ts";
 import { type Status, statusOf } from "../lib/status.ts";
-import { clock, count, line } from "../lib/text.ts";
+import { clock, count, line, moment } from "../lib/text.ts";
 
 export function header(client: Client): TemplateResult {
   const session = client.session;
   return html`<div class="sw-head">
     <div class="sw-who">
       <span class="sw-title" title=${session ? `Session ${session.id}` : ""}><bdi>${session ? line(session.title ?? session.id, 120) : "Session"}</bdi></span>
-      ${session ? where(session) : nothing}
+      ${session ? where(client, session) : nothing}
     </div>
     ${state(client, linkStatus(client) ?? statusOf(client.transcript, client.session, client.activity))}
     ${context(client)}
   </div>`;
 }
 
-function where(session: Session): TemplateResult {
+function where(client: Client, session: Session): TemplateResult {
   const sandbox = sandboxWords(session);
   return html`<span class="sw-badges">
     ${agent(session)}
     <span class="sw-badge sw-sandbox" role="img" title=${sandbox.title} aria-label=${sandbox.title}>
       ${icon(session.sandbox === "local" ? "laptop" : "box")}<span>${sandbox.words}<span class="sw-extra">${sandbox.extra}</span></span>
     </span>
+    ${session.deadline ? deadline(session.deadline, client.now()) : nothing}
     ${session.workspace ? home(session) : nothing}
   </span>`;
+}
+
+/** The title says the moment, which stays; the words count down. */
+function deadline(at: number, now: number): TemplateResult {
+  const { words, near } = timeLeft(at, now);
+  const title = `This sandbox parks or ends at ${moment(at)} at the latest. Until then it stays while this session is open`;
+  return html`<span class="sw-badge sw-deadline" role="img" title=${title} aria-label=${title} data-near=${near}>
+    ${icon("clock")}<span>${words}</span>
+  </span>`;
+}
+
+/** A sandbox that is about to end: said once, as it does not count. */
+export function ending(client: Client): TemplateResult | typeof nothing {
+  const at = client.session?.deadline;
+  if (!at || client.session?.status === "deleted") return nothing;
+  const left = at - client.now();
+  if (left <= 0) return html`<div class="sw-banner" role="status">${icon("clock")}The time of this sandbox is over. The next prompt starts one again.</div>`;
+  if (!timeLeft(at, client.now()).near) return nothing;
+  return html`<div class="sw-banner" role="status">${icon("clock")}This sandbox parks or ends at ${moment(at)}. A turn that still runs then fails; the next prompt starts a sandbox again.</div>`;
 }
 
 function agent({ agent: { title, version }, harness }: Session): TemplateResult {

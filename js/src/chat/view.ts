@@ -3,7 +3,7 @@ import { html, nothing, render, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import type { Client } from "../lib/client.ts";
 import { framed } from "../lib/dom.ts";
-import { savedLater } from "../lib/home.ts";
+import { savedLater, timeLeft } from "../lib/home.ts";
 import { icon } from "../lib/icons.ts";
 import { plural } from "../lib/text.ts";
 import type { Cursor } from "../lib/transcript.ts";
@@ -14,7 +14,7 @@ import { stepRow } from "../rows/step.ts";
 import type { Composer } from "./composer.ts";
 import { Finder } from "./find.ts";
 import { memory } from "./handover.ts";
-import { header } from "./header.ts";
+import { ending, header } from "./header.ts";
 import { type Line, Lines } from "./lines.ts";
 import { permissions } from "./permission.ts";
 import { questions } from "./question.ts";
@@ -41,6 +41,8 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   let aim: Cursor | undefined;
   /** The step that a person was led to. */
   let marked = "";
+  /** The drawn words of the time that the sandbox has. */
+  let remaining = counted();
 
   const box = document.createElement("div");
   box.className = "sw-chat";
@@ -52,7 +54,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
     composer.follow();
     redraw();
   });
-  const tick = setInterval(() => client.transcript.running && redraw(), 1000);
+  const tick = setInterval(() => (client.transcript.running || counted() !== remaining) && redraw(), 1000);
   const resized = new ResizeObserver(() => {
     fitComposer();
     alignDock();
@@ -64,6 +66,11 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   go();
   draw();
   for (const element of box.querySelectorAll(".sw-scroll, .sw-scroll > .sw-column")) resized.observe(element);
+
+  function counted(): string {
+    const at = client.session?.deadline;
+    return at ? timeLeft(at, client.now()).words : "";
+  }
 
   function scroller(): HTMLElement | null {
     return box.querySelector(".sw-scroll");
@@ -165,6 +172,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
 
   function draw(): void {
     render(view(), box);
+    remaining = counted();
     drawLines();
     fitComposer();
     alignDock();
@@ -190,6 +198,7 @@ export function mountChat(root: HTMLElement, client: Client, composer: Composer,
   function view(): TemplateResult {
     return html`${header(client)}
       ${client.state === "gap" ? html`<div class="sw-banner" role="status">${icon("alert")}Some updates were lost on the way. Asking for them again.</div>` : nothing}
+      ${ending(client)}
       ${finder.view()}
       <div class="sw-scroll" @scroll=${onScroll} tabindex="0" role="log" aria-label="Transcript" aria-live=${following ? "polite" : "off"}
         aria-busy=${String(client.transcript.running !== undefined)}>

@@ -1,6 +1,6 @@
 // Labels for the location of a session's files and the durability of each turn. Pure.
 import type { Session, Turn } from "./protocol.ts";
-import { line } from "./text.ts";
+import { clock, line } from "./text.ts";
 import type { Section } from "./transcript.ts";
 
 /** Keep in step with `Reason` in src/session_widgets/errors.py. */
@@ -79,6 +79,24 @@ export function sandboxWords(session: Session): { words: string; extra: string; 
     extra: local ? ", not isolated" : "",
     title: local ? "Sandbox: local. The agent runs on this machine as you, and can access everything that you can" : `Sandbox: ${line(session.sandbox, 100)}`,
   };
+}
+
+export interface TimeLeft {
+  words: string;
+  /** Less than five minutes. */
+  near: boolean;
+}
+
+const MINUTE = 60_000;
+
+/** The time until a sandbox parks or ends in any case. */
+export function timeLeft(deadline: number, now: number): TimeLeft {
+  const left = deadline - now;
+  const near = left < 5 * MINUTE;
+  if (left <= 0) return { words: "time is over", near };
+  if (near) return { words: `${clock(left)} left`, near };
+  const minutes = Math.floor(left / MINUTE);
+  return { words: minutes < 120 ? `${minutes} min left` : `${Math.floor(minutes / 60)} h left`, near };
 }
 
 const MEMORY = new Map([

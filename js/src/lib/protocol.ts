@@ -196,6 +196,8 @@ export interface Session {
   permissions: string;
   status: string;
   sandbox_running: boolean;
+  /** When the sandbox in use parks or ends in any case; null if it does not. */
+  deadline: number | null;
   turns: number;
 }
 

@@ -75,11 +75,16 @@ class SandboxInfo:
 
 
 class Sandbox(Protocol):
-    """A running sandbox with its runner."""
+    """A running sandbox with its runner.
+
+    Attributes:
+        deadline: seconds since 1970 UTC when it parks or ends whatever is done in it; None: there is no such time.
+    """
 
     ref: SandboxRef
     workspace: str
     runner: RunnerClient
+    deadline: float | None
 
     async def exec(
         self,

@@ -24,6 +24,8 @@ HEALTH_SECONDS = 10
 class DockerSandbox:
     """A runner in a container."""
 
+    deadline: float | None = None
+
     def __init__(self, ref: SandboxRef, running: Running) -> None:
         self.ref = ref
         self.workspace = ROOT

@@ -38,6 +38,8 @@ INHERITED = {
 class LocalSandbox:
     """A runner on this machine."""
 
+    deadline: float | None = None
+
     def __init__(self, ref: SandboxRef, workspace: str, endpoint: Endpoint) -> None:
         self.ref = ref
         self.workspace = workspace

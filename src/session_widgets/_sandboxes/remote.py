@@ -33,6 +33,8 @@ TOKEN_VARIABLE = "SESSION_WIDGETS_RUNNER_TOKEN"  # noqa: S105 - the name of the 
 class RemoteSandbox:
     """A runner on another machine."""
 
+    deadline: float | None = None
+
     def __init__(self, ref: SandboxRef, workspace: str, endpoint: Endpoint) -> None:
         self.ref = ref
         self.workspace = workspace

@@ -44,6 +44,8 @@ TOKEN_VARIABLE = "SANDBOX_AGENT_TOKEN"  # noqa: S105 - a name
 class SandboxAgentSandbox:
     """A sandbox-agent server with its working directory."""
 
+    deadline: float | None = None
+
     def __init__(self, ref: SandboxRef, workspace: str, endpoint: Endpoint, memory: Path) -> None:
         self.ref = ref
         self.workspace = workspace

@@ -54,6 +54,11 @@ class SessionControl:
         return self._state.activity.watch(callback)
 
     @property
+    def deadline(self) -> float | None:
+        """When the sandbox in use parks or ends in any case, in seconds since 1970 UTC; None if it does not."""
+        return self._sandboxes.deadline
+
+    @property
     def page(self) -> FrontendState:
         """State of the page that shows the session."""
         return self._permissions.page

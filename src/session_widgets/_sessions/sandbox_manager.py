@@ -57,6 +57,11 @@ class SandboxManager:
         return self._starter.sandbox
 
     @property
+    def deadline(self) -> float | None:
+        """When the sandbox in use parks or ends whatever is done in it, in seconds since 1970 UTC."""
+        return None if self.sandbox is None else self.sandbox.deadline
+
+    @property
     def provider(self) -> SandboxProvider:
         """The provider of the session's sandboxes."""
         return self._starter.provider

@@ -39,6 +39,10 @@ class SessionControl(Protocol):
         """Call `callback` at every change of `activity`; return a function that stops it."""
 
     @property
+    def deadline(self) -> float | None:
+        """When the sandbox in use parks or ends in any case, in seconds since 1970 UTC; None if it does not."""
+
+    @property
     def page(self) -> FrontendState:
         """Facts about the page that shows the session."""
 

@@ -34,6 +34,7 @@ class Facts:
 
     Attributes:
         missing: requirements of the harness that were missing at the last look.
+        deadline: of the sandbox in use, at the last look.
     """
 
     def __init__(self, source: EventSource, control: SessionControl | None, shared: SharedFold) -> None:
@@ -41,6 +42,7 @@ class Facts:
         self._control = control
         self._shared = shared
         self.missing: MissingView | None = None
+        self.deadline: float | None = None
 
     def session(self) -> SessionView:
         """Return the content of the header."""
@@ -52,6 +54,7 @@ class Facts:
             self.missing,
             permissions_view("deny" if control is None else control.permissions),
             deleted=control is not None and control.deleted,
+            deadline=self.deadline,
         )
 
     def turn(self, index: int) -> TurnView:

@@ -233,11 +233,12 @@ class Stream:
         self._wake.set()
 
     def look_again(self) -> None:
-        """Check whether the harness can start now: its requirements change without events."""
+        """Check whether the harness can start now, and when its sandbox ends: both change without events."""
         missing = missing_view(self._control)
+        deadline = None if self._control is None else self._control.deadline
         with self._lock:
-            if missing != self._facts.missing:
-                self._facts.missing, self._session_changed = missing, True
+            if (missing, deadline) != (self._facts.missing, self._facts.deadline):
+                self._facts.missing, self._facts.deadline, self._session_changed = missing, deadline, True
                 self._wake.set()
 
     def _note_change(self, folded: Folded) -> None:

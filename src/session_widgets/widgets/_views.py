@@ -243,7 +243,8 @@ class SessionView(TypedDict):
     the mount, `root` the workspace's path for the agent.
     `model`, `mode` and `effort` are the user's choices. `missing` is None if the harness can start.
     `permissions` is the policy: its name, or "function" and the function's name.
-    `sandbox_running` says whether a sandbox is in use, according to the transcript.
+    `sandbox_running` says whether a sandbox is in use, according to the transcript, `deadline` when the one in use by
+    this kernel parks or ends in any case.
     """
 
     id: str
@@ -262,6 +263,7 @@ class SessionView(TypedDict):
     permissions: str
     status: str
     sandbox_running: bool
+    deadline: int | None
     turns: int
 
 

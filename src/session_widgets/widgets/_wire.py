@@ -233,8 +233,9 @@ def session_view(
     permissions: str,
     *,
     deleted: bool = False,
+    deadline: float | None = None,
 ) -> SessionView:
-    """Return `session` for the page; `root` is the workspace's path for the agent."""
+    """Return `session` for the page; `root` is the workspace's path for the agent, `deadline` in seconds since 1970."""
     return {
         "id": session.id,
         "title": safe(session.title)[:500] if session.title else None,
@@ -256,6 +257,7 @@ def session_view(
         "permissions": permissions,
         "status": "deleted" if deleted else session.status,
         "sandbox_running": session.sandbox_running,
+        "deadline": None if deadline is None else int(deadline * 1000),
         "turns": session.turns,
     }
 

@@ -27,12 +27,14 @@ class CloudSandbox(RemoteSandbox):
         until: seconds since the epoch after which nothing extends its life.
     """
 
+    deadline: float
+
     def __init__(self, ref: SandboxRef, root: str, runner: Endpoint, box: Box, idle: int, until: float) -> None:
         super().__init__(ref, root, Endpoint(runner.url, {**runner.headers, HEADER: ref.id}))
         self._claimed = runner
         self._box = box
         self._idle = idle
-        self._until = until
+        self.deadline = until
         self._beating = asyncio.create_task(self._beat())
 
     async def endpoint(self, port: int | None = None) -> Endpoint:
@@ -41,7 +43,7 @@ class CloudSandbox(RemoteSandbox):
 
     async def extend(self, seconds: float) -> None:
         """Start the vendor's idle time again; nothing goes beyond the lifetime."""
-        left = self._until - time.time()
+        left = self.deadline - time.time()
         if left > 1:
             await self._box.extend(max(1, int(min(seconds, left))))
 
