@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import session_widgets as sw
+from session_widgets.acp import stream
 from tests.support.kernels import Kernel, exactly_once
 from tests.support.waiting import until
 
@@ -36,6 +37,41 @@ def allowing(session, turn):
         for request in session.pending:
             request.allow()
     return completed(turn)
+
+
+WAITING = "touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after"
+
+
+def begun(session) -> None:
+    """Wait until the command `WAITING` runs."""
+    until(lambda: "begun" in [file.name for file in session.files.list()], seconds=60, what="the command")
+
+
+def over_bad_connections(session, account, folder: Path, monkeypatch) -> None:
+    """A first turn whose connections are cut, whose events come twice and whose streams fall silent.
+
+    Args:
+        session: a new one.
+        account: at the stand-in, which has no other box.
+        folder: the session's workspace, which is empty.
+        monkeypatch: so that silence is noticed soon.
+    """
+    monkeypatch.setattr(stream, "SILENCE", 1.5)
+    turn = session.start(f"write before <<EOT\nsaved\nEOT\nrun {WAITING}\nsay the end")
+    begun(session)
+    (box,) = account.books()["lines"]
+    account.behind_our_back(box, "repeat")
+    account.behind_our_back(box, "cut")
+    until(lambda: account.books()["lines"][box]["open"], seconds=20, what="the next stream")
+    account.behind_our_back(box, "stall")
+    session.exec("touch go")
+    assert "the end" in completed(turn.wait(60)).text
+    assert files_in(folder) == {"before": b"saved\n", "after": b"done\n", "begun": b"", "go": b""}
+    assert "1 earlier turn" in completed(session.send("remember")).text, "no second prompt"
+    exactly_once(session.events())
+    line = account.books()["lines"][box]
+    assert line["stalled"] >= 2, "an open stream and the next one"
+    assert line["repeated"] >= 1
 
 
 def outlived_by_its_box(opened: Callable[[], Any], forked, folder: Path) -> None:

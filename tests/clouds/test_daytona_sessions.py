@@ -9,10 +9,17 @@ import pytest
 import session_widgets as sw
 from session_widgets._sandboxes.clouds import limits
 from session_widgets.errors import BadValue, SandboxAuth
-from tests.clouds.journeys import allowing, completed, files_in, outlived_by_its_box, output
+from tests.clouds.journeys import (
+    allowing,
+    begun,
+    completed,
+    files_in,
+    outlived_by_its_box,
+    output,
+    over_bad_connections,
+)
 from tests.standins.daytona_account import DaytonaAccount
-from tests.support.kernels import Kernel, exactly_once
-from tests.support.waiting import until
+from tests.support.kernels import Kernel
 
 pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(180)]
 
@@ -87,19 +94,8 @@ def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, 
     assert len(account.boxes) == 1
 
 
-def test_connections_that_are_cut_in_mid_turn_lose_nothing(opened, account, folder):
-    session = opened()
-    turn = session.start("run touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after\nsay the end")
-    until(lambda: turn.steps and account.boxes and "begun" in names(session), seconds=60, what="the command")
-    account.behind_our_back(box_of(account), "cut")
-    session.exec("touch go")
-    assert "the end" in completed(turn.wait(60)).text
-    assert files_in(folder)["after"] == b"done\n"
-    exactly_once(session.events())
-
-
-def names(session):
-    return [file.name for file in session.files.list()]
+def test_bad_connections_in_mid_turn_lose_nothing(opened, account, folder, monkeypatch):
+    over_bad_connections(opened(), account, folder, monkeypatch)
 
 
 def test_a_box_that_the_vendor_stops_or_removes(opened, account, folder):
@@ -107,7 +103,7 @@ def test_a_box_that_the_vendor_stops_or_removes(opened, account, folder):
     completed(session.send("write a <<EOT\nsaved\nEOT"))
     first = box_of(account)
     turn = session.start("run touch begun && sleep 300")
-    until(lambda: "begun" in names(session), seconds=60, what="the command")
+    begun(session)
     account.behind_our_back(first, "pass-30")
     ended = turn.wait(60)
     assert (ended.status, ended.durable_at) == ("failed", None)

@@ -10,9 +10,17 @@ import pytest
 
 import session_widgets as sw
 from session_widgets._sandboxes.clouds import limits
-from tests.clouds.journeys import allowing, completed, files_in, outlived_by_its_box, output
+from tests.clouds.journeys import (
+    WAITING,
+    allowing,
+    begun,
+    completed,
+    files_in,
+    outlived_by_its_box,
+    output,
+    over_bad_connections,
+)
 from tests.standins.e2b_account import E2BAccount
-from tests.support.kernels import exactly_once
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
@@ -87,43 +95,29 @@ def test_it_moves_there_and_back_with_its_files_and_its_memory(opened, account, 
     assert {path: (folder / path).read_bytes() for path in there} == there
 
 
-WAITING = "run touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > b"
-
-
-def begun(session):
-    """Wait until the command runs."""
-    until(lambda: "begun" in [file.name for file in session.files.list()], seconds=60, what="the command")
-
-
-def test_a_cut_connection_a_time_that_ends_and_a_box_that_is_gone(opened, account, folder):
+def test_bad_connections_a_time_that_ends_and_a_box_that_is_gone(opened, account, folder, monkeypatch):
     """All in mid-turn but the last: the first changes nothing, the second fails the turn; no saved file is lost."""
     session = opened()
-    turn = session.start(f"write a <<EOT\nsaved\nEOT\n{WAITING}")
-    begun(session)
+    over_bad_connections(session, account, folder, monkeypatch)
     (box,) = account.boxes
-    account.behind_our_back(box, "cut")
-    session.exec("touch go")
-    completed(turn.wait(60))
-    assert files_in(folder) == {"a": b"saved\n", "b": b"done\n", "begun": b"", "go": b""}
-    exactly_once(session.events())
 
     session.exec("rm begun go")
-    turn = session.start(WAITING)
+    turn = session.start(f"run {WAITING}")
     begun(session)
     account.behind_our_back(box, "expire")
     assert turn.wait(60).status == "failed"
     assert "has stopped; the next prompt starts it again" in turn.error
     assert account.boxes == {box: "paused"}
-    turn = completed(session.send("run cat a\nremember"))
+    turn = completed(session.send("run cat before\nremember"))
     assert "saved" in output(turn)
-    assert "2 earlier turns" in turn.text
+    assert "3 earlier turns" in turn.text
     assert account.boxes == {box: "running"}
 
     account.behind_our_back(box, "gone")
-    turn = completed(session.send("run cat a\nremember"))
+    turn = completed(session.send("run cat before\nremember"))
     assert "saved" in output(turn)
     assert turn.tier == "load"
-    assert "3 earlier turns" in turn.text
+    assert "4 earlier turns" in turn.text
     (other,) = account.boxes
     assert other != box
 

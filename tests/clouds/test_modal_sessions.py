@@ -7,9 +7,17 @@ import pytest
 import session_widgets as sw
 from session_widgets._sandboxes.clouds import limits
 from session_widgets.errors import BadValue, MissingDependency, SandboxAuth
-from tests.clouds.journeys import allowing, completed, files_in, outlived_by_its_box, output
+from tests.clouds.journeys import (
+    WAITING,
+    allowing,
+    begun,
+    completed,
+    files_in,
+    outlived_by_its_box,
+    output,
+    over_bad_connections,
+)
 from tests.standins.modal_account import ModalAccount
-from tests.support.kernels import exactly_once
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
@@ -93,35 +101,21 @@ def test_to_modal_and_home_again(opened, account, folder):
     assert (folder / "c").is_symlink()
 
 
-WAITING = "run touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > b"
-
-
-def begun(session):
-    """Wait until the command runs."""
-    until(lambda: "begun" in [file.name for file in session.files.list()], seconds=60, what="the command")
-
-
-def test_a_cut_connection_and_a_time_that_ends(opened, account, folder):
+def test_bad_connections_and_a_time_that_ends(opened, account, folder, monkeypatch):
     """Both in mid-turn: the first changes nothing; the second fails the turn, and loses no saved file and no memory."""
     session = opened()
-    turn = session.start(f"write a <<EOT\nsaved\nEOT\n{WAITING}")
-    begun(session)
+    over_bad_connections(session, account, folder, monkeypatch)
     (box,) = account.running
-    account.cut(box)
-    session.exec("touch go")
-    completed(turn.wait(60))
-    assert files_in(folder) == {"a": b"saved\n", "b": b"done\n", "begun": b"", "go": b""}
-    exactly_once(session.events())
 
     session.exec("rm begun go")
-    turn = session.start(WAITING)
+    turn = session.start(f"run {WAITING}")
     begun(session)
     account.end(box)
     assert turn.wait(60).status == "failed"
     assert "has stopped; the next prompt starts it again" in turn.error
-    turn = completed(session.send("run cat a\nremember"))
+    turn = completed(session.send("run cat before\nremember"))
     assert "saved" in output(turn)
-    assert "2 earlier turns" in turn.text
+    assert "3 earlier turns" in turn.text
     (other,) = account.running
     assert other != box
 

@@ -204,8 +204,9 @@ class Control:
         """For tests: what there is and what was asked."""
         alive = [box for box in self.boxes.values() if box.alive]
         boxes = {box.id: {"name": box.name, "state": box.state.value, "labels": box.labels} for box in alive}
+        lines = {box.id: box.line for box in alive}
         asked = {"calls": self.calls, "created": self.created, "unknown": self.unknown}
-        return web.json_response({"boxes": boxes, **asked})
+        return web.json_response({"boxes": boxes, "lines": lines, **asked})
 
     async def fault(self, request: web.Request) -> web.Response:
         """For tests: `{"kind": "429", "route": "POST /api/sandbox", "times": 1, ...}`."""
@@ -218,6 +219,9 @@ class Control:
         what, _, minutes = request.match_info["what"].partition("-")
         if what == "cut":
             return web.json_response(box.cut())
+        if hasattr(box.machine.line, what):
+            getattr(box.machine.line, what)()
+            return web.Response()
         if what == "error":
             await box.break_down(recoverable=minutes == "recoverable")
         else:
@@ -270,6 +274,7 @@ class Control:
         """Return the server."""
         app = web.Application(middlewares=[self.checked], client_max_size=0)
         which = "{which:stop|archive|delete}"
+        happening = "{what:gone|cut|stall|repeat|unplug|plug|pass-[0-9]+|error-.*}"
         app.add_routes(
             [
                 web.post("/api/sandbox", self.create),
@@ -287,7 +292,7 @@ class Control:
                 web.get("/toolbox/{box}/work-dir", self.work),
                 web.get("/standin/books", self.books),
                 web.post("/standin/faults", self.fault),
-                web.post("/standin/boxes/{box}/{what:gone|cut|pass-[0-9]+|error-.*}", self.behind_our_back),
+                web.post(f"/standin/boxes/{{box}}/{happening}", self.behind_our_back),
             ]
         )
         self.sio.attach(app, socketio_path="api/socket.io")

@@ -39,6 +39,7 @@ class DaytonaAccount(Account):
 
         Args:
             box: its id.
-            what: "gone", "cut" (its connections), "error-recoverable", "error-final", "pass-10" (minutes without use).
+            what: "gone", "cut" (its connections), "stall", "repeat", "unplug", "plug" (see `Line`),
+                "error-recoverable", "error-final", "pass-10" (minutes without use).
         """
         self._post(f"/standin/boxes/{box}/{what}")

@@ -89,6 +89,11 @@ class Box:
             raise Refused(400, why, "SANDBOX_NOT_STARTED", "DAYTONA_PROXY")
         return self._machine
 
+    @property
+    def line(self) -> dict[str, int]:
+        """What its `Line` has seen."""
+        return self._machine.line.seen if self._machine else {}
+
     async def _give_sudo(self, box: machine.Box) -> None:
         """The vendor's own image has `sudo` without a password, for its user; images of registries run as root."""
         await box.write("/usr/local/bin/sudo", SUDO.encode())

@@ -219,7 +219,8 @@ class StandIn:
     async def books(self, _: Request) -> Response:
         boxes = {one.id: one.state.value for one in self.house.rented.values()}
         ends = {one.id: one.ends.timestamp() for one in self.house.rented.values()}
-        facts = {"calls": self.calls, "created": self.created, "unknown": self.unknown}
+        facts: dict[str, Any] = {"calls": self.calls, "created": self.created, "unknown": self.unknown}
+        facts["lines"] = {one.id: one.box.line.seen for one in self.house.rented.values()}
         return JSONResponse({"boxes": boxes, "ends": ends, **facts})
 
     async def change_faults(self, request: Request) -> Response:
@@ -238,6 +239,8 @@ class StandIn:
                 await self.house.expire(rented)
             case "cut":
                 rented.box.cut()
+            case what:
+                getattr(rented.box.line, what)()
         return Response(status_code=204)
 
     def _fault(self, route: str) -> dict[str, Any] | None:

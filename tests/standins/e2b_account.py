@@ -37,5 +37,5 @@ class E2BAccount(Account):
         self._http.delete("/standin/faults").raise_for_status()
 
     def behind_our_back(self, box: str, what: str) -> None:
-        """Let a box be "gone", "expire" as its time ends, or "cut" its connections."""
+        """Let a box be "gone", "expire" as its time ends, "cut" its connections, or be on a bad `Line`: "stall", ..."""
         self._post(f"/standin/boxes/{box}/{what}")

@@ -18,7 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.standins.network import connect, pump
+from tests.standins.line import Line
+from tests.standins.network import connect
 
 INIT = Path(__file__).with_name("box_init.py")
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin:/opt/python/bin"
@@ -80,12 +81,14 @@ class Box:
         id: the vendor's name of it.
         root: the directory with its own files.
         state: "running", "paused" or "gone".
+        line: the network between it and everybody else.
     """
 
     def __init__(self, id: str, root: Path, process: asyncio.subprocess.Process, first: int) -> None:
         self.id = id
         self.root = root
         self.state = "running"
+        self.line = Line()
         self._process = process
         self._first = first
         self._commands: set[Running] = set()
@@ -267,7 +270,8 @@ class Box:
         except OSError:
             writer.transport.abort()
             return
-        carrying = asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+        ways = self.line.inwards(reader, inner_writer), self.line.outwards(inner_reader, writer)
+        carrying = asyncio.gather(*ways)
         self._carried.add(carrying)
         try:
             await carrying

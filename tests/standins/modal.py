@@ -256,6 +256,8 @@ async def _orders(books: Books) -> None:
                 await books.box(order["id"]).end(STATUS.GENERIC_STATUS_TIMEOUT, 124)
             case "cut":
                 books.box(order["id"]).cut()
+            case "line":
+                getattr(books.box(order["id"]).machine.line, order["what"])()
             case "forget image":
                 books.forget_image(order["id"])
             case "end all":

@@ -61,9 +61,9 @@ class ModalAccount:
         """Let the time of a box be over."""
         self._order("end", id=id)
 
-    def cut(self, id: str) -> None:
-        """Break the connections to the ports of a box."""
-        self._order("cut", id=id)
+    def behind_our_back(self, id: str, what: str) -> None:
+        """Let the `Line` of a box "stall", "repeat", and so on, or "cut" its connections."""
+        self._order("cut", id=id) if what == "cut" else self._order("line", id=id, what=what)
 
     def forget_image(self, id: str) -> None:
         """Let a snapshot expire."""

@@ -153,6 +153,7 @@ class Books:
                 {"id": box.id, "name": box.name, "app": box.app, "tags": box.tags, "busy": box.busy}
                 for box in self.running()
             ],
+            "lines": {box.id: box.machine.line.seen for box in self.running()},
             "made": len(self.boxes),
             "images": [image.id for image in self.images.values() if image.tree is not None],
             "built": [image.commands for image in self.images.values() if image.tree is None],

@@ -6,6 +6,10 @@ import asyncio
 import ctypes
 import os
 import socket
+from collections.abc import Awaitable, Callable
+
+Passing = Callable[[bytes], Awaitable[bytes]]
+"""Returns what of a piece goes on, when it does."""
 
 NETWORK = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -30,11 +34,11 @@ def _set_namespace(handle: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Carry bytes to their end."""
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passing: Passing) -> None:
+    """Carry bytes to their end, as `passing` lets them."""
     try:
         while piece := await reader.read(1 << 16):
-            writer.write(piece)
+            writer.write(await passing(piece))
             await writer.drain()
         writer.write_eof()
     except OSError:
