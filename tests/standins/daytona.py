@@ -27,6 +27,7 @@ from daytona_toolbox_api_client_async.models import (
 )
 
 from tests.standins.daytona_boxes import KEY, Box, Refused
+from tests.standins.line import Line
 
 EXEC_SECONDS = 360
 """Without a timeout of its own a command gets this one of the daemon."""
@@ -219,7 +220,7 @@ class Control:
         what, _, minutes = request.match_info["what"].partition("-")
         if what == "cut":
             return web.json_response(box.cut())
-        if hasattr(box.machine.line, what):
+        if hasattr(Line, what):
             getattr(box.machine.line, what)()
             return web.Response()
         if what == "error":
