@@ -167,11 +167,13 @@ async def test_no_more_boxes_than_are_allowed_and_one_after_the_other(monkeypatc
 
 async def test_the_spec_reaches_the_vendor_and_setup_is_run_once(subject, vendor):
     options = {"image": "python:3.12", "gpu": "T4", "ports": (8000,), "lifetime_seconds": 600, "idle_seconds": 900}
-    wanted = replace(subject.spec(), setup=("echo $$ >> /srv/ran", "id -u >> /srv/ran"), network="none", **options)
+    closed = {"network": "none", "model_hosts": ("api.example.com:8443",)}
+    wanted = replace(subject.spec(), setup=("echo $$ >> /srv/ran", "id -u >> /srv/ran"), **closed, **options)
     with_setup = Subject(subject.provider, lambda: wanted)
     async with with_setup.sandbox() as sandbox:
         (made,) = vendor.specs
-        assert (made.image, made.gpu, made.ports, made.network) == ("python:3.12", "T4", (2468, 8000), "none")
+        assert (made.image, made.gpu, made.ports) == ("python:3.12", "T4", (2468, 8000))
+        assert made.network == ("api.example.com",)
         assert (made.idle, made.lifetime) == (600, 600)
         (box,) = vendor.books.live.values()
         await subject.provider.park(sandbox.ref)

@@ -148,6 +148,41 @@ def test_another_package_may_offer_one_but_not_replace_ours(others):
     assert catalog.get("demo").version == __version__
 
 
+MODELS = [
+    ("demo", NOTEBOOK, ()),
+    ("claude", {"ANTHROPIC_API_KEY": "k"}, ("api.anthropic.com",)),
+    ("claude", NOTEBOOK, ("127.0.0.1:9",)),
+    ("claude", {"ANTHROPIC_BASE_URL": "https://gateway.example.com/x"}, ("gateway.example.com:443",)),
+    ("claude", {"ANTHROPIC_BASE_URL": "http://gateway"}, ("gateway:80",)),
+    ("claude", {"ANTHROPIC_BASE_URL": "http://[::1]:8"}, ()),
+    ("claude", {"ANTHROPIC_BASE_URL": "http://a:port"}, ()),
+    ("codex", {"CODEX_API_KEY": "k"}, ("api.openai.com",)),
+    (
+        "opencode",
+        {"GEMINI_API_KEY": "k", "OPENROUTER_API_KEY": "k"},
+        ("generativelanguage.googleapis.com", "openrouter.ai"),
+    ),
+    ("opencode", {"GEMINI_API_KEY": "k", "OPENAI_BASE_URL": "https://g.example.com:8443"}, ("g.example.com:8443",)),
+    ("pi", {}, ()),
+    ("gemini", {"GEMINI_API_KEY": "k"}, ("generativelanguage.googleapis.com",)),
+    ("qwen", {"OPENAI_API_KEY": "k"}, ("api.openai.com",)),
+    ("copilot", {"COPILOT_GITHUB_TOKEN": "k"}, ("api.github.com", "*.githubcopilot.com")),
+]
+
+
+@pytest.mark.parametrize(("name", "env", "hosts"), MODELS)
+def test_a_harness_knows_where_its_model_is(name, env, hosts):
+    assert catalog.get(name).model_hosts(env) == hosts
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_each_key_leads_to_a_host_or_to_an_address_that_is_given(name):
+    harness = catalog.get(name)
+    assert harness.base_url in harness.env_passthrough
+    assert harness.hosts.keys() <= set(harness.keys)
+    assert set(harness.keys) - harness.hosts.keys() <= {"COPILOT_PROVIDER_API_KEY"}
+
+
 def test_a_broken_package_is_reported_and_affects_no_other(others):
     others(
         broken="tests.harnesses.no_such_module:X",

@@ -1,10 +1,7 @@
 """Docker sandboxes whose network is restricted: attacks from inside, their gateway, and what is left of both."""
 
 import asyncio
-import http.server
 import json
-import threading
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -14,40 +11,15 @@ from session_widgets._sandboxes.conformance import Subject, named_hosts_alone_ar
 from session_widgets._sandboxes.docker_engine import engine
 from session_widgets.errors import SandboxGone
 from session_widgets.host.daemon import installation
+from tests.support.page import bridge, page
 
 pytestmark = pytest.mark.needs("docker")
 
 
-def bridge():
-    """This machine's address on the network of containers."""
-    with engine() as docker:
-        return docker.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
-
-
-@contextmanager
-def page():
-    """A page of this machine, where containers with a network see it; yields its address."""
-
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"page")
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer((bridge(), 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://{bridge()}:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.fixture
 def served():
-    with page() as url:
-        yield url
+    with page() as address:
+        yield f"http://{address}/"
 
 
 def subject(home, network, **options):

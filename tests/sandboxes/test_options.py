@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 import session_widgets as sw
+from session_widgets._sandboxes.network import reached
 from session_widgets._sandboxes.options import check_taken
 from session_widgets.errors import BadValue
 from session_widgets.transcript.notes import SessionSandbox
@@ -62,6 +63,19 @@ WRONG = [
     ({"network": ["2001:db8::/32"]}, "IPv6 is not reached"),
     ({"network": ["*"]}, "network='open' means everything"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("network", "with_model"),
+    [
+        ("open", "open"),
+        ("none", ("api.example.com", "gateway.test")),
+        (("a.test", "gateway.test"), ("a.test", "gateway.test", "api.example.com")),
+    ],
+)
+def test_a_restricted_network_has_the_models_hosts(network, with_model):
+    assert reached(network, ("api.example.com", "gateway.test:8443")) == with_model
+    assert reached(network, ()) == network
 
 
 @pytest.mark.parametrize(("options", "words"), WRONG, ids=str)

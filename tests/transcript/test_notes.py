@@ -50,6 +50,7 @@ SAMPLES: dict[str, Any] = {
     "left_out": ({"path": "a", "reason": "large"},),
     "left_out_count": 1,
     "snapshots": ("a-1",),
+    "model_hosts": ("api.example.com",),
 }
 
 

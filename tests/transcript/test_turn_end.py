@@ -10,7 +10,7 @@ from session_widgets.transcript.records import (
     FileChange,
 )
 from session_widgets.transcript.steps import Change
-from session_widgets.transcript.turn import SILENT
+from session_widgets.transcript.turn import REACHES, SILENT
 from tests.transcript.script import T0, Script, at
 
 
@@ -138,6 +138,17 @@ def test_a_turn_with_any_word_is_not_silent(s: Script, kind: str) -> None:
     s.end()
     assert s.fold.turn(1).failure is None
     assert len(s.steps) == 1
+
+
+def test_what_a_restricted_sandbox_reaches_is_said_and_is_no_answer(s: Script) -> None:
+    s.note("sandbox_started", ref="docker:1", launch="a", model_hosts=["api.example.com", "b:8080"])
+    s.note("sandbox_started", ref="docker:1", launch="a")
+    s.end()
+    assert [(step.kind, step.text) for step in s.steps] == [
+        ("notice", REACHES + "api.example.com, b:8080"),
+        ("notice", SILENT),
+    ]
+    assert s.fold.turn(1).failure == "no_answer"
 
 
 def test_a_silent_turn_and_a_failed_model(s: Script) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from session_widgets.errors import BadValue
 
@@ -59,6 +60,9 @@ class Harness:
             `{cache}` by a directory that may be deleted.
         keys: names of the notebook's variables for its key; one of them must be set. Empty: it needs none.
         env_passthrough: names of other variables that it receives if the notebook has them.
+        hosts: of its model's API, by the key that leads there; "" is for no key. "*." stands for every name below. A
+            sandbox with a restricted network reaches them, too.
+        base_url: name of the variable with another address of that API, which replaces `hosts` if it is set.
         node: oldest supported Node.js, 0 if it needs none.
         platform_packages: package with the native program, by platform; `{native}` is replaced by it.
         installs: whether `install_harness` can install it.
@@ -85,6 +89,8 @@ class Harness:
     env: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     env_passthrough: tuple[str, ...] = ()
+    hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    base_url: str = ""
     node: int = 0
     platform_packages: Mapping[str, str] = field(default_factory=dict)
     installs: bool = False
@@ -145,6 +151,29 @@ class Harness:
     def passed(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return the notebook's variables for this harness: only those that it names."""
         return {name: given[name] for name in (*self.keys, *self.env_passthrough) if given.get(name)}
+
+    def model_hosts(self, env: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the addresses of its model's API, "name" (its port is 443) or "name:port".
+
+        Args:
+            env: of the agent process.
+        """
+        if url := env.get(self.base_url):
+            return _address(url)
+        named = [host for key, hosts in self.hosts.items() if not key or env.get(key) for host in hosts]
+        return tuple(dict.fromkeys(named))
+
+
+def _address(url: str) -> tuple[str, ...]:
+    """Return where an API is; nothing if the address is none, or one of IPv6."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return ()
+    if not host or ":" in host:
+        return ()
+    return (f"{host}:{port or (80 if parts.scheme == 'http' else 443)}",)
 
 
 def _filled(text: str, fill: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ OPEN, NONE = "open", "none"
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*", re.ASCII)
 _LONGEST = 253
+_LOOPBACK = re.compile(r"(localhost|127\.[\d.]+)(:|$)")
 
 
 def network_of(value: object) -> Network:
@@ -35,6 +36,11 @@ def as_range(place: str) -> IPv4Network | None:
         return IPv4Network(place)
     except ValueError:
         return None
+
+
+def elsewhere(model: Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses of a model's API without those of a loopback, which a sandbox has for itself."""
+    return tuple(one for one in model if not _LOOPBACK.match(one))
 
 
 def reached(network: Network, model: Sequence[str]) -> Network:

@@ -30,6 +30,11 @@ class Launch:
     sandbox: Sandbox | None = None
 
     @property
+    def env(self) -> Mapping[str, str]:
+        """Variables of the agent process, besides those of its sandbox."""
+        return self.entry.get("env") or {}
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint of all these, such as of its key: a running sandbox keeps its values."""
         options = self.sandbox.json() if self.sandbox and self.sandbox.given else None

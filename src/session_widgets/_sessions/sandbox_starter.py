@@ -10,6 +10,7 @@ from dataclasses import replace
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import Sandbox, SandboxProvider, SandboxSpec
 from session_widgets._sandboxes.contract import IDLE_SECONDS
+from session_widgets._sandboxes.network import OPEN, elsewhere
 from session_widgets._sandboxes.options import Sandbox as GivenOptions
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.launching import Launch, prepare
@@ -114,11 +115,17 @@ class SandboxStarter:
                     await self._state.journal.commit([note(started)])
                 return sandbox
 
+        options = launch.sandbox or GivenOptions(self.provider.name)
+        model = self.harness.model_hosts({**options.env, **launch.env})
+        hosts = () if options.network == OPEN else elsewhere(model)
+
         async def announce(ref: SandboxRef) -> None:
-            await self._state.journal.commit([note(SandboxStarted(ref=str(ref), launch=launch.fingerprint))])
+            started = SandboxStarted(ref=str(ref), launch=launch.fingerprint, model_hosts=hosts)
+            record = self._state.record
+            turn = record.turns if hosts and record.status == "running" else None  # the turn says it
+            await self._state.journal.commit([note(started, turn=turn)])
 
         self.workspaces.expect_new_tree()
-        options = launch.sandbox or GivenOptions(self.provider.name)
         spec = SandboxSpec(
             self._state.record.id,
             str(self._state.workspace.path),
@@ -135,6 +142,7 @@ class SandboxStarter:
             ports=tuple(options.ports),
             lifetime_seconds=options.lifetime_seconds,
             network=options.network if isinstance(options.network, str) else tuple(options.network),
+            model_hosts=hosts,
             progress=self._state.activity.tell,
         )
         return await self.provider.create(spec, announce)

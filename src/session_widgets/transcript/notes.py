@@ -175,6 +175,7 @@ class SandboxStarted(Note):
     kind: ClassVar[str] = "sandbox_started"
     ref: str | None = _text()
     launch: str | None = _text("fingerprint of its launch entry")
+    model_hosts: Sequence[str] = _texts("of the model's API, which it reaches besides the network of its options")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from session_widgets.transcript.notes import (
     PermissionDecision,
     PersistStarted,
     QuestionAnswered,
+    SandboxStarted,
     TurnEnded,
     TurnStarted,
     read_note,
@@ -41,6 +42,7 @@ from session_widgets.transcript.state import FoldState
 from session_widgets.transcript.steps import FINAL_STATUSES, Change, Steps, without_text
 from session_widgets.transcript.updates import OF_STEPS, Updates
 
+REACHES = "The network of this sandbox is restricted. Beside it the agent reaches its model, at "
 SILENT = "The agent ended its turn without saying or doing anything: some do so when their model fails or refuses."
 SPEECH = frozenset({"message", "thought", "tool_call", "question", "subagent"})
 _LEFT_OPEN: Mapping[StepKind, str] = {"question": "cancelled", "message": "completed", "thought": "completed"}
@@ -70,6 +72,7 @@ class TurnFold:
         self._questions: dict[str, int] = {}
         self.home = ("", "directory")
         self.handed_over = False
+        self._own: set[int] = set()
 
     @property
     def revision(self) -> int:
@@ -130,6 +133,8 @@ class TurnFold:
         match read_note(event.kind, event.payload):
             case TurnStarted() as note:
                 self._started(event, note)
+            case SandboxStarted() as note if note.model_hosts:
+                self._own.add(self._steps.say(event, "notice", REACHES + ", ".join(note.model_hosts)))
             case MemoryRestored() as note:
                 self._set(tier=note.tier)
                 self.handed_over = self.handed_over or note.handed_over
@@ -249,7 +254,9 @@ class TurnFold:
             self._steps.say(event, "error", self._record.error)
         if self._record.status == "completed" and self._updates.model_failed:
             self._set(failure="model_error")
-        if self._record.status == "completed" and all(step.kind == "user" for step in self.steps):
+        if self._record.status == "completed" and all(
+            step.kind == "user" or index in self._own for index, step in enumerate(self.steps)
+        ):
             self._set(failure=self._record.failure or "no_answer")
             self._steps.say(event, "notice", SILENT)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from session_widgets._harnesses.entries.common import COMPILED
+from session_widgets._harnesses.entries.common import ANTHROPIC, COMPILED
 from session_widgets._harnesses.harness import Harness
 
 HARNESS = Harness(
@@ -20,6 +20,8 @@ HARNESS = Harness(
     },
     keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
     env_passthrough=("ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL", "CLAUDE_CODE_MAX_RETRIES"),
+    hosts=dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"), ANTHROPIC),
+    base_url="ANTHROPIC_BASE_URL",
     install="install_harness('claude')",
     version="0.23.1",
     resumes="resume",

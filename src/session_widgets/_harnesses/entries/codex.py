@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from session_widgets._harnesses.entries.common import GATEWAY, OPENAI_DEFAULT_MODEL, PLATFORMS
+from session_widgets._harnesses.entries.common import GATEWAY, OPENAI, OPENAI_DEFAULT_MODEL, PLATFORMS
 from session_widgets._harnesses.harness import Harness
 
 
@@ -40,6 +40,8 @@ HARNESS = Harness(
     env={"CODEX_HOME": "{state}", "PATH": "{path}"},
     keys=("OPENAI_API_KEY", "CODEX_API_KEY"),
     env_passthrough=("OPENAI_BASE_URL",),
+    hosts={"OPENAI_API_KEY": OPENAI, "CODEX_API_KEY": OPENAI},
+    base_url="OPENAI_BASE_URL",
     install="install_harness('codex')",
     version="0.16.0",
     resumes="resume",

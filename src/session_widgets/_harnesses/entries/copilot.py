@@ -40,6 +40,8 @@ HARNESS = Harness(
         "COPILOT_PROVIDER_TYPE",
         "COPILOT_PROVIDER_WIRE_API",
     ),
+    hosts={"COPILOT_GITHUB_TOKEN": ("api.github.com", "*.githubcopilot.com")},
+    base_url="COPILOT_PROVIDER_BASE_URL",
     install="install_harness('copilot')",
     version="1.0.102",
     resumes="load",

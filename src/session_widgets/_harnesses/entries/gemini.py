@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from session_widgets._harnesses.entries.common import COMPILED
+from session_widgets._harnesses.entries.common import COMPILED, GEMINI
 from session_widgets._harnesses.harness import Harness
 
 
@@ -35,6 +35,8 @@ HARNESS = Harness(
     },
     keys=("GEMINI_API_KEY",),
     env_passthrough=("GOOGLE_GEMINI_BASE_URL",),
+    hosts={"GEMINI_API_KEY": GEMINI},
+    base_url="GOOGLE_GEMINI_BASE_URL",
     install="install_harness('gemini')",
     version="0.61.0",
     resumes="load",  # but not in the clock minute of its session's start: a new one overwrites it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from session_widgets._harnesses.entries.common import GATEWAY, MODALITIES, OPENAI_DEFAULT_MODEL
+from session_widgets._harnesses.entries.common import GATEWAY, MODALITIES, OPENAI_DEFAULT_MODEL, PROVIDERS
 from session_widgets._harnesses.harness import Harness
 
 INSTALLED = {"packages": {"": {"dependencies": {"@opencode-ai/plugin": "*"}}}}
@@ -55,6 +55,8 @@ HARNESS = Harness(
     },
     keys=("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"),
     env_passthrough=("OPENAI_BASE_URL", "OPENCODE_MODELS_PATH"),
+    hosts=PROVIDERS,
+    base_url="OPENAI_BASE_URL",
     install="install_harness('opencode')",
     version="1.18.33",
     resumes="resume",

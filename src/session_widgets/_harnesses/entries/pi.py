@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from session_widgets._harnesses.entries.common import GATEWAY, MODALITIES, OPENAI_DEFAULT_MODEL
+from session_widgets._harnesses.entries.common import GATEWAY, MODALITIES, OPENAI_DEFAULT_MODEL, PROVIDERS
 from session_widgets._harnesses.harness import Harness
 
 
@@ -41,6 +41,8 @@ HARNESS = Harness(
     },
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"),
     env_passthrough=("OPENAI_BASE_URL",),
+    hosts=PROVIDERS,
+    base_url="OPENAI_BASE_URL",
     install="install_harness('pi')",
     version="0.0.24",
     resumes="load",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from session_widgets._harnesses.entries.common import COMPILED
+from session_widgets._harnesses.entries.common import COMPILED, OPENAI
 from session_widgets._harnesses.harness import Harness
 
 
@@ -32,6 +32,8 @@ HARNESS = Harness(
     env={"QWEN_HOME": "{state}", "QWEN_CODE_NO_RELAUNCH": "true", "PATH": "{path}", **COMPILED},
     keys=("OPENAI_API_KEY",),
     env_passthrough=("OPENAI_BASE_URL", "OPENAI_MODEL"),
+    hosts={"OPENAI_API_KEY": OPENAI},
+    base_url="OPENAI_BASE_URL",
     install="install_harness('qwen')",
     version="0.24.4",
     resumes="resume",

@@ -24,6 +24,7 @@ from session_widgets._sandboxes.clouds.limits import making
 from session_widgets._sandboxes.clouds.sandbox import CloudSandbox
 from session_widgets._sandboxes.clouds.setup import MACHINE, PORT, BoxSetup, new_secrets
 from session_widgets._sandboxes.contract import Announce, SandboxInfo, SandboxSpec
+from session_widgets._sandboxes.network import reached
 from session_widgets._sandboxes.records import RECORD, TOKEN, alone, gone, made_of, recorded
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets.errors import SandboxAuth, SandboxError, SandboxGone, TransportError
@@ -203,7 +204,10 @@ class CloudProvider:
             "uploads": dict(spec.mounts),
             "idle": spec.idle_seconds,
             "lifetime": spec.lifetime_seconds or SANDBOX_LIFETIME,
-            "options": {name: getattr(spec, name) for name in _OPTIONS},
+            "options": {
+                **{name: getattr(spec, name) for name in _OPTIONS},
+                "network": reached(spec.network, spec.model_hosts),
+            },
             "snapshots": [],
         }
 
