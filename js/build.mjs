@@ -3,7 +3,7 @@ import * as esbuild from "esbuild";
 
 const watch = process.argv.includes("--watch");
 const options = {
-  entryPoints: Object.fromEntries(["chat", "compare", "files", "panel", "replay", "search"].map((name) => [name, `src/${name}/index.ts`])),
+  entryPoints: Object.fromEntries(["chat", "compare", "files", "panel", "replay", "sandboxes", "search"].map((name) => [name, `src/${name}/index.ts`])),
   outdir: "../src/session_widgets/static",
   bundle: true,
   format: "esm",

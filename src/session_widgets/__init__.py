@@ -124,6 +124,15 @@ def _draw_panel(session: Session) -> None:
 display.draw = _draw_panel
 
 
+def _draw_sandboxes(found: Any) -> None:
+    from session_widgets.widgets.sandboxes import SandboxTable
+
+    SandboxTable(found)._ipython_display_()
+
+
+display.draw_sandboxes = _draw_sandboxes
+
+
 def _replay(store: Store, session_id: str, at: str) -> Replay:
     from session_widgets.widgets import Replay
 

@@ -77,6 +77,7 @@ def test_list_tells_those_that_a_session_refers_to_from_the_others(cli, home):
         "owner": None,
         "deadline": None,
         "wanted": True,
+        "working": False,
         "cost": None,
         "currency": None,
         "partial": True,

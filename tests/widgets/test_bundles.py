@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from session_widgets.widgets import Chat, Compare, FileBrowser, Replay, Search, SessionPanel
+from session_widgets.widgets.sandboxes import SandboxTable
 from tests.support.paths import ROOT
 
 STATIC = ROOT / "src" / "session_widgets" / "static"
-NAMES = ["chat", "compare", "files", "panel", "replay", "search"]
+NAMES = ["chat", "compare", "files", "panel", "replay", "sandboxes", "search"]
 
 
 def code(name: str) -> str:
@@ -43,7 +44,9 @@ def test_a_bundle_names_no_host_but_those_of_licences_and_xml(name):
 
 
 def test_the_widgets_use_them():
-    for name, widget in zip(NAMES, (Chat, Compare, FileBrowser, SessionPanel, Replay, Search), strict=True):
+    for name, widget in zip(
+        NAMES, (Chat, Compare, FileBrowser, SessionPanel, Replay, SandboxTable, Search), strict=True
+    ):
         assert str(widget._esm) == code(name)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from session_widgets._sessions import display
 from session_widgets._sessions.loop import private_loop
 from session_widgets.model import Capability, SandboxRef
 from session_widgets.printing import html_table, one_line, text_table
@@ -78,6 +79,7 @@ class SandboxRow:
         currency: of `cost`.
         partial: whether `seconds` or `cost` lacks some time: it has run, and cost, more.
         wanted: whether a session of the store refers to it. The others are what `sandboxes sweep` removes.
+        working: whether a turn runs in it, according to the store.
     """
 
     ref: str
@@ -87,6 +89,7 @@ class SandboxRow:
     created: datetime
     deadline: datetime | None
     wanted: bool = field(compare=False)
+    working: bool = field(default=False, compare=False)
     seconds: float | None = field(default=None, compare=False)
     cost: Decimal | None = field(default=None, compare=False)
     currency: str | None = field(default=None, compare=False)
@@ -105,7 +108,7 @@ class SandboxRow:
 
 
 class SandboxList(list[SandboxRow]):
-    """Sandboxes; a notebook draws them as a table.
+    """Sandboxes; a notebook draws them as a table with buttons.
 
     Attributes:
         problems: why a provider could not be asked, by its name.
@@ -117,6 +120,10 @@ class SandboxList(list[SandboxRow]):
 
     def __repr__(self) -> str:
         return text_table(_SANDBOX_COLUMNS, [_sandbox_cells(row) for row in self]) if self else "No sandboxes."
+
+    def _ipython_display_(self) -> None:
+        """Show the table."""
+        display.draw_sandboxes(self)
 
     def _repr_html_(self) -> str:
         return html_table(_SANDBOX_COLUMNS, [_sandbox_cells(row) for row in self]) if self else "No sandboxes."
@@ -144,7 +151,7 @@ def sandboxes() -> SandboxList:
     from session_widgets._store import store
 
     found = private_loop().run(_survey())
-    known = {record.sandbox_ref for record in store().sessions()}  # later: it is stored before it exists
+    known = {record.sandbox_ref: record.status for record in store().sessions()}  # later: stored before it exists
     ran = {ref: facts for ref, *facts in store().sql(_RAN).fetchall()}
     rows = [
         SandboxRow(
@@ -155,6 +162,7 @@ def sandboxes() -> SandboxList:
             created=info.created_at,
             deadline=info.expires_at,
             wanted=str(info.ref) in known,
+            working=known.get(str(info.ref)) == "running",
             **_ran(ran.get(str(info.ref)), running=info.running),
         )
         for one in found
