@@ -70,7 +70,7 @@ def test_a_turn_streams_beside_an_import(store: Store, corpus: Path) -> None:
     assert derived(store) == before
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=[pytest.mark.nightly, pytest.mark.timeout(600)])])
 def test_killed_imports_are_completed_by_the_next(store: Store, corpus: Path, kills: int) -> None:
     """Killed several times, each time after its first commit; then it is what an import without a kill gives."""
     count = "select count(*) from v_source_files"

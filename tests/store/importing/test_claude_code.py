@@ -208,6 +208,16 @@ def test_what_is_no_prompt_begins_no_turn(store: Store, logs: Path) -> None:
     assert store.sql("select count(*) from v_llm_calls").fetchall() == [(0,)]
 
 
+def test_words_of_the_program_that_report_no_error_fail_no_turn(store: Store, logs: Path) -> None:
+    log = Log().user("u1", "go on").assistant("a1", "msg_1", text("It works."))
+    write(logs, log.assistant("n1", "msg_n", text("No response requested."), isApiErrorMessage=False))
+    log.lines[-1] = log.lines[-1].replace("claude-opus-4-6", "<synthetic>")
+    write(logs, log)
+    store.import_(logs)
+    assert store.sql("select kind from v_steps order by step").fetchall() == [("user",), ("message",), ("notice",)]
+    assert store.sql("select error from v_turns").fetchall() == [(None,)]
+
+
 def test_an_import_cannot_be_continued_and_does_not_take_a_session_of_ours(store: Store, logs: Path) -> None:
     store.append(SESSION, [opened()])
     path = write(logs, story())

@@ -277,3 +277,18 @@ def test_a_tree_of_pi_has_one_active_branch(store: Store, tmp_path: Path) -> Non
     store.import_(tmp_path)
     query = "select text from v_steps where is_active order by turn, step"
     assert [text for (text,) in store.sql(query).fetchall()] == ["one", "1", "other", "3"]
+
+
+def test_a_call_of_pi_that_the_user_stopped_has_not_failed(store: Store, tmp_path: Path) -> None:
+    at = {"timestamp": "2026-01-01T00:00:00Z"}
+    call = {"type": "toolCall", "id": "t", "name": "bash", "arguments": {"command": "npm test"}}
+    texts = [{"type": "text", "text": "Debugger attached.\n\n\nCommand aborted"}]
+    said = [
+        {"role": "user", "content": "test it"},
+        {"role": "assistant", "content": [call], "stopReason": "toolUse"},
+        {"role": "toolResult", "toolCallId": "t", "content": texts, "isError": True},
+    ]
+    head = {"type": "session", "id": "stopped", "cwd": "/work", **at}
+    write(tmp_path / "a.jsonl", [head, *({"type": "message", "message": {**one, **at}, **at} for one in said)])
+    store.import_(tmp_path)
+    assert store.sql("select failed, failure from v_tool_calls").fetchall() == [(False, "interrupted")]

@@ -54,6 +54,22 @@ def test_swe_agent(store: Store) -> None:
     assert all(step.started_at is not None for step in store.steps("django__x-1"))
 
 
+def test_an_edit_of_swe_agent_has_the_file_that_was_open_and_its_refusal(store: Store, tmp_path: Path) -> None:
+    done = [
+        ("create a.py", "[File: /w/a.py (1 lines total)]\n1:"),
+        ("edit 1:1\nx = (\nend_of_edit", "Your proposed edit has introduced new syntax error(s)."),
+        ("edit 1:1\nx = 1\nend_of_edit", "[File: /w/a.py (1 lines total)]\n1:x = 1\n(Open file: /w/a.py)"),
+        ("python a.py", "\nEXECUTION TIMED OUT\n(Open file: /w/a.py)"),
+    ]
+    steps = [{"action": action, "observation": seen, "state": '{"working_dir": "/w"}'} for action, seen in done]
+    (tmp_path / "run.traj").write_text(json.dumps({"trajectory": steps, "info": {"exit_status": "submitted"}}))
+    store.import_(tmp_path)
+    assert store.sql("select path_rel, failure from v_tool_calls order by step").fetchall() == [
+        ("a.py", None), ("a.py", "error"), ("a.py", None), (None, "timeout"),
+    ]  # fmt: skip
+    assert store.sql("select path, edits from v_files").fetchall() == [("a.py", 3)]
+
+
 def test_mini_swe_agent(store: Store) -> None:
     store.import_(RECORDED / "mini_swe_agent")
     assert store.sql(TURNS).fetchall() == [(1, "failed", None, None, None, None, COST("0.25"), "final")]

@@ -59,7 +59,7 @@ def test_a_session_of_2_gb_needs_no_more_memory_than_a_small_one(tmp_path: Path)
 @pytest.mark.timeout(900)
 def test_a_session_of_50_000_steps_is_read_whole(tmp_path: Path) -> None:
     path, store = tmp_path / "long.jsonl", Store(tmp_path / "store.duckdb")
-    corpus.one_session(path, 160_000_000)
+    corpus.one_session(path, 220_000_000)
     store.import_(path)
     (name,) = [record.id for record in store.sessions()]
     assert len(store.steps(name)) > 50_000

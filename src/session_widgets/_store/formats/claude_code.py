@@ -35,7 +35,7 @@ from session_widgets._store.formats.contract import (
 )
 from session_widgets._store.formats.writers import claude_code as writer
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text
-from session_widgets.transcript.records import Json, StepFailure, UsageQuality
+from session_widgets.transcript.records import Json, StepFailure, StepKind, UsageQuality
 
 UNNAMED = 50
 """Records without a session's id, at the beginning of a file, that are waited through for one."""
@@ -279,10 +279,13 @@ class _Reader:
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(as_objects(content))
         if call_id is not None:
             yield _usage(where, call_id, model, message)
+        own: StepKind = (
+            "notice" if value.get("isApiErrorMessage") is False else "error"
+        )  # the program's words, no model's
         for block in blocks:
             kind, text = as_text(block.get("type")), as_text(block.get("text"))
             if kind == "text" and text and text.strip():
-                yield Said(**where, kind="error" if synthetic else "message", text=text, call_id=call_id)
+                yield Said(**where, kind=own if synthetic else "message", text=text, call_id=call_id)
             elif kind == "thinking" and as_text(block.get("thinking")):
                 yield Said(**where, kind="thought", text=as_text(block["thinking"]), call_id=call_id)
             elif kind in {"tool_use", "server_tool_use"}:

@@ -42,6 +42,8 @@ _KINDS = {
 }
 _STOPS = {"stop": "end_turn", "length": "max_tokens"}
 _EXIT_CODE = re.compile(r"Command exited with code (\d{1,3})\s*\Z")
+_ABORTED = ("Command aborted", "Operation aborted")
+"""Said of a call that the user stopped with its turn."""
 _COUNTS = ("input", "output", "cacheRead", "cacheWrite")
 
 
@@ -116,12 +118,15 @@ def _message(where: dict[str, Any], message: Json, edits: dict[str, tuple[str, s
         tool_call_id = as_text(message.get("toolCallId")) or ""
         text, failed = _text(content), message.get("isError") is True
         code = _EXIT_CODE.search(text) if failed else None
+        failure: StepFailure | None = "error" if failed else None
+        if failed and text.rstrip().endswith(_ABORTED):
+            failure = "interrupted"
         name, path = edits.pop(tool_call_id, ("", ""))
         yield ToolResult(
             **where,
             tool_call_id=tool_call_id,
             content=[text_block(text)] if text and (failed or not path) else [],
-            failure="error" if failed else None,
+            failure=failure,
             exit_code=int(code[1]) if code else None,
         )
         if path and not failed:
@@ -135,7 +140,7 @@ def _message(where: dict[str, Any], message: Json, edits: dict[str, tuple[str, s
             raw_input={"command": command},
         )  # fmt: skip
         output = as_text(message.get("output")) or ""
-        failure: StepFailure | None = "error" if status else None
+        failure = "error" if status else None
         yield ToolResult(
             **where, tool_call_id=call_id, content=[text_block(output)], exit_code=status, failure=failure,
         )  # fmt: skip

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from session_widgets._store.formats.contract import (
+    Changed,
     Entry,
     Format,
     Head,
@@ -17,18 +20,23 @@ from session_widgets._store.formats.contract import (
     Said,
     SessionFacts,
     Source,
+    ToolCall,
     ToolResult,
     TurnEnd,
     count_of,
     text_block,
 )
-from session_widgets._store.formats.openai_messages import KINDS, call_of, entries_of
+from session_widgets._store.formats.openai_messages import KINDS, call_of, entries_of, text_of
 from session_widgets.transcript.envelopes import as_number, as_object, as_objects, as_text
 from session_widgets.transcript.records import Json
 
 _GOOD_EXITS = frozenset({"submitted", "Submitted", "skipped"})
 _COMMAND = re.compile(r"```(?:mswea_bash_command|bash)\n(.*?)\n?```", re.DOTALL)
 _ANSWER = re.compile(r"<returncode>(-?\d{1,5})</returncode>\s*<output>\n?(.*?)\n?</output>", re.DOTALL)
+_FILE = re.compile(r"\(Open file: (/[^\n)]+)\)|\[File: (/[^\n]+?) \(\d+ lines? total\)\]")
+_PLACE = re.compile(r"\(Current directory: (/[^\n)]*)\)|\"working_dir\": \"(/[^\"]*)\"")
+_REFUSED = re.compile(r"Your proposed edit has introduced|Text not found:|No file open|Usage: |Error: |Invalid ")
+_TIMED_OUT = re.compile(r"^\s*EXECUTION TIMED OUT")
 
 
 class SweAgent(Format):
@@ -55,13 +63,16 @@ class SweAgent(Format):
         """Turn the document into entries."""
         for record in records:
             said, native = as_object(record.value), source.stem
-            yield SessionFacts(line=record.line, native_id=native, harness="swe-agent")
             history = [each for each in as_objects(said.get("history")) if not each.get("is_demo")]
+            steps = as_objects(said.get("trajectory"))
+            cwd = _directory(history, steps)
+            yield SessionFacts(line=record.line, native_id=native, harness="swe-agent", cwd=cwd)
             if history:
                 answer = lambda text: (text, None)  # noqa: E731
-                yield from entries_of(record.line, history, extract=_action, answer=answer, one_prompt=True)
+                entries = entries_of(record.line, history, extract=_action, answer=answer, one_prompt=True)
             else:
-                yield from _steps(record.line, as_objects(said.get("trajectory")))
+                entries = _steps(record.line, steps)
+            yield from _with_files(entries, cwd)
             yield from _end(record.line, native, as_object(said.get("info")), "swe-agent")
 
 
@@ -95,6 +106,39 @@ class MiniSweAgent(Format):
                 record.line, _messages(record.value), extract=_block, answer=_answered, one_prompt=True
             )
             yield from _end(record.line, source.stem, info, "mini-swe-agent")
+
+
+def _directory(history: Iterable[Json], steps: Iterable[Json]) -> str | None:
+    """Return the first directory that the program names beside its prompt, or in its state."""
+    texts = [*(text_of(each.get("content")) for each in history), *(as_text(each.get("state")) or "" for each in steps)]
+    found = next(filter(None, map(_PLACE.search, texts)), None)
+    return found[1] or found[2] if found else None
+
+
+def _with_files(entries: Iterable[Entry], cwd: str | None) -> Iterator[Entry]:
+    """Give edits the file that was open, and results the failure that the program says in words alone."""
+    opened: str | None = None
+    edits: dict[str, tuple[str | None, bool]] = {}
+    for entry in entries:
+        if isinstance(entry, ToolCall) and entry.kind == "edit":
+            words = str(as_object(entry.raw_input).get("command", "")).split()
+            new = posixpath.join(cwd or "", words[1]) if entry.name == "create" and len(words) > 1 else None
+            path = next(iter(entry.paths), None) or new or opened
+            edits[entry.tool_call_id] = path, entry.name == "create"
+            yield replace(entry, paths=[path] if path else ())
+            continue
+        if not isinstance(entry, ToolResult):
+            yield entry
+            continue
+        text = "".join(as_text(as_object(block.get("content")).get("text")) or "" for block in entry.content)
+        path, created = edits.pop(entry.tool_call_id, (None, False))
+        edited = path is not None
+        for found in _FILE.finditer(text):
+            opened = found[1] or found[2]
+        refused = edited and _REFUSED.match(text.strip())
+        yield replace(entry, failure="error") if refused or _TIMED_OUT.match(text) else entry
+        if path is not None and not refused:
+            yield Changed(line=entry.line, at=entry.at, path=path, change="created" if created else "modified")
 
 
 def _messages(document: Any) -> tuple[Json, ...]:

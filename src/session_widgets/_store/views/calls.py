@@ -22,7 +22,7 @@ FAILURE = r"""
                 when s.status = 'cancelled' then 'cancelled'
                 when s.failure = 'interrupted' then 'interrupted'
                 when s.exit_code = 124 or (s.failure is not null and s.command is not null and regexp_matches(
-                    coalesce(s.raw_output::varchar, s.content::varchar), '(?i)(command|process) timed out'))
+                    coalesce(s.raw_output::varchar, s.content::varchar), '(?i)(command|process|execution) timed out'))
                     then 'timeout'
                 when s.exit_code <> 0 then 'exit_code'
                 else s.failure end"""
