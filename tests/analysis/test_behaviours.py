@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,15 +12,18 @@ import pytest
 
 import session_widgets as sw
 from session_widgets.analysis.alignment.actions import actions_of
-from session_widgets.analysis.failure_modes import MODES, Behaviour, find
+from session_widgets.analysis.failure_modes import find
+from session_widgets.analysis.mode import MODES, Behaviour, Ending
 from session_widgets.errors import BadValue, SessionGone
 from session_widgets.transcript.records import Step
 from tests.analysis.stored import edit, store_session, tool
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, shared
 
 REAL = ROOT / "tests" / "fixtures" / "behaviours"
 AT = datetime(2026, 11, 28, tzinfo=UTC)
-DONE = {1: "completed"}
+DONE = {1: Ending("completed")}
+CANCELLED = {1: Ending("cancelled")}
+OTHERS = ("no_edit", "test_never_passed")  # of the same steps; each has its own test
 
 
 def step(index: int, kind: str = "tool_call", turn: int = 1, **facts: Any) -> Step:
@@ -28,8 +32,9 @@ def step(index: int, kind: str = "tool_call", turn: int = 1, **facts: Any) -> St
 
 
 def call(index: int, kind: str, **facts: Any) -> Step:
-    names = ("failure", "tool_name", "turn")
-    return step(index, tool_kind=kind, raw_input={k: v for k, v in facts.items() if k not in names},
+    names = ("failure", "tool_name", "turn", "exit_code")
+    printed = [{"type": "content", "content": {"type": "text", "text": facts.pop("printed", "")}}]
+    return step(index, tool_kind=kind, content=printed, raw_input={k: v for k, v in facts.items() if k not in names},
                 **{name: facts[name] for name in names if name in facts})  # fmt: skip
 
 
@@ -37,8 +42,11 @@ def said(index: int, text: str) -> Step:
     return step(index, "message", text=text)
 
 
-def found(*steps: Step, ends: dict[int, str] = DONE) -> list[tuple[str, list[int]]]:
-    return [(each.mode, [index for _, index in each.steps]) for each in find("s", steps, actions_of(steps), ends)]
+def found(
+    *steps: Step, ends: dict[int, Ending] = DONE, without: tuple[str, ...] = OTHERS, **more: Any
+) -> list[tuple[str, list[int]]]:
+    every = find("s", steps, actions_of(steps), ends, **more)
+    return [(each.mode, [index for _, index in each.steps]) for each in every if each.mode not in without]
 
 
 def run(index: int, command: str, **facts: Any) -> Step:
@@ -75,7 +83,7 @@ def test_a_failed_test_that_the_answer_passes_over() -> None:
     assert found(failed, said(1, "All done: everything is in place.")) == [("error_ignored", [0, 1])]
     assert found(failed, said(1, "One test fails because of the clock.")) == []
     assert found(failed, run(1, "pytest -q tests"), said(2, "All done.")) == []
-    assert found(failed, said(1, "All done."), ends={1: "cancelled"}) == []
+    assert found(failed, said(1, "All done."), ends=CANCELLED) == []
     assert found(run(0, "grep -r x .", failure="error"), said(1, "All done.")) == []
     assert found(call(0, "edit", file_path="a.txt", content="b", failure="error"), said(1, "Written.")) == [
         ("error_ignored", [0, 1])
@@ -86,7 +94,7 @@ def test_a_rejected_call_after_which_nothing_was_tried() -> None:
     rejected = run(3, "rm -rf build", failure="rejected")
     assert found(rejected, said(4, "I stop here.")) == [("gave_up_after_rejection", [3, 4])]
     assert found(rejected, call(4, "read", path="a"), said(5, "Another way.")) == []
-    assert found(rejected, said(4, "I stop here."), ends={1: "cancelled"}) == []
+    assert found(rejected, said(4, "I stop here."), ends=CANCELLED) == []
     assert found(rejected) == []
 
 
@@ -95,14 +103,88 @@ def test_code_that_was_changed_and_not_tested() -> None:
     assert found(change(0, "a.py", None), run(1, "mise run test:ci")) == []
     assert found(run(0, "pytest"), change(1, "a.py", None)) == [("edit_without_test", [1])]
     assert found(change(0, "README.md", None)) == []
+    assert found(change(0, "src/fix.py", None), run(1, "cd src && python3 fix.py --all")) == []
+    assert found(change(0, "fix.sh", None), run(1, "./fix.sh")) == []
+    assert found(change(0, "fix.py", None), run(1, "python other.py"), run(2, "cat fix.py")) == [
+        ("edit_without_test", [0])
+    ]
     assert found(change(0, "a.py", None, failure="error")) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "mode"),
+    [
+        (Ending("failed", error="the turn's limit silence was reached", outcome="turn_limit"), "timeout"),
+        (Ending("failed", error="exit_command_timeout", outcome="failed"), "timeout"),
+        (Ending("failed", error="LimitsExceeded", outcome="failed"), "step_limit"),
+        (Ending("failed", error="exit_cost", outcome="failed"), "step_limit"),
+        (Ending("completed", "max_turn_requests", outcome="request_limit"), "step_limit"),
+        (Ending("failed", error="prompt is too long: 213,000 tokens", outcome="token_limit"), "context_overflow"),
+        (Ending("failed", error="exit_context", outcome="failed"), "context_overflow"),
+        (Ending("failed", error="terminated", outcome="failed"), "environment_failure"),
+        (Ending("failed", error="API Error: 529", outcome="rate_limited"), "environment_failure"),
+        (Ending("failed", error="the agent process exited with code 1", outcome="agent_exited"), "crashed"),
+        (Ending("failed", error="API Error: 400 bad request", outcome="failed"), "other_failure"),
+        (Ending("completed", "end_turn", outcome="model_error"), "other_failure"),
+        (Ending("cancelled", outcome="cancelled"), None),
+        (Ending("completed", outcome="completed"), None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_turn_that_failed_has_one_reason(end: Ending, mode: str | None) -> None:
+    assert found(said(3, "and now"), ends={1: end}) == ([(mode, [3])] if mode else [])
+
+
+def test_a_command_that_was_stopped_or_lacks_a_program() -> None:
+    printed = "bash: line 1: rg: command not found"
+    assert found(run(0, "sleep 99", exit_code=124, failure="error")) == [("timeout", [0])]
+    assert found(run(0, "rg x", exit_code=127, failure="error", printed=printed)) == [("environment_failure", [0])]
+    assert found(run(0, "cat log", printed=printed)) == []
+    assert found(run(0, "rg x", failure="interrupted", printed=printed)) == []
+
+
+def test_calls_that_fail_one_after_the_other() -> None:
+    broken = [run(n, f"make {n}", failure="error", exit_code=2) for n in range(4)]
+    assert found(*broken, said(9, "It fails.")) == [("tool_error_storm", [0, 1, 2, 3])]
+    assert found(*broken[:3], said(9, "It fails.")) == []
+    assert found(*broken[:2], run(7, "make ok"), *broken[2:], said(9, "It fails.")) == []
+    assert found(*(run(n, f"grep -n x{n} a.py", failure="error", exit_code=1) for n in range(5))) == []
+
+
+def test_tests_of_which_none_passed() -> None:
+    failed = run(0, "pytest -q", failure="error", exit_code=1)
+    assert found(failed, run(1, "pytest -q a", failure="error", exit_code=1), without=("no_edit",)) == [
+        ("test_never_passed", [0, 1])
+    ]
+    assert found(failed, run(1, "pytest -q"), without=("no_edit",)) == []
+    assert found(run(0, "pytest -q", failure="interrupted"), without=("no_edit",)) == []
+
+
+def test_no_file_was_changed_or_none_of_the_expected_ones() -> None:
+    look = [call(0, "read", path="a.py"), run(1, "grep -n x a.py")]
+    only = ("edit_without_test",)
+    assert found(*look, without=()) == [("no_edit", [1])]
+    assert found(*look, run(2, "sed -i s/x/y/ a.py"), without=()) == []
+    assert found(*look, change(2, "a.py", failure="rejected"), said(3, "."), without=("gave_up_after_rejection",)) == [
+        ("no_edit", [2])
+    ]
+    assert found(said(0, "42"), without=()) == []
+    assert found(*look, change(2, "a.py"), expected=["src/b.py"], without=only) == [("wrong_file", [2])]
+    assert found(*look, change(2, "a.py"), expected=["b.py", "./a.py"], without=only) == []
+    assert found(*look, expected=["a.py"]) == []
+
+
+def test_a_last_message_that_has_no_result() -> None:
+    assert found(said(0, "I was unable to reproduce the failure.")) == [("gave_up", [0])]
+    assert found(said(0, "I was unable to open it at first."), said(1, "Fixed.")) == []
+    assert found(said(0, "I could not complete the task."), ends=CANCELLED) == []
 
 
 def real() -> Iterator[tuple[str, list[Behaviour]]]:
     for line in (REAL / "sessions.ndjson").read_text().splitlines():
         session = json.loads(line)
         steps = [step(**facts) for facts in session["steps"]]
-        ends = {int(turn): status for turn, status in session["turns"].items()}
+        ends = {int(turn): Ending(status) for turn, status in session["turns"].items()}
         actions = actions_of(steps, [session["workspace"]])
         yield session["session"], [*find(session["session"], steps, actions, ends)]
 
@@ -124,24 +206,45 @@ def test_labelled_sessions_have_what_a_person_saw_and_nothing_else() -> None:
     assert sum(is_there == "no" for _, _, is_there, *_ in labels) >= 14
 
 
+def test_whole_logs_have_what_a_person_saw_and_the_page_says_how_often(home) -> None:
+    store = sw.store()
+    for folder in ("data/transcripts", "contracts"):
+        store.import_(shared(folder))
+    labels = [line.split(maxsplit=4) for line in (REAL / "found.txt").read_text().splitlines() if line[0] != "#"]
+    ids = sorted({name for name, *_ in labels})
+    seen = {(b.session_id, b.mode, "{}/{}".format(*b.steps[-1])) for b in sw.analysis.behaviours(ids).found}
+    judged = {(name, mode, place): verdict for name, mode, verdict, place, _ in labels}
+    assert {one: judged.get(one) for one in seen if judged.get(one) != "yes"} == {}, (
+        "each finding was read, and is right"
+    )
+    assert {one for one, verdict in judged.items() if verdict == "yes"} == seen
+    page = (ROOT / "docs" / "analysis.md").read_text()
+    for mode in MODES:
+        right, looks = (sum(m == mode and v == verdict for (_, m, _), v in judged.items()) for verdict in ("yes", "no"))
+        assert re.search(rf"^\| `{mode}` \|.*\| {right or '–'} \| {looks or '–'} \|$", page, re.MULTILINE), mode
+
+
 def test_sessions_of_the_store(home) -> None:
     test = tool("execute", {"command": "pytest -q"}, status="failed")
     store_session("one", "/w/one", edit("/w/one", "x", "y"), test, test, test)
     store_session("two", "/w/two", tool("read", {"path": "/w/two/a.py"}))
     result = sw.analysis.behaviours(["one", "two", "one"])
     assert result.ids == ("one", "two")
-    assert result.counts == {"loop": 1, "edit_without_read": 1, "error_ignored": 0, "gave_up_after_rejection": 0,
-                             "edit_without_test": 0}  # fmt: skip
+    assert set(result.counts) == set(MODES)
+    assert {mode: count for mode, count in result.counts.items() if count} == {
+        "loop": 1, "edit_without_read": 1, "test_never_passed": 1, "no_edit": 1,
+    }  # fmt: skip
     frame = result.df()
     assert list(frame.columns) == ["session_id", "mode", "turn", "step", "step_uid", "evidence", "detail"]
     (loop,) = frame[frame["mode"] == "loop"].to_dict("records")
     assert (loop["step_uid"], loop["evidence"]) == ("one/1/4", ["one/1/2", "one/1/3", "one/1/4"])
-    assert "2 sessions: loop in 1, edit_without_read in 1" in repr(result)
+    assert "2 sessions: no_edit in 1, edit_without_read in 1, test_never_passed in 1, loop in 1" in repr(result)
     assert "<table>" in result._repr_html_()
     for uid, mode in zip(frame["step_uid"], frame["mode"], strict=True):
         sw.store().annotate(uid, mode, author="rules")
-    assert len(sw.store().sql("from v_annotations")) == 2
-    assert sw.analysis.behaviours(["two"]).df().empty
+    assert len(sw.store().sql("from v_annotations")) == 4
+    assert [each.mode for each in sw.analysis.behaviours(["two"]).found] == ["no_edit"]
+    assert "wrong_file in 1" in str(sw.analysis.behaviours(["one"], expected={"one": ["b.py"]}))
 
 
 def test_wrong_arguments(home) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from session_widgets.analysis.reading_commands import reads_only
 from session_widgets.replaying import Kept, KeptAll, Recording
-from session_widgets.replaying.commands import reads_only
 from session_widgets.workspaces.snapshot import name_of
 from tests.transcript.script import Script
 

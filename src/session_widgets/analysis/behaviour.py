@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from session_widgets._store import store as open_store
 from session_widgets.analysis.alignment.alignment import read_run
-from session_widgets.analysis.failure_modes import MODES, Behaviour, find
+from session_widgets.analysis.failure_modes import find
+from session_widgets.analysis.mode import MODES, Behaviour, Ending, place
 from session_widgets.errors import BadValue
 from session_widgets.printing import html_table, one_line, plural, text_table
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from session_widgets._store import Store
 
 SHOWN = 20
-_ACTIVE = "select turn, step, step_uid, is_active and parent is null from v_steps where session_id = ?"
+_STEPS = """select session_id, turn, step, step_uid, is_active and parent is null from v_steps
+            where session_id in (select unnest(?))"""
+_ENDS = """select session_id, turn, status, stop_reason, "error", outcome from v_turns
+           where session_id in (select unnest(?)) order by turn"""
 _COLUMNS = ("session_id", "mode", "turn", "step", "detail")
 
 
@@ -73,17 +77,20 @@ class Behaviours:
         return f"<p>{self}</p>{html_table(_COLUMNS, self._cells())}{more}" if self.found else f"<p>{self}</p>"
 
 
-def behaviours(ids: Sequence[str], *, store: Store | None = None) -> Behaviours:
+def behaviours(
+    ids: Sequence[str], *, expected: Mapping[str, Sequence[str]] | None = None, store: Store | None = None
+) -> Behaviours:
     """Find behaviours in sessions of the store, live or imported, by fixed rules; no model is asked.
 
     Args:
         ids: the sessions.
+        expected: by session, the files that a right solution changes, relative to the workspace, such as those of a
+            task's reference patch. Without them "wrong_file" is not looked for.
         store: with the sessions. Default: `session_widgets.store()`.
 
     Returns:
-        The findings, each with the steps that show it: "loop", "edit_without_read", "error_ignored",
-        "gave_up_after_rejection", "edit_without_test". Steps of subagents and of branches that the user left are not
-        looked at. docs/analysis.md has the rules, and how often they are right.
+        The findings, each with the steps that show it. Steps of subagents and of branches that the user left are not
+        looked at. docs/analysis.md has the modes, their rules, and how often they are right.
 
     Raises:
         BadValue: ids is not a list of texts.
@@ -95,15 +102,20 @@ def behaviours(ids: Sequence[str], *, store: Store | None = None) -> Behaviours:
     if isinstance(ids, str) or not all(isinstance(one, str) for one in ids):
         raise BadValue(f'ids must be a list of sessions, such as ["a", "b"]; got {one_line(repr(ids), 80)}.')
     opened = open_store() if store is None else store
-    found: list[Behaviour] = []
+    names = list(dict.fromkeys(ids))
     uids: dict[tuple[str, int, int], str] = {}
-    for name in dict.fromkeys(ids):
+    own: set[tuple[str, int, int]] = set()
+    for name, turn, index, uid, looked_at in opened.sql(_STEPS, [names]).fetchall():
+        uids[name, turn, index] = uid
+        if looked_at:
+            own.add((name, turn, index))
+    ends: dict[str, dict[int, Ending]] = {name: {} for name in names}
+    for name, turn, *how in opened.sql(_ENDS, [names]).fetchall():
+        ends[name][turn] = Ending(*how)
+    found: list[Behaviour] = []
+    for name in names:
         run = read_run(opened, name)
-        rows = opened.sql(_ACTIVE, [name]).fetchall()
-        own = {(turn, step) for turn, step, _, looked_at in rows if looked_at}
-        steps = [step for step in run.steps if (step.turn, step.index) in own]
-        actions = [action for action in run.actions if (action.step.turn, action.step.index) in own]
-        ends = {turn.index: turn.status for turn in opened.turns(name)}
-        found += find(name, steps, actions, ends)
-        uids |= {(name, turn, step): uid for turn, step, uid, _ in rows}
-    return Behaviours(tuple(dict.fromkeys(ids)), tuple(found), uids)
+        steps = [step for step in run.steps if (name, *place(step)) in own]
+        actions = [action for action in run.actions if (name, *place(action.step)) in own]
+        found += find(name, steps, actions, ends[name], (expected or {}).get(name))
+    return Behaviours(tuple(names), tuple(found), uids)

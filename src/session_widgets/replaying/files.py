@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from session_widgets.analysis.alignment.actions import relative
-from session_widgets.replaying.commands import reads_only
+from session_widgets.analysis.reading_commands import reads_only
 from session_widgets.transcript.envelopes import as_object, as_objects, as_text, block_text
 from session_widgets.transcript.records import FileChange, Step
 from session_widgets.transcript.steps import FINAL_STATUSES
