@@ -102,15 +102,23 @@ async def exec_takes_input_environment_and_directory(subject: Subject) -> None:
 
 
 async def environment_reaches_commands(subject: Subject) -> None:
-    """Commands have `SandboxSpec.env`, also after parking; a command's own `env` takes precedence."""
+    """Commands have `SandboxSpec.env`, also after parking; a command's own `env` takes precedence.
+
+    Those of `SandboxSpec.setup` have run once, as root.
+    """
     if "env" not in subject.provider.options:
         return
-    with_env = Subject(subject.provider, lambda: replace(subject.spec(), env={"GIVEN": "a'b \"$c", "OWN": "theirs"}))
-    async with with_env.sandbox() as sandbox:
+    setup = ("id -u >> /srv/setup",) if "setup" in subject.provider.options else ()
+    spec = replace(subject.spec(), env={"GIVEN": "a'b \"$c", "OWN": "theirs"}, setup=setup)
+    async with Subject(subject.provider, lambda: spec).sandbox() as sandbox:
         show = 'printf %s "$GIVEN $OWN"'
         assert (await sandbox.exec(show, env={"OWN": "mine"})).out == "a'b \"$c mine"
         again = await subject.provider.attach(await subject.provider.park(sandbox.ref))
         assert (await again.exec(show)).out == "a'b \"$c theirs"
+        if setup:
+            assert (await again.exec("cat /srv/setup; echo more >> /srv/setup")).out_bytes == b"0\n", (
+                "not once, as root"
+            )
         await again.aclose()
 
 

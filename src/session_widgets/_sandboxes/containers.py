@@ -32,12 +32,12 @@ from session_widgets._sandboxes.docker_gateway import (
     proxy_variables,
     wait_until_it_listens,
 )
+from session_widgets._sandboxes.docker_setup import set_up
 from session_widgets._sandboxes.images import ensure_image
 from session_widgets._sandboxes.ownership import Account, container_account, hand_over
 from session_widgets._sandboxes.records import CONFIG, RECORD, TOKEN, alone, gone, info, made_of, recorded
 from session_widgets.errors import SandboxError
 from session_widgets.host.daemon import installation, read_json, write_private
-from session_widgets.progress import Progress
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -82,20 +82,25 @@ class Containers:
     def __init__(self, home: Path) -> None:
         self._home = home
 
-    def image(self, wanted: str | None, progress: Progress, cancelled: Event) -> str:
-        """Return the image for a new container, built or pulled if it is missing; None is the provider's own."""
-        self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
-        with engine() as docker:
-            return ensure_image(docker, self._home / "image.lock", progress, cancelled, wanted)
+    def images(self, spec: SandboxSpec, cancelled: Event) -> tuple[str, str]:
+        """Return the image for a new container, and the one in which its commands of `setup` have run.
 
-    def make(self, id: str, spec: SandboxSpec, image: str) -> None:
-        """Record and create a container, without starting it."""
+        What is missing is built or pulled.
+        """
+        self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
+        lock, progress = self._home / "image.lock", spec.progress
+        with engine() as docker:
+            image = ensure_image(docker, lock, progress, cancelled, spec.image)
+            return image, set_up(docker, lock, progress, cancelled, image, spec.setup)
+
+    def make(self, id: str, spec: SandboxSpec, base: str, image: str) -> None:
+        """Record and create a container, without starting it. `base` is for what belongs to it, without `setup`."""
         from docker.types import LogConfig, Mount
 
         place = self._home / id
         place.mkdir(parents=True, mode=0o700)
         created = datetime.now(UTC).isoformat()
-        gateway = gateway_of(spec.network, spec.model_hosts, (PORT, *spec.ports), image)
+        gateway = gateway_of(spec.network, spec.model_hosts, (PORT, *spec.ports), base)
         labels = self._labels(id, spec, created)
         with engine() as docker:
             about = docker.info()

@@ -62,7 +62,7 @@ class DockerProvider:
 
     name = "docker"
     capabilities = Capability.ISOLATED | Capability.EXTEND | Capability.SHARES_FILES | Capability.PORTS
-    options = frozenset({"image", "cpus", "memory", "env", "mounts", "idle", "ports", "network"})
+    options = frozenset({"image", "cpus", "memory", "env", "mounts", "idle", "ports", "network", "setup"})
 
     def __init__(self, home: Path) -> None:
         check_sdk()
@@ -84,16 +84,16 @@ class DockerProvider:
         )
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> DockerSandbox:
-        """Create a container that sees `spec.workspace` as `/workspace`; builds or pulls a missing image first."""
+        """Create a container that sees `spec.workspace` as `/workspace`; makes a missing image first."""
         ref = SandboxRef(self.name, uuid4().hex[:12])
         await announce(ref)
         cancelled = Event()
         try:
-            image = await asyncio.to_thread(self._containers.image, spec.image, spec.progress, cancelled)
+            images = await asyncio.to_thread(self._containers.images, spec, cancelled)
         except BaseException:
             cancelled.set()
             raise
-        making = asyncio.create_task(asyncio.to_thread(self._containers.make, ref.id, spec, image))
+        making = asyncio.create_task(asyncio.to_thread(self._containers.make, ref.id, spec, *images))
         try:
             await asyncio.shield(making)
             return await self.attach(ref)

@@ -41,7 +41,7 @@ _AGENT = ("demo",)
 _ARGUMENTS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY")
 _STEP = re.compile(r"Step (\d+)/(\d+) : (?:RUN : ([^;]+);)?", re.DOTALL)
 _BASE = re.compile(r"^ARG BASE=(\S+)@sha256:[0-9a-f]{64}$", re.MULTILINE)
-_NOISE = re.compile(r"\x1b\[[0-9;]*m|\(Reading database.*?installed\.\)", re.DOTALL)
+NOISE = re.compile(r"\x1b\[[0-9;]*m|\(Reading database.*?installed\.\)", re.DOTALL)
 
 
 def ensure_image(
@@ -60,7 +60,7 @@ def ensure_image(
     name = wanted or tag_of(content)
     if has_image(docker, name):
         return name
-    with _alone(lock, progress, cancelled):
+    with alone(lock, progress, cancelled):
         if has_image(docker, name):
             return name
         if wanted:
@@ -94,7 +94,7 @@ def build(
     The output is read to its end, even after an error: only then does the SDK release the connection.
     """
     lines = docker.api.build(
-        fileobj=io.BytesIO(_tar(content)),
+        fileobj=io.BytesIO(tar_of(content)),
         custom_context=True,
         tag=name,
         rm=True,
@@ -102,13 +102,13 @@ def build(
         decode=True,
         timeout=None,
         network_mode="host",
-        buildargs=_build_arguments() | base_argument(docker, content["Dockerfile"].decode()) | dict(arguments),
+        buildargs=build_arguments() | base_argument(docker, content["Dockerfile"].decode()) | dict(arguments),
         labels={LABEL: "1"},
     )
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     error = None
-    for line in _until(lines, cancelled):
-        text = _NOISE.sub("", line.get("stream") or "").strip()
+    for line in until(lines, cancelled):
+        text = NOISE.sub("", line.get("stream") or "").strip()
         if step := _STEP.match(text):
             number, count, what = step.groups()
             progress(f"Building the sandbox image, step {number} of {count}{': ' + what if what else ''}")
@@ -175,12 +175,14 @@ def _certificates(bundle: str) -> bytes:
         ) from error
 
 
-def _build_arguments() -> dict[str, str]:
+def build_arguments() -> dict[str, str]:
+    """Return the build arguments that this process's environment names."""
     given = {name: os.environ.get(name) or os.environ.get(name.lower()) for name in _ARGUMENTS}
     return {name: value for name, value in given.items() if value}
 
 
-def _tar(content: Mapping[str, bytes]) -> bytes:
+def tar_of(content: Mapping[str, bytes]) -> bytes:
+    """Return the files of a build as an archive."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as tar:
         for name, data in content.items():
@@ -199,7 +201,7 @@ def _pull(docker: DockerClient, name: str, progress: Progress, cancelled: Event)
     done: dict[str, bool] = {}
     why = None
     try:
-        for line in _until(docker.api.pull(repository, tag or "latest", stream=True, decode=True), cancelled):
+        for line in until(docker.api.pull(repository, tag or "latest", stream=True, decode=True), cancelled):
             why = line.get("error", why)
             if "id" in line and "progressDetail" in line:
                 done[line["id"]] = line.get("status") in {"Pull complete", "Already exists"}
@@ -210,7 +212,8 @@ def _pull(docker: DockerClient, name: str, progress: Progress, cancelled: Event)
         raise SandboxError(f"the sandbox image {name!r} could not be pulled: {why}")
 
 
-def _until(lines: Iterable[dict[str, Any]], cancelled: Event) -> Iterator[dict[str, Any]]:
+def until(lines: Iterable[dict[str, Any]], cancelled: Event) -> Iterator[dict[str, Any]]:
+    """Yield lines of output; raise `SandboxError` once `cancelled` is set."""
     for line in lines:
         if cancelled.is_set():
             raise SandboxError("making the sandbox was cancelled.")
@@ -218,7 +221,8 @@ def _until(lines: Iterable[dict[str, Any]], cancelled: Event) -> Iterator[dict[s
 
 
 @contextmanager
-def _alone(lock: Path, progress: Progress, cancelled: Event) -> Iterator[None]:
+def alone(lock: Path, progress: Progress, cancelled: Event) -> Iterator[None]:
+    """Let one process at a time make an image."""
     handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
     told = False
     try:

@@ -46,7 +46,8 @@ class Sandbox:
         idle: seconds, or text such as "15m" or "2h", after which a sandbox without any activity parks itself; 30
             minutes by default, at least one.
         lifetime: seconds, or text such as "4h", after which a cloud parks or ends the sandbox in any case.
-        network: what programs in it may reach: "open", "none", or a list with names of hosts or ranges of addresses.
+        network: what programs in it may reach: "open", "none", or a list with names of hosts ("*.example.com" is every
+            name below it) and ranges of IPv4 addresses. An agent reaches its model in any case.
 
     Raises:
         BadValue: a value is invalid; the message names the field, the expected and the actual value.
