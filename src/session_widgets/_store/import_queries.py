@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
-from typing import Any
 
-import numpy as np
-
+from session_widgets._store.columns import Columns, columns_of
 from session_widgets._store.queries import DERIVED, Connection, rows
 from session_widgets._store.rows import Row
 
@@ -15,7 +12,6 @@ OF_FILES = ("raw_records", "import_issues", "lineage", "source_sessions", "sourc
 """Tables with a `file_id`."""
 ORIGIN = "import/"
 """Beginning of `sessions.origin` of an import."""
-_AS_THEY_ARE = {str, type(None)}
 _CREATE = """
     create table if not exists store.source_files (
         file_id bigint not null, path varchar not null, format varchar not null, state varchar not null,
@@ -155,27 +151,18 @@ def abandon(connection: Connection, session_id: str, uids: Iterable[str]) -> Non
 
 
 def insert(connection: Connection, table: str, new: Sequence[Row]) -> None:
-    """Insert rows with the same columns, as numpy columns of text: unlike JSON, that needs no second copy of a text."""
-    if not new:
+    """Insert rows with the same columns."""
+    insert_columns(connection, table, columns_of(new))
+
+
+def insert_columns(connection: Connection, table: str, new: Columns) -> None:
+    """Insert rows that are given as columns."""
+    if not new.count:
         return
-    columns = {name: list(map(itemgetter(name), new)) for name in new[0]}
-    batch = {name: _column(values) for name, values in columns.items() if values.count(None) < len(values)}
+    batch = new.arrays
     assert batch  # DuckDB finds the columns by the name of this variable
     names = ", ".join(batch)
     connection.execute(f"insert into store.{table} ({names}) select {names} from batch")  # noqa: S608
-
-
-def insert_raw(connection: Connection, new: Sequence[tuple[int, int, int, int, str | None, str]]) -> None:
-    """Insert records: file, line, offset, length, kind, text."""
-    if not new:
-        return
-    file_id, line, offset, length, kind, body = zip(*new, strict=True)
-    numbers = {"file_id": file_id, "line": line, "byte_offset": offset, "byte_length": length}
-    batch = {name: np.array(column) for name, column in numbers.items()}
-    batch |= {"kind": _column(kind), "body": _column(body)}
-    assert batch  # DuckDB finds the columns by the name of this variable
-    names = ", ".join(batch)
-    connection.execute(f"insert into store.raw_records ({names}) select {names} from batch")  # noqa: S608
 
 
 def put_bytes(connection: Connection, file_id: int, offset: int, data: bytes) -> None:
@@ -183,13 +170,3 @@ def put_bytes(connection: Connection, file_id: int, offset: int, data: bytes) ->
     connection.execute(
         "update store.raw_records set not_text = ? where file_id = ? and byte_offset = ?", [data, file_id, offset]
     )
-
-
-def _column(values: Sequence[Any]) -> Any:
-    if not set(map(type, values)) <= _AS_THEY_ARE:
-        values = [value if value is None or isinstance(value, str) else _text(value) for value in values]
-    return np.array(values, dtype=object)
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from session_widgets._store.database import Store
-from session_widgets._store.importing import files, importer, pieces
+from session_widgets._store.importing import files, importer, pieces, reading
 from session_widgets.errors import BadValue
 from tests.store.importing.claude import SESSION, Log, story, text
 from tests.store.importing.contents import rows
@@ -41,7 +41,7 @@ def body(store: Store) -> bytes:
 def test_again_adds_nothing_and_reads_nothing(store: Store, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.import_(log.parent)
     before = rows(store)
-    monkeypatch.setattr(importer, "recognise", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr(reading, "recognise", lambda _: pytest.fail("it was read"))
     report = store.import_(log.parent)
     assert (report.counts["files_unchanged"], report.counts["records"]) == (1, 0)
     assert rows(store) == before

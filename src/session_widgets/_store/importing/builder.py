@@ -123,11 +123,10 @@ class SessionBuilder:
         self._rows["llm_calls"] += [self._call_row(call) for call in self._calls.values()]
         self._calls = {}
 
-    def session_row(self, origin: str, modified: datetime, lines: int) -> Row:
-        """Return the row of the session.
+    def session_row(self, modified: datetime, lines: int) -> Row:
+        """Return the row of the session, without `origin`.
 
         Args:
-            origin: of the session, as in `sessions.origin`.
             modified: time of the file, for a session without times.
             lines: number of lines in its file.
         """
@@ -148,7 +147,6 @@ class SessionBuilder:
         )
         return {
             "session_id": self.session_id,
-            "origin": origin,
             "last_seq": lines,
             "context": encode(FoldState(session=record, agent_session_id=self.native_id)),
             "harness": facts.harness,

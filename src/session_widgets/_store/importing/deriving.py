@@ -114,20 +114,17 @@ class Derivation:
                 rows.setdefault(table, []).extend(new)
         return rows
 
-    def session_rows(self, file_id: int, modified: datetime) -> list[Row]:
-        """Return the rows of the sessions as far as they are known."""
-        return [
-            each.session_row(f"{import_queries.ORIGIN}{file_id}", modified, self.lines)
-            for each in self.builders.values()
-        ]
+    def session_rows(self, modified: datetime) -> list[Row]:
+        """Return the rows of the sessions as far as they are known, without `origin`."""
+        return [each.session_row(modified, self.lines) for each in self.builders.values()]
 
-    def lineage(self, file_id: int) -> list[Row]:
-        """Return the parents of the sessions."""
+    def lineage(self) -> list[Row]:
+        """Return the parents of the sessions, without the file's number."""
         return [
-            {"file_id": file_id, "session_id": each.session_id, "parent_native_id": each.parent[0],
-             "kind": each.parent[1]}
-            for each in self.builders.values() if each.parent is not None
-        ]  # fmt: skip
+            {"session_id": each.session_id, "parent_native_id": each.parent[0], "kind": each.parent[1]}
+            for each in self.builders.values()
+            if each.parent is not None
+        ]
 
     def abandoned(self) -> Mapping[str, frozenset[str]]:
         """Return the uids on abandoned branches by session."""
@@ -187,10 +184,12 @@ def _replace(connection: Connection, file_id: int, row: Row, derivation: Derivat
     modified = datetime.fromtimestamp(row["modified_ns"] / 1e9, UTC)
     import_queries.forget_derived(connection, kept)
     import_queries.forget_of_file(connection, file_id, ("lineage",))
-    tables = {"sessions": derivation.session_rows(file_id, modified), **derivation.rows()}
+    origin = {"origin": f"{import_queries.ORIGIN}{file_id}"}
+    sessions = [{**new, **origin} for new in derivation.session_rows(modified)]
+    tables = {"sessions": sessions, **derivation.rows()}
     for table in DERIVED:
         import_queries.insert(connection, table, [new for new in tables.get(table, ()) if new["session_id"] in kept])
-    lineage = [new for new in derivation.lineage(file_id) if new["session_id"] in kept]
+    lineage = [{**new, "file_id": file_id} for new in derivation.lineage() if new["session_id"] in kept]
     import_queries.insert(connection, "lineage", lineage)
     for session_id, uids in derivation.abandoned().items():
         import_queries.abandon(connection, session_id, uids)

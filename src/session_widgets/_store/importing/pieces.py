@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from session_widgets._store.columns import Columns, column_of, columns_of
 from session_widgets._store.formats.contract import Format, Record
 from session_widgets._store.importing.deriving import Derivation
 from session_widgets._store.importing.files import Line, NotJson, lines, value_of
-from session_widgets._store.importing.report import FileReport
+from session_widgets._store.importing.report import FileReport, Outcome
 from session_widgets._store.importing.secrets import SecretFinder
 from session_widgets._store.rows import Row
 
@@ -21,8 +22,9 @@ PIECE = 4 * 2**20
 TOGETHER = 2**20
 """Bytes of lines that are looked through for secrets at once."""
 
+RAW = ("line", "byte_offset", "byte_length", "kind", "body")
 RawRow = tuple[int, int, int, "str | None", str]
-"""Line, offset, length, kind, text."""
+"""The columns `RAW`."""
 
 
 class ChangedLines(Exception):
@@ -31,7 +33,7 @@ class ChangedLines(Exception):
 
 @dataclass(slots=True)
 class SourceFile:
-    """A file of an import; `base` is its row in the store as of the plan or the last write."""
+    """A file to be read; `base` is its row in the store as of the plan."""
 
     path: Path
     name: str
@@ -41,24 +43,40 @@ class SourceFile:
     modified_ns: int
     base: Row | None
     sessions: dict[str, str]
-    dropped: str | None = None
 
 
 @dataclass(slots=True)
 class Piece:
-    """The new rows of a file since its last piece."""
+    """The new rows of a file since its last piece.
 
-    file: SourceFile
+    Attributes:
+        name: of the file.
+        outcome: of the file so far.
+        first: whether it is the first of the file; `last` likewise.
+        size: bytes of its lines.
+        state: the row of the file, without its number and without the time of the import.
+        sessions: ids of the store by the program's own ids; `known` are those that the store had before.
+        session_rows: the sessions as far as they are known, without `origin`.
+        lineage: their parents, without the file's number.
+        abandoned: uids on abandoned branches by session.
+        tool_calls: number of its steps that are tool calls.
+    """
+
+    name: str
+    outcome: Outcome
     first: bool
     last: bool
     size: int
     state: Row
     sessions: dict[str, str]
     known: frozenset[str]
-    derivation: Derivation
-    raw: list[RawRow]
+    session_rows: list[Row]
+    lineage: list[Row]
+    abandoned: Mapping[str, frozenset[str]]
+    raw: Columns
     not_text: list[tuple[int, bytes]]
-    tables: dict[str, list[Row]]
+    tables: dict[str, Columns]
+    tool_calls: int
     issues: list[tuple[int, str, str, str]]
 
 
@@ -115,7 +133,6 @@ class _Reader:
     def _take(self, state: Literal["importing", "complete"]) -> Piece:
         file, derivation = self._file, self._derivation
         row = {
-            "file_id": None,
             "path": file.name,
             "format": file.format.name,
             "state": state,
@@ -125,16 +142,31 @@ class _Reader:
             "sha256": self._hash.hexdigest(),
             "records": self._records,
             "malformed": self._malformed,
-            "imported_at": datetime.now(UTC),
         }
+        last = state == "complete"
         file.report.malformed = self._malformed
         for problem in derivation.problems:
             self._issues.append((problem.line, problem.code, problem.severity, problem.detail))
         derivation.problems.clear()
+        rows = derivation.rows()
         piece = Piece(
-            file, self._first, state == "complete", self._bytes, row, dict(derivation.ids), self._sessions, derivation,
-            self._raw, self._not_text, derivation.rows(), self._issues,
-        )  # fmt: skip
+            name=file.name,
+            outcome=file.report.outcome,
+            first=self._first,
+            last=last,
+            size=self._bytes,
+            state=row,
+            sessions=dict(derivation.ids),
+            known=self._sessions,
+            session_rows=derivation.session_rows(datetime.fromtimestamp(file.modified_ns / 1e9, UTC)),
+            lineage=derivation.lineage() if last else [],
+            abandoned=derivation.abandoned() if last else {},
+            raw=_raw_columns(self._raw),
+            not_text=self._not_text,
+            tables={table: columns_of(new) for table, new in rows.items() if new},
+            tool_calls=sum(row["kind"] == "tool_call" for row in rows.get("steps", ())),
+            issues=self._issues,
+        )
         self._raw, self._not_text, self._issues, self._bytes, self._first = [], [], [], 0, False
         return piece
 
@@ -236,3 +268,8 @@ class DocumentReader(_Reader):
                 yield Record(1, value)
         except (NotJson, ValueError) as error:
             self._refuse(1, "malformed", str(error))
+
+
+def _raw_columns(new: Sequence[RawRow]) -> Columns:
+    arrays = dict(zip(RAW, map(column_of, zip(*new, strict=True)), strict=False))
+    return Columns(len(new), arrays)
