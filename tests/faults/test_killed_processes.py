@@ -137,6 +137,19 @@ def test_runner_killed_while_idle(open_session):
     assert "say first" in session.send("remember").text
 
 
+def test_a_prompt_while_the_runner_ends_is_for_its_successor(open_session):
+    """It ends for a while: a process of the agent ignores SIGTERM. Docker, too, may restart and say that it runs."""
+    session = open_session()
+    session.send("run (trap '' TERM; sleep 60) > /dev/null 2>&1 &")
+    ending = runner_pid(session)
+    os.kill(ending, signal.SIGTERM)
+    turn = session.send("remember")
+    assert (turn.status, turn.error) == ("completed", None)
+    assert "trap" in turn.text
+    assert runner_pid(session) != ending
+    exactly_once(session.events())
+
+
 def test_workspace_deleted_behind_our_back(open_session):
     session = open_session()
     session.send("say first")

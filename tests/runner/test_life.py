@@ -20,6 +20,7 @@ import pytest
 
 from session_widgets.runner.__main__ import TICK_SECONDS
 from session_widgets.runner.newcomers import HEADER_SECONDS
+from tests.runner.processes import spawn, text
 from tests.support.runner import TOKEN, alive, write_config
 from tests.support.waiting import until
 
@@ -51,6 +52,19 @@ def test_nothing_heavy_is_imported():
     imports = "import sys, session_widgets.runner.__main__, session_widgets.runner.app"
     code = f"{imports}; print([*({heavy} & set(sys.modules))])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_runner_that_ends_refuses_what_comes(start):
+    """It still stops a process, which ignores SIGTERM: a request would do half of its work."""
+    runner = start("ending")
+    process = spawn(runner, "sh", "-c", "trap '' TERM; echo ready; sleep 60")["id"]
+    until(lambda: text(runner.http.get(f"/v1/processes/{process}/logs").json()["entries"]) == "ready\n")
+    runner.process.send_signal(signal.SIGTERM)
+    until(lambda: runner.http.get("/v1/health").status_code == 503)
+    refused = runner.http.get("/v1/health")
+    assert (refused.json()["type"], refused.json()["accepted"]) == ("urn:sandbox-agent:error:stopping", False)
+    assert refused.headers["connection"] == "close"
+    assert runner.process.wait(10) == 0
 
 
 @pytest.mark.parametrize(

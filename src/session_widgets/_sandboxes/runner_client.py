@@ -287,6 +287,8 @@ def problem(answer: httpx.Response, workspace: str) -> SandboxError | BadPath:
     status = answer.status_code
     if not kind and status not in {401, 413, 429}:  # a proxy in between refused it, whatever the request was
         return TransportError(f"something between here and the runner answered HTTP {status}: {detail}")
+    if kind == "stopping":
+        return TransportError(detail, unsent=True)
     if kind == "sandbox_gone":
         return SandboxGone("the runner is no longer this session's: it was released, or another session has it.")
     if kind == "sandbox_parked":

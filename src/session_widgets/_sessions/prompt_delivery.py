@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from session_widgets._sandboxes import Sandbox
 from session_widgets._sessions.agent import Agent
 from session_widgets._sessions.agent_manager import AgentManager, stopped
 from session_widgets._sessions.answer_wait import AnswerWait
@@ -117,11 +118,7 @@ class PromptDelivery:
         state, index = self._state, self._record.index
         if not self._snapshots.apart:
             await self._snapshots.settled()
-        sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
-        agent = self.agent = await self._agents.ready(sandbox, live)
-        self._known.clear()
-        if self._own:
-            await self._agents.end_others(live)
+        sandbox, agent = await self._ready()
         state.activity.tell(None)
         check_taken(self._record.prompt, self._sandboxes.harness.title, agent.capabilities)
         call = ask(agent, self._record.prompt)
@@ -135,6 +132,20 @@ class PromptDelivery:
             return await self._rejoin()  # another process resumed this turn at the same moment
         self.call = call
         return await self._post(agent, call)
+
+    async def _ready(self) -> tuple[Sandbox, Agent]:
+        """Return an agent for the prompt; if the runner ends meanwhile, one of its successor."""
+        sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
+        try:
+            agent = await self._agents.ready(sandbox, live)
+        except TransportError:
+            sandbox, live = await self._sandboxes.probe_sandbox(refresh=True)
+            agent = await self._agents.ready(sandbox, live)
+        self.agent = agent
+        self._known.clear()
+        if self._own:
+            await self._agents.end_others(live)
+        return sandbox, agent
 
     async def _post(self, agent: Agent, call: Call) -> dict[str, Any]:
         self._wait.begin(self._state.limits)

@@ -296,7 +296,10 @@ class AcpConnection:
             else:
                 if response.is_success:
                     return response
-                raise error_of(response, answering=answering)
+                refusal = error_of(response, answering=answering)
+                if isinstance(refusal, TransportError):
+                    refusal.unsent &= never_sent  # an earlier attempt may have arrived
+                raise refusal
 
 
 def _is_loopback(url: str) -> bool:

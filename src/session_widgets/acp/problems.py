@@ -45,6 +45,8 @@ def error_of(response: httpx.Response, *, answering: bool = False) -> SessionWid
     match _code(problem):
         case "limit_exceeded":
             return LimitExceeded(detail)
+        case "stopping":
+            return TransportError(detail, unsent=True)
         case "sandbox_gone":
             return SandboxGone(detail)
         case "sandbox_parked":

@@ -75,7 +75,7 @@ def _lock(state: Path) -> IO[bytes]:
 async def _run(config: Config, guard: Guard, listener: socket.socket, doors: Doors | None) -> None:
     import uvicorn
 
-    from session_widgets.runner.app import Runner
+    from session_widgets.runner.app import Runner, refusing_at_the_end
     from session_widgets.runner.children import Children, adopt_orphans, happens
     from session_widgets.runner.claimed import ClaimedRunner
     from session_widgets.runner.newcomers import bounded
@@ -104,7 +104,7 @@ async def _run(config: Config, guard: Guard, listener: socket.socket, doors: Doo
     runner = ClaimedRunner(config, guard) if config.claims else Runner(config, Children(config, guard))
     server = Server(
         uvicorn.Config(
-            runner.gate,
+            refusing_at_the_end(runner.gate, stopping),
             http=bounded(config.limits.max_connections),
             backlog=ACCEPTED_AT_ONCE,
             ws=cast("type[asyncio.Protocol]", _websocket),

@@ -35,6 +35,7 @@ from session_widgets.runner.problems import (
     answer_unknown_route,
     gone,
     over_limit,
+    stopping,
 )
 from session_widgets.runner.process_routes import ProcessRoutes
 from session_widgets.runner.processes import Processes
@@ -168,6 +169,16 @@ class Gate:
         if hmac.compare_digest(token, self._token):
             return True
         return self._boards.admits(scope.get("method", ""), scope["path"], token)
+
+
+def refusing_at_the_end(app: ASGIApp, ending: asyncio.Event) -> ASGIApp:
+    """Pass requests on until the runner ends: it stops agents first, and a prompt for another one would be lost."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        refused = ending.is_set() and scope["type"] in ("http", "websocket")
+        await (_leaving(stopping().response()) if refused else app)(scope, receive, send)
+
+    return answer
 
 
 def _leaving(app: ASGIApp) -> ASGIApp:

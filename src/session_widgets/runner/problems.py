@@ -58,6 +58,11 @@ def gone() -> Problem:
     return Problem(410, "sandbox_gone", "another session holds this runner, or none does")
 
 
+def stopping() -> Problem:
+    """The runner has begun to end: it has not done what the request asks for."""
+    return Problem(503, "stopping", "this runner is ending", accepted=False)
+
+
 def over_limit(status: int, name: str, value: int, what: str) -> Problem:
     """A limit was reached; `name` is the field of `Limits` to raise."""
     return Problem(status, "limit_exceeded", f"{what}; raise the limit {camel(name)} ({value})", limit=camel(name))
