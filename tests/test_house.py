@@ -15,7 +15,7 @@ from tests.support.guard import NetworkRefused
 from tests.support.paths import ROOT
 
 STATIC = ROOT / "src" / "session_widgets" / "static"
-BUNDLES = {"chat", "compare", "files", "panel", "replay", "search"}
+BUNDLES = {"chat", "compare", "files", "panel", "replay", "sandboxes", "search"}
 BUNDLE_BYTES = 250_000
 FILE_LINES = 600
 TEST_FILE_LINES = 400
