@@ -74,6 +74,9 @@ class Harness:
         supports_mcp: whether it supports the session's MCP servers; the notebook's tools are one.
         skills: folder of the workspace for its skills.
         suggestions: first prompts that a new session suggests.
+        memory_file: its file of a session, below `state_folder(workspace)`: `{folder}` is the path of the workspace
+            with "-" for all but letters and digits, `{id}` its own id, `{day}` and `{time}` when the session began.
+        memory_format: the format of that file, as `Store.export` names it.
 
     Example:
         >>> Harness(command=("my-agent", "acp")).id
@@ -102,6 +105,8 @@ class Harness:
     supports_mcp: bool = True
     suggestions: Sequence[str] = SUGGESTIONS
     skills: str = ".agents/skills"
+    memory_file: str = ""
+    memory_format: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.command, str) or not self.command or not all(isinstance(w, str) for w in self.command):

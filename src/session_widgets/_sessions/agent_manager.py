@@ -14,6 +14,7 @@ from session_widgets._sessions.agent import Agent
 from session_widgets._sessions.answers import ForeignAnswer
 from session_widgets._sessions.handover import history_block
 from session_widgets._sessions.journal import note
+from session_widgets._sessions.native_memory import put_memory
 from session_widgets._sessions.permission_broker import PermissionBroker
 from session_widgets._sessions.pump import Pump
 from session_widgets._sessions.resume import MemoryRestorer, apply_setting, apply_settings, is_set_up
@@ -218,6 +219,8 @@ class AgentManager:
             self._tools.fingerprint,
             await self._tools.serve(sandbox, (await self._sandboxes.machine()).python),
         )
+        external = Capability.EXTERNAL in self._provider.capabilities
+        given = await put_memory(self._state, sandbox, self._harness) if before is None and not external else None
         restorer = MemoryRestorer(
             self._state.record,
             sandbox.workspace,
@@ -226,6 +229,7 @@ class AgentManager:
             servers,
             portable=self._harness.portable,
             cut_off=end is None or end.reason not in IN_ORDER,
+            given=given,
         )
 
         def past(turns: Sequence[TurnRecord], embedded: bool) -> dict[str, Any] | None:

@@ -100,9 +100,10 @@ def open_session(
             the sandbox. They are not stored: pass them again when another process opens the session.
         skills: folders of this machine with a `SKILL.md` each (agentskills.io). They are copied, stored with the
             session, and put into its workspace where its harness reads them. None keeps the session's skills.
-        continues: id of an imported session: the new session begins with its turns, and the agent of any harness
-            receives them as a history with the first prompt (`Turn.tier` is "replay"). Default harness: that of the
-            import. Its files are not copied: name their directory as `workspace`.
+        continues: id of an imported session: the new session begins with its turns. Claude Code and Codex load the
+            file of an import of their own (`Turn.tier` is "load"); else, and with any other harness, the agent receives
+            them as a history with the first prompt ("replay"). Default harness: that of the import. Its files are not
+            copied: name their directory as `workspace`.
 
     Raises:
         BadValue: an argument is invalid; nothing was created.

@@ -44,6 +44,7 @@ class MemoryRestorer:
         *,
         portable: bool = True,
         cut_off: bool = False,
+        given: str | None = None,
     ) -> None:
         """Take the dependencies of all tiers.
 
@@ -55,6 +56,7 @@ class MemoryRestorer:
             servers: the MCP servers for the agent.
             portable: whether the harness works with a loaded memory at another path.
             cut_off: whether the previous agent may not have saved all of its memory.
+            given: the agent's own id of a session whose file was put into its state: an import's.
         """
         self._record = record
         self._cwd = cwd
@@ -63,6 +65,7 @@ class MemoryRestorer:
         self._servers = servers
         self._portable = portable
         self._cut_off = cut_off
+        self._given = given
         self._replayed: list[Json] = []
 
     async def start(
@@ -122,6 +125,12 @@ class MemoryRestorer:
                     agent.history = await asyncio.to_thread(past, untold, _reads_resources(agent))
                     agent.tier = tier
                     return
+        elif turns and self._given and agent.offers("load"):
+            agent.session_id = self._given
+            if (untold := await self._restore(agent, "load", place, turns)) is not None:
+                agent.history = await asyncio.to_thread(past, untold, _reads_resources(agent))
+                agent.tier = "load"
+                return
         result = await call(self._journal, agent, "session/new", place)
         agent.session_id = str(result.get("sessionId") or "")
         agent.take_setup(result)

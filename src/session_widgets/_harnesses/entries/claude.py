@@ -28,5 +28,7 @@ HARNESS = Harness(
     node=20,
     installs=True,
     skills=".claude/skills",
+    memory_file="projects/{folder}/{id}.jsonl",
+    memory_format="claude-code",
     restart_after_cancel=True,  # otherwise it answers each later prompt one turn late
 )

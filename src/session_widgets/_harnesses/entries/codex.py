@@ -48,5 +48,7 @@ HARNESS = Harness(
     platform_packages={platform: f"@zed-industries/codex-acp-{platform}" for platform in PLATFORMS},
     installs=True,
     settings=settings,
+    memory_file="sessions/{day}/rollout-{time}-{id}.jsonl",
+    memory_format="codex",
     restart_after_cancel=True,  # otherwise a cancelled command keeps running in it
 )
