@@ -69,6 +69,23 @@ async def test_a_runner_that_is_gone_is_given_up():
     await connection.detach()
 
 
+async def test_streams_that_say_nothing_are_given_up_too(monkeypatch: pytest.MonkeyPatch):
+    """A machine that lost its power, or a proxy that holds everything back: connections open, and stay silent."""
+    monkeypatch.setattr(stream, "SILENCE", 0.3)
+    monkeypatch.setattr(stream, "LONGEST_PAUSE", 0.1)
+
+    async def answer(request: Request) -> None:
+        await request.open_stream()
+        await asyncio.sleep(30)
+
+    async with serving(answer) as (server, endpoint):
+        connection = AcpConnection(endpoint, SERVER_ID, "mock", give_up=0.5)
+        with pytest.raises(TransportError, match="ReadTimeout"):
+            await read(connection)
+        await connection.detach()
+    assert 2 <= len(server.asked) <= 3
+
+
 async def test_streams_that_end_at_once_are_given_up_too():
     async def answer(request: Request) -> None:
         await request.open_stream()

@@ -10,6 +10,9 @@ import pytest
 
 import session_widgets as sw
 from session_widgets._sandboxes.clouds import limits
+from session_widgets._sessions import agent_manager, sandbox_manager
+from session_widgets._sessions.sandbox_manager import SandboxManager
+from session_widgets.acp import connection, stream
 from tests.clouds.journeys import (
     WAITING,
     allowing,
@@ -21,6 +24,7 @@ from tests.clouds.journeys import (
     over_bad_connections,
 )
 from tests.standins.e2b_account import E2BAccount
+from tests.support.kernels import exactly_once
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
@@ -120,6 +124,73 @@ def test_bad_connections_a_time_that_ends_and_a_box_that_is_gone(opened, account
     assert "4 earlier turns" in turn.text
     (other,) = account.boxes
     assert other != box
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Silence is noticed soon. Returns how often it was asked whether to wait for the sandbox."""
+    asked = []
+    waiting = SandboxManager.may_come_back
+
+    async def may_come_back(self):
+        asked.append(await waiting(self))
+        return asked[-1]
+
+    monkeypatch.setattr(SandboxManager, "may_come_back", may_come_back)
+    monkeypatch.setattr(sandbox_manager, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(stream, "SILENCE", 0.5)
+    monkeypatch.setattr(connection, "GIVE_UP", 0.3)
+    return asked
+
+
+def test_an_outage_delays_a_turn_and_a_long_one_fails_it(opened, account, folder, impatient, monkeypatch):
+    """The next prompt finds the same box, with what the agent has done meanwhile."""
+    session = opened()
+    turn = session.start(f"run {WAITING}\nsay the end")
+    begun(session)
+    (box,) = account.boxes
+    account.network("unplug")
+    until(lambda: impatient or turn.ended, seconds=30, what="patience")
+    assert (turn.ended, impatient[:1]) == (False, [True])
+    account.network("plug")
+    session.exec("touch go")
+    assert "the end" in completed(turn.wait(60)).text
+    assert files_in(folder) == {"after": b"done\n", "begun": b"", "go": b""}
+
+    session.exec("rm begun go after")
+    monkeypatch.setattr(agent_manager, "OUTAGE_SECONDS", 1)
+    turn = session.start(f"run {WAITING}")
+    begun(session)
+    session.exec("(sleep 1; touch go) >/dev/null 2>&1 &")
+    account.network("unplug")
+    try:
+        assert turn.wait(50).status == "failed"
+        assert "has not answered for 1 s" in turn.error
+        assert "when the network works again, send again" in turn.error
+        assert "unreachable: the sandbox does not answer. Its files are still there" in turn.durability_error
+    finally:
+        account.network("plug")
+    assert "2 earlier turns" in completed(session.send("remember")).text
+    assert files_in(folder) == {"after": b"done\n", "begun": b"", "go": b""}
+    assert account.boxes == {box: "running"}
+    exactly_once(session.events())
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+def test_an_outage_of_a_minute_in_mid_turn(opened, account, folder):
+    session = opened()
+    turn = session.start(f"run {WAITING}\nsay the end")
+    begun(session)
+    session.exec("(sleep 5; touch go) >/dev/null 2>&1 &")
+    account.network("unplug")
+    time.sleep(60)
+    assert not turn.ended
+    account.network("plug")
+    assert "the end" in completed(turn.wait(60)).text
+    assert files_in(folder)["after"] == b"done\n"
+    assert "1 earlier turn" in completed(session.send("remember")).text
+    exactly_once(session.events())
 
 
 def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, folder):

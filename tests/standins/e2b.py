@@ -84,6 +84,8 @@ class StandIn:
         self.created: list[dict[str, Any]] = []
         self.unknown: list[str] = []
         self.faults: list[dict[str, Any]] = []
+        self._works = asyncio.Event()
+        self._works.set()
         self._envd = ProcessASGIApplication(Envd(self.house))
         self._files = Starlette(
             routes=[
@@ -102,6 +104,7 @@ class StandIn:
                 Route("/sandboxes/{id}", self.kill, methods=["DELETE"]),
                 Route("/standin/books", self.books, methods=["GET"]),
                 Route("/standin/faults", self.change_faults, methods=["POST", "DELETE"]),
+                Route("/standin/network/{what}", self.network, methods=["POST"]),
                 Route("/standin/boxes/{id}/{what}", self.behind_our_back, methods=["POST"]),
             ],
             exception_handlers={
@@ -115,6 +118,8 @@ class StandIn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        if not scope["path"].startswith("/standin"):
+            await self._works.wait()
         if "e2b-sandbox-id" in headers:
             await self._box(headers, scope, receive, send)
             return
@@ -228,6 +233,14 @@ class StandIn:
             self.faults.clear()
         else:
             self.faults.append(await request.json())
+        return Response(status_code=204)
+
+    async def network(self, request: Request) -> Response:
+        """Unplug the vendor with all its boxes, or plug it in again."""
+        what = request.path_params["what"]
+        (self._works.set if what == "plug" else self._works.clear)()
+        for rented in self.house.rented.values():
+            getattr(rented.box.line, what)()
         return Response(status_code=204)
 
     async def behind_our_back(self, request: Request) -> Response:

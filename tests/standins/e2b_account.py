@@ -36,6 +36,10 @@ class E2BAccount(Account):
         """Fail no further request."""
         self._http.delete("/standin/faults").raise_for_status()
 
+    def network(self, what: str) -> None:
+        """ "unplug" the vendor with all its boxes, or "plug" it in again."""
+        self._post(f"/standin/network/{what}")
+
     def behind_our_back(self, box: str, what: str) -> None:
         """Let a box be "gone", "expire" as its time ends, "cut" its connections, or be on a bad `Line`: "stall", ..."""
         self._post(f"/standin/boxes/{box}/{what}")

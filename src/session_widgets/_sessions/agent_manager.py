@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from session_widgets._sessions.skills import Skills
 from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
 from session_widgets.acp import AcpConnection, Peer, Received
-from session_widgets.errors import AgentExited, BadValue, SandboxError
+from session_widgets.errors import AgentExited, BadValue, SandboxError, TransportError
 from session_widgets.model import Capability
 from session_widgets.transcript.envelopes import is_of_subagent, update_of
 from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped
@@ -31,6 +32,8 @@ from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Draft, Json, Step, TurnRecord
 
 SET_SECONDS = 10
+OUTAGE_SECONDS = 120.0
+"""How long the network between here and a vendor's machine may be broken during a turn."""
 IN_ORDER = {"ended", "parked", "switched", "changed"}
 """Reasons of an end that left the agent time to save its memory."""
 
@@ -317,11 +320,29 @@ class AgentManager:
         self._pump = self._state.spawn(self._run_pump(agent, pump))
         return self._pump
 
+    async def _read(self, agent: Agent, pump: Pump) -> None:
+        """Read an agent to its end; where its sandbox goes on without us, an outage of the network only delays it."""
+        lost_at, position = 0.0, -1
+        while True:
+            try:
+                return await pump.run()
+            except TransportError as error:
+                now = time.monotonic()
+                if agent.connection.last_id > position:
+                    lost_at, position = now, agent.connection.last_id
+                if not await self._sandboxes.may_come_back():
+                    raise
+                if now - lost_at > OUTAGE_SECONDS:
+                    raise TransportError(
+                        f"the sandbox has not answered for {OUTAGE_SECONDS:g} s ({error}). Its agent may have gone on: "
+                        "when the network works again, send again, and its files are saved"
+                    ) from error
+
     async def _run_pump(self, agent: Agent, pump: Pump) -> None:
         reason: AgentEnd = "exited"
         error = None
         try:
-            await pump.run()
+            await self._read(agent, pump)
         except Exception as failure:  # any end of the stream must end those that wait for it
             reason, error = "lost", failure
             agent.dead = failure

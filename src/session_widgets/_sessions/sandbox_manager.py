@@ -198,17 +198,50 @@ class SandboxManager:
 
         A running one may have been started again meanwhile, for example to read its files.
         """
-        ref = self._state.record.sandbox_ref
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                found = [info async for info in self.provider.list(self._state.record.id) if str(info.ref) == ref]
+            runs = await self._runs()
         except SandboxError as error:
             return str(error)
+        if runs is None:
+            return None
+        state = "runs now; send again" if runs else "has stopped; the next prompt starts it again"
+        return f"The sandbox {self._state.record.sandbox_ref} {state}."
+
+    async def answers(self) -> bool:
+        """Whether the files can be reached; a broken network would hold each request for minutes."""
+        if self.sandbox is None or Capability.SHARES_FILES in self.provider.capabilities:
+            return True
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self.sandbox.runner.health()
+        except (SandboxError, TimeoutError):
+            return False
+        return True
+
+    async def may_come_back(self) -> bool:
+        """Whether to wait for a sandbox that does not answer.
+
+        A vendor's machine goes on without us: unless the vendor says that it has stopped, the network is broken. A
+        sandbox of this machine, or one that only itself knows, does not come back.
+        """
+        capabilities = self.provider.capabilities
+        if Capability.ISOLATED not in capabilities or Capability.SHARES_FILES in capabilities:
+            return False
+        try:
+            return await self._runs() is not False
+        except SandboxError:
+            return True
+
+    async def _runs(self) -> bool | None:
+        """Return whether the provider says that the sandbox runs; None if it says nothing in time."""
+        ref, session = self._state.record.sandbox_ref, self._state.record.id
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return any([info.running async for info in self.provider.list(session) if str(info.ref) == ref])
+        except SandboxError:
+            raise
         except Exception:  # it took too long, or the provider failed: the known facts are already in the error
             return None
-        runs = any(info.running for info in found)
-        state = "runs now; send again" if runs else "has stopped; the next prompt starts it again"
-        return f"The sandbox {ref} {state}."
 
     async def stop(self, reason: End, *, save: bool = False) -> None:
         """Stop the sandbox with all its processes; keep it only if the session is `parked`.

@@ -25,6 +25,7 @@ from session_widgets.transcript.records import Draft, FileChange, TurnStatus
 
 QUIET_SECONDS = 0.5
 """Seconds after which an operation is shown to the user."""
+UNREACHABLE = "unreachable: the sandbox does not answer. Its files are still there; send again when it does."
 GRACE_SECONDS = 2
 """How long saving the files of a stopped turn may still take."""
 
@@ -92,7 +93,9 @@ class TurnEnding:
         if self._is_stored:
             self._over()
             return
-        files, durable_at, durability_error = await self._changes(agent, prompted)
+        reachable = status != "failed" or await self._sandboxes.answers()
+        saved = await self._changes(agent, prompted) if reachable else ((), None, UNREACHABLE)
+        files, durable_at, durability_error = saved
         end = self._draft(
             TurnEnded(
                 status=status,

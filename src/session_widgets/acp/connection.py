@@ -23,6 +23,7 @@ from session_widgets.model import Endpoint
 from session_widgets.transcript.records import Json
 
 ACCEPTED_WITHIN = 30.0  # seconds
+GIVE_UP = 3.0  # seconds
 CLOSED_WITHIN = 2.0  # seconds
 SANDBOX_AGENT_TAKES = 2 << 20  # bytes
 MOST_ANSWER = 128 << 20  # bytes; sandbox-agent answers a POST by the agent's response
@@ -41,7 +42,7 @@ class AcpConnection:
         last_id: number of the last message that the caller has; 0 for none.
         on_post_failed: called with the id of a request and the error when a server without "async-post" fails
             a request after `post` has returned. A TransportError leaves the outcome unknown.
-        give_up: seconds without an answer after which the runner counts as unreachable.
+        give_up: seconds without an answer after which the runner counts as unreachable; None: GIVE_UP.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class AcpConnection:
         last_id: int = 0,
         *,
         on_post_failed: Callable[[str, SessionWidgetsError], None] | None = None,
-        give_up: float = 3.0,
+        give_up: float | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.server_id = server_id
@@ -66,7 +67,7 @@ class AcpConnection:
         self._path = f"/v1/acp/{quote(server_id, safe='')}"
         self._agent = agent
         self._on_post_failed = on_post_failed
-        self._give_up = give_up
+        self._give_up = give_up = GIVE_UP if give_up is None else give_up
         self._features: frozenset[str] | None = None
         self._known = last_id > 0
         self._posted_at = time.monotonic()

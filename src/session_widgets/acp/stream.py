@@ -73,7 +73,7 @@ class EventStream:
     ) -> None:
         self.last_id = last_id
         self.is_open = False
-        self._opened = False
+        self._opened = self._was_open = False
         self._client = client
         self._path = path
         self._give_up = give_up
@@ -128,8 +128,9 @@ class EventStream:
         patience = Backoff(self._give_up)
         asked_again_at: int | None = None
         while True:
-            opened_at, position = time.monotonic(), ahead.last_id
+            began, position = time.monotonic(), ahead.last_id
             cause: Exception | None = None
+            self._was_open = False
             try:
                 await self._read_response(ahead)
             except _NotThereYet:
@@ -144,7 +145,8 @@ class EventStream:
                 continue
             if ahead.agent_exited:
                 return
-            if ahead.last_id > position or time.monotonic() - opened_at > LONGEST_PAUSE:
+            silent = not self._was_open or isinstance(cause, httpx.TimeoutException)
+            if ahead.last_id > position or (not silent and time.monotonic() - began > LONGEST_PAUSE):
                 patience.restore()
             elif patience.is_over():
                 reason = f": {str(cause) or repr(cause):.200}" if cause else ": it ends the stream at once"
@@ -163,7 +165,7 @@ class EventStream:
                 if response.status_code == 404 and not self._opened and self._may_appear():
                     raise _NotThereYet
                 raise error_of(await whole(response, MOST_REFUSAL))
-            self._opened = self.is_open = True
+            self._opened = self._was_open = self.is_open = True
             try:
                 await self._read_events(response, ahead)
             finally:
