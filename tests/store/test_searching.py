@@ -6,13 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+import session_widgets as sw
 from session_widgets._store import searching
 from session_widgets._store.database import Store
 from session_widgets._store.hits import Hit
+from session_widgets._store.search_filters import wanted
 from session_widgets.errors import BadValue
 from tests.store.importing.claude import SESSION, story
 from tests.support.drafts import TS, note, opened, update
@@ -164,7 +167,7 @@ def test_a_search_tells_how_far_it_is_and_can_be_stopped(filled: Store, monkeypa
             told.append((len(hits), round(done, 2)))
             return goes_on
 
-        return searching.Search(filled, searching.wanted("connection", {}), 100, 10.0, progress).run()
+        return searching.Search(filled, wanted("connection", {}), 100, 10.0, progress).run()
 
     assert search(True).complete
     assert told == [(2, 0.33), (4, 1.0)]
@@ -238,3 +241,10 @@ def test_text_of_agents_is_shown_as_text(filled: Store) -> None:
     )
     filled.append("a", [note("turn_ended", 91, turn=2, status="completed")])
     assert "␛[2J[evil]⟨U+202E⟩" in repr(filled.search("evil"))
+
+
+def test_the_short_form_names_its_arguments() -> None:
+    assert list(signature(sw.search).parameters) == ["text", "limit", "timeout", "filters"]
+    assert signature(sw.search).parameters["filters"].annotation == "Unpack[Filters]"
+    with pytest.raises(BadValue, match="no filter 'harnes'"):
+        wanted("x", {"harnes": "codex"})  # type: ignore[typeddict-unknown-key]

@@ -6,12 +6,13 @@ Importing this package is cheap: DuckDB is loaded with the first `store()`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 if TYPE_CHECKING:
     from session_widgets._store.database import Store
     from session_widgets._store.hits import Hits
     from session_widgets._store.listing import SessionList
+    from session_widgets._store.search_filters import Filters
 
 __all__ = ["SessionList", "Store", "search", "sessions", "store"]
 
@@ -36,13 +37,19 @@ def sessions() -> SessionList:
     return store().sessions()
 
 
-def search(text: str, **filters: Any) -> Hits:
-    """Search the default store; see `Store.search` for the filters.
+def search(text: str, *, limit: int = 100, timeout: float = 10.0, **filters: Unpack[Filters]) -> Hits:
+    """Search the default store, as `Store.search` does.
+
+    Args:
+        text: to search for.
+        limit: of hits; the newest are kept.
+        timeout: seconds after which it stops with the hits so far.
+        filters: `regex`, `case`, `harness`, `model`, `tool`, `kind`, `error`, `file`, `since`, `until`, `session`.
 
     Example:
         >>> search("connection refused", harness="codex", tool="execute")  # doctest: +SKIP
     """
-    return store().search(text, **filters)
+    return store().search(text, limit=limit, timeout=timeout, **filters)
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,8 @@ from session_widgets._store.connection import StoreFile
 from session_widgets._store.frames import tables
 from session_widgets._store.hits import Hits
 from session_widgets._store.result import Result
-from session_widgets._store.searching import Filters, Search, wanted
+from session_widgets._store.search_filters import Filters, wanted
+from session_widgets._store.searching import Search
 from session_widgets._store.snapshots import Snapshots
 from session_widgets._store.stored_transcript import StoredTranscript
 from session_widgets.errors import BadValue

@@ -12,7 +12,7 @@ from session_widgets._store import searching
 from session_widgets._store import store as open_store
 from session_widgets._store.choices import choices
 from session_widgets._store.hits import Hit, Hits
-from session_widgets._store.searching import Filters
+from session_widgets._store.search_filters import Filters, wanted
 from session_widgets.errors import BadValue, SessionWidgetsError
 from session_widgets.widgets._base import STATIC, PageWidget
 from session_widgets.widgets._playback import Place, Playback
@@ -72,7 +72,7 @@ class Search(PageWidget):
         **filters: Unpack[Filters],
     ) -> None:
         if text.strip() or filters:
-            searching.wanted(text if text.strip() else "x", filters)
+            wanted(text if text.strip() else "x", filters)
         self._store = open_store() if store is None else store
         self._lock = threading.RLock()
         self._over = threading.Event()
@@ -194,7 +194,7 @@ class Search(PageWidget):
 
         error = answer = None
         try:
-            what = searching.wanted(run.text, run.filters)
+            what = wanted(run.text, run.filters)
             answer = searching.Search(self._store, what, run.limit, run.timeout, progress).run()
             self._name(answer)
         except SessionWidgetsError as failure:  # such as a wrong expression, or a store that another process holds
