@@ -99,7 +99,7 @@ async def test_conformance(check, shared, subject):
         ({"kind": "html"}, TransportError, "E2B: JSONDecodeError"),
         ({"kind": "500", "times": 9}, TransportError, "E2B: SandboxException: 500"),
         ({"kind": "400", "message": "Timeout cannot be greater than 1 hour"}, SandboxError, "greater than 1 hour"),
-        ({"kind": "404"}, SandboxError, "no template 'base' for this account"),
+        ({"kind": "404"}, SandboxError, "no template 'session-widgets-.*' for this account"),
         ({"kind": "401"}, SandboxAuth, "refused the key of E2B_API_KEY"),
     ],
     ids=lambda value: str(value.get("message", value["kind"])) if isinstance(value, dict) else "",

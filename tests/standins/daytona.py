@@ -27,6 +27,7 @@ from daytona_toolbox_api_client_async.models import (
 )
 
 from tests.standins.daytona_boxes import KEY, Box, Refused
+from tests.standins.daytona_snapshots import Snapshots
 from tests.standins.line import Line
 
 EXEC_SECONDS = 360
@@ -44,6 +45,7 @@ class Control:
         self.place = home
         self.boxes: dict[str, Box] = {}
         self.base = ""
+        self.snapshots = Snapshots(home / "snapshots", lambda: self.base)
         self.calls: Counter[str] = Counter()
         self.unknown: list[str] = []
         self.created: list[dict[str, Any]] = []
@@ -76,7 +78,10 @@ class Control:
             raise Refused(400, f"Region {asked.target} not found")
         if any(asked.name == box.name and box.alive for box in self.boxes.values()):
             raise Refused(409, f"Sandbox with name {asked.name} already exists")
-        box = Box(asked, self.place, self.base, self.changed)
+        snapshot = None if asked.build_info else self.snapshots.active(asked.snapshot or "daytona-small")
+        root = snapshot is None or snapshot.asked.name != "daytona-small"  # the user of an image, unless it names one
+        tree = snapshot and snapshot.tree
+        box = Box(asked, self.place, self.base, self.changed, tree=tree, root=root)
         self.boxes[box.id] = box
         self.created.append(asked.to_dict())
         await self.sio.emit("sandbox.created", box.dto().to_dict())
@@ -207,7 +212,13 @@ class Control:
         boxes = {box.id: {"name": box.name, "state": box.state.value, "labels": box.labels} for box in alive}
         lines = {box.id: box.line for box in alive}
         asked = {"calls": self.calls, "created": self.created, "unknown": self.unknown}
-        return web.json_response({"boxes": boxes, "lines": lines, **asked})
+        snapshots = {"snapshots": self.snapshots.show(), "builds": self.snapshots.asked}
+        return web.json_response({"boxes": boxes, "lines": lines, **asked, **snapshots})
+
+    async def set_aside(self, request: web.Request) -> web.Response:
+        """For tests: two weeks have passed without use of a snapshot."""
+        self.snapshots.set_aside(request.match_info["snapshot"])
+        return web.Response()
 
     async def fault(self, request: web.Request) -> web.Response:
         """For tests: `{"kind": "429", "route": "POST /api/sandbox", "times": 1, ...}`."""
@@ -291,7 +302,9 @@ class Control:
                 web.post("/toolbox/{box}/files/bulk-upload", self.upload),
                 web.get("/toolbox/{box}/user-home-dir", self.home),
                 web.get("/toolbox/{box}/work-dir", self.work),
+                *self.snapshots.routes,
                 web.get("/standin/books", self.books),
+                web.post("/standin/snapshots/{snapshot}/inactive", self.set_aside),
                 web.post("/standin/faults", self.fault),
                 web.post(f"/standin/boxes/{{box}}/{happening}", self.behind_our_back),
             ]
@@ -320,6 +333,7 @@ async def serve(home: Path) -> None:
     loop.add_reader(sys.stdin, lambda: over.set() if not sys.stdin.buffer.read1(1) else None)
     print(control.base, flush=True)
     await over.wait()
+    await control.snapshots.close()
     for box in control.boxes.values():
         await box.close()
     await runner.cleanup()

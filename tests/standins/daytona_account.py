@@ -34,6 +34,10 @@ class DaytonaAccount(Account):
         """
         self._post("/standin/faults", {"kind": kind, "route": route, **more})
 
+    def set_aside(self, snapshot: str) -> None:
+        """Let two weeks pass without use of a snapshot."""
+        self._post(f"/standin/snapshots/{snapshot}/inactive")
+
     def behind_our_back(self, box: str, what: str) -> None:
         """Have something happen to a box that nobody asked for.
 

@@ -55,7 +55,9 @@ class Refused(Exception):
 class Box:
     """One sandbox. Its clock begins again with each use by the SDK; `let_pass` lets it run faster than the time."""
 
-    def __init__(self, asked: CreateSandbox, place: Path, base: str, changed: Changed) -> None:
+    def __init__(
+        self, asked: CreateSandbox, place: Path, base: str, changed: Changed, *, tree: Path | None, root: bool
+    ) -> None:
         self.id = str(uuid4())
         self.asked = asked
         self.name = asked.name or self.id
@@ -63,7 +65,8 @@ class Box:
         self.state = SandboxState.CREATING
         self.error: str | None = None
         self.recoverable = False
-        self.root = asked.build_info is not None
+        self.root = root
+        self._tree = tree
         self._place = place / self.id
         self._machine: machine.Box | None = None
         self.used = self.created = datetime.now(UTC)
@@ -214,7 +217,8 @@ class Box:
             preview.token = secrets.token_hex(16)
         if self.state is not SandboxState.CREATING:
             await self.become(SandboxState.RESTORING if self.state is SandboxState.ARCHIVED else SandboxState.STARTING)
-        box = await machine.Box.start(self.id, self._place)
+        new = self.state is SandboxState.CREATING
+        box = await machine.Box.start(self.id, self._place, copy_of=self._tree if new else None)
         if not self.root:
             await self._give_sudo(box)
         self._machine = box

@@ -33,6 +33,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.standins.e2b_account import KEY
 from tests.standins.e2b_boxes import Conflict, House, Missing, Refused, Rented
+from tests.standins.e2b_templates import Templates
 from tests.standins.machine import ROOT, BoxGone, Running
 from tests.standins.proxy import forward
 
@@ -80,6 +81,7 @@ class StandIn:
 
     def __init__(self, home: Path) -> None:
         self.house = House(home)
+        self.templates = Templates(home / "templates")
         self.calls: Counter[str] = Counter()
         self.created: list[dict[str, Any]] = []
         self.unknown: list[str] = []
@@ -102,6 +104,7 @@ class StandIn:
                 Route("/sandboxes/{id}/timeout", self.timeout, methods=["POST"]),
                 Route("/sandboxes/{id}", self.detail, methods=["GET"]),
                 Route("/sandboxes/{id}", self.kill, methods=["DELETE"]),
+                *self.templates.routes,
                 Route("/standin/books", self.books, methods=["GET"]),
                 Route("/standin/faults", self.change_faults, methods=["POST", "DELETE"]),
                 Route("/standin/network/{what}", self.network, methods=["POST"]),
@@ -141,7 +144,8 @@ class StandIn:
     async def create(self, request: Request) -> Response:
         body = await request.json()
         self.created.append(body)
-        rented = await self.house.create(NewSandboxV2.from_dict(body), request.headers.get("idempotency-key"))
+        asked, key = NewSandboxV2.from_dict(body), request.headers.get("idempotency-key")
+        rented = await self.house.create(asked, key, lambda name: self.templates.ready(name).tree)
         await asyncio.sleep(getattr(request.state, "late", 0))
         return JSONResponse(rented.created(), status_code=201)
 
@@ -226,7 +230,8 @@ class StandIn:
         ends = {one.id: one.ends.timestamp() for one in self.house.rented.values()}
         facts: dict[str, Any] = {"calls": self.calls, "created": self.created, "unknown": self.unknown}
         facts["lines"] = {one.id: one.box.line.seen for one in self.house.rented.values()}
-        return JSONResponse({"boxes": boxes, "ends": ends, **facts})
+        templates = {"templates": self.templates.show(), "builds": self.templates.started}
+        return JSONResponse({"boxes": boxes, "ends": ends, **facts, **templates})
 
     async def change_faults(self, request: Request) -> Response:
         if request.method == "DELETE":
@@ -324,7 +329,7 @@ def _failing(fault: dict[str, Any]) -> Response:
 
 def _pattern(path: str) -> str:
     """Return a path without the ids in it."""
-    return "/".join("{id}" if part.startswith("i0") else part for part in path.split("/"))
+    return "/".join("{id}" if part.startswith(("i0", "tpl-", "session-widgets-")) else part for part in path.split("/"))
 
 
 async def serve(home: Path) -> None:
@@ -340,6 +345,7 @@ async def serve(home: Path) -> None:
     loop.add_reader(sys.stdin, lambda: over.set() if not sys.stdin.buffer.read1(1) else None)
     print(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", flush=True)
     await asyncio.wait({asyncio.create_task(over.wait()), serving}, return_when="FIRST_COMPLETED")
+    await standin.templates.close()
     await standin.house.close()
     server.should_exit = True
     with suppress(asyncio.CancelledError):

@@ -18,7 +18,6 @@ from tests.standins.machine import Box, Boxes
 DOMAIN = "e2b.invalid"
 VERSION = "0.6.9"
 SIZE = {"cpu_count": 2, "memory_mb": 512, "disk_size_mb": 4096}
-TEMPLATES = {"base"}
 MOST_SECONDS = 24 * 3600
 """Of the plan Pro."""
 
@@ -98,18 +97,17 @@ class House:
         self.rented: dict[str, Rented] = {}
         self.by_key: dict[str, str] = {}
 
-    async def create(self, asked: NewSandboxV2, key: str | None) -> Rented:
-        """Make a box; the same key makes no second one."""
+    async def create(self, asked: NewSandboxV2, key: str | None, template: Callable[[str], Path | None]) -> Rented:
+        """Make a box with the files of its template; the same key makes no second one."""
         if key and (known := self.by_key.get(key)):
             return self.get(known)
         if int(asked.timeout or 15) > MOST_SECONDS:
             raise Refused("Timeout cannot be greater than 24 hours")
-        if asked.template_id not in TEMPLATES:
-            raise Missing(f"template '{asked.template_id}' not found")
+        tree = template(asked.template_id)
         id = f"i{next(self._numbers):020d}"
         if key:
             self.by_key[key] = id
-        box = await self._boxes.start(id)
+        box = await self._boxes.start(id, copy_of=tree)
         now = datetime.now(UTC)
         public = not asked.network or asked.network.allow_public_traffic is not False
         token = None if public else f"traffic-{id}"

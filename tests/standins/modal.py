@@ -20,15 +20,15 @@ from modal_proto.api_grpc import ModalClientBase
 
 from tests.standins.modal_books import PAGE, Books, jwt
 from tests.standins.modal_boxes import STATUS, Box
+from tests.standins.modal_images import BUILDER, ImageCalls
 from tests.standins.modal_router import Router
 from tests.standins.modal_service import Service, answers
 
 TOKEN = ("ak-stand-in", "as-stand-in")
-BUILDER = "2025.06"
 LONG_POLL = 55
 
 
-class ControlPlane(Service, ModalClientBase):
+class ControlPlane(ImageCalls, Service, ModalClientBase):
     """Apps, images and sandboxes of Modal's V2. A sandbox of V1 (a GPU) is checked at the request, and refused."""
 
     def check(self, name: str, metadata: Any) -> None:
@@ -64,32 +64,6 @@ class ControlPlane(Service, ModalClientBase):
         if request.app_name not in self.books.apps and request.object_creation_type != make:
             raise GRPCError(Status.NOT_FOUND, f"App '{request.app_name}' not found")
         return api_pb2.AppGetOrCreateResponse(app_id=self.books.app(request.app_name))
-
-    @answers
-    async def ImageGetOrCreate(self, request: Any) -> api_pb2.ImageGetOrCreateResponse:
-        """Take an image as built: its tag stands for the tree of the machine's own image."""
-        wanted = request.image
-        base = [one.docker_tag + one.image_id for one in wanted.base_images]
-        image = self.books.build([*base, *wanted.dockerfile_commands])
-        done = api_pb2.GenericResult(status=STATUS.GENERIC_STATUS_SUCCESS)
-        return api_pb2.ImageGetOrCreateResponse(image_id=image.id, result=done, metadata=self._image_metadata())
-
-    @answers
-    async def ImageFromId(self, request: Any) -> api_pb2.ImageFromIdResponse:
-        """Find an image."""
-        return api_pb2.ImageFromIdResponse(
-            image_id=self.books.image(request.image_id).id, metadata=self._image_metadata()
-        )
-
-    @answers
-    async def ImageDelete(self, request: Any) -> Empty:
-        """Remove an image."""
-        self.books.forget_image(request.image_id)
-        return Empty()
-
-    @staticmethod
-    def _image_metadata() -> api_pb2.ImageMetadata:
-        return api_pb2.ImageMetadata(image_builder_version=BUILDER, python_version_info="Python 3.11")
 
     async def SandboxCreateV2(self, stream: Any) -> None:
         """Make a box. A fault may delay the answer: then the box exists before anybody knows its id."""

@@ -6,6 +6,7 @@ import base64
 import json
 import secrets
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from modal._utils.name_utils import check_tag_dict
 from modal.exception import InvalidError
 from modal_proto import api_pb2
 
+from session_widgets._sandboxes.clouds.recipes import Recipe
 from tests.standins.machine import Box as Machine
 from tests.standins.modal_boxes import FILE_TOOL, STATUS, Box, Image, new_id
 
@@ -37,7 +39,10 @@ class Books:
         self.token = token
         self.url = ""
         self.apps: dict[str, str] = {}
-        self.images: dict[str, Image] = {}
+        own = Image(new_id("im"), ["the image of this package"])
+        self.images: dict[str, Image] = {own.id: own}
+        self.names = {Recipe(None, ()).name(*sys.version_info[:2]): own.id}
+        self.failed: dict[str, Image] = {}
         self.boxes: dict[str, Box] = {}
         self.keys: dict[str, str] = {}
         self.requests: list[api_pb2.Sandbox] = []
@@ -64,10 +69,10 @@ class Books:
             raise GRPCError(Status.NOT_FOUND, f"image {id} not found")
         return image
 
-    def build(self, commands: list[str]) -> Image:
-        """Return the image of these Dockerfile commands, made once."""
+    def layer(self, commands: list[str]) -> Image:
+        """Return the layer of these Dockerfile commands, noted once."""
         for image in self.images.values():
-            if image.tree is None and image.commands == commands:
+            if image.ttl is None and image.commands == commands:
                 return image
         image = Image(new_id("im"), commands)
         self.images[image.id] = image
@@ -86,6 +91,7 @@ class Books:
         if tree := self.image(id).tree:
             shutil.rmtree(tree, ignore_errors=True)
         del self.images[id]
+        self.names = {name: image for name, image in self.names.items() if image != id}
 
     async def create(self, request: api_pb2.SandboxCreateV2Request, key: str) -> Box:
         """Make a box; a call that is repeated with its key makes no second one."""
@@ -105,7 +111,7 @@ class Books:
         self.boxes[box.id] = box
         self.keys[key] = box.id
         await box.start()
-        if not wanted.entrypoint_args and image.tree is None and not any("CMD" in line for line in image.commands):
+        if not wanted.entrypoint_args and image.ttl is None and not any("CMD" in line for line in image.commands):
             await box.end(STATUS.GENERIC_STATUS_SUCCESS, 0)  # the interpreter of a registry's image, without a terminal
         return box
 
@@ -143,6 +149,9 @@ class Books:
     async def end(self) -> None:
         """End every box, and forget the faults that were not taken."""
         self.faults.clear()
+        for image in self.images.values():
+            if image.building:
+                image.building.cancel()
         for box in self.running():
             await box.end(STATUS.GENERIC_STATUS_TERMINATED, 137)
 
@@ -155,8 +164,9 @@ class Books:
             ],
             "lines": {box.id: box.machine.line.seen for box in self.running()},
             "made": len(self.boxes),
-            "images": [image.id for image in self.images.values() if image.tree is not None],
-            "built": [image.commands for image in self.images.values() if image.tree is None],
+            "images": [image.id for image in self.images.values() if image.ttl is not None],
+            "built": [image.commands for image in self.images.values() if image.ttl is None],
+            "names": self.names,
             "calls": dict(Counter(self.calls)),
             "requests": [{**_request(one)} for one in self.requests],
         }

@@ -13,6 +13,7 @@ from pathlib import Path
 from secrets import choice
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from modal_proto import api_pb2
 
 from tests.standins.machine import Box as Machine
@@ -32,12 +33,17 @@ def new_id(prefix: str, suffix: str = "") -> str:
 
 @dataclass
 class Image:
-    """An image; `tree` is the copied disk of a box, and None for an image of a registry."""
+    """A layer of an image, or a snapshot, which has a `ttl`; `tree` is None for what has this machine's files alone."""
 
     id: str
     commands: list[str] = field(default_factory=list)
     tree: Path | None = None
     ttl: int | None = None
+    building: asyncio.Future[None] | None = None
+    result: api_pb2.GenericResult | None = None
+    log: list[str] = field(default_factory=list)
+    started: Timestamp = field(default_factory=Timestamp)
+    finished: Timestamp = field(default_factory=Timestamp)
 
 
 class Command:

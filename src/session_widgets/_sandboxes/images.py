@@ -134,6 +134,16 @@ def build_context() -> dict[str, bytes]:
     return files
 
 
+def dockerfile() -> str:
+    """Return the Dockerfile of the image."""
+    return (_folder() / "Dockerfile").read_text(encoding="utf-8")
+
+
+def node_requirements() -> bytes:
+    """Return the requirements file of the image's Node.js."""
+    return (_folder() / "node.txt").read_bytes()
+
+
 def base_argument(docker: DockerClient, dockerfile: str) -> dict[str, str]:
     """Return the build argument for the base image, unless it is the one that the Dockerfile pins by digest.
 

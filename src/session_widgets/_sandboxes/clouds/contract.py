@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from session_widgets._sandboxes.clouds.recipes import Recipe
 from session_widgets.errors import MissingDependency, SandboxAuth, SessionWidgetsError, TransportError
 from session_widgets.model import Capability, Endpoint
 
@@ -42,6 +43,7 @@ class BoxSpec:
         idle: seconds after which the vendor parks it, or ends it if it cannot park, unless it is extended.
         lifetime: seconds after which this happens in any case.
         network: what it may reach.
+        built: what a `Builder` has returned, to be used instead of `image`.
     """
 
     labels: Mapping[str, str]
@@ -53,6 +55,7 @@ class BoxSpec:
     memory: int | None = None
     gpu: str | None = None
     network: Network = "open"
+    built: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,29 @@ class Vendor(Protocol):
 
     async def aclose(self) -> None:
         """Close the connections."""
+
+
+class Builder(Protocol):
+    """A vendor's way to make images. Without one, `setup` runs in each new box, and its image is the vendor's."""
+
+    def name(self, recipe: Recipe, spec: BoxSpec) -> str | None:
+        """Return the name of an image, which is a hash of all that decides about it; None if it cannot be built."""
+
+    async def find(self, name: str) -> str | None:
+        """Return what `BoxSpec.built` takes, if an image of this name is complete."""
+
+    async def build(self, name: str, recipe: Recipe, spec: BoxSpec, log: Callable[[str], None]) -> str:
+        """Build an image, also after an attempt that failed or was cut off, and return what `BoxSpec.built` takes.
+
+        Args:
+            name: of the image.
+            recipe: what it contains.
+            spec: of the first box, for a vendor whose images have a size.
+            log: receives each line of the output.
+
+        Raises:
+            SandboxError: a command failed: this very class, and no subclass of it.
+        """
 
 
 Translate = Callable[[Exception], SessionWidgetsError | None]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from session_widgets._sandboxes.clouds.contract import BoxInfo, BoxSpec, Done, missing_key, missing_sdk, translated
+from session_widgets._sandboxes.clouds.daytona_images import BUILD_SECONDS, DaytonaImages, is_snapshot, size_of
 from session_widgets._sandboxes.clouds.daytona_sdk import (
     CHANGE_SECONDS,
     KEYS,
@@ -48,8 +49,6 @@ IMAGE = "python:3.12-bookworm"
 ARCHIVE_MINUTES = 60
 DELETE_MINUTES = 7 * 24 * 60
 CREATE_SECONDS = 180
-BUILD_SECONDS = 1200
-"""For an image of a registry: the vendor makes a snapshot of it, once."""
 REQUEST_SECONDS = 30
 WRITE_SECONDS = 300
 GRACE_SECONDS = 10
@@ -246,7 +245,8 @@ class Daytona:
 
 def provider(home: Path) -> CloudProvider:
     """Return the provider `daytona`."""
-    return CloudProvider(home, Daytona())
+    account = Daytona()
+    return CloudProvider(home, account, DaytonaImages(account))
 
 
 # What the SDK is asked for
@@ -271,18 +271,17 @@ def _asked(spec: BoxSpec) -> CreateSandboxFromImageParams | CreateSandboxFromSna
         ranges = {place: found for place in spec.network if (found := _range(place))}
         common["network_allow_list"] = ",".join(ranges.values()) or None
         common["domain_allow_list"] = ",".join(place for place in spec.network if place not in ranges) or None
+    if spec.built:
+        return CreateSandboxFromSnapshotParams(**common, snapshot=spec.built)
     sized = [name for name in ("cpus", "memory", "gpu") if getattr(spec, name) is not None]
-    snapshot = spec.image is not None and not set(spec.image) & set(":/@")
+    snapshot = spec.image is not None and is_snapshot(spec.image)
     if snapshot and sized:
         raise BadValue(
             f"the snapshot {spec.image!r} of Daytona has a size of its own: leave out {' and '.join(sized)}."
         )
     if snapshot or (spec.image is None and not sized):
         return CreateSandboxFromSnapshotParams(**common, snapshot=spec.image)
-    size: dict[str, Any] = {"cpu": _cpus(spec.cpus), "memory": _gigabytes(spec.memory)}
-    if spec.gpu is not None:
-        size |= {"gpu": 1, "gpu_type": _gpu(spec.gpu)}
-    return CreateSandboxFromImageParams(**common, image=spec.image or IMAGE, resources=Resources(**size))
+    return CreateSandboxFromImageParams(**common, image=spec.image or IMAGE, resources=Resources(**size_of(spec)))
 
 
 def _range(place: str) -> str | None:
@@ -295,25 +294,6 @@ def _range(place: str) -> str | None:
 def _minutes(seconds: float) -> int:
     """Whole minutes; 0 would mean never."""
     return max(1, math.ceil(seconds / 60))
-
-
-def _cpus(cpus: float | None) -> int | None:
-    if cpus is not None and cpus != int(cpus):
-        raise BadValue(f"Daytona has whole processors: cpus must be 1, 2, ...; got {cpus:g}.")
-    return None if cpus is None else int(cpus)
-
-
-def _gigabytes(memory: int | None) -> int | None:
-    return None if memory is None else max(1, math.ceil(memory / (1 << 30)))
-
-
-def _gpu(gpu: str) -> Any:
-    from daytona import GpuType
-
-    names = {kind.value for kind in GpuType if kind.name != "UNKNOWN_DEFAULT_OPEN_API"}
-    if gpu not in names:
-        raise BadValue(f"Daytona has the GPUs {', '.join(sorted(names))}; got gpu={gpu!r:.40}.")
-    return GpuType(gpu)
 
 
 # What it answers

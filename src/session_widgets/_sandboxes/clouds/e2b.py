@@ -1,6 +1,7 @@
 """The adapter of E2B. A paused box keeps its memory; its time is absolute, so that it is extended while it is in use.
 
-Images are E2B's templates, which also decide about processors and memory. Ports are reached with the token of the box.
+Images are E2B's templates (`e2b_images.py`), which also decide about processors and memory. Ports are reached with the
+token of the box.
 """
 
 from __future__ import annotations
@@ -8,51 +9,30 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from session_widgets._sandboxes.clouds.contract import (
-    BoxInfo,
-    BoxSpec,
-    Done,
-    missing_key,
-    missing_sdk,
-    said,
-    translated,
-)
+from session_widgets._sandboxes.clouds.contract import BoxInfo, BoxSpec, Done, missing_key, missing_sdk
+from session_widgets._sandboxes.clouds.e2b_errors import KEY, NOT_FOUND, REMEDY, TITLE, errors
+from session_widgets._sandboxes.clouds.e2b_images import E2BImages
 from session_widgets._sandboxes.clouds.provider import ID, CloudProvider
-from session_widgets.errors import (
-    ExecTimeout,
-    SandboxAuth,
-    SandboxBusy,
-    SandboxError,
-    SandboxGone,
-    SandboxNotRunning,
-    SandboxQuota,
-    SessionWidgetsError,
-    TransportError,
-)
+from session_widgets.errors import ExecTimeout, SandboxError
 from session_widgets.model import Capability, Endpoint
 
 if TYPE_CHECKING:
     from e2b import AsyncSandbox
 
 NAME = "e2b"
-TITLE = "E2B"
-KEY = "E2B_API_KEY"
-REMEDY = "https://e2b.dev/dashboard has one for every account."
 GRACE_SECONDS = 10
 """For the answer, after the vendor has ended a command."""
 WRITE_SECONDS = 300
-REFUSED, NOT_FOUND = 400, 404
 ALL_HOSTS = "0.0.0.0/0"
 
 
 def provider(home: Path) -> CloudProvider:
     """Return the provider; `home` is the data directory."""
-    return CloudProvider(home, E2BVendor())
+    return CloudProvider(home, E2BVendor(), E2BImages())
 
 
 class E2BBox:
@@ -66,7 +46,7 @@ class E2BBox:
         """Run a script as root."""
         from e2b import CommandExitException, TimeoutException
 
-        with _translated():
+        with errors():
             try:
                 async with asyncio.timeout(timeout + GRACE_SECONDS):
                     ran = await self._sandbox.commands.run(script, user="root", cwd="/", timeout=timeout)
@@ -80,7 +60,7 @@ class E2BBox:
 
     async def write(self, path: str, data: bytes) -> None:
         """Replace a file, as root."""
-        with _translated():
+        with errors():
             await self._sandbox.files.write(path, data, user="root", request_timeout=WRITE_SECONDS)
 
     async def endpoint(self, port: int) -> Endpoint:
@@ -93,7 +73,7 @@ class E2BBox:
 
     async def extend(self, idle: int) -> None:
         """Move the time when the box pauses to `idle` seconds from now."""
-        with _translated():
+        with errors():
             await self._sandbox.set_timeout(idle)
 
 
@@ -118,10 +98,11 @@ class E2BVendor:
         """Create a box; asking again with the same label makes no second one."""
         from e2b import AsyncSandbox, SandboxException
 
-        with _translated():
+        template = spec.built or spec.image or "base"
+        with errors():
             try:
                 sandbox = await AsyncSandbox.create(
-                    spec.image,
+                    template,
                     timeout=spec.idle,
                     metadata=dict(spec.labels),
                     lifecycle={"on_timeout": "pause", "auto_resume": False},
@@ -131,21 +112,21 @@ class E2BVendor:
             except SandboxException as error:
                 if error.status_code != NOT_FOUND:
                     raise
-                raise SandboxError(f"E2B has no template {spec.image or 'base'!r} for this account.") from error
+                raise SandboxError(f"E2B has no template {template!r} for this account.") from error
         return E2BBox(sandbox)
 
     async def attach(self, id: str, spec: BoxSpec) -> E2BBox:
         """Connect to a box; a paused one continues where it stopped."""
         from e2b import AsyncSandbox
 
-        with _translated():
+        with errors():
             return E2BBox(await AsyncSandbox.connect(id, timeout=spec.idle))
 
     async def park(self, id: str, record: Callable[[str], None]) -> str:
         """Pause a box, with its memory."""
         from e2b import AsyncSandbox
 
-        with _translated():
+        with errors():
             await AsyncSandbox.pause(id)
         return id
 
@@ -153,17 +134,17 @@ class E2BVendor:
         """Remove a box."""
         from e2b import AsyncSandbox
 
-        with _translated():
+        with errors():
             return bool(await AsyncSandbox.kill(id))
 
     async def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:
         """Yield running and paused boxes."""
         from e2b import AsyncSandbox, SandboxQuery, SandboxState
 
-        with _translated():
+        with errors():
             pages = AsyncSandbox.list(SandboxQuery(metadata=dict(labels)))
         while pages.has_next:
-            with _translated():
+            with errors():
                 found = await pages.next_items()
             for box in found:
                 running = box.state == SandboxState.RUNNING
@@ -182,39 +163,3 @@ def _network(spec: BoxSpec) -> Any:
     if spec.network == "none":
         return {**inwards, "deny_out": [ALL_HOSTS]}
     return {**inwards, "allow_out": list(spec.network), "deny_out": [ALL_HOSTS]}
-
-
-def _translated() -> AbstractContextManager[None]:
-    return translated(TITLE, _translate)
-
-
-def _translate(error: Exception) -> SessionWidgetsError | None:
-    """Return our error of one of the SDK's; None for one that it does not document."""
-    import e2b
-    from e2b.exceptions import ServiceBusyException, TemplateException
-
-    text = said(error).partition(": ")[2]
-    match error:
-        case e2b.AuthenticationException():
-            return SandboxAuth(f"E2B refused the key of {KEY}. {REMEDY}")
-        case e2b.SandboxNotFoundException():
-            return SandboxGone(f"E2B does not have the sandbox any more: {text}")
-        case e2b.RateLimitException() if "concurrent" in text or "limit of" in text:
-            return SandboxQuota(f"a limit of the E2B account is reached: {text}")
-        case e2b.RateLimitException():
-            return SandboxBusy(f"E2B is rate limiting: {text}")
-        case ServiceBusyException():
-            return SandboxBusy(f"E2B has no capacity now: {text}")
-        case e2b.SandboxNotRunningException():
-            return SandboxNotRunning(f"the sandbox at E2B is paused or has ended: {text}")
-        case e2b.NotEnoughSpaceException():
-            return SandboxError(f"the disk of the sandbox at E2B is full: {text}")
-        case e2b.SandboxException() if error.status_code == REFUSED and "timeout" in text.lower():
-            return SandboxError(f"E2B refuses the time of idle=: {text}. Every plan allows idle='30m'.")
-        case TemplateException() | e2b.InvalidArgumentException():
-            return SandboxError(f"E2B refused: {text}")
-        case e2b.TimeoutException():
-            return TransportError(f"E2B did not answer in time: {text}")
-        case e2b.SandboxException() if (error.status_code or 500) < 500:
-            return SandboxError(f"E2B: {text}")
-    return None

@@ -32,11 +32,12 @@ HARNESSES = HOME / "harnesses"
 ARCHIVE = PRIVATE / "runner.tar.gz"
 CONFIG = PRIVATE / "config.json"
 INSTALLED = PRIVATE / "installed"
+SETUP_DONE = PRIVATE / "setup"
 LOG = PRIVATE / "runner.log"
 WORKSPACE = Path("/workspace")
 USER = "agent"
 FIRST_ID = 2468
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/opt/venv/bin:/opt/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 START_SECONDS = 30
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from session_widgets._sandboxes.clouds.contract import BoxInfo, BoxSpec, Network, missing_key, missing_sdk
 from session_widgets._sandboxes.clouds.modal_box import ModalBox
 from session_widgets._sandboxes.clouds.modal_errors import REMEDY, TITLE, VARIABLES, errors
+from session_widgets._sandboxes.clouds.modal_images import ModalImages
 from session_widgets._sandboxes.clouds.provider import CloudProvider
 from session_widgets.errors import BadValue, SandboxBusy, SandboxGone
 from session_widgets.model import Capability
@@ -45,7 +46,8 @@ _CODED, _CODE = re.compile(r"[^A-Za-z0-9.-]"), re.compile(r"_([0-9a-f]{2})")
 
 def provider(home: Path) -> CloudProvider:
     """Return the provider; `home` is the data directory."""
-    return CloudProvider(home, ModalVendor())
+    account = ModalVendor()
+    return CloudProvider(home, account, ModalImages(account))
 
 
 class ModalVendor:
@@ -71,15 +73,18 @@ class ModalVendor:
             raise missing_key(NAME, VARIABLES, REMEDY)
 
     async def create(self, spec: BoxSpec) -> ModalBox:
-        """Create a box; its image is built at its first use."""
-        sdk, _, _ = await self._opened()
+        """Create a box; an image of a registry is fetched at its first use."""
+        sdk, client, _ = await self.opened()
         with errors(spec):
-            image = sdk.Image.from_registry(spec.image) if spec.image else sdk.Image.debian_slim()
+            if spec.built:
+                image = sdk.Image.from_id(spec.built, client=client)
+            else:
+                image = sdk.Image.from_registry(spec.image) if spec.image else sdk.Image.debian_slim()
         return await self._make(spec, image)
 
     async def attach(self, id: str, spec: BoxSpec) -> ModalBox:
         """Reconnect to a running box, or make one of a snapshot."""
-        sdk, client, app = await self._opened()
+        sdk, client, app = await self.opened()
         if not _is_image(id):
             return ModalBox(await self._running(id))
         image = sdk.Image.from_id(id, client=client)
@@ -110,7 +115,7 @@ class ModalVendor:
 
     async def list(self, labels: Mapping[str, str]) -> AsyncIterator[BoxInfo]:
         """Yield the running boxes with these labels. Modal lists no snapshot: parked ones are in the records."""
-        sdk, client, app = await self._opened()
+        sdk, client, app = await self.opened()
         with errors():
             found = [
                 sandbox async for sandbox in sdk.Sandbox.list.aio(app_id=app.app_id, tags=_tags(labels), client=client)
@@ -133,7 +138,7 @@ class ModalVendor:
         if client is not None:
             await client.close.aio()
 
-    async def _opened(self) -> tuple[Any, modal.Client, modal.App]:
+    async def opened(self) -> tuple[Any, modal.Client, modal.App]:
         """Return the SDK, a client and our app."""
         self.check()
         sdk = await asyncio.to_thread(_sdk)
@@ -150,7 +155,7 @@ class ModalVendor:
         return sdk, self._client, self._app
 
     async def _make(self, spec: BoxSpec, image: modal.Image) -> ModalBox:
-        sdk, client, app = await self._opened()
+        sdk, client, app = await self.opened()
         if spec.lifetime > MOST_LIFETIME:
             raise BadValue(f"lifetime: Modal ends every sandbox after 24 hours; got {spec.lifetime / 3600:g} hours.")
         now, name = time.time(), _name(spec.labels)
@@ -182,7 +187,7 @@ class ModalVendor:
 
     async def _found(self, id: str) -> modal.Sandbox | None:
         """Return a box, running or ended; None if there never was one."""
-        sdk, client, _ = await self._opened()
+        sdk, client, _ = await self.opened()
         try:
             with errors():
                 sandbox: modal.Sandbox = await sdk.Sandbox.from_id.aio(id, client=client)
@@ -198,7 +203,7 @@ class ModalVendor:
         return sandbox
 
     async def _forget(self, image: str) -> bool:
-        sdk, client, _ = await self._opened()
+        sdk, client, _ = await self.opened()
         try:
             with errors():
                 await sdk.experimental.image_delete.aio(image, client=client)

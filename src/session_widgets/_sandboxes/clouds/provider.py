@@ -19,8 +19,10 @@ from typing import Any
 from uuid import uuid4
 
 from session_widgets._sandboxes.claim_client import ClaimClient
-from session_widgets._sandboxes.clouds.contract import Box, BoxInfo, BoxSpec, Vendor
+from session_widgets._sandboxes.clouds.building import built
+from session_widgets._sandboxes.clouds.contract import Box, BoxInfo, BoxSpec, Builder, Vendor
 from session_widgets._sandboxes.clouds.limits import making
+from session_widgets._sandboxes.clouds.recipes import Recipe
 from session_widgets._sandboxes.clouds.sandbox import CloudSandbox
 from session_widgets._sandboxes.clouds.setup import MACHINE, PORT, BoxSetup, new_secrets
 from session_widgets._sandboxes.contract import Announce, SandboxInfo, SandboxSpec
@@ -45,12 +47,14 @@ class CloudProvider:
     Args:
         home: the data directory.
         vendor: the adapter.
+        builder: makes the image of this package, and those with the commands of `setup`; None: the vendor cannot.
     """
 
-    def __init__(self, home: Path, vendor: Vendor) -> None:
+    def __init__(self, home: Path, vendor: Vendor, builder: Builder | None = None) -> None:
         self._root = home / "clouds" / vendor.name
         self._home = home
         self.vendor = vendor
+        self._builder = builder
         self.name = vendor.name
         self.capabilities = vendor.capabilities | Capability.ISOLATED | Capability.PORTS
         self.options = vendor.options | {"env", "setup", "ports", "idle", "lifetime"}
@@ -71,10 +75,12 @@ class CloudProvider:
         """
         self.vendor.check()
         ref = SandboxRef(self.name, uuid4().hex[:12])
+        made = self._made(spec)
+        built = await self._built(ref, made, spec.progress)
         await announce(ref)
         place = self._place(ref)
         place.mkdir(parents=True, mode=0o700)
-        write_private(place / RECORD, self._made(spec))
+        write_private(place / RECORD, {**made, "built": built})
         creating = asyncio.create_task(self._create(ref, spec.progress))
         try:
             box = await asyncio.shield(creating)
@@ -155,6 +161,14 @@ class CloudProvider:
 
     # A new box
 
+    async def _built(self, ref: SandboxRef, made: Mapping[str, Any], progress: Progress) -> str | None:
+        """Return the image for a new box, if the vendor builds it: that of this package, or one with `setup`."""
+        image, setup = made["options"]["image"], tuple(made["options"]["setup"])
+        if self._builder is None or (image is not None and not setup):
+            return None
+        recipe, locks = Recipe(image, setup), self._home / "clouds" / "images" / self.name
+        return await built(self._builder, self.vendor.title, recipe, self._spec(ref, made), locks, progress)
+
     async def _create(self, ref: SandboxRef, progress: Progress) -> Box:
         place = self._place(ref)
         made = made_of(place, self.name)
@@ -182,6 +196,7 @@ class CloudProvider:
             memory=options["memory"],
             gpu=options["gpu"],
             network=network if isinstance(network, str) else tuple(network),
+            built=made.get("built"),
         )
 
     async def _undo(self, ref: SandboxRef, creating: asyncio.Task[Box]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import secrets
 import shlex
 import zlib
@@ -17,6 +16,7 @@ import orjson
 from session_widgets._sandboxes.clouds import inside
 from session_widgets._sandboxes.clouds.archive import Target, runner_archive
 from session_widgets._sandboxes.clouds.contract import Box
+from session_widgets._sandboxes.clouds.recipes import AS_ROOT, mark, note
 from session_widgets._sandboxes.contract import RUNNER_LIMITS
 from session_widgets.errors import SandboxError
 from session_widgets.model import Machine
@@ -28,7 +28,6 @@ NO_PYTHON = 64
 SECONDS = 120
 """For each step in the box."""
 SETUP_SECONDS = 1800
-SETUP_DONE = f"{inside.PRIVATE}/setup"
 TAIL = 2_000
 MACHINE = Machine(
     root=str(inside.WORKSPACE),
@@ -79,7 +78,8 @@ class BoxSetup:
             await self._run("install", archive.name)
         if node and (await self._box.exec(f"PATH={inside.PATH} command -v node", timeout=SECONDS)).code:
             raise SandboxError(
-                "the harness needs Node.js, which the sandbox does not have. Choose an image with it, or install it: "
+                "the harness needs Node.js, which the sandbox does not have. Leave image= out, because the image of "
+                "this package has it, choose another one with it, or install it: "
                 "setup=['apt-get update && apt-get install -y nodejs']."
             )
 
@@ -100,15 +100,15 @@ class BoxSetup:
     async def _set_up(self, commands: Sequence[str]) -> None:
         if not commands:
             return
-        name = hashlib.sha256(orjson.dumps(list(commands))).hexdigest()
-        if (await self._box.exec(f"cat {SETUP_DONE} 2>/dev/null", timeout=SECONDS)).out.strip() == name:
+        done = await self._box.exec(f"cat {inside.SETUP_DONE} 2>/dev/null", timeout=SECONDS)
+        if done.out.strip() == mark(commands):  # the image has them, or an earlier start ran them
             return
         for number, command in enumerate(commands, start=1):
             self._progress(f"Setting up the sandbox, {number} of {len(commands)}: {command:.80}")
-            done = await self._box.exec(f"cd /root 2>/dev/null; {{ {command}\n}} 2>&1", timeout=SETUP_SECONDS)
+            done = await self._box.exec(f"{AS_ROOT} 2>/dev/null; {{ {command}\n}} 2>&1", timeout=SETUP_SECONDS)
             if done.code:
                 raise SandboxError(f"setup: {command!r:.200} failed with code {done.code}:\n{done.out[-TAIL:]}")
-        await self._box.exec(f"mkdir -p {inside.PRIVATE} && echo {name} > {SETUP_DONE}", timeout=SECONDS)
+        await self._box.exec(note(commands), timeout=SECONDS)
 
     async def _run(self, *arguments: str) -> dict[str, Any]:
         """Run `inside.py`, and return what it reports."""
