@@ -70,17 +70,19 @@ class CloudProvider:
     async def create(self, spec: SandboxSpec, announce: Announce) -> CloudSandbox:
         """Create a box, prepare it and claim its runner.
 
+        Its image is built before it is announced: cancelled or killed until then, the call leaves nothing here.
+
         Raises:
             SandboxQuota: too many of this installation's boxes run.
         """
         self.vendor.check()
         ref = SandboxRef(self.name, uuid4().hex[:12])
         made = self._made(spec)
-        built = await self._built(ref, made, spec.progress)
+        image = await self._built(ref, made, spec.progress)
         await announce(ref)
         place = self._place(ref)
         place.mkdir(parents=True, mode=0o700)
-        write_private(place / RECORD, {**made, "built": built})
+        write_private(place / RECORD, {**made, "built": image})
         creating = asyncio.create_task(self._create(ref, spec.progress))
         try:
             box = await asyncio.shield(creating)
