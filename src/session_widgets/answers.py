@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +13,16 @@ from session_widgets.errors import TransportError
 
 PLAIN: Mapping[str, str] = {"accept-encoding": "identity"}
 """Headers of each request: a decompressed response could be a thousand times larger than the received one."""
+
+
+def tls(url: str) -> ssl.SSLContext | bool:
+    """Return the `verify` of a client: reading the certificates costs 20 ms, so that all clients share them."""
+    return _certificates() if url.startswith("https:") else False
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def ask(client: httpx.AsyncClient, method: str, url: str, *, most: int, **options: Any) -> httpx.Response:

@@ -44,6 +44,7 @@ async def listed(subject):
 
 async def test_agents_cannot_reach_what_is_the_runners_and_records_are_private(subject, vendor, tmp_path):
     async with subject.sandbox() as sandbox:
+        assert vendor.given[0].asked == ["exec", "write", "exec"], "each takes a way to the vendor and back"
         token = (await sandbox.endpoint()).headers["authorization"].removeprefix("Bearer ")
         whoami = await sandbox.exec("id -un; id -Gn; cat /opt/session-widgets/private/* 2>&1; ls /opt/session-widgets")
         assert whoami.out.startswith("agent\nagent\n")

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import socketio
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BodyPartReader, MultipartReader, MultipartWriter, web
 from daytona_api_client_async.models import CreateSandbox, ListSandboxesResponse, SandboxLabels, SandboxState
 from daytona_toolbox_api_client_async.models import (
     ExecuteRequest,
     ExecuteResponse,
+    FilesDownloadRequest,
     UserHomeDirResponse,
     WorkDirResponse,
 )
@@ -177,16 +178,32 @@ class Control:
         """Toolbox, `POST files/bulk-upload`: fields `files[N].path` and `files[N].file`."""
         box = self._started(request)
         paths: dict[str, str] = {}
+        files: dict[str, bytes] = {}
         async for part in MultipartReader(request.headers, request.content):
             assert isinstance(part, BodyPartReader)
             name, _, kind = str(part.name).rpartition(".")
             if kind == "path":
                 paths[name] = await part.text()
             elif kind == "file":
-                await box.machine.write(paths[name], bytes(await part.read()), user=box.user)
+                files[paths[name]] = bytes(await part.read())
             else:
                 raise Refused(400, f"unknown field {part.name}", "", "DAYTONA_DAEMON")
+        if len(files) == 1:
+            await box.machine.write(*files.popitem(), user=box.user)
+        else:
+            await box.machine.write_many(files, user=box.user)
         return web.Response()
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """Toolbox, `POST files/bulk-download`: the answer has a part `file` for each, named by its path."""
+        box = self._started(request)
+        asked = FilesDownloadRequest.from_dict(await request.json())
+        assert asked is not None
+        with MultipartWriter("form-data") as writer:
+            for path in asked.paths:
+                part = writer.append(await box.machine.read_at_once(path))
+                part.set_content_disposition("form-data", quote_fields=False, name="file", filename=path)
+        return web.Response(body=writer)
 
     async def home(self, request: web.Request) -> web.Response:
         """Toolbox, `GET user-home-dir`."""
@@ -300,6 +317,7 @@ class Control:
                 web.get("/api/sandbox/{box}/ports/{port}/preview-url", self.preview),
                 web.post("/toolbox/{box}/process/execute", self.execute),
                 web.post("/toolbox/{box}/files/bulk-upload", self.upload),
+                web.post("/toolbox/{box}/files/bulk-download", self.download),
                 web.get("/toolbox/{box}/user-home-dir", self.home),
                 web.get("/toolbox/{box}/work-dir", self.work),
                 *self.snapshots.routes,

@@ -92,6 +92,7 @@ class StandIn:
         self._files = Starlette(
             routes=[
                 Route("/files", self.upload, methods=["POST"]),
+                Route("/files", self.download, methods=["GET"]),
                 Route("/health", lambda _: Response(status_code=204), methods=["GET"]),
             ]
         )
@@ -217,11 +218,23 @@ class StandIn:
 
     async def upload(self, request: Request) -> Response:
         box = self.house.get(request.headers["e2b-sandbox-id"]).box
-        path = request.query_params["path"]
-        async with request.form() as form:
-            data = await form["file"].read()  # type: ignore[union-attr]
-        await box.write(path, data, user=USERS[request.query_params.get("username", "user")])
-        return JSONResponse([{"name": Path(path).name, "type": "file", "path": path}])
+        user = USERS[request.query_params.get("username", "user")]
+        async with request.form(max_files=10_000) as form:
+            parts = [part for part in form.getlist("file") if not isinstance(part, str)]
+            named = request.query_params.get("path")
+            files = {named or str(part.filename): await part.read() for part in parts}
+        if named:
+            await box.write(named, files[named], user=user)
+        else:
+            await box.write_many(files, user=user)
+        return JSONResponse([{"name": Path(path).name, "type": "file", "path": path} for path in files])
+
+    async def download(self, request: Request) -> Response:
+        box = self.house.get(request.headers["e2b-sandbox-id"]).box
+        try:
+            return Response(await box.read_at_once(request.query_params["path"]))
+        except OSError as error:
+            return _error(404, str(error))
 
     # For tests
 

@@ -184,6 +184,16 @@ class Box:
         if done.code:
             raise _file_error(done.err.decode(errors="replace"), path)
 
+    async def write_many(self, files: Mapping[str, bytes], *, user: User = ROOT) -> None:
+        """Replace many files, creating their parents, as a service in the box does: without a process for each."""
+        self._check()
+        await asyncio.to_thread(_put, Path(f"/proc/{self._first}/root"), files, user)
+
+    async def read_at_once(self, path: str) -> bytes:
+        """Return a file, as a service in the box does: without a process."""
+        self._check()
+        return await asyncio.to_thread(Path(f"/proc/{self._first}/root{path}").read_bytes)
+
     async def forward(self, port: int) -> int:
         """Return a port of this machine, on 127.0.0.1, that leads to a port of the box."""
         self._check()
@@ -348,6 +358,14 @@ def _brought_python() -> str:
         return "" if subprocess.run(probe, check=False).returncode == 0 else sys.base_prefix
     except OSError:
         return sys.base_prefix
+
+
+def _put(root: Path, files: Mapping[str, bytes], user: User) -> None:
+    for path, data in files.items():
+        target = root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        os.chown(target, *user)
 
 
 async def _tool(*argv: str, before: Path) -> None:

@@ -20,8 +20,10 @@ class PlainBox:
         self.id = box.id
         self._box = box
         self.extended: list[int] = []
+        self.asked: list[str] = []
 
     async def exec(self, script: str, *, timeout: float) -> Done:
+        self.asked.append("exec")
         try:
             done = await self._box.run(["/bin/sh", "-c", script], timeout=timeout)
         except TimeoutError:
@@ -29,6 +31,7 @@ class PlainBox:
         return Done(done.code, (done.out + done.err).decode())
 
     async def write(self, path: str, data: bytes) -> None:
+        self.asked.append("write")
         await self._box.write(path, data)
 
     async def endpoint(self, port: int) -> Endpoint:

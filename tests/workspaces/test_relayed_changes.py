@@ -9,6 +9,7 @@ import pytest
 
 from session_widgets.errors import NotDurable, TransportError, WorkspaceConflict, WorkspaceError
 from session_widgets.host.host_tree import HostTree
+from session_widgets.workspaces import sync_engine
 from tests.support.relaying import World, files, put
 from tests.support.trees import Distant
 from tests.support.waiting import until
@@ -225,3 +226,19 @@ def test_a_listed_change_of_the_user_is_not_replaced_either(world):
     with pytest.raises(NotDurable, match="both here and in"):
         world.persist()
     assert file.read_text() == "mine"
+
+
+def test_many_small_files_go_in_a_few_streams_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setattr(sync_engine, "BATCH_FILES", 2)
+    together = threading.Barrier(sync_engine.STREAMS, timeout=30)
+
+    class Waiting(Distant):
+        def write_many(self, items):
+            together.wait()
+            return super().write_many(items)
+
+    world = World(tmp_path, Waiting)
+    for number in range(2 * sync_engine.STREAMS):
+        put(world.durable, f"d{number % 3}/f{number}", str(number))
+    world.attach()
+    assert files(world.box) == files(world.durable)

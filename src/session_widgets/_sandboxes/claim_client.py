@@ -12,7 +12,7 @@ import httpx
 import orjson
 
 from session_widgets._sandboxes.runner_client import broken, problem
-from session_widgets.answers import PLAIN, ask
+from session_widgets.answers import PLAIN, ask, tls
 from session_widgets.errors import NotFound, SandboxError, TransportError
 from session_widgets.host.tar_stream import END, header, padding
 from session_widgets.model import Endpoint, Machine
@@ -36,7 +36,11 @@ class ClaimClient:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._http = httpx.AsyncClient(
-            base_url=endpoint.url, headers={**PLAIN, **endpoint.headers}, timeout=TIMEOUT, trust_env=False
+            base_url=endpoint.url,
+            headers={**PLAIN, **endpoint.headers},
+            timeout=TIMEOUT,
+            verify=tls(endpoint.url),
+            trust_env=False,
         )
 
     async def aclose(self) -> None:

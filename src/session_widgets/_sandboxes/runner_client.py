@@ -12,7 +12,7 @@ import httpx
 import orjson
 
 from session_widgets._sandboxes.paths import check_path
-from session_widgets.answers import PLAIN, ask, pieces, whole
+from session_widgets.answers import PLAIN, ask, pieces, tls, whole
 from session_widgets.errors import (
     BadPath,
     ExecTimeout,
@@ -60,7 +60,12 @@ class RunnerClient:
         self.workspace = workspace
         headers = {**PLAIN, **endpoint.headers}
         self._http = httpx.AsyncClient(
-            base_url=endpoint.url, headers=headers, timeout=TIMEOUT, trust_env=False, transport=transport
+            base_url=endpoint.url,
+            headers=headers,
+            timeout=TIMEOUT,
+            verify=tls(endpoint.url),
+            trust_env=False,
+            transport=transport,
         )
 
     async def aclose(self) -> None:

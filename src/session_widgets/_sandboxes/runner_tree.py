@@ -18,7 +18,7 @@ import httpx
 import orjson
 
 from session_widgets._sandboxes.runner_client import MANIFEST_SECONDS, MOST_MANIFEST, broken, problem
-from session_widgets.answers import PLAIN, blocking_pieces, blocking_whole
+from session_widgets.answers import PLAIN, blocking_pieces, blocking_whole, tls
 from session_widgets.errors import BadPath, TransportError
 from session_widgets.host.manifest import Entry, EntryKind, Manifest, Occupied, Readable, md5
 from session_widgets.host.tar_stream import CHUNK, END, MTIME, NOTHING, SEEN, BadTar, header, members, padding
@@ -51,7 +51,12 @@ class RunnerTree:
         self._identity = identity
         headers = {**PLAIN, **endpoint.headers}
         self._http = httpx.Client(
-            base_url=endpoint.url, headers=headers, timeout=TIMEOUT, trust_env=False, transport=transport
+            base_url=endpoint.url,
+            headers=headers,
+            timeout=TIMEOUT,
+            verify=tls(endpoint.url),
+            trust_env=False,
+            transport=transport,
         )
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ import httpx
 
 from session_widgets import host
 from session_widgets._sandboxes.runner_client import CHUNK, broken, problem
-from session_widgets.answers import PLAIN, blocking_whole
+from session_widgets.answers import PLAIN, blocking_whole, tls
 from session_widgets.errors import SandboxError, TransportError
 from session_widgets.model import Endpoint
 
@@ -68,9 +68,13 @@ class SandboxAgentFiles(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self._folder = folder
         self._program = f"{folder}/service-{hashlib.sha256(service_archive()).hexdigest()[:12]}.zip"
         self._http = httpx.Client(
-            base_url=endpoint.url, headers={**PLAIN, **endpoint.headers}, timeout=TIMEOUT, trust_env=False
+            base_url=endpoint.url,
+            headers={**PLAIN, **endpoint.headers},
+            timeout=TIMEOUT,
+            verify=tls(endpoint.url),
+            trust_env=False,
         )
-        self._others = httpx.AsyncHTTPTransport()
+        self._others = httpx.AsyncHTTPTransport(verify=tls(endpoint.url))
 
     # What the server is used for
 

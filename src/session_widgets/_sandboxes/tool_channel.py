@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import orjson
 
-from session_widgets.answers import PLAIN, ask, pieces
+from session_widgets.answers import PLAIN, ask, pieces, tls
 from session_widgets.errors import SandboxError, TransportError
 from session_widgets.model import Endpoint
 from session_widgets.transcript.records import Json
@@ -26,7 +26,11 @@ class ToolChannel:
     def __init__(self, endpoint: Endpoint, session_id: str) -> None:
         self._path = f"/v1/tools/{session_id}"
         self._http = httpx.AsyncClient(
-            base_url=endpoint.url, headers={**PLAIN, **endpoint.headers}, timeout=TIMEOUT, trust_env=False
+            base_url=endpoint.url,
+            headers={**PLAIN, **endpoint.headers},
+            timeout=TIMEOUT,
+            verify=tls(endpoint.url),
+            trust_env=False,
         )
 
     async def aclose(self) -> None:

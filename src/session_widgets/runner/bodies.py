@@ -14,6 +14,9 @@ from session_widgets.runner.problems import Problem, invalid, over_limit
 
 T = TypeVar("T")
 
+AT_ONCE = 256 << 10
+"""Bytes that are collected for a thread: each exchange with the loop costs as much as copying them."""
+
 
 async def stream_body(request: Request, name: str, limit: int) -> AsyncIterator[bytes]:
     """Yield the body; raise `Problem` 413 as soon as it exceeds the limit called `name`."""
@@ -59,7 +62,12 @@ class BlockingBody:
             self._waiting.cancel()
 
     async def _piece(self) -> bytes | None:
-        return await anext(self._pieces, None)
+        found = bytearray()
+        async for piece in self._pieces:
+            found += piece
+            if len(found) >= AT_ONCE:
+                break
+        return bytes(found) or None
 
 
 async def in_thread(function: Callable[[BlockingBody], T], body: BlockingBody) -> T:

@@ -22,14 +22,17 @@ from session_widgets.workspaces import sync_base
 from session_widgets.workspaces.durable import DurableSide, NoLink
 from session_widgets.workspaces.file_tree import BulkTree, FileTree
 from session_widgets.workspaces.objects import Changed, Listing, ObjectInfo, Torn, parents
-from session_widgets.workspaces.parallel import counted, in_parallel
+from session_widgets.workspaces.parallel import TELL_FROM, counted, in_parallel
 from session_widgets.workspaces.small import LARGEST
 from session_widgets.workspaces.sync_base import Root, SyncBase, signature
 
 T = TypeVar("T")
 
-BATCH_BYTES = 16 << 20
-"""Bytes of small contents that are read ahead for a stream into a tree."""
+STREAMS = 4
+"""Streams into a tree at a time."""
+BATCH_FILES = 250
+BATCH_BYTES = 8 << 20
+"""Small files, and bytes of them, that are read ahead for each."""
 
 
 class SyncEngine:
@@ -162,8 +165,8 @@ class SyncEngine:
         return in_the_way
 
     def _fetch_many(self, tree: BulkTree, infos: Sequence[ObjectInfo], local: Mapping[str, Entry]) -> list[ObjectInfo]:
-        """Do `_fetch` for small objects, in one stream."""
-        sent: list[tuple[ObjectInfo, ObjectInfo]] = []
+        """Do `_fetch` for small objects, in a few streams side by side: both ends wait for their disks."""
+        done = 0
 
         def read(info: ObjectInfo) -> tuple[ObjectInfo, ObjectInfo, Entry, bytes] | None:
             try:
@@ -173,23 +176,22 @@ class SyncEngine:
                 self._note_missing(info, error)
                 return None
 
-        def arriving() -> Iterator[tuple[Entry, Readable, Entry | None]]:
-            for batch in _batches(infos):
-                for info, now, entry, content in filter(None, in_parallel(read, batch)):
-                    sent.append((info, now))
-                    whole = replace(entry, size=len(content))
-                    yield whole, BytesIO(content), local.get(info.path)
+        def move(batch: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+            nonlocal done
+            found = [*filter(None, in_parallel(read, batch))]
+            items = ((replace(e, size=len(c)), BytesIO(c), local.get(info.path)) for info, _, e, c in found)
+            in_the_way = []
+            for (info, now, _, _), result in zip(found, tree.write_many(items), strict=True):
+                if isinstance(result, Occupied):
+                    in_the_way.append(info)
+                else:
+                    self._note_fetched(info, now, result)
+            done += len(batch)
+            if len(infos) >= TELL_FROM:
+                self.progress(f"Restoring {done:,} of {len(infos):,} files ({self.side.location})")
+            return in_the_way
 
-        in_the_way: list[ObjectInfo] = []
-        for number, result in enumerate(tree.write_many(arriving())):
-            info, now = sent[number]
-            if isinstance(result, Occupied):
-                in_the_way.append(info)
-            else:
-                self._note_fetched(info, now, result)
-            if (number + 1) % 1000 == 0:
-                self.progress(f"Restoring {number + 1:,} of {len(infos):,} files ({self.side.location})")
-        return in_the_way
+        return [info for met in in_parallel(move, _batches(infos), STREAMS) for info in met]
 
     def _fetch(self, tree: FileTree, info: ObjectInfo, path: str, seen: Entry | None) -> ObjectInfo | None:
         """Put an object at its path, or at another; return it if an entry is in the way, or None."""
@@ -350,7 +352,7 @@ def _batches(infos: Sequence[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
     for info in infos:
         batch.append(info)
         size += info.size
-        if size >= BATCH_BYTES or len(batch) >= 1000:
+        if size >= BATCH_BYTES or len(batch) >= BATCH_FILES:
             yield batch
             batch, size = [], 0
     if batch:

@@ -1,8 +1,7 @@
 """Prepares a box: this program runs inside of it, with whatever Python it has, and imports nothing of ours.
 
     python inside.py probe
-    python inside.py install NAME        the archive lies in PRIVATE
-    python inside.py start               the configuration lies in PRIVATE
+    python inside.py start NAME          UPLOADED has the configuration, and the archive NAME unless it is installed
 
 Its last line of output is a JSON object. Agents run as a user of their own, without rights, who cannot enter PRIVATE:
 there are the runner's state, its token until the runner has read it, and its log.
@@ -31,6 +30,7 @@ VENV = HOME / "venv"
 HARNESSES = HOME / "harnesses"
 ARCHIVE = PRIVATE / "runner.tar.gz"
 CONFIG = PRIVATE / "config.json"
+UPLOADED = PRIVATE / "uploaded.tar"
 INSTALLED = PRIVATE / "installed"
 SETUP_DONE = PRIVATE / "setup"
 LOG = PRIVATE / "runner.log"
@@ -52,11 +52,12 @@ def probe() -> dict[str, Any]:
         "processor": platform.machine(),
         "libc": "glibc" if platform.libc_ver()[0] == "glibc" else "musl",
         "root": os.geteuid() == 0,
+        "node": shutil.which("node", path=PATH),
         "installed": _text(INSTALLED),
     }
 
 
-def install(name: str) -> dict[str, Any]:
+def _install(name: str) -> None:
     """Unpack the archive into an environment of its own, and make the user and the folders of agents."""
     INSTALLED.unlink(missing_ok=True)
     shutil.rmtree(VENV, ignore_errors=True)
@@ -77,11 +78,15 @@ def install(name: str) -> dict[str, Any]:
     for folder in (HOME, VENV):
         folder.chmod(0o755)
     INSTALLED.write_text(name)
-    return {}
 
 
-def start() -> dict[str, Any]:
-    """Start the runner and wait until it listens."""
+def start(name: str) -> dict[str, Any]:
+    """Install the runner, start it, and wait until it listens."""
+    with tarfile.open(UPLOADED) as archive:
+        archive.extractall(PRIVATE)  # noqa: S202 - our own archive
+    UPLOADED.unlink()
+    if ARCHIVE.exists():
+        _install(name)
     CONFIG.chmod(0o600)
     config = json.loads(CONFIG.read_text())
     config |= {"root": str(WORKSPACE), "state": str(STATE), "harnesses": str(HARNESSES), "user": _user()}
@@ -151,5 +156,5 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    steps: dict[str, Callable[..., dict[str, Any]]] = {"probe": probe, "install": install, "start": start}
+    steps: dict[str, Callable[..., dict[str, Any]]] = {"probe": probe, "start": start}
     print(json.dumps(steps[sys.argv[1]](*sys.argv[2:])))  # noqa: T201 - the answer

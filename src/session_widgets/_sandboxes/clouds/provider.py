@@ -284,10 +284,10 @@ class CloudProvider:
                 return endpoint
         setup = BoxSetup(self.vendor.title, box, progress)
         node = any(entry["command"][0] == "node" for entry in made["agents"].values())
-        await setup.install(made["options"]["setup"], node=node)
         known = {**new_secrets(), "url": reached.url, "headers": dict(reached.headers)}
         write_private(place / TOKEN, known)
-        await setup.start({name: known[name] for name in ("token", "nonce")})
+        secrets = {name: known[name] for name in ("token", "nonce")}
+        await setup.start(secrets, made["options"]["setup"], node=node)
         endpoint, deadline = _endpoint(known), time.monotonic() + HEALTH_SECONDS
         while not await _answers(endpoint, known["nonce"]):  # a proxy may not know the port yet
             if time.monotonic() > deadline:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import secrets
 import shlex
+import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,10 +57,11 @@ class BoxSetup:
         self._box = box
         self._progress = progress
 
-    async def install(self, commands: Sequence[str], *, node: bool = False) -> None:
-        """Run the user's commands once, as root, and upload the runner unless it is there.
+    async def start(self, known: Mapping[str, str], commands: Sequence[str], *, node: bool = False) -> None:
+        """Run the user's commands once, as root, and start the runner, which is uploaded if it is not there.
 
         Args:
+            known: token and nonce of the runner.
             commands: they may install what the image lacks.
             node: whether Node.js must be there.
 
@@ -69,31 +72,24 @@ class BoxSetup:
         found = await self._run("probe")
         if not found["root"]:
             raise SandboxError(f"{self._title} runs commands without the rights of root: the runner needs them.")
-        version = (int(found["python"][0]), int(found["python"][1]))
-        target = Target(version, found["processor"], found["libc"])
-        archive = await asyncio.to_thread(runner_archive, target)
-        if found["installed"] != archive.name:
-            self._progress(f"Uploading the runner to {self._title}: {len(archive.data) / 1e6:.0f} MB")
-            await self._box.write(str(inside.ARCHIVE), archive.data)
-            await self._run("install", archive.name)
-        if node and (await self._box.exec(f"PATH={inside.PATH} command -v node", timeout=SECONDS)).code:
+        if node and not found["node"]:
             raise SandboxError(
                 "the harness needs Node.js, which the sandbox does not have. Leave image= out, because the image of "
                 "this package has it, choose another one with it, or install it: "
                 "setup=['apt-get update && apt-get install -y nodejs']."
             )
-
-    async def start(self, known: Mapping[str, str]) -> None:
-        """Start the runner.
-
-        Args:
-            known: its token and nonce.
-        """
-        self._progress(f"Starting the runner at {self._title}")
+        version = (int(found["python"][0]), int(found["python"][1]))
+        target = Target(version, found["processor"], found["libc"])
+        archive = await asyncio.to_thread(runner_archive, target)
         listens = {"host": "0.0.0.0", "port": PORT}  # noqa: S104 - of the box; behind the vendor's proxy
         config = {**known, **listens, "claims": True, "idle_seconds": 0, "limits": RUNNER_LIMITS}
-        await self._box.write(str(inside.CONFIG), orjson.dumps(config))
-        told = await self._run("start")
+        files = {inside.CONFIG.name: orjson.dumps(config)}
+        if found["installed"] != archive.name:
+            files[inside.ARCHIVE.name] = archive.data
+            self._progress(f"Uploading the runner to {self._title}: {len(archive.data) / 1e6:.0f} MB")
+        await self._box.write(str(inside.UPLOADED), _bundle(files))
+        self._progress(f"Starting the runner at {self._title}")
+        told = await self._run("start", archive.name)
         if why := told.get("failed"):
             raise SandboxError(f"the runner did not start in the sandbox. Its log ends:\n{why}")
 
@@ -138,6 +134,17 @@ def _script(arguments: Sequence[str]) -> str:
         'if "$python" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then '
         f'exec "$python" -I -c {words}; fi; done; exit {NO_PYTHON}'
     )
+
+
+def _bundle(files: Mapping[str, bytes]) -> bytes:
+    """Return files as one, because each request takes a way to the vendor and back."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o600
+            tar.addfile(member, io.BytesIO(data))
+    return target.getvalue()
 
 
 def new_secrets() -> dict[str, str]:
