@@ -74,6 +74,10 @@ def test_a_turn_fails_with_the_remedy(account, home, tmp_path, monkeypatch, sand
         turn = session.send("say hello")
     assert (turn.status, turn.text) == ("failed", "")
     assert re.search(words, turn.error), turn.error
+    session.files.list()
+    assert {len(one.books()["boxes"]) for one in account.values()} == {0}, "a look at the files makes no sandbox"
+    ended = sw.store().sql("select reason, ended_at is null from v_sandboxes").fetchall()
+    assert set(ended) <= {("gone", False)}, "what was never there costs nothing"
     session.delete()
 
 

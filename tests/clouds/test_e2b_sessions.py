@@ -118,6 +118,8 @@ def test_bad_connections_a_time_that_ends_and_a_box_that_is_gone(opened, account
     assert account.boxes == {box: "running"}
 
     account.behind_our_back(box, "gone")
+    assert "before" in {file.path for file in session.files.list()}
+    assert account.boxes == {}, "a look at the files makes no sandbox"
     turn = completed(session.send("run cat before\nremember"))
     assert "saved" in output(turn)
     assert turn.tier == "load"

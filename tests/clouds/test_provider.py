@@ -148,22 +148,47 @@ async def test_a_sweep_removes_what_no_session_refers_to_and_nothing_of_others(s
 async def test_no_more_boxes_than_are_allowed_and_one_after_the_other(monkeypatch):
     monkeypatch.setenv("SESSION_WIDGETS_PLAIN_BOXES", "2")
     monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0.2)
-    running = []
+    running, said = [], []
 
     async def count():
         return len(running)
 
     async def make():
-        async with limits.making("plain", "Plain", count):
+        async with limits.making("plain", "Plain", count, said.append):
             running.append(time.monotonic())
 
     await asyncio.gather(make(), make())
     assert running[1] - running[0] >= 0.19
-    with pytest.raises(SandboxQuota, match=r"Plain runs 2 .*at most 2 may run.*SESSION_WIDGETS_PLAIN_BOXES"):
+    with pytest.raises(
+        SandboxQuota, match=r"Plain runs 2 .*at most 2 may run\. sw\.sandboxes\(\) .*SESSION_WIDGETS_PLAIN_BOXES"
+    ):
         await make()
+    assert said == []
     monkeypatch.setenv("SESSION_WIDGETS_PLAIN_BOXES", "many")
     with pytest.raises(BadValue, match="whole number from 1; got 'many'"):
         await make()
+
+
+async def test_the_rate_is_a_setting_and_a_wait_names_it(monkeypatch):
+    async def none():
+        return 0
+
+    async def make(said):
+        async with limits.making("plainer", "Plain", none, said.append):
+            pass
+
+    monkeypatch.setenv("SESSION_WIDGETS_PLAINER_SECONDS_BETWEEN", "30")
+    said = []
+    await make(said)
+    waiting = asyncio.create_task(make(said))
+    await until_async(lambda: said, seconds=10, what="the wait")
+    waiting.cancel()
+    assert said == ["Waiting 30 s: SESSION_WIDGETS_PLAINER_SECONDS_BETWEEN=30"]
+    for wrong in ("soon", "-1", "nan", "1e9"):
+        monkeypatch.setenv("SESSION_WIDGETS_PLAINER_SECONDS_BETWEEN", wrong)
+        monkeypatch.setitem(limits._next, "plainer", 0)
+        with pytest.raises(BadValue, match=f"must be seconds from 0 to 3600; got '{wrong}'"):
+            await make(said)
 
 
 async def test_the_spec_reaches_the_vendor_and_setup_is_run_once(subject, vendor):

@@ -136,7 +136,7 @@ class FilesElsewhere(SandboxFiles):
                     await starter.attach_workspace()
                 return starter.sandbox, live
         starter.check_awake(wake)
-        sandbox = self._use(await starter.attach_or_create())
+        sandbox = self._use(await starter.attach_or_create(create=wake))
         try:
             await starter.attach_workspace()
             return sandbox, await sandbox.runner.connections()

@@ -100,7 +100,12 @@ class SandboxManager:
 
     async def ready_sandbox(self) -> Sandbox:
         """Return a sandbox whose runner answers: the current, the recorded, or, if that is gone, a new one."""
-        return (await self.probe_sandbox())[0]
+        cold = self.sandbox is None
+        try:
+            return (await self.probe_sandbox())[0]
+        finally:
+            if cold:
+                self._state.activity.tell(None)
 
     async def probe_sandbox(self, *, refresh: bool = False, wake: bool = True) -> tuple[Sandbox, list[str]]:
         """Return a sandbox whose runner answers, with the ids of its live agent connections.

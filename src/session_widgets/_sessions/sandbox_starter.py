@@ -21,7 +21,7 @@ from session_widgets._sessions.tool_server import ToolServer
 from session_widgets._sessions.workspace_manager import WorkspaceManager
 from session_widgets.errors import SandboxGone, SandboxNotRunning, SessionWidgetsError
 from session_widgets.host.data_directory import data_directory
-from session_widgets.model import Machine, SandboxRef
+from session_widgets.model import Capability, Machine, SandboxRef
 from session_widgets.transcript.notes import SandboxStarted, SandboxStopped, WorkspaceAttached
 
 
@@ -99,16 +99,24 @@ class SandboxStarter:
             attached = WorkspaceAttached(location=where, attachment=how, mount_report=report)
             await self._state.journal.commit([note(attached)])
 
-    async def attach_or_create(self) -> Sandbox:
-        """Return the recorded sandbox, or, if that is gone, a new one."""
+    async def attach_or_create(self, *, create: bool = True) -> Sandbox:
+        """Return the recorded sandbox, or, if that is gone, a new one.
+
+        Raises:
+            SandboxNotRunning: it is gone, and `create` is False.
+        """
         await self._state.journal.catch_up()  # another kernel may have created one
         launch = await self._launch()
         if (ref := self.ref) is not None:
+            parked = not self._state.record.sandbox_running
+            if parked and Capability.SHARES_FILES not in self.provider.capabilities:  # the others need no time
+                self._state.activity.tell(f"Starting the parked sandbox at {self.provider.name}")
             try:
                 sandbox = await self.provider.attach(ref)
             except SandboxGone:
                 await self.provider.destroy(ref)  # the rest of its records
-                await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason="gone"))])
+                await self._gone(ref)
+                self.check_awake(create)
             else:
                 if not self._state.record.sandbox_running:
                     started = SandboxStarted(ref=str(ref), launch=self._state.record.launch)  # its launch entry
@@ -145,7 +153,16 @@ class SandboxStarter:
             model_hosts=hosts,
             progress=self._state.activity.tell,
         )
-        return await self.provider.create(spec, announce)
+        try:
+            return await self.provider.create(spec, announce)
+        except Exception:
+            if (ref := self.ref) is not None:  # the provider has removed what there was of it
+                with suppress(SessionWidgetsError):
+                    await self._gone(ref)
+            raise
+
+    async def _gone(self, ref: SandboxRef) -> None:
+        await self._state.journal.commit([note(SandboxStopped(ref=str(ref), reason="gone"))])
 
     async def _launch(self) -> Launch:
         changes = self._options_changes

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from session_widgets._sandboxes.clouds.contract import said
+from session_widgets._sandboxes.clouds.limits import slower
 from session_widgets.errors import (
     ExecTimeout,
     SandboxAuth,
@@ -192,9 +193,7 @@ def translate(error: Exception) -> SessionWidgetsError | None:
         case 403:
             return SandboxAuth(f"the key of DAYTONA_API_KEY may not do that: {said(error)}. {REMEDY}")
         case 429:
-            return SandboxBusy(
-                f"Daytona limits the rate: {said(error)}. Wait, then send again.", retry_after=_wait(error)
-            )
+            return SandboxBusy(f"Daytona limits the rate: {said(error)}. {slower('daytona')}", retry_after=_wait(error))
         case 404 if error.code == "SANDBOX_NOT_FOUND" or "sandbox with id" in text:
             return SandboxGone(f"Daytona has no such sandbox any more: {said(error)}")
         case 400 if error.code == "SANDBOX_NOT_STARTED" or "not running" in text or "not started" in text:

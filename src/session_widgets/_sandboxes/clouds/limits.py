@@ -10,9 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from session_widgets.errors import BadValue, SandboxQuota
+from session_widgets.progress import Progress, silent
 
 BOXES = 4
 SECONDS_BETWEEN = 1.0
+SECONDS = "SECONDS_BETWEEN"
+MOST_BETWEEN = 3600
+TELL_SECONDS = 2.0
+"""A shorter wait needs no words."""
 _making: Counter[str] = Counter()
 _next: dict[str, float] = {}
 
@@ -23,13 +28,18 @@ def most_boxes(name: str) -> int:
 
 
 @asynccontextmanager
-async def making(name: str, title: str, running: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
-    """Count a box that is being made or started again, after waiting for its turn: one a second.
+async def making(
+    name: str, title: str, running: Callable[[], Awaitable[int]], progress: Progress = silent
+) -> AsyncIterator[None]:
+    """Count a box that is being made or started again, after waiting for its turn.
+
+    One is made a second, or as SESSION_WIDGETS_E2B_SECONDS_BETWEEN says.
 
     Args:
         name: of the provider.
         title: of the vendor.
         running: returns the number of boxes of this installation that run.
+        progress: receives a wait, with the setting.
 
     Raises:
         SandboxQuota: too many run.
@@ -40,20 +50,41 @@ async def making(name: str, title: str, running: Callable[[], Awaitable[int]]) -
         others = await running() + _making[name] - 1
         if others >= most:
             raise SandboxQuota(
-                f"{title} runs {others} for this installation, with those being started, and at most {most} may run: "
-                f"park or delete a session, or set {_variable(name, 'BOXES')} to a higher number."
+                f"{title} runs {others} for this installation, with those being started, and at most {most} may run. "
+                f"sw.sandboxes() shows them: park or destroy one. Or set more: "
+                f"os.environ[{_variable(name, 'BOXES')!r}] = '{2 * most}'."
             )
         now = time.monotonic()
         turn = max(now, _next.get(name, 0))
-        _next[name] = turn + SECONDS_BETWEEN
+        between = _seconds_between(name)
+        _next[name] = turn + between
+        if turn - now > TELL_SECONDS:
+            progress(f"Waiting {turn - now:.0f} s: {_variable(name, SECONDS)}={between:g}")
         await asyncio.sleep(turn - now)
         yield
     finally:
         _making[name] -= 1
 
 
+def slower(name: str) -> str:
+    """Return the remedy for a vendor that refuses so many requests."""
+    return f"Wait, then send again; {_variable(name, SECONDS)}=5 makes sandboxes more slowly."
+
+
 def _variable(name: str, what: str) -> str:
     return f"SESSION_WIDGETS_{name.upper().replace('-', '_')}_{what}"
+
+
+def _seconds_between(name: str) -> float:
+    variable = _variable(name, SECONDS)
+    text = os.environ.get(variable)
+    try:
+        seconds = SECONDS_BETWEEN if text is None else float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MOST_BETWEEN:
+        raise BadValue(f"{variable} must be seconds from 0 to {MOST_BETWEEN}; got {text!r:.40}.")
+    return seconds
 
 
 def _whole(variable: str, default: int) -> int:

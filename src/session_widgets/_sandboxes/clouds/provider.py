@@ -174,7 +174,7 @@ class CloudProvider:
     async def _create(self, ref: SandboxRef, progress: Progress) -> Box:
         place = self._place(ref)
         made = made_of(place, self.name)
-        async with making(self.name, self.vendor.title, self._running):
+        async with making(self.name, self.vendor.title, self._running, progress):
             progress(f"Creating a sandbox at {self.vendor.title}")
             box = await self.vendor.create(self._spec(ref, made))
         try:
