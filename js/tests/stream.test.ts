@@ -46,7 +46,7 @@ function connected(): { wire: Wire; client: Client; view: string } {
 const snapshot = (view: string | null, n: number, steps: Step[] = [step(1, 0)], reset = false): Snapshot => ({
   kind: "snapshot", view, reset, n, now: 0, listings: [], settings: null,
   session: { id: "s", title: null, harness: "demo", sandbox: "local", workspace: "/w", attachment: "directory", mount_report: "", root: "/w",
-    model: null, mode: null, effort: null, agent: { title: "Demo", version: "1", suggestions: [] }, missing: null, permissions: "ask", status: "idle", sandbox_running: true, deadline: null, turns: 1 },
+    model: null, mode: null, effort: null, agent: { title: "Demo", version: "1", suggestions: [] }, missing: null, permissions: "ask", status: "idle", sandbox_running: true, deadline: null, confined: false, turns: 1 },
   activity: null, cell_question: null, commands: [],
   counts: [1, steps.length], page: { turns: [turn(1, "running")], steps },
 });

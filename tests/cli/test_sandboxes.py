@@ -176,7 +176,10 @@ def test_run_says_what_a_sandbox_is_made_of(home, forked):
         return done.returncode, done.stderr
 
     assert "--sandbox docker" in run("--memory", "2g")[1]
-    assert "takes env= and idle= alone; got memory=" in run("--sandbox", "local", "--memory", "2g")[1]
+    assert (
+        "takes confine=, env=, idle=, mounts=, network= alone; got memory="
+        in run("--sandbox", "local", "--memory", "2g")[1]
+    )
     assert "SEED is not" in run("--sandbox", "local", "--env", "SEED")[1]
     assert "/of/this/machine:/inside" in run("--sandbox", "docker", "--mount", "/data")[1]
     assert run("--sandbox", "local", "--env", "SEED", SEED="7") == (0, "")
@@ -222,7 +225,7 @@ def test_providers_are_listed_with_what_they_lack(cli, monkeypatch):
     assert done.returncode == 0, done.stderr
     table, _, missing = done.stdout.partition("\n\n")
     rows = {line.split()[0]: " ".join(line.split()) for line in table.splitlines()}
-    assert rows["local"].startswith("local yes 0 env idle")
+    assert rows["local"].startswith("local yes 0 confine env idle mounts network")
     assert rows["e2b"].startswith("e2b no 0 7 env idle image lifetime network ports")
     assert "e2b: sandbox='e2b' needs a key: set E2B_API_KEY" in missing, "whole, however narrow the terminal is"
     assert rows["docker"].startswith("docker no")

@@ -62,6 +62,7 @@ WRONG = [
     ({"network": ["api.example.com:8443"]}, r"leave out the port: 'api\.example\.com'"),
     ({"network": ["2001:db8::/32"]}, "IPv6 is not reached"),
     ({"network": ["*"]}, "network='open' means everything"),
+    ({"confine": "yes"}, "confine must be True or False"),
 ]
 
 
@@ -112,6 +113,14 @@ def test_options_of_clouds_are_kept_in_one_form():
     assert made == sw.Sandbox(**made.json())
     assert sw.Sandbox("e2b").given == ()
     assert sw.Sandbox("e2b").stored().network is None
+
+
+def test_a_confined_one_is_kept_and_others_have_the_fingerprint_of_before():
+    made = sw.Sandbox("local", confine=True)
+    assert made.given == ("confine",)
+    assert SessionSandbox.decode(orjson.loads(orjson.dumps(made.stored().encode()))) == made.stored()
+    assert made == sw.Sandbox(**made.json())
+    assert "confine" not in sw.Sandbox("docker", cpus=1).json()
 
 
 def test_a_provider_that_takes_less_says_what():

@@ -52,11 +52,11 @@ def test_the_environment_outlives_the_kernel_and_is_in_no_store(forked, open_ses
 
 
 def test_what_a_sandbox_does_not_take_is_refused_before_anything_is_made(open_session):
-    with pytest.raises(BadValue, match="takes env= and idle= alone; got memory="):
+    with pytest.raises(BadValue, match="takes confine=, env=, idle=, mounts=, network= alone; got memory="):
         sw.open_session("s1", sandbox=sw.Sandbox("local", memory="1g"))
     assert sw.store().session("s1") is None
     session = open_session()
-    with pytest.raises(BadValue, match="takes env= and idle= alone; got cpus="):
+    with pytest.raises(BadValue, match="takes confine=, env=, idle=, mounts=, network= alone; got cpus="):
         session.switch(sandbox=sw.Sandbox("local", cpus=1))
 
 

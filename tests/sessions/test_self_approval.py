@@ -1,4 +1,4 @@
-"""An agent that answers its own permission request: refused in docker, seen in local."""
+"""An agent that answers its own permission request: refused in docker and confined local, seen in local."""
 
 import asyncio
 from pathlib import Path
@@ -44,6 +44,17 @@ def test_in_docker_it_is_refused_and_the_users_answer_is_the_only_one(open_sessi
     until(lambda: turn.ended, seconds=30)
     assert (turn.status, turn.text.splitlines()[-1]) == ("completed", "allowed: no")
     assert sw.store().sql(DECISIONS).fetchall() == [("rejected", "no", "user")]
+
+
+@pytest.mark.needs("bwrap")
+def test_in_confined_local_there_is_no_token_to_find(open_session):
+    session = open_session(harness=AGENT, permissions="ask", sandbox=sw.Sandbox("local", confine=True))
+    turn = session.start("approve yourself")
+    until(lambda: "approving: " in turn.text, seconds=60)
+    (request,) = session.pending
+    assert request.reject()
+    until(lambda: turn.ended, seconds=30)
+    assert (turn.status, turn.text.splitlines()) == ("completed", ["approving: no runner", "allowed: no"])
 
 
 class Connection:

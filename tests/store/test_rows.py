@@ -29,7 +29,7 @@ T1, T2 = T0 + timedelta(seconds=1), T0 + timedelta(seconds=2)
 SESSION = SessionRecord(
     "s", "codex", "docker", "/w", T0, T1, title="t", model="m", mode="plan", effort="high", sandbox_ref="docker:1",
     sandbox_running=True, launch="l", connection="c1", agent_session_id="a1", turns=3, status="idle", attachment="sync",
-    mount_report="r", title_by_agent=True, forked_from="p", forked_at_turn=4,
+    mount_report="r", title_by_agent=True, forked_from="p", forked_at_turn=4, confine=True,
 )  # fmt: skip
 STATE = FoldState(
     session=SESSION,

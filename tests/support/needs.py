@@ -56,6 +56,12 @@ def tmpfs() -> bool:
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
+def bwrap() -> bool:
+    """Whether bubblewrap is there and this user may use it."""
+    probe = ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    return bool(shutil.which("bwrap")) and subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
 def fuse() -> bool:
     """Whether this user may mount file systems of programs."""
     return os.access("/dev/fuse", os.R_OK | os.W_OK) and bool(shutil.which("fusermount3"))
@@ -87,6 +93,7 @@ def docker() -> bool:
 NEEDS = {
     "boxes": Need(boxes_run, "run as root on Linux, with unshare, nsenter and setpriv of util-linux"),
     "axe": Need(AXE.exists, "npm ci --ignore-scripts --prefix js"),
+    "bwrap": Need(bwrap, "apt-get install bubblewrap, on a kernel that lets this user make namespaces"),
     "chromium": Need(chromium, "apt-get install chromium"),
     "docker": Need(
         docker, "as root: .ci/services and .ci/base-image; else a daemon, and docker pull debian:bookworm-slim"

@@ -162,6 +162,8 @@ def test_how_the_memory_came_back_is_said_once(chat, session):
 def test_the_header_says_sandbox_and_home_in_full(chat, session):
     chat.until(lambda: chat.page.locator(".sw-sandbox").count())
     assert said(chat, ".sw-sandbox") == "local, not isolated"
+    session.note("session_sandbox", name="local", confine=True)
+    chat.until(lambda: said(chat, ".sw-sandbox") == "local, confined")
     session.note("session_changed", sandbox="docker")
     session.live("s3://lab/x", "fuse:s3fs")
     chat.until(lambda: said(chat, ".sw-sandbox") == "docker")

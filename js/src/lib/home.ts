@@ -73,12 +73,11 @@ export function savedLater(sections: readonly Section[], turn: Turn): Turn | und
 
 /** The label and the tooltip of a sandbox. */
 export function sandboxWords(session: Session): { words: string; extra: string; title: string } {
-  const local = session.sandbox === "local";
-  return {
-    words: line(session.sandbox, 40),
-    extra: local ? ", not isolated" : "",
-    title: local ? "Sandbox: local. The agent runs on this machine as you, and can access everything that you can" : `Sandbox: ${line(session.sandbox, 100)}`,
-  };
+  if (session.sandbox !== "local")
+    return { words: line(session.sandbox, 40), extra: "", title: `Sandbox: ${line(session.sandbox, 100)}` };
+  return session.confined
+    ? { words: "local", extra: ", confined", title: "Sandbox: local, confined. The agent runs on this machine as you; of your files it sees the workspace alone" }
+    : { words: "local", extra: ", not isolated", title: "Sandbox: local. The agent runs on this machine as you, and can access everything that you can" };
 }
 
 export interface TimeLeft {

@@ -198,6 +198,8 @@ export interface Session {
   sandbox_running: boolean;
   /** When the sandbox in use parks or ends in any case; null if it does not. */
   deadline: number | null;
+  /** Whether a local sandbox sees nothing of the machine but the workspace and programs. */
+  confined: boolean;
   turns: number;
 }
 

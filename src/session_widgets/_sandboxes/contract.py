@@ -40,6 +40,7 @@ class SandboxSpec:
         lifetime_seconds: after this time it ends or parks in any case; None: the provider's default.
         network: what it may reach: "open", "none" or a list, as `network.py` describes.
         model_hosts: addresses of the model's API, "name" or "name:port", which it may reach besides.
+        confine: whether its programs see nothing of this machine but the workspace and the system's programs.
         progress: called with a short text when an operation takes time; called from any thread.
     """
 
@@ -59,6 +60,7 @@ class SandboxSpec:
     lifetime_seconds: int | None = None
     network: Network = OPEN
     model_hosts: tuple[str, ...] = ()
+    confine: bool = False
     progress: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 

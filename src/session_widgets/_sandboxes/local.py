@@ -1,4 +1,4 @@
-"""The `local` provider: a runner in its own process group on this machine. It isolates nothing."""
+"""The `local` provider: a runner in its own process group on this machine. It isolates nothing, unless it confines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from uuid import uuid4
 
 import psutil
 
+from session_widgets._sandboxes.confinement import confinement, environment
 from session_widgets._sandboxes.contract import RUNNER_LIMITS, Announce, SandboxInfo, SandboxSpec
+from session_widgets._sandboxes.network import NONE, OPEN
 from session_widgets._sandboxes.records import CONFIG, RECORD, TOKEN, alone, info, made_of, recorded
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets._sandboxes.runner_tree import RunnerTree
@@ -40,9 +42,10 @@ class LocalSandbox:
 
     deadline: float | None = None
 
-    def __init__(self, ref: SandboxRef, workspace: str, endpoint: Endpoint) -> None:
+    def __init__(self, ref: SandboxRef, workspace: str, endpoint: Endpoint, network: str = OPEN) -> None:
         self.ref = ref
         self.workspace = workspace
+        self._network = network
         self.runner = RunnerClient(endpoint, workspace)
         self.exec = self.runner.exec
         self.read = self.runner.read
@@ -50,6 +53,10 @@ class LocalSandbox:
 
     async def endpoint(self, port: int | None = None) -> Endpoint:
         """Return the runner's endpoint, or a port of this machine."""
+        if port is not None and self._network == NONE:
+            raise SandboxError(
+                f"port {port} is not reachable: with network='none' it is one of the sandbox's own network."
+            )
         return self.runner.endpoint if port is None else Endpoint(f"http://127.0.0.1:{port}")
 
     def tree(self) -> RunnerTree:
@@ -69,7 +76,7 @@ class LocalProvider:
 
     name = "local"
     capabilities = Capability.EXTEND | Capability.SHARES_FILES
-    options = frozenset({"env", "idle"})
+    options = frozenset({"env", "idle", "confine", "mounts", "network"})
 
     def __init__(self, home: Path) -> None:
         self._root = home / "sandboxes"
@@ -84,6 +91,12 @@ class LocalProvider:
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> LocalSandbox:
         """Start a runner on `spec.workspace`."""
+        if spec.network not in ({OPEN, NONE} if spec.confine else {OPEN}):
+            raise SandboxError(f"'local' without confine cannot limit the network; asked for {spec.network!r:.80}.")
+        if spec.network == NONE and spec.model_hosts:
+            raise SandboxError(
+                f"with network='none' the agent does not reach its model at {', '.join(spec.model_hosts)}."
+            )
         ref = SandboxRef(self.name, uuid4().hex[:12])
         await announce(ref)
         place = self._place(ref)
@@ -92,13 +105,14 @@ class LocalProvider:
             "session": spec.session_id,
             "owner": spec.owner,
             "created": datetime.now(UTC).isoformat(),
+            "confine": {"mounts": dict(spec.mounts), "network": spec.network} if spec.confine else None,
             "config": {
                 "root": spec.workspace,
                 "state": str(place / "state"),
                 "host": "127.0.0.1",
                 "port": 0,
                 "idle_seconds": spec.idle_seconds,
-                "env": dict(spec.env),
+                "env": {**(environment() if spec.confine else {}), **spec.env},
                 "agents": spec.agents,
             },
         }
@@ -157,7 +171,8 @@ class LocalProvider:
             known = read_json(place / TOKEN)
             assert known is not None, "it is written before a runner is started"
             endpoint = Endpoint(f"http://127.0.0.1:{ready['port']}", {"authorization": f"Bearer {known['token']}"})
-            return LocalSandbox(ref, made["config"]["root"], endpoint)
+            network = (made.get("confine") or {}).get("network", OPEN)
+            return LocalSandbox(ref, made["config"]["root"], endpoint, network)
 
     def _found(self, place: Path) -> dict[str, Any] | None:
         """Return the recorded runner's address, once it listens; its starter may have died before it listened."""
@@ -178,8 +193,11 @@ class LocalProvider:
         root.mkdir(parents=True, exist_ok=True)
         state.mkdir(mode=0o700, exist_ok=True)  # an earlier runner's journals stay: some events may not be stored yet
         (state / "ready.json").unlink(missing_ok=True)
+        setting = made["config"] | known | {"limits": RUNNER_LIMITS}
+        if confine := made.get("confine"):
+            setting["confinement"] = confinement(root, place, self._home, made["config"]["agents"], **confine)
         write_private(place / TOKEN, known)
-        write_private(place / CONFIG, made["config"] | known | {"limits": RUNNER_LIMITS})
+        write_private(place / CONFIG, setting)
         argv = [sys.executable, "-P", "-m", "session_widgets.runner", "--config", str(place / CONFIG)]
         daemon = Daemon(place)
         process = daemon.start(argv, env=env, cwd=root)

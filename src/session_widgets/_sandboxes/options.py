@@ -48,6 +48,8 @@ class Sandbox:
         lifetime: seconds, or text such as "4h", after which a cloud parks or ends the sandbox in any case.
         network: what programs in it may reach: "open", "none", or a list with names of hosts ("*.example.com" is every
             name below it) and ranges of IPv4 addresses. An agent reaches its model in any case.
+        confine: of "local" on Linux with bubblewrap: whether programs in it see nothing of this machine but the
+            workspace and the system's programs, and none of its processes. `mounts` and `network` of "local" need it.
 
     Raises:
         BadValue: a value is invalid; the message names the field, the expected and the actual value.
@@ -68,6 +70,7 @@ class Sandbox:
     idle: int | str | None = None
     lifetime: int | str | None = None
     network: str | Sequence[str] = OPEN
+    confine: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -86,6 +89,8 @@ class Sandbox:
         object.__setattr__(self, "idle", _seconds("idle", self.idle))
         object.__setattr__(self, "lifetime", _seconds("lifetime", self.lifetime))
         object.__setattr__(self, "network", network_of(self.network))
+        if not isinstance(self.confine, bool):
+            raise BadValue(f"confine must be True or False; got {self.confine!r:.80}.")
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -109,8 +114,9 @@ class Sandbox:
         return self.lifetime if isinstance(self.lifetime, int) else None
 
     def json(self) -> dict[str, Any]:
-        """Return all options, with the values of `env`."""
-        return {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        """Return all options, with the values of `env`. Without `confine` the text is that of earlier releases."""
+        values = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        return {name: value for name, value in values.items() if name != "confine" or value}
 
     def stored(self) -> SessionSandbox:
         """Return the note of the options: of `env` only the names."""
@@ -127,6 +133,7 @@ class Sandbox:
             idle=self.idle_seconds,
             lifetime=self.lifetime_seconds,
             network=None if self.network == OPEN else _plain(self.network),
+            confine=self.confine,
         )
 
 
@@ -135,7 +142,7 @@ def check_taken(sandbox: Sandbox, takes: frozenset[str]) -> None:
     if wrong := [name for name in sandbox.given if name not in takes]:
         from session_widgets._sandboxes.registry import providers_with
 
-        can = f"takes {' and '.join(f'{name}=' for name in sorted(takes))} alone" if takes else "takes no options"
+        can = f"takes {', '.join(f'{name}=' for name in sorted(takes))} alone" if takes else "takes no options"
         having = [f"{name}= is an option of {', '.join(map(repr, providers_with(name))) or 'none'}" for name in wrong]
         raise BadValue(
             f"sandbox {sandbox.name!r} {can}; got {', '.join(f'{name}=' for name in wrong)}. "

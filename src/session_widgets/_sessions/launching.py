@@ -98,7 +98,7 @@ def _modules(harness: Harness, machine: Machine, home: Path) -> tuple[str | None
             f"session_widgets.install_harness({harness.id!r}), or session-widgets harness install {harness.id}"
         )
     if machine.harnesses == "host":
-        return str(installation.modules), {}
+        return str(installation.modules), {str(installation.path): str(installation.path)}
     if machine.platform != this_platform():
         raise HarnessNotReady(
             f"{harness.title} is installed for {this_platform()}, and the sandbox is {machine.platform}."

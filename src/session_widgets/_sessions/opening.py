@@ -22,7 +22,13 @@ from session_widgets._sessions.loop import private_loop
 from session_widgets._sessions.mcp_servers import check_harness, check_servers
 from session_widgets._sessions.permissions import Policy, check_policy
 from session_widgets._sessions.rules import Rules
-from session_widgets._sessions.sandbox_options import SandboxOptions, check_attachment, check_options, sandbox_name
+from session_widgets._sessions.sandbox_options import (
+    SandboxOptions,
+    check_attachment,
+    check_model,
+    check_options,
+    sandbox_name,
+)
 from session_widgets._sessions.session import Session
 from session_widgets._sessions.skills import Skill, Skills, check_skills
 from session_widgets._sessions.state import Stored
@@ -78,6 +84,7 @@ def open_session(
             there can read what you can, and answer its own permission requests (the turn fails then). "docker" is a
             container, "runner:http://127.0.0.1:9000" another machine (`session-widgets runner`), "sandbox-agent" a
             server of that program, "sandbox-agent:http://127.0.0.1:2468" a running one.
+            `Sandbox("local", confine=True)` hides this machine's files and processes from it (Linux, bubblewrap).
             `Sandbox("docker", memory="2g", ...)` adds options; the next turn recreates a sandbox whose options differ.
         workspace: an existing directory, or "s3://bucket/prefix", below which the session gets its own folder; by
             default a new directory that is kept for the session.
@@ -146,10 +153,12 @@ def open_session(
             check_harness(chosen)
         named = sandbox_name(sandbox)
         provider = get_provider(named if named is not None else known.sandbox if known else "local", held.home, token)
-        check_options(sandbox, provider)
         space = _workspace(held, id, known, workspace, attachment)
         provider.check(chosen.id, space.location)
         check_attachment(provider, space)
+        check_options(sandbox, provider, space, held.home)
+        if isinstance(sandbox, Sandbox):
+            check_model(chosen, provider.name, sandbox.network)
         where = {"workspace": space.location, "attachment": space.attachment}
         if is_new := known is None:
             rules = Rules(permissions or "ask", limits or TurnLimits())

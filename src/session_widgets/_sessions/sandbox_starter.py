@@ -151,6 +151,7 @@ class SandboxStarter:
             lifetime_seconds=options.lifetime_seconds,
             network=options.network if isinstance(options.network, str) else tuple(options.network),
             model_hosts=hosts,
+            confine=options.confine,
             progress=self._state.activity.tell,
         )
         try:

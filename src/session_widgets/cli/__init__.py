@@ -54,7 +54,10 @@ def run(
     session: Annotated[str | None, typer.Option(help="Continue this session, or start it. Default: a new one.")] = None,
     harness: Annotated[str | None, typer.Option(help="The agent program. Default: 'demo'.")] = None,
     sandbox: Annotated[
-        str | None, typer.Option(help="Where it runs: 'local' (the default) isolates nothing, 'docker' is a container.")
+        str | None,
+        typer.Option(
+            help="Where it runs: 'local' (the default) isolates nothing unless --confine, 'docker' is a container."
+        ),
     ] = None,
     image: Annotated[str | None, typer.Option(help="Image of a docker sandbox.")] = None,
     cpus: Annotated[float | None, typer.Option(help="Processors of a docker sandbox, such as 0.5.")] = None,
@@ -64,8 +67,16 @@ def run(
     ] = None,
     mount: Annotated[
         list[str] | None,
-        typer.Option(metavar="HERE:THERE", help="A directory that a docker sandbox may read, and its path inside."),
+        typer.Option(
+            metavar="HERE:THERE", help="A directory that a docker or confined sandbox may read, and its path inside."
+        ),
     ] = None,
+    confine: Annotated[
+        bool,
+        typer.Option(
+            "--confine", help="Of a local sandbox (Linux, bubblewrap): hide this machine's files and processes."
+        ),
+    ] = False,
     workspace: Annotated[
         str | None, typer.Option(help="Working directory, or s3://bucket/prefix. Default: the session's own.")
     ] = None,
@@ -94,7 +105,7 @@ def run(
         opened = open_session(
             session or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}",
             harness=harness,
-            sandbox=sandbox_of(sandbox, image, cpus, memory, env or (), mount or ()),
+            sandbox=sandbox_of(sandbox, image, cpus, memory, env or (), mount or (), confine=confine),
             workspace=workspace,
             attachment=attachment,
             permissions=permissions,

@@ -19,6 +19,8 @@ def sandbox_of(
     memory: str | None,
     env: Sequence[str],
     mounts: Sequence[str],
+    *,
+    confine: bool = False,
 ) -> str | Sandbox | None:
     """Return the sandbox: its name, or a `Sandbox` if other options are set.
 
@@ -29,14 +31,18 @@ def sandbox_of(
         memory: such as "2g".
         env: names of variables of this terminal; their values are secrets of the command line's user.
         mounts: "/of/this/machine:/inside" each.
+        confine: whether a local sandbox is confined.
 
     Raises:
         BadValue: a value is invalid, or the name is missing.
     """
-    if not (image or cpus or memory or env or mounts):
+    if not (image or cpus or memory or env or mounts or confine):
         return name
     if name is None:
-        raise BadValue("--image, --cpus, --memory, --env and --mount are options of a sandbox: add --sandbox docker.")
+        raise BadValue(
+            "--image, --cpus, --memory, --env, --mount and --confine are options of a sandbox: add --sandbox docker, "
+            "or --sandbox local for --confine."
+        )
     from session_widgets._sandboxes.options import Sandbox
 
     if missing := [variable for variable in env if variable not in os.environ]:
@@ -46,4 +52,4 @@ def sandbox_of(
         raise BadValue("--mount is /of/this/machine:/inside, as in --mount /data/corpus:/data.")
     values = {variable: os.environ[variable] for variable in env}
     places = {host: inside for host, _, inside in pairs}
-    return Sandbox(name, image=image, cpus=cpus, memory=memory, env=values, mounts=places)
+    return Sandbox(name, image=image, cpus=cpus, memory=memory, env=values, mounts=places, confine=confine)

@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 
 from session_widgets.runner.account import close_memory, open_files_as
 from session_widgets.runner.config import Config
+from session_widgets.runner.confinement import forbid_abstract_sockets
 from session_widgets.runner.doors import Doors
 from session_widgets.runner.guard import Guard
 from session_widgets.runner.seccomp import close_ways_past_the_network
@@ -45,7 +46,10 @@ def main() -> int:
         if config.user:
             open_files_as(config.user)
         lock = _lock(config.state)
-        listener = _listen(config)
+        listeners = [_listen(config)]
+        if config.confinement is not None:
+            forbid_abstract_sockets()
+            listeners.append(config.confinement.listen())
     except (OSError, ValueError) as error:
         print(f"runner: {error}", file=sys.stderr)  # noqa: T201 - there is no one else to tell
         return 2
@@ -53,7 +57,7 @@ def main() -> int:
     gc.disable()  # the imports make no garbage, and a search for it takes a sixth of the start
     try:
         with lock:
-            asyncio.run(_run(config, guard, listener, doors))
+            asyncio.run(_run(config, guard, listeners, doors))
     finally:
         guard.close()
     return 0
@@ -72,7 +76,7 @@ def _lock(state: Path) -> IO[bytes]:
     return file
 
 
-async def _run(config: Config, guard: Guard, listener: socket.socket, doors: Doors | None) -> None:
+async def _run(config: Config, guard: Guard, listeners: list[socket.socket], doors: Doors | None) -> None:
     import uvicorn
 
     from session_widgets.runner.app import Runner, refusing_at_the_end
@@ -91,8 +95,9 @@ async def _run(config: Config, guard: Guard, listener: socket.socket, doors: Doo
             await super().startup(sockets)
             gc.freeze()
             gc.enable()
-            listener.listen(QUEUE)
-            _write_ready(config, listener.getsockname()[1])
+            for listener in listeners:
+                listener.listen(QUEUE)
+            _write_ready(config, listeners[0].getsockname()[1])
 
         async def main_loop(self) -> None:
             while not await self.on_tick(0):
@@ -115,7 +120,7 @@ async def _run(config: Config, guard: Guard, listener: socket.socket, doors: Doo
             timeout_graceful_shutdown=2,
         )
     )
-    serving = asyncio.create_task(server.serve([listener]))
+    serving = asyncio.create_task(server.serve(listeners))
     while not stopping.is_set() and not serving.done():
         await asyncio.wait(
             {serving, asyncio.create_task(stopping.wait())}, timeout=TICK_SECONDS, return_when="FIRST_COMPLETED"

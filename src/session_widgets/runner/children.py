@@ -161,6 +161,7 @@ class Children:
     def __init__(self, config: Config, guard: Guard) -> None:
         self._env = {**config.env, MARK: config.nonce}
         self._options = process_options(config.user)
+        self._confinement = config.confinement
         self._guard = guard
         self.alive: set[Child] = set()
         self._starting = 0
@@ -175,18 +176,33 @@ class Children:
         env: Mapping[str, str],
         stdin: int = asyncio.subprocess.DEVNULL,
         output: int = asyncio.subprocess.PIPE,
+        terminal: Sequence[str] = (),
     ) -> Child:
-        """Start `argv` in its own session; raise `OSError` or `ValueError` if that is not possible."""
+        """Start `argv` in its own session; raise `OSError` or `ValueError` if that is not possible.
+
+        Args:
+            argv: the command.
+            on_data: receives its output.
+            cwd: its working directory.
+            env: its variables, in addition to those of all.
+            stdin: its input.
+            output: its stdout and stderr.
+            terminal: precedes it on this machine, even if it is confined: opens its terminal.
+        """
+        variables = {**os.environ, **self._env, **env, MARK: self._env[MARK]}
+        if self._confinement is not None:
+            argv = self._confinement.around(argv, variables.get("PATH"))
         self._starting += 1
         try:
             _, child = await asyncio.get_running_loop().subprocess_exec(
                 lambda: Child(on_data),
+                *terminal,
                 *argv,
                 stdin=stdin,
                 stdout=output,
                 stderr=output,
                 cwd=cwd,
-                env={**os.environ, **self._env, **env, MARK: self._env[MARK]},
+                env=variables,
                 start_new_session=True,
                 **self._options,
             )

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import orjson
 
 from session_widgets.runner.account import User
+from session_widgets.runner.confinement import Confinement, confinement_of
 from session_widgets.runner.doors import DoorsConfig
 from session_widgets.runner.limits import Limits
 
@@ -40,6 +41,7 @@ class Config:
         port: 0 = any free one.
         user: user id and group id of agents, commands and files; None: the runner's own.
         env: variables of agents and commands, in addition to the runner's own; may contain keys.
+        confinement: how agents, commands and terminals are confined; None: not at all.
         claims: whether a session must claim the runner before it works (`PUT /v1/session`), with its agents and `env`.
         harnesses: folder of uploaded harnesses, which agents can read; None: beside `state`.
         doors: the way in and out if the sandbox has no network; None: it has one.
@@ -53,6 +55,7 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 0
     user: User | None = None
+    confinement: Confinement | None = None
     claims: bool = False
     harnesses: Path | None = None
     doors: DoorsConfig | None = None
@@ -86,6 +89,7 @@ class Config:
                 "root": root,
                 "state": Path(value["state"]).resolve(),
                 "user": _user(value.get("user")),
+                "confinement": confinement_of(value.get("confinement")),
                 "harnesses": Path(value["harnesses"]).resolve() if value.get("harnesses") else None,
                 "doors": DoorsConfig.from_json(value["doors"]) if value.get("doors") else None,
                 "agents": agents_of(value.get("agents") or {}),

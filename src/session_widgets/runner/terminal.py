@@ -33,10 +33,10 @@ class Terminal:
     async def spawn(self, children: Children, argv: Sequence[str], *, cwd: str, env: Mapping[str, str]) -> Child:
         """Start `argv` on the terminal; raise `OSError` or `ValueError` if that is not possible."""
         os.set_blocking(self._master, False)
-        wrapped = ["/bin/sh", "-c", _ON_TERMINAL, os.ttyname(self._slave), *argv]
+        opening = ["/bin/sh", "-c", _ON_TERMINAL, os.ttyname(self._slave)]
         terminal_env = {"TERM": "xterm-256color", **env}
         child = await children.spawn(
-            wrapped, lambda *_: None, cwd=cwd, env=terminal_env, output=asyncio.subprocess.DEVNULL
+            argv, lambda *_: None, cwd=cwd, env=terminal_env, output=asyncio.subprocess.DEVNULL, terminal=opening
         )
         pipe = os.fdopen(os.dup(self._master), "wb", 0)
         transport, _ = await self._loop.connect_write_pipe(asyncio.BaseProtocol, pipe)

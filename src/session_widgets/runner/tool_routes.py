@@ -37,6 +37,8 @@ class ToolRoutes:
         tools = [_offered(tool) for tool in _list((await self._body(request)).get("tools"))]
         session = request.path_params["session"]
         board = self._boards.offer(session, tools)
+        if (confinement := self._config.confinement) is not None:
+            return _json({"url": f"{confinement.address}/v1/tools/{session}", "token": board.token})
         host, port = request.scope["server"][0], request.scope["server"][1]
         inside = "127.0.0.1" if self._config.host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
         place = f"[{inside}]" if ":" in inside else inside

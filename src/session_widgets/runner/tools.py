@@ -14,7 +14,7 @@ import sys
 import threading
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from session_widgets.version import __version__
 
@@ -42,6 +42,11 @@ class Runner:
 
     def connect(self) -> http.client.HTTPConnection:
         """Return an open connection without a timeout: the runner has one."""
+        if self._place.scheme == "http+unix":  # a confined agent's: another network may have no way to a port
+            connection = http.client.HTTPConnection("localhost")
+            connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.sock.connect(unquote(self._place.netloc))
+            return connection
         connection = http.client.HTTPConnection(self._place.hostname or "", self._place.port)
         connection.connect()
         return connection

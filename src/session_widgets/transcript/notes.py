@@ -156,6 +156,7 @@ class SessionSandbox(Note):
     idle: int | None = _field(_whole, "seconds")
     lifetime: int | None = _field(_whole, "seconds")
     network: Any = _json('"none" or names of hosts; null: open')
+    confine: bool = _flag()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -238,6 +238,7 @@ class SessionRecord:
         sandbox_running: whether the sandbox was started and not stopped since, according to the notes.
         forked_from: id of the session that it was forked from, if any.
         forked_at_turn: its last turn that was copied from there.
+        confine: the latest stored option of that name; it applies if `sandbox` is "local".
     """
 
     id: str
@@ -262,3 +263,4 @@ class SessionRecord:
     title_by_agent: bool = False
     forked_from: str | None = None
     forked_at_turn: int | None = None
+    confine: bool = False

@@ -18,6 +18,7 @@ from session_widgets.transcript.notes import (
     SessionChanged,
     SessionForked,
     SessionOpened,
+    SessionSandbox,
     TurnEnded,
     TurnStarted,
     WorkspaceAttached,
@@ -78,6 +79,8 @@ def _facts(state: FoldState, session: SessionRecord, event: Event, note: Note | 
     match note:
         case SessionChanged():
             return _changed(note)
+        case SessionSandbox():
+            return {"confine": note.confine}
         case WorkspaceAttached():
             return {"mount_report": note.mount_report}
         case SandboxStarted():

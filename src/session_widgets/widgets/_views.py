@@ -244,7 +244,8 @@ class SessionView(TypedDict):
     `model`, `mode` and `effort` are the user's choices. `missing` is None if the harness can start.
     `permissions` is the policy: its name, or "function" and the function's name.
     `sandbox_running` says whether a sandbox is in use, according to the transcript, `deadline` when the one in use by
-    this kernel parks or ends in any case.
+    this kernel parks or ends in any case, `confined` whether a
+    local one sees nothing but the workspace and programs.
     """
 
     id: str
@@ -264,6 +265,7 @@ class SessionView(TypedDict):
     status: str
     sandbox_running: bool
     deadline: int | None
+    confined: bool
     turns: int
 
 

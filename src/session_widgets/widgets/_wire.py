@@ -258,6 +258,7 @@ def session_view(
         "status": "deleted" if deleted else session.status,
         "sandbox_running": session.sandbox_running,
         "deadline": None if deadline is None else int(deadline * 1000),
+        "confined": session.confine and session.sandbox == "local",
         "turns": session.turns,
     }
 

@@ -1,0 +1,209 @@
+"""Confinement of a `local` sandbox by bubblewrap: agents, commands and terminals, each in namespaces of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from session_widgets._sandboxes.options import Sandbox
+from session_widgets._sandboxes.registry import providers_with
+from session_widgets._sandboxes.visible_files import SYSTEM, TMP, View, program_files, python_files, user_site
+from session_widgets.errors import BadValue, MissingDependency, SandboxError
+from session_widgets.host.data_directory import data_directory
+
+PRIVATE = Path("/run/session-widgets")
+HOME = PRIVATE / "home"
+DOOR = PRIVATE / "runner"
+TRY_SECONDS = 20
+
+SETTINGS = (
+    "alternatives", "bash.bashrc", "ca-certificates.conf", "debian_version", "fonts", "gai.conf", "group", "host.conf",
+    "hosts", "inputrc", "java", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "magic",
+    "mime.types", "networks", "nsswitch.conf", "os-release", "passwd", "pki/ca-trust/extracted", "pki/tls/certs",
+    "profile", "protocols", "python3", "resolv.conf", "services", "shells", "ssl/certs", "ssl/openssl.cnf", "terminfo",
+    "timezone", "xattr.conf",
+)  # fmt: skip
+"""Files of /etc that programs need, and that contain no secret, not even of root's."""
+KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "asound")
+"""Files of /proc that user 0 may write even without a capability and in a user namespace."""
+UNFIT = ("/", str(TMP), "/usr", "/etc", "/var", "/run", "/proc", "/sys", "/dev", str(PRIVATE))
+SIGNALS = "HUP,INT,QUIT,TERM"
+"""They are for the command alone: bubblewrap, which is in its process group, waits for its end."""
+
+INSTALL = "install bubblewrap: apt-get install bubblewrap, or dnf install bubblewrap"
+REMEDIES = """
+- as root: sysctl kernel.unprivileged_userns_clone=1, if the machine has this setting
+- Ubuntu since 23.10: an AppArmor profile with `userns` for bwrap, or
+  sysctl kernel.apparmor_restrict_unprivileged_userns=0
+- in a container: its engine forbids namespaces; use sandbox="docker" on the host, or leave out confine=True"""
+
+
+def check_here() -> tuple[str, str]:
+    """Return the paths of `env` and `bwrap`.
+
+    Raises:
+        MissingDependency: this machine cannot confine.
+    """
+    if sys.platform != "linux":
+        raise MissingDependency(
+            f"Sandbox('local', confine=True) needs Linux, whose namespaces it uses; this is {sys.platform}. "
+            "sandbox='docker' isolates here."
+        )
+    env, bwrap = shutil.which("env"), shutil.which("bwrap")
+    if env is None or bwrap is None:
+        raise MissingDependency(f"Sandbox('local', confine=True) needs the program bwrap: {INSTALL}.")
+    return env, bwrap
+
+
+def check_local(sandbox: Sandbox, root: Path, home: Path) -> None:
+    """Check the options of a `local` sandbox, before it is stored.
+
+    Args:
+        sandbox: with its options.
+        root: the workspace.
+        home: of the store.
+
+    Raises:
+        BadValue: they contradict each other, or the workspace.
+        MissingDependency: this machine cannot confine.
+    """
+    if not isinstance(sandbox.network, str):
+        raise BadValue(
+            f"Sandbox('local', network=...) is 'open' or 'none'; a list of hosts is an option of {hosts_taken_by()}."
+        )
+    if not sandbox.confine:
+        if needing := [name for name in ("mounts", "network") if name in sandbox.given]:
+            raise BadValue(
+                f"{' and '.join(f'{name}=' for name in needing)} of 'local' need confine=True: without it programs see "
+                "all files of this machine, and its network."
+            )
+        return
+    check_here()
+    check_workspace(root, home)
+
+
+def hosts_taken_by() -> str:
+    """Return the names of the providers with `network=[...]`, as text."""
+    return ", ".join(repr(name) for name in providers_with("network") if name != "local")
+
+
+def confinement(
+    root: Path, place: Path, home: Path, agents: Mapping[str, Any], mounts: Mapping[str, str], network: str
+) -> dict[str, Any]:
+    """Return the setting `confinement` of a runner. Blocks: it starts a program once, to see that it works.
+
+    No program of the sandbox may run, because files in its directories are made here.
+
+    Args:
+        root: the workspace.
+        place: directory of the sandbox.
+        home: of the store, with the records of its sandboxes.
+        agents: launch entries of the harnesses.
+        mounts: further directories of this machine, by which they are visible; read-only.
+        network: "open" or "none".
+
+    Raises:
+        MissingDependency: this machine cannot confine.
+        SandboxError: the kernel refuses, or a path cannot be confined.
+    """
+    env, bwrap = check_here()
+    check_workspace(root, home)
+    for name in ("home", "tmp", "cache", "door"):
+        (place / name).mkdir(mode=0o700, exist_ok=True)
+    view = View(root, place)
+    for path in python_files():
+        view.protect(path)
+    view.hide([*(hidden := _hidden(home)), _own_home()])
+    view.mount_all(mounts, hidden)
+    for path in program_files(agents):
+        view.show(path)
+    view.tree[home / "cache"] = ["--bind", str(place / "cache"), str(home / "cache")]
+    view.use_workspace()
+    command = [
+        *(env, f"--ignore-signal={SIGNALS}", bwrap),
+        *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *(["--unshare-net"] if network == "none" else []),
+        *("--cap-drop", "ALL"),
+        *_base(place),
+        *view.arguments(),
+        *("--remount-ro", "/", "--", env, f"--default-signal={SIGNALS}"),
+    ]
+    _try([*command, "true"], root)
+    return {"command": command, "door": str(place / "door"), "inside": str(DOOR)}
+
+
+def environment() -> dict[str, str]:
+    """Return the variables that name directories of this machine, for programs inside."""
+    variables = {"HOME": str(HOME), "TMPDIR": str(TMP)}
+    if user_site():
+        variables["PYTHONUSERBASE"] = site.getuserbase()
+    return variables
+
+
+def check_workspace(root: Path, home: Path) -> None:
+    """Raise `BadValue` for a workspace that contains what a confined sandbox hides.
+
+    Args:
+        root: the workspace.
+        home: of the store.
+    """
+    hidden = {**dict.fromkeys(_hidden(home), "the data directory, with its runners' tokens"), _own_home(): "your home"}
+    for one in {root, root.resolve()}:
+        for path, what in hidden.items():
+            if path.is_relative_to(one) or path.resolve().is_relative_to(one):
+                raise BadValue(
+                    f"confine=True hides {what} ({path}), and the workspace {str(root)!r} contains it. Pass a "
+                    "directory below as workspace=, or none for a directory of the session's own."
+                )
+        if str(one) in UNFIT:
+            raise BadValue(f"confine=True: a confined sandbox has a {one} of its own; pass another workspace=.")
+
+
+def _base(place: Path) -> Iterator[str]:
+    """Yield the arguments for the system's files, and for the sandbox's own."""
+    for path in SYSTEM:
+        if os.path.islink(path):  # noqa: PTH114
+            yield from ("--symlink", os.readlink(path), path)  # noqa: PTH115
+        else:
+            yield from ("--ro-bind-try", path, path)
+    for name in SETTINGS:
+        yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    if os.geteuid() == 0:
+        for name in KERNEL:
+            yield from ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")
+    yield from ("--bind", str(place / "tmp"), str(TMP), "--symlink", str(TMP), "/var/tmp")  # noqa: S108
+    yield from ("--bind", str(place / "home"), str(HOME), "--ro-bind", str(place / "door"), str(DOOR))
+
+
+def _hidden(home: Path) -> list[Path]:
+    return [home.absolute(), data_directory().absolute()]
+
+
+def _own_home() -> Path:
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - `Path.home` raises without one
+
+
+def _try(command: Sequence[str], root: Path) -> None:
+    try:
+        done = subprocess.run(
+            command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRY_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise SandboxError(
+            f"bwrap did not answer within {TRY_SECONDS} s; is the workspace {root} a dead mount?"
+        ) from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()[-500:]
+        hint = f" If the kernel refuses namespaces:{REMEDIES}" if _is_refusal(said) else ""
+        raise SandboxError(f"the sandbox cannot be confined: {said or f'bwrap ended with {done.returncode}'}.{hint}")
+
+
+def _is_refusal(said: str) -> bool:
+    return any(word in said for word in ("namespace", "uid map", "Operation not permitted", "No permissions"))

@@ -1,0 +1,93 @@
+"""Confined agents and commands: each starts in namespaces of its own, by the command that the configuration names.
+
+The runner itself is outside. Its port may be out of their reach, so it also listens on a socket that they see.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+SOCKET = "runner.sock"
+LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446
+VERSION_FLAG = 1
+SCOPES_SINCE = 6
+ABSTRACT_SOCKETS = 1
+PR_SET_NO_NEW_PRIVS = 38
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """How agents and commands are confined.
+
+    Attributes:
+        command: precedes each of their commands.
+        door: directory for the runner's socket.
+        inside: its path for them.
+    """
+
+    command: tuple[str, ...]
+    door: Path
+    inside: str
+
+    @property
+    def address(self) -> str:
+        """The runner's address for them, as a URL without a path."""
+        return f"http+unix://{quote(f'{self.inside}/{SOCKET}', safe='')}"
+
+    def around(self, argv: Sequence[str], path: str | None) -> list[str]:
+        """Return a command that runs `argv` confined; raise `FileNotFoundError` if its program does not exist.
+
+        Args:
+            argv: the command.
+            path: its PATH.
+        """
+        if ("/" not in argv[0] or argv[0].startswith("/")) and shutil.which(argv[0], path=path) is None:
+            raise FileNotFoundError(2, os.strerror(2))
+        return [*self.command, *argv]
+
+    def listen(self) -> socket.socket:
+        """Bind the socket; a long path of `door` is no obstacle."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        folder = os.open(self.door, os.O_PATH | os.O_DIRECTORY)
+        try:
+            (self.door / SOCKET).unlink(missing_ok=True)
+            listener.bind(f"/proc/self/fd/{folder}/{SOCKET}")
+        finally:
+            os.close(folder)
+        return listener
+
+
+def forbid_abstract_sockets() -> bool:
+    """Keep this process and its children from abstract sockets of others, such as X11's (Linux 6.12, Landlock).
+
+    They have no path that could be hidden, and belong to the network, which may be this machine's.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), VERSION_FLAG) < SCOPES_SINCE:
+        return False
+    rules = (ctypes.c_uint64 * 3)(0, 0, ABSTRACT_SOCKETS)  # files, network, scopes
+    ruleset = libc.syscall(LANDLOCK_CREATE_RULESET, rules, ctypes.c_size_t(ctypes.sizeof(rules)), 0)
+    if ruleset < 0:
+        return False
+    try:
+        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        return bool(libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0)
+    finally:
+        os.close(ruleset)
+
+
+def confinement_of(value: Mapping[str, object] | None) -> Confinement | None:
+    """Read the setting; raise `ValueError` for anything else."""
+    match value:
+        case None:
+            return None
+        case {"command": [str(), *_] as command, "door": str(door), "inside": str(inside)}:
+            return Confinement(tuple(map(str, command)), Path(door), inside)
+    raise ValueError("confinement must have command as a list of text, door and inside as paths")
