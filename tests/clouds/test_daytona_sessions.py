@@ -77,18 +77,6 @@ def test_files_permissions_parking_and_memory(opened, account, folder):
     assert ("here" in output(turn), "1 earlier turn" in turn.text) == (True, True)
 
 
-def test_from_here_to_there_and_back(opened, account, folder):
-    session = opened(sandbox="local")
-    completed(session.send("write a <<EOT\nx\nEOT\nrun head -c 1000000 /dev/urandom > b; chmod 750 b; ln -s a ünï"))
-    before = files_in(folder)
-    for sandbox, boxes in (("daytona", ["started"]), ("local", [])):
-        session.switch(sandbox=sandbox)
-        assert "earlier turn" in completed(session.send("remember")).text
-        assert files_in(folder) == before
-        assert list(account.boxes.values()) == boxes
-    assert ((folder / "b").stat().st_mode & 0o777, (folder / "ünï").readlink().name) == (0o750, "a")
-
-
 def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, folder):
     outlived_by_its_box(opened, forked, folder)
     assert len(account.boxes) == 1

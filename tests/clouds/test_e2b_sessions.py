@@ -79,26 +79,6 @@ def test_a_session_lives_there_as_here(opened, account, folder):
     assert account.boxes == {box: "running"}
 
 
-def test_it_moves_there_and_back_with_its_files_and_its_memory(opened, account, folder):
-    session = opened(sandbox="local")
-    completed(
-        session.send("write a <<EOT\nlocal\nEOT\nrun chmod 755 a; ln -s a link; mkdir -p deep/er; echo x > deep/er/ünï")
-    )
-    session.switch(sandbox="e2b")
-    turn = completed(
-        session.send("run test -x a && cat link; cat deep/er/ünï; hostname\nwrite b <<EOT\nthere\nEOT\nremember")
-    )
-    (box,) = account.boxes
-    assert all(words in output(turn) for words in ("local", "x", box))
-    assert "1 earlier turn" in turn.text
-    there = {path: session.files.read_bytes(path) for path in ("a", "b", "link", "deep/er/ünï")}
-    session.switch(sandbox="local")
-    assert account.boxes == {}
-    turn = completed(session.send("run cat a b; readlink link\nremember"))
-    assert "2 earlier turns" in turn.text
-    assert {path: (folder / path).read_bytes() for path in there} == there
-
-
 def test_bad_connections_a_time_that_ends_and_a_box_that_is_gone(opened, account, folder, monkeypatch):
     """All in mid-turn but the last: the first changes nothing, the second fails the turn; no saved file is lost."""
     session = opened()

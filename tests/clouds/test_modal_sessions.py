@@ -87,20 +87,6 @@ def test_files_permissions_parking_and_memory(opened, account, folder):
     assert "2 earlier turns" in turn.text
 
 
-def test_to_modal_and_home_again(opened, account, folder):
-    session = opened(sandbox="local")
-    completed(session.send("write a <<EOT\nx\nEOT\nrun head -c 1000000 /dev/urandom > b; chmod 750 b; ln -s a c"))
-    before = files_in(folder)
-    for place, boxes in (("modal", 1), ("local", 0)):
-        session.switch(sandbox=place)
-        turn = completed(session.send("remember"))
-        assert "earlier turn" in turn.text
-        assert files_in(folder) == before
-        assert len(account.running) == boxes
-    assert (folder / "b").stat().st_mode & 0o777 == 0o750
-    assert (folder / "c").is_symlink()
-
-
 def test_bad_connections_and_a_time_that_ends(opened, account, folder, monkeypatch):
     """Both in mid-turn: the first changes nothing; the second fails the turn, and loses no saved file and no memory."""
     session = opened()

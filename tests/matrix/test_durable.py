@@ -1,4 +1,4 @@
-"""{local, docker, runner} x {directory, sync, s3fs, weed} x {warm, parked, killed, switched}: files and memory survive.
+"""{local, docker, runner, e2b, ...} x {directory, sync, ...} x {warm, parked, ...}: files and memory survive.
 
 A cell is green only if the host, by calls of its own, finds in the bucket what was acknowledged, byte for byte. CI runs
 the cells that have each pair of values, `make nightly` all.
@@ -6,35 +6,41 @@ the cells that have each pair of values, `make nightly` all.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
 import session_widgets as sw
+from session_widgets._sandboxes.clouds import limits
 from session_widgets._sessions import Session
 from session_widgets.host.daemon import Daemon
 from tests.matrix.page import DURABLE
 from tests.matrix.pairwise import Cell, covering
+from tests.standins.rented import CLOUDS, Rented, rented
 from tests.support.boxes import Box
 from tests.support.evidence import Evidence, in_bucket, in_directory
 from tests.support.forked import Forked
 from tests.support.kernels import Kernel, exactly_once
 from tests.support.paths import ROOT
 
-SANDBOXES = ("local", "docker", "runner")
+SANDBOXES = ("local", "docker", "runner", *CLOUDS)
 ATTACHMENTS = ("directory", "sync", "fuse:s3fs", "fuse:weed")
 EVENTS = ("warm", "parked", "killed", "switched")
 ELSEWHERE = ("directory", "sync")
 """Attachments of a sandbox that shares no file with this machine: the kernel copies."""
-NEEDS = {"docker": ["docker"], "runner": ["docker"], "fuse:s3fs": ["fuse", "s3fs"], "fuse:weed": ["fuse"]}
+NEEDS = {"docker": ["docker"], "runner": ["docker"], "fuse:s3fs": ["fuse", "s3fs"], "fuse:weed": ["fuse"]} | {
+    name: ["boxes"] for name in CLOUDS
+}
 TIERS = {"warm": "warm", "parked": "resume", "killed": "load", "switched": "load"}
 
 pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(180)]
@@ -42,17 +48,19 @@ pytestmark = [pytest.mark.needs("seaweedfs"), pytest.mark.timeout(180)]
 
 def cells() -> Iterator[Cell]:
     for sandbox in SANDBOXES:
-        for attachment in ELSEWHERE if sandbox == "runner" else ATTACHMENTS:
+        for attachment in ATTACHMENTS if sandbox in {"local", "docker"} else ELSEWHERE:
             for event in EVENTS:
                 yield sandbox, attachment, event
 
 
-IN_CI = {"-".join(cell) for cell in covering(cells())}
+IN_CI = {"-".join(cell) for cell in covering(cell for cell in cells() if cell[0] not in CLOUDS or cell[2] != "warm")}
+"""In clouds each cell ends with a warm turn."""
 
 
 def parameters() -> Iterator[object]:
     for sandbox, attachment, event in cells():
-        wanted = NEEDS.get(sandbox, []) + NEEDS.get(attachment, []) + (NEEDS["docker"] * (event == "switched"))
+        target = NEEDS["docker"] if (sandbox, event) == ("local", "switched") else []
+        wanted = NEEDS.get(sandbox, []) + NEEDS.get(attachment, []) + target
         marks = [pytest.mark.needs(name) for name in dict.fromkeys(wanted)]
         yield pytest.param(sandbox, attachment, event, marks=marks, id=f"{sandbox}-{attachment}-{event}")
 
@@ -64,11 +72,33 @@ def box() -> Iterator[Box]:
         yield box
 
 
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory) -> Iterator[Callable[[str], Rented]]:
+    """Returns the account at a vendor."""
+    with ExitStack() as entered:
+        yield functools.cache(lambda name: entered.enter_context(rented(name, tmp_path_factory.mktemp(name))))
+
+
+@pytest.fixture
+def elsewhere(request, sandbox, monkeypatch) -> Iterator[Box | Rented | None]:
+    """The machine of a sandbox that is not on this one."""
+    if sandbox == "runner":
+        yield request.getfixturevalue("box")
+    elif sandbox in CLOUDS:
+        account = request.getfixturevalue("accounts")(sandbox)
+        for name, value in account.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
+        yield account
+        account.check()
+    else:
+        yield None
+
+
 @pytest.mark.parametrize(("sandbox", "attachment", "event"), list(parameters()))
-def test_files_and_memory_survive(request, forked: Forked, sandbox, attachment, event, lab, home, record_property):
+def test_files_and_memory_survive(forked: Forked, elsewhere, sandbox, attachment, event, lab, home, record_property):
     record_property(DURABLE, (sandbox, attachment, event, TIERS[event]))
     options = {"harness": "demo", "sandbox": sandbox, "permissions": "allow_all"}
-    elsewhere = request.getfixturevalue("box") if sandbox == "runner" else None
     if elsewhere is not None:
         options |= {"sandbox": elsewhere.name, "token": elsewhere.token}
     if attachment != "directory":
@@ -109,7 +139,7 @@ def check_durable(turn: sw.Turn, evidence: Evidence, files: dict[str, bytes]) ->
     assert {path: found.get(path) for path in files} == files
 
 
-def happen(forked: Forked, event: str, session: Session, sandbox: str, elsewhere: Box | None) -> Session:
+def happen(forked: Forked, event: str, session: Session, sandbox: str, elsewhere: Box | Rented | None) -> Session:
     if event == "parked":
         session.park()
         assert session.status == "parked"
@@ -122,7 +152,7 @@ def happen(forked: Forked, event: str, session: Session, sandbox: str, elsewhere
     return session
 
 
-def kill_all(forked: Forked, session: Session, elsewhere: Box | None) -> None:
+def kill_all(forked: Forked, session: Session, elsewhere: Box | Rented | None) -> None:
     """SIGKILL a kernel in mid-turn, with the runner, container or machine and the mounter under it."""
     ref, home = session._controller.state.record.sandbox_ref, session.store.home
     mounted = session.attachment.startswith("fuse:")

@@ -1,0 +1,68 @@
+"""Where a vendor's sandboxes are, past the vendor: for tests that also know another machine, `tests.support.boxes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.standins.daytona_account import DaytonaAccount
+from tests.standins.e2b_account import E2BAccount
+from tests.standins.modal_account import ModalAccount
+
+CLOUDS: Mapping[str, Any] = {"e2b": E2BAccount, "daytona": DaytonaAccount, "modal": ModalAccount}
+
+
+class Rented:
+    """An account at a stand-in, whose sandboxes a test opens by the name of the vendor."""
+
+    token = None
+
+    def __init__(self, name: str, account: Any, home: Path) -> None:
+        self.name = name
+        self._account = account
+        self._home = home
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Where the SDK finds it."""
+        environment: Mapping[str, str] = self._account.environment
+        return environment
+
+    @property
+    def boxes(self) -> list[str]:
+        """Their ids."""
+        return list(self._account.books()["lines"])
+
+    @property
+    def place(self) -> Path:
+        """The workspace of the only box."""
+        (box,) = self.boxes
+        return next(root for root in (self._home / box, self._home / "boxes" / box) if root.exists()) / "workspace"
+
+    def kill(self) -> None:
+        """Let all boxes be gone, with everything in them."""
+        for box in self.boxes:
+            self._account.end(box) if self.name == "modal" else self._account.behind_our_back(box, "gone")
+
+    def start(self) -> None:
+        """A box that is gone does not come back."""
+
+    def check(self) -> None:
+        """Fail unless all boxes have been removed and every request was known."""
+        books = self._account.books()
+        assert (len(books["boxes"]), books.get("images", [])) == (0, []), "something is left at the vendor"
+        assert (self._account.take_unexpected if self.name == "modal" else self._account.take_unknown)() == []
+
+
+@contextmanager
+def rented(name: str, home: Path) -> Iterator[Rented]:
+    """Start a stand-in; it ends with its boxes.
+
+    Args:
+        name: of the vendor.
+        home: a new directory for its boxes.
+    """
+    with ExitStack() as entered:
+        yield Rented(name, entered.enter_context(CLOUDS[name](home)), home)
