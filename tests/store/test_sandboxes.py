@@ -58,9 +58,9 @@ def test_a_second_costs_what_the_options_ask_for_or_the_vendors_default(store: S
     ran(story, "docker:h", cpus=1, memory=GB)
     ran(story, "modal:i", cpus=1, memory=GB)
     ran(story, "e2b:j")  # the options before were those of another sandbox
-    # by hand: 2 * 0.000014 + 0.5 * 0.0000045; 1 * 0.000014 + 1 * 0.0000045 + 3 * 0.00000003; ...
+    # by hand: 2 * 0.000014 + 1 * 0.0000045; 1 * 0.000014 + 1 * 0.0000045 + 3 * 0.00000003; ...
     assert story.rows(COSTS) == [
-        ("e2b", 1.0, Decimal(".00003025"), "USD", date(2026, 8, 6), None),
+        ("e2b", 1.0, Decimal(".0000325"), "USD", date(2026, 8, 6), None),
         ("e2b", 1.0, None, None, None, "no_size"),
         ("daytona", 1.0, Decimal(".00001859"), "USD", date(2026, 5, 25), None),
         ("daytona", 1.0, Decimal(".00009209"), "USD", date(2026, 5, 25), None),
@@ -69,7 +69,7 @@ def test_a_second_costs_what_the_options_ask_for_or_the_vendors_default(store: S
         ("modal", 1.0, None, None, None, "no_gpu_rate"),
         ("docker", 1.0, None, None, None, "no_rate"),
         ("modal", 1.0, Decimal(".00004609"), "USD", date(2026, 10, 8), None),
-        ("e2b", 1.0, Decimal(".00003025"), "USD", date(2026, 8, 6), None),
+        ("e2b", 1.0, Decimal(".0000325"), "USD", date(2026, 8, 6), None),
     ]
 
 
@@ -126,7 +126,7 @@ def test_a_sandbox_in_use_counts_until_now_and_at_most_for_its_lifetime(store: S
     assert short == ("short", None, None, None, "no_end")
     assert long[0] == "long"
     assert 1800 <= long[1] < 3600
-    assert abs(long[2] - Decimal(str(long[1])) * Decimal(".00003025")) < Decimal(".000001")
+    assert abs(long[2] - Decimal(str(long[1])) * Decimal(".0000325")) < Decimal(".000001")
     assert long[3:] == (None, None)
 
 

@@ -165,6 +165,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _prices,
     _superseded,
     _sandbox_rates,
+    _superseded,
 )
 LATEST = len(MIGRATIONS)
 

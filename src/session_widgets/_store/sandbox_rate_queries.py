@@ -8,9 +8,9 @@ from session_widgets._store.rows import Row
 CPU, MEMORY, DISK = "cpu", "memory", "disk"
 COLUMNS = ("provider", "resource", "per_second", "default_amount", "currency", "price_date", "source")
 PUBLISHED: tuple[tuple[str, str, str, str | None, str, str], ...] = (
-    # https://e2b.dev/docs/faq/calculate-sandbox-price: disk is included; the template `base` has 2 vCPU and 512 MiB
+    # https://e2b.dev/docs/faq/calculate-sandbox-price: disk is included; our template has 2 vCPU and 1 GiB
     ("e2b", CPU, "0.000014", "2", "2026-08-06", "e2b.dev/pricing"),
-    ("e2b", MEMORY, "0.0000045", "0.5", "2026-08-06", "e2b.dev/pricing"),
+    ("e2b", MEMORY, "0.0000045", "1", "2026-08-06", "e2b.dev/pricing"),
     # https://www.daytona.io/pricing; sizes: https://www.daytona.io/docs/en/sandboxes. Its first 5 GiB of disk are free
     ("daytona", CPU, "0.000014", "1", "2026-11-17", "daytona.io/pricing"),
     ("daytona", MEMORY, "0.0000045", "1", "2026-11-17", "daytona.io/pricing"),

@@ -10,6 +10,8 @@ from session_widgets._sandboxes.clouds.recipes import Recipe
 from session_widgets.errors import SandboxError
 
 BUILT, READY = "built", "ready"
+CPUS, MEMORY_MB = 2, 1024
+"""Of a template; `_store/sandbox_rate_queries.py` knows it for the costs of those without `image=`."""
 
 
 class E2BImages:
@@ -43,7 +45,13 @@ class E2BImages:
             template = template.run_cmd(command, user="root")
         with errors():
             try:
-                await AsyncTemplate.build(template, f"{name}:{BUILT}", on_build_logs=lambda entry: log(entry.message))
+                await AsyncTemplate.build(
+                    template,
+                    f"{name}:{BUILT}",
+                    cpu_count=CPUS,
+                    memory_mb=MEMORY_MB,
+                    on_build_logs=lambda entry: log(entry.message),
+                )
             except BuildException as error:
                 raise SandboxError(f"{TITLE} could not build the image of the sandbox: {error}") from error
             await AsyncTemplate.assign_tags(f"{name}:{BUILT}", READY)
