@@ -30,7 +30,7 @@ def filled(store: Store) -> Store:
 
 
 def test_what_was_deleted_is_gone_from_the_file_after_compact(store: Store) -> None:
-    sentences = [secrets.token_hex(40) for _ in range(300)]
+    sentences = [secrets.token_hex(40) for _ in range(150)]  # so few are not compressed
     fill(store, "kept")
     store.append("s", [opened(), *(chunk(number, text) for number, text in enumerate(sentences, 1))])
     store.append("s", [note("turn_ended", 2, turn=1, status="completed")])
@@ -39,7 +39,7 @@ def test_what_was_deleted_is_gone_from_the_file_after_compact(store: Store) -> N
     store.delete_session("s")
     before = everything(store)
     store.close()
-    assert sum(text.encode() in store.path.read_bytes() for text in sentences) > 200, "deleted, and still there"
+    assert sum(text.encode() in store.path.read_bytes() for text in sentences) > 100, "deleted, and still there"
     again, seen = open_store(store.path), []
     mode = again.path.stat().st_mode
     again.compact(progress=lambda done, total: seen.append((done, total)))

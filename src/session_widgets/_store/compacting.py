@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from session_widgets._store import failures, views
-from session_widgets._store.connection import StoreFile
+from session_widgets._store.connection import NEW, TYPE, StoreFile
 from session_widgets.errors import StoreError
 
 ROWS_AT_ONCE = 100_000
@@ -40,7 +40,7 @@ def compact(file: StoreFile, progress: Progress) -> None:
 
 def _copy(connection: duckdb.DuckDBPyConnection, fresh: Path, progress: Progress) -> None:
     quoted = str(fresh).replace("'", "''")
-    connection.execute(f"attach '{quoted}' as fresh")
+    connection.execute(f"attach '{quoted}' as fresh ({TYPE}{NEW})")
     try:
         tables = connection.execute(
             "select table_name, sql from duckdb_tables() where database_name = 'store' and not internal order by all"

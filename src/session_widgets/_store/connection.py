@@ -22,6 +22,8 @@ PATIENCE = 10.0
 """Seconds to wait for the file before `StoreBusy`."""
 LINGER = 0.025
 """Seconds that the file stays attached after a commit, unless another process waits in the queue."""
+LONG = 1.0
+"""The same between the batches of an import: each detach compresses the last rows of every column again."""
 WATCH = 0.002
 """Seconds between two checks of the queue meanwhile."""
 SHARE = 0.050
@@ -29,13 +31,17 @@ SHARE = 0.050
 TYPE = "type duckdb"
 """Of every file that is attached. Without it DuckDB 2.0.1 reads the header before it has the lock, to find the type,
 and goes on from that header even if another process wrote a newer one meanwhile, whose commits are then lost."""
-BULK = ", row_group_size 8192"
+Config = dict[str, str | bool | int | float | list[str]]
+BULK = ", row_group_size 4096"
 """For imports. A checkpoint compresses the last row group again: with DuckDB's 122,880 rows it takes a second."""
+NEW = ", block_size 65536"
+"""Of a new file: a column's part of a row group ends in a block that is filled no further. DuckDB has 256 KB."""
+WRITER: Config = {"threads": 1, "checkpoint_threshold": "8MB"}
+"""A large checkpoint needs memory, and others wait for it."""
 UTC = "set global timezone = 'UTC'"
 """Of all cursors of a connection: times come out the same on every machine."""
 QUIET = "set enable_progress_bar = false"
 """Of each connection and cursor: in a notebook DuckDB draws a bar after 2 s of a statement that writes."""
-Config = dict[str, str | bool | int | float | list[str]]
 CONFIG: Config = {
     "autoinstall_known_extensions": False,
     "allocator_flush_threshold": "1MB",  # else each thread keeps up to 128 MB that a query has freed
@@ -74,6 +80,7 @@ class StoreFile:
         """The process that a thread of this one waits for, with the room."""
         self._attached_since = 0.0
         self._last_commit = 0.0
+        self._linger = LINGER
         self._used = threading.Event()
         self._closed = False
         self._keeper: threading.Thread | None = None
@@ -161,6 +168,15 @@ class StoreFile:
                     self._drop_writer()
                     self._known = self._identity()
 
+    @contextmanager
+    def long_job(self) -> Iterator[None]:
+        """Keep the file attached between transactions, as long as nobody else waits for it."""
+        self._linger = LONG
+        try:
+            yield
+        finally:
+            self._linger = LINGER
+
     def wanted(self) -> bool:
         """Whether a thread of this process or another process waits for the file."""
         return self._room.wanted() or self._line.occupied()
@@ -201,13 +217,13 @@ class StoreFile:
 
     def _attach_writer(self, deadline: float, *, bulk: bool = False) -> duckdb.DuckDBPyConnection:
         if self._writer is None:
-            self._writer = quiet(duckdb.connect(config={**self.config(), "threads": 1}))
+            self._writer = quiet(duckdb.connect(config={**self.config(), **WRITER}))
             self._writer.execute(UTC)
         new = self._identity() is None
         if new:
             with contextlib.suppress(OSError):
                 self.path.unlink()  # DuckDB refuses the empty file of a process that was killed as it made it
-        self._attach(self._writer, BULK if bulk else "", deadline)
+        self._attach(self._writer, (BULK if bulk else "") + (NEW if new else ""), deadline)
         self._bulk = bulk
         if new:
             self.path.chmod(0o600)  # before the first write
@@ -312,7 +328,7 @@ class StoreFile:
 
     def _time_is_over(self) -> bool:
         idle = time.monotonic() - self._last_commit
-        return idle > LINGER or (idle > WATCH and self._line.occupied())
+        return idle > self._linger or (idle > WATCH and self._line.occupied())
 
     def _detach(self) -> None:
         """Detach the file; commits stay in the write-ahead log if they cannot be moved to the file."""

@@ -34,7 +34,18 @@ OURS: tuple[type[Format], ...] = (*LINES, *DOCUMENTS)
 @functools.cache
 def formats() -> tuple[Format, ...]:
     """Return every installed format, in the order in which they are asked."""
-    return (*(each() for each in OURS), *_others())
+    return (*_ours(), *_others())
+
+
+@functools.cache
+def _ours() -> tuple[Format, ...]:
+    return tuple(each() for each in OURS)
+
+
+def _in_order() -> Iterator[Format]:
+    """Yield every format; those of other packages, whose search takes 40 ms, are loaded if none of ours is the one."""
+    yield from _ours()
+    yield from formats()[len(OURS) :]
 
 
 def _others() -> Iterator[Format]:
@@ -47,12 +58,12 @@ def _others() -> Iterator[Format]:
 
 def format_named(name: str) -> Format | None:
     """Return a format by its name; None if it is not installed."""
-    return next((each for each in formats() if each.name == name), None)
+    return next((each for each in _in_order() if each.name == name), None)
 
 
 def format_of(head: Head) -> Format | None:
     """Return the format of a file that begins like this; None if none recognises it."""
-    return next((each for each in formats() if _recognises(each, head)), None)
+    return next((each for each in _in_order() if _recognises(each, head)), None)
 
 
 def _recognises(each: Format, head: Head) -> bool:

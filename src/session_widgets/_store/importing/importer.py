@@ -55,15 +55,16 @@ class Importer:
         plan, total = self._plan(path)
         done = total - sum(each.size for each in plan.files)
         begun = 0
-        for message in messages(plan):
-            if isinstance(message, Piece):
-                self._add(message)
-                begun += message.size
-                self._progress(min(done + begun, total), total)
-            else:
-                done, begun = done + message.report.bytes, 0
-                self._finish(message)
-        self._write()
+        with self._store.long_job():
+            for message in messages(plan):
+                if isinstance(message, Piece):
+                    self._add(message)
+                    begun += message.size
+                    self._progress(min(done + begun, total), total)
+                else:
+                    done, begun = done + message.report.bytes, 0
+                    self._finish(message)
+            self._write()
         self._progress(total, total)
         return self._report
 
