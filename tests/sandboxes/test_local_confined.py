@@ -20,11 +20,13 @@ from session_widgets._sandboxes.conformance import (
     SharingSubject,
     Subject,
     environment_reaches_commands,
+    named_hosts_alone_are_reached,
     no_network_is_none,
     tree_and_files_are_one,
 )
 from session_widgets._sessions.loop import private_loop
 from session_widgets.errors import SandboxError
+from tests.support.page import page
 
 pytestmark = pytest.mark.needs("bwrap")
 
@@ -221,15 +223,42 @@ async def test_what_a_killed_runner_leaves_is_ended(tmp_path):
 
 async def test_a_port_of_another_network_is_refused_with_the_reason(shared):
     async with shared.sandbox() as sandbox:
-        with pytest.raises(SandboxError, match="own network"):
+        with pytest.raises(SandboxError, match="network of its own"):
             await sandbox.endpoint(8000)
 
 
-async def test_a_network_that_cannot_be_closed_is_refused(tmp_path):
+@pytest.mark.needs("docker")  # a bridge, whose address is none of the loopback
+async def test_a_named_host_alone_answers(tmp_path):
+    with page() as address:
+        provider = get_provider("local", tmp_path)
+        await named_hosts_alone_are_reached(Subject(provider, lambda: spec(tmp_path), reachable=f"http://{address}/"))
+
+
+async def test_a_model_on_this_machine_is_reached_and_no_other_port_of_it(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as model, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [one.getsockname()[1] for one in (model, other)]
+        hosts = (f"127.0.0.1:{ports[0]}",)
+        async with Subject(
+            get_provider("local", tmp_path), lambda: spec(tmp_path, network="none", model_hosts=hosts)
+        ).sandbox() as sandbox:
+            program = (
+                "import socket, sys; [socket.create_connection(('127.0.0.1', int(port)), 3) for port in sys.argv[1:]]"
+            )
+            reached = sandbox.exec(f'python -c "{program}" {ports[0]}; echo $$')
+            found, (connection, _) = await asyncio.gather(reached, asyncio.to_thread(model.accept))
+            connection.close()
+            assert (found.code, found.err) == (0, "")
+            assert "refused" in (await sandbox.exec(f'python -c "{program}" {ports[1]}')).err
+            assert (await sandbox.exec("yes | head -1")).err == "", "the end of a pipe is silent"
+            runner = psutil.Process((await sandbox.runner.health())["pid"])
+            while any(one.name() == "bwrap" for one in runner.children(recursive=True)):
+                await asyncio.sleep(0.02)  # what passes its connections on ends with a command
+
+
+async def test_a_network_is_not_closed_without_confinement(tmp_path):
     provider = get_provider("local", tmp_path)
-    for options in ({"confine": False, "network": "none"}, {"network": ("example.org",)}):
-        with pytest.raises(SandboxError, match="network"):
-            await Subject(provider, lambda options=options: spec(tmp_path, **options)).sandbox().__aenter__()
+    with pytest.raises(SandboxError, match="cannot limit the network"):
+        await Subject(provider, lambda: spec(tmp_path, confine=False, network="none")).sandbox().__aenter__()
     assert [info async for info in provider.list()] == []
 
 

@@ -35,8 +35,6 @@ def test_tools_memory_and_files_are_there_without_a_network_and_the_session_keep
 REFUSED = [
     ({"sandbox": sw.Sandbox("local", mounts={"/usr": "/data"})}, "mounts= of 'local' need confine=True"),
     ({"sandbox": sw.Sandbox("local", network="none")}, "network= of 'local' need confine=True"),
-    ({"sandbox": sw.Sandbox("local", confine=True, network=["example.org"])}, "an option of .*'e2b'"),
-    ({"sandbox": CLOSED, "harness": "claude"}, "Claude Code needs the network for its model"),
     ({"sandbox": OPEN, "workspace": "/"}, "hides the data directory"),
     ({"sandbox": OPEN, "workspace": "/var"}, "has a /var of its own"),
     ({"sandbox": sw.Sandbox("docker", confine=True)}, "confine= is an option of 'local'"),
@@ -51,14 +49,6 @@ def test_what_cannot_be_confined_is_refused_before_anything_is_stored(open_sessi
     assert sw.store().session("s1") is None
 
 
-@needs_bwrap
-def test_a_harness_whose_model_is_out_of_reach_is_no_switch(open_session):
-    session = open_session(sandbox=CLOSED)
-    with pytest.raises(BadValue, match="Codex needs the network for its model"):
-        session.switch(harness="codex")
-    assert session.harness == "demo"
-
-
 @pytest.mark.parametrize(("platform", "words"), [("linux", "needs the program bwrap"), ("darwin", "needs Linux")])
 def test_a_machine_that_cannot_confine_says_what_to_install(open_session, monkeypatch, tmp_path, platform, words):
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -70,8 +60,8 @@ def test_a_machine_that_cannot_confine_says_what_to_install(open_session, monkey
 
 @pytest.mark.needs("bwrap", "harnesses", "model")
 @pytest.mark.timeout(120)
-def test_a_real_harness_works_and_remembers(open_session, model):
-    session = open_session(harness="claude", sandbox=OPEN, tools=[add])
+def test_a_real_harness_reaches_its_model_alone_and_remembers(open_session, model):
+    session = open_session(harness="claude", sandbox=CLOSED, tools=[add])
     turn = session.send(script({"call": ["mcp__notebook__add", {"a": 40}]}, {"text": "done"}))
     assert (turn.status, turn.error) == ("completed", None)
     assert "42" in model.heard

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from session_widgets._sandboxes.docker_gateway import PROXY_PORT, egress_of, proxy_variables
+from session_widgets._sandboxes.network import OPEN, Network, elsewhere
 from session_widgets._sandboxes.options import Sandbox
-from session_widgets._sandboxes.registry import providers_with
 from session_widgets._sandboxes.visible_files import SYSTEM, TMP, View, program_files, python_files, user_site
 from session_widgets.errors import BadValue, MissingDependency, SandboxError
 from session_widgets.host.data_directory import data_directory
+from session_widgets.runner.inside import words
 
 PRIVATE = Path("/run/session-widgets")
 HOME = PRIVATE / "home"
@@ -73,10 +75,6 @@ def check_local(sandbox: Sandbox, root: Path, home: Path) -> None:
         BadValue: they contradict each other, or the workspace.
         MissingDependency: this machine cannot confine.
     """
-    if not isinstance(sandbox.network, str):
-        raise BadValue(
-            f"Sandbox('local', network=...) is 'open' or 'none'; a list of hosts is an option of {hosts_taken_by()}."
-        )
     if not sandbox.confine:
         if needing := [name for name in ("mounts", "network") if name in sandbox.given]:
             raise BadValue(
@@ -88,13 +86,8 @@ def check_local(sandbox: Sandbox, root: Path, home: Path) -> None:
     check_workspace(root, home)
 
 
-def hosts_taken_by() -> str:
-    """Return the names of the providers with `network=[...]`, as text."""
-    return ", ".join(repr(name) for name in providers_with("network") if name != "local")
-
-
 def confinement(
-    root: Path, place: Path, home: Path, agents: Mapping[str, Any], mounts: Mapping[str, str], network: str
+    root: Path, place: Path, home: Path, agents: Mapping[str, Any], mounts: Mapping[str, str], ways: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the setting `confinement` of a runner. Blocks: it starts a program once, to see that it works.
 
@@ -106,7 +99,7 @@ def confinement(
         home: of the store, with the records of its sandboxes.
         agents: launch entries of the harnesses.
         mounts: further directories of this machine, by which they are visible; read-only.
-        network: "open" or "none".
+        ways: out of it, from `ways_out`.
 
     Raises:
         MissingDependency: this machine cannot confine.
@@ -128,19 +121,39 @@ def confinement(
     command = [
         *(env, f"--ignore-signal={SIGNALS}", bwrap),
         *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
-        *(["--unshare-net"] if network == "none" else []),
+        *(["--unshare-net"] if ways["closed"] else []),
         *("--cap-drop", "ALL"),
         *_base(place),
         *view.arguments(),
         *("--remount-ro", "/", "--", env, f"--default-signal={SIGNALS}"),
     ]
+    if ports := [*ways["ports"], *([ways["proxy"]] if ways["egress"] else [])]:
+        command += [sys.executable, *words(str(DOOR), ports)]
     _try([*command, "true"], root)
-    return {"command": command, "door": str(place / "door"), "inside": str(DOOR)}
+    return {"command": command, "door": str(place / "door"), "inside": str(DOOR), **ways}
 
 
-def environment() -> dict[str, str]:
-    """Return the variables that name directories of this machine, for programs inside."""
-    variables = {"HOME": str(HOME), "TMPDIR": str(TMP)}
+def ways_out(network: Network, model: Sequence[str]) -> dict[str, Any]:
+    """Return what a runner has to know of the network of confined programs.
+
+    Args:
+        network: what they may reach.
+        model: addresses of the model's API, which they may reach besides: ports of this loopback, too.
+    """
+    if network == OPEN:
+        return {"closed": False, "proxy": PROXY_PORT, "egress": None, "ports": []}
+    there = elsewhere(model)
+    ports = sorted({int(one.partition(":")[2] or 443) for one in model if one not in there})
+    return {"closed": True, "proxy": PROXY_PORT, "egress": egress_of(network, there), "ports": ports}
+
+
+def environment(ways: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables that name directories of this machine, or its proxy, for programs inside.
+
+    Args:
+        ways: out, from `ways_out`.
+    """
+    variables = {"HOME": str(HOME), "TMPDIR": str(TMP), **proxy_variables(ways)}
     if user_site():
         variables["PYTHONUSERBASE"] = site.getuserbase()
     return variables

@@ -17,9 +17,9 @@ from uuid import uuid4
 
 import psutil
 
-from session_widgets._sandboxes.confinement import confinement, environment
+from session_widgets._sandboxes.confinement import confinement, environment, ways_out
 from session_widgets._sandboxes.contract import RUNNER_LIMITS, Announce, SandboxInfo, SandboxSpec
-from session_widgets._sandboxes.network import NONE, OPEN
+from session_widgets._sandboxes.network import OPEN
 from session_widgets._sandboxes.records import CONFIG, RECORD, TOKEN, alone, info, made_of, recorded
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets._sandboxes.runner_tree import RunnerTree
@@ -42,10 +42,10 @@ class LocalSandbox:
 
     deadline: float | None = None
 
-    def __init__(self, ref: SandboxRef, workspace: str, endpoint: Endpoint, network: str = OPEN) -> None:
+    def __init__(self, ref: SandboxRef, workspace: str, endpoint: Endpoint, *, closed: bool = False) -> None:
         self.ref = ref
         self.workspace = workspace
-        self._network = network
+        self._closed = closed
         self.runner = RunnerClient(endpoint, workspace)
         self.exec = self.runner.exec
         self.read = self.runner.read
@@ -53,10 +53,8 @@ class LocalSandbox:
 
     async def endpoint(self, port: int | None = None) -> Endpoint:
         """Return the runner's endpoint, or a port of this machine."""
-        if port is not None and self._network == NONE:
-            raise SandboxError(
-                f"port {port} is not reachable: with network='none' it is one of the sandbox's own network."
-            )
+        if port is not None and self._closed:
+            raise SandboxError(f"port {port} is not reachable: with network= the sandbox has a network of its own.")
         return self.runner.endpoint if port is None else Endpoint(f"http://127.0.0.1:{port}")
 
     def tree(self) -> RunnerTree:
@@ -91,12 +89,9 @@ class LocalProvider:
 
     async def create(self, spec: SandboxSpec, announce: Announce) -> LocalSandbox:
         """Start a runner on `spec.workspace`."""
-        if spec.network not in ({OPEN, NONE} if spec.confine else {OPEN}):
+        if spec.network != OPEN and not spec.confine:
             raise SandboxError(f"'local' without confine cannot limit the network; asked for {spec.network!r:.80}.")
-        if spec.network == NONE and spec.model_hosts:
-            raise SandboxError(
-                f"with network='none' the agent does not reach its model at {', '.join(spec.model_hosts)}."
-            )
+        ways = ways_out(spec.network, spec.model_hosts)
         ref = SandboxRef(self.name, uuid4().hex[:12])
         await announce(ref)
         place = self._place(ref)
@@ -105,14 +100,14 @@ class LocalProvider:
             "session": spec.session_id,
             "owner": spec.owner,
             "created": datetime.now(UTC).isoformat(),
-            "confine": {"mounts": dict(spec.mounts), "network": spec.network} if spec.confine else None,
+            "confine": {"mounts": dict(spec.mounts), "ways": ways} if spec.confine else None,
             "config": {
                 "root": spec.workspace,
                 "state": str(place / "state"),
                 "host": "127.0.0.1",
                 "port": 0,
                 "idle_seconds": spec.idle_seconds,
-                "env": {**(environment() if spec.confine else {}), **spec.env},
+                "env": {**(environment(ways) if spec.confine else {}), **spec.env},
                 "agents": spec.agents,
             },
         }
@@ -171,8 +166,8 @@ class LocalProvider:
             known = read_json(place / TOKEN)
             assert known is not None, "it is written before a runner is started"
             endpoint = Endpoint(f"http://127.0.0.1:{ready['port']}", {"authorization": f"Bearer {known['token']}"})
-            network = (made.get("confine") or {}).get("network", OPEN)
-            return LocalSandbox(ref, made["config"]["root"], endpoint, network)
+            closed = bool(made.get("confine")) and made["confine"]["ways"]["closed"]
+            return LocalSandbox(ref, made["config"]["root"], endpoint, closed=closed)
 
     def _found(self, place: Path) -> dict[str, Any] | None:
         """Return the recorded runner's address, once it listens; its starter may have died before it listened."""

@@ -24,7 +24,6 @@ from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets._sessions.sandbox_options import (
     SandboxOptions,
     check_attachment,
-    check_model,
     check_options,
     sandbox_name,
 )
@@ -173,11 +172,6 @@ class SessionController:
             changed |= dict.fromkeys(("mode", "effort") if both else ("mode", "effort", "model"))
         provider = get_provider(name or self.state.record.sandbox, self.state.store.home, token)
         check_options(sandbox, provider, self.state.workspace, self.state.store.home)
-        if isinstance(sandbox, Sandbox):
-            check_model(new_harness, provider.name, sandbox.network)
-        else:
-            stored = await asyncio.to_thread(self.sandbox_options.network, provider.name)
-            check_model(new_harness, provider.name, stored)
         if changed:
             provider.check(new_harness.id, self.state.workspace.location)
             check_attachment(provider, self.state.workspace)

@@ -25,7 +25,6 @@ from session_widgets._sessions.rules import Rules
 from session_widgets._sessions.sandbox_options import (
     SandboxOptions,
     check_attachment,
-    check_model,
     check_options,
     sandbox_name,
 )
@@ -157,8 +156,6 @@ def open_session(
         provider.check(chosen.id, space.location)
         check_attachment(provider, space)
         check_options(sandbox, provider, space, held.home)
-        if isinstance(sandbox, Sandbox):
-            check_model(chosen, provider.name, sandbox.network)
         where = {"workspace": space.location, "attachment": space.attachment}
         if is_new := known is None:
             rules = Rules(permissions or "ask", limits or TurnLimits())

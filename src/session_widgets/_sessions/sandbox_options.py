@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import SandboxProvider
-from session_widgets._sandboxes.confinement import check_local, hosts_taken_by
+from session_widgets._sandboxes.confinement import check_local
 from session_widgets._sandboxes.network import OPEN
 from session_widgets._sandboxes.options import Sandbox, check_taken
 from session_widgets._sessions.journal import note
@@ -34,16 +33,6 @@ def check_options(sandbox: str | Sandbox | None, provider: SandboxProvider, work
         check_taken(sandbox, getattr(provider, "options", frozenset()))
         if provider.name == "local":
             check_local(sandbox, workspace.path, home)
-
-
-def check_model(harness: Harness, name: str, network: object) -> None:
-    """Raise `BadValue` if the harness's model is out of reach of a sandbox with this name and network."""
-    if name == "local" and network == "none" and harness.keys:
-        raise BadValue(
-            f"{harness.title} needs the network for its model, and Sandbox('local', network='none') has none. "
-            "Leave network out, or use a provider that lets named hosts through: network=[...] is an option of "
-            f"{hosts_taken_by()}."
-        )
 
 
 def check_attachment(provider: SandboxProvider, workspace: Workspace) -> None:
@@ -95,11 +84,6 @@ class SandboxOptions:
             self.remove()
         elif before.keys() > set(wanted):
             write_private(self._file, {name: value for name, value in before.items() if name in wanted})
-
-    def network(self, name: str) -> object:
-        """Return the stored option of the sandbox of this name."""
-        said = self._said()
-        return OPEN if said is None or said.name != name else said.network or OPEN
 
     def current(self, name: str) -> Sandbox:
         """Return the options of the sandbox of this name.

@@ -125,7 +125,8 @@ class SandboxStarter:
 
         options = launch.sandbox or GivenOptions(self.provider.name)
         model = self.harness.model_hosts({**options.env, **launch.env})
-        hosts = () if options.network == OPEN else elsewhere(model)
+        reached = model if self.provider.name == "local" else elsewhere(model)  # this loopback is its own
+        hosts = () if options.network == OPEN else reached
 
         async def announce(ref: SandboxRef) -> None:
             started = SandboxStarted(ref=str(ref), launch=launch.fingerprint, model_hosts=hosts)

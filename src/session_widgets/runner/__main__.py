@@ -48,6 +48,8 @@ def main() -> int:
         lock = _lock(config.state)
         listeners = [_listen(config)]
         if config.confinement is not None:
+            if config.confinement.closed:
+                close_ways_past_the_network()
             forbid_abstract_sockets()
             listeners.append(config.confinement.listen())
     except (OSError, ValueError) as error:
@@ -106,6 +108,8 @@ async def _run(config: Config, guard: Guard, listeners: list[socket.socket], doo
     adopt_orphans()
     if doors is not None:
         await doors.open()
+    if config.confinement is not None:
+        await config.confinement.open()
     runner = ClaimedRunner(config, guard) if config.claims else Runner(config, Children(config, guard))
     server = Server(
         uvicorn.Config(

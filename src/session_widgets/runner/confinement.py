@@ -1,10 +1,12 @@
 """Confined agents and commands: each starts in namespaces of its own, by the command that the configuration names.
 
-The runner itself is outside. Its port may be out of their reach, so it also listens on a socket that they see.
+The runner itself is outside. Its port may be out of their reach, so it also listens on a socket that they see. If they
+have no network but their own loopback, further sockets lead to what they may reach.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import shutil
@@ -12,7 +14,12 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+
+from session_widgets.runner.doors import BACKLOG, serve
+from session_widgets.runner.egress import Egress
+from session_widgets.runner.egress_proxy import HEAD_BYTES, Proxy
 
 SOCKET = "runner.sock"
 LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446
@@ -28,13 +35,21 @@ class Confinement:
 
     Attributes:
         command: precedes each of their commands.
-        door: directory for the runner's socket.
+        door: directory for the runner's sockets.
         inside: its path for them.
+        closed: whether they have no network but their own loopback.
+        proxy: port of their loopback that leads to a proxy with the rules `egress`.
+        egress: what they may reach (`egress.py`); None: nothing.
+        ports: of their loopback, each of which leads to the same port of the runner's.
     """
 
     command: tuple[str, ...]
     door: Path
     inside: str
+    closed: bool = False
+    proxy: int = 0
+    egress: Egress | None = None
+    ports: tuple[int, ...] = ()
 
     @property
     def address(self) -> str:
@@ -53,12 +68,25 @@ class Confinement:
         return [*self.command, *argv]
 
     def listen(self) -> socket.socket:
-        """Bind the socket; a long path of `door` is no obstacle."""
+        """Bind the runner's own socket."""
+        return self._bound(SOCKET)
+
+    async def open(self) -> None:
+        """Serve the ways out until this process ends."""
+        if self.egress is not None:
+            proxy = self._bound(f"{self.proxy}.sock")
+            await asyncio.start_unix_server(Proxy(self.egress), sock=proxy, backlog=BACKLOG, limit=HEAD_BYTES)
+        for port in self.ports:
+            door = self._bound(f"{port}.sock")
+            await serve(door, lambda port=port: asyncio.open_connection("127.0.0.1", port))  # type: ignore[misc]
+
+    def _bound(self, name: str) -> socket.socket:
+        """Bind a socket in `door`, whose path may be longer than a socket's may be."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         folder = os.open(self.door, os.O_PATH | os.O_DIRECTORY)
         try:
-            (self.door / SOCKET).unlink(missing_ok=True)
-            listener.bind(f"/proc/self/fd/{folder}/{SOCKET}")
+            (self.door / name).unlink(missing_ok=True)
+            listener.bind(f"/proc/self/fd/{folder}/{name}")
         finally:
             os.close(folder)
         return listener
@@ -83,11 +111,20 @@ def forbid_abstract_sockets() -> bool:
         os.close(ruleset)
 
 
-def confinement_of(value: Mapping[str, object] | None) -> Confinement | None:
+def confinement_of(value: Mapping[str, Any] | None) -> Confinement | None:
     """Read the setting; raise `ValueError` for anything else."""
     match value:
         case None:
             return None
-        case {"command": [str(), *_] as command, "door": str(door), "inside": str(inside)}:
-            return Confinement(tuple(map(str, command)), Path(door), inside)
-    raise ValueError("confinement must have command as a list of text, door and inside as paths")
+        case {
+            "command": [str(), *_] as command,
+            "door": str(door),
+            "inside": str(inside),
+            "closed": bool(closed),
+            "proxy": int(proxy),
+            "egress": dict() | None as rules,
+            "ports": [*ports],
+        }:
+            egress = None if rules is None else Egress.from_json(rules)
+            return Confinement(tuple(map(str, command)), Path(door), inside, closed, proxy, egress, tuple(ports))
+    raise ValueError("confinement must have command, door, inside, closed, proxy, egress and ports")
