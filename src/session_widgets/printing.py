@@ -43,10 +43,11 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the same as HTML."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
+    """Return the same as HTML; `left`: cells of words begin on one line, where notebooks align all to the right."""
+    style = ' style="text-align:left;vertical-align:top"' if left else ""
+    head = "".join(f"<th{style}>{escape(name)}</th>" for name in columns)
+    cells = ("".join(f"<td{style}>{escape(cell)}</td>" for cell in row) for row in rows)
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

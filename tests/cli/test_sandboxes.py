@@ -80,7 +80,7 @@ def test_list_tells_those_that_a_session_refers_to_from_the_others(cli, home):
         "working": False,
         "cost": None,
         "currency": None,
-        "partial": True,
+        "partial": False,
     }
     assert rows["\x1b[31mred"]["seconds"] is None, "the store knows nothing of it"
     assert (rows["\x1b[31mred"]["ref"], rows["\x1b[31mred"]["running"]) == (str(left), True)

@@ -73,10 +73,13 @@ def test_a_session_lives_there_as_here(opened, account, folder):
     session.park()
     assert account.boxes == {box: "paused"}
     session.files.write("later", "while it rested")
+    shown = []
+    session.control.watch_activity(lambda: shown.append(session.control.activity))
     turn = allowing(session, session.start("run cat later\nremember"))
     assert "while it rested" in output(turn)
     assert "1 earlier turn" in turn.text
     assert account.boxes == {box: "running"}
+    assert shown[0] == "Starting the parked sandbox at e2b"
 
 
 def test_bad_connections_a_time_that_ends_and_a_box_that_is_gone(opened, account, folder, monkeypatch):
@@ -183,6 +186,7 @@ def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, 
 def test_it_is_listed_and_its_ports_are_reached(opened, account, folder):
     session = opened(sandbox=sw.Sandbox("e2b", idle="10m", lifetime="2h", ports=[8000]))
     session.exec("echo hello > page; (python3 -m http.server 8000 >/dev/null 2>&1 &)")
+    assert session.control.activity is None, "its creation is over"
     reached = session.endpoint(8000)
     until(
         lambda: httpx.get(f"{reached.url}/page", headers=reached.headers).text == "hello\n",
@@ -203,6 +207,9 @@ def test_it_is_listed_and_its_ports_are_reached(opened, account, folder):
     assert list(account.boxes.values()) == ["paused"]
     assert [row.running for row in sw.sandboxes() if row.session == "s1"] == [False]
     assert completed(session.send("run cat page")).status == "completed"
+    ends = "select reason, ended_at is null from v_sandboxes order by started_at"
+    assert sw.store().sql(ends).fetchall() == [("parked", False), (None, True)]
     assert row.destroy() is True
     assert row.destroy() is False
+    assert sw.store().sql(ends).fetchall() == [("parked", False), ("gone", False)], "it costs nothing more"
     assert account.boxes == {}

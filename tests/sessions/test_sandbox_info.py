@@ -32,11 +32,14 @@ def test_time_and_cost_for_people(facts, words):
 
 
 def test_one_that_parked_itself_does_not_count_until_now():
-    facts = [7200.0, 3600.0, Decimal(2), Decimal(1), "USD", False, True]
+    facts = [7200.0, 3600.0, Decimal(2), Decimal(1), "USD", False, False, True]
     running = {"seconds": 7200.0, "cost": Decimal(2), "currency": "USD", "partial": False}
     assert _ran(facts, running=True) == running
     assert _ran(facts, running=False) == {"seconds": 3600.0, "cost": Decimal(1), "currency": "USD", "partial": True}
-    assert _ran([None, None, None, None, None, True, True], running=False)["currency"] is None
+    assert _ran([None, None, None, None, None, True, True, True], running=False)["currency"] is None
+    unpriced = [60.0, 60.0, None, None, None, True, False, False]
+    assert _ran(unpriced, running=False)["partial"] is False, "its time is known"
+    assert _ran([*unpriced[:2], Decimal(1), Decimal(1), "USD", *unpriced[5:]], running=False)["partial"] is True
     assert _ran(None, running=True) == {}
 
 

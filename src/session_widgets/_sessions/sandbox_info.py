@@ -12,6 +12,7 @@ from session_widgets._sessions import display
 from session_widgets._sessions.loop import private_loop
 from session_widgets.model import Capability, SandboxRef
 from session_widgets.printing import html_table, one_line, text_table
+from session_widgets.transcript.notes import SandboxStopped
 
 if TYPE_CHECKING:
     from session_widgets._sandboxes.survey import Found
@@ -21,7 +22,7 @@ _SANDBOX_COLUMNS = ("sandbox", "session", "state", "deadline", "age", "ran", "co
 _RAN = """
     select sandbox_ref, sum(seconds)::double, sum(seconds) filter (ended_at is not null)::double,
         sum(cost_estimated), sum(cost_estimated) filter (ended_at is not null), any_value(currency),
-        count(unpriced) > 0, count(*) filter (ended_at is null) > 0
+        count(unpriced) > 0, count(*) > count(seconds), count(*) > count(ended_at)
     from v_sandboxes group by sandbox_ref"""
 FEATURES = {
     Capability.ISOLATED: "isolated",
@@ -60,7 +61,7 @@ class ProviderList(list[ProviderInfo]):
         return text_table(_PROVIDER_COLUMNS, [_provider_cells(info) for info in self])
 
     def _repr_html_(self) -> str:
-        return html_table(_PROVIDER_COLUMNS, [_provider_cells(info) for info in self])
+        return html_table(_PROVIDER_COLUMNS, [_provider_cells(info) for info in self], left=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,28 @@ class SandboxRow:
     partial: bool = field(default=False, compare=False)
 
     def park(self) -> None:
-        """End its processes and park it; its files stay. A session continues with its next prompt."""
-        private_loop().run(_park(self.ref))
+        """End its processes and park it; its files stay. A session continues with its next prompt.
+
+        The session is parked with it, as by `Session.park`, if it is open in this process and no turn runs.
+        """
+        from session_widgets._sessions.opening import opened
+        from session_widgets._store import store
+
+        session = opened(store(), self.session) if self.wanted and not self.working else None
+        if session is None:
+            private_loop().run(_park(self.ref))
+        else:
+            session.park()
 
     def destroy(self) -> bool:
         """End and remove it, with files that are saved nowhere else; False if it was gone already.
 
         `delete()` of its session saves the files first, or asks.
         """
-        return private_loop().run(_destroy(self.ref))
+        removed = private_loop().run(_destroy(self.ref))
+        if self.wanted:
+            _end(self.ref)
+        return removed
 
 
 class SandboxList(list[SandboxRow]):
@@ -126,7 +140,8 @@ class SandboxList(list[SandboxRow]):
         display.draw_sandboxes(self)
 
     def _repr_html_(self) -> str:
-        return html_table(_SANDBOX_COLUMNS, [_sandbox_cells(row) for row in self]) if self else "No sandboxes."
+        cells = [_sandbox_cells(row) for row in self]
+        return html_table(_SANDBOX_COLUMNS, cells, left=True) if cells else "No sandboxes."
 
 
 def sandbox_providers() -> ProviderList:
@@ -171,14 +186,29 @@ def sandboxes() -> SandboxList:
     return SandboxList(rows, {one.name: one.problem for one in found if not one.complete})
 
 
+def _end(ref: str) -> None:
+    """Note in its session that a sandbox is gone: it costs nothing more."""
+    from session_widgets._sessions.journal import note
+    from session_widgets._sessions.opening import opened
+    from session_widgets._store import store
+
+    for record in store().sessions():
+        if record.sandbox_ref == ref:
+            ended = [note(SandboxStopped(ref=ref, reason="gone"))]
+            if (session := opened(store(), record.id)) is None:
+                store().append(record.id, ended)
+            else:
+                private_loop().run(session._controller.state.journal.commit(ended))
+
+
 def _ran(facts: list[Any] | None, *, running: bool) -> dict[str, Any]:
     """Return the fields of a row about its time; of one that parked itself without the time since its last start."""
     if facts is None:
         return {}
-    seconds, ended, cost, ended_cost, currency, unpriced, unended = facts
+    seconds, ended, cost, ended_cost, currency, unpriced, unseen, unended = facts
     if not running:
         seconds, cost = ended, ended_cost
-    partial = bool(unpriced or (unended and not running))
+    partial = bool(unseen or (unpriced and cost is not None) or (unended and not running))
     return {"seconds": seconds, "cost": cost, "currency": None if cost is None else currency, "partial": partial}
 
 
