@@ -160,7 +160,8 @@ async def test_the_checked_address_is_connected_to_and_bytes_pass_both_ways():
     async def answer(reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readexactly(5)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + head.partition(b"\r\n")[0] + b"|" + body)
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: keep-alive\r\nA: 1\r\n\r\n")
+        writer.write(head.partition(b"\r\n")[0] + b"|" + body)
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
@@ -168,7 +169,9 @@ async def test_the_checked_address_is_connected_to_and_bytes_pass_both_ways():
     names = {"api.example.com": ["192.168.0.1", "127.0.0.1"]}
     rules = Here([Host("api.example.com", (port,))])
     request = f"POST http://api.example.com:{port}/x HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello".encode()
-    assert (await talk(Names(rules, names), request)).endswith("POST /x HTTP/1.1|hello")
+    said = await talk(Names(rules, names), request)
+    assert said.startswith("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA: 1\r\nconnection: close\r\n\r\n")
+    assert said.endswith("POST /x HTTP/1.1|hello")
     tunnel = f"CONNECT api.example.com:{port} HTTP/1.1\r\n\r\nPUT /y HTTP/1.1\r\n\r\nhello".encode()
     said = await talk(Names(rules, names), tunnel)
     assert said.startswith("HTTP/1.1 200 Connection established\r\n\r\n")

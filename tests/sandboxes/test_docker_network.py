@@ -11,7 +11,8 @@ from session_widgets._sandboxes.conformance import Subject, named_hosts_alone_ar
 from session_widgets._sandboxes.docker_engine import engine
 from session_widgets.errors import SandboxGone
 from session_widgets.host.daemon import installation
-from tests.support.page import bridge, page
+from tests.support.model.serving import bridge_address
+from tests.support.page import page
 
 pytestmark = pytest.mark.needs("docker")
 
@@ -117,7 +118,7 @@ async def test_no_attack_from_inside_gets_out(tmp_path, served):
     networks = {"none": "none", "hosts": ("allowed.test", "localhost", "gateway", "203.0.113.0/24")}
     for network in networks.values():
         async with subject(tmp_path, network).sandbox() as sandbox:
-            done = await sandbox.exec(f'python3 -c "$ATTACK" {served} {bridge()}', env={"ATTACK": ATTACK})
+            done = await sandbox.exec(f'python3 -c "$ATTACK" {served} {bridge_address()}', env={"ATTACK": ATTACK})
             assert done.code == 0, done.err
             became = json.loads(done.out)
             assert len(became) > 20

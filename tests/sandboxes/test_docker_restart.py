@@ -21,19 +21,24 @@ async def test_containers_come_back_with_their_files_after_the_daemon(tmp_path, 
         daemon.take_image(tag_of(build_context()))
         monkeypatch.setenv("DOCKER_HOST", daemon.url)
         provider = get_provider("docker", tmp_path)
-        sandbox = await provider.create(SandboxSpec("s1", str(tmp_path / "workspace"), {}), announce)
-        await sandbox.write("note", b"kept")
-        await sandbox.exec("echo kept > ~/home-note")
+        specs = [SandboxSpec("s1", str(tmp_path / network), {}, network=network) for network in ("open", "none")]
+        made = [await provider.create(spec, announce) for spec in specs]
+        for sandbox in made:
+            await sandbox.write("note", b"kept")
+            await sandbox.exec("echo kept > ~/home-note")
         for number in (signal.SIGTERM, signal.SIGKILL):
             daemon.end(number)
             with pytest.raises((SandboxError, TransportError)):
-                await provider.attach(sandbox.ref)
+                await provider.attach(made[0].ref)
             with pytest.raises((SandboxError, TransportError)):
-                await provider.destroy(sandbox.ref)
+                await provider.destroy(made[0].ref)
             daemon.start()
-            again = await provider.attach(sandbox.ref)
-            assert await again.read("note") == b"kept"
-            assert (await again.exec("cat ~/home-note")).out == "kept\n"
-            await again.aclose()
-        await sandbox.aclose()
-        assert await provider.destroy(sandbox.ref) is True
+            for sandbox in made:
+                again = await provider.attach(sandbox.ref)
+                assert await again.read("note") == b"kept"
+                assert (await again.exec("cat ~/home-note")).out == "kept\n"
+                await again.aclose()
+        for sandbox in made:
+            await sandbox.aclose()
+            assert await provider.destroy(sandbox.ref) is True
+        assert [info async for info in provider.list()] == []

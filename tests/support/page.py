@@ -5,13 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from session_widgets._sandboxes.docker_engine import engine
-
-
-def bridge() -> str:
-    """This machine's address on the network of containers."""
-    with engine() as docker:
-        return str(docker.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
+from tests.support.model.serving import bridge_address
 
 
 class _Page(http.server.BaseHTTPRequestHandler):
@@ -27,7 +21,7 @@ class _Page(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def page() -> Iterator[str]:
     """Serve it; yields "host:port"."""
-    server = http.server.ThreadingHTTPServer((bridge(), 0), _Page)
+    server = http.server.ThreadingHTTPServer((bridge_address(), 0), _Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"{server.server_address[0]}:{server.server_address[1]}"
     server.shutdown()

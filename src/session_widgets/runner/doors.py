@@ -22,6 +22,7 @@ BACKLOG = 256
 MOST_CONNECTIONS = 256
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Carry = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,16 @@ async def serve(door: socket.socket, lead: Callable[[], Awaitable[Stream]]) -> N
     await start(enter, sock=door, backlog=BACKLOG)
 
 
-async def join(one: Stream, other: Stream) -> None:
-    """Carry bytes both ways until both directions have ended, or one connection has broken."""
+async def join(one: Stream, other: Stream, back: Carry | None = None) -> None:
+    """Carry bytes both ways until both directions have ended, or one connection has broken.
+
+    Args:
+        one: a connection.
+        other: another one.
+        back: carries from `other` to `one`; `carry` by default.
+    """
     try:
-        await asyncio.gather(carry(one[0], other[1]), carry(other[0], one[1]))
+        await asyncio.gather(carry(one[0], other[1]), (back or carry)(other[0], one[1]))
     except OSError:
         for _, writer in (one, other):
             writer.transport.abort()

@@ -12,15 +12,17 @@ import socket
 from ipaddress import IPv4Address
 from urllib.parse import urlsplit
 
-from session_widgets.runner.doors import Stream, join
+from session_widgets.runner.doors import Stream, carry, join
 from session_widgets.runner.egress import Egress
 
 HEAD_BYTES = 1 << 16
 HEAD_SECONDS = 30
 CONNECT_SECONDS = 20
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,252}", re.ASCII)
-_HOP = (b"proxy-", b"connection:", b"keep-alive:", b"host:")
-"""Header fields that are the proxy's, or that it writes itself."""
+_HOP = (b"proxy-", b"connection:", b"keep-alive:")
+"""Header fields of one connection."""
+_HOST = b"host:"
+_CLOSE = b"connection: close"
 
 
 class Refused(Exception):
@@ -59,9 +61,10 @@ class Proxy:
         else:
             if forwarded is None:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await join((reader, writer), other)
             else:
                 other[1].write(forwarded)
-            await join((reader, writer), other)
+                await join((reader, writer), other, answer)
         finally:
             writer.close()
 
@@ -114,7 +117,29 @@ def asked(head: bytes) -> tuple[str, int, bytes | None]:
     if url.scheme != "http":
         raise Refused("400 Bad Request", "other addresses than http://... need a tunnel (CONNECT).")
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    kept = [one for one in fields.split(b"\r\n") if one and not one.lower().startswith(_HOP)]
+    kept = [one for one in fields.split(b"\r\n") if one and not one.lower().startswith((*_HOP, _HOST))]
     shown = host if port in {None, 80} else f"{host}:{port}"
-    first = [f"{method} {path} {version}".encode(), f"host: {shown}".encode(), b"connection: close"]
+    first = [f"{method} {path} {version}".encode(), f"host: {shown}".encode(), _CLOSE]
     return host, port or 80, b"\r\n".join([*first, *kept]) + b"\r\n\r\n"
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry the answer to a request, which says that no other one may follow, whatever the server would accept.
+
+    A client would otherwise send the next request, perhaps for another host, through the same connection.
+    """
+    final = False
+    while not final:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError as error:
+            head = error.partial
+        except asyncio.LimitOverrunError as error:
+            raise OSError("the head of the answer is too long") from error
+        line, _, fields = head.partition(b"\r\n")
+        final = line.split(b" ")[1:2] not in ([b"100"], [b"102"], [b"103"])
+        if final and fields:
+            kept = [one for one in fields.split(b"\r\n") if one and not one.lower().startswith(_HOP)]
+            head = b"\r\n".join([line, *kept, _CLOSE]) + b"\r\n\r\n"
+        writer.write(head)
+    await carry(reader, writer)

@@ -42,7 +42,7 @@ from session_widgets.transcript.state import FoldState
 from session_widgets.transcript.steps import FINAL_STATUSES, Change, Steps, without_text
 from session_widgets.transcript.updates import OF_STEPS, Updates
 
-REACHES = "The network of this sandbox is restricted. Beside it the agent reaches its model, at "
+REACHES = "The network of this sandbox is restricted; the agent also reaches its model, at "
 SILENT = "The agent ended its turn without saying or doing anything: some do so when their model fails or refuses."
 SPEECH = frozenset({"message", "thought", "tool_call", "question", "subagent"})
 _LEFT_OPEN: Mapping[StepKind, str] = {"question": "cancelled", "message": "completed", "thought": "completed"}
