@@ -13,6 +13,7 @@ from session_widgets._sandboxes.clouds.recipes import Recipe
 from session_widgets.errors import SandboxAuth, SandboxBusy, SandboxError
 from session_widgets.progress import silent
 from tests.standins.daytona_account import DaytonaAccount
+from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.needs("boxes")
 
@@ -54,6 +55,7 @@ async def test_setup_is_built_once_for_all_sandboxes_and_what_it_does_is_shown(a
     assert lines[2:-1] == [f"RUN {command}" for command in recipe.commands]
     assert after["snapshots"] == {**before["snapshots"], name: "active"}
     assert "Building the image of the sandbox at Daytona: first" in shown
+    assert any(line.startswith("Setting up the sandbox, 2 of 2: cat > /srv/poem") for line in shown)
     assert "Waiting for another session that builds the image of the sandbox" in shown
 
     account.set_aside(name)
@@ -85,10 +87,23 @@ async def test_a_size_is_the_one_of_the_image_and_setup_of_a_snapshot_runs_in_th
     assert account.books()["builds"][-1]["buildInfo"]["dockerfileContent"].startswith("FROM python:3.12\nUSER root\n")
 
 
+async def test_two_installations_build_one_image_and_one_that_was_cut_off_is_awaited(account, daytona, tmp_path):
+    recipe = Recipe(None, ("sleep 2",))
+    before = len(account.books()["builds"])
+    cut = asyncio.create_task(image(daytona, recipe, tmp_path))
+    await until_async(lambda: len(account.books()["builds"]) > before, seconds=20, what="its build")
+    cut.cancel()
+    await asyncio.gather(cut, return_exceptions=True)
+    first, second = await asyncio.gather(*(image(daytona, recipe, tmp_path / name) for name in ("a", "b")))
+    assert first == second
+    assert len(account.books()["builds"]) == before + 1
+    assert account.books()["snapshots"][first] == "active"
+
+
 async def test_a_command_that_fails_is_shown_with_its_output_and_leaves_nothing(account, daytona, tmp_path):
     before = account.books()["snapshots"]
     recipe = Recipe(None, ("echo so far; echo no such thing >&2; exit 3",))
-    words = r"(?s)Daytona could not build .*status 3\nThe output ended:\n.*so far\nno such thing"
+    words = r"^setup: 'echo so far; .*' failed with code 3:\nso far\nno such thing$"
     with pytest.raises(SandboxError, match=words) as raised:
         await image(daytona, recipe, tmp_path)
     assert type(raised.value) is SandboxError

@@ -37,17 +37,34 @@ def test_a_name_is_a_hash_of_all_that_decides_about_an_image(monkeypatch):
     assert own.name() != names[0]
 
 
-@pytest.mark.parametrize("command", ["exit 3", "-x", "[ -d / ]", "a \\", "cat <<A\n$HOME\nA", "echo 'it''s' \"$PATH\""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "exit 3",
+        "echo on # and no more",
+        "cat; echo >&2 end",
+        "-x",
+        "[ -d / ]",
+        "a \\",
+        "cat <<A\n$HOME\nA",
+        "echo 'it''s' \"$PATH\"",
+    ],
+)
 def test_a_command_of_setup_is_one_line_that_does_the_same(command, tmp_path):
     line, note = Recipe("x", (command,)).layer
     assert "\n" not in line
     assert not line.endswith("\\")
     assert title_of(note) == "note the setup"
-    run = [
-        subprocess.run(["/bin/sh", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False)
-        for text in (f"PATH=/opt/venv/bin:/opt/node/bin:{_path()}; cd /root; {command}", line)
-    ]
-    assert (run[0].returncode, run[0].stdout) == (run[1].returncode, run[1].stdout)
+    environment = {"HOME": "/root", "PATH": f"/opt/venv/bin:/opt/node/bin:{_path()}"}
+    plain = _run(["/bin/sh", "-c", "--", command], cwd="/root", env=environment)
+    as_line = _run(["/bin/sh", "-c", line], cwd=tmp_path)
+    said = f"failed: setup command 1 with code {plain.returncode}\n" if plain.returncode else ""
+    assert (as_line.returncode, as_line.stdout) == (plain.returncode, plain.stdout + said)
+
+
+def _run(argv, **options):
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(argv, **pipes, **options, text=True, check=False)
 
 
 def _path() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,13 @@ import orjson
 
 from session_widgets._sandboxes.clouds import inside
 from session_widgets._sandboxes.images import dockerfile, node_requirements
+from session_widgets._sandboxes.setup_commands import WRITABLE
 
 NAME = "session-widgets"
-AS_ROOT = f"export PATH={inside.PATH}; cd /root"
+AS_ROOT = f"export HOME=/root PATH={inside.PATH}; cd /root"
 """Before each command of `setup`."""
+FAILED = "failed: setup command"
+"""What a line of output begins with that names the number of a command and its exit code."""
 _BASE = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
 _STEP = re.compile(r"^RUN : ([^;\n]+); ((?:.*\\\n)*.*)$", re.MULTILINE)
 _TITLE = re.compile(r"^: ([^;]+);")
@@ -58,7 +62,9 @@ class Recipe:
         if not self.setup:
             return ()
         count = len(self.setup)
-        steps = [f": setup, {number} of {count}; {_line(text)}" for number, text in enumerate(self.setup, start=1)]
+        steps = [
+            f": setup, {number} of {count}; {_line(number, text)}" for number, text in enumerate(self.setup, start=1)
+        ]
         return (*steps, f": note the setup; {note(self.setup)}")
 
     def name(self, *more: object) -> str:
@@ -80,8 +86,7 @@ def mark(setup: Sequence[str]) -> str:
 
 def note(setup: Sequence[str]) -> str:
     """Return the command that says in a box that these have run; agents may change what they installed for Python."""
-    writable = "find /opt/venv ! -type l ! -perm -o+w -exec chmod a+rwX {} + 2>/dev/null"
-    return f"{writable}; mkdir -p {inside.PRIVATE} && echo {mark(setup)} > {inside.SETUP_DONE}"
+    return f"{WRITABLE}; mkdir -p {inside.PRIVATE} && echo {mark(setup)} > {inside.SETUP_DONE}"
 
 
 def _own_steps() -> tuple[str, ...]:
@@ -98,8 +103,9 @@ def _own_steps() -> tuple[str, ...]:
     return tuple(f": {title}; {before} {steps[title]}" for title, before in order.items())
 
 
-def _line(command: str) -> str:
-    """Return a command as one line; `pip` is the one that agents have."""
+def _line(number: int, command: str) -> str:
+    """Return a command of `setup` as one line, which says its number and exit code if it fails."""
     if _UNFIT.search(command):
         command = f'eval "$(echo {base64.b64encode(command.encode()).decode()} | base64 -d)"'
-    return f"{AS_ROOT}; {command}"
+    run = f"/bin/sh -c -- {shlex.quote(command)} </dev/null 2>&1"
+    return f"{AS_ROOT}; {run} || {{ code=$?; echo {FAILED} {number} with code $code; exit $code; }}"

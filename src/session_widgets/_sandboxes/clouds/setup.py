@@ -20,7 +20,8 @@ from session_widgets._sandboxes.clouds.archive import Target, runner_archive
 from session_widgets._sandboxes.clouds.contract import Box
 from session_widgets._sandboxes.clouds.recipes import AS_ROOT, mark, note
 from session_widgets._sandboxes.contract import RUNNER_LIMITS
-from session_widgets.errors import SandboxError
+from session_widgets._sandboxes.setup_commands import SETUP_SECONDS, TAIL, doing, failed, too_slow
+from session_widgets.errors import ExecTimeout, SandboxError
 from session_widgets.model import Machine
 from session_widgets.progress import Progress
 
@@ -29,8 +30,6 @@ NO_PYTHON = 64
 """Exit code of the script."""
 SECONDS = 120
 """For each step in the box."""
-SETUP_SECONDS = 1800
-TAIL = 2_000
 MACHINE = Machine(
     root=str(inside.WORKSPACE),
     python=f"{inside.VENV}/bin/python",
@@ -100,10 +99,14 @@ class BoxSetup:
         if done.out.strip() == mark(commands):  # the image has them, or an earlier start ran them
             return
         for number, command in enumerate(commands, start=1):
-            self._progress(f"Setting up the sandbox, {number} of {len(commands)}: {command:.80}")
-            done = await self._box.exec(f"{AS_ROOT} 2>/dev/null; {{ {command}\n}} 2>&1", timeout=SETUP_SECONDS)
+            self._progress(doing(number, len(commands), command))
+            script = f"{AS_ROOT} 2>/dev/null; {{ {command}\n}} 2>&1"
+            try:
+                done = await self._box.exec(script, timeout=SETUP_SECONDS)
+            except ExecTimeout as error:
+                raise too_slow(command, "") from error
             if done.code:
-                raise SandboxError(f"setup: {command!r:.200} failed with code {done.code}:\n{done.out[-TAIL:]}")
+                raise failed(command, done.code, done.out)
         await self._box.exec(note(commands), timeout=SECONDS)
 
     async def _run(self, *arguments: str) -> dict[str, Any]:
