@@ -45,7 +45,7 @@ def test_a_name_is_a_hash_of_all_that_decides_about_an_image(monkeypatch):
         "cat; echo >&2 end",
         "-x",
         "[ -d / ]",
-        "a \\",
+        "echo a \\",
         "cat <<A\n$HOME\nA",
         "echo 'it''s' \"$PATH\"",
     ],

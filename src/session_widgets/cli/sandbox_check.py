@@ -15,6 +15,7 @@ from session_widgets._sandboxes.contract import SandboxProvider
 from session_widgets._sessions.owner import user
 from session_widgets.errors import SandboxError, SessionWidgetsError
 from session_widgets.model import SandboxRef
+from session_widgets.progress import Progress, silent
 
 SESSION = "self-test"
 REACHABLE = "https://example.com/"
@@ -30,11 +31,12 @@ class Proof:
     failure: str | None
 
 
-async def self_test(name: str) -> AsyncIterator[Proof]:
+async def self_test(name: str, progress: Progress = silent) -> AsyncIterator[Proof]:
     """Run the checks, each whether or not others have failed.
 
     Args:
         name: of the provider, as for `open_session`.
+        progress: receives what is being done, such as the build of an image.
 
     Raises:
         SessionWidgetsError: no sandbox can be made; or some could not be removed, which the message names.
@@ -43,13 +45,13 @@ async def self_test(name: str) -> AsyncIterator[Proof]:
         provider = get_provider(name, Path(folder))
         provider.check("demo", str(Path(folder, "workspace")))
         try:
-            shared: SandboxRef | None = await _create(provider, Path(folder))
+            shared: SandboxRef | None = await _create(provider, Path(folder), progress)
             # those that share it come first: a listing in a check of a sandbox's life must not show it
             for check in sorted(CHECKS, key=OF_LIFE.__contains__):
                 if check in OF_LIFE and shared is not None:
                     await provider.destroy(shared)
                     shared = None
-                subject = Subject(provider, lambda: _spec(Path(folder)), reachable=REACHABLE)
+                subject = Subject(provider, lambda: _spec(Path(folder), progress), reachable=REACHABLE)
                 if shared is not None:
                     subject = SharingSubject(provider, subject.spec, shared)
                 began, failure = time.monotonic(), None
@@ -63,15 +65,15 @@ async def self_test(name: str) -> AsyncIterator[Proof]:
             await asyncio.shield(_remove_all(provider))
 
 
-async def _create(provider: SandboxProvider, folder: Path) -> SandboxRef:
+async def _create(provider: SandboxProvider, folder: Path, progress: Progress) -> SandboxRef:
     announced: list[SandboxRef] = []
-    subject = Subject(provider, lambda: _spec(folder), announced)
+    subject = Subject(provider, lambda: _spec(folder, progress), announced)
     await (await provider.create(subject.spec(), subject.announce)).aclose()
     return announced[0]
 
 
-def _spec(folder: Path) -> SandboxSpec:
-    return SandboxSpec(SESSION, str(folder / "workspace"), {}, owner=user(), idle_seconds=300)
+def _spec(folder: Path, progress: Progress) -> SandboxSpec:
+    return SandboxSpec(SESSION, str(folder / "workspace"), {}, owner=user(), idle_seconds=300, progress=progress)
 
 
 async def _remove_all(provider: SandboxProvider) -> None:

@@ -92,7 +92,7 @@ def providers() -> None:
 def check(name: Annotated[str, typer.Argument(help='Which: "docker", "e2b", "runner:URL", ...')]) -> None:
     """Make sandboxes, check each sentence of the contract on them, and remove them. Exit code 1 if one does not hold.
 
-    At a cloud this takes about a minute of your account.
+    At a cloud this takes about a minute of your account; images are built at first, and stay.
     """
     with errors_told():
         if not asyncio.run(_check(name)):
@@ -100,14 +100,17 @@ def check(name: Annotated[str, typer.Argument(help='Which: "docker", "e2b", "run
 
 
 async def _check(name: str) -> bool:
+    from rich.console import Console
+
     from session_widgets.cli.sandbox_check import self_test
 
     began, proofs = time.monotonic(), []
-    async for proof in self_test(name):
-        proofs.append(proof)
-        typer.echo(f"{'no' if proof.failure else 'yes':5} {proof.seconds:5.1f} s  {one_line(proof.sentence)}")
-        if proof.failure:
-            typer.echo(f"session-widgets: {printable(proof.failure)}", err=True)
+    with Console(stderr=True).status("") as status:
+        async for proof in self_test(name, lambda text: status.update(one_line(text))):
+            proofs.append(proof)
+            typer.echo(f"{'no' if proof.failure else 'yes':5} {proof.seconds:5.1f} s  {one_line(proof.sentence)}")
+            if proof.failure:
+                typer.echo(f"session-widgets: {printable(proof.failure)}", err=True)
     held = sum(proof.failure is None for proof in proofs)
     typer.echo(f"{held} of {len(proofs)} hold, in {time.monotonic() - began:.0f} s. No sandbox is left.")
     return held == len(proofs)
