@@ -50,12 +50,18 @@ def test_a_long_session_stays_small_and_any_place_of_it_is_reached(chat, session
     nodes = "document.querySelectorAll('#view *').length"
     assert page.evaluate(nodes) < 2000
     # a jump to the middle: the steps there come while their places stay
+    page.evaluate("""() => {
+      const get = Map.prototype.get;
+      window.heights = 0;
+      Map.prototype.get = function (key) { window.heights += 1; return get.call(this, key); };
+    }""")
     chat.held = True
     page.evaluate("((e) => { e.scrollTop = e.scrollHeight / 2 })(document.querySelector('.sw-scroll'))")
     chat.until(lambda: page.locator(".sw-absent").count() > 10 and not chat.sent.empty())
     assert "answer 149." not in chat.words()
     chat.held = False
     chat.until(lambda: page.locator(".sw-absent").count() == 0)
+    assert page.evaluate("heights") < 10 * 150 * 5, "all heights are added up a few times, not once a row in view"
     places = """() => Object.fromEntries([...document.querySelectorAll('.sw-bubble')]
       .map((one) => [one.innerText, one.getBoundingClientRect().top]))"""
     seen = page.evaluate(places)

@@ -54,6 +54,8 @@ export class VirtualList {
       measureElement: heightOf,
       onChange: () => this.later(),
     });
+    // Before each change of a height the library would add up all heights, to find whether the end is in view.
+    Object.assign(this.virtualizer, { getVirtualDistanceFromEnd: () => Infinity });
     this.unmount = this.virtualizer._didMount();
     this.virtualizer._willUpdate();
   }
