@@ -198,6 +198,7 @@ def test_replay_and_compare(run, no_session_left):
     assert "".join(o.text for o in outputs["moment"]).startswith("known edited\nimport re\n")
     assert "4 equal steps" in outputs["compare"][1].data["text/html"]
     assert "edit       6: change 4, edit slug.py, has other lines\n" in outputs["divergence"][0].text
+    assert "3 sessions: test_never_passed in 1" in outputs["behaviours"][0].data["text/plain"]
     assert "import re" in outputs["files"][0].data["text/html"]
     assert "column=7" in outputs["fork"][-1].data["text/plain"]
     assert sw.sessions() == []

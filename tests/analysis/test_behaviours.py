@@ -101,6 +101,7 @@ def test_a_rejected_call_after_which_nothing_was_tried() -> None:
 def test_code_that_was_changed_and_not_tested() -> None:
     assert found(change(0, "a.py", None), change(1, "b.go", None)) == [("edit_without_test", [0, 1])]
     assert found(change(0, "a.py", None), run(1, "mise run test:ci")) == []
+    assert found(change(0, "a.py", None), run(1, "cd src && python tests/test_a.py -v")) == []
     assert found(run(0, "pytest"), change(1, "a.py", None)) == [("edit_without_test", [1])]
     assert found(change(0, "README.md", None)) == []
     assert found(change(0, "src/fix.py", None), run(1, "cd src && python3 fix.py --all")) == []
