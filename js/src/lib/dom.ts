@@ -15,6 +15,15 @@ export function framed(draw: () => void): () => void {
   };
 }
 
+/** A new element with these classes, at the end of another one. */
+export function element(tag: string, classes: string, parent: HTMLElement, attributes: Record<string, string> = {}): HTMLElement {
+  const made = document.createElement(tag);
+  made.className = classes;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  parent.append(made);
+  return made;
+}
+
 /** A root that ignores the host's shortcuts. */
 export function createRoot(parent: HTMLElement, classes: string): HTMLElement {
   const root = document.createElement("div");

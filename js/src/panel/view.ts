@@ -4,6 +4,7 @@ import type { Composer } from "../chat/composer.ts";
 import { mountChat } from "../chat/view.ts";
 import type { Tree } from "../files/tree.ts";
 import { mountFiles } from "../files/view.ts";
+import { element } from "../lib/dom.ts";
 
 const [LEAST, MOST, STEP] = [0.25, 0.8, 0.02];
 
@@ -90,12 +91,4 @@ export function mountPanel(root: HTMLElement, client: Client, composer: Composer
     filesView.dispose();
     panel.remove();
   };
-}
-
-function element(tag: string, classes: string, parent: HTMLElement, attributes: Record<string, string> = {}): HTMLElement {
-  const made = document.createElement(tag);
-  made.className = classes;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  parent.append(made);
-  return made;
 }

@@ -1,7 +1,7 @@
 // The frame of a replay: time line, controls, the transcript as it was, and what stood beside it.
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
-import { framed } from "../lib/dom.ts";
+import { element, framed } from "../lib/dom.ts";
 import { icon, spinner } from "../lib/icons.ts";
 import { clock, count, duration, line } from "../lib/text.ts";
 import { VirtualList } from "../rows/list.ts";
@@ -32,8 +32,8 @@ export function mountReplay(root: HTMLElement, player: Player): () => void {
   let shown = -1;
   let moves = -1;
 
-  const top = element("div", "sw-rep-top");
-  const body = element("div", "sw-rep-body");
+  const top = element("div", "sw-rep-top", root);
+  const body = element("div", "sw-rep-body", root);
   const transcript = element("div", "sw-rep-scroll sw-scroll", body);
   transcript.tabIndex = 0;
   transcript.setAttribute("role", "region");
@@ -41,7 +41,7 @@ export function mountReplay(root: HTMLElement, player: Player): () => void {
   const column = element("div", "sw-rep-column", transcript);
   const beside = element("div", "sw-rep-side", body);
   const note = element("div", "sw-rep-note", body);
-  const live = element("div", "sw-hidden");
+  const live = element("div", "sw-hidden", root);
   live.setAttribute("role", "status");
   const list = new VirtualList(transcript, { estimate: 44, seen: (first, last) => player.seen(first, last) });
   const early = element("div", "", column);
@@ -54,13 +54,6 @@ export function mountReplay(root: HTMLElement, player: Player): () => void {
   themed.observe(root.closest(".sw") ?? root, { attributes: true, attributeFilter: ["data-theme"] });
   root.addEventListener("keydown", onKey);
   draw();
-
-  function element(tag: string, classes: string, parent: HTMLElement = root): HTMLElement {
-    const made = document.createElement(tag);
-    made.className = classes;
-    parent.append(made);
-    return made;
-  }
 
   function draw(): void {
     const { moment } = player;

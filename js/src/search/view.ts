@@ -1,7 +1,7 @@
 // The frame of a search: what is asked on top, the hits below, and beside them the session of the open hit.
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import { live } from "lit-html/directives/live.js";
-import { framed } from "../lib/dom.ts";
+import { element, framed } from "../lib/dom.ts";
 import { icon, type IconName, spinner, toolIcon } from "../lib/icons.ts";
 import { line, moment, plural, visible } from "../lib/text.ts";
 import { mountReplay } from "../replay/view.ts";
@@ -28,8 +28,8 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
   let unmount: (() => void) | undefined;
   let mounted: unknown;
 
-  const top = element("div", "sw-search-top");
-  const body = element("div", "sw-search-body");
+  const top = element("div", "sw-search-top", root);
+  const body = element("div", "sw-search-body", root);
   const scroller = element("div", "sw-search-scroll sw-scroll", body);
   scroller.setAttribute("role", "tree");
   scroller.setAttribute("aria-label", "Hits");
@@ -37,7 +37,7 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
   const back = element("div", "sw-search-back", beside);
   const replay = element("div", "sw-search-replay", beside);
   const note = element("div", "sw-search-note", body);
-  const said = element("div", "sw-hidden");
+  const said = element("div", "sw-hidden", root);
   said.setAttribute("role", "status");
   const list = new VirtualList(scroller, { estimate: 56, seen: settle });
 
@@ -47,13 +47,6 @@ export function mountSearch(root: HTMLElement, results: Results): () => void {
   const unsubscribe = results.subscribe(redraw);
   root.addEventListener("keydown", onKey);
   draw();
-
-  function element(tag: string, classes: string, parent: HTMLElement = root): HTMLElement {
-    const made = document.createElement(tag);
-    made.className = classes;
-    parent.append(made);
-    return made;
-  }
 
   function draw(): void {
     const { search } = results;
