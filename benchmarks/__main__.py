@@ -18,6 +18,7 @@ from benchmarks import (
     importing,
     long,
     paint,
+    peers,
     prompt,
     reading,
     replay,
@@ -43,6 +44,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "long": long.measure,
     "reading": reading.measure,
     "import": importing.measure,
+    "peers": peers.measure,
 }
 
 
