@@ -21,9 +21,10 @@ def failed(command: str, code: int, output: str) -> SandboxError:
     return SandboxError(f"setup: {command!r:.200} failed with code {code}:\n{output[-TAIL:]}")
 
 
-def too_slow(command: str, output: str) -> SandboxError:
+def too_slow(command: str, output: str = "") -> SandboxError:
     """Return the error of a command that was ended."""
+    said = f" Its output ended:\n{output[-TAIL:]}" if output else ""
     return SandboxError(
         f"setup: {command!r:.200} was ended after {SETUP_SECONDS // 60} minutes. Make an image with it instead: "
-        f"image='my-sandbox:1'. Its output ended:\n{output[-TAIL:]}"
+        f"image='my-sandbox:1'.{said}"
     )

@@ -104,7 +104,7 @@ class BoxSetup:
             try:
                 done = await self._box.exec(script, timeout=SETUP_SECONDS)
             except ExecTimeout as error:
-                raise too_slow(command, "") from error
+                raise too_slow(command) from error
             if done.code:
                 raise failed(command, done.code, done.out)
         await self._box.exec(note(commands), timeout=SECONDS)
