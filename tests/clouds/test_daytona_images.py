@@ -88,15 +88,17 @@ async def test_a_size_is_the_one_of_the_image_and_setup_of_a_snapshot_runs_in_th
 
 
 async def test_two_installations_build_one_image_and_one_that_was_cut_off_is_awaited(account, daytona, tmp_path):
-    recipe = Recipe(None, ("sleep 2",))
     before = len(account.books()["builds"])
+    await asyncio.gather(*(image(daytona, Recipe(None, ("echo at once",)), tmp_path / name) for name in ("a", "b")))
+    assert len(account.books()["builds"]) == before + 1, "the other one was refused: the name is taken"
+    recipe = Recipe(None, ("sleep 2",))
     cut = asyncio.create_task(image(daytona, recipe, tmp_path))
-    await until_async(lambda: len(account.books()["builds"]) > before, seconds=20, what="its build")
+    await until_async(lambda: len(account.books()["builds"]) == before + 2, seconds=20, what="its build")
     cut.cancel()
     await asyncio.gather(cut, return_exceptions=True)
     first, second = await asyncio.gather(*(image(daytona, recipe, tmp_path / name) for name in ("a", "b")))
     assert first == second
-    assert len(account.books()["builds"]) == before + 1
+    assert len(account.books()["builds"]) == before + 2
     assert account.books()["snapshots"][first] == "active"
 
 

@@ -13,6 +13,7 @@ from session_widgets._sandboxes.clouds.recipes import Recipe
 from session_widgets.errors import SandboxAuth, SandboxBusy, SandboxError, TransportError
 from session_widgets.progress import silent
 from tests.standins.e2b_account import E2BAccount
+from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.needs("boxes")
 
@@ -48,7 +49,8 @@ async def test_setup_is_built_once_for_all_sandboxes_and_what_it_does_is_shown(a
     (build,) = after["builds"][len(before["builds"]) :]
     assert build["fromImage"].startswith("debian:bookworm-slim@sha256:")
     assert [step["args"] for step in build["steps"]] == [[command, "root"] for command in recipe.commands]
-    assert after["templates"] == {**before["templates"], recipe.name(): ["built", "ready"]}
+    assert set(after["templates"]) == {*before["templates"], recipe.name()}
+    assert after["templates"][recipe.name()]["ready"] == "ready"
     assert "Building the image of the sandbox at E2B: first" in shown
     assert any(line.startswith("Setting up the sandbox, 2 of 2: cat > /srv/poem") for line in shown)
     assert "Waiting for another session that builds the image of the sandbox" in shown
@@ -71,6 +73,16 @@ async def test_the_image_of_this_package_is_found_and_setup_of_another_one_is_bu
     assert account.books()["builds"][-1]["fromTemplate"] == "base"
 
 
+async def test_a_build_of_another_installation_that_is_not_complete_is_not_taken(account, tmp_path):
+    recipe, shown = Recipe(None, ("sleep 0.5", "sleep 0.5")), []
+    first = asyncio.create_task(image(recipe, tmp_path / "a", shown.append))
+    await until_async(lambda: "Setting up the sandbox, 2 of 2: sleep 0.5" in shown, seconds=20, what="one half")
+    second = asyncio.create_task(image(recipe, tmp_path / "b"))
+    await first
+    assert account.books()["templates"][recipe.name()]["ready"] == "ready"
+    assert await second == first.result()
+
+
 async def test_a_command_that_fails_is_shown_with_its_output_and_may_be_repeated(account, tmp_path):
     spec = SandboxSpec("s1", str(tmp_path / "w"), {}, setup=("echo so far; echo no such thing >&2; exit 3",))
     words = r"^setup: 'echo so far; .*' failed with code 3:\nso far\nno such thing$"
@@ -79,7 +91,7 @@ async def test_a_command_that_fails_is_shown_with_its_output_and_may_be_repeated
         with pytest.raises(SandboxError, match=words) as raised:
             await e2b.create(spec, announce)
         assert type(raised.value) is SandboxError
-    assert account.books()["templates"][Recipe(None, spec.setup).name()] == ["built"]
+    assert set(account.books()["templates"][Recipe(None, spec.setup).name()].values()) == {"error"}
     assert [info async for info in e2b.list()] == []
 
 

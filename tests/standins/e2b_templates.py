@@ -89,9 +89,9 @@ class Templates:
             raise Missing(f"template '{name}' not found")
         return found
 
-    def show(self) -> dict[str, list[str]]:
-        """Return the tags of the templates by their names."""
-        return {template.name: list(template.tags) for template in self.all}
+    def show(self) -> dict[str, dict[str, str]]:
+        """Return the templates by their names: the states of the builds that their tags mean."""
+        return {one.name: {tag: build.status.value for tag, build in one.tags.items()} for one in self.all}
 
     async def close(self) -> None:
         for task in tuple(self._tasks):

@@ -315,10 +315,6 @@ class Boxes:
         self.ended.append(id)
         return True
 
-    async def snapshot(self, id: str, name: str) -> Path:
-        """Copy a box's files, to begin another box with."""
-        return await self.live[id].snapshot(self._home / "snapshots" / name)
-
     async def close(self) -> None:
         """End all boxes."""
         for id in tuple(self.live):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import uuid4
 
 from session_widgets._sandboxes.clouds.contract import BoxSpec
 from session_widgets._sandboxes.clouds.e2b_errors import NOT_FOUND, TITLE, errors
 from session_widgets._sandboxes.clouds.recipes import Recipe
 from session_widgets.errors import SandboxError
 
-BUILT, READY = "built", "ready"
+READY = "ready"
 CPUS, MEMORY_MB = 2, 1024
 """Of a template; `_store/sandbox_rate_queries.py` knows it for the costs of those without `image=`."""
 
@@ -43,16 +44,17 @@ class E2BImages:
         template = start.from_image(recipe.debian) if recipe.base is None else start.from_template(recipe.base)
         for command in recipe.commands:
             template = template.run_cmd(command, user="root")
+        mine = f"{name}:build-{uuid4().hex[:8]}"  # another installation may build the same meanwhile
         with errors():
             try:
                 await AsyncTemplate.build(
                     template,
-                    f"{name}:{BUILT}",
+                    mine,
                     cpu_count=CPUS,
                     memory_mb=MEMORY_MB,
                     on_build_logs=lambda entry: log(entry.message),
                 )
             except BuildException as error:
                 raise SandboxError(f"{TITLE} could not build the image of the sandbox: {error}") from error
-            await AsyncTemplate.assign_tags(f"{name}:{BUILT}", READY)
+            await AsyncTemplate.assign_tags(mine, READY)
         return f"{name}:{READY}"
