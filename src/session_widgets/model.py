@@ -43,6 +43,8 @@ class Capability(Flag):
     """A server that another person runs: harnesses and keys are its own, and only our agents in it may be stopped."""
     SHARES_FILES = auto()
     """Its sandboxes work on a directory of this host; the others have a file system of their own."""
+    RENTED = auto()
+    """Its running sandboxes cost money: one that has parked itself is not started for a look at its files."""
 
 
 @dataclass(frozen=True, slots=True)

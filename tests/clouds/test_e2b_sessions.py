@@ -94,6 +94,7 @@ def test_bad_connections_a_time_that_ends_and_a_box_that_is_gone(opened, account
     account.behind_our_back(box, "expire")
     assert turn.wait(60).status == "failed"
     assert "has stopped; the next prompt starts it again" in turn.error
+    assert "before" in {file.path for file in session.files.list()}, "those that were saved"
     assert account.boxes == {box: "paused"}
     turn = completed(session.send("run cat before\nremember"))
     assert "saved" in output(turn)

@@ -13,7 +13,7 @@ from session_widgets._sessions.sandbox_starter import SandboxStarter
 from session_widgets._sessions.state import SessionState
 from session_widgets.errors import NotDurable, SandboxAuth, SandboxError, SandboxGone, SandboxNotRunning, TransportError
 from session_widgets.host.manifest import Manifest
-from session_widgets.model import SandboxRef
+from session_widgets.model import Capability, SandboxRef
 from session_widgets.transcript.records import FileChange
 
 _NOT_ANSWERING = (TransportError, SandboxNotRunning, SandboxGone, SandboxAuth)
@@ -136,6 +136,8 @@ class FilesElsewhere(SandboxFiles):
                     await starter.attach_workspace()
                 return starter.sandbox, live
         starter.check_awake(wake)
+        if not wake and Capability.RENTED in starter.provider.capabilities and not await self._runs():
+            raise SandboxNotRunning(f"the sandbox {starter.ref} does not run; the next prompt starts it again.")
         sandbox = self._use(await starter.attach_or_create(create=wake))
         try:
             await starter.attach_workspace()
@@ -191,6 +193,11 @@ class FilesElsewhere(SandboxFiles):
             if save or reason == "deleted":
                 raise
             # forced to leave a machine that may never answer: a sweep releases it if it does
+
+    async def _runs(self) -> bool:
+        """Whether the vendor says that the sandbox runs."""
+        found = [info async for info in self._starter.provider.list(self._state.record.id)]
+        return any(info.running for info in found if info.ref == self._starter.ref)
 
     def _use(self, sandbox: Sandbox) -> Sandbox:
         self._starter.sandbox = sandbox

@@ -56,7 +56,7 @@ class CloudProvider:
         self.vendor = vendor
         self._builder = builder
         self.name = vendor.name
-        self.capabilities = vendor.capabilities | Capability.ISOLATED | Capability.PORTS
+        self.capabilities = vendor.capabilities | Capability.ISOLATED | Capability.PORTS | Capability.RENTED
         self.options = vendor.options | {"env", "setup", "ports", "idle", "lifetime"}
 
     def check(self, harness: str, location: str) -> None:
