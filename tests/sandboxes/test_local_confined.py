@@ -272,3 +272,12 @@ async def test_a_kernel_that_forbids_namespaces_is_named_with_the_remedy(tmp_pat
     with pytest.raises(SandboxError, match="unprivileged_userns_clone=1"):
         await Subject(provider, lambda: spec(tmp_path)).sandbox().__aenter__()
     assert [info async for info in provider.list()] == []
+
+
+@pytest.mark.needs("root")
+async def test_a_workspace_of_another_user_is_refused(tmp_path):
+    """Root has no rights inside; bubblewrap would begin in another directory."""
+    (tmp_path / "workspace").mkdir(mode=0o700)
+    os.chown(tmp_path / "workspace", 1000, 1000)
+    with pytest.raises(SandboxError, match="belongs to user 1000"):
+        await Subject(get_provider("local", tmp_path), lambda: spec(tmp_path)).sandbox().__aenter__()

@@ -125,12 +125,13 @@ def confinement(
         *("--cap-drop", "ALL"),
         *_base(place),
         *view.arguments(),
-        *("--remount-ro", "/", "--", env, f"--default-signal={SIGNALS}"),
+        *("--remount-ro", "/"),
     ]
+    then = [env, f"--default-signal={SIGNALS}"]
     if ports := [*ways["ports"], *([ways["proxy"]] if ways["egress"] else [])]:
-        command += [sys.executable, *words(str(DOOR), ports)]
-    _try([*command, "true"], root)
-    return {"command": command, "door": str(place / "door"), "inside": str(DOOR), **ways}
+        then += [sys.executable, *words(str(DOOR), ports)]
+    _try([*command, "--chdir", "/", "--", *then, "test", "-w", str(root)], root)
+    return {"command": command, "then": then, "door": str(place / "door"), "inside": str(DOOR), **ways}
 
 
 def ways_out(network: Network, model: Sequence[str]) -> dict[str, Any]:
@@ -212,10 +213,16 @@ def _try(command: Sequence[str], root: Path) -> None:
         raise SandboxError(
             f"bwrap did not answer within {TRY_SECONDS} s; is the workspace {root} a dead mount?"
         ) from None
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()[-500:]
-        hint = f" If the kernel refuses namespaces:{REMEDIES}" if _is_refusal(said) else ""
-        raise SandboxError(f"the sandbox cannot be confined: {said or f'bwrap ended with {done.returncode}'}.{hint}")
+    if done.returncode == 0:
+        return
+    said = done.stderr.decode(errors="replace").strip()[-500:]
+    if not said:
+        raise SandboxError(
+            f"the workspace {root} cannot be written in a confined sandbox: it belongs to user {root.stat().st_uid}, "
+            f"and agents there are user {os.getuid()} without further rights. Give it to that user."
+        )
+    hint = f" If the kernel refuses namespaces:{REMEDIES}" if _is_refusal(said) else ""
+    raise SandboxError(f"the sandbox cannot be confined: {said}.{hint}")
 
 
 def _is_refusal(said: str) -> bool:

@@ -191,7 +191,7 @@ class Children:
         """
         variables = {**os.environ, **self._env, **env, MARK: self._env[MARK]}
         if self._confinement is not None:
-            argv = self._confinement.around(argv, variables.get("PATH"))
+            argv = self._confinement.around(argv, cwd, variables.get("PATH"))
         self._starting += 1
         try:
             _, child = await asyncio.get_running_loop().subprocess_exec(

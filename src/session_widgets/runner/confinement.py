@@ -34,7 +34,8 @@ class Confinement:
     """How agents and commands are confined.
 
     Attributes:
-        command: precedes each of their commands.
+        command: of bubblewrap, without a command for it.
+        then: precedes each of their commands inside.
         door: directory for the runner's sockets.
         inside: its path for them.
         closed: whether they have no network but their own loopback.
@@ -44,6 +45,7 @@ class Confinement:
     """
 
     command: tuple[str, ...]
+    then: tuple[str, ...]
     door: Path
     inside: str
     closed: bool = False
@@ -56,16 +58,17 @@ class Confinement:
         """The runner's address for them, as a URL without a path."""
         return f"http+unix://{quote(f'{self.inside}/{SOCKET}', safe='')}"
 
-    def around(self, argv: Sequence[str], path: str | None) -> list[str]:
+    def around(self, argv: Sequence[str], cwd: str, path: str | None) -> list[str]:
         """Return a command that runs `argv` confined; raise `FileNotFoundError` if its program does not exist.
 
         Args:
             argv: the command.
+            cwd: its working directory; bubblewrap itself would take another one if that is not accessible.
             path: its PATH.
         """
         if ("/" not in argv[0] or argv[0].startswith("/")) and shutil.which(argv[0], path=path) is None:
             raise FileNotFoundError(2, os.strerror(2))
-        return [*self.command, *argv]
+        return [*self.command, "--chdir", cwd, "--", *self.then, *argv]
 
     def listen(self) -> socket.socket:
         """Bind the runner's own socket."""
@@ -118,6 +121,7 @@ def confinement_of(value: Mapping[str, Any] | None) -> Confinement | None:
             return None
         case {
             "command": [str(), *_] as command,
+            "then": [*then],
             "door": str(door),
             "inside": str(inside),
             "closed": bool(closed),
@@ -126,5 +130,5 @@ def confinement_of(value: Mapping[str, Any] | None) -> Confinement | None:
             "ports": [*ports],
         }:
             egress = None if rules is None else Egress.from_json(rules)
-            return Confinement(tuple(map(str, command)), Path(door), inside, closed, proxy, egress, tuple(ports))
-    raise ValueError("confinement must have command, door, inside, closed, proxy, egress and ports")
+            return Confinement(tuple(command), tuple(then), Path(door), inside, closed, proxy, egress, tuple(ports))
+    raise ValueError("confinement must have command, then, door, inside, closed, proxy, egress and ports")
