@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+import session_widgets as sw
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sessions.loop import private_loop
 from session_widgets.errors import SandboxError
@@ -225,8 +226,8 @@ def test_a_sandbox_that_cannot_bring_calls_is_refused_in_words(open_session, mon
 
 
 @pytest.mark.needs("docker")
-def test_a_container_reaches_the_notebook(open_session):
-    session = open_session(sandbox="docker", tools=[add])
+def test_a_container_without_a_network_reaches_the_notebook(open_session):
+    session = open_session(sandbox=sw.Sandbox("docker", network="none"), tools=[add])
     assert answers(session.send('tool add {"a": 40}')) == [("completed", "42")]
 
 
