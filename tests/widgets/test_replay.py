@@ -40,6 +40,32 @@ def stored(home: Path) -> str:
     return "parser"
 
 
+def test_steps_are_annotated_from_the_page(stored):
+    store, replay = sw.store(), sw.Replay(stored)
+    assert ask(replay, "annotations") == {"annotations": [], "labels": []}
+    store.annotate(f"{stored}/1/2", "known", author="somebody")
+    said = ask(replay, "annotate", turn=1, step=1, label=" loop ", note="three times", until="1/3")
+    mine = said["annotations"][0]
+    assert {name: mine[name] for name in ("turn", "step", "until", "label", "note")} == {
+        "turn": 1, "step": 1, "until": "1/3", "label": "loop", "note": "three times",
+    }  # fmt: skip
+    assert said["labels"] == ["known", "loop"]
+    rows = store.sql("select step_uid, until_uid, label, note from v_annotations order by step").fetchall()
+    assert rows == [("parser/1/1", "parser/1/3", "loop", "three times"), ("parser/1/2", None, "known", None)]
+    for wrong in ({"label": ""}, {"label": "x", "until": "nonsense"}, {"label": "x", "until": "9/9"}):
+        with pytest.raises(BadValue):
+            ask(replay, "annotate", turn=1, step=1, **wrong)
+    left = ask(replay, "unannotate", id=mine["id"])["annotations"]
+    assert [(one["label"], one["author"]) for one in left] == [("known", "somebody")]
+
+
+def test_a_session_in_no_store_is_not_annotated():
+    replay = sw.Replay(IMPORTS / "mini_swe_agent" / "run.traj.json")
+    assert ask(replay, "annotations") is None
+    with pytest.raises(BadValue, match="is in no store"):
+        ask(replay, "annotate", turn=1, step=1, label="x")
+
+
 def test_a_stored_session_at_any_event(stored):
     replay = sw.Replay(stored)
     assert replay.moment(5).count == 3

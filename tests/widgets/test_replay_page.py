@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import session_widgets as sw
+from tests.analysis.stored import store_session, tool
 from tests.support import needs
 from tests.transcript.script import Script
 from tests.widgets.axe import faults
@@ -43,6 +44,34 @@ def story(turns: int) -> sw.Transcript:
         )
         s.end(turn=turn)
     return sw.Transcript("s", s.events)
+
+
+def test_a_step_is_annotated(page: Page, home):
+    store_session("noted", "/w", tool("execute", {"command": "make"}, "failed"), tool("execute", {"command": "make"}))
+    sw.store().annotate("noted/1/2", HOSTILE[:190], author="rules")
+    bench = Bench(page, sw.Replay("noted", at="1/2"))
+    page.evaluate(needs.AXE.read_text())
+    said = page.locator(".sw-rep-said")
+    bench.sees("rules")
+    said.get_by_label("Label").fill("loop")
+    said.get_by_label("Note").fill("once more")
+    page.keyboard.press("Enter")
+    bench.until(lambda: "once more" in said.inner_text())
+    expect(said.get_by_label("Label", exact=True)).to_have_value("")
+    assert not faults(bench)
+    query = "select step_uid, note from v_annotations where label = 'loop'"
+    assert sw.store().sql(query).fetchall() == [("noted/1/2", "once more")]
+    said.get_by_label("Last step of a span").fill("7/7")
+    said.get_by_label("Label", exact=True).fill("span")
+    page.keyboard.press("Enter")
+    bench.until(lambda: "no step 7/7" in said.inner_text())
+    said.get_by_label("Remove loop").click()
+    bench.until(lambda: "once more" not in said.inner_text())
+    assert page.title() != "taken"
+    assert sw.store().sql(query).fetchall() == []
+    page.locator(".sw-rep-axis").focus()
+    page.keyboard.press("ArrowLeft")
+    bench.until(lambda: "rules" not in said.inner_text())
 
 
 def test_a_session_is_played_back(page: Page):

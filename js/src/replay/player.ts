@@ -2,6 +2,7 @@
 import { Connection } from "../lib/connection.ts";
 import type { Model, Step } from "../lib/protocol.ts";
 import { type Range, RowModel } from "../rows/model.ts";
+import { Annotations } from "./annotations.ts";
 import type { FileText, FromKernel, Moment, Replay, TimelineHead } from "./protocol.ts";
 import { Timeline, type Unit } from "./timeline.ts";
 
@@ -12,6 +13,7 @@ const REST = 400;
 export class Player extends Connection<FromKernel> {
   replay: Replay | undefined;
   timeline = new Timeline();
+  readonly annotations = new Annotations(this.rpc, () => this.changed());
   moment: Moment | undefined;
   /** Why the newest request failed. */
   problem: string | undefined;
@@ -209,6 +211,7 @@ export class Player extends Connection<FromKernel> {
   protected take(message: FromKernel): void {
     if (message.kind !== "replay") return;
     this.state = "live";
+    if (!this.replay) void this.annotations.load();
     this.replay = message.replay;
     void this.grow();
   }

@@ -10,6 +10,7 @@ import { diff, prose, rest, whole } from "../rows/parts.ts";
 import { stepRow } from "../rows/step.ts";
 import { details } from "../rows/tool.ts";
 import type { RowUi } from "../rows/ui.ts";
+import { annotationsOf } from "./annotations.ts";
 import type { Player } from "./player.ts";
 import type { Command, FileState, FileText, Moment } from "./protocol.ts";
 
@@ -47,6 +48,7 @@ function stepPane(player: Player, ui: RowUi, moment: Moment): TemplateResult {
       ${moment.ts === null ? nothing : html`<span>${time(moment.ts)}</span>`}
     </div>
     <div class="sw-rep-step-body">${tool ? call(ui, step) : text(ui, step)}</div>
+    ${annotationsOf(player.annotations, step, () => { if (player.playing) player.pause(); })}
   </div>`;
 }
 

@@ -16,6 +16,7 @@ from session_widgets.errors import BadValue
 from session_widgets.replaying import KeptAll, Moment, Recording
 from session_widgets.transcript.notes import FilesKept
 from session_widgets.transcript.records import Event, SessionRecord, Step
+from session_widgets.widgets._annotations import Annotations
 from session_widgets.widgets._parts import answer_image, answer_text, step_key
 from session_widgets.widgets._replay_files import KeptInStore
 from session_widgets.widgets._replay_wire import MAX_ROWS, file_text_view, moment_view, replay_view, timeline
@@ -67,6 +68,7 @@ class Playback:
         self._telling = False
         self._error: str | None = None
         self._read = threading.Event()
+        self._annotations = Annotations(source)
         self._new: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._begun = self._closed = False
@@ -130,6 +132,7 @@ class Playback:
             "moment": self._moment,
             "rows": self._rows,
             "file": self._file,
+            **self._annotations.operations(),
             "text": lambda args, _: answer_text(self._step(args), args),
             "image": lambda args, _: answer_image(self._step(args), args),
         }

@@ -28,7 +28,8 @@ _PATIENCE = 1.0
 class Replay(PageWidget):
     """Play a session back: its transcript, plan, commands and files as they were after each event.
 
-    Live sessions, which it follows, stored ones and imports alike. It changes nothing.
+    Live sessions, which it follows, stored ones and imports alike. It writes nothing but the annotations that a person
+    gives to steps there.
 
     Args:
         session: the id of a session, a session, a transcript, or the path of a file of another program.
