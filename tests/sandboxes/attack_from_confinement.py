@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 ATTACH, DETACH, OF_MOUNT = 16, 2, 0x20000
+KEYCTL = {"x86_64": 250, "aarch64": 219}[os.uname().machine]
+SEARCH, SESSION = 10, -3
 libc = ctypes.CDLL(None, use_errno=True)
 facts = json.loads(sys.argv[1])
 
@@ -24,6 +26,16 @@ def call(result):
 def connect(address):
     with socket.socket(socket.AF_UNIX) as tried:
         tried.connect(address)
+
+
+def search_keys(name):
+    call(libc.syscall(KEYCTL, SEARCH, SESSION, b"user", name.encode(), 0))
+
+
+def foreign_file(number):
+    """Find a file that bubblewrap left open; its own event counter leads nowhere."""
+    if str(Path(f"/proc/1/fd/{number}").readlink()).startswith("anon_inode:"):
+        raise OSError(errno.ENXIO, "")
 
 
 def above(path):
@@ -75,6 +87,9 @@ def attempts():
         yield f"trace {pid}", lambda pid=pid: call(libc.ptrace(ATTACH, pid, None, None))
     yield "connect to an abstract socket", lambda: connect("\0" + facts["abstract"])
     yield "connect to a socket with a path", lambda: connect(facts["socket"])
+    yield "find a key", lambda: search_keys(facts["key"])
+    for number in range(3, 64):
+        yield f"use file {number} of the first process", lambda number=number: foreign_file(number)
     for path in above(facts["workspace"]):
         yield f"move {path}", lambda path=path: replace(path)
         yield f"unmount {path}", lambda path=path: call(libc.umount2(str(path).encode(), DETACH))

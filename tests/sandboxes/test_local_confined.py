@@ -1,11 +1,14 @@
 """A confined local sandbox: the contract, what it hides, and attacks on this machine from inside."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -26,7 +29,9 @@ from session_widgets._sandboxes.conformance import (
 )
 from session_widgets._sessions.loop import private_loop
 from session_widgets.errors import SandboxError
+from tests.support.ordinary_user import as_ordinary_user
 from tests.support.page import page
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.needs("bwrap")
 
@@ -74,6 +79,13 @@ async def test_conformance_of_its_life(check, tmp_path):
     await check(Subject(get_provider("local", tmp_path), lambda: spec(tmp_path)))
 
 
+def plant_key():
+    """Put a key into the session keyring of this process, where this machine has keyrings."""
+    add, session = {"x86_64": 248, "aarch64": 217}[os.uname().machine], -3
+    ctypes.CDLL(None).syscall(add, b"user", b"session-widgets-test", b"secret", ctypes.c_size_t(6), session)
+    return "session-widgets-test"
+
+
 @pytest.mark.parametrize("network", ["open", "none"])
 async def test_no_attack_on_this_machine_succeeds(tmp_path, monkeypatch, network):
     own = tmp_path / "own"
@@ -99,6 +111,7 @@ async def test_no_attack_on_this_machine_succeeds(tmp_path, monkeypatch, network
                 "pids": [os.getpid(), (await sandbox.runner.health())["pid"]],
                 "abstract": f"session-widgets-{os.getpid()}-{network}",
                 "socket": str(tmp_path / "socket"),
+                "key": plant_key(),
                 "workspace": sandbox.workspace,
                 "programs": [sys.prefix, str(PACKAGE)],
             }
@@ -281,3 +294,26 @@ async def test_a_workspace_of_another_user_is_refused(tmp_path):
     os.chown(tmp_path / "workspace", 1000, 1000)
     with pytest.raises(SandboxError, match="belongs to user 1000"):
         await Subject(get_provider("local", tmp_path), lambda: spec(tmp_path)).sandbox().__aenter__()
+
+
+@pytest.mark.needs("root")
+@pytest.mark.timeout(120)
+def test_an_ordinary_user_confines_as_well():
+    """The attacks once more, with the rights of most users of notebooks."""
+    attacks = f"{__file__}::{test_no_attack_on_this_machine_succeeds.__name__}[none]"
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        words = [
+            "-m",
+            "pytest",
+            "-q",
+            "-n0",
+            "--assert=plain",
+            "-p",
+            "no:cacheprovider",
+            "--basetemp",
+            f"{folder}/made",
+            attacks,
+        ]
+        command = as_ordinary_user([sys.executable, *words], Path(folder))
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr

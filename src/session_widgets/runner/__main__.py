@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 from session_widgets.runner.account import close_memory, open_files_as
 from session_widgets.runner.config import Config
-from session_widgets.runner.confinement import forbid_abstract_sockets
+from session_widgets.runner.confinement import forbid_abstract_sockets, leave_keyring
 from session_widgets.runner.doors import Doors
 from session_widgets.runner.guard import Guard
 from session_widgets.runner.seccomp import close_ways_past_the_network
@@ -51,6 +51,7 @@ def main() -> int:
             if config.confinement.closed:
                 close_ways_past_the_network()
             forbid_abstract_sockets()
+            leave_keyring()
             listeners.append(config.confinement.listen())
     except (OSError, ValueError) as error:
         print(f"runner: {error}", file=sys.stderr)  # noqa: T201 - there is no one else to tell

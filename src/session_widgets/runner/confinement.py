@@ -27,6 +27,8 @@ VERSION_FLAG = 1
 SCOPES_SINCE = 6
 ABSTRACT_SOCKETS = 1
 PR_SET_NO_NEW_PRIVS = 38
+KEYCTL = {"x86_64": 250, "aarch64": 219}
+JOIN_SESSION_KEYRING = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,12 @@ def forbid_abstract_sockets() -> bool:
         return bool(libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0)
     finally:
         os.close(ruleset)
+
+
+def leave_keyring() -> None:
+    """Give this process and its children an empty session keyring: a login's may have tickets of Kerberos."""
+    if number := KEYCTL.get(os.uname().machine):
+        ctypes.CDLL(None).syscall(number, JOIN_SESSION_KEYRING, None)
 
 
 def confinement_of(value: Mapping[str, Any] | None) -> Confinement | None:
