@@ -270,6 +270,8 @@ class StandIn:
                 await self.house.expire(rented)
             case "cut":
                 rented.box.cut()
+            case what if what.startswith("lead-out-"):
+                await rented.box.lead_out(int(what.rpartition("-")[2]))
             case what:
                 getattr(rented.box.line, what)()
         return Response(status_code=204)

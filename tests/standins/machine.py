@@ -18,8 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.standins.files import put_files
 from tests.standins.line import Line
-from tests.standins.network import connect
+from tests.standins.network import connect, lead_out
 
 INIT = Path(__file__).with_name("box_init.py")
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin:/opt/python/bin"
@@ -91,6 +92,7 @@ class Box:
         self.line = Line()
         self._process = process
         self._first = first
+        self._leading: list[asyncio.Server] = []
         self._commands: set[Running] = set()
         self._forwards: dict[int, asyncio.Server] = {}
         self._carried: set[asyncio.Future[list[None]]] = set()
@@ -186,13 +188,15 @@ class Box:
 
     async def write_many(self, files: Mapping[str, bytes], *, user: User = ROOT) -> None:
         """Replace many files, creating their parents, as a service in the box does: without a process for each."""
-        self._check()
-        await asyncio.to_thread(_put, Path(f"/proc/{self._first}/root"), files, user)
+        await asyncio.to_thread(put_files, Path(f"/proc/{self._first}/root"), files, user)
 
     async def read_at_once(self, path: str) -> bytes:
         """Return a file, as a service in the box does: without a process."""
-        self._check()
         return await asyncio.to_thread(Path(f"/proc/{self._first}/root{path}").read_bytes)
+
+    async def lead_out(self, port: int) -> None:
+        """Let it reach a port of this machine."""
+        self._leading.append(await lead_out(self._first, port))
 
     async def forward(self, port: int) -> int:
         """Return a port of this machine, on 127.0.0.1, that leads to a port of the box."""
@@ -229,7 +233,7 @@ class Box:
         if self.state == "gone":
             return
         self.state = "gone"
-        for server in self._forwards.values():
+        for server in (*self._forwards.values(), *self._leading):
             server.close()
         with suppress(ProcessLookupError):
             self._process.kill()
@@ -354,14 +358,6 @@ def _brought_python() -> str:
         return "" if subprocess.run(probe, check=False).returncode == 0 else sys.base_prefix
     except OSError:
         return sys.base_prefix
-
-
-def _put(root: Path, files: Mapping[str, bytes], user: User) -> None:
-    for path, data in files.items():
-        target = root / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-        os.chown(target, *user)
 
 
 async def _tool(*argv: str, before: Path) -> None:

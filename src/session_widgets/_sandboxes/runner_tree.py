@@ -19,13 +19,15 @@ import orjson
 
 from session_widgets._sandboxes.runner_client import MANIFEST_SECONDS, MOST_MANIFEST, broken, problem
 from session_widgets.answers import PLAIN, blocking_pieces, blocking_whole, tls
-from session_widgets.errors import BadPath, TransportError
+from session_widgets.errors import BadPath, SandboxError, TransportError
+from session_widgets.host.direct import Outcome, Request
 from session_widgets.host.manifest import Entry, EntryKind, Manifest, Occupied, Readable, md5
 from session_widgets.host.tar_stream import CHUNK, END, MTIME, NOTHING, SEEN, BadTar, header, members, padding
 from session_widgets.model import Endpoint
 
 MOST_ANSWER = 64 << 20
 MOST_LINK = 4095
+MOST_LINE = 64 << 10
 MOST_PATHS = 10_000
 """Entries of one request for contents."""
 BATCH_ENTRIES = 1_000
@@ -49,6 +51,7 @@ class RunnerTree:
     ) -> None:
         self._workspace = workspace
         self._identity = identity
+        self._foreign = transport is not None
         headers = {**PLAIN, **endpoint.headers}
         self._http = httpx.Client(
             base_url=endpoint.url,
@@ -115,6 +118,20 @@ class RunnerTree:
             answer = self._ask("PUT", "/v1/tree", content=batch.archive(), headers=headers)
             yield from batch.results(answer)
 
+    def transfer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
+        """Have the sandbox make requests to an object store."""
+        if self._foreign:
+            raise SandboxError("only a runner of session-widgets makes requests to an object store by itself")
+        asked = orjson.dumps({"requests": [request.to_json() for request in requests]})
+        headers = {"content-type": "application/json"}
+        try:
+            with self._http.stream("POST", "/v1/tree/direct", content=asked, headers=headers) as answer:
+                if answer.is_error:
+                    raise problem(blocking_whole(answer, MOST_ANSWER), self._workspace)
+                yield from _outcomes(blocking_pieces(answer), len(requests))
+        except httpx.HTTPError as error:
+            raise broken(error) from error
+
     def _read(self, wanted: dict[str, Entry]) -> Generator[tuple[Entry, Readable], None, None]:
         try:
             with self._http.stream("POST", "/v1/tree/read", json={"paths": list(wanted)}) as answer:
@@ -155,6 +172,27 @@ class _Stream:
             self._rest += piece
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
+
+
+def _outcomes(pieces: Iterator[bytes], count: int) -> Iterator[tuple[int, Outcome]]:
+    """Yield the outcome of each request, once, from lines of JSON."""
+    left, rest = set(range(count)), b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > MOST_LINE:
+            raise TransportError("the runner answered with a line without an end")
+        for line in filter(None, lines):
+            try:
+                number, told = orjson.loads(line)
+                left.remove(number)
+                outcome = Outcome.from_json(told)
+            except (LookupError, TypeError, ValueError) as error:
+                raise TransportError("the runner's answer does not fit to the requests that it was sent") from error
+            if outcome.entry is not None and not _is_entry(outcome.entry):
+                raise TransportError("the runner has put another entry in place than it was asked for")
+            yield number, outcome
+    if left:
+        raise TransportError("the runner's answer has no end")
 
 
 def _asked_for(archive: Readable, wanted: dict[str, Entry]) -> Iterator[tuple[Entry, Readable]]:

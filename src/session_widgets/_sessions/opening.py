@@ -88,7 +88,8 @@ def open_session(
         workspace: an existing directory, or "s3://bucket/prefix", below which the session gets its own folder; by
             default a new directory that is kept for the session.
         attachment: how a sandbox reaches a workspace in a bucket: "sync" (the default) synchronises a directory with
-            it after each turn; "fuse:s3fs", "fuse:weed" and "fuse:geesefs" mount it.
+            it after each turn; "direct" is the same, but a sandbox elsewhere transfers the contents by itself, by
+            requests that this machine signs; "fuse:s3fs", "fuse:weed" and "fuse:geesefs" mount it.
         model: id of the harness; None for its default.
         mode: id of the harness; None for its default.
         effort: reasoning effort, as an id of the harness; None for its default.

@@ -213,7 +213,7 @@ class SnapshotManager:
     @property
     def apart(self) -> bool:
         """Whether a prompt may come first: files are kept from the bucket, which only the end of a turn changes."""
-        return self._state.workspace.attachment == "sync"
+        return self._state.workspace.attachment in {"sync", "direct"}
 
     async def settles(self) -> bool:
         """Wait a moment until a prompt may change the files; whether it may."""

@@ -82,7 +82,9 @@ def run(
     ] = None,
     attachment: Annotated[
         str | None,
-        typer.Option(help="Of a workspace in a bucket: sync (the default), fuse:s3fs, fuse:weed or fuse:geesefs."),
+        typer.Option(
+            help="Of a workspace in a bucket: sync (the default), direct, fuse:s3fs, fuse:weed or fuse:geesefs."
+        ),
     ] = None,
     permissions: Annotated[
         PermissionMode | None,

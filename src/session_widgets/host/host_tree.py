@@ -39,7 +39,7 @@ class HostTree:
             target = b"".join(iter(lambda: body.read(CHUNK), b""))
             info = self._directory.link(entry.path, target, replaceable)
             return _now(entry.path, "link", info, md5(target).hexdigest())
-        hashed = Hashing(body)
+        hashed = body if isinstance(body, Hashing) else Hashing(body)
         info = self._directory.write(entry.path, hashed, entry.mode, entry.mtime_ns, replaceable)
         return _now(entry.path, "file", info, hashed.digest.hexdigest())
 

@@ -25,10 +25,11 @@ from session_widgets.host.manifest import Entry, Occupied
 from session_widgets.host.tar_stream import CHUNK, END, MTIME, NOTHING, SEEN, BadTar, Member, header, members, padding
 from session_widgets.runner.bodies import BlockingBody, in_thread, read_object
 from session_widgets.runner.config import Config, is_texts
+from session_widgets.runner.direct_routes import DirectRoutes
 from session_widgets.runner.problems import Problem, invalid, over_limit, telling
 from session_widgets.runner.queries import required
+from session_widgets.runner.tree_paths import check_path, number_of, seen_of
 
-MAX_PATH_BYTES = 4096
 MAX_PATHS_BYTES = 64 << 20
 MAX_LINK_BYTES = 4095
 AT_ONCE = 256 << 10
@@ -45,6 +46,7 @@ class TreeRoutes:
         for opened in (self._directory, self._tree):
             weakref.finalize(self, opened.close)  # after the last thread that uses it
         self.routes = [
+            *DirectRoutes(self._tree, self._directory).routes,
             Route("/v1/tree", self.write, methods=["PUT"]),
             Route("/v1/tree", self.delete, methods=["DELETE"]),
             Route("/v1/tree/read", self.read, methods=["POST"]),
@@ -59,7 +61,7 @@ class TreeRoutes:
         if len(paths) > self._limits.max_entries:
             raise over_limit(413, "max_entries", self._limits.max_entries, f"{len(paths)} paths")
         for path in paths:
-            _check(path)
+            check_path(path)
         return StreamingResponse(_collected(self._archive(paths)), media_type="application/x-tar")
 
     async def write(self, request: Request) -> Response:
@@ -73,13 +75,13 @@ class TreeRoutes:
 
     async def delete(self, request: Request) -> Response:
         """Delete a file, a link or an empty directory, if it is as `seen`, and the parents that become empty."""
-        path, seen = _check(required(request, "path")), _seen(required(request, "seen"))
+        path, seen = check_path(required(request, "path")), seen_of(required(request, "seen"))
         await run_in_threadpool(_telling, self._tree.delete, path, seen)
         return Response(status_code=204)
 
     async def mkdir(self, request: Request) -> Response:
         """Create a directory and its parents; an existing one is not changed."""
-        await run_in_threadpool(_telling, self._tree.mkdir, _check(required(request, "path")))
+        await run_in_threadpool(_telling, self._tree.mkdir, check_path(required(request, "path")))
         return Response(status_code=204)
 
     def _receive(self, body: BlockingBody) -> list[object]:
@@ -88,7 +90,7 @@ class TreeRoutes:
             for member, content in members(body):
                 if len(results) >= self._limits.max_entries:
                     raise over_limit(413, "max_entries", self._limits.max_entries, "too many archive members")
-                entry, seen = _entry(member), _seen(member.headers.get(SEEN, NOTHING))
+                entry, seen = _entry(member), seen_of(member.headers.get(SEEN, NOTHING))
                 source = io.BytesIO(os.fsencode(member.target)) if member.kind == "link" else content
                 with telling(entry.path):
                     try:
@@ -150,30 +152,8 @@ def _entry(member: Member) -> Entry:
         raise invalid(f"only files and links have a content: {member.name}")
     if member.kind == "link" and not 0 < len(os.fsencode(member.target)) <= MAX_LINK_BYTES:
         raise invalid(f"the target of a link has 1 to {MAX_LINK_BYTES} bytes: {member.name}")
-    time = _number(member.headers.get(MTIME, "0"))
-    return Entry(_check(member.name), member.kind, member.size, member.mode & 0o777, time, "")
-
-
-def _seen(text: str) -> Entry | None:
-    """Read what may be replaced: "nothing", or size and modification time, "12.1700000000000000000"."""
-    if text == NOTHING:
-        return None
-    size, _, time = text.partition(".")
-    return Entry("", "file", _number(size), 0, _number(time), "")
-
-
-def _number(text: str) -> int:
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 19:
-        raise invalid(f"a whole number was expected: {text!r:.40}")
-    return int(text)
-
-
-def _check(path: str) -> str:
-    parts = path.split("/")
-    if "\0" in path or any(part in ("", ".", "..") for part in parts) or len(os.fsencode(path)) > MAX_PATH_BYTES:
-        raise invalid(f"invalid relative path: {path!r:.200}")
-    return path
+    time = number_of(member.headers.get(MTIME, "0"))
+    return Entry(check_path(member.name), member.kind, member.size, member.mode & 0o777, time, "")
 
 
 def _telling(call: Callable[..., None], path: str, *rest: Entry | None) -> None:

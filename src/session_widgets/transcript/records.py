@@ -230,7 +230,7 @@ class SessionRecord:
 
     Attributes:
         workspace: location of the files: "/a/directory" or "s3://bucket/prefix".
-        attachment: connection of the sandbox to them: "directory", "sync" or "fuse:<mounter>".
+        attachment: connection of the sandbox to them: "directory", "sync", "direct" or "fuse:<mounter>".
         title: the user's, else the agent's.
         title_by_agent: whether it is the agent's.
         mount_report: capabilities of a mount.

@@ -13,10 +13,10 @@ from session_widgets.errors import FilesNotKept, NotFound, WorkspaceError
 from session_widgets.host.daemon import installation
 from session_widgets.host.directory import Directory
 from session_widgets.host.manifest import Entry, Occupied
+from session_widgets.host.object_metadata import metadata_of
 from session_widgets.progress import silent
 from session_widgets.workspaces.bucket import Prefix
 from session_widgets.workspaces.bucket_location import BucketLocation
-from session_widgets.workspaces.bucket_side import metadata_of
 from session_widgets.workspaces.contents import IsLate, KeptNames, checked
 from session_widgets.workspaces.contract import Workspace
 from session_widgets.workspaces.objects import Changed

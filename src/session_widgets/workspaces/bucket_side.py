@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from io import BytesIO
 from typing import IO, cast
 
 from session_widgets.errors import WorkspaceError
 from session_widgets.host.directory import CHUNK
 from session_widgets.host.manifest import Entry, Readable
+from session_widgets.host.object_metadata import MAX_LINK, entry_of, is_target, metadata_of
 from session_widgets.progress import Progress
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.durable import NoLink
 from session_widgets.workspaces.objects import Changed, Listing, ObjectInfo
 from session_widgets.workspaces.small import LARGEST
-
-MAX_LINK = 4095
-"""Bytes of a link's target (Linux)."""
-_GREATEST = 1 << 33
-"""Limits of a mode, and of a time in seconds."""
-_TYPES = {"file": stat.S_IFREG, "link": stat.S_IFLNK, "directory": stat.S_IFDIR}
 
 
 class BucketSide:
@@ -71,16 +66,14 @@ class BucketSide:
     def reading(self, info: ObjectInfo) -> Iterator[tuple[Entry, Readable, ObjectInfo]]:
         """Open an object; without metadata it is a file that was modified when it was stored."""
         with self._objects.prefix.reading(info.path, info.size) as (body, now, metadata):
-            mode, mtime = _number(metadata, "mode"), _number(metadata, "mtime")
-            mtime_ns = int((now.modified.timestamp() if mtime is None else mtime) * 1e9)
-            if mode is None or not stat.S_ISLNK(int(mode)):
-                bits = stat.S_IMODE(int(mode)) if mode else 0o644
-                yield Entry(info.path, "file", now.size, bits, mtime_ns, ""), body, now
+            entry = entry_of(info.path, now.size, now.modified.timestamp(), metadata)
+            if entry.kind == "file":
+                yield entry, body, now
                 return
             target = body.read(MAX_LINK + 1)
-            if not 0 < len(target) <= MAX_LINK or b"\0" in target:
+            if not is_target(target):
                 raise NoLink(now.etag)
-            yield Entry(info.path, "link", len(target), 0o777, mtime_ns, ""), BytesIO(target), now
+            yield replace(entry, size=len(target)), BytesIO(target), now
 
     def put(self, entry: Entry, body: Readable, etag: str) -> str:
         """Store an object."""
@@ -119,23 +112,9 @@ def key_of(entry: Entry) -> str:
     return f"{entry.path}/" if entry.kind == "directory" else entry.path
 
 
-def metadata_of(entry: Entry) -> dict[str, str]:
-    """Return mode and time in the metadata of s3fs, so that both attachments read each other's files."""
-    return {"mode": str(_TYPES[entry.kind] | entry.mode), "mtime": str(entry.mtime_ns // 1_000_000_000)}
-
-
 def _is_file(body: Readable) -> bool:
     try:
         cast("IO[bytes]", body).fileno()
     except (AttributeError, OSError):  # it comes from a sandbox
         return False
     return True
-
-
-def _number(metadata: Mapping[str, str], name: str) -> float | None:
-    """Read metadata, which any program may have written."""
-    try:
-        number = float(metadata.get(name) or "")
-    except ValueError:
-        return None
-    return number if 0 <= number <= _GREATEST else None

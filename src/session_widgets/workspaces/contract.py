@@ -27,8 +27,8 @@ class Workspace(Protocol):
 
     Attributes:
         location: where its files are kept: an absolute directory, or "s3://bucket/prefix/session".
-        attachment: how `path` and `location` are synchronised: "directory", "sync", "fuse:s3fs", "fuse:weed" or
-            "fuse:geesefs".
+        attachment: how `path` and `location` are synchronised: "directory", "sync", "direct", "fuse:s3fs",
+            "fuse:weed" or "fuse:geesefs".
         path: directory of this machine that sandboxes work on.
         managed: whether it was created for the session, and is deleted with it.
         objects: its location in a bucket, if any.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
+from session_widgets.host.direct import Outcome, Request
 from session_widgets.host.manifest import Entry, Manifest, Occupied, Readable
 
 
@@ -75,3 +76,11 @@ class BulkTree(FileTree, Protocol):
 
         A transfer that breaks raises its error; the entries before that stay, and the next manifest shows them.
         """
+
+
+@runtime_checkable
+class DirectTree(BulkTree, Protocol):
+    """A tree whose machine makes requests to an object store, without a key of it."""
+
+    def transfer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
+        """Make requests side by side; yields the number and the outcome of each as it ends."""

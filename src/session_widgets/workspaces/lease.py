@@ -57,6 +57,11 @@ class Lease:
         self._me = (installation, socket.gethostname())
         self._token: int | None = None
 
+    @property
+    def place(self) -> tuple[Prefix, str]:
+        """The object: the prefix above the session's own, and the path below it."""
+        return self._siblings, self._path
+
     def read(self) -> Held | None:
         """Return the lease's content, None if there never was one."""
         try:

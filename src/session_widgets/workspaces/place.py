@@ -15,7 +15,7 @@ from session_widgets.workspaces.local import LocalWorkspace
 from session_widgets.workspaces.sync import SyncWorkspace
 
 DRIVERS = ("s3fs", "weed", "geesefs")
-ATTACHMENTS = ("sync", *(f"fuse:{driver}" for driver in DRIVERS))
+ATTACHMENTS = ("sync", "direct", *(f"fuse:{driver}" for driver in DRIVERS))
 
 
 def place(
@@ -27,7 +27,7 @@ def place(
         home: the directory of this store's sessions.
         session_id: valid.
         given: an existing directory, "s3://bucket/prefix", or None for a directory of the session's own.
-        attachment: of a bucket: "sync" (the default), "fuse:s3fs", "fuse:weed" or "fuse:geesefs".
+        attachment: of a bucket: "sync" (the default), "direct", "fuse:s3fs", "fuse:weed" or "fuse:geesefs".
         data: the data directory of this installation, if it is not `home`.
 
     Raises:
@@ -41,11 +41,11 @@ def place(
     if not in_bucket:
         return LocalWorkspace.place(home, session_id, given)
     objects = BucketLocation.place(home, data or home, session_id, str(given))
-    if attachment is None or attachment == "sync":
-        return SyncWorkspace(objects)
+    if attachment in {None, "sync", "direct"}:
+        return SyncWorkspace(objects, direct=attachment == "direct")
     from session_widgets.workspaces.mounted import MountedWorkspace
 
-    return MountedWorkspace(objects, attachment.removeprefix("fuse:"))
+    return MountedWorkspace(objects, str(attachment).removeprefix("fuse:"))
 
 
 def remembered(home: Path, session_id: str, location: str, attachment: str, *, data: Path | None = None) -> Workspace:

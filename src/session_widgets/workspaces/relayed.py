@@ -14,6 +14,7 @@ from session_widgets.progress import Progress
 from session_widgets.transcript.records import FileChange
 from session_widgets.workspaces.barrier import tell_strange, verify
 from session_widgets.workspaces.contract import Scan, Workspace
+from session_widgets.workspaces.direct import Direct
 from session_widgets.workspaces.durable import DurableSide
 from session_widgets.workspaces.file_tree import FileTree
 from session_widgets.workspaces.sync_engine import SyncEngine
@@ -34,10 +35,12 @@ class RelayedWorkspace:
     copies = True
     mount_report = ""
 
-    def __init__(self, base: Workspace, side: DurableSide, tree: FileTree, place: Path) -> None:
+    def __init__(
+        self, base: Workspace, side: DurableSide, tree: FileTree, place: Path, direct: Direct | None = None
+    ) -> None:
         self.base = base
         self._tree = tree
-        self._engine = SyncEngine(side, place, RECORD)
+        self._engine = SyncEngine(side, place, RECORD, direct)
         self._root: tuple[int, int] | None = None
         self._swept = False
 
@@ -81,6 +84,8 @@ class RelayedWorkspace:
             engine.of(manifest.root)
             if not engine.side.acquire():
                 engine.forget()  # a new bucket or directory: missing files were not deleted
+            if engine.direct is not None:
+                engine.direct.check(self._tree)
             if not self._swept:
                 engine.side.tidy()
                 self._swept = True

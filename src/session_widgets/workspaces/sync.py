@@ -16,21 +16,28 @@ from session_widgets.workspaces.barrier import tell_strange, verify
 from session_widgets.workspaces.bucket_location import BucketLocation
 from session_widgets.workspaces.bucket_side import BucketSide
 from session_widgets.workspaces.contract import Scan, Workspace
+from session_widgets.workspaces.direct import Direct
 from session_widgets.workspaces.file_tree import FileTree
 from session_widgets.workspaces.files import ObjectFiles
 from session_widgets.workspaces.relayed import RelayedWorkspace
+from session_widgets.workspaces.signing import Signer
 from session_widgets.workspaces.sync_engine import SyncEngine
 
 
 class SyncWorkspace:
-    """See `contract.Workspace`."""
+    """See `contract.Workspace`.
 
-    attachment = "sync"
+    Args:
+        objects: the bucket.
+        direct: whether a sandbox elsewhere transfers contents by itself ("direct"); otherwise this kernel relays them.
+    """
+
     managed = True
     copies = True
     mount_report = ""
 
-    def __init__(self, objects: BucketLocation) -> None:
+    def __init__(self, objects: BucketLocation, *, direct: bool = False) -> None:
+        self.attachment = "direct" if direct else "sync"
         self.objects = objects
         self.location = objects.location
         self.path = objects.home / "workspaces" / objects.session_id
@@ -44,7 +51,8 @@ class SyncWorkspace:
 
     def relayed(self, tree: FileTree, place: Path) -> Workspace:
         """Copy the bucket to a sandbox elsewhere, and its changes back; the directory of this machine is not used."""
-        return RelayedWorkspace(self, BucketSide(self.objects), tree, place)
+        direct = Direct(Signer(self.objects)) if self.attachment == "direct" else None
+        return RelayedWorkspace(self, BucketSide(self.objects), tree, place, direct)
 
     def attach(self, progress: Progress) -> bool:
         """Acquire the lease and update the directory."""

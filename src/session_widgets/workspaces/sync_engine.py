@@ -19,6 +19,7 @@ from session_widgets.host.manifest import Entry, Manifest, Occupied, Readable
 from session_widgets.printing import plural
 from session_widgets.progress import Progress, silent
 from session_widgets.workspaces import sync_base
+from session_widgets.workspaces.direct import Direct
 from session_widgets.workspaces.durable import DurableSide, NoLink
 from session_widgets.workspaces.file_tree import BulkTree, FileTree
 from session_widgets.workspaces.objects import Changed, Listing, ObjectInfo, Torn, parents
@@ -42,10 +43,12 @@ class SyncEngine:
         side: the durable side.
         place: directory of its records.
         record: the file of the last common state, in `place`.
+        direct: the way of contents that do not pass this kernel; None: all do.
     """
 
-    def __init__(self, side: DurableSide, place: Path, record: str) -> None:
+    def __init__(self, side: DurableSide, place: Path, record: str, direct: Direct | None = None) -> None:
         self.side = side
+        self.direct = direct
         self.progress: Progress = silent
         self._place = place
         self._record = place / record
@@ -147,6 +150,11 @@ class SyncEngine:
     def _fetch_all(self, tree: FileTree, infos: Sequence[ObjectInfo], local: Mapping[str, Entry]) -> list[ObjectInfo]:
         """Put objects at their paths; return those that have an entry in their way."""
         small: list[ObjectInfo] = []
+        met_directly: list[ObjectInfo] = []
+        if self.direct is not None:
+            infos, met_directly = self.direct.fetch(
+                tree, infos, local, lambda info, entry: self._note_fetched(info, info, entry)
+            )
         rest = infos
         if isinstance(tree, BulkTree):
             small = [info for info in infos if info.kind == "file" and info.size <= LARGEST]
@@ -159,7 +167,7 @@ class SyncEngine:
             "Restoring",
             self.side.location,
         )
-        in_the_way = [*filter(None, met)]
+        in_the_way = [*met_directly, *filter(None, met)]
         if isinstance(tree, BulkTree) and small:
             in_the_way += self._fetch_many(tree, small, local)
         return in_the_way
@@ -264,6 +272,8 @@ class SyncEngine:
 
     def _send_all(self, tree: FileTree, entries: Sequence[Entry]) -> list[bool]:
         small: list[Entry] = []
+        if self.direct is not None:
+            entries = self.direct.send(tree, entries, self._replaced, self._note_sent)
         rest = entries
         if isinstance(tree, BulkTree):
             small = [entry for entry in entries if entry.size <= LARGEST]
@@ -298,8 +308,18 @@ class SyncEngine:
         except Changed:
             self._strange.pop(entry.path, None)
             return True
-        self._common()[entry.path] = SyncBase(entry, etag)
+        self._note_sent(entry, etag)
         return False
+
+    def _note_sent(self, entry: Entry, etag: str) -> None:
+        self._common()[entry.path] = SyncBase(entry, etag)
+
+    def _replaced(self, entry: Entry) -> str | None:
+        """Return the ETag of the object that an entry replaces, "" if there is none; None for that of a directory."""
+        before = self._common().get(entry.path)
+        if before is not None and before.entry.kind == "directory":
+            return None
+        return before.etag if before else self._strange.get(entry.path, "")
 
     def _drop(self, path: str) -> bool:
         before = self._common()[path]
