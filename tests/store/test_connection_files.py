@@ -156,7 +156,7 @@ def test_much_text_is_written_in_smaller_groups(file: StoreFile) -> None:
     file._detach()
     with file.transaction() as connection:
         seen.append((facts(connection, "options")["options"].get("row_group_size"), file.attachment))
-    assert seen == [("8192", 2), ("8192", 2), ("8192", 2), (None, 3)]
+    assert seen == [("4096", 2), ("4096", 2), ("4096", 2), (None, 3)]
     with file.transaction(bulk=True):
         assert file.attachment == 4, "it was attached for small commits"
 

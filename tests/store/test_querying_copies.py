@@ -62,13 +62,13 @@ def copying(filled: Store, monkeypatch: pytest.MonkeyPatch) -> Copying:
     monkeypatch.setattr(querying, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(filled._file, "wanted", copying.wanted)
     monkeypatch.setattr(querying.subprocess, "run", copying)
-    copy_out = querying.queries.copy_out
+    copy_out = querying.copying_out.copy_out
 
     def once_looked(*args: Any) -> Any:
         assert copying.looked.wait(10)
         return copy_out(*args)
 
-    monkeypatch.setattr(querying.queries, "copy_out", once_looked)
+    monkeypatch.setattr(querying.copying_out, "copy_out", once_looked)
     return copying
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from session_widgets._store.database import Store
+from session_widgets._store.result import Result
 from session_widgets._store.views import VIEWS
 from tests.support.drafts import TS, chunk, note, opened
 
@@ -97,9 +98,34 @@ def test_a_frame_of_many_rows_is_the_one_that_duckdb_makes(store: Store) -> None
     query = """
         select 'text ' || n as text, if(n % 3 = 0, null, 'é' || n) as some, null::varchar as nothing, n as text,
             json_object('n', n) as json, if(n % 2 = 0, n, null)::integer as half, n::decimal(18, 9) as money,
-            [n::varchar, 'b'] as list, n % 2 = 0 as flag, timestamptz '2026-11-28' + n * interval 1 second as at,
+            if(n % 7 = 0, null, list_resize([n::varchar, 'b'], n % 4)) as list,
+            n % 2 = 0 as flag, timestamptz '2026-11-28' + n * interval 1 second as at,
             {'a': n} as struct, if(n = 5, null, n % 2 = 0) as maybe
         from range(20_000) t(n)"""
     found = store.sql(query)
     pd.testing.assert_frame_equal(found.df(), duckdb.DuckDBPyRelation.df(found))
     assert list(found.df().columns) == found.columns
+
+
+def memory(found: Result) -> tuple[int, int]:
+    """Bytes of tables in the memory of an instance of DuckDB with a result, and the results that it keeps apart."""
+    tables = "select sum(memory_usage_bytes)::bigint from duckdb_memory() where tag = 'IN_MEMORY_TABLE'"
+    apart = "select count(*) from duckdb_databases() where contains(database_name, 'result')"
+    return found.query("r", f"select ({tables}), ({apart})").fetchall()[0]  # type: ignore[return-value]
+
+
+def test_a_large_result_is_compressed_and_ends_with_its_instance(store: Store) -> None:
+    small = store.sql("select 1 as one")
+    query = "select 'the same words as in every other row of it ' || n % 9 as text from range(?) t(n)"
+    large = store.sql(query, [300_000])
+    held, apart = memory(large)
+    assert held < 3_000_000
+    assert apart == 1
+    with pytest.raises(duckdb.Error):
+        store.sql("select error('no') from range(20_000)")
+    again = store.sql("select 2 as two")
+    assert memory(again)[1] == 0, "neither the large one nor the failed one"
+    assert store.sql(query, [9_999]).fetchall() == large.limit(9_999).fetchall()
+    store.close()
+    assert large.aggregate("count(*), count(distinct text)").fetchall() == [(300_000, 9)]
+    assert (small.fetchall(), again.fetchall()) == ([(1,)], [(2,)])

@@ -80,7 +80,7 @@ class StoreFile:
         """The process that a thread of this one waits for, with the room."""
         self._attached_since = 0.0
         self._last_commit = 0.0
-        self._linger = LINGER
+        self._long_job = False
         self._used = threading.Event()
         self._closed = False
         self._keeper: threading.Thread | None = None
@@ -171,15 +171,19 @@ class StoreFile:
     @contextmanager
     def long_job(self) -> Iterator[None]:
         """Keep the file attached between transactions, as long as nobody else waits for it."""
-        self._linger = LONG
+        self._long_job = True
         try:
             yield
         finally:
-            self._linger = LINGER
+            self._long_job = False
 
     def wanted(self) -> bool:
         """Whether a thread of this process or another process waits for the file."""
         return self._room.wanted() or self._line.occupied()
+
+    def forget_reader(self) -> None:
+        """Within `alone`: use a new instance of DuckDB for the next query; a large result ends with its instance."""
+        self._reader = None
 
     def close(self) -> None:
         """Detach the file and close."""
@@ -328,7 +332,7 @@ class StoreFile:
 
     def _time_is_over(self) -> bool:
         idle = time.monotonic() - self._last_commit
-        return idle > self._linger or (idle > WATCH and self._line.occupied())
+        return idle > (LONG if self._long_job else LINGER) or (idle > WATCH and self._line.occupied())
 
     def _detach(self) -> None:
         """Detach the file; commits stay in the write-ahead log if they cannot be moved to the file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from session_widgets._store.derive import KEYS, Written
 from session_widgets._store.payload import decode, encode, encode_clean, parse
-from session_widgets._store.result import Result, as_result
 from session_widgets._store.rows import Row
 from session_widgets._store.statements import execute
 from session_widgets.transcript.notes import (
@@ -373,16 +372,6 @@ def take_staged(connection: Connection, name: str, session_id: str) -> None:
     delete_session(connection, session_id, DERIVED)
     for table in KEYS:
         connection.execute(f"insert into store.{table} from {name}.{table}")
-
-
-def copy_out(connection: Connection, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> Result:
-    """Run a user's query on the attached store; return its result as a table in the connection's memory."""
-    connection.execute("use store")
-    try:
-        connection.execute(f"create or replace temp table result as {query.strip().rstrip(';')}", parameters or [])
-    finally:
-        connection.execute("use memory")
-    return as_result(connection.table("result"))
 
 
 def _delete(connection: Connection, table: str, keys: tuple[str, ...], stale: Sequence[Row], into: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from session_widgets._store import failures, queries
+from session_widgets._store import copying_out, failures
 from session_widgets._store.connection import CONFIG, TYPE, UTC, StoreFile, quiet
 from session_widgets._store.result import Result
 
@@ -51,6 +51,8 @@ def run(
 
     with file.alone() as deadline, file.attached_to_read(deadline) as connection:
         found = _Run(file.path, connection, query, parameters, frames).result(until, timeout, patient)
+        if found is not None and copying_out.is_large(found):
+            file.forget_reader()
         copy = None if found is not None else copy_attached(file)
         if found is None and copy is None:  # no room for a copy: the other processes keep waiting
             found = _Run(file.path, connection, query, parameters, frames).result(until, timeout)
@@ -175,7 +177,7 @@ class _Run:
         try:
             for name, frame in self._frames.items():
                 self._connection.register(name, frame)
-            self._found = queries.copy_out(self._connection, self._query, self._parameters)
+            self._found = copying_out.copy_out(self._connection, self._query, self._parameters)
         except Exception as error:  # passed on to the waiting thread
             self._error = error
         finally:

@@ -18,6 +18,7 @@ SHOWN = 50
 MANY = 10_000
 """Rows from which a frame is made column by column, so that only one of them is in memory twice."""
 TEXT = {"VARCHAR", "JSON"}
+LISTS = "VARCHAR[]"
 
 
 class Result(duckdb.DuckDBPyRelation):
@@ -44,7 +45,11 @@ class Result(duckdb.DuckDBPyRelation):
         columns = [self.project(f"#{place}") for place in range(1, len(self.columns) + 1)]
         arrow = _has_arrow_text()
         frames: list[pd.DataFrame] = [
-            _text_column(column) if arrow and str(kind) in TEXT else column.df(**options)
+            _text_column(column)
+            if arrow and str(kind) in TEXT
+            else _lists_column(column)
+            if arrow and str(kind) == LISTS
+            else column.df(**options)
             for column, kind in zip(columns, self.types, strict=True)
         ]
         return pd.concat(frames, axis=1)
@@ -107,6 +112,22 @@ def _text_column(column: duckdb.DuckDBPyRelation) -> pd.DataFrame:
     empty = values.null_count == len(values)
     text = pd.Series([None] * len(values), dtype=object) if empty else pd.Series(values, dtype="str")
     return text.to_frame(column.columns[0])
+
+
+def _lists_column(column: duckdb.DuckDBPyRelation) -> pd.DataFrame:
+    """Return a column of lists of texts as DuckDB does, arrays and NA, but each text is one object however often."""
+    import numpy as np
+    import pandas as pd
+
+    lists: Any = column.to_arrow_table().column(0).combine_chunks()
+    words = lists.values.dictionary_encode()
+    texts = np.array([*words.dictionary.to_pylist(), None], dtype=object)
+    flat = texts[words.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)]
+    ends = lists.offsets.to_numpy()
+    values = np.empty(len(lists), dtype=object)
+    for place, known in enumerate(lists.is_valid().to_numpy(zero_copy_only=False)):
+        values[place] = flat[ends[place] : ends[place + 1]] if known else pd.NA
+    return pd.Series(values, dtype=object).to_frame(column.columns[0])
 
 
 def as_result(relation: duckdb.DuckDBPyRelation) -> Result:
