@@ -69,8 +69,13 @@ async def test_the_image_of_this_package_is_found_and_setup_of_another_one_is_bu
     before = account.books()["builds"]
     assert await image(Recipe(None, ()), tmp_path) == f"{Recipe(None, ()).name()}:ready"
     assert account.books()["builds"] == before
-    assert await image(Recipe("base", ("true",)), tmp_path)
+    shown, hidden = [], []
+    hide = "for one in node python3; do mount --bind /dev/null $(command -v $one); done"
+    assert await image(Recipe("base", (), node=True), tmp_path, shown.append)
+    assert await image(Recipe("base", (hide,), node=True), tmp_path, hidden.append)
     assert account.books()["builds"][-1]["fromTemplate"] == "base"
+    assert [line for line in shown if line.startswith("Building the image of the sandbox at E2B: v")]
+    assert "Building the image of the sandbox at E2B: no Node.js was installed" in hidden
 
 
 async def test_a_build_of_another_installation_that_is_not_complete_is_not_taken(account, tmp_path):

@@ -55,7 +55,7 @@ def test_a_command_of_setup_is_one_line_that_does_the_same(command, tmp_path):
     assert "\n" not in line
     assert not line.endswith("\\")
     assert title_of(note) == "note the setup"
-    environment = {"HOME": "/root", "PATH": f"/opt/venv/bin:/opt/node/bin:{_path()}"}
+    environment = {"HOME": "/root", "PATH": f"/opt/venv/bin:/opt/node/bin:{os.environ['PATH']}"}
     plain = _run(["/bin/sh", "-c", "--", command], cwd="/root", env=environment)
     as_line = _run(["/bin/sh", "-c", line], cwd=tmp_path)
     said = f"failed: setup command 1 with code {plain.returncode}\n" if plain.returncode else ""

@@ -37,7 +37,9 @@ LOG = PRIVATE / "runner.log"
 WORKSPACE = Path("/workspace")
 USER = "agent"
 FIRST_ID = 2468
-PATH = "/opt/venv/bin:/opt/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+OWN_PATH = "/opt/venv/bin:/opt/node/bin"
+"""What the image of this package has beside the usual folders."""
+PATH = f"{OWN_PATH}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 START_SECONDS = 30
 
 

@@ -166,9 +166,11 @@ class CloudProvider:
     async def _built(self, ref: SandboxRef, made: Mapping[str, Any], progress: Progress) -> str | None:
         """Return the image for a new box, if the vendor builds it: that of this package, or one with `setup`."""
         image, setup = made["options"]["image"], tuple(made["options"]["setup"])
-        if self._builder is None or (image is not None and not setup):
+        node = _needs_node(made)
+        if self._builder is None or (image is not None and not setup and not node):
             return None
-        recipe, locks = Recipe(image, setup), self._home / "clouds" / "images" / self.name
+        recipe = Recipe(image, setup, node=image is not None and node)
+        locks = self._home / "clouds" / "images" / self.name
         return await built(self._builder, self.vendor.title, recipe, self._spec(ref, made), locks, progress)
 
     async def _create(self, ref: SandboxRef, progress: Progress) -> Box:
@@ -283,11 +285,10 @@ class CloudProvider:
             if await _answers(endpoint, known["nonce"]):
                 return endpoint
         setup = BoxSetup(self.vendor.title, box, progress)
-        node = any(entry["command"][0] == "node" for entry in made["agents"].values())
         known = {**new_secrets(), "url": reached.url, "headers": dict(reached.headers)}
         write_private(place / TOKEN, known)
         secrets = {name: known[name] for name in ("token", "nonce")}
-        await setup.start(secrets, made["options"]["setup"], node=node)
+        await setup.start(secrets, made["options"]["setup"], node=_needs_node(made))
         endpoint, deadline = _endpoint(known), time.monotonic() + HEALTH_SECONDS
         while not await _answers(endpoint, known["nonce"]):  # a proxy may not know the port yet
             if time.monotonic() > deadline:
@@ -359,6 +360,11 @@ async def _answers(endpoint: Endpoint, nonce: str) -> bool:
             return (await client.health()).get("nonce") == nonce
         except (SandboxError, ValueError):
             return False
+
+
+def _needs_node(made: Mapping[str, Any]) -> bool:
+    """Whether a harness is a program for Node.js."""
+    return any(entry["command"][0] == "node" for entry in made["agents"].values())
 
 
 def _label(text: str) -> str:

@@ -21,8 +21,16 @@ from session_widgets._sandboxes.images import dockerfile, node_requirements
 from session_widgets._sandboxes.setup_commands import WRITABLE
 
 NAME = "session-widgets"
-AS_ROOT = f"export HOME=/root PATH={inside.PATH}; cd /root"
+AS_ROOT = f"export HOME=/root PATH={inside.OWN_PATH}:$PATH; cd /root"
 """Before each command of `setup`."""
+_OWN = _, TOOLS, PLACE, NODE, VENV = (
+    "install certificates and Python",
+    "install git and other tools",
+    "make a place to build in",
+    "install Node.js",
+    "make a Python for the agent",
+)
+"""Steps of the Dockerfile that clouds run, by their words."""
 FAILED = "failed: setup command"
 """What a line of output begins with that names the number of a command and its exit code."""
 _BASE = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
@@ -39,10 +47,12 @@ class Recipe:
     Attributes:
         base: name of an image of a registry (at E2B, if the user named it, of a template); None: that of this package.
         setup: the user's commands.
+        node: whether Node.js is installed on another base that lacks it, if that has Python with pip and venv.
     """
 
     base: str | None
     setup: tuple[str, ...]
+    node: bool = False
 
     @property
     def debian(self) -> str:
@@ -54,7 +64,9 @@ class Recipe:
     @property
     def commands(self) -> tuple[str, ...]:
         """The commands that root runs on the base, each one line of a shell."""
-        return (*(_own_steps() if self.base is None else ()), *self.layer)
+        if self.base is None:
+            return (*_steps(*_OWN), *self.layer)
+        return (*self.layer, *([_node_unless_there()] if self.node else []))
 
     @property
     def layer(self) -> tuple[str, ...]:
@@ -89,23 +101,31 @@ def note(setup: Sequence[str]) -> str:
     return f"{WRITABLE}; mkdir -p {inside.PRIVATE} && echo {mark(setup)} > {inside.SETUP_DONE}"
 
 
-def _own_steps() -> tuple[str, ...]:
-    """Return the steps of the Dockerfile that a cloud needs; the user of the agents is made in the box."""
+def _steps(*titles: str) -> tuple[str, ...]:
+    """Return steps of the Dockerfile as lines; the user of the agents is made in the box."""
     steps = {title: re.sub(r"\s*\\\n\s*", " ", text) for title, text in _STEP.findall(dockerfile())}
-    node = base64.b64encode(node_requirements()).decode()
-    order = {
-        "install certificates and Python": "export DEBIAN_FRONTEND=noninteractive;",
-        "install git and other tools": "export DEBIAN_FRONTEND=noninteractive WITH_FUSE=0;",
-        "make a place to build in": "",
-        "install Node.js": f"export PIP_NO_CACHE_DIR=1; echo {node} | base64 -d > /tmp/node.txt;",
-        "make a Python for the agent": "rm -rf /opt/build /tmp/node.txt;",
+    before = {
+        TOOLS: "export DEBIAN_FRONTEND=noninteractive WITH_FUSE=0; ",
+        NODE: f"export PIP_NO_CACHE_DIR=1; echo {_coded(node_requirements())} | base64 -d > /tmp/node.txt; ",
+        VENV: "rm -rf /opt/build /tmp/node.txt; ",
     }
-    return tuple(f": {title}; {before} {steps[title]}" for title, before in order.items())
+    return tuple(f": {title}; {before.get(title, '')}{steps[title]}" for title in titles)
+
+
+def _node_unless_there() -> str:
+    """Return a command that never fails: a sandbox without Node.js says what can be done."""
+    install = f"/bin/sh -c {shlex.quote('set -e; ' + '; '.join(_steps(PLACE, NODE)))}"
+    there, remove = f"PATH={inside.PATH} node --version 2>&1", "rm -rf /opt/build /tmp/node /tmp/node.txt"
+    return f": install Node.js unless it is there; {there} || {install} || echo no Node.js was installed; {remove}"
 
 
 def _line(number: int, command: str) -> str:
     """Return a command of `setup` as one line, which says its number and exit code if it fails."""
     if _UNFIT.search(command):
-        command = f'eval "$(echo {base64.b64encode(command.encode()).decode()} | base64 -d)"'
+        command = f'eval "$(echo {_coded(command.encode())} | base64 -d)"'
     run = f"/bin/sh -c -- {shlex.quote(command)} </dev/null 2>&1"
     return f"{AS_ROOT}; {run} || {{ code=$?; echo {FAILED} {number} with code $code; exit $code; }}"
+
+
+def _coded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
