@@ -28,6 +28,11 @@ TOKEN = ("ak-stand-in", "as-stand-in")
 LONG_POLL = 55
 
 
+def _check_environment(name: str) -> None:
+    if name not in ("", "main"):
+        raise GRPCError(Status.NOT_FOUND, f"Environment '{name}' not found")
+
+
 class ControlPlane(ImageCalls, Service, ModalClientBase):
     """Apps, images and sandboxes of Modal's V2. A sandbox of V1 (a GPU) is checked at the request, and refused."""
 
@@ -51,8 +56,7 @@ class ControlPlane(ImageCalls, Service, ModalClientBase):
     @answers
     async def EnvironmentGetOrCreate(self, request: Any) -> api_pb2.EnvironmentGetOrCreateResponse:
         """Describe the only environment."""
-        if request.deployment_name not in ("", "main"):
-            raise GRPCError(Status.NOT_FOUND, f"Environment '{request.deployment_name}' not found")
+        _check_environment(request.deployment_name)
         settings = api_pb2.EnvironmentSettings(image_builder_version=BUILDER)
         metadata = api_pb2.EnvironmentMetadata(name=request.deployment_name or "main", settings=settings)
         return api_pb2.EnvironmentGetOrCreateResponse(environment_id="en-STANDIN", metadata=metadata)
@@ -60,6 +64,7 @@ class ControlPlane(ImageCalls, Service, ModalClientBase):
     @answers
     async def AppGetOrCreate(self, request: Any) -> api_pb2.AppGetOrCreateResponse:
         """Find or make an app."""
+        _check_environment(request.environment_name)
         make = api_pb2.OBJECT_CREATION_TYPE_CREATE_IF_MISSING
         if request.app_name not in self.books.apps and request.object_creation_type != make:
             raise GRPCError(Status.NOT_FOUND, f"App '{request.app_name}' not found")

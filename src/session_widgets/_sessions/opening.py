@@ -154,9 +154,9 @@ def open_session(
         named = sandbox_name(sandbox)
         provider = get_provider(named if named is not None else known.sandbox if known else "local", held.home, token)
         space = _workspace(held, id, known, workspace, attachment)
+        check_options(sandbox, provider, space, held.home)
         provider.check(chosen.id, space.location)
         check_attachment(provider, space)
-        check_options(sandbox, provider, space, held.home)
         where = {"workspace": space.location, "attachment": space.attachment}
         if is_new := known is None:
             rules = Rules(permissions or "ask", limits or TurnLimits())

@@ -21,6 +21,7 @@ from session_widgets.errors import (
 TITLE = "Modal"
 VARIABLES = "MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
 REMEDY = "'modal token new' stores one, with an account of https://modal.com."
+_ENVIRONMENT = re.compile(r"(?i)environment \S* ?not found")
 _LIMIT = re.compile(r"(?i)(?<!rate )limit|quota|budget|spend|billing|payment")
 
 
@@ -49,6 +50,8 @@ def _ours(error: Exception, making: BoxSpec | None) -> SessionWidgetsError | Non
         case theirs.ImageBuildError():
             image = repr(making.image) if making else "of the sandbox"
             return SandboxError(f"Modal cannot build the image {image}; it needs Python 3.11 and pip on PATH. {text}")
+        case theirs.NotFoundError() if _ENVIRONMENT.search(text):
+            return SandboxError(f"Modal: {text}. MODAL_ENVIRONMENT names one of 'modal environment list'.")
         case theirs.ConflictError() | theirs.NotFoundError() if making is None:
             return SandboxGone(f"the sandbox at Modal no longer exists: {text}")
         case theirs.ExecTimeoutError():
@@ -57,8 +60,6 @@ def _ours(error: Exception, making: BoxSpec | None) -> SessionWidgetsError | Non
             return BadValue(f"Modal refuses an option of this sandbox: {text}")
         case theirs.UnimplementedError() | theirs.VersionError():
             return SandboxError(f"Modal and its SDK differ: pip install --upgrade 'session-widgets[modal]'. {text}")
-        case theirs.NotFoundError() if "environment" in text.lower():
-            return SandboxError(f"Modal: {text}. MODAL_ENVIRONMENT names one of 'modal environment list'.")
         case theirs.NotFoundError() | theirs.SandboxFilesystemError() | theirs.RemoteError():
             return SandboxError(f"Modal: {text}")
     return None
