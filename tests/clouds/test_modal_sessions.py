@@ -71,7 +71,10 @@ def test_files_permissions_parking_and_memory(opened, account, folder):
     assert account.running == []
     assert len(account.books()["images"]) == 1
     session.files.write("meanwhile", "here")
+    session.files.write("out/answer.txt", "no")
+    (folder / "copy.bin").unlink()
     turn = allowing(session, session.start("run cat meanwhile\nremember"))
+    assert files_in(folder) == {"large.bin": large, "out/answer.txt": b"no", "meanwhile": b"here"}
     assert turn.tier == "resume"
     assert "here" in output(turn)
     assert "1 earlier turn" in turn.text

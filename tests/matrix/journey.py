@@ -19,6 +19,7 @@ from session_widgets._harnesses.harness import Harness
 from session_widgets._sessions import Session
 from session_widgets.host.daemon import Daemon
 from tests.matrix.memory import Messages, told_to_demo
+from tests.standins.rented import CLOUDS, Rented
 from tests.support.boxes import Box
 from tests.support.model.serving import Model, script
 from tests.support.real_harnesses import MODELS, allow_once
@@ -28,6 +29,7 @@ HARNESSES = ("demo", "claude", "codex", "opencode", "pi")
 BEFORE = dict(zip(HARNESSES, HARNESSES[-1:] + HARNESSES[:-1], strict=True))
 """The harness that a session is switched from."""
 ELSEWHERE = {"local": "docker", "docker": "sandbox-agent", "sandbox-agent": "local", "runner": "docker"}
+ELSEWHERE |= dict.fromkeys(CLOUDS, "local")
 """The sandbox that a session is switched to."""
 DEMO_BY_A_KNOWN_NAME = replace(catalog.get("demo"), id="mock")
 """sandbox-agent starts agents by names that it knows, and "demo" is none of them."""
@@ -46,7 +48,13 @@ class Journey:
     """
 
     def __init__(
-        self, harness: str, sandbox: str, model: Model, environment: dict[str, str], box: Box | None, copies: Path
+        self,
+        harness: str,
+        sandbox: str,
+        model: Model,
+        environment: dict[str, str],
+        box: Box | Rented | None,
+        copies: Path,
     ) -> None:
         self.harness = harness
         self.sandbox = sandbox
@@ -153,7 +161,7 @@ class Journey:
     def remains(self) -> Callable[[], object]:
         """Return what tells later whether something is left of the directory that the sandbox works in."""
         if (box := self._elsewhere) is not None:
-            return lambda: box.run("ls -A /workspace")
+            return lambda: box.boxes if isinstance(box, Rented) else box.run("ls -A /workspace")
         return self.place.exists
 
     def processes(self) -> list[psutil.Process]:
@@ -168,9 +176,9 @@ class Journey:
         return [(role, words) for role, words in self._model.received[-1]["messages"] if role != "system"]
 
     @property
-    def _elsewhere(self) -> Box | None:
+    def _elsewhere(self) -> Box | Rented | None:
         """The machine of the session's sandbox, while that is not this one."""
-        return self._box if self.session.sandbox.startswith("runner:") else None
+        return self._box if self._box is not None and self.session.sandbox == self._box.name else None
 
     @property
     def _is_demo(self) -> bool:

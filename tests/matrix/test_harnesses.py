@@ -1,4 +1,4 @@
-"""{demo, claude, codex, opencode, pi} x {local, docker, sandbox-agent, runner} x five events: files and memory survive.
+"""{demo, claude, codex, opencode, pi} x {local, docker, ..., modal} x five events: files and memory survive.
 
 A cell passes only if the host finds the written files in the directory and in the bucket, the agent reads them by a
 tool call, and its model's input agrees with the tier. `docs/matrix.md` has the outcome.
@@ -11,18 +11,22 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 import session_widgets as sw
 from session_widgets._harnesses import catalog
+from session_widgets._sandboxes.clouds import limits
 from session_widgets.transcript.records import Event
 from tests.matrix import page
 from tests.matrix.journey import BEFORE, ELSEWHERE, HARNESSES, Journey
 from tests.matrix.memory import history_of, memory_of
 from tests.matrix.pairwise import covering
+from tests.standins.rented import CLOUDS, rented
 from tests.support import guard, needs
 from tests.support.boxes import Box
 from tests.support.evidence import in_bucket, in_directory
@@ -40,13 +44,20 @@ SETUPS = {"session/resume": "resume", "session/load": "load", "session/new": "re
 pytestmark = [pytest.mark.needs("harnesses", "model", "seaweedfs"), pytest.mark.timeout(240)]
 
 SANDBOXES = tuple(ELSEWHERE)
-IN_CI = {"-".join(cell) for cell in covering(itertools.product(HARNESSES, SANDBOXES, EVENTS))}
-"""The other cells run in `make nightly`."""
+REAL_IN_CLOUDS = {
+    *("claude-e2b-warm", "claude-e2b-new process"),
+    *("codex-daytona-SIGKILL", "codex-daytona-switch sandbox"),
+    "claude-modal-new process",
+}
+NEAR = [sandbox for sandbox in SANDBOXES if sandbox not in CLOUDS]
+IN_CI = {"-".join(cell) for cell in covering(itertools.product(HARNESSES, NEAR, EVENTS))} | REAL_IN_CLOUDS
+"""The other cells run in `make nightly`. The demo is in each cloud with each event by `test_durable.py`."""
 
 
 def pairs() -> Iterator[object]:
     for harness, sandbox in itertools.product(HARNESSES, SANDBOXES):
-        marks = [] if sandbox == "local" else [pytest.mark.needs("docker" if sandbox == "runner" else sandbox)]
+        needed = {"local": (), "runner": ("docker",), **dict.fromkeys(CLOUDS, ("boxes",))}.get(sandbox, (sandbox,))
+        marks = [pytest.mark.needs(name) for name in needed]
         yield pytest.param((harness, sandbox), marks=marks, id=f"{harness}-{sandbox}")
 
 
@@ -61,9 +72,10 @@ def box() -> Iterator[Box]:
 def route(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     """A journey with its own model, which receives nothing else."""
     folder = tmp_path_factory.mktemp("journey")
-    host = None if needs.missing("docker") else bridge_address()
+    sandbox = request.param[1]
+    host = None if sandbox in CLOUDS or needs.missing("docker") else bridge_address()
     key = f"sk-planted-{secrets.token_hex(16)}"
-    with serving(folder, host) as model, pytest.MonkeyPatch.context() as environment:
+    with serving(folder, host) as model, pytest.MonkeyPatch.context() as environment, ExitStack() as entered:
         settings = {
             "HOME": str(folder),  # shells of agents read the profile there
             "SESSION_WIDGETS_HOME": str(folder / "home"),
@@ -74,12 +86,19 @@ def route(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             program = sandbox_agent.binary()
             program.chmod(0o755)
             settings["SESSION_WIDGETS_SANDBOX_AGENT"] = str(program)
-        elsewhere = request.getfixturevalue("box") if request.param[1] == "runner" else None
+        elsewhere = request.getfixturevalue("box") if sandbox == "runner" else None
+        if sandbox in CLOUDS:
+            port = urlsplit(model.url).port
+            elsewhere = entered.enter_context(rented(sandbox, tmp_path_factory.mktemp(sandbox), reaching=port))
+            settings |= elsewhere.environment
+            environment.setattr(limits, "SECONDS_BETWEEN", 0)
         journey = Journey(*request.param, model, settings, elsewhere, tmp_path_factory.mktemp("copies"))
         yield journey
         for name, value in settings.items():
             environment.setenv(name, value)
         journey.end()
+        if sandbox in CLOUDS:
+            elsewhere.check()
     close_below(folder)
 
 
@@ -115,7 +134,7 @@ def go_through(journey: Journey, event: str) -> str:
         assert memory_of(journey.heard(), journey.notes) == "nothing"
     since = journey.session.events()[-1].seq
     running = happen(journey, event)
-    assert running or journey.sandbox in {"docker", "runner"}
+    assert running or journey.sandbox not in {"local", "sandbox-agent"}
     turn = journey.say()
     assert turn.status == "completed", turn.error
     check_files(journey, turn)

@@ -16,6 +16,8 @@ class Account:
     """Started on entry; on exit it ends with all its boxes."""
 
     program: str
+    own: dict[str, str] | None = None
+    """Environment of its process; None: ours."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -24,7 +26,7 @@ class Account:
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", self.program, str(self._home)]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, env=self.own)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
         self._http = httpx.Client(base_url=self.url, trust_env=False)

@@ -7,11 +7,9 @@ box is left once it is killed, or once the process that started it has ended.
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,23 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.standins.files import put_files
+from tests.standins.furniture import brought_python, furnish
 from tests.standins.line import Line
 from tests.standins.network import connect, lead_out
 
+REACHED = "STANDIN_REACHED"
+"""Variable with a port of this machine that programs in every box reach, at the same address, as the internet."""
 INIT = Path(__file__).with_name("box_init.py")
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin:/opt/python/bin"
-COPIED = (
-    "nsswitch.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "login.defs", "profile", "bash.bashrc", "localtime",
-    "mime.types", "os-release", "debian_version", "alternatives",
-)  # fmt: skip
-WRITTEN = {
-    "hosts": "127.0.0.1 localhost\n",
-    "passwd": "root:x:0:0:root:/root:/bin/bash\nuser:x:1000:1000:user:/home/user:/bin/bash\n"
-    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-    "group": "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n",
-    "shadow": "root:*:19000:0:99999:7:::\nuser:*:19000:0:99999:7:::\n",
-}
-
 User = tuple[int, int]
 ROOT: User = (0, 0)
 
@@ -108,8 +97,8 @@ class Box:
         """
         if copy_of is not None:
             await _tool("cp", "-a", f"{copy_of}/.", str(root / "."), before=root)
-        await asyncio.to_thread(_furnish, root)
-        own = await asyncio.to_thread(_brought_python)
+        await asyncio.to_thread(furnish, root)
+        own = await asyncio.to_thread(brought_python)
         argv = [sys.executable, "-IS", str(INIT), str(root), own, id.lower()[:60]]
         process = await asyncio.create_subprocess_exec(
             *("setpriv", "--pdeathsig", "KILL", "unshare", "-m", "-p", "-n", "-u", "-i", "-f", "--kill-child"),
@@ -122,7 +111,10 @@ class Box:
         assert process.stdout is not None
         if await process.stdout.readline() != b"ready\n":
             raise RuntimeError(f"the box {id} did not start: code {await process.wait()}")
-        return cls(id, root, process, next(_children(process.pid)))
+        box = cls(id, root, process, next(_children(process.pid)))
+        if port := int(os.environ.get(REACHED, "0")):
+            await box.lead_out(port)
+        return box
 
     async def exec(
         self,
@@ -328,36 +320,6 @@ class Boxes:
 def available() -> bool:
     """Whether this machine can run boxes."""
     return sys.platform == "linux" and os.geteuid() == 0 and all(map(shutil.which, ("unshare", "nsenter", "setpriv")))
-
-
-def _furnish(root: Path) -> None:
-    (root / "etc").mkdir(parents=True, exist_ok=True)
-    root.chmod(0o755)
-    for name in COPIED:
-        source, target = Path("/etc", name), root / "etc" / name
-        if target.exists() or not source.exists():
-            continue
-        if source.is_dir():
-            shutil.copytree(source, target, symlinks=True)
-        else:
-            shutil.copy2(source, target)
-    for name, text in WRITTEN.items():
-        if not (target := root / "etc" / name).exists():
-            target.write_text(text)
-    home = root / "home" / "user"
-    if not home.exists():
-        home.mkdir(parents=True)
-        os.chown(home, 1000, 1000)
-
-
-@functools.cache
-def _brought_python() -> str:
-    """The Python to mount into a box: none, if this machine's own will do."""
-    probe = ["/usr/bin/python3", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
-    try:
-        return "" if subprocess.run(probe, check=False).returncode == 0 else sys.base_prefix
-    except OSError:
-        return sys.base_prefix
 
 
 async def _tool(*argv: str, before: Path) -> None:

@@ -23,12 +23,16 @@ class ModalAccount:
         place: a new directory for its boxes and images.
     """
 
+    own: dict[str, str] | None = None
+    """Environment of its process; None: ours."""
+
     def __init__(self, place: Path) -> None:
         self._place = place
 
     def __enter__(self) -> ModalAccount:
         command = [sys.executable, "-m", "tests.standins.modal", str(self._place)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, env=self.own)
         self.url: str = self._read()["url"]
         return self
 

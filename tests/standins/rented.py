@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.standins.daytona_account import DaytonaAccount
 from tests.standins.e2b_account import E2BAccount
+from tests.standins.machine import REACHED
 from tests.standins.modal_account import ModalAccount
 
 CLOUDS: Mapping[str, Any] = {"e2b": E2BAccount, "daytona": DaytonaAccount, "modal": ModalAccount}
@@ -41,6 +43,14 @@ class Rented:
         (box,) = self.boxes
         return next(root for root in (self._home / box, self._home / "boxes" / box) if root.exists()) / "workspace"
 
+    def copy(self, _: Path) -> Path:
+        """Return the workspace; nothing has to be copied."""
+        return self.place
+
+    def has(self, name: str) -> bool:
+        """Whether a file is in the workspace."""
+        return (self.place / name).exists()
+
     def kill(self) -> None:
         """Let all boxes be gone, with everything in them."""
         for box in self.boxes:
@@ -57,12 +67,15 @@ class Rented:
 
 
 @contextmanager
-def rented(name: str, home: Path) -> Iterator[Rented]:
+def rented(name: str, home: Path, *, reaching: int = 0) -> Iterator[Rented]:
     """Start a stand-in; it ends with its boxes.
 
     Args:
         name: of the vendor.
         home: a new directory for its boxes.
+        reaching: port of 127.0.0.1 that programs in boxes reach under the same address; 0: none.
     """
-    with ExitStack() as entered:
-        yield Rented(name, entered.enter_context(CLOUDS[name](home)), home)
+    account = CLOUDS[name](home)
+    account.own = {**os.environ, REACHED: str(reaching)}
+    with account:
+        yield Rented(name, account, home)

@@ -236,4 +236,18 @@ def test_a_link_in_the_directory_is_never_followed(here, tmp_path):
     assert set(contents(here)) == {"folder", "file"}
 
 
+def test_without_a_record_equal_entries_are_equal_empty_directories_too(here):
+    """As after a sandbox was started again from its snapshot: it is another tree with the same content."""
+    write(here, "a")
+    (here.path / "link").symlink_to("a")
+    (here.path / "empty").mkdir()
+    persist(here)
+    before = contents(here)
+    here._engine.forget()
+    attach(here)
+    assert sorted(path.name for path in here.path.iterdir()) == ["a", "empty", "link"]
+    persist(here)
+    assert contents(here) == before
+
+
 __all__ = [name for name in globals() if name.startswith("test_")]

@@ -44,14 +44,22 @@ class RunnerTree:
         workspace: its absolute path there.
         identity: of the sandbox, for `Manifest.root`: a new sandbox is another directory, whatever its inode.
         transport: sends the requests; None: over HTTP.
+        snapshots: whether the same directory may have another inode later, as in a machine made of a snapshot.
     """
 
     def __init__(
-        self, endpoint: Endpoint, workspace: str, identity: int, transport: httpx.BaseTransport | None = None
+        self,
+        endpoint: Endpoint,
+        workspace: str,
+        identity: int,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        snapshots: bool = False,
     ) -> None:
         self._workspace = workspace
         self._identity = identity
         self._foreign = transport is not None
+        self._snapshots = snapshots
         headers = {**PLAIN, **endpoint.headers}
         self._http = httpx.Client(
             base_url=endpoint.url,
@@ -72,7 +80,7 @@ class RunnerTree:
         answer = self._ask("POST", "/v1/fs/manifest", most=MOST_MANIFEST, timeout=timeout)
         try:
             found = Manifest.from_json(orjson.loads(answer.content))
-            root = (self._identity, found.root[1])
+            root = (self._identity, 0 if self._snapshots else found.root[1])
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise TransportError("the runner's list of files is unreadable") from error
         for path, entry in found.entries.items():

@@ -139,7 +139,7 @@ class SyncEngine:
 
     def _is_here(self, there: ObjectInfo, here: Entry) -> bool:
         """Whether both are equal, without a known common state; the ETag of an upload in parts is not an MD5."""
-        if there.etag == here.md5:
+        if there.etag == here.md5 or there.kind == here.kind == "directory":
             return True
         if here.kind != "file" or there.kind != "file" or there.size != here.size:
             return False

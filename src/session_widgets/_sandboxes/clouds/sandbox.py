@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from session_widgets._sandboxes.claim_client import HEADER, ClaimClient
 from session_widgets._sandboxes.clouds.contract import Box
 from session_widgets._sandboxes.remote import RemoteSandbox
+from session_widgets._sandboxes.runner_tree import RunnerTree
 from session_widgets.errors import SandboxError, SandboxGone
 from session_widgets.model import Endpoint, SandboxRef
 
@@ -40,6 +41,10 @@ class CloudSandbox(RemoteSandbox):
     async def endpoint(self, port: int | None = None) -> Endpoint:
         """Return the runner's endpoint, or that of another port, from the vendor's proxy."""
         return self.runner.endpoint if port is None else await self._box.endpoint(port)
+
+    def tree(self) -> RunnerTree:
+        """Return the workspace as a file tree: the one of this reference, which the runner's claim is on."""
+        return RunnerTree(self.runner.endpoint, self.workspace, int(self.ref.id, 16), snapshots=True)
 
     async def extend(self, seconds: float) -> None:
         """Start the vendor's idle time again; nothing goes beyond the lifetime."""
