@@ -17,6 +17,7 @@ from session_widgets._sandboxes import SandboxSpec, conformance, get_provider
 from session_widgets._sandboxes.docker_engine import engine
 from session_widgets._sessions.loop import private_loop
 from session_widgets.cli import app, sandbox_check
+from session_widgets.cli.sandbox_option import sandbox_of
 from session_widgets.model import SandboxRef
 from tests.support.local_sandboxes import destroy_sandboxes
 
@@ -168,6 +169,16 @@ def test_containers_are_listed_and_swept_and_those_of_another_home_are_not(cli, 
     finally:
         private_loop().run(get_provider("docker", home).destroy(left))
         private_loop().run(get_provider("docker", tmp_path / "elsewhere").destroy(other))
+
+
+def test_options_of_run_are_those_of_a_sandbox():
+    def made(*network, setup=()):
+        return sandbox_of("docker", None, None, None, (), (), setup, network)
+
+    assert made() == "docker"
+    assert made("none") == sw.Sandbox("docker", network="none")
+    assert made("open", setup=["true"]) == sw.Sandbox("docker", setup=["true"])
+    assert made("a.test", "10.0.0.0/8") == sw.Sandbox("docker", network=["a.test", "10.0.0.0/8"])
 
 
 def test_run_says_what_a_sandbox_is_made_of(home, forked):

@@ -7,6 +7,7 @@ import pytest
 
 from session_widgets.runner.egress import Egress, Host
 from session_widgets.runner.egress_proxy import Proxy, Refused, asked
+from session_widgets.runner.egress_upstream import Upstream
 
 PUBLIC, PRIVATE = "93.184.216.34", "10.1.2.3"
 RULES = Egress(
@@ -113,8 +114,8 @@ def test_what_is_no_request_to_a_proxy_is_refused(head):
 class Names(Proxy):
     """A proxy whose names have the given addresses."""
 
-    def __init__(self, egress, addresses):
-        super().__init__(egress)
+    def __init__(self, egress, addresses, upstream=None):
+        super().__init__(egress, upstream)
         self.addresses, self.resolved = addresses, []
 
     async def addresses_of(self, name, port):
@@ -179,3 +180,47 @@ async def test_the_checked_address_is_connected_to_and_bytes_pass_both_ways():
     server.close()
     await server.wait_closed()
     assert "cannot be reached" in await talk(Names(rules, names), request)
+
+
+async def test_the_proxy_of_an_organisation_is_asked_for_what_a_rule_has():
+    received = []
+
+    async def organisation(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        received.append(head.decode())
+        refused = b"refused" in head
+        writer.write(b"HTTP/1.1 407 No\r\n\r\n" if refused else b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.write(b"" if refused else b"through")
+        writer.close()
+
+    server = await asyncio.start_server(organisation, "127.0.0.1", 0)
+    address = f"http://me:p%40ss@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    upstream = Upstream.of({"https_proxy": address, "HTTP_PROXY": address, "NO_PROXY": "localhost, .example.net"})
+    rules = Egress([Host("api.example.com"), Host("refused.example.com"), Host("api.example.net")])
+    proxy = Names(rules, {"api.example.net": ["192.168.0.1"]}, upstream)
+    said = await talk(proxy, b"CONNECT api.example.com:443 HTTP/1.1\r\n\r\n")
+    assert said == "HTTP/1.1 200 Connection established\r\n\r\nthrough"
+    said = await talk(proxy, b"GET http://api.example.com/x?y HTTP/1.1\r\nA: 1\r\n\r\n")
+    assert said == "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nthrough"
+    authorization = "proxy-authorization: Basic bWU6cEBzcw=="
+    assert received == [
+        f"CONNECT api.example.com:443 HTTP/1.1\r\nhost: api.example.com:443\r\n{authorization}\r\n\r\n",
+        "GET http://api.example.com/x?y HTTP/1.1\r\nhost: api.example.com\r\nconnection: close\r\nA: 1\r\n"
+        f"{authorization}\r\n\r\n",
+    ]
+    said = await talk(proxy, b"CONNECT refused.example.com:443 HTTP/1.1\r\n\r\n")
+    assert "cannot be reached: the proxy 127.0.0.1 answers 'HTTP/1.1 407 No'" in said
+    assert "may not reach evil.test:443" in await talk(proxy, b"CONNECT evil.test:443 HTTP/1.1\r\n\r\n")
+    assert "stands for 192.168.0.1" in await talk(proxy, b"CONNECT api.example.net:443 HTTP/1.1\r\n\r\n")
+    assert (len(received), proxy.resolved) == (3, ["api.example.net"])
+    server.close()
+
+
+def test_what_no_proxy_names_and_private_addresses_are_reached_directly():
+    upstream = Upstream.of({"https_proxy": "proxy.test:3128", "no_proxy": "a.test,.b.test,*.c.test"})
+    for name in ("a.test", "x.a.test", "b.test", "x.b.test", "x.c.test", PRIVATE):
+        assert upstream.leads_to(name, tunnel=True) is None
+    for name in ("xa.test", "d.test", PUBLIC):
+        assert upstream.leads_to(name, tunnel=True).netloc == "proxy.test:3128"
+        assert upstream.leads_to(name, tunnel=False) is None
+    assert Upstream.of({"https_proxy": "p:1", "no_proxy": "*"}).leads_to("d.test", tunnel=True) is None

@@ -61,6 +61,7 @@ WRONG = [
     ({"network": ["https://api.example.com/v1"]}, r"Leave out the scheme and the path: 'api\.example\.com'"),
     ({"network": ["api.example.com:8443"]}, r"leave out the port: 'api\.example\.com'"),
     ({"network": ["2001:db8::/32"]}, "IPv6 is not reached"),
+    ({"network": ["none", "api.example.com"]}, "'none' stands alone: network='none'"),
     ({"network": ["*"]}, "network='open' means everything"),
     ({"confine": "yes"}, "confine must be True or False"),
 ]

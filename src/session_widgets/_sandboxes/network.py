@@ -60,9 +60,8 @@ def _place(value: object) -> str:
     if not isinstance(value, str):
         raise BadValue(f"network must be a list of text; got {value!r:.80}.")
     place = value.lower()
-    if as_range(place) or (
-        _NAME.fullmatch(place) and len(place) <= _LONGEST and not place.rpartition(".")[2].isdigit()
-    ):
+    named = _NAME.fullmatch(place) and len(place) <= _LONGEST and not place.rpartition(".")[2].isdigit()
+    if as_range(place) or (named and place not in (OPEN, NONE)):
         return place
     raise BadValue(
         f"network must be 'open', 'none' or a list of names such as 'api.example.com', '*.example.com' (every name "
@@ -71,6 +70,8 @@ def _place(value: object) -> str:
 
 
 def _remedy(place: str) -> str:
+    if place in (OPEN, NONE):
+        return f" {place!r} stands alone: network={place!r}."
     if "://" in place:
         return f" Leave out the scheme and the path: {re.split('[/:]', place.partition('://')[2])[0]!r:.80}."
     if place in {"*", "0.0.0.0", "any", "all"}:  # noqa: S104 - no address is bound

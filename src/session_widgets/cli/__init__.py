@@ -71,6 +71,14 @@ def run(
             metavar="HERE:THERE", help="A directory that a docker or confined sandbox may read, and its path inside."
         ),
     ] = None,
+    setup: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COMMAND", help="Run once, as root, before the agent exists; docker and clouds."),
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="What programs there may reach: 'none', or a host or range; repeat it."),
+    ] = None,
     confine: Annotated[
         bool,
         typer.Option(
@@ -107,7 +115,9 @@ def run(
         opened = open_session(
             session or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}",
             harness=harness,
-            sandbox=sandbox_of(sandbox, image, cpus, memory, env or (), mount or (), confine=confine),
+            sandbox=sandbox_of(
+                sandbox, image, cpus, memory, env or (), mount or (), setup or (), network or (), confine=confine
+            ),
             workspace=workspace,
             attachment=attachment,
             permissions=permissions,

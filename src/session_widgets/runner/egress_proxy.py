@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from session_widgets.runner.doors import Stream, carry, join
 from session_widgets.runner.egress import Egress
+from session_widgets.runner.egress_upstream import Upstream, through
 
 HEAD_BYTES = 1 << 16
 HEAD_SECONDS = 30
@@ -38,10 +39,12 @@ class Proxy:
 
     Args:
         egress: the rules.
+        upstream: the way to the internet; None: directly.
     """
 
-    def __init__(self, egress: Egress) -> None:
+    def __init__(self, egress: Egress, upstream: Upstream | None = None) -> None:
         self._egress = egress
+        self._upstream = upstream or Upstream()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection, which has one request."""
@@ -49,7 +52,7 @@ class Proxy:
             async with asyncio.timeout(HEAD_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
             name, port, forwarded = asked(head)
-            other = await self._reach(name, port)
+            other = await self._reach(name, port, forwarded)
         except Refused as error:
             text = f"session-widgets: {error}\n".encode()
             fields = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(text)}\r\nconnection: close"
@@ -61,10 +64,7 @@ class Proxy:
         else:
             if forwarded is None:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                await join((reader, writer), other)
-            else:
-                other[1].write(forwarded)
-                await join((reader, writer), other, answer)
+            await join((reader, writer), other, carry if forwarded is None else answer)
         finally:
             writer.close()
 
@@ -74,25 +74,36 @@ class Proxy:
         found = await loop.getaddrinfo(name, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
         return [IPv4Address(sockaddr[0]) for *_, sockaddr in found]
 
-    async def _reach(self, name: str, port: int) -> Stream:
+    async def _reach(self, name: str, port: int, request: bytes | None) -> Stream:
+        """Return a connection to a host, with a request sent unless it is for a tunnel."""
         where = f"{name}:{port}"
         if not self._egress.asks(name, port):
             raise Refused("403 Forbidden", f"this sandbox may not reach {where}. Its network= has {self._egress}.")
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                addresses = await self.addresses_of(name, port)
-                allowed = [one for one in addresses if self._egress.allows(name, port, one)]
-                if not allowed:
-                    raise Refused(
-                        "403 Forbidden",
-                        f"this sandbox may not reach {where}: the name stands for {', '.join(map(str, addresses))}, "
-                        "which is not an address of the internet. A range of network= can allow private addresses.",
-                    )
-                return await asyncio.open_connection(str(allowed[0]), port)
+                if proxy := self._upstream.leads_to(name, tunnel=request is None):
+                    return await through(proxy, where, request)
+                other = await self._connect(name, port)
+                other[1].write(request or b"")
+                return other
         except TimeoutError:
             raise Refused("504 Gateway Timeout", f"{where} did not answer within {CONNECT_SECONDS} s.") from None
         except OSError as error:
             raise Refused("502 Bad Gateway", f"{where} cannot be reached: {error.strerror or error}.") from None
+
+    async def _connect(self, name: str, port: int) -> Stream:
+        addresses = await self.addresses_of(name, port)
+        allowed = [one for one in addresses if self._egress.allows(name, port, one)]
+        for address in allowed[:-1]:
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(str(address), port)
+        if allowed:
+            return await asyncio.open_connection(str(allowed[-1]), port)
+        raise Refused(
+            "403 Forbidden",
+            f"this sandbox may not reach {name}:{port}: the name stands for {', '.join(map(str, addresses))}, "
+            "which is not an address of the internet. A range of network= can allow private addresses.",
+        )
 
 
 def asked(head: bytes) -> tuple[str, int, bytes | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 from session_widgets.runner.doors import ALIVE, BACKLOG, PROXY, bound, serve
 from session_widgets.runner.egress import Egress
 from session_widgets.runner.egress_proxy import HEAD_BYTES, Proxy
+from session_widgets.runner.egress_upstream import Upstream
 
 READY = "ready"
 START_SECONDS = 60
@@ -37,7 +39,8 @@ async def run(config: dict[str, Any]) -> int:
     if rules := config.get("egress"):
         way_out = bound(directory / PROXY)
         (directory / PROXY).chmod(0o666)  # the runner opens files with an agent's rights; agents cannot come here
-        await asyncio.start_unix_server(Proxy(Egress.from_json(rules)), sock=way_out, backlog=BACKLOG, limit=HEAD_BYTES)
+        proxy = Proxy(Egress.from_json(rules), Upstream.of(os.environ))
+        await asyncio.start_unix_server(proxy, sock=way_out, backlog=BACKLOG, limit=HEAD_BYTES)
     for port in config["ports"]:
         door = socket.create_server(("0.0.0.0", port), backlog=BACKLOG)  # noqa: S104 - published on loopback alone
         await serve(door, lambda port=port: asyncio.open_unix_connection(directory / str(port)))  # type: ignore[misc]
