@@ -87,6 +87,8 @@ def attempts():
         yield f"trace {pid}", lambda pid=pid: call(libc.ptrace(ATTACH, pid, None, None))
     yield "connect to an abstract socket", lambda: connect("\0" + facts["abstract"])
     yield "connect to a socket with a path", lambda: connect(facts["socket"])
+    if facts["closed"]:
+        yield "reach the hypervisor", lambda: socket.socket(40, socket.SOCK_STREAM).close()
     yield "find a key", lambda: search_keys(facts["key"])
     for number in range(3, 64):
         yield f"use file {number} of the first process", lambda number=number: foreign_file(number)

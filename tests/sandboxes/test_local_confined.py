@@ -112,6 +112,7 @@ async def test_no_attack_on_this_machine_succeeds(tmp_path, monkeypatch, network
                 "abstract": f"session-widgets-{os.getpid()}-{network}",
                 "socket": str(tmp_path / "socket"),
                 "key": plant_key(),
+                "closed": network == "none",
                 "workspace": sandbox.workspace,
                 "programs": [sys.prefix, str(PACKAGE)],
             }
@@ -294,6 +295,15 @@ async def test_a_workspace_of_another_user_is_refused(tmp_path):
     os.chown(tmp_path / "workspace", 1000, 1000)
     with pytest.raises(SandboxError, match="belongs to user 1000"):
         await Subject(get_provider("local", tmp_path), lambda: spec(tmp_path)).sandbox().__aenter__()
+
+
+@pytest.mark.needs("root")
+async def test_a_command_in_a_directory_that_it_may_not_enter_does_not_begin_elsewhere(shared):
+    async with shared.sandbox() as sandbox:
+        await sandbox.exec("mkdir -m 0 closed")
+        tried = await sandbox.exec("pwd", cwd="closed")
+        assert (tried.out, tried.code) == ("", 1)
+        assert "Can't chdir" in tried.err
 
 
 @pytest.mark.needs("root")
