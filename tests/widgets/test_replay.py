@@ -68,6 +68,7 @@ def test_a_session_in_no_store_is_not_annotated():
 
 def test_a_stored_session_at_any_event(stored):
     replay = sw.Replay(stored)
+    assert repr(replay) == "Replay('parser', 7 events, 4 steps)", "it has been read"
     assert replay.moment(5).count == 3
     first, last = ask(replay, "moment", seq=5, before=0), ask(replay, "moment", seq=6, before=5)
     assert [step["kind"] for step in last["rows"]] == ["user", "tool_call", "tool_call", "tool_call"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from session_widgets._store.failures import a_line_higher
 from session_widgets._store.result import MANY, Result, as_result
 
 _numbers = count(1)
@@ -28,8 +29,10 @@ def copy_out(
     try:
         connection.execute("use store")
         try:
-            text = f"create table {place}.result as {query.strip().rstrip(';')}"
+            text = f"create table {place}.result as\n{query.strip().rstrip(';')}"
             (rows,) = connection.execute(text, parameters or []).fetchall()[0]
+        except duckdb.Error as error:  # DuckDB shows the line that is wrong
+            raise a_line_higher(error) from None
         finally:
             connection.execute("use memory")
         large = rows >= MANY

@@ -33,6 +33,12 @@ def is_damage(error: Exception, path: Path) -> bool:
     return isinstance(error, duckdb.IOException) and str(path) in str(error)
 
 
+def a_line_higher(error: duckdb.Error) -> duckdb.Error:
+    """Return the error of a query that stood below a line of ours as one of the query alone."""
+    said = re.sub(r"^LINE (\d+):", lambda found: f"LINE {int(found[1]) - 1}:", str(error), flags=re.MULTILINE)
+    return type(error)(said)
+
+
 def failure(path: Path, what: str, error: Exception) -> StoreError:
     """Return the error of a DuckDB operation on the file."""
     reason = str(error).partition("\n")[0].rstrip(".")

@@ -118,5 +118,6 @@ class Replay(PageWidget):
         return {"text/html": html, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
+        self._playback.wait(_PATIENCE)
         recording = self._playback.recording
         return f"Replay({self.session_id!r}, {recording.last_seq} events, {len(recording.keys)} steps)"
