@@ -25,7 +25,7 @@ import pytest
 import session_widgets as sw
 from session_widgets._sandboxes import records
 from session_widgets._sandboxes.clouds import limits
-from session_widgets.errors import BadValue
+from session_widgets.errors import BadValue, FilesNotKept
 from tests.clouds.journeys import completed
 from tests.standins.daytona_account import DaytonaAccount
 from tests.standins.e2b_account import E2BAccount
@@ -66,11 +66,11 @@ def account(accounts, monkeypatch):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
 )
-def test_a_turn_fails_with_the_remedy(account, home, tmp_path, monkeypatch, sandbox, variables, words):
+def test_a_turn_fails_with_the_remedy(account, home, monkeypatch, caplog, sandbox, variables, words):
     with monkeypatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
-        session = sw.open_session("a", sandbox=sandbox, workspace=tmp_path)
+        session = sw.open_session("a", sandbox=sandbox)
         turn = session.send("say hello")
     assert (turn.status, turn.text) == ("failed", "")
     assert re.search(words, turn.error), turn.error
@@ -78,6 +78,9 @@ def test_a_turn_fails_with_the_remedy(account, home, tmp_path, monkeypatch, sand
     assert {len(one.books()["boxes"]) for one in account.values()} == {0}, "a look at the files makes no sandbox"
     ended = sw.store().sql("select reason, ended_at is null from v_sandboxes").fetchall()
     assert set(ended) <= {("gone", False)}, "what was never there costs nothing"
+    with pytest.raises(FilesNotKept):
+        _ = turn.files_at_end
+    assert "were not kept" not in caplog.text, "the failure of the turn says enough"
     session.delete()
 
 

@@ -74,7 +74,7 @@ export function activity(turn: Turn, words: string | null): TemplateResult | typ
       ${icon(folder ? "disk" : "cloud")}<span>${words ? line(words, 200) : folder ? "Saving" : `Saving to ${homeWords(turn)}`}…</span>
     </div>`;
   }
-  return words ? html`<div class="sw-activity" aria-live="off"><span class="sw-shimmer">${line(words, 200)}…</span></div>` : nothing;
+  return words ? html`<div class="sw-activity" aria-live="off"><span class="sw-shimmer">${line(words, 200).replace(/[.…]+$/, "")}…</span></div>` : nothing;
 }
 
 function tokens({ usage }: Turn): TemplateResult | typeof nothing {

@@ -99,7 +99,11 @@ class SnapshotManager:
             self.give_back([kept])
         except Exception as error:
             self._failed[turn] = str(error)
-            LOG.warning("the files at the end of turn %s of %s were not kept: %s", turn, self._state.record.id, error)
+            absent = manifest is None and not self._state.workspace.path.is_dir()  # no sandbox has made it yet
+            level = logging.DEBUG if absent else logging.WARNING
+            LOG.log(
+                level, "the files at the end of turn %s of %s were not kept: %s", turn, self._state.record.id, error
+            )
         finally:
             self._over.set()
 
