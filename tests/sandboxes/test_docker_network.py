@@ -171,3 +171,12 @@ async def test_what_a_killed_kernel_leaves_is_found_and_removed(tmp_path):
         await closed.provider.attach(sandbox.ref)
     assert await closed.provider.destroy(sandbox.ref) is True
     assert belongings(tmp_path) == ([], [])
+    sandbox = await closed.provider.create(closed.spec(), closed.announce)
+    await sandbox.aclose()
+    with engine() as docker:
+        for part in ("", "-gateway"):
+            docker.containers.get(f"session-widgets-{sandbox.ref.id}{part}").remove(force=True)
+    assert belongings(tmp_path) == ([], [f"session-widgets-{sandbox.ref.id}"])
+    assert [info.ref async for info in closed.provider.list()] == [sandbox.ref]
+    assert await closed.provider.destroy(sandbox.ref) is False
+    assert belongings(tmp_path) == ([], [])

@@ -83,7 +83,8 @@ async def serve(door: socket.socket, lead: Callable[[], Awaitable[Stream]]) -> N
         door: bound.
         lead: opens the other connection.
     """
-    most, opened = min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8), 0
+    files, opened = resource.getrlimit(resource.RLIMIT_NOFILE)[0], 0
+    most = MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, files // 8)
 
     async def enter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal opened
