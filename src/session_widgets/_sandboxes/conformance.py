@@ -12,6 +12,7 @@ async def test_conformance(check, tmp_path):
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -172,12 +173,14 @@ async def paths_stay_inside(subject: Subject) -> None:
 
 
 async def attach_finds_the_same_machine(subject: Subject) -> None:
-    """A second client sees the same files and the same processes."""
+    """A second client sees the same files, the same processes and the same deadline."""
     async with subject.sandbox() as sandbox:
         await sandbox.write("note", b"kept")
         again = await subject.provider.attach(sandbox.ref)
         assert await again.read("note") == b"kept"
         assert (await again.runner.health())["nonce"] == (await sandbox.runner.health())["nonce"]
+        assert again.deadline == sandbox.deadline
+        assert again.deadline is None or again.deadline > time.time()
         await again.aclose()
 
 
