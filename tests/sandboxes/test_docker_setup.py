@@ -3,10 +3,12 @@
 import io
 import re
 import tarfile
-import time
+from contextlib import suppress
 from threading import Event
+from uuid import uuid4
 
 import pytest
+from docker.errors import NotFound
 
 from session_widgets._sandboxes import SandboxSpec, docker_setup, get_provider
 from session_widgets._sandboxes.conformance import Subject
@@ -24,11 +26,13 @@ IMAGE = tag_of(build_context())
 @pytest.fixture
 def own(tmp_path):
     """A command that no other test runs; the images with it are removed afterwards."""
+    command = f"echo {uuid4().hex} > /srv/own"
+    yield command
     with engine() as docker:
-        before = {tag for image in docker.images.list(REPOSITORY) for tag in image.tags}
-        yield f"echo {time.time_ns()} > /srv/own"
-        for tag in {tag for image in docker.images.list(REPOSITORY) for tag in image.tags} - before:
-            docker.images.remove(tag, force=True)
+        for tag in [tag for image in docker.images.list(REPOSITORY) for tag in image.tags]:
+            with suppress(NotFound):  # another test's, removed meanwhile
+                if any(command in layer["CreatedBy"] for layer in docker.api.history(tag)):
+                    docker.images.remove(tag, force=True)
 
 
 def inspect(name):
@@ -90,11 +94,12 @@ def test_an_image_without_a_shell_is_named(tmp_path, own):
     empty = io.BytesIO()
     with tarfile.open(fileobj=empty, mode="w") as tar:
         tar.addfile(tarfile.TarInfo("nothing"))
-    name = "session-widgets-test:without-a-shell"
+    name = f"session-widgets-test:without-a-shell-{uuid4().hex}"
+    repository, _, tag = name.partition(":")
     with engine() as docker:
-        docker.api.import_image_from_data(empty.getvalue(), repository=name.partition(":")[0], tag="without-a-shell")
+        docker.api.import_image_from_data(empty.getvalue(), repository=repository, tag=tag)
         try:
-            with pytest.raises(SandboxError, match=r"without-a-shell' has no shell \(/bin/sh\).*Leave setup= out"):
+            with pytest.raises(SandboxError, match=r"without-a-shell-\w+' has no shell \(/bin/sh\).*Leave setup= out"):
                 set_up(docker, tmp_path / "lock", silent, Event(), name, [own])
         finally:
             docker.images.remove(name, force=True)
