@@ -15,6 +15,7 @@ import pytest
 
 from session_widgets._harnesses import catalog
 from session_widgets._harnesses.installing import Installation
+from session_widgets.cli.doctor import confinement_check
 from session_widgets.cli.doctor_docker import docker_checks
 from session_widgets.cli.doctor_storage import MEASURED, store_checks
 from session_widgets.workspaces.local_s3 import LocalS3
@@ -51,9 +52,21 @@ def test_it_says_what_is_there_and_never_a_key(doctor):
     assert (checks["ANTHROPIC_API_KEY"]["ok"], checks["OPENAI_API_KEY"]["ok"]) == (True, False)
     assert "E2B_API_KEY" not in checks, "nothing here needs it"
     assert "sk-ant" not in json.dumps(checks)
+    assert "apt-get install bubblewrap" in checks["confined local"]["remedy"]
     assert not checks["FUSE"]["ok"]
     assert not checks["mounts by s3fs"]["ok"]
     assert "hard link" in checks["mounts by s3fs"]["found"]
+
+
+@pytest.mark.parametrize(("code", "remedy"), [(1, "unprivileged_userns_clone"), (0, "")])
+def test_it_says_whether_the_kernel_lets_a_local_sandbox_be_confined(tmp_path, monkeypatch, code, remedy):
+    (tmp_path / "bwrap").write_text(
+        f"#!/bin/sh\n[ $1 = --version ] && echo bubblewrap 1 && exit\necho yes\nexit {code}\n"
+    )
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    check = confinement_check()
+    assert (check.ok, remedy in check.remedy, check.optional or check.ok) == (code == 0, True, True)
 
 
 def test_it_says_which_harnesses_are_installed_and_with_which_node(doctor, tmp_path):

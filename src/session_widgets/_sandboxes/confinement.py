@@ -39,11 +39,12 @@ SIGNALS = "HUP,INT,QUIT,TERM"
 """They are for the command alone: bubblewrap, which is in its process group, waits for its end."""
 
 INSTALL = "install bubblewrap: apt-get install bubblewrap, or dnf install bubblewrap"
-REMEDIES = """
-- as root: sysctl kernel.unprivileged_userns_clone=1, if the machine has this setting
-- Ubuntu since 23.10: an AppArmor profile with `userns` for bwrap, or
-  sysctl kernel.apparmor_restrict_unprivileged_userns=0
-- in a container: its engine forbids namespaces; use sandbox="docker" on the host, or leave out confine=True"""
+REMEDY = (
+    "as root, sysctl kernel.unprivileged_userns_clone=1; on Ubuntu since 23.10 an AppArmor profile with `userns` for "
+    "bwrap, or sysctl kernel.apparmor_restrict_unprivileged_userns=0; in a container the engine forbids namespaces: "
+    "use sandbox='docker' on its host"
+)
+"""For a kernel that refuses namespaces."""
 
 
 def check_here() -> tuple[str, str]:
@@ -221,7 +222,7 @@ def _try(command: Sequence[str], root: Path) -> None:
             f"the workspace {root} cannot be written in a confined sandbox: it belongs to user {root.stat().st_uid}, "
             f"and agents there are user {os.getuid()} without further rights. Give it to that user."
         )
-    hint = f" If the kernel refuses namespaces:{REMEDIES}" if _is_refusal(said) else ""
+    hint = f" If the kernel refuses namespaces: {REMEDY}." if _is_refusal(said) else ""
     raise SandboxError(f"the sandbox cannot be confined: {said}.{hint}")
 
 

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 
 from session_widgets._harnesses.entries import HARNESSES
+from session_widgets._sandboxes.confinement import REMEDY, check_here
 from session_widgets._store import store
-from session_widgets.cli.checks import Check, program
+from session_widgets.cli.checks import Check, output, program
 from session_widgets.cli.doctor_docker import docker_checks
 from session_widgets.cli.doctor_harnesses import harness_checks
 from session_widgets.cli.doctor_storage import mount_checks, store_checks
-from session_widgets.errors import SessionWidgetsError
+from session_widgets.errors import MissingDependency, SessionWidgetsError
 from session_widgets.host.data_directory import data_directory
 
 KEYS = {
@@ -34,6 +35,7 @@ def checks() -> Iterator[Check]:
     yield _disk()
     yield _lab()
     yield from docker_checks()
+    yield confinement_check()
     yield from mount_checks()
     yield from store_checks(store().home)
     yield from harness_checks(data_directory())
@@ -45,6 +47,18 @@ def checks() -> Iterator[Check]:
     )
     for key, use in KEYS.items():
         yield _key(key, use)
+
+
+def confinement_check() -> Check:
+    """Return whether a local sandbox can be confined."""
+    name = "confined local"
+    try:
+        _, bwrap = check_here()
+    except MissingDependency as error:
+        return Check(name, False, "not available", str(error), optional=True)
+    if output([bwrap, "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "echo", "yes"]) is None:
+        return Check(name, False, f"the kernel refuses namespaces ({bwrap})", REMEDY, optional=True)
+    return Check(name, True, f"{output([bwrap, '--version'])} ({bwrap})")
 
 
 def _python() -> Check:
