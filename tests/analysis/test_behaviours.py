@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 import session_widgets as sw
+from session_widgets.analysis.activity import Facts, activity_of
 from session_widgets.analysis.alignment.actions import actions_of
 from session_widgets.analysis.failure_modes import find
 from session_widgets.analysis.mode import MODES, Behaviour, Ending
@@ -181,6 +182,29 @@ def test_a_last_message_that_has_no_result() -> None:
     assert found(said(0, "I could not complete the task."), ends=CANCELLED) == []
 
 
+def test_how_much_was_done_and_how_soon() -> None:
+    texts = [("a\nb", "a\nc\nd"), ("c", "e")]
+    edits = [call(n, "edit", file_path="a.py", old_string=old, new_string=new) for n, (old, new) in enumerate(texts, 4)]
+    steps = [
+        step(0, "user"), said(1, "I look."), call(2, "read", path="a.py"), call(3, "read", path="a.py"), *edits,
+        call(6, "read", path="a.py"), run(7, "pytest", failure="error", exit_code=1), run(8, "pytest"), step(9, "plan"),
+    ]  # fmt: skip
+    began = {(1, index): AT + timedelta(seconds=10 * index) for index in range(10)}
+    facts = Facts(began, {(1, 2): "one", (1, 4): "two", (1, 5): "two"}, {"one": 5, "two": 7}, turns=1, refused=0)
+    seen = activity_of(steps, actions_of(steps), facts)
+    wanted = {
+        "turns": 1, "steps": 9, "tool_calls": 7, "reads": 3, "edits": 2, "commands": 2, "failed_calls": 1,
+        "test_runs": 2, "failed_test_runs": 1, "files_read": 1, "files_changed": 1, "read_again": 1, "lines_added": 3,
+        "lines_removed": 2, "lines_churned": 1, "plan_changes": 1,
+        "steps_to_read": 2, "seconds_to_read": 20.0, "output_tokens_to_read": 5,
+        "steps_to_edit": 4, "output_tokens_to_edit": 12, "steps_to_passed_test_run": 8, "seconds_to_test_run": 70.0,
+    }  # fmt: skip
+    assert {name: seen[name] for name in wanted} == wanted
+    unknown = activity_of(steps[:5], actions_of([*steps[:3], call(4, "edit", path="b.py")]), Facts({}, {}, {}, 1, 0))
+    names = ("lines_added", "seconds_to_read", "output_tokens_to_read", "steps_to_test_run")
+    assert [unknown[name] for name in names] == [None] * 4, "unknown is no 0"
+
+
 def real() -> Iterator[tuple[str, list[Behaviour]]]:
     for line in (REAL / "sessions.ndjson").read_text().splitlines():
         session = json.loads(line)
@@ -241,6 +265,10 @@ def test_sessions_of_the_store(home) -> None:
     assert (loop["step_uid"], loop["evidence"]) == ("one/1/4", ["one/1/2", "one/1/3", "one/1/4"])
     assert "2 sessions: no_edit in 1, edit_without_read in 1, test_never_passed in 1, loop in 1" in repr(result)
     assert "<table>" in result._repr_html_()
+    assert result.activity()[["test_runs", "edits", "steps_to_read"]].fillna(0).values.tolist() == [
+        [3, 1, 0],
+        [0, 0, 1],
+    ]
     for uid, mode in zip(frame["step_uid"], frame["mode"], strict=True):
         sw.store().annotate(uid, mode, author="rules")
     assert len(sw.store().sql("from v_annotations")) == 4

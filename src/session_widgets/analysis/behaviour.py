@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from session_widgets._store import store as open_store
+from session_widgets.analysis.activity import Facts, activity_of
 from session_widgets.analysis.alignment.alignment import read_run
 from session_widgets.analysis.failure_modes import find
 from session_widgets.analysis.mode import MODES, Behaviour, Ending, place
@@ -20,10 +22,12 @@ if TYPE_CHECKING:
     from session_widgets._store import Store
 
 SHOWN = 20
-_STEPS = """select session_id, turn, step, step_uid, is_active and parent is null from v_steps
+_STEPS = """select session_id, turn, step, step_uid, is_active and parent is null, started_at, llm_call_id from v_steps
             where session_id in (select unnest(?))"""
 _ENDS = """select session_id, turn, status, stop_reason, "error", outcome from v_turns
            where session_id in (select unnest(?)) order by turn"""
+_OUTPUT = """select session_id, llm_call_id, output_tokens from v_llm_calls
+             where session_id in (select unnest(?)) and usage_scope = 'call' and output_tokens is not null"""
 _COLUMNS = ("session_id", "mode", "turn", "step", "detail")
 
 
@@ -35,11 +39,13 @@ class Behaviours:
         ids: the sessions.
         found: the findings, by session, then by mode.
         uids: `step_uid` of each step that is evidence, by session, turn and step.
+        figures: how much each session did of what, and how soon.
     """
 
     ids: tuple[str, ...]
     found: tuple[Behaviour, ...]
     uids: dict[tuple[str, int, int], str]
+    figures: tuple[Mapping[str, int | float | None], ...]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -53,6 +59,12 @@ class Behaviours:
 
         names = ("session_id", "mode", "turn", "step", "step_uid", "evidence", "detail")
         return pd.DataFrame([self._row(each) for each in self.found], columns=list(names))
+
+    def activity(self) -> pd.DataFrame:
+        """Return a row a session: calls by kind, test runs, files, lines, and how soon the first of them came."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.figures), index=pd.Index(self.ids, name="session_id")).convert_dtypes()
 
     def _row(self, one: Behaviour) -> tuple[Any, ...]:
         evidence = [self.uids[(one.session_id, *place)] for place in one.steps]
@@ -89,8 +101,9 @@ def behaviours(
         store: with the sessions. Default: `session_widgets.store()`.
 
     Returns:
-        The findings, each with the steps that show it. Steps of subagents and of branches that the user left are not
-        looked at. docs/analysis.md has the modes, their rules, and how often they are right.
+        The findings, each with the steps that show it; `.activity()` has how much was done, and how soon. Steps of
+        subagents and of branches that the user left are not looked at. docs/analysis.md has the modes, their rules, and
+        how often they are right.
 
     Raises:
         BadValue: ids is not a list of texts.
@@ -105,17 +118,30 @@ def behaviours(
     names = list(dict.fromkeys(ids))
     uids: dict[tuple[str, int, int], str] = {}
     own: set[tuple[str, int, int]] = set()
-    for name, turn, index, uid, looked_at in opened.sql(_STEPS, [names]).fetchall():
+    began: dict[str, dict[tuple[int, int], datetime]] = {name: {} for name in names}
+    calls: dict[str, dict[tuple[int, int], str]] = {name: {} for name in names}
+    output: dict[str, dict[str, int]] = {name: {} for name in names}
+    for name, call, tokens in opened.sql(_OUTPUT, [names]).fetchall():
+        output[name][call] = tokens
+    for name, turn, index, uid, looked_at, started, call in opened.sql(_STEPS, [names]).fetchall():
         uids[name, turn, index] = uid
+        if started is not None:
+            began[name][turn, index] = started
+        if call is not None:
+            calls[name][turn, index] = call
         if looked_at:
             own.add((name, turn, index))
     ends: dict[str, dict[int, Ending]] = {name: {} for name in names}
     for name, turn, *how in opened.sql(_ENDS, [names]).fetchall():
         ends[name][turn] = Ending(*how)
     found: list[Behaviour] = []
+    figures: list[Mapping[str, int | float | None]] = []
     for name in names:
         run = read_run(opened, name)
         steps = [step for step in run.steps if (name, *place(step)) in own]
         actions = [action for action in run.actions if (name, *place(action.step)) in own]
         found += find(name, steps, actions, ends[name], (expected or {}).get(name))
-    return Behaviours(tuple(names), tuple(found), uids)
+        refused = sum(end.outcome == "refused" for end in ends[name].values())
+        facts = Facts(began[name], calls[name], output[name], len(ends[name]), refused)
+        figures.append(activity_of(steps, actions, facts))
+    return Behaviours(tuple(names), tuple(found), uids, tuple(figures))

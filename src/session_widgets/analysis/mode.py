@@ -17,6 +17,8 @@ Mode = Literal[
 ]  # fmt: skip
 MODES: tuple[Mode, ...] = get_args(Mode)
 _OUTPUT = 20_000
+_ANSWER_NO = frozenset(("grep", "egrep", "fgrep", "rg", "diff", "cmp", "test", "[", "git diff", "git grep", "which"))
+"""Programs whose exit code 1 says "no"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +63,11 @@ def script(action: Action) -> str:
 def output(action: Action) -> str:
     """Return the end of what a tool call gave back."""
     return json_text([action.step.content, action.step.raw_output])[-_OUTPUT:]
+
+
+def broke(action: Action) -> bool:
+    """Whether a call failed by itself: not by a person, a cancellation or the end of its turn."""
+    step = action.step
+    if step.exit_code == 1 and (action.target in _ANSWER_NO or action.family in _ANSWER_NO):
+        return False
+    return step.failure == "error" or bool(step.exit_code and step.failure is None and step.status == "failed")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from session_widgets.analysis.alignment.actions import CHANGES, Action
-from session_widgets.analysis.mode import Behaviour, output, place, script
+from session_widgets.analysis.mode import Behaviour, broke, output, place, script
 from session_widgets.analysis.reading_commands import reads_only
 from session_widgets.analysis.running_tests import runs_tests
 from session_widgets.printing import one_line, plural
@@ -24,22 +24,10 @@ _ENVIRONMENT = re.compile(
 _LOOKS = frozenset(("read", "search", "fetch", "think"))
 
 
-_ANSWER_NO = frozenset(("grep", "egrep", "fgrep", "rg", "diff", "cmp", "test", "[", "git diff", "git grep", "which"))
-"""Programs whose exit code 1 says "no"."""
-
-
-def _broke(action: Action) -> bool:
-    """Whether a call failed by itself: not by a person, a cancellation or the end of its turn."""
-    step = action.step
-    if step.exit_code == 1 and (action.target in _ANSWER_NO or action.family in _ANSWER_NO):
-        return False
-    return step.failure == "error" or bool(step.exit_code and step.failure is None and step.status == "failed")
-
-
 def timeouts(session_id: str, actions: Sequence[Action]) -> Iterator[Behaviour]:
     """Commands that were stopped by their time limit."""
     for action in actions:
-        stopped = action.step.exit_code == 124 or (_broke(action) and _TIMEOUT.search(output(action)))
+        stopped = action.step.exit_code == 124 or (broke(action) and _TIMEOUT.search(output(action)))
         if action.kind == "execute" and stopped:
             detail = f"{one_line(action.target, 80)} was stopped by its time limit"
             yield Behaviour(session_id, "timeout", (place(action.step),), detail)
@@ -48,7 +36,7 @@ def timeouts(session_id: str, actions: Sequence[Action]) -> Iterator[Behaviour]:
 def environment_failures(session_id: str, actions: Sequence[Action]) -> Iterator[Behaviour]:
     """Calls that failed for want of a program, a module, a network, a disk."""
     for action in actions:
-        if _broke(action) and action.kind not in CHANGES:
+        if broke(action) and action.kind not in CHANGES:
             found = _ENVIRONMENT.search(output(action))
             if found is not None or action.step.exit_code == 127:
                 sign = found.group() if found else "exit code 127"
@@ -60,7 +48,7 @@ def storms(session_id: str, actions: Sequence[Action]) -> Iterator[Behaviour]:
     """Calls of a turn that all failed, one after the other."""
     run: list[Action] = []
     for action in [*actions, None]:
-        if action is not None and _broke(action) and (not run or run[-1].step.turn == action.step.turn):
+        if action is not None and broke(action) and (not run or run[-1].step.turn == action.step.turn):
             run.append(action)
             continue
         if len(run) >= STORM:
@@ -70,13 +58,13 @@ def storms(session_id: str, actions: Sequence[Action]) -> Iterator[Behaviour]:
                 tuple(place(one.step) for one in run),
                 f"{len(run)} calls failed in a row",
             )
-        run = [action] if action is not None and _broke(action) else []
+        run = [action] if action is not None and broke(action) else []
 
 
 def tests_never_passed(session_id: str, actions: Sequence[Action]) -> Iterator[Behaviour]:
     """Tests ran, and all of these runs failed."""
     runs = [action for action in actions if runs_tests(script(action))]
-    if runs and all(_broke(action) for action in runs):
+    if runs and all(broke(action) for action in runs):
         detail = f"{plural(len(runs), 'run')} of tests, and none passed"
         yield Behaviour(session_id, "test_never_passed", tuple(place(one.step) for one in runs), detail)
 
