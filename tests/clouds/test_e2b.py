@@ -195,16 +195,43 @@ async def test_time_is_extended_and_a_box_pauses_when_it_ends(account, shared):
     e2b = provider(home)
     sandbox = await e2b.attach(ref)
     (id,) = account.boxes
-    await sandbox.extend(5_000)
-    assert 4_900 < account.books()["ends"][id] - time.time() < 5_100
+    await sandbox.extend(1_500)
+    assert 1_400 < account.books()["ends"][id] - time.time() < 1_600
     (info,) = [info async for info in e2b.list()]
-    assert 4_900 < info.expires_at.timestamp() - time.time() < 5_100
+    assert 1_400 < info.expires_at.timestamp() - time.time() < 1_600
     await sandbox.extend(1)
     await until_async(lambda: account.boxes == {id: "paused"}, seconds=20, what="its pause")
     await sandbox.aclose()
     sandbox = await e2b.attach(ref)
     assert (await sandbox.exec("echo on")).out == "on\n"
     await sandbox.aclose()
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600])
+async def test_a_clock_of_the_vendor_that_is_an_hour_off_changes_nothing(account, shared, ahead):
+    """No deadline is promised that we have not asked for, no age is wrong, nothing ends sooner or later."""
+    home, ref = shared
+    e2b = provider(home)
+    (before,) = [info async for info in e2b.list()]
+    (id,) = account.boxes
+    account.behind_our_back(id, f"clock{ahead}")
+    try:
+        (info,) = [info async for info in e2b.list()]
+        assert info.created_at == before.created_at
+        left = None if info.expires_at is None else info.expires_at.timestamp() - time.time()
+        assert left is None if ahead < 0 else 1_700 < left <= 1_800
+        assert info.running
+        sandbox = await e2b.attach(ref)
+        await sandbox.extend(1_500)
+        assert 1_400 < account.books()["ends"][id] - time.time() < 1_600
+        assert (await sandbox.exec("echo on")).out == "on\n"
+        await sandbox.aclose()
+        (home / "clouds/e2b" / ref.id / "sandbox.json").rename(home / "aside")
+        (orphan,) = [info async for info in e2b.list()]
+        assert orphan.created_at == before.created_at, "the label has our time"
+    finally:
+        (home / "aside").rename(home / "clouds/e2b" / ref.id / "sandbox.json")
+        account.behind_our_back(id, "clock0")
 
 
 # Bad input

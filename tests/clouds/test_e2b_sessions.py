@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import httpx
@@ -13,6 +14,7 @@ from session_widgets._sandboxes.clouds import limits
 from session_widgets._sessions import agent_manager, sandbox_manager
 from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets.acp import connection, stream
+from session_widgets.errors import TransportError
 from tests.clouds.journeys import (
     WAITING,
     allowing,
@@ -91,13 +93,19 @@ def test_bad_connections_a_time_that_ends_and_a_box_that_is_gone(opened, account
     session.exec("rm begun go")
     turn = session.start(f"run {WAITING}")
     begun(session)
-    account.behind_our_back(box, "expire")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(session.exec, "echo once >> ran; sleep 300", timeout=None)
+        until(lambda: "ran" in [file.name for file in session.files.list()], seconds=60, what="the other command")
+        account.behind_our_back(box, "expire")
+        with pytest.raises(TransportError, match="may have run, or may still run; it is not sent again"):
+            running.result(60)
     assert turn.wait(60).status == "failed"
     assert "has stopped; the next prompt starts it again" in turn.error
     assert "before" in {file.path for file in session.files.list()}, "those that were saved"
     assert account.boxes == {box: "paused"}
-    turn = completed(session.send("run cat before\nremember"))
+    turn = completed(session.send("run cat before ran\nremember"))
     assert "saved" in output(turn)
+    assert output(turn).count("once") == 1, "no command is sent again"
     assert "3 earlier turns" in turn.text
     assert account.boxes == {box: "running"}
 

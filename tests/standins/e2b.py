@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -270,6 +271,8 @@ class StandIn:
                 await self.house.expire(rented)
             case "cut":
                 rented.box.cut()
+            case what if what.startswith("clock"):
+                rented.ahead = timedelta(seconds=int(what.removeprefix("clock")))
             case what if what.startswith("lead-out-"):
                 await rented.box.lead_out(int(what.rpartition("-")[2]))
             case what:

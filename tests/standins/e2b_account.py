@@ -41,5 +41,8 @@ class E2BAccount(Account):
         self._post(f"/standin/network/{what}")
 
     def behind_our_back(self, box: str, what: str) -> None:
-        """Let a box be "gone", "expire" as its time ends, "cut" its connections, or be on a bad `Line`: "stall", ..."""
+        """Let a box be "gone", "expire" as its time ends, "cut" its connections, or be on a bad `Line`: "stall", ...
+
+        "clock3600" has the vendor's clock show an hour more.
+        """
         self._post(f"/standin/boxes/{box}/{what}")

@@ -46,6 +46,8 @@ class Rented:
     envd_token: str
     traffic_token: str | None
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
+    ahead: timedelta = timedelta()
+    """What the vendor's clock shows more than ours."""
 
     @property
     def state(self) -> SandboxState:
@@ -78,8 +80,8 @@ class Rented:
             "template_id": self.asked.template_id,
             "sandbox_id": self.id,
             "client_id": "standin",
-            "started_at": self.started,
-            "end_at": self.ends,
+            "started_at": self.started + self.ahead,
+            "end_at": self.ends + self.ahead,
             "state": self.state,
             "envd_version": VERSION,
             "metadata": self.metadata,

@@ -31,6 +31,8 @@ from session_widgets.transcript.records import FileChange
 TIMEOUT = httpx.Timeout(30, connect=5)
 CHUNK = 1 << 20
 PAGE = 5_000
+LATE_SECONDS = 30
+"""For the answer, after a command was to be killed: the network may hold everything back."""
 MOST_LISTED = 200_000
 """Entries of one listing; a runner lists 100,000."""
 MOST_OUTPUT = 8 << 20
@@ -103,7 +105,15 @@ class RunnerClient:
         }
         if stdin is not None:
             body["stdin"] = b64encode(stdin).decode()
-        ran = await self._call("POST", "/v1/processes/run", json=body, wait=None, most=MOST_EXEC)
+        wait = None if timeout is None else timeout + LATE_SECONDS
+        try:
+            ran = await self._call("POST", "/v1/processes/run", json=body, wait=wait, most=MOST_EXEC)
+        except TransportError as error:
+            if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
+                raise
+            raise TransportError(
+                f"{error}. The command may have run, or may still run; it is not sent again."
+            ) from error
         answer = orjson.loads(ran.content)
         out, err = b64decode(answer["stdoutBase64"]), b64decode(answer["stderrBase64"])
         if answer["timedOut"]:

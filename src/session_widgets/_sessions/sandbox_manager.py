@@ -229,8 +229,7 @@ class SandboxManager:
         A vendor's machine goes on without us: unless the vendor says that it has stopped, the network is broken. A
         sandbox of this machine, or one that only itself knows, does not come back.
         """
-        capabilities = self.provider.capabilities
-        if Capability.ISOLATED not in capabilities or Capability.SHARES_FILES in capabilities:
+        if Capability.RENTED not in self.provider.capabilities:
             return False
         try:
             return await self._runs() is not False

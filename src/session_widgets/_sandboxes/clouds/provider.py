@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
@@ -332,14 +332,30 @@ class CloudProvider:
     def _info(self, id: str, made: Mapping[str, Any] | None, box: BoxInfo | None) -> SandboxInfo:
         facts = made or {}
         labels = box.labels if box else {}
+        created = facts.get("created") or labels.get(CREATED, "")
+        with suppress(ValueError):  # by our own clock, unless another program has changed the label
+            return self._told(id, facts, box, datetime.fromisoformat(created))
+        return self._told(id, facts, box, box.created if box else datetime.now(UTC))
+
+    def _told(self, id: str, facts: Mapping[str, Any], box: BoxInfo | None, created: datetime) -> SandboxInfo:
+        labels = box.labels if box else {}
         return SandboxInfo(
             ref=SandboxRef(self.name, id),
             session_id=facts.get("session") or labels.get(SESSION, ""),
             owner=facts.get("owner") or labels.get(OWNER, ""),
             running=box is not None and box.running,
-            created_at=datetime.fromisoformat(facts["created"]) if facts else box.created if box else datetime.now(UTC),
-            expires_at=box.expires if box else None,
+            created_at=created,
+            expires_at=self._deadline(box.expires, facts.get("idle")) if box and box.expires else None,
         )
+
+    def _deadline(self, expires: datetime, idle: int | None) -> datetime | None:
+        """Return when a box is parked, as far as that can be by our clock: the vendor's may be another hour."""
+        now = datetime.now(UTC)
+        if expires < now:
+            return None
+        if idle is None or Capability.EXTEND not in self.capabilities:
+            return expires
+        return min(expires, now + timedelta(seconds=idle))
 
     @asynccontextmanager
     async def _alone(self, place: Path) -> AsyncIterator[None]:
