@@ -70,7 +70,7 @@ def over_bad_connections(session, account, folder: Path, monkeypatch) -> None:
     assert "1 earlier turn" in completed(session.send("remember")).text, "no second prompt"
     exactly_once(session.events())
     line = account.books()["lines"][box]
-    assert line["stalled"] >= 2, "an open stream and the next one"
+    assert line["stalled"] >= 1, "an open stream, if there was one at that moment, and the next one"
     assert line["repeated"] >= 1
 
 
