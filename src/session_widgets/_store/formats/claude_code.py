@@ -7,10 +7,11 @@ most were written before the answer was complete. `progress` records repeat what
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, ClassVar
 
+from session_widgets._store.formats.claude_code_blocks import content_of, diffs_of, prompt_of, title_of
 from session_widgets._store.formats.contract import (
     Abandoned,
     Changed,
@@ -30,7 +31,6 @@ from session_widgets._store.formats.contract import (
     TurnEnd,
     WholeSession,
     count_of,
-    text_block,
     time_of,
 )
 from session_widgets._store.formats.writers import claude_code as writer
@@ -54,8 +54,6 @@ _PATHS = ("file_path", "notebook_path", "path")
 _INTERRUPTED = "[Request interrupted by user"
 _REJECTED = ("The user doesn't want to proceed", "The user doesn't want to take this action", "User rejected")
 _EXIT_CODE = re.compile(r"(?:Error: )?Exit code (-?\d{1,5})\b")
-_COMMAND = re.compile(r"<command-name>(.*?)</command-name>", re.DOTALL)
-_ARGUMENTS = re.compile(r"<command-args>(.*?)</command-args>", re.DOTALL)
 _SYNTHETIC = "<synthetic>"
 
 
@@ -244,7 +242,7 @@ class _Reader:
         elif side:
             yield Said(**where, kind="user", text=text)
         else:
-            yield Prompt(**where, blocks=_prompt(rest))
+            yield Prompt(**where, blocks=prompt_of(rest))
 
     def _result(self, where: dict[str, Any], block: Json, details: Any) -> Iterator[Entry]:
         tool_call_id, said = as_text(block.get("tool_use_id")), block.get("content")
@@ -257,11 +255,11 @@ class _Reader:
             failure = "rejected" if text.startswith(_REJECTED) else "error"
         code = _EXIT_CODE.match(text) if failure == "error" else None
         edit = self._edits.pop(tool_call_id, None)
-        diffs = _diffs(as_object(details)) if edit and failure is None else []
+        diffs = diffs_of(as_object(details)) if edit and failure is None else []
         yield ToolResult(
             **where,
             tool_call_id=tool_call_id,
-            content=diffs or _content(parts),
+            content=diffs or content_of(parts),
             failure=failure,
             exit_code=int(code[1]) if code else None,
         )
@@ -305,7 +303,7 @@ class _Reader:
             tool_call_id=tool_call_id,
             name=name,
             kind=kind,
-            title=_title(name, given, path),
+            title=title_of(name, given, path),
             raw_input=block.get("input"),
             paths=[path] if path else (),
             call_id=call_id,
@@ -349,57 +347,3 @@ def _usage(where: dict[str, Any], call_id: str, model: str | None, message: Json
         remark=remark,
         **counts,
     )
-
-
-def _prompt(blocks: Sequence[Json]) -> list[Json]:
-    """Return the user's words as ACP content blocks; a command as it was typed."""
-    said: list[Json] = []
-    for block in blocks:
-        text = as_text(block.get("text"))
-        if as_text(block.get("type")) == "image":
-            data = as_object(block.get("source"))
-            said.append({"type": "image", "mimeType": data.get("media_type"), "data": data.get("data")})
-        elif text is not None and (command := _COMMAND.search(text)):
-            given = _ARGUMENTS.search(text)
-            said.append({"type": "text", "text": f"{command[1]} {given[1] if given else ''}".strip()})
-        else:
-            said.append({"type": "text", "text": text or ""})
-    return said
-
-
-def _content(parts: Sequence[Json]) -> list[Json]:
-    """Return the parts of a result as ACP tool call content."""
-    content: list[Json] = []
-    for part in parts:
-        if as_text(part.get("type")) == "image":
-            data = as_object(part.get("source"))
-            image = {"type": "image", "mimeType": data.get("media_type"), "data": data.get("data")}
-            content.append({"type": "content", "content": image})
-        elif (text := as_text(part.get("text"))) is not None:
-            content.append(text_block(text))
-    return content
-
-
-def _diffs(details: Json) -> list[Json]:
-    """Return the edits in `toolUseResult` as ACP diffs."""
-    path = as_text(details.get("filePath"))
-    if path is None:
-        return []
-    if as_text(details.get("type")) == "create":
-        return [{"type": "diff", "path": path, "oldText": None, "newText": as_text(details.get("content")) or ""}]
-    edits = as_objects(details.get("edits")) or [{
-        "old_string": details.get("oldString"), "new_string": details.get("newString"),
-    }]  # fmt: skip
-    return [
-        {"type": "diff", "path": path, "oldText": as_text(edit.get("old_string")), "newText": new}
-        for edit in edits
-        if (new := as_text(edit.get("new_string"))) is not None
-    ]
-
-
-def _title(name: str, given: Json, path: str | None) -> str:
-    detail = (
-        as_text(given.get("command")) or path or as_text(given.get("pattern")) or as_text(given.get("url"))
-        or as_text(given.get("query")) or as_text(given.get("description"))
-    )  # fmt: skip
-    return f"{name} {detail}"[:200] if detail else name
