@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,11 @@ from session_widgets._sandboxes.clouds.provider import CloudProvider
 from session_widgets._sandboxes.contract import SandboxInfo, SandboxProvider
 from session_widgets._sandboxes.registry import get_provider, provider_names
 from session_widgets.errors import SessionWidgetsError
+
+log = logging.getLogger(__name__)
+
+SECONDS = 30
+"""For the answer of a vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +41,12 @@ class Found:
 
 
 async def survey(home: Path) -> list[Found]:
-    """Ask every installed provider.
+    """Ask every installed provider, all at once; one that fails or is silent hides no other.
 
     Args:
         home: the data directory.
     """
-    return [await _ask(name, home) for name in provider_names()]
+    return list(await asyncio.gather(*(_ask(name, home) for name in provider_names())))
 
 
 async def _ask(name: str, home: Path) -> Found:
@@ -51,12 +58,18 @@ async def _ask(name: str, home: Path) -> Found:
         if isinstance(provider, CloudProvider):
             most = most_boxes(name)
         try:
-            sandboxes = tuple([info async for info in provider.list()])
+            async with asyncio.timeout(SECONDS):
+                sandboxes = tuple([info async for info in provider.list()])
             complete = True
             if isinstance(provider, CloudProvider):
                 provider.vendor.check()
         finally:
             await provider.aclose()
+    except TimeoutError:
+        return Found(name, provider, sandboxes, most, f"it did not answer within {SECONDS} s: ask again.", complete)
     except SessionWidgetsError as error:
         return Found(name, provider, sandboxes, most, str(error), complete)
+    except Exception as error:  # of another package
+        log.exception("the provider %r of sandboxes failed", name)
+        return Found(name, provider, sandboxes, most, f"{type(error).__name__}: {error}", complete)
     return Found(name, provider, sandboxes, most)
