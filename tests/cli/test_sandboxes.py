@@ -181,6 +181,7 @@ def test_options_of_run_are_those_of_a_sandbox():
     assert made("a.test", "10.0.0.0/8") == sw.Sandbox("docker", network=["a.test", "10.0.0.0/8"])
 
 
+@pytest.mark.needs("bwrap")
 def test_run_says_what_a_sandbox_is_made_of(home, forked):
     def run(*arguments, **env):
         done = forked.command("run", "say hi", "--session", "one", *arguments, env={**os.environ, **env})
@@ -193,9 +194,10 @@ def test_run_says_what_a_sandbox_is_made_of(home, forked):
     )
     assert "SEED is not" in run("--sandbox", "local", "--env", "SEED")[1]
     assert "/of/this/machine:/inside" in run("--sandbox", "docker", "--mount", "/data")[1]
-    assert run("--sandbox", "local", "--env", "SEED", SEED="7") == (0, "")
+    assert "--sandbox local for --confine" in run("--confine")[1]
+    assert run("--sandbox", "local", "--confine", "--env", "SEED", SEED="7") == (0, "")
     session = sw.open_session("one")
-    assert session.exec("echo $SEED").out == "7\n"
+    assert session.exec("echo $SEED $HOME").out == "7 /run/session-widgets/home\n"
     session.delete()
 
 
