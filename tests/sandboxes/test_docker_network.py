@@ -97,6 +97,8 @@ attempts = {
     "the gateway in short": lambda: through("127.1:2468"),
     "the gateway by name": lambda: through("localhost:2468"),
     "the gateway's own name": lambda: through("gateway:2468"),
+    "a listed name of the loopback": lambda: through("localhost:80"),
+    "a listed name of a private address": lambda: through("gateway:443"),
     "this machine by the proxy": lambda: through(HOST + ":22"),
     "the metadata by the proxy": lambda: through("http://169.254.169.254/latest/meta-data/", "GET {} HTTP/1.1"),
     "another host": lambda: through("http://example.org/", "GET {} HTTP/1.1"),
@@ -123,6 +125,8 @@ async def test_no_attack_from_inside_gets_out(tmp_path, served):
             became = json.loads(done.out)
             assert len(became) > 20
             assert {name: how for name, how in became.items() if how == "done"} == {}
+            if network != "none":
+                assert {how for name, how in became.items() if name.startswith("a listed name")} == {"status 403"}
             assert (await sandbox.runner.health())["status"] == "ok"
 
 
