@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import session_widgets as sw
 from session_widgets.acp import stream
-from tests.support.kernels import Kernel, exactly_once
+from tests.support.kernels import exactly_once
+from tests.support.mid_turn import completed
 from tests.support.waiting import until
-
-
-def completed(turn):
-    """The turn, which ended as it should, with its files saved."""
-    assert (turn.status, turn.error, turn.durability_error) == ("completed", None, None)
-    assert turn.durable_at is not None
-    return turn
 
 
 def output(turn) -> str:
@@ -72,39 +63,3 @@ def over_bad_connections(session, account, folder: Path, monkeypatch) -> None:
     line = account.books()["lines"][box]
     assert line["stalled"] >= 1, "an open stream, if there was one at that moment, and the next one"
     assert line["repeated"] >= 1
-
-
-def outlived_by_its_box(opened: Callable[[], Any], forked, folder: Path) -> None:
-    """A kernel is killed in mid-turn: the box goes on, and the next kernel brings the files home, each event once.
-
-    Args:
-        opened: opens the session.
-        forked: starts the kernel that is killed.
-        folder: the session's workspace.
-    """
-    session = opened()
-    completed(session.send("write before <<EOT\nx\nEOT"))
-    session.detach()
-    sw.store().close()
-    kernel = Kernel(
-        forked,
-        f"""
-s = sw.open_session({session.id!r}, permissions="allow_all")
-waiting = "touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after"
-turn = s.start("write during <<EOT\\nthe last words\\nEOT\\nrun " + waiting)
-while "begun" not in [file.name for file in s.files.list()]: time.sleep(0.05)
-print(json.dumps("running"))
-time.sleep(60)
-""",
-    )
-    assert kernel.read() == "running"
-    kernel.kill()
-    assert "during" not in files_in(folder)
-    session = opened()
-    session.exec("touch go")
-    turn = completed(session.turns[-1].wait(60))
-    made = {"during": b"the last words\n", "begun": b"", "go": b"", "after": b"done\n"}
-    assert files_in(folder) == {"before": b"x\n", **made}
-    assert {file.path for file in turn.files} == set(made)
-    assert completed(session.send("remember")).tier == "warm"
-    exactly_once(session.events())

@@ -14,12 +14,12 @@ from tests.clouds.journeys import (
     begun,
     completed,
     files_in,
-    outlived_by_its_box,
     output,
     over_bad_connections,
 )
 from tests.standins.daytona_account import DaytonaAccount
 from tests.support.kernels import Kernel
+from tests.support.mid_turn import outlived_by_its_sandbox
 
 pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(180)]
 
@@ -78,7 +78,7 @@ def test_files_permissions_parking_and_memory(opened, account, folder):
 
 
 def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, folder):
-    outlived_by_its_box(opened, forked, folder)
+    outlived_by_its_sandbox(opened, forked, lambda: files_in(folder))
     assert len(account.boxes) == 1
 
 

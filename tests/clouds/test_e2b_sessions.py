@@ -21,12 +21,12 @@ from tests.clouds.journeys import (
     begun,
     completed,
     files_in,
-    outlived_by_its_box,
     output,
     over_bad_connections,
 )
 from tests.standins.e2b_account import E2BAccount
 from tests.support.kernels import exactly_once
+from tests.support.mid_turn import outlived_by_its_sandbox
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
@@ -188,7 +188,7 @@ def test_an_outage_of_a_minute_in_mid_turn(opened, account, folder):
 
 
 def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, folder):
-    outlived_by_its_box(opened, forked, folder)
+    outlived_by_its_sandbox(opened, forked, lambda: files_in(folder))
     assert len(account.boxes) == 1
 
 

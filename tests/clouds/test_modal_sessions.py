@@ -13,11 +13,11 @@ from tests.clouds.journeys import (
     begun,
     completed,
     files_in,
-    outlived_by_its_box,
     output,
     over_bad_connections,
 )
 from tests.standins.modal_account import ModalAccount
+from tests.support.mid_turn import outlived_by_its_sandbox
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
@@ -110,7 +110,7 @@ def test_bad_connections_and_a_time_that_ends(opened, account, folder, monkeypat
 
 
 def test_a_kernel_that_dies_leaves_the_turn_to_the_box(opened, account, forked, folder):
-    outlived_by_its_box(opened, forked, folder)
+    outlived_by_its_sandbox(opened, forked, lambda: files_in(folder))
     assert len(account.running) == 1
 
 

@@ -12,7 +12,8 @@ import session_widgets as sw
 from session_widgets.errors import BadValue, NotDurable, SandboxError, TransportError
 from tests.support.boxes import Box
 from tests.support.evidence import in_bucket, in_directory
-from tests.support.kernels import Kernel, exactly_once
+from tests.support.kernels import Kernel
+from tests.support.mid_turn import completed, outlived_by_its_sandbox
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.needs("docker", "seaweedfs"), pytest.mark.timeout(180)]
@@ -56,12 +57,6 @@ def opened(box, home, place):
 
 def files_of(evidence):
     return {path: content for path, content in evidence().items() if not path.startswith(".harness/")}
-
-
-def completed(turn):
-    assert (turn.status, turn.error, turn.durability_error) == ("completed", None, None)
-    assert turn.durable_at is not None
-    return turn
 
 
 @BOTH
@@ -148,38 +143,11 @@ s.detach()
 
 @BOTH
 def test_a_kernel_that_dies_leaves_the_files_there_and_the_next_one_brings_them_home(opened, forked, place, box):
-    session = opened()
-    completed(session.send("write before <<EOT\nx\nEOT"))
-    session.detach()
-    sw.store().close()
-    kernel = Kernel(
-        forked,
-        """
-s = sw.open_session("s1", permissions="allow_all")
-waiting = "touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done > after"
-turn = s.start("write during <<EOT\\nthe last words\\nEOT\\nrun " + waiting)
-while "begun" not in [file.name for file in s.files.list()]: time.sleep(0.05)
-print(json.dumps("running"))
-time.sleep(60)
-""",
-    )
-    assert kernel.read() == "running"
-    kernel.kill()
-    assert "during" not in files_of(place[1])
-    box.run("touch /workspace/go")
-    until(lambda: box.has("after"), seconds=30, what="the end of the command: the agent needs no kernel")
-    session = opened()
-    turn = completed(session.turns[-1].wait(60))
-    assert files_of(place[1]) == {
-        "before": b"x\n",
-        "during": b"the last words\n",
-        "begun": b"",
-        "go": b"",
-        "after": b"done\n",
-    }
-    assert {file.path for file in turn.files} == {"during", "begun", "go", "after"}
-    assert completed(session.send("remember")).tier == "warm"
-    exactly_once(session.events())
+    def let_go():
+        box.run("touch /workspace/go")
+        until(lambda: box.has("after"), seconds=30, what="the end of the command: the agent needs no kernel")
+
+    outlived_by_its_sandbox(opened, forked, lambda: files_of(place[1]), let_go)
 
 
 def test_a_machine_that_dies_in_mid_turn_fails_the_turn_and_loses_no_saved_file(opened, place, box):

@@ -12,6 +12,7 @@ from session_widgets._sandboxes.remote import RemoteProvider
 from session_widgets.errors import NotDurable
 from session_widgets.host.tree import TEMPORARY
 from tests.support.kernels import Kernel
+from tests.support.mid_turn import completed
 from tests.support.runner import TOKEN, RunnerProcess
 from tests.support.waiting import until
 
@@ -55,11 +56,6 @@ def files(root: Path) -> dict[str, bytes]:
     found = {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
     hidden = (".harness/", TEMPORARY)  # the agent's memory, and leftovers of killed writes, which no listing shows
     return {name: path.read_bytes() for name, path in found.items() if not name.startswith(hidden)}
-
-
-def completed(turn):
-    assert (turn.status, turn.error, turn.durability_error) == ("completed", None, None)
-    return turn
 
 
 def count(root: Path) -> int:
