@@ -13,6 +13,7 @@ from typing import Any
 from session_widgets._sessions.permissions import Decision, PermissionRequest
 from session_widgets._sessions.stdin import read_line
 from session_widgets.printing import one_line, printable
+from session_widgets.ticker import current_kernel
 from session_widgets.transcript.envelopes import as_object, as_objects, block_text
 from session_widgets.transcript.records import Json
 from session_widgets.transcript.tool_input import beside, command_of, places, words
@@ -26,7 +27,6 @@ PART_LIMIT = 64 * 1024
 """Characters of one command, diff or input in the question."""
 PLACES = 50
 DIFF_LINES = 2000
-TICKER_WIDTH = 100
 
 
 IN_THE_PANEL = " (in the panel)"
@@ -184,28 +184,6 @@ def describe(request: PermissionRequest) -> str:
     return printable("\n".join([f"{title} needs permission.", *parts]))
 
 
-class Ticker:
-    """Shows the current operation of a blocking call, in one line that is overwritten and erased at the end.
-
-    Only people see it: in a notebook below the cell, in a terminal on standard error.
-    """
-
-    def __init__(self) -> None:
-        self._shown = ""
-
-    def show(self, activity: str | None) -> None:
-        """Write `activity`, None erases it; does nothing without a viewer."""
-        text = one_line(activity or "", TICKER_WIDTH)
-        out = sys.stdout if current_kernel() is not None else sys.stderr
-        if text == self._shown or threading.current_thread() is not threading.main_thread():
-            return
-        if current_kernel() is None and not (out is not None and out.isatty()):
-            return
-        out.write(f"\r{text.ljust(len(self._shown))}" + ("" if text else "\r"))
-        out.flush()
-        self._shown = text
-
-
 Letters = dict[str, tuple[str, str]]
 
 
@@ -253,13 +231,6 @@ def _cut(text: str) -> str:
     if len(text) <= PART_LIMIT:
         return text
     return f"{text[:PART_LIMIT]}\n  [cut here: {len(text) - PART_LIMIT:,} more characters, in the request's tool_call]"
-
-
-def current_kernel() -> Any:
-    """Return the ipykernel that runs this code, or None."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None)
 
 
 def _cell_runs(kernel: Any) -> bool:

@@ -11,6 +11,7 @@ from session_widgets._harnesses import catalog
 from session_widgets._harnesses.harness import Harness
 from session_widgets.errors import BadValue
 from session_widgets.printing import html_table, one_line, text_table
+from session_widgets.ticker import Ticker
 from session_widgets.transcript.options import Choice
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def harnesses(*, probe: bool = False) -> HarnessList:
 
 
 def _asked(found: HarnessList) -> Iterator[HarnessInfo]:
-    from session_widgets._sessions.cell import Ticker
+
     from session_widgets._sessions.probing import ask_options, known_options
 
     ticker = Ticker()
@@ -128,8 +129,6 @@ def install_harness(*names: str) -> HarnessList:
         MissingDependency: Node.js 20 or newer is missing: pip install 'session-widgets[node]'.
         HarnessNotReady: the installation failed; the message has the reason, and no part of it is left.
     """
-    from session_widgets._sessions.cell import Ticker
-
     if not names:
         raise BadValue("name the harnesses to install: install_harness('claude').")
     ticker = Ticker()

@@ -10,7 +10,6 @@ from typing import Any
 from session_widgets._sessions import display
 from session_widgets._sessions.asynchronous import AsyncSession
 from session_widgets._sessions.blocking import blocking
-from session_widgets._sessions.cell import Ticker
 from session_widgets._sessions.control import SessionControl
 from session_widgets._sessions.controller import SessionController
 from session_widgets._sessions.files import Files
@@ -25,6 +24,7 @@ from session_widgets._sessions.prompt import check_timeout
 from session_widgets._sessions.questions import QuestionRequest
 from session_widgets._sessions.turn import Turn
 from session_widgets._store import Store
+from session_widgets.ticker import Ticker
 from session_widgets.transcript.options import SETTINGS, Choice, Command
 from session_widgets.transcript.records import Event, Json, SessionRecord
 from session_widgets.transcript.transcript import Transcript

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from session_widgets._sessions.cell import Ticker
 from session_widgets._sessions.change_signal import ChangeSignal
 from session_widgets._sessions.handover import handed_over
 from session_widgets._sessions.kept_files import KeptFiles
@@ -18,6 +17,7 @@ from session_widgets._sessions.snapshots import SnapshotManager
 from session_widgets._sessions.state import SessionState
 from session_widgets._store.redaction import redactor
 from session_widgets.errors import SessionError
+from session_widgets.ticker import Ticker
 from session_widgets.transcript.envelopes import as_object, as_objects
 from session_widgets.transcript.outcomes import outcome
 from session_widgets.transcript.records import Draft, FileChange, Json, Step, Tier, TurnRecord, Usage

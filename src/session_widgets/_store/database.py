@@ -166,7 +166,8 @@ class Store(StoredSessions):
         Args:
             path: a file, or a directory of any depth.
             secrets: "keep" lines as they are (they are on this machine already), or "redact" what looks like a secret.
-            progress: called with the numbers of processed and of all bytes.
+            progress: called with the numbers of processed and of all bytes. Default: a line below the cell, or in the
+                terminal, once it takes longer than a second.
 
         Returns:
             Counts, one row a file (`.df()`), and `.issues`. A file that cannot be imported is a row with its reason.

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from session_widgets.cli.errors import errors_told
 from session_widgets.printing import one_line, printable
+from session_widgets.ticker import Ticker
 
 if TYPE_CHECKING:
     from session_widgets._sessions.harness_info import HarnessInfo
@@ -47,7 +48,6 @@ def install(
     names: Annotated[list[str] | None, typer.Argument(help="Harnesses. Default: all that are not installed.")] = None,
 ) -> None:
     """Install harnesses for this user: npm packages of exact versions, verified, without administrator rights."""
-    from session_widgets._sessions.cell import Ticker
     from session_widgets._sessions.harness_info import harnesses, installations
 
     with errors_told():

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -297,3 +298,12 @@ def test_a_path_that_does_not_exist_and_an_unknown_word_are_refused(store: Store
         store.import_(tmp_path / "nowhere")
     with pytest.raises(BadValue, match="'keep' or 'redact'"):
         store.import_(tmp_path, secrets="hide")  # type: ignore[arg-type]
+
+
+def test_a_person_sees_how_far_a_long_import_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, said = [0.0], []
+    monkeypatch.setattr(importer, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    show = importer._shown_by(SimpleNamespace(show=said.append))  # type: ignore[arg-type]
+    for now[0], done in ((0.9, 1), (1.5, 37), (1.6, 38), (1.8, 50)):
+        show(done * 10**6, 10**8)
+    assert said == ["Importing: 37% of 100 MB", "Importing: 50% of 100 MB"]

@@ -19,6 +19,7 @@ from session_widgets._store.importing.report import FileReport, ImportIssue, Imp
 from session_widgets._store.importing.writing import Target
 from session_widgets._store.rows import Row
 from session_widgets.errors import BadValue, StoreBusy
+from session_widgets.ticker import Ticker
 
 if TYPE_CHECKING:
     from session_widgets._store.connection import StoreFile
@@ -187,4 +188,21 @@ def import_path(store: StoreFile, path: str | Path, secrets: Secrets, progress: 
     found = Path(os.path.realpath(Path(path).expanduser()))
     if not found.exists():
         raise BadValue(f"there is no file or directory {found}. Name the directory of a program's session files.")
-    return Importer(store, secrets, progress or (lambda _, __: None)).run(found)
+    ticker = Ticker()
+    try:
+        return Importer(store, secrets, progress or _shown_by(ticker)).run(found)
+    finally:
+        ticker.show(None)
+
+
+def _shown_by(ticker: Ticker) -> Progress:
+    """Return a progress that a person sees, if the import takes longer than a second."""
+    next_at = time.monotonic() + 1
+
+    def show(done: int, total: int) -> None:
+        nonlocal next_at
+        if total and time.monotonic() >= next_at:
+            next_at = time.monotonic() + 0.25
+            ticker.show(f"Importing: {done / total:.0%} of {total / 1e6:,.0f} MB")
+
+    return show
