@@ -12,6 +12,7 @@ import pytest
 from benchmarks import corpus
 from benchmarks.importing import IMPORT
 from session_widgets._store.database import Store
+from tests.store.importing.claude import Log, text
 from tests.support.paths import ROOT
 
 
@@ -53,6 +54,21 @@ def test_a_session_of_2_gb_needs_no_more_memory_than_a_small_one(tmp_path: Path)
     assert said["memory"] <= 500
     assert (tmp_path / "store.duckdb").stat().st_size < size
     path.unlink()
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_20_000_files_are_a_report_and_are_not_read_again(store: Store, tmp_path: Path) -> None:
+    for number in range(20_000):
+        log = Log(f"{number:08d}-0000-4000-8000-000000000000").user("u1", f"question {number}")
+        place = tmp_path / f"project-{number % 50}" / f"{number}.jsonl"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(str(log.assistant("a1", f"msg_{number}", text(f"answer {number}"))))
+    report = store.import_(tmp_path)
+    assert (report.counts["files_new"], report.counts["records"], report.issues) == (20_000, 40_000, [])
+    again = store.import_(tmp_path)
+    assert (again.counts["files_unchanged"], again.counts["records"]) == (20_000, 0)
+    assert store.sql("select count(*), sum(steps)::int from v_runs").fetchall() == [(20_000, 40_000)]
 
 
 @pytest.mark.nightly
