@@ -227,12 +227,14 @@ async def test_a_terminal_has_its_size_and_takes_an_interrupt(shared):
 async def test_what_a_killed_runner_leaves_is_ended(tmp_path):
     subject = Subject(get_provider("local", tmp_path), lambda: spec(tmp_path))
     async with subject.sandbox() as sandbox:
-        await sandbox.exec("setsid sleep 613 >/dev/null 2>&1 &")
-        (sleeping,) = [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "613"]]
+        words = ["sleep", f"613.{os.getpid()}"]
+        await sandbox.exec(f"setsid {' '.join(words)} >/dev/null 2>&1 &")
+        while not (found := [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == words]):
+            await asyncio.sleep(0.02)
         os.kill((await sandbox.runner.health())["pid"], signal.SIGKILL)
         await subject.provider.park(sandbox.ref)
-        psutil.wait_procs([sleeping], timeout=5)
-        assert not sleeping.is_running()
+        _, alive = psutil.wait_procs(found, timeout=5)
+        assert alive == []
 
 
 async def test_a_port_of_another_network_is_refused_with_the_reason(shared):
