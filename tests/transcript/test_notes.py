@@ -26,6 +26,7 @@ SAMPLES: dict[str, Any] = {
     "memory": 1 << 30,
     "seconds": 0.25,
     "ok": True,
+    "confine": True,
     "handed_over": True,
     "env": ("A",),
     "skills": ("s",),
