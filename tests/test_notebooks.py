@@ -237,9 +237,12 @@ def test_clouds(run, no_session_left, tmp_path, monkeypatch):
     assert outputs["send"][-1].data["text/plain"] == "('completed', ['squares.py', 'squares.txt'])"
     assert outputs["endpoint"][0].text == "1 4 9 16 25 36 49\n\n"
     assert outputs["sandboxes"][0].data["text/plain"] == "[('cloud', 'running', True)]"
-    assert outputs["park"][0].text.startswith("idle | 1 earlier turn")
+    assert outputs["park"][-1].text.startswith("idle | 1 earlier turn")
     assert outputs["switch"][0].text == "completed | ['later.txt', 'squares.txt']\n"
     assert outputs["switch"][1].data["text/plain"] == "[('local', 'cloud')]"
+    ran = outputs["cost"][0].data["text/html"]
+    assert "<td>e2b</td><td>2</td><td>True</td><td>True</td><td>USD</td>" in ran
+    assert "<td>local</td><td>1</td><td>True</td><td>NULL</td><td>NULL</td>" in ran
     assert outputs["delete"][0].data["text/plain"] == "0"
 
 
