@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
@@ -20,9 +21,18 @@ def tls(url: str) -> ssl.SSLContext | bool:
     return _certificates() if url.startswith("https:") else False
 
 
+def is_far(url: str) -> bool:
+    """Whether the proxies of the environment may be used: not on the way to this machine."""
+    host = httpx.URL(url).host
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
+    return httpx.create_ssl_context(trust_env=True)  # such as SSL_CERT_FILE, where a proxy inspects TLS
 
 
 async def ask(client: httpx.AsyncClient, method: str, url: str, *, most: int, **options: Any) -> httpx.Response:

@@ -12,7 +12,7 @@ import httpx
 import orjson
 
 from session_widgets._sandboxes.runner_client import broken, problem
-from session_widgets.answers import PLAIN, ask, tls
+from session_widgets.answers import PLAIN, ask, is_far, tls
 from session_widgets.errors import NotFound, SandboxError, TransportError
 from session_widgets.host.tar_stream import END, header, padding
 from session_widgets.model import Endpoint, Machine
@@ -40,7 +40,7 @@ class ClaimClient:
             headers={**PLAIN, **endpoint.headers},
             timeout=TIMEOUT,
             verify=tls(endpoint.url),
-            trust_env=False,
+            trust_env=is_far(endpoint.url),
         )
 
     async def aclose(self) -> None:

@@ -12,7 +12,7 @@ import httpx
 import orjson
 
 from session_widgets._sandboxes.paths import check_path
-from session_widgets.answers import PLAIN, ask, pieces, tls, whole
+from session_widgets.answers import PLAIN, ask, is_far, pieces, tls, whole
 from session_widgets.errors import (
     BadPath,
     ExecTimeout,
@@ -66,7 +66,7 @@ class RunnerClient:
             headers=headers,
             timeout=TIMEOUT,
             verify=tls(endpoint.url),
-            trust_env=False,
+            trust_env=is_far(endpoint.url),
             transport=transport,
         )
 

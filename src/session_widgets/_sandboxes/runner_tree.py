@@ -18,7 +18,7 @@ import httpx
 import orjson
 
 from session_widgets._sandboxes.runner_client import MANIFEST_SECONDS, MOST_MANIFEST, broken, problem
-from session_widgets.answers import PLAIN, blocking_pieces, blocking_whole, tls
+from session_widgets.answers import PLAIN, blocking_pieces, blocking_whole, is_far, tls
 from session_widgets.errors import BadPath, SandboxError, TransportError
 from session_widgets.host.direct import Outcome, Request
 from session_widgets.host.manifest import Entry, EntryKind, Manifest, Occupied, Readable, md5
@@ -66,7 +66,7 @@ class RunnerTree:
             headers=headers,
             timeout=TIMEOUT,
             verify=tls(endpoint.url),
-            trust_env=False,
+            trust_env=is_far(endpoint.url),
             transport=transport,
         )
 

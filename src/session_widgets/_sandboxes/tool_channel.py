@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import orjson
 
-from session_widgets.answers import PLAIN, ask, pieces, tls
+from session_widgets.answers import PLAIN, ask, is_far, pieces, tls
 from session_widgets.errors import SandboxError, TransportError
 from session_widgets.model import Endpoint
 from session_widgets.transcript.records import Json
@@ -30,7 +30,7 @@ class ToolChannel:
             headers={**PLAIN, **endpoint.headers},
             timeout=TIMEOUT,
             verify=tls(endpoint.url),
-            trust_env=False,
+            trust_env=is_far(endpoint.url),
         )
 
     async def aclose(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -17,7 +16,7 @@ from session_widgets.acp import messages
 from session_widgets.acp.backoff import Backoff
 from session_widgets.acp.problems import error_of, too_large
 from session_widgets.acp.stream import EventStream, Received
-from session_widgets.answers import PLAIN, ask
+from session_widgets.answers import PLAIN, ask, is_far
 from session_widgets.errors import BadValue, SessionWidgetsError, TransportError
 from session_widgets.model import Endpoint
 from session_widgets.transcript.records import Json
@@ -61,7 +60,7 @@ class AcpConnection:
             base_url=endpoint.url,
             headers={**PLAIN, **endpoint.headers},
             verify=endpoint.url.startswith("https:"),  # creating a TLS context costs 20 ms
-            trust_env=not _is_loopback(endpoint.url),
+            trust_env=is_far(endpoint.url),
             limits=httpx.Limits(max_connections=None),
         )
         self._path = f"/v1/acp/{quote(server_id, safe='')}"
@@ -301,12 +300,3 @@ class AcpConnection:
                 if isinstance(refusal, TransportError):
                     refusal.unsent &= never_sent  # an earlier attempt may have arrived
                 raise refusal
-
-
-def _is_loopback(url: str) -> bool:
-    """Whether to ignore the environment's proxies."""
-    host = httpx.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
