@@ -25,6 +25,7 @@ from benchmarks import (
     sandboxes,
     start,
     store,
+    using,
     workspaces,
 )
 from benchmarks.figures import Figure, table
@@ -45,6 +46,7 @@ SECTIONS: dict[str, Callable[[int], list[Figure]]] = {
     "reading": reading.measure,
     "import": importing.measure,
     "peers": peers.measure,
+    "using": using.measure,
 }
 
 
