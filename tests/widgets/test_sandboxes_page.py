@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from session_widgets._sandboxes.clouds.limits import SHOWN
 from session_widgets._sessions import sandbox_info
 from session_widgets._sessions.sandbox_info import SandboxList, SandboxRow
 from session_widgets.errors import SandboxBusy
+from session_widgets.widgets import Chat
 from session_widgets.widgets.sandboxes import SandboxTable, total
 from tests.support import needs
 from tests.widgets.axe import faults
 from tests.widgets.pages import Bench
+from tests.widgets.scripted import Scripted
 
 pytestmark = pytest.mark.needs("chromium", "axe")
 
@@ -152,6 +155,22 @@ def test_a_page_can_act_only_on_what_it_shows(bench: Bench, account: Account) ->
     bench.until(lambda: bench.page.evaluate("window.said"), what="the answer")
     assert "'docker:other' is not in the list" in bench.page.evaluate("window.said")
     assert account.done == []
+
+
+def test_an_error_about_too_many_offers_the_call_that_shows_them(page: Page, session: Scripted) -> None:
+    bench = Bench(page, Chat(session))
+    for error in ("The agent has exited.", f"E2B runs 4 for this installation. {SHOWN}"):
+        session.begin("go")
+        session.end("failed", error=error)
+    bench.sees("E2B runs 4")
+    copy = page.get_by_role("button", name="Copy sw.sandboxes() for a cell")
+    expect(copy).to_have_count(1)
+    page.evaluate("document.execCommand = () => { window.copied = document.activeElement.value }")
+    copy.click()
+    expect(page.locator(".sw-copied")).to_have_count(1)
+    assert page.evaluate("window.copied") == "sw.sandboxes()"
+    bench.widget.close()
+    assert bench.errors == []
 
 
 def test_a_sum_is_of_one_currency_and_says_what_it_lacks() -> None:

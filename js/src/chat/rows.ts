@@ -1,5 +1,6 @@
 // What a chat draws besides steps: the end of a turn, the current activity, a prompt on its way.
 import { html, nothing, type TemplateResult } from "lit-html";
+import { copyButton } from "../lib/dom.ts";
 import { homeWords, type Kept, keptOf } from "../lib/home.ts";
 import { icon, type IconName, spinner } from "../lib/icons.ts";
 import type { Step, Turn } from "../lib/protocol.ts";
@@ -25,6 +26,9 @@ const FAILURES = new Map([
   ["no_answer", "No answer"],
 ]);
 
+/** What an error names that a cell shows: all sandboxes, to park or destroy one. */
+const SHOWN = "sw.sandboxes()";
+
 /** The time of the agent, and separately the time that a person took to answer. */
 function times(turn: Turn, ended: number): TemplateResult {
   const took = Math.max(0, ended - turn.started - turn.waited);
@@ -47,6 +51,7 @@ export function footer(ui: Ui, turn: Turn, later: Turn | undefined, last: boolea
     ${last && turn.status === "failed" && prompt?.body && prompt.body.text.length === prompt.body.length
       ? retryButton(ui, prompt.body.text)
       : nothing}
+    ${turn.error?.includes(SHOWN) ? html`<span class="sw-foot-call"><code class="sw-mono">${SHOWN}</code>${copyButton(() => SHOWN, `Copy ${SHOWN} for a cell`)}</span>` : nothing}
     ${kept ? keptButton(kept, ui.isOpen(key, byDefault), () => ui.toggle(key, byDefault)) : nothing}
     ${turn.files.length ? html`<span class="sw-chips">${turn.files.slice(0, 8).map((file) => chip(ui, file.path, file.change))}
       ${turn.files.length > 8 ? html`<span>and ${plural(turn.files.length - 8, "more file", "more files")}</span>` : nothing}</span>` : nothing}

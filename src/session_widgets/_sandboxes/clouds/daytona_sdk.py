@@ -183,7 +183,7 @@ def translate(error: Exception) -> SessionWidgetsError | None:
     if "limit exceeded" in text or "quota" in text:
         return SandboxQuota(
             f"a limit of the Daytona account is reached: {said(error)}. Stopped sandboxes count too, until they are "
-            "archived: delete sessions or sandboxes, or raise the tier in the dashboard."
+            "archived: sw.sandboxes() shows them. Destroy some, or raise the tier in the dashboard."
         )
     if isinstance(error, errors.DaytonaProcessExecutionTimeoutError):
         return ExecTimeout(f"a command in the sandbox took too long: {said(error)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from session_widgets._sandboxes.clouds.contract import said, translated
-from session_widgets._sandboxes.clouds.limits import slower
+from session_widgets._sandboxes.clouds.limits import SHOWN, slower
 from session_widgets.errors import (
     SandboxAuth,
     SandboxBusy,
@@ -40,7 +40,7 @@ def translate(error: Exception) -> SessionWidgetsError | None:
         case e2b.SandboxNotFoundException():
             return SandboxGone(f"E2B does not have the sandbox any more: {text}")
         case e2b.RateLimitException() if "concurrent" in text or "limit of" in text:
-            return SandboxQuota(f"a limit of the E2B account is reached: {text}")
+            return SandboxQuota(f"a limit of the E2B account is reached: {text}. {SHOWN}")
         case e2b.RateLimitException():
             return SandboxBusy(f"E2B is rate limiting: {text} {slower('e2b')}")
         case ServiceBusyException():

@@ -16,6 +16,8 @@ BOXES = 4
 SECONDS_BETWEEN = 1.0
 SECONDS = "SECONDS_BETWEEN"
 MOST_BETWEEN = 3600
+SHOWN = "sw.sandboxes() shows them: park or destroy one."
+"""The remedy for too many; the panel has a button that copies the call."""
 TELL_SECONDS = 2.0
 """A shorter wait needs no words."""
 _making: Counter[str] = Counter()
@@ -51,7 +53,7 @@ async def making(
         if others >= most:
             raise SandboxQuota(
                 f"{title} runs {others} for this installation, with those being started, and at most {most} may run. "
-                f"sw.sandboxes() shows them: park or destroy one. Or set more: "
+                f"{SHOWN} Or set more: "
                 f"os.environ[{_variable(name, 'BOXES')!r}] = '{2 * most}'."
             )
         now = time.monotonic()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from session_widgets._sandboxes.clouds.contract import BoxSpec, said, translated
+from session_widgets._sandboxes.clouds.limits import SHOWN
 from session_widgets.errors import (
     BadValue,
     ExecTimeout,
@@ -44,7 +45,7 @@ def _ours(error: Exception, making: BoxSpec | None) -> SessionWidgetsError | Non
         case theirs.AuthError() | theirs.PermissionDeniedError():
             return SandboxAuth(f"Modal refuses the token: check {VARIABLES}. {REMEDY} ({text})")
         case theirs.ResourceExhaustedError() if _LIMIT.search(text):
-            return SandboxQuota(f"Modal: a limit of the account is reached: {text}. Park or delete a session.")
+            return SandboxQuota(f"Modal: a limit of the account is reached: {text}. {SHOWN}")
         case theirs.ResourceExhaustedError():
             return SandboxBusy(f"Modal is busy, try again later: {text}")
         case theirs.ImageBuildError():
