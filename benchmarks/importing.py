@@ -29,15 +29,19 @@ began = time.perf_counter()
 report = store.import_(sys.argv[1])
 seconds = time.perf_counter() - began
 store.close()
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"seconds": seconds, "memory": memory, **report.counts}))
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+memory = sum(each.ru_maxrss for each in used) / 1024
+cpu = sum(each.ru_utime + each.ru_stime for each in used)
+print(json.dumps({"seconds": seconds, "memory": memory, "cpu": cpu, **report.counts}))
 """
 RUN = """
 import json, resource, subprocess, sys, time
 began = time.perf_counter()
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 seconds = time.perf_counter() - began
-print(json.dumps({"seconds": seconds, "memory": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024}))
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu = used.ru_utime + used.ru_stime
+print(json.dumps({"seconds": seconds, "memory": used.ru_maxrss / 1024, "cpu": cpu}))
 """
 
 
@@ -60,7 +64,14 @@ def measure(runs: int) -> list[Figure]:
     remark = f"{size / 1e6:.0f} MB, {first[0]['files_new']} files, {first[0]['records']:,} records"
     return [
         Figure("import", "s", [each["seconds"] for each in first], 12, beside=_beside(peer, "seconds"), remark=remark),
-        Figure("import, memory", "MB", [each["memory"] for each in first], 200, beside=_beside(peer, "memory")),
+        Figure("import, CPU time", "s", [each["cpu"] for each in first], beside=_beside(peer, "cpu")),
+        Figure(
+            "import, memory of both processes",
+            "MB",
+            [each["memory"] for each in first],
+            200,
+            beside=_beside(peer, "memory"),
+        ),
         Figure("size of the store, of the files'", "", ratios, 0.2, beside=_beside(peer, "ratio")),
         Figure("import again", "s", [each["seconds"] for each in again], 0.2),
         Figure("import of one more line", "s", [each["seconds"] for each in line], 0.2),
