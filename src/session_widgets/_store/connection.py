@@ -36,8 +36,8 @@ BULK = ", row_group_size 4096"
 """For imports. A checkpoint compresses the last row group again: with DuckDB's 122,880 rows it takes a second."""
 NEW = ", block_size 65536"
 """Of a new file: a column's part of a row group ends in a block that is filled no further. DuckDB has 256 KB."""
-WRITER: Config = {"threads": 1, "checkpoint_threshold": "8MB"}
-"""A large checkpoint needs memory, and others wait for it."""
+CHECKPOINT = {False: "16MB", True: "8MB"}
+"""Bytes of commits after which a checkpoint is made, ordinarily and in an import: it needs memory, and others wait."""
 UTC = "set global timezone = 'UTC'"
 """Of all cursors of a connection: times come out the same on every machine."""
 QUIET = "set enable_progress_bar = false"
@@ -221,8 +221,11 @@ class StoreFile:
 
     def _attach_writer(self, deadline: float, *, bulk: bool = False) -> duckdb.DuckDBPyConnection:
         if self._writer is None:
-            self._writer = quiet(duckdb.connect(config={**self.config(), **WRITER}))
+            self._writer = quiet(duckdb.connect(config={**self.config(), "threads": 1}))
             self._writer.execute(UTC)
+            self._bulk = False
+        if bulk != self._bulk:
+            self._writer.execute(f"set checkpoint_threshold = '{CHECKPOINT[bulk]}'")
         new = self._identity() is None
         if new:
             with contextlib.suppress(OSError):
