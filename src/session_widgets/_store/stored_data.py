@@ -253,8 +253,8 @@ class StoredData:
             StoreBusy: another process held the file for 10 s.
 
         Example:
-            >>> hour = [("cpu", 0.04), ("memory", 0.01)]  # doctest: +SKIP
-            >>> own = [{"provider": "e2b", "resource": name, "per_second": of / 3600} for name, of in hour]
+            >>> rates = {"cpu": 0.04 / 3600, "memory": 0.01 / 3600}
+            >>> own = [{"provider": "e2b", "resource": name, "per_second": rate} for name, rate in rates.items()]
             >>> store().sandbox_rates(own)  # doctest: +SKIP
         """
         if table is not None:
