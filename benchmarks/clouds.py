@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from threading import Event
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -28,6 +30,8 @@ from benchmarks.workspaces import timed
 from session_widgets._sandboxes.clouds import limits
 from session_widgets._sandboxes.contract import SandboxSpec
 from session_widgets._sandboxes.registry import get_provider
+from session_widgets.workspaces.contract import Workspace
+from session_widgets.workspaces.local_s3 import LocalS3, local_s3
 from session_widgets.workspaces.place import place
 
 COMMANDS = 20
@@ -57,6 +61,8 @@ def measure(runs: int, *, full: bool = False) -> list[Figure]:
             figures += _first_event(name, account, runs)
             figures.append(_commands(name, account, runs))
             figures += _files(name, account, FULL if full else SMALL)
+            if name == "e2b":  # the way to the bucket is the same for all
+                figures += _direct(name, account, FULL if full else SMALL)
             figures.append(_idle(name, account))
     return figures
 
@@ -130,21 +136,11 @@ def _commands(name: str, account: Any, runs: int) -> Figure:
 
 def _files(name: str, account: Any, size: Size) -> list[Figure]:
     """Many files, and much data: by the relay between a directory and a sandbox, and by the SDK between the same."""
-    count = min(size.files, MODALS) if name == "modal" else size.files
+    if name == "modal":
+        size = Size(min(size.files, MODALS), size.megabytes)
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory() as folder:
-        many, large = Path(folder, "many"), Path(folder, "large")
-        for number in range(count):
-            file = many / f"d{number % 50}" / f"f{number}"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"file {number}\n" * 20)
-        large.mkdir()
-        for number in range(16):
-            (large / f"{number}.bin").write_bytes(os.urandom((size.megabytes << 20) // 16))
-        for what, source, share in (
-            (f"{count:,} files", many, 0.5),
-            (f"{size.megabytes:,} MB in 16 files", large, None),
-        ):
+    with _sources(size) as sources:
+        for what, source, share in sources:
             there_in, there_out = asyncio.run(_by_sdk(name, account, source))
             here_in, here_out = asyncio.run(_by_relay(name, source))
             for way, here, there in (("in", here_in, there_in), ("out", here_out, there_out)):
@@ -152,6 +148,74 @@ def _files(name: str, account: Any, size: Size) -> list[Figure]:
                 beside = Reference("SDK", [there])
                 figures.append(Figure(f"{name}: {what}, {way}", "s", [here], aim=aim, beside=beside))
     return figures
+
+
+def _direct(name: str, account: Any, size: Size) -> list[Figure]:
+    """The same between a bucket and a sandbox that reaches it: by its own requests, and by the relay."""
+    figures: list[Figure] = []
+    with _sources(size) as sources, tempfile.TemporaryDirectory() as folder:
+        store = local_s3(Path(folder), "lab")
+        try:
+            for number, (what, source, _) in enumerate(sources):
+                relay = asyncio.run(_by_bucket(name, account, store, f"relay{number}", source, "sync"))
+                own = asyncio.run(_by_bucket(name, account, store, f"direct{number}", source, "direct"))
+                for way, there, here in zip(("from the bucket", "to the bucket"), relay, own, strict=True):
+                    beside = Reference("relay", [there])
+                    figures.append(Figure(f"{name}: {what}, {way}, direct", "s", [here], beside=beside))
+        finally:
+            store.stop()
+    return figures
+
+
+async def _by_bucket(
+    name: str, account: Any, store: LocalS3, id: str, source: Path, attachment: str
+) -> tuple[float, float]:
+    """Copy what a bucket has into a sandbox, and from there into another prefix."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+
+        def prefix(name: str) -> Workspace:
+            return place(here, f"{id}{name}", "s3://lab/bench", attachment, data=store.home)
+
+        base = prefix("in")
+        base.attach(lambda _: None)
+        shutil.copytree(source, base.path, dirs_exist_ok=True)
+        base.persist(base.scan, ())
+        provider = get_provider(name, here)
+        sandbox = await provider.create(SandboxSpec("files", "", {}), lambda _: asyncio.sleep(0))
+        try:
+            (box,) = account.boxes
+            account.behind_our_back(box, f"lead-out-{urlsplit(store.endpoint).port}")
+            tree = sandbox.tree()
+            space = base.relayed(tree, here / "record-in")
+            into = timed(lambda: space.attach(lambda _: None))
+            target = prefix("out").relayed(tree, here / "record-out")
+            target.attach(lambda _: None)
+            out = timed(lambda: target.persist(target.scan, ()))
+            assert target.objects is not None
+            arrived = len(target.objects.prefix.listing().objects)
+            assert arrived == sum(1 for file in source.rglob("*") if file.is_file()), f"{arrived} files arrived"
+            tree.close()
+            await sandbox.aclose()
+        finally:
+            await provider.destroy(sandbox.ref)
+            await provider.aclose()
+    return into, out
+
+
+@contextmanager
+def _sources(size: Size) -> Iterator[list[tuple[str, Path, float | None]]]:
+    """Yield a directory of many files, and one with much data: what it is, where, and the aim for its ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        many, large = Path(folder, "many"), Path(folder, "large")
+        for number in range(size.files):
+            file = many / f"d{number % 50}" / f"f{number}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"file {number}\n" * 20)
+        large.mkdir()
+        for number in range(16):
+            (large / f"{number}.bin").write_bytes(os.urandom((size.megabytes << 20) // 16))
+        yield [(f"{size.files:,} files", many, 0.5), (f"{size.megabytes:,} MB in 16 files", large, None)]
 
 
 async def _by_sdk(name: str, account: Any, source: Path) -> tuple[float, float]:

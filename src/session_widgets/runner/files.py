@@ -49,6 +49,12 @@ class Files:
             span = _span(request, info.st_size, tag)
             whole = span is None
             start, end = span or Span(0, info.st_size)
+            content = None
+            if request.method != "HEAD" and end - start <= CHUNK:  # the stated length is then that of what was read
+                content = await asyncio.to_thread(_read, fd, start, end)
+                end = start + len(content)
+                if span is not None and not content:
+                    raise Problem(416, "range_not_satisfiable", "the file became shorter", size=start)
             headers["content-length"] = str(end - start)
             if not whole:
                 headers["content-range"] = f"bytes {start}-{end - 1}/{info.st_size}"
@@ -58,6 +64,9 @@ class Files:
             os.close(fd)
             raise
         status = 200 if whole else 206
+        if content is not None:
+            os.close(fd)
+            return Response(content, status, headers, media_type="application/octet-stream")
         return StreamingResponse(_chunks(fd, start, end), status, headers, media_type="application/octet-stream")
 
     async def write(self, request: Request) -> Response:
@@ -83,6 +92,13 @@ class Files:
     def _open(self, path: str) -> tuple[int, os.stat_result]:
         with self._jail.locate(path) as place:
             return place.open_file()
+
+
+def _read(fd: int, start: int, end: int) -> bytes:
+    found = bytearray()
+    while start + len(found) < end and (piece := os.pread(fd, end - start - len(found), start + len(found))):
+        found += piece
+    return bytes(found)
 
 
 async def _chunks(fd: int, start: int, end: int) -> AsyncIterator[bytes]:
