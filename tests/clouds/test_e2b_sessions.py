@@ -152,11 +152,11 @@ def test_an_outage_delays_a_turn_and_a_long_one_fails_it(opened, account, folder
     assert files_in(folder) == {"after": b"done\n", "begun": b"", "go": b""}
 
     session.exec("rm begun go after")
-    monkeypatch.setattr(agent_manager, "OUTAGE_SECONDS", 1)
     turn = session.start(f"run {WAITING}")
     begun(session)
     session.exec("(sleep 1; touch go) >/dev/null 2>&1 &")
     account.network("unplug")
+    monkeypatch.setattr(agent_manager, "OUTAGE_SECONDS", 1)
     try:
         assert turn.wait(50).status == "failed"
         assert "has not answered for 1 s" in turn.error

@@ -206,7 +206,8 @@ def check_transcript(journey: Journey) -> None:
     exactly_once(journey.session.events())
     steps = [step for turn in journey.session.turns for step in turn.steps]
     assert [step.text for step in steps if step.kind == "user"] == journey.prompts
-    calls = [step.tool_call_id for step in steps if step.kind == "tool_call"]
+    # an agent that lost its latest prompt with its machine may give an id again, in another turn
+    calls = [(step.turn, step.tool_call_id) for step in steps if step.kind == "tool_call"]
     first, others, cut = 1, 2 * (len(journey.files) - 1), len(journey.prompts) - len(journey.files)
     assert len(calls) == len(set(calls)) == first + others + cut
 

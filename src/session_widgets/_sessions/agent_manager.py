@@ -322,17 +322,13 @@ class AgentManager:
 
     async def _read(self, agent: Agent, pump: Pump) -> None:
         """Read an agent to its end; where its sandbox goes on without us, an outage of the network only delays it."""
-        lost_at, position = 0.0, -1
         while True:
             try:
                 return await pump.run()
             except TransportError as error:
-                now = time.monotonic()
-                if agent.connection.last_id > position:
-                    lost_at, position = now, agent.connection.last_id
                 if not await self._sandboxes.may_come_back():
                     raise
-                if now - lost_at > OUTAGE_SECONDS:
+                if time.monotonic() - agent.connection.heard_at > OUTAGE_SECONDS:
                     raise TransportError(
                         f"the sandbox has not answered for {OUTAGE_SECONDS:g} s ({error}). Its agent may have gone on: "
                         "when the network works again, send again, and its files are saved"

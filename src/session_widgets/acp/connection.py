@@ -80,6 +80,11 @@ class AcpConnection:
         return self._stream.last_id
 
     @property
+    def heard_at(self) -> float:
+        """When its stream last brought anything, heartbeats too, on the monotonic clock."""
+        return self._stream.heard_at
+
+    @property
     def extensions(self) -> frozenset[str]:
         """`features`, if its stream is open and they are known; else none."""
         return self._features if self._features is not None and self._stream.is_open else frozenset()

@@ -59,6 +59,7 @@ class EventStream:
 
     Attributes:
         is_open: whether an HTTP response is being read now.
+        heard_at: when the last bytes came, heartbeats too, on the monotonic clock.
 
     Args:
         client: of the runner.
@@ -73,6 +74,7 @@ class EventStream:
     ) -> None:
         self.last_id = last_id
         self.is_open = False
+        self.heard_at = time.monotonic()
         self._opened = self._was_open = False
         self._client = client
         self._path = path
@@ -172,13 +174,13 @@ class EventStream:
                 self.is_open = False
             ahead.check_complete()
 
-    @staticmethod
-    async def _read_events(response: httpx.Response, ahead: _ReadAhead) -> None:
+    async def _read_events(self, response: httpx.Response, ahead: _ReadAhead) -> None:
         parser = SseParser()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None) as limit:
                 async for chunk in pieces(response):
                     limit.reschedule(None)
+                    self.heard_at = time.monotonic()
                     ahead.add(parser.feed(chunk))
                     await ahead.room()
                     limit.reschedule(ahead.complete_by())
