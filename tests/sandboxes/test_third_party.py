@@ -37,7 +37,7 @@ def installed(tmp_path, monkeypatch):
 def test_sessions_live_there(installed, home, tmp_path):
     (provider,) = [info for info in sw.sandbox_providers() if info.name == "containers"]
     assert (provider.problem, provider.running) == ("", 0)
-    with pytest.raises(BadValue, match=r"cpus= and env= .* alone; got gpu=.*gpu= is an option of .*modal"):
+    with pytest.raises(BadValue, match=r"cpus=, env=, .* alone; got gpu=.*gpu= is an option of .*modal"):
         sw.open_session("a", sandbox=sw.Sandbox("containers", gpu="T4"))
     (folder := tmp_path / "mine").mkdir()
     session = sw.open_session("a", sandbox="containers", workspace=folder, permissions="allow_all")
