@@ -166,6 +166,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _superseded,
     _sandbox_rates,
     _superseded,
+    _superseded,
 )
 LATEST = len(MIGRATIONS)
 
