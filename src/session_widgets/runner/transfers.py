@@ -16,7 +16,7 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import IO
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from session_widgets.host.direct import MOST_TEXT, Outcome, Request
 from session_widgets.host.directory import CHUNK, Directory
@@ -186,7 +186,8 @@ class Connection:
             self.cut()
         self.kept = self._http is not None
         connection = self._http or self._made(place.scheme, place.netloc)
-        connection.putrequest(request.method, f"{place.path}?{place.query}", skip_accept_encoding=True)
+        target = urlunsplit(("", "", place.path, place.query, ""))
+        connection.putrequest(request.method, target, skip_accept_encoding=True)
         for name, value in request.headers.items():
             connection.putheader(name, value)
         size = request.size if request.method == "PUT" else 0
