@@ -97,6 +97,17 @@ def test_a_killed_reader_leaves_what_was_written(
     assert store.import_(logs).counts["files_new"] == 40 - written
 
 
+def test_an_interrupted_import_ends_it_even_while_the_error_is_kept(store: Store, logs: Path, apart: list[int]) -> None:
+    def interrupt(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as kept:
+        store.import_(logs, progress=interrupt)
+    assert kept.tb is not None
+    assert apart
+    assert not psutil.pid_exists(apart[0])
+
+
 def test_without_such_a_process_the_files_are_read_here(
     store: Store, logs: Path, monkeypatch: pytest.MonkeyPatch, apart: list[int]
 ) -> None:
