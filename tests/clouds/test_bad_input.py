@@ -27,28 +27,25 @@ from session_widgets._sandboxes import records
 from session_widgets._sandboxes.clouds import limits
 from session_widgets.errors import BadValue, FilesNotKept
 from tests.clouds.journeys import completed
-from tests.standins.daytona_account import DaytonaAccount
-from tests.standins.e2b_account import E2BAccount
-from tests.standins.modal_account import ModalAccount
-
-ACCOUNTS = {"e2b": E2BAccount, "daytona": DaytonaAccount, "modal": ModalAccount}
+from tests.standins.rented import CLOUDS, rented
 
 
 @pytest.fixture(scope="module")
 def accounts(tmp_path_factory):
     with ExitStack() as entered:
-        yield {name: entered.enter_context(kind(tmp_path_factory.mktemp(name))) for name, kind in ACCOUNTS.items()}
+        yield [entered.enter_context(rented(name, tmp_path_factory.mktemp(name))) for name in CLOUDS]
 
 
 @pytest.fixture
 def account(accounts, monkeypatch):
-    """The stand-ins by name; in the end no box is left at any."""
-    for one in accounts.values():
+    """An account at each vendor; in the end no box is left at any."""
+    for one in accounts:
         for name, value in one.environment.items():
             monkeypatch.setenv(name, value)
     monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
     yield accounts
-    assert {name: len(one.books()["boxes"]) for name, one in accounts.items()} == dict.fromkeys(accounts, 0)
+    for one in accounts:
+        one.check()
 
 
 @pytest.mark.needs("boxes")
@@ -75,7 +72,7 @@ def test_a_turn_fails_with_the_remedy(account, home, monkeypatch, caplog, sandbo
     assert (turn.status, turn.text) == ("failed", "")
     assert re.search(words, turn.error), turn.error
     session.files.list()
-    assert {len(one.books()["boxes"]) for one in account.values()} == {0}, "a look at the files makes no sandbox"
+    assert [one.boxes for one in account] == [[], [], []], "a look at the files makes no sandbox"
     ended = sw.store().sql("select reason, ended_at is null from v_sandboxes").fetchall()
     assert set(ended) <= {("gone", False)}, "what was never there costs nothing"
     with pytest.raises(FilesNotKept):
