@@ -31,7 +31,7 @@ Severity = Literal["info", "warning"]
 Change = Literal["created", "modified", "deleted"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """A record of a file: `line` counts from 1 (of a document always 1), `value` is its JSON."""
 
@@ -78,15 +78,18 @@ class Head:
         return [value for value in self.values if isinstance(value, dict)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Entry:
-    """Something that a record says; `line` is the record's, `at` its time if it has one."""
+    """Something that a record says; `line` is the record's, `at` its time if it has one.
+
+    Entries are never changed. They are not frozen because that triples the time to make one.
+    """
 
     line: int
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SessionFacts(Entry):
     """Facts of a session; the following entries belong to it. Later facts replace earlier ones; None changes nothing.
 
@@ -109,7 +112,7 @@ class SessionFacts(Entry):
     agent_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Placed(Entry):
     """An entry in the program's own tree.
 
@@ -126,14 +129,14 @@ class _Placed(Entry):
     agent: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Prompt(_Placed):
     """The user's prompt, which begins a turn; `blocks` are ACP content blocks, none if the file does not have it."""
 
     blocks: Sequence[Json]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Said(_Placed):
     """A message, thought, notice, error, compaction or plan; `entries` are those of a plan, as in ACP."""
 
@@ -144,14 +147,14 @@ class Said(_Placed):
     call_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Delegated(_Placed):
     """A subagent within this session begins: `agent` is its key, `text` its task."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ToolCall(_Placed):
     """A tool call; `kind` is ACP's, `name` the program's."""
 
@@ -165,7 +168,7 @@ class ToolCall(_Placed):
     call_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ToolResult(_Placed):
     """The result of a tool call; unknown fields are None. `content` replaces that of the call if it is not empty.
 
@@ -181,7 +184,7 @@ class ToolResult(_Placed):
     exit_code: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ModelCall(_Placed):
     """Usage of one model call; a repeat of its id counts once, with the maximum of each field.
 
@@ -217,7 +220,7 @@ class ModelCall(_Placed):
     duration_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Changed(Entry):
     """A file that the turn changed."""
 
@@ -225,7 +228,7 @@ class Changed(Entry):
     change: Change
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TurnEnd(Entry):
     """The turn ended."""
 
@@ -234,14 +237,14 @@ class TurnEnd(Entry):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Abandoned(Entry):
     """Records, by uid, on a branch that the user left: their steps stay, and are not active."""
 
     uids: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Problem(Entry):
     """Something that the format could not keep or had to guess; it appears in `v_import_issues`."""
 

@@ -26,7 +26,7 @@ LARGEST_DOCUMENT = 256 * 2**20
 """Bytes of a document or an archive, which is read at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """A line as it is in the file, without its line feed; `ended` whether it had one."""
 
