@@ -7,7 +7,6 @@ import os
 import pytest
 
 import session_widgets as sw
-from session_widgets._sandboxes.clouds import limits
 from session_widgets.errors import BadValue, SandboxAuth
 from tests.clouds.journeys import (
     allowing,
@@ -28,29 +27,6 @@ pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(180)]
 def account(tmp_path_factory):
     with DaytonaAccount(tmp_path_factory.mktemp("daytona")) as account:
         yield account
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (folder := tmp_path / "mine").mkdir()
-    return folder
-
-
-@pytest.fixture
-def opened(account, home, folder, monkeypatch):
-    """Opens the session of the test, again as often as it wants; in the end it is deleted, and no box is left."""
-    for name, value in account.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
-    first = {"sandbox": "daytona", "workspace": folder, "permissions": "allow_all"}
-
-    def open_session(**options):
-        return sw.open_session("a", **{**({} if sw.sessions() else first), **options})
-
-    yield open_session
-    open_session().delete()
-    assert account.boxes == {}, "a box is left at Daytona"
-    assert account.take_unknown() == []
 
 
 def box_of(account):
@@ -132,7 +108,7 @@ def test_a_box_that_another_kernel_has_started_again(opened, account, forked):
     kernel = Kernel(
         forked,
         """
-s = sw.open_session("a", permissions="allow_all")
+s = sw.open_session("s1", permissions="allow_all")
 s.park()
 print(json.dumps(s.send("say two").status))
 s.detach()

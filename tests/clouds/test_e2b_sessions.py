@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 import session_widgets as sw
-from session_widgets._sandboxes.clouds import limits
 from session_widgets._sessions import agent_manager, sandbox_manager
 from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets.acp import connection, stream
@@ -36,32 +35,6 @@ pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
 def account(tmp_path_factory):
     with E2BAccount(tmp_path_factory.mktemp("e2b")) as account:
         yield account
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "mine").mkdir()
-    return tmp_path / "mine"
-
-
-@pytest.fixture
-def opened(account, home, folder, monkeypatch):
-    """Opens the session of the test, again as often as it wants; deleted, it leaves no box."""
-    for name, value in account.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
-    last = []
-
-    def open_session(**options):
-        given = {"sandbox": "e2b", "workspace": folder} if not last else {}
-        last.append(sw.open_session("s1", **{"permissions": "allow_all", **given, **options}))
-        return last[-1]
-
-    yield open_session
-    if last:
-        sw.open_session("s1").delete()
-    assert account.boxes == {}
-    assert account.take_unknown() == []
 
 
 def test_a_session_lives_there_as_here(opened, account, folder):

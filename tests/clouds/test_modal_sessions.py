@@ -5,7 +5,6 @@ import os
 import pytest
 
 import session_widgets as sw
-from session_widgets._sandboxes.clouds import limits
 from session_widgets.errors import BadValue, MissingDependency, SandboxAuth
 from tests.clouds.journeys import (
     WAITING,
@@ -27,32 +26,6 @@ pytestmark = [pytest.mark.needs("boxes"), pytest.mark.timeout(120)]
 def account(tmp_path_factory):
     with ModalAccount.entered(tmp_path_factory.mktemp("modal")) as account:
         yield account
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "mine").mkdir()
-    return tmp_path / "mine"
-
-
-@pytest.fixture
-def opened(account, home, folder, monkeypatch):
-    """Opens the session of the test, again as often as it wants; deleted, it leaves nothing at Modal."""
-    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
-    last = []
-
-    def open_session(**options):
-        given = {"harness": "demo", "sandbox": "modal", "workspace": folder} if not last else {}
-        last.append(sw.open_session("a", **{"permissions": "allow_all", **given, **options}))
-        return last[-1]
-
-    yield open_session
-    if last:
-        sw.open_session("a").delete()
-    books = account.books()
-    account.end_all()
-    assert (books["boxes"], books["images"]) == ([], []), "something is left at Modal"
-    assert account.take_unexpected() == []
 
 
 def test_files_permissions_parking_and_memory(opened, account, folder):

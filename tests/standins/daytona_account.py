@@ -11,6 +11,7 @@ from tests.standins.daytona_boxes import KEY
 class DaytonaAccount(Account):
     """The account."""
 
+    name = "daytona"
     program = "tests.standins.daytona"
 
     @property

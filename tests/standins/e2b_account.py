@@ -12,6 +12,7 @@ KEY = "e2b_a-key-of-the-stand-in"
 class E2BAccount(Account):
     """The account."""
 
+    name = "e2b"
     program = "tests.standins.e2b"
 
     @property

@@ -23,6 +23,7 @@ class ModalAccount:
         place: a new directory for its boxes and images.
     """
 
+    name = "modal"
     own: dict[str, str] | None = None
     """Environment of its process; None: ours."""
 
