@@ -199,7 +199,7 @@ async def test_options_reach_the_request(vendor, account):
 FAULTS = [
     ("RESOURCE_EXHAUSTED", "no capacity", SandboxBusy, "try again later"),
     ("RESOURCE_EXHAUSTED", "rate limit exceeded", SandboxBusy, "try again later"),
-    ("RESOURCE_EXHAUSTED", "spend limit reached", SandboxQuota, "Park or delete"),
+    ("RESOURCE_EXHAUSTED", "spend limit reached", SandboxQuota, "park or destroy one"),
     ("UNAUTHENTICATED", "no", SandboxAuth, "MODAL_TOKEN_ID"),
     ("PERMISSION_DENIED", "no", SandboxAuth, "modal token new"),
     ("INVALID_ARGUMENT", "no such region", BadValue, "refuses an option"),

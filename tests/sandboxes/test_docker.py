@@ -11,6 +11,8 @@ import threading
 import httpx
 import psutil
 import pytest
+from docker.errors import APIError
+from docker.models.containers import Container
 
 from session_widgets._harnesses import catalog
 from session_widgets._harnesses.harness import RuntimePaths
@@ -284,3 +286,28 @@ def test_one_process_at_a_time_makes_the_image(tmp_path, monkeypatch):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SandboxError, match="cancelled"):
             ensure_image(docker, tmp_path / "lock", tell, cancelled)
+
+
+async def test_a_container_whose_removal_has_begun_is_gone(subject, monkeypatch):
+    """A kernel asked the engine to remove it, and was killed before the answer."""
+    sandbox = await subject.provider.create(subject.spec(), subject.announce)
+    await sandbox.aclose()
+    await subject.provider.park(sandbox.ref)
+
+    def refuse(words):
+        def call(self, *_, **__):
+            response = httpx.Response(409)
+            raise APIError("409 Client Error: Conflict", response=response, explanation=f"{words} xyz")
+
+        return call
+
+    monkeypatch.setattr(Container, "start", refuse("container is marked for removal and cannot be started"))
+    with pytest.raises(SandboxGone):
+        await subject.provider.attach(sandbox.ref)
+    monkeypatch.setattr(Container, "remove", refuse("removal of container is already in progress:"))
+    removing = asyncio.create_task(subject.provider.destroy(sandbox.ref))
+    await asyncio.sleep(0.2)
+    assert not removing.done()
+    monkeypatch.undo()
+    change(sandbox.ref, "remove", force=True)
+    assert await removing

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from session_widgets._sandboxes.contract import RUNNER_LIMITS, SandboxInfo, SandboxSpec
-from session_widgets._sandboxes.docker_engine import engine
+from session_widgets._sandboxes.docker_engine import engine, is_conflict
 from session_widgets._sandboxes.docker_gateway import (
     INSIDE,
     PART,
@@ -52,6 +52,8 @@ PORT = 2468
 START_SECONDS = 30
 STOP_SECONDS = 5
 LOG_LINES = 20
+REMOVE_SECONDS = 60
+GOING = {"removing", "dead"}
 FACTS = ("session", "owner", "created")
 
 
@@ -166,8 +168,8 @@ class Containers:
         with alone(place, PROVIDER), engine() as docker:
             made = made_of(place, PROVIDER)
             container = self._find(docker, id)
-            if container is None or made["config"]["state"] != STATE:  # an earlier release protected less
-                raise gone(place, PROVIDER)
+            if container is None or container.status in GOING or made["config"]["state"] != STATE:
+                raise gone(place, PROVIDER)  # of another state: an earlier release protected less
             gateway = new = None
             if made.get("gateway"):
                 known = self._gateway(docker, id)
@@ -238,7 +240,7 @@ class Containers:
         return container if container.labels.get("session_widgets.home") == installation(self._home) else None
 
     def _remove(self, docker: DockerClient, id: str) -> bool:
-        from docker.errors import NotFound
+        from docker.errors import APIError, NotFound
 
         container = self._find(docker, id)
         removed = container is not None
@@ -247,6 +249,10 @@ class Containers:
                 container.remove(force=True, v=True)
             except NotFound:
                 removed = False
+            except APIError as error:
+                if not is_conflict(error, "already in progress"):
+                    raise
+                _wait_until_removed(container)
         return self._gateway(docker, id).remove() or removed
 
     def _labels(self, id: str, spec: SandboxSpec, created: str) -> dict[str, str]:
@@ -260,12 +266,19 @@ class Containers:
         return {"session_widgets": "1"} | {f"session_widgets.{name}": fact for name, fact in facts.items()}
 
     def _start(self, place: Path, container: Container, made: dict[str, Any]) -> None:
+        from docker.errors import APIError
+
         account = Account(*made["account"])
         _hand_over_workspace(Path(made["workspace"]), account)
         known = {"token": secrets.token_urlsafe(32), "nonce": secrets.token_hex(16)}
         write_private(place / TOKEN, known)
         write_private(place / "state" / CONFIG, made["config"] | known | {"limits": RUNNER_LIMITS})
-        container.start()
+        try:
+            container.start()
+        except APIError as error:
+            if is_conflict(error, "marked for removal"):  # by a kernel that was killed before the engine answered
+                raise gone(place, PROVIDER) from error
+            raise
         _wait_ready(container, place / "state" / "ready.json", known["nonce"])
         container.reload()
 
@@ -285,6 +298,20 @@ def _wait_ready(container: Container, ready: Path, nonce: str) -> None:
                     f"{container.status}). Its log ends:\n{log}"
                 )
         time.sleep(0.005)
+
+
+def _wait_until_removed(container: Container) -> None:
+    """Wait for a removal that another process has begun."""
+    from docker.errors import NotFound
+
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            container.reload()
+        except NotFound:
+            return
+        time.sleep(0.05)
+    raise SandboxError(f"Docker has been removing container {container.name} for {REMOVE_SECONDS} s.")
 
 
 def _hand_over_workspace(path: Path, account: Account) -> None:

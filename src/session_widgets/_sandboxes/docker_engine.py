@@ -14,6 +14,7 @@ from session_widgets.errors import MissingDependency, SandboxError, SandboxQuota
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from docker.errors import APIError
 
 TIMEOUT = 60
 
@@ -55,6 +56,11 @@ def engine() -> Iterator[DockerClient]:
         raise SandboxError(f"Docker refused: {said}") from error
     except (DockerException, RequestException, HTTPError) as error:
         raise TransportError(f"the connection to Docker broke: {type(error).__name__}: {error}") from error
+
+
+def is_conflict(error: APIError, words: str) -> bool:
+    """Whether the engine refuses because of a state that its words name."""
+    return error.status_code == 409 and words in str(error.explanation or error)
 
 
 def _socket_path() -> str:
