@@ -23,7 +23,7 @@ from session_widgets.errors import StoreError
 
 WORTH_IT = 16 * 2**20
 """Bytes to read from which the process, which starts in 0.3 s, is worth it."""
-AHEAD = 3
+AHEAD = 8
 """Pieces that it reads while the store is written."""
 READY, DONE = "ready", "done"
 
