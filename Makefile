@@ -41,7 +41,7 @@ nightly: prepare  ## the stages too long for CI: all kills, the soak; for hours 
 test-nightly: prepare
 	@$(PYTEST) --nightly $(ARGS)
 
-check: lint  ## lint, and the quick ones of the tests that start no process: within a minute
+check: lint  ## lint, and the quick ones of the tests that start no process: within two minutes
 	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check; fi
 	@$(PYTEST) -n 2 --no-process -m 'not slow' $(ARGS)
 

@@ -44,7 +44,7 @@ class Capability(Flag):
     SHARES_FILES = auto()
     """Its sandboxes work on a directory of this host; the others have a file system of their own."""
     RENTED = auto()
-    """Its running sandboxes cost money: one that has parked itself is not started for a look at its files."""
+    """Running sandboxes cost money: reading files never starts a parked one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ def check_workspace(root: Path, home: Path) -> None:
 def _base(place: Path) -> Iterator[str]:
     """Yield the arguments for the system's files, and for the sandbox's own."""
     for path in SYSTEM:
-        if os.path.islink(path):  # noqa: PTH114
+        if os.path.islink(path):  # noqa: PTH114 - paths are text here, as bwrap takes them
             yield from ("--symlink", os.readlink(path), path)  # noqa: PTH115
         else:
             yield from ("--ro-bind-try", path, path)

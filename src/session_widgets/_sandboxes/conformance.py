@@ -241,7 +241,7 @@ async def list_names_its_own(subject: Subject) -> None:
 
 
 async def others_references_lead_nowhere(subject: Subject) -> None:
-    """A reference of another provider, or one that was never announced, is `SandboxGone`, and no path."""
+    """References of another provider and unknown ids raise `SandboxGone`; none is used as a path."""
     for ref in (SandboxRef("another", "0123456789ab"), *(_own(subject, id) for id in ("0123456789ab", "../x", "a/b"))):
         await _raises(SandboxGone, subject.provider.attach(ref))
 

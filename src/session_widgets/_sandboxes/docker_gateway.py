@@ -185,5 +185,5 @@ def wait_until_it_listens(gateway: Container) -> None:
                 f"the gateway {gateway.name}, which a sandbox with network= needs, did not start (it is "
                 f"{gateway.status}). An image of an earlier release has none: build it again. Its log ends:\n{said}"
             )
-        time.sleep(0.01)
+        time.sleep(0.01)  # a line of a log is no event of the engine
     gateway.reload()

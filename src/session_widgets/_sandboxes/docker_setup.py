@@ -77,7 +77,7 @@ def set_up(
 
 
 def _dockerfile(image: str, user: str, commands: Sequence[str]) -> str:
-    run = f'export HOME=/root; cd /root; exec timeout -k 10 {SETUP_SECONDS} {_SHELL} -c "$1" 2>&1'
+    run = f'export HOME=/root; cd /root; exec timeout -k 10 {SETUP_SECONDS} {_SHELL} -c -- "$1" 2>&1'
     lines = [f"FROM {image}", "ARG PIP_INDEX_URL", "ARG NPM_CONFIG_REGISTRY", "USER 0:0"]
     lines += [f"RUN {orjson.dumps([_SHELL, '-c', run, 'setup', command]).decode()}" for command in commands]
     lines += [f"RUN {orjson.dumps([_SHELL, '-c', f'{WRITABLE}; true']).decode()}", f"USER {user}"]

@@ -83,7 +83,7 @@ class Confinement:
             await asyncio.start_unix_server(Proxy(self.egress), sock=proxy, backlog=BACKLOG, limit=HEAD_BYTES)
         for port in self.ports:
             door = self._bound(f"{port}.sock")
-            await serve(door, lambda port=port: asyncio.open_connection("127.0.0.1", port))  # type: ignore[misc]
+            await serve(door, lambda port=port: asyncio.open_connection("127.0.0.1", port))  # type: ignore[misc]  # mypy infers no lambda with a default
 
     def _bound(self, name: str) -> socket.socket:
         """Bind a socket in `door`, whose path may be longer than a socket's may be."""

@@ -62,7 +62,7 @@ class Doors:
     async def open(self) -> None:
         """Serve until this process ends."""
         for port, door in self._ports.items():
-            await serve(door, lambda port=port: asyncio.open_connection("127.0.0.1", port))  # type: ignore[misc]
+            await serve(door, lambda port=port: asyncio.open_connection("127.0.0.1", port))  # type: ignore[misc]  # mypy infers no lambda with a default
         await asyncio.start_unix_server(_hold, sock=self._alive)
         if self._proxy is not None:
             await serve(self._proxy, lambda: asyncio.open_unix_connection(self._way_out))

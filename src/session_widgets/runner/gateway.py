@@ -43,7 +43,7 @@ async def run(config: dict[str, Any]) -> int:
         await asyncio.start_unix_server(proxy, sock=way_out, backlog=BACKLOG, limit=HEAD_BYTES)
     for port in config["ports"]:
         door = socket.create_server(("0.0.0.0", port), backlog=BACKLOG)  # noqa: S104 - published on loopback alone
-        await serve(door, lambda port=port: asyncio.open_unix_connection(directory / str(port)))  # type: ignore[misc]
+        await serve(door, lambda port=port: asyncio.open_unix_connection(directory / str(port)))  # type: ignore[misc]  # mypy infers no lambda with a default
     print(READY, flush=True)  # noqa: T201 - the kernel waits for it
     waits = asyncio.create_task(stopping.wait())
     lives = asyncio.create_task(_until_the_runner_ends(directory / ALIVE))

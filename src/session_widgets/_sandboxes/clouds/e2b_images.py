@@ -1,4 +1,4 @@
-"""The builder of E2B: templates. One that is complete has the tag `ready`; its name alone exists before that."""
+"""The builder of E2B: templates. A template exists while it is built; the tag `ready` marks a complete one."""
 
 from __future__ import annotations
 
