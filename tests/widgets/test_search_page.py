@@ -14,6 +14,15 @@ from tests.widgets.pages import Bench
 pytestmark = pytest.mark.needs("chromium", "axe")
 
 HOSTILE = "<img src=x onerror=document.title='taken'>\u202e <mark>"
+WATCH_FIRST_ROW = """() => {
+  window.firstRows = [];
+  const look = () => {
+    const place = document.querySelector(".sw-search-scroll .sw-list-row")?.dataset.index;
+    if (place !== undefined && place !== firstRows.at(-1)) firstRows.push(place);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
 
 
 @pytest.fixture
@@ -94,10 +103,12 @@ def test_a_search_in_a_page(page: Page, sessions):
     bench.sees("Not complete: the newest 100 hits")
     # narrow: the step in place of the hits, until something else is asked
     page.evaluate("document.querySelector('#view').style.width = '400px'")
+    page.evaluate(WATCH_FIRST_ROW)
     page.get_by_role("button", name="Hits").click()
     hits.first.click()
     bench.sees("step 1/150")
     expect(hits.first).to_be_hidden()
+    assert page.evaluate("firstRows") == ["0"], "the list that is shown again begins where it began"
     expect(page.get_by_role("button", name="Hits")).to_be_focused()
     page.keyboard.press("Escape")
     expect(hits.first).to_be_focused()

@@ -51,7 +51,10 @@ export class VirtualList {
       scrollToFn: elementScroll,
       observeElementRect,
       observeElementOffset,
-      measureElement: heightOf,
+      measureElement: (row, _entry, { options: { getItemKey, estimateSize }, itemSizeCache }) => {
+        const place = Number(row.dataset["index"]);
+        return isShown(row) ? heightOf(row) : (itemSizeCache.get(getItemKey(place)) ?? estimateSize(place));
+      },
       onChange: () => this.later(),
     });
     // Before each change of a height the library would add up all heights, to find whether the end is in view.
@@ -99,7 +102,7 @@ export class VirtualList {
     )}</div>`, this.element);
     for (const row of (this.element.firstElementChild?.children ?? []) as Iterable<HTMLElement>) {
       this.virtualizer.measureElement(row); // observes it, and measures it some time later
-      this.virtualizer.resizeItem(Number(row.dataset["index"]), heightOf(row));
+      if (isShown(row)) this.virtualizer.resizeItem(Number(row.dataset["index"]), heightOf(row));
     }
     this.element.style.height = `${this.virtualizer.getTotalSize()}px`;
     this.options.drawn?.();
@@ -109,6 +112,11 @@ export class VirtualList {
       if (last >= first) this.options.seen?.(first, last);
     }
   }
+}
+
+/** Whether a row has a height: in a list that is hidden it has none, and keeps the one that it had. */
+function isShown(row: Element): boolean {
+  return row.getClientRects().length > 0;
 }
 
 /** Not rounded: the rows stand below each other, so that differences would add up. */
