@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.support.local_sandboxes import destroy_sandboxes
 
@@ -22,6 +20,9 @@ def nothing_left(home) -> Iterator[None]:
 
 @pytest.mark.parametrize("drawn", [False, True], ids=["no panel", "panel"])
 def test_nobody_to_ask_means_no(drawn):
+    import nbformat
+    from nbclient import NotebookClient  # both are slower to load than all the rest
+
     sources = ["import session_widgets as sw\ns = sw.open_session('unattended', permissions='ask')"]
     sources += ["s"] if drawn else []
     sources += [f"turn = {call.format('run touch made')}\nassert turn.status == 'completed'" for call in CALLS]

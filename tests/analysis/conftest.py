@@ -1,8 +1,18 @@
-"""Property tests try the same examples in each run, in any order of the tests."""
-
 from __future__ import annotations
 
-from hypothesis import settings
+from collections.abc import Iterator
 
-settings.register_profile("same", derandomize=True, deadline=None, database=None, max_examples=60)
-settings.load_profile("same")
+import pytest
+
+from tests.analysis.judges import Judges
+from tests.support import examples
+
+examples.load()
+
+
+@pytest.fixture(scope="session")
+def judges() -> Iterator[Judges]:
+    """SciPy and statsmodels."""
+    judges = Judges()
+    yield judges
+    judges.close()

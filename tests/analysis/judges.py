@@ -1,30 +1,39 @@
-"""SciPy and statsmodels, loaded at their first use: every worker imports every test, and they take 120 MB of each."""
+"""SciPy and statsmodels, in a process of their own: they take 120 MB."""
 
 from __future__ import annotations
 
-from importlib import import_module
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
 from typing import Any
 
+from tests.support.paths import ROOT
+
 GROUP = "judges"
-"""The worker that loads them."""
+"""The worker that starts it."""
 
 
-class Later:
-    """A module that is imported when one of its attributes is used."""
+class Judges:
+    """Calls the functions of `judging`."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.analysis.judging"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("_"):  # pytest asks everything in a module for __bases__ and _mock_name
-            raise AttributeError(attribute)
-        return getattr(import_module(self._name), attribute)
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
 
+        def call(*arguments: object) -> Any:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            pickle.dump((name, arguments), self._process.stdin)
+            self._process.stdin.flush()
+            return pickle.load(self._process.stdout)
 
-contingency_tables = Later("statsmodels.stats.contingency_tables")
-linear_model = Later("statsmodels.regression.linear_model")
-multitest = Later("statsmodels.stats.multitest")
-power = Later("statsmodels.stats.power")
-proportion = Later("statsmodels.stats.proportion")
-scipy_stats = Later("scipy.stats")
-weightstats = Later("statsmodels.stats.weightstats")
+        return call
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=10)

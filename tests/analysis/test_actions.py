@@ -15,6 +15,7 @@ from session_widgets.transcript.records import Step
 from session_widgets.transcript.transcript import Transcript
 from tests.analysis.made import TS
 from tests.support.acp_captures import events, scenarios
+from tests.support.examples import TEXT
 from tests.support.paths import ROOT
 
 
@@ -142,7 +143,7 @@ def test_only_tool_calls_are_actions():
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
         st.sampled_from(["path", "command", "url", "pattern", "edits", "diff", "content", "x"]), inner, max_size=4
     ),
@@ -151,7 +152,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.slow
-@given(st.sampled_from(["read", "edit", "execute", "search", "fetch", "other", "move", "?"]), JSON, st.text())
+@given(st.sampled_from(["read", "edit", "execute", "search", "fetch", "other", "move", "?"]), JSON, TEXT)
 def test_any_input_becomes_an_action(kind, raw_input, title):
     found = call(kind, raw_input, title=title, locations=({"path": raw_input}, 7), content=({"type": "diff"},))
     assert found == call(kind, raw_input, title=title, locations=({"path": raw_input}, 7), content=({"type": "diff"},))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from nbconvert import HTMLExporter, MarkdownExporter
 from playwright.sync_api import expect
 
 SHUTDOWN = "async () => await window.notebook().sessionContext.shutdown()"
 
 
 def test_the_saved_view_stands_alone(notebook):
+    from nbconvert import HTMLExporter, MarkdownExporter  # slower to load than all the rest
+
     notebook.open_session()
     notebook.run("turn = s.send('say An answer that is kept')")
     view = notebook.page.locator("[data-sw-for]")
     expect(view).to_be_hidden()
-    saved = notebook.saved()
+    notebook.command("docmanager:save")
     notebook.page.evaluate(SHUTDOWN)
     notebook.page.reload()
     notebook.settle()
@@ -23,7 +24,7 @@ def test_the_saved_view_stands_alone(notebook):
     expect(view).to_be_visible()
     expect(view).to_contain_text("An answer that is kept")
     for exporter in (HTMLExporter(), MarkdownExporter()):
-        text, _ = exporter.from_notebook_node(saved)
+        text, _ = exporter.from_filename(str(notebook.file))
         assert "An answer that is kept" in text
         assert "object at 0x" not in text
         assert "SessionPanel" not in text

@@ -27,7 +27,8 @@ from daytona_toolbox_api_client_async.models import (
     WorkDirResponse,
 )
 
-from tests.standins.daytona_boxes import KEY, Box, Refused
+from tests.standins.daytona_account import KEY
+from tests.standins.daytona_boxes import Box, Refused
 from tests.standins.daytona_snapshots import Snapshots
 from tests.standins.line import Line
 

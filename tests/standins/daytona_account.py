@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.standins.account import Account
-from tests.standins.daytona_boxes import KEY
+
+KEY = "key-of-the-stand-in"
+PREVIEW_TOKEN = "x-daytona-preview-token"
 
 
 class DaytonaAccount(Account):

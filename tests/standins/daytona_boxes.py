@@ -24,14 +24,13 @@ from daytona_api_client_async.models import (
 )
 
 from tests.standins import machine
+from tests.standins.daytona_account import PREVIEW_TOKEN
 
-KEY = "key-of-the-stand-in"
 MOST_HEAD = 64 << 10
 SUDO = """#!/bin/sh
 [ "$1" = -n ] && shift
 exec /usr/local/bin/.root --reuid 0 --regid 0 --clear-groups "$@"
 """
-PREVIEW_TOKEN = "x-daytona-preview-token"
 
 Change = Callable[[], Awaitable[None]]
 Changed = Callable[["Box", SandboxState], Awaitable[None]]

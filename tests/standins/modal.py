@@ -18,13 +18,13 @@ from grpclib.server import Server
 from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 
+from tests.standins.modal_account import TOKEN
 from tests.standins.modal_books import PAGE, Books, jwt
 from tests.standins.modal_boxes import STATUS, Box
 from tests.standins.modal_images import BUILDER, ImageCalls
 from tests.standins.modal_router import Router
 from tests.standins.modal_service import Service, answers
 
-TOKEN = ("ak-stand-in", "as-stand-in")
 LONG_POLL = 55
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.standins.modal import TOKEN
 from tests.support.paths import ROOT
+
+TOKEN = ("ak-stand-in", "as-stand-in")
 
 
 class ModalAccount:

@@ -20,8 +20,7 @@ from daytona.common.errors import (
 )
 
 from session_widgets._sandboxes.clouds.daytona_sdk import close
-from tests.standins.daytona_account import DaytonaAccount
-from tests.standins.daytona_boxes import PREVIEW_TOKEN
+from tests.standins.daytona_account import PREVIEW_TOKEN, DaytonaAccount
 
 pytestmark = pytest.mark.needs("boxes")
 

@@ -20,8 +20,7 @@ from modal.exception import (
     UnimplementedError,
 )
 
-from tests.standins.modal import TOKEN
-from tests.standins.modal_account import ModalAccount
+from tests.standins.modal_account import TOKEN, ModalAccount
 
 pytestmark = pytest.mark.needs("boxes")
 

@@ -196,6 +196,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert (mine / "mine").exists()
 
 
+@pytest.mark.xdist_group("polars")
 def test_frames(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     relation = filled.sql("select seq, kind from v_events order by seq")
     assert isinstance(relation, duckdb.DuckDBPyRelation)
@@ -210,6 +211,7 @@ def test_frames(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
                 call()
 
 
+@pytest.mark.xdist_group("polars")
 def test_frames_take_the_options_of_duckdb(filled: Store) -> None:
     relation = filled.sql("select range from range(5000)")
     assert [relation.pl(rows).n_chunks() for rows in (2048, 10_000)] == [3, 1]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
-import polars as pl
 import pytest
 
 from session_widgets._store import snapshots
@@ -22,6 +21,8 @@ from tests.support.drafts import chunk, opened
 from tests.support.paths import ROOT
 
 CLAUDE = ROOT / "tests" / "fixtures" / "imports" / "claude_code"
+with_polars = pytest.mark.xdist_group("polars")
+"""One worker loads polars, which takes 20 MB."""
 
 
 @pytest.fixture
@@ -33,10 +34,20 @@ def filled(store: Store) -> Store:
 JOINED = "select s.session_id, mine.task from v_sessions s join mine using (session_id)"
 
 
+def polars_frame(rows):
+    import polars
+
+    return polars.DataFrame(rows)
+
+
 @pytest.mark.parametrize(
     "make",
-    [pd.DataFrame, pl.DataFrame, lambda rows: pl.DataFrame(rows).to_arrow(), lambda rows: rows],
-    ids=["pandas", "polars", "arrow", "dictionaries"],
+    [
+        pytest.param(pd.DataFrame, id="pandas"),
+        pytest.param(polars_frame, id="polars", marks=with_polars),
+        pytest.param(lambda rows: polars_frame(rows).to_arrow(), id="arrow", marks=with_polars),
+        pytest.param(lambda rows: rows, id="dictionaries"),
+    ],
 )
 def test_a_query_joins_a_table_of_the_caller(filled: Store, make) -> None:
     mine = make([{"session_id": "s", "task": "t1"}, {"session_id": "other", "task": "t2"}])
@@ -70,8 +81,9 @@ def test_what_is_no_table_is_refused_with_the_reason(filled: Store, frames, mess
         filled.sql("select 1", frames=frames)
 
 
+@with_polars
 def test_polars_without_arrow_names_the_remedy(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = pl.DataFrame({"session_id": ["s"]})
+    mine = polars_frame({"session_id": ["s"]})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setattr(duckdb.DuckDBPyConnection, "register", _needs_arrow)
     with pytest.raises(MissingDependency, match=r"'session-widgets\[frames\]'"):
@@ -82,7 +94,10 @@ def _needs_arrow(*_: object) -> None:
     raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
 
 
+@with_polars
 def test_a_plain_connection_reads_what_was_there_and_blocks_no_writer(filled: Store) -> None:
+    import polars
+
     connection = filled.connect()
     assert type(connection) is duckdb.DuckDBPyConnection
     assert [event.seq for event in filled.append("s", [chunk(6)])] == [7]
@@ -90,7 +105,7 @@ def test_a_plain_connection_reads_what_was_there_and_blocks_no_writer(filled: St
     assert filled.connect().sql("select count(*) from v_events").fetchall() == [(7,)]
     with pytest.raises(duckdb.Error, match="read-only"):
         connection.execute("delete from events")
-    assert pl.read_database("select session_id from v_sessions", connection)["session_id"].to_list() == ["s"]
+    assert polars.read_database("select session_id from v_sessions", connection)["session_id"].to_list() == ["s"]
 
 
 def test_connections_share_a_copy_until_something_is_written(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:

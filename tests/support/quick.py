@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 FIXTURES = {
-    "bridged_model", "browser", "chain", "endless", "forked", "kernel", "lab", "lasting", "model", "notebook",
+    "bridged_model", "browser", "chain", "endless", "forked", "judges", "kernel", "lab", "lasting", "model", "notebook",
     "open_session", "page", "run", "runner", "seaweed", "server", "shared_agent", "start", "start_agent", "talk",
 }  # fmt: skip
 """They start processes."""

@@ -350,6 +350,7 @@ def test_feeding_costs_the_same_however_long_the_text_is(s: Script) -> None:
         begin = time.perf_counter()
         for _ in range(chunks):
             s.say("x" * 100)
+            s.events.clear()  # they take 100 MB
         return time.perf_counter() - begin
 
     early = min(seconds(2000) for _ in range(3))
@@ -368,6 +369,7 @@ def test_a_permission_costs_the_same_however_many_came_before(s: Script) -> None
         for _ in range(requests):
             s.ask(0, {"toolCallId": "t"})
             s.note("permission_decision", request_id="c1/0", outcome="selected", option_id="yes")
+            s.events.clear()
         return time.perf_counter() - begin
 
     early = min(seconds(300) for _ in range(3))
