@@ -46,6 +46,13 @@ test("jumps to the next and the previous mark of a kind", () => {
   assert.deepEqual(KINDS.map((kind) => timeline.count(kind)), [1, 2, 1]);
 });
 
+test("the number of events is known before their times", () => {
+  const timeline = new Timeline(9);
+  assert.deepEqual([timeline.last, timeline.events, timeline.seqAt(1e9)], [9, 0, 9]);
+  timeline.grow(head(9), [new Int32Array(9), new Int32Array(), new Int32Array(), new Int32Array()]);
+  assert.deepEqual([timeline.last, timeline.events], [9, 9]);
+});
+
 test("it grows with the session", () => {
   const timeline = made();
   assert.deepEqual(timeline.have(), { clock: 9, steps: 3, marks: 4, pauses: 1 });

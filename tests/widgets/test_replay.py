@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from array import array
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from IPython.utils.capture import capture_output
 import session_widgets as sw
 from session_widgets.errors import BadValue, SessionGone, StoreError
 from session_widgets.replaying import MARKS
+from session_widgets.widgets import _base, _playback
 from tests.analysis.stored import edit, store_session, tool
 from tests.support.drafts import note, update
 from tests.support.paths import ROOT
@@ -173,7 +176,7 @@ def test_a_session_that_runs_is_followed(session: Scripted):
     session.begin("go")
     replay = sw.Replay(Live(session))
     told: list[dict[str, Any]] = []
-    replay._playback._send = told.append
+    replay._playback._send = lambda message, _: told.append(message)
     replay._receive(None, {"kind": "hello", "view": "v"}, ())
     until(lambda: told and not told[-1]["replay"]["reading"])
     assert told[-1]["replay"]["at"] == told[-1]["replay"]["last"] == 2, "it begins with the latest event"
@@ -183,6 +186,45 @@ def test_a_session_that_runs_is_followed(session: Scripted):
     replay.close()
     session.say("later")
     assert replay.moment(9).seq == 3, "it is closed"
+
+
+def first_message(replay: sw.Replay) -> tuple[dict[str, Any], list[bytes]]:
+    """The answer to a page that has opened, once the session is read."""
+    assert replay._playback.wait(20)
+    sent: list[tuple[dict[str, Any], list[bytes]]] = []
+    replay._playback._send = lambda message, buffers: sent.append((message, buffers))
+    replay._receive(None, {"kind": "hello", "view": "v"}, ())
+    until(lambda: sent)
+    return sent[0]
+
+
+def test_a_page_that_opens_is_sent_the_first_moment_and_the_time_line(stored):
+    replay = sw.Replay(stored, at="1/2")
+    message, buffers = first_message(replay)
+    assert message["moment"] == ask(replay, "moment", seq=5, before=0, step=[1, 2])
+    assert [array("i", buffer).tolist() for buffer in buffers] == numbers(replay)
+    replay._playback.tell()
+    replay.seek("1/1")
+    assert first_message(replay)[0]["moment"]["seq"] == 4, "a page that opens later begins where the others are"
+
+
+def test_the_first_message_is_small_however_long_the_session_is(monkeypatch):
+    s = Script()
+    for number in range(60):
+        s.update("tool_call", toolCallId=f"{number}", title=f"call {number}", kind="execute", status="completed",
+                 content=[{"type": "content", "content": {"type": "text", "text": f"{number} " * 15_000}}])  # fmt: skip
+    replay = sw.Replay(sw.Transcript("s", s.events))
+    replay.seek(replay.moment(10**6).seq)
+    message, _ = first_message(replay)
+    moment = message["moment"]
+    assert len(json.dumps(message)) < 200_000
+    assert [row["index"] for row in moment["rows"]] == list(range(moment["first"], 61))
+    assert moment["rows"][-1] == moment["changed"]
+    monkeypatch.setattr(_playback, "FIRST_BYTES", len(json.dumps(moment)))
+    message, buffers = first_message(replay)
+    assert (message["moment"], message["timeline"], buffers) == (moment, None, []), "the page requests it"
+    monkeypatch.setattr(_playback, "FIRST_BYTES", 0)
+    assert first_message(replay)[0]["moment"] is None
 
 
 def test_kept_files_that_cannot_be_read_leave_what_the_transcript_tells(stored, monkeypatch):
@@ -223,3 +265,29 @@ def test_a_saved_notebook_shows_the_steps_up_to_the_moment(stored):
     assert "call 1" not in saved.data["text/html"]
     assert replay.snapshot_id in saved.data["text/html"]
     assert saved.data["text/plain"] == repr(replay) == "Replay('parser', 7 events, 4 steps)"
+
+
+def test_the_page_loads_while_the_session_is_read(session: Scripted, monkeypatch):
+    session.begin("go")
+    session.say("some words")
+    session.end()
+    shown: list[Any] = []
+    read = Live(session).events
+    displayed = Event()
+
+    class Slow(Live):
+        live = False
+
+        def events(self, after: int = 0, limit: int | None = None):
+            assert displayed.wait(20)
+            return read(after, limit)
+
+    def display(data: Any, **_: Any) -> None:
+        shown.append(data)
+        displayed.set()
+
+    monkeypatch.setattr(_base, "display", display)
+    monkeypatch.setattr(sys.modules[sw.Replay.__module__], "_PATIENCE", 20)
+    sw.Replay(Slow(session))._ipython_display_()
+    assert len(shown) == 2
+    assert "some words" in shown[1]["text/html"]

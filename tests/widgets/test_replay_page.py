@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import session_widgets as sw
+from session_widgets.widgets import _playback
 from tests.analysis.stored import store_session, tool
 from tests.support import needs
 from tests.transcript.script import Script
@@ -46,7 +47,19 @@ def story(turns: int) -> sw.Transcript:
     return sw.Transcript("s", s.events)
 
 
-def test_a_step_is_annotated(page: Page, home):
+def test_the_first_moment_needs_no_request(page: Page):
+    widget = sw.Replay(story(2), at="2/3")
+    widget._rpc.call = lambda *_: None  # a kernel that is busy
+    bench = Bench(page, widget)
+    bench.sees("step 2/3")
+    bench.sees("answer 2")
+    assert page.locator(".sw-rep-mark[data-kind=error]").inner_text().split() == ["Errors", "2"]
+    widget.close()
+    assert bench.errors == []
+
+
+def test_a_step_is_annotated(page: Page, home, monkeypatch):
+    monkeypatch.setattr(_playback, "FIRST_BYTES", 0)  # the page requests the first moment
     store_session("noted", "/w", tool("execute", {"command": "make"}, "failed"), tool("execute", {"command": "make"}))
     sw.store().annotate("noted/1/2", HOSTILE[:190], author="rules")
     bench = Bench(page, sw.Replay("noted", at="1/2"))
@@ -146,7 +159,8 @@ def test_a_session_is_played_back(page: Page):
     assert bench.errors == []
 
 
-def test_of_a_long_session_only_the_rows_in_view_are_in_the_page(page: Page):
+def test_of_a_long_session_only_the_rows_in_view_are_in_the_page(page: Page, monkeypatch):
+    monkeypatch.setattr(_playback, "FIRST_BYTES", 4_000)  # the time line comes behind the first moment
     widget = sw.Replay(story(150), at=0)
     bench = Bench(page, widget)
     bench.sees("event 1 of")

@@ -36,7 +36,7 @@ export abstract class Connection<M extends { kind: string }> {
     this.attempt({ kind: "hello", view: this.view });
   }
 
-  protected abstract take(message: M): void;
+  protected abstract take(message: M, buffers: DataView[]): void;
 
   /** Any message has arrived. */
   protected heard(): void {}
@@ -71,7 +71,7 @@ export abstract class Connection<M extends { kind: string }> {
   private receive = (message: M | Reply, buffers: DataView[] = []): void => {
     this.heard();
     if (isReply(message)) this.rpc.reply(message, buffers);
-    else this.take(message);
+    else this.take(message, buffers);
     this.changed();
   };
 }

@@ -45,7 +45,7 @@ export function drawAxis(canvas: HTMLCanvasElement, player: Player, colour: (nam
 
 function layersOf(canvas: HTMLCanvasElement, timeline: Timeline, width: number, height: number, scale: number, colour: (name: string) => string): Layers {
   const colours = ["bar", "line", "head", ...timeline.kinds].map(colour);
-  const key = [width, height, scale, timeline.version, timeline.last, ...colours].join(" ");
+  const key = [width, height, scale, timeline.version, timeline.last, timeline.events, ...colours].join(" ");
   let found = known.get(canvas);
   if (found?.key !== key) {
     const layer = (bars: string, strength: number) => {

@@ -70,7 +70,7 @@ export class Player extends Connection<FromKernel> {
 
   move(by: 1 | -1, unit: Unit = this.unit): void {
     this.pause();
-    this.go(this.timeline.stop(unit, this.seq, by));
+    if (this.timeline.events) this.go(this.timeline.stop(unit, this.seq, by));
   }
 
   /** Go to the next or the previous mark; returns whether there is one. */
@@ -84,6 +84,7 @@ export class Player extends Connection<FromKernel> {
 
   toggle(): void {
     if (this.playing) return this.pause();
+    if (!this.timeline.events) return;
     if (this.seq >= this.timeline.last) this.go(1);
     this.time = this.timeline.time(this.seq);
     this.playing = true;
@@ -150,15 +151,8 @@ export class Player extends Connection<FromKernel> {
       while (this.moment?.seq !== this.seq || this.shownStep !== this.step) {
         const [wanted, step] = [this.seq, this.step];
         const { value } = await this.rpc.call<Moment>("moment", { seq: wanted, step, before: this.moment?.seq ?? 0 });
-        this.shownStep = step;
-        this.rows.resize(value.count, this.moment ? value.same : 0);
-        this.rows.put(value.first, value.rows);
-        this.moment = value;
-        this.problem = undefined;
         if (this.seq === wanted) this.seq = value.seq;
-        this.remember();
-        void this.readFile();
-        this.changed();
+        this.show(value, step);
       }
     } catch (error) {
       this.problem = (error as Error).message;
@@ -167,6 +161,17 @@ export class Player extends Connection<FromKernel> {
     } finally {
       this.seeking = false;
     }
+  }
+
+  private show(moment: Moment, step: [number, number] | null): void {
+    this.shownStep = step;
+    this.rows.resize(moment.count, this.moment ? moment.same : 0);
+    this.rows.put(moment.first, moment.rows);
+    this.moment = moment;
+    this.problem = undefined;
+    this.remember();
+    void this.readFile();
+    this.changed();
   }
 
   private async readFile(): Promise<void> {
@@ -186,16 +191,17 @@ export class Player extends Connection<FromKernel> {
     if (this.growing) return;
     this.growing = true;
     try {
-      while (this.replay && (this.replay.last > this.timeline.last || this.replay.version !== this.timeline.version)) {
-        if (this.replay.version !== this.timeline.version) this.timeline = new Timeline();
-        const { timeline, seq } = this;
-        const atEnd = seq === timeline.last;
+      while (this.replay && (this.replay.last > (this.timeline.events && this.timeline.last) || this.replay.version !== this.timeline.version)) {
+        const { seq } = this;
+        const atEnd = seq === this.timeline.last;
+        if (this.replay.version !== this.timeline.version) this.timeline = new Timeline(this.timeline.last);
+        const { timeline } = this;
         const { value, buffers } = await this.rpc.call<TimelineHead>("timeline", timeline.have());
         timeline.grow(value, buffers.map(numbers));
         if (!this.begun && (this.replay.at === null || this.replay.at <= timeline.last)) {
           this.begun = true;
           this.go(this.replay.at ?? 1, this.replay.step);
-        } else if (this.begun && this.replay.live && atEnd && this.seq === seq) {
+        } else if (this.begun && this.replay.live && atEnd && this.seq === seq && seq < timeline.last) {
           this.go(timeline.last); // it follows
         }
         this.changed();
@@ -208,12 +214,25 @@ export class Player extends Connection<FromKernel> {
     }
   }
 
-  protected take(message: FromKernel): void {
+  protected take(message: FromKernel, buffers: DataView[]): void {
     if (message.kind !== "replay") return;
     this.state = "live";
-    if (!this.replay) void this.annotations.load();
+    const first = this.replay === undefined;
     this.replay = message.replay;
+    if (message.moment && !this.begun) this.begin(message.moment, message.timeline, buffers);
     void this.grow();
+    if (first) void this.annotations.load();
+  }
+
+  /** Show the first moment; a long time line comes behind it. */
+  private begin(moment: Moment, head: TimelineHead | null, buffers: DataView[]): void {
+    this.begun = true;
+    this.timeline = new Timeline(this.replay?.last);
+    if (head) this.timeline.grow(head, buffers.map(numbers));
+    this.seq = moment.seq;
+    this.step = this.replay?.step ?? null;
+    this.moves += 1;
+    this.show(moment, this.step);
   }
 
   protected override lost(): void {

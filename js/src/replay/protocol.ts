@@ -66,4 +66,5 @@ export interface FileText extends Omit<FileState, "now"> {
   length: number;
 }
 
-export type FromKernel = { kind: "replay"; replay: Replay };
+/** `moment`: the one to begin with, for a page that has none; `timeline` is with it if it is short, with its buffers. */
+export type FromKernel = { kind: "replay"; replay: Replay; moment: Moment | null; timeline: TimelineHead | null };

@@ -13,7 +13,6 @@ const EVEN = 400;
 
 export class Timeline {
   version = 0;
-  last = 0;
   /** Kernel time of the first event. */
   started: number | null = null;
   kinds: string[] = [];
@@ -25,6 +24,14 @@ export class Timeline {
   /** `seq` of the last event before the next step, or turn, begins. */
   private stops: Record<"step" | "turn", number[]> = { step: [], turn: [] };
   private steps = new Numbers();
+
+  /** `last`: how many events there are, if that is known before their numbers. */
+  constructor(public last = 0) {}
+
+  /** How many events it has the numbers of. */
+  get events(): number {
+    return this.clocks.length;
+  }
 
   /** What the next `grow` continues. */
   have(): { clock: number; steps: number; marks: number; pauses: number } {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
@@ -19,7 +20,16 @@ from session_widgets.transcript.records import Event, SessionRecord, Step
 from session_widgets.widgets._annotations import Annotations
 from session_widgets.widgets._parts import answer_image, answer_text, step_key
 from session_widgets.widgets._replay_files import KeptInStore
-from session_widgets.widgets._replay_wire import MAX_ROWS, file_text_view, moment_view, replay_view, timeline
+from session_widgets.widgets._replay_wire import (
+    FIRST_BYTES,
+    MAX_ROWS,
+    MomentView,
+    TimelineView,
+    file_text_view,
+    moment_view,
+    replay_view,
+    timeline,
+)
 from session_widgets.widgets._rpc import Answer, Buffers, Operation, pool
 from session_widgets.widgets._wire import step_view
 
@@ -33,6 +43,8 @@ _SLICE = 250
 """Events between which a page may ask for a moment."""
 _TELL_SECONDS = 0.25
 """Least time between two messages about new events."""
+_First = tuple[MomentView | None, TimelineView | None, tuple[bytes, ...]]
+_NOTHING: _First = (None, None, ())
 
 
 class Place(NamedTuple):
@@ -47,16 +59,16 @@ class Playback:
 
     Args:
         source: of the session's events.
-        send: sends one message to every page.
-        where: returns what the pages show.
+        send: sends one message with its buffers to every page.
+        where: returns what the pages show; None before there can be one.
         read: called when the session has been read, or could not be.
     """
 
     def __init__(
         self,
         source: EventSource,
-        send: Callable[[Any], None],
-        where: Callable[[], Place],
+        send: Callable[[Any, list[bytes]], None],
+        where: Callable[[], Place | None],
         read: Callable[[], None] = lambda: None,
     ) -> None:
         self._source = source
@@ -66,6 +78,7 @@ class Playback:
         self.reading = True
         self._told_at = 0.0
         self._telling = False
+        self._owed = True  # the next message has the moment with which a page begins
         self._error: str | None = None
         self._read = threading.Event()
         self._annotations = Annotations(source)
@@ -165,17 +178,25 @@ class Playback:
         with self.lock:
             return self.recording.step((int(args["turn"]), int(args["index"])), int(args["seq"]))
 
-    def open(self) -> None:
-        """Begin to read the session; later calls do nothing."""
+    def open(self) -> bool:
+        """Begin to read the session, and return True; later calls do nothing."""
         with self.lock:
             begin, self._begun = not self._begun, True
         if begin:
             threading.Thread(target=self._begin, name=f"replay-{self.session_id}", daemon=True).start()
+        return begin
 
     def wait(self, seconds: float | None = None) -> bool:
         """Begin to read the session, and wait until it is read; return whether it is."""
         self.open()
         return self._read.wait(seconds)
+
+    def hello(self) -> None:
+        """Send a page that has opened the session and the moment with which it begins; returns at once."""
+        self.open()
+        with self.lock:
+            self._owed = True
+        pool().submit(self.tell)
 
     def close(self) -> None:
         """Follow the session no longer."""
@@ -245,10 +266,13 @@ class Playback:
         timer.start()
 
     def tell(self) -> None:
-        """Send every page how far the session is read."""
+        """Send every page how far the session is read; with the first moment if a page waits for it."""
         with self.lock:
             self._telling, self._told_at = False, time.monotonic()
-            at, step = self._where()
+            place = self._where()
+            if place is None:
+                return
+            at, step = place
             begin = at if at >= 0 else self.recording.last_seq if self._source.live else None
             view = replay_view(
                 self.record,
@@ -259,7 +283,28 @@ class Playback:
                 at=begin,
                 step=step,
             )
-        self._send({"kind": "replay", "replay": view})
+            moment, head, numbers = self._first(1 if begin is None else begin, step) if self._owed else _NOTHING
+        self._send({"kind": "replay", "replay": view, "moment": moment, "timeline": head}, list(numbers))
+
+    def _first(self, seq: int, step: tuple[int, int] | None) -> _First:
+        """Return the moment with which a page begins, and the time line with its numbers if it is short.
+
+        Nothing if the moment is not read yet, or too large: then the page requests it, as it does a long time line.
+        """
+        seq = max(seq, 1)
+        if self.recording.last_seq < seq:
+            return _NOTHING
+        self._owed = False
+        try:
+            moment = moment_view(self.recording, seq, 0, step)
+        except Exception:
+            log.exception("event %d of session %s cannot be shown", seq, self.session_id)
+            return _NOTHING  # the page requests it, and shows the error
+        room = FIRST_BYTES - len(json.dumps(moment))
+        if room < 0:
+            return _NOTHING
+        head, numbers = timeline(self.recording, 0, 0, 0, 0)
+        return (moment, head, numbers) if sum(map(len, numbers)) <= room else (moment, None, ())
 
 
 def _kept(source: EventSource) -> Callable[[FilesKept], KeptAll | None]:

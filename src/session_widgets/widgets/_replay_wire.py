@@ -5,6 +5,7 @@ Times are milliseconds since 1970 UTC, those of the time line since the first ev
 
 from __future__ import annotations
 
+import json
 import sys
 from array import array
 from collections.abc import Iterable
@@ -18,6 +19,10 @@ from session_widgets.widgets._wire import millis, step_view, turn_view
 
 MAX_FILES = 2_000
 MAX_ROWS = 60
+FIRST_BYTES = 200_000
+"""Most bytes of the moment and the time line that come with the first message to a page."""
+_ROWS_BYTES = 48_000
+"""Most bytes of a moment's rows besides that of its step: the page requests others when they come into view."""
 _COMMAND_CLIP = 4_000
 _FILE_CLIP = 256 * 1024
 
@@ -172,7 +177,7 @@ def moment_view(recording: Recording, seq: int, before: int, step: tuple[int, in
     moment = recording.at(seq, step=step)
     changed = moment.changed
     place = -1 if changed is None else recording.place((changed.turn, changed.index), moment.seq)
-    first = max(0, place - MAX_ROWS // 2)
+    first, rows = _rows_near(recording, moment.seq, place)
     return {
         "seq": moment.seq,
         "ts": None if moment.ts is None else millis(moment.ts),
@@ -186,8 +191,23 @@ def moment_view(recording: Recording, seq: int, before: int, step: tuple[int, in
         "files": [_file_view(moment, file) for file in moment.files[:MAX_FILES]],
         "more_files": max(0, len(moment.files) - MAX_FILES),
         "first": first,
-        "rows": [step_view(step) for step in recording.steps(moment.seq, first, place + MAX_ROWS // 4)],
+        "rows": rows,
     }
+
+
+def _rows_near(recording: Recording, seq: int, place: int) -> tuple[int, list[StepView]]:
+    """Return the place of the first row and the rows: those before a place, that one, and those after it."""
+    start = max(0, place - MAX_ROWS // 2)
+    steps = recording.steps(seq, start, place + MAX_ROWS // 4)
+    rows: list[StepView] = []
+    room = _ROWS_BYTES
+    for number in reversed(range(len(steps))):
+        row = step_view(steps[number])
+        room -= len(json.dumps(row))
+        if room < 0 and start + number < place:
+            break
+        rows.append(row)
+    return start + len(steps) - len(rows), rows[::-1]
 
 
 def _file_view(moment: Moment, file: FileState) -> FileStateView:

@@ -96,8 +96,7 @@ class Replay(PageWidget):
         return self._playback.operations()
 
     def _hello(self, view: str) -> None:
-        self._playback.open()
-        self._playback.tell()
+        self._playback.hello()
 
     def _look(self) -> None:
         self._playback.look()
@@ -106,9 +105,10 @@ class Replay(PageWidget):
         self._playback.close()
 
     def _begin(self) -> None:
-        self._playback.wait(_PATIENCE)
+        self._playback.open()
 
     def _static(self) -> dict[str, str]:
+        self._playback.wait(_PATIENCE)  # the page loads meanwhile
         playback, recording = self._playback, self._playback.recording
         with playback.lock:
             seq = self.seq if self.seq >= 0 else recording.last_seq
@@ -118,6 +118,7 @@ class Replay(PageWidget):
         return {"text/html": html, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        self._playback.wait(_PATIENCE)
+        if self._playback.open():
+            self._playback.wait(_PATIENCE)
         recording = self._playback.recording
         return f"Replay({self.session_id!r}, {recording.last_seq} events, {len(recording.keys)} steps)"

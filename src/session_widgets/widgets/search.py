@@ -299,7 +299,7 @@ class _Beside:
 
     def __init__(self, search: Search, source: Any, name: str) -> None:
         self.name = name
-        self.place = Place(-1)
+        self.place: Place | None = None
         self._search = search
         self.playback = Playback(source, self._send, lambda: self.place)
         self._rpc = Rpc(self.playback.operations(), self._send)
@@ -312,8 +312,7 @@ class _Beside:
         serve(content, buffers, self._rpc, self._hello, self.playback.look)
 
     def _hello(self, view: str) -> None:
-        self.playback.open()
-        self.playback.tell()
+        self.playback.hello()
 
 
 def _asked_view(text: str, filters: Filters) -> AskedView:

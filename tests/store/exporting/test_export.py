@@ -219,6 +219,17 @@ def test_a_page_loads_nothing_runs_nothing_and_is_not_much_larger_than_its_text(
     assert report.size == len((tmp_path / "page.html").read_bytes())
 
 
+def test_a_page_shows_every_line_of_a_change_in_little_markup(store: Store, tmp_path: Path) -> None:
+    old, new = 'keep\n-- a "comment"\nold\n', "keep\n++ other\n++ more\n"
+    log = Log().user("u", "go").assistant("a", "m", tool("t", "Edit", file_path="/a"))
+    log.result("r", "t", "done", toolUseResult={"filePath": "/a", "oldString": old, "newString": new})
+    (tmp_path / "a.jsonl").write_text(str(log))
+    (session,) = store.import_(tmp_path / "a.jsonl").sessions
+    store.to_html(session, tmp_path / "page.html")
+    change = (tmp_path / "page.html").read_text()
+    assert '\n<del>--- a "comment"\n-old\n</del><ins>+++ other\n+++ more\n</ins></pre>' in change
+
+
 def test_a_page_of_a_real_session_is_at_most_half_larger_than_its_text(store: Store, tmp_path: Path) -> None:
     samples = sorted(shared("data/transcripts/claude_code").glob("*.jsonl"), key=lambda file: file.stat().st_size)
     (session,) = store.import_(samples[-1]).sessions

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from html import escape
+from itertools import groupby, islice
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -185,26 +186,25 @@ def _json(value: Any) -> str:
 def _diff(block: Any) -> str:
     path = as_text(block.get("path")) or ""
     old, new = (as_text(block.get(name)) or "" for name in ("oldText", "newText"))
-    lines = "".join(_changed(old.splitlines(), new.splitlines()))
-    return f"<pre>{_text(path)}\n{lines}</pre>"
+    tag_of = {"-": "del", "+": "ins"}
+    text = ""
+    for mark, lines in groupby(_changed(old.splitlines(), new.splitlines()), key=lambda line: line[:1]):
+        part = "".join(f"{_text(line)}\n" for line in lines)
+        text += f"<{tag_of[mark]}>{part}</{tag_of[mark]}>" if mark in tag_of else part
+    return f"<pre>{_text(path)}\n{text}</pre>"
 
 
-def _changed(old: list[str], new: list[str]) -> Iterator[str]:
+def _changed(old: list[str], new: list[str]) -> Iterable[str]:
+    """Return the lines of a diff without its head: those that begin with "-" or "+" were removed or added."""
     import difflib
 
     if len(old) + len(new) > _LINES:
-        yield from (f"<del>- {_text(line)}</del>\n" for line in old)
-        yield from (f"<ins>+ {_text(line)}</ins>\n" for line in new)
-        return
-    for line in difflib.unified_diff(old, new, n=2, lineterm=""):
-        if line.startswith(("---", "+++")):
-            continue
-        tag = {"-": "del", "+": "ins"}.get(line[:1])
-        yield f"<{tag}>{_text(line)}</{tag}>\n" if tag else f"{_text(line)}\n"
+        return [*(f"- {line}" for line in old), *(f"+ {line}" for line in new)]
+    return islice(difflib.unified_diff(old, new, n=2, lineterm=""), 2, None)
 
 
 def _text(text: str) -> str:
-    return escape(printable(text), quote=True)
+    return escape(printable(text), quote=False)
 
 
 def _encoded(text: str) -> bytes:
