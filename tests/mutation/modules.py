@@ -83,7 +83,7 @@ MODULES = {
     ),
     "rebuilding": Module(("_store/rebuilding.py",), ("store/test_rewriting.py",)),
     "querying": Module(
-        ("_store/querying.py", "_store/result.py"),
+        ("_store/querying.py", "_store/result.py", "_store/copying_out.py"),
         ("store/test_querying.py", "store/test_querying_copies.py", "store/test_sql.py"),
     ),
     "compacting": Module(("_store/compacting.py",), ("store/test_compacting.py",)),

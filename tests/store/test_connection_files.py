@@ -74,10 +74,13 @@ def test_the_mode_of_a_file_that_is_there_stays(file: StoreFile) -> None:
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o640
 
 
-def test_an_empty_file_of_a_killed_process_is_made_again(path: Path) -> None:
+def test_an_empty_file_of_a_killed_process_is_made_again_with_small_blocks(path: Path) -> None:
     path.touch(0o666)
     file = StoreFile(path)
     put(file, 1)
+    with file.looking() as connection:
+        query = "select block_size from pragma_database_size() where database_name = 'store'"
+        assert connection.execute(query).fetchall() == [(65_536,)]
     assert values(file) == [1]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     file.close()
@@ -159,6 +162,36 @@ def test_much_text_is_written_in_smaller_groups(file: StoreFile) -> None:
     assert seen == [("4096", 2), ("4096", 2), ("4096", 2), (None, 3)]
     with file.transaction(bulk=True):
         assert file.attachment == 4, "it was attached for small commits"
+
+
+def test_an_import_makes_earlier_checkpoints_and_the_next_commit_ordinary_ones(file: StoreFile) -> None:
+    def checkpoints(*, bulk: bool) -> object:
+        with file.transaction(bulk=bulk) as connection:
+            ((size,),) = connection.execute("select current_setting('checkpoint_threshold')").fetchall()
+        file._detach()
+        return size
+
+    ordinary = checkpoints(bulk=False)
+    assert ordinary == "16.0 MiB"
+    assert [checkpoints(bulk=bulk) for bulk in (True, True, False, True)] == [
+        "7.6 MiB",
+        "7.6 MiB",
+        "15.2 MiB",
+        "7.6 MiB",
+    ]
+    file._drop_writer()
+    assert checkpoints(bulk=True) == "7.6 MiB", "another writer"
+    file._drop_writer()
+    assert checkpoints(bulk=False) == ordinary
+
+
+def test_a_reader_that_is_forgotten_is_made_again(file: StoreFile) -> None:
+    put(file, 1)
+    with file.alone() as deadline, file.attached_to_read(deadline):
+        before = file._reader
+        file.forget_reader()
+    assert values(file) == [1]
+    assert file._reader is not before
 
 
 def test_a_path_with_a_quotation_mark(tmp_path: Path) -> None:

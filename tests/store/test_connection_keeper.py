@@ -107,3 +107,29 @@ def test_one_thread_keeps_watch_and_does_not_hold_up_the_end_of_the_process(
     monkeypatch.setattr(module, "LINGER", 0.0)
     until(lambda: not file._attached, what="the file to be free")
     assert time.monotonic() - file._last_commit >= 0
+
+
+def test_a_long_job_keeps_the_file_between_its_commits_unless_a_process_waits(
+    file: StoreFile, line: FileQueue, kept: Callable[[int], Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINGER", 0.025)
+    monkeypatch.setattr(module, "LONG", 0.051)
+
+    def work() -> None:
+        with file.long_job():
+            kept(25)
+            assert file._attached
+            assert line.enter(0)
+            kept(2)
+            assert not file._attached
+            line.leave()
+            kept(26)
+            assert not file._attached
+            raise ValueError("it is over")
+
+    kept(12)
+    assert file._attached
+    with pytest.raises(ValueError, match="it is over"):
+        work()
+    kept(13)
+    assert not file._attached

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from session_widgets.errors import NotDurable
+from session_widgets.host.manifest import Entry, Occupied, Readable
 from session_widgets.workspaces import sync_engine
 from session_widgets.workspaces.contract import Workspace
 from tests.support.trees import Distant
-from tests.support.workspaces import persist, write
+from tests.support.workspaces import attach, persist, write
 from tests.workspaces.memory import Memory, asked, put, workspace
 from tests.workspaces.of_sync import *  # noqa: F403
 
@@ -48,3 +51,41 @@ def test_a_change_there_of_a_large_file_is_met_beside_small_ones(
         persist(here)
     assert caught.value.reason == "conflict"
     assert asked(memory, "put").count(("put", "large")) == 1, "it is met at once"
+
+
+def test_small_files_come_in_few_streams_and_their_number_is_reported(
+    here: Workspace, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_engine, "STREAMS", 1)
+    monkeypatch.setattr(sync_engine, "BATCH_FILES", 20)
+    counts: list[int | None] = []
+    real = sync_engine.in_parallel
+
+    def in_parallel(work: Callable[[Any], Any], items: Iterable[Any], count: int | None = None) -> list[Any]:
+        counts.append(count)
+        return real(work, items, count)
+
+    monkeypatch.setattr(sync_engine, "in_parallel", in_parallel)
+    for number in range(50):
+        put(memory, f"{number}", b"x")
+    assert attach(here) == [f"Restoring {done} of 50 files (s3://lab/s1)" for done in (20, 40, 50)]
+    assert counts.count(1) == 1
+
+
+def test_a_file_is_as_long_as_what_was_read_of_it(
+    here: Workspace, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have grown since it was listed, in a directory."""
+    sizes: list[int] = []
+    real = Distant.write_many
+
+    def write_many(tree: Distant, items: Iterable[tuple[Entry, Readable, Entry | None]]) -> Iterator[Entry | Occupied]:
+        for item in items:
+            sizes.append(item[0].size)
+            yield from real(tree, [item])
+
+    monkeypatch.setattr(Distant, "write_many", write_many)
+    put(memory, "a", b"grown")
+    memory.objects["s1/a"]["Size"] = 3
+    here.attach(lambda _: None)
+    assert sizes == [5]

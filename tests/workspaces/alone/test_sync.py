@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import re
@@ -29,6 +30,9 @@ def test_what_it_is_and_where(tmp_path: Path, memory: Memory) -> None:
         assert place.stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "sync" / "s1" / "known.json").is_file()
     space.unblock(1)
+    write(space, "a", "1")
+    persist(space)
+    assert asyncio.run(space.files().stat("a")).size == 1
 
 
 def test_uploads_that_were_killed_are_looked_for_once(here: SyncWorkspace, memory: Memory) -> None:

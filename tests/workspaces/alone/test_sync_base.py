@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,8 @@ def test_what_is_read_ahead_is_bounded_in_number_and_bytes(monkeypatch: pytest.M
     assert [len(batch) for batch in sync_engine._batches(infos[:7])] == [3, 3, 1], "of three bytes each"
     monkeypatch.setattr(sync_engine, "BATCH_BYTES", 6)
     assert [len(batch) for batch in sync_engine._batches(infos[:4])] == [2, 2]
+
+
+def test_a_content_that_comes_in_pieces_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_engine, "LARGEST", 2)
+    assert sync_engine._whole(BytesIO(b"12345")) == b"12345"
