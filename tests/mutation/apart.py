@@ -16,6 +16,9 @@ import pytest
 
 from tests.mutation.modules import RELOADED
 
+# For the name of each plugin pytest reads what all installed packages offer: a third of the run of a fault.
+pytest.PytestPluginManager.load_setuptools_entrypoints = lambda *_, **__: 0  # type: ignore[method-assign]
+
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes it
 def pytest_configure(config: pytest.Config) -> None:

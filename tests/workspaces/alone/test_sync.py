@@ -166,6 +166,15 @@ def test_a_conflict_names_three_files_and_counts_the_rest(
     assert all(memory.objects[f"s1/{number}.remote-{etag}"]["Body"] == b"theirs" for number in range(count))
 
 
+def test_a_second_version_that_is_there_already_is_no_obstacle(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "a", b"theirs")
+    write(here, "a", "ours")
+    beside = write(here, f"a.remote-{memory.objects['s1/a']['ETag'][1:9]}", "theirs")
+    with pytest.raises(WorkspaceConflict, match=f"the bucket's version is '{beside.name}' now"):
+        here.attach(lambda _: None)
+    assert sorted(path.read_text() for path in here.path.iterdir()) == ["ours", "theirs"]
+
+
 def test_a_blocked_second_version_is_reported(here: SyncWorkspace, memory: Memory) -> None:
     put(memory, "a", b"theirs")
     write(here, "a", "ours")
