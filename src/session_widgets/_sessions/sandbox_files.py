@@ -138,10 +138,11 @@ class FilesElsewhere(SandboxFiles):
         starter.check_awake(wake)
         if not wake and Capability.RENTED in starter.provider.capabilities and not await self._runs():
             raise SandboxNotRunning(f"the sandbox {starter.ref} does not run; the next prompt starts it again.")
+        before = starter.ref
         sandbox = self._use(await starter.attach_or_create(create=wake))
         try:
             await starter.attach_workspace()
-            return sandbox, await sandbox.runner.connections()
+            return sandbox, [] if starter.ref != before else await sandbox.runner.connections()  # none in a new one
         except BaseException:
             await starter.drop()  # the next call brings the rest of the files
             raise

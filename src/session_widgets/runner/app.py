@@ -7,6 +7,7 @@ import contextlib
 import hmac
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.applications import Starlette
@@ -109,7 +110,7 @@ class Gate:
         self._app = app
         self._claim = None if claim is None else claim.encode()
         self._boards = boards
-        self._token = config.token.encode()
+        self._digest = config.token_sha256 or sha256(config.token.encode()).hexdigest()
         self._limit = config.limits.max_requests
         self._inside = 0
         self._last = time.monotonic()
@@ -166,7 +167,7 @@ class Gate:
         elif scheme.lower() != b"bearer":
             token = b""
         token = token.strip()
-        if hmac.compare_digest(token, self._token):
+        if hmac.compare_digest(sha256(token).hexdigest(), self._digest):
             return True
         return self._boards.admits(scope.get("method", ""), scope["path"], token)
 

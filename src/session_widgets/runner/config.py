@@ -38,6 +38,7 @@ class Config:
     Attributes:
         root: the workspace; no file outside is served.
         state: directory for journals, snapshots and `ready.json`.
+        token_sha256: the hash of the token, in hexadecimal digits, for a runner that is not given the token itself.
         port: 0 = any free one.
         user: user id and group id of agents, commands and files; None: the runner's own.
         env: variables of agents and commands, in addition to the runner's own; may contain keys.
@@ -50,8 +51,9 @@ class Config:
 
     root: Path
     state: Path
-    token: str = field(repr=False)
     nonce: str
+    token: str = field(default="", repr=False)
+    token_sha256: str = ""
     host: str = "127.0.0.1"
     port: int = 0
     user: User | None = None
@@ -75,10 +77,11 @@ class Config:
         unknown = set(value) - set(cls.__slots__)
         if unknown:
             raise ValueError(f"unknown settings in {path}: {', '.join(sorted(unknown))}")
-        missing = {"root", "state", "token", "nonce"} - set(value)
+        missing = {"root", "state", "nonce"} - set(value)
+        missing |= {"token"} - set(value) if "token_sha256" not in value else set()
         if missing:
             raise ValueError(f"missing settings in {path}: {', '.join(sorted(missing))}")
-        if not value["token"]:
+        if not value.get("token") and not value.get("token_sha256"):
             raise ValueError(f"token in {path} must not be empty")
         root = Path(os.path.abspath(value["root"]))  # noqa: PTH100 - keeps a link as the name of the root
         if not root.is_dir():

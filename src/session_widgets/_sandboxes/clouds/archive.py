@@ -47,13 +47,23 @@ class Target:
     processor: str
     libc: str
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is one of a box: the libraries of another system fit to none."""
+        return self.libc in _LIBC
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Archive:
     """A `.tar.gz` of a `site-packages`; the name is a hash of its content."""
 
     name: str
     data: bytes
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """The hash of the data."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 def this_target() -> Target:

@@ -97,7 +97,7 @@ class Box(Protocol):
         """
 
     async def write(self, path: str, data: bytes) -> None:
-        """Replace a file, as root, in an existing directory. `data` has up to 64 MB."""
+        """Create a file in `/tmp`, of any owner. `data` has up to 64 MB, and no secret."""
 
     async def endpoint(self, port: int) -> Endpoint:
         """Return the address of a port, with the headers that the vendor's proxy needs.

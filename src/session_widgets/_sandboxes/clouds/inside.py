@@ -1,25 +1,30 @@
 """Prepares a box: this program runs inside of it, with whatever Python it has, and imports nothing of ours.
 
-    python inside.py probe
-    python inside.py start NAME          UPLOADED has the configuration, and the archive NAME unless it is installed
+    python inside.py '{"config": {...}, "name": NAME, "target": [3, 11, "x86_64", "glibc"], "node": false,
+                       "archive": {"path": "/tmp/...", "sha256": "..."}}'
 
-Its last line of output is a JSON object. Agents run as a user of their own, without rights, who cannot enter PRIVATE:
-there are the runner's state, its token until the runner has read it, and its log.
+It starts the runner of the archive NAME, which is at `path` unless it is installed, if the box has what `target` and
+`node` ask for. Its last line of output is a JSON object with what the box has. The configuration has no secret: of the
+runner's token it has the hash. Agents run as a user of their own, without rights, who cannot enter PRIVATE: there are
+the runner's state and its log.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import platform
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +33,7 @@ PRIVATE = HOME / "private"
 STATE = PRIVATE / "state"
 VENV = HOME / "venv"
 HARNESSES = HOME / "harnesses"
-ARCHIVE = PRIVATE / "runner.tar.gz"
 CONFIG = PRIVATE / "config.json"
-UPLOADED = PRIVATE / "uploaded.tar"
 INSTALLED = PRIVATE / "installed"
 SETUP_DONE = PRIVATE / "setup"
 LOG = PRIVATE / "runner.log"
@@ -43,23 +46,39 @@ PATH = f"{OWN_PATH}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 START_SECONDS = 30
 
 
-def probe() -> dict[str, Any]:
-    """Report what the box has, and make PRIVATE."""
-    PRIVATE.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        os.chown(PRIVATE, 0, 0)
-        PRIVATE.chmod(0o710)
-    return {
-        "python": list(sys.version_info[:2]),
-        "processor": platform.machine(),
-        "libc": "glibc" if platform.libc_ver()[0] == "glibc" else "musl",
+def main(asked: dict[str, Any]) -> dict[str, Any]:
+    """Start the runner if the box has what it needs; report what the box has."""
+    libc = "glibc" if platform.libc_ver()[0] == "glibc" else "musl"
+    found = {
+        "target": [*sys.version_info[:2], platform.machine(), libc],
         "root": os.geteuid() == 0,
-        "node": shutil.which("node", path=PATH),
+        "node": shutil.which("node", path=PATH) is not None,
         "installed": _text(INSTALLED),
     }
+    archive = asked["archive"]
+    there = archive is not None or found["installed"] == asked["name"]
+    if not found["root"] or asked["target"] != found["target"] or (asked["node"] and not found["node"]) or not there:
+        _remove(archive)
+        return found
+    PRIVATE.mkdir(parents=True, exist_ok=True)
+    os.chown(PRIVATE, 0, 0)
+    PRIVATE.chmod(0o710)
+    if found["installed"] != asked["name"]:
+        data = Path(archive["path"]).read_bytes()
+        if hashlib.sha256(data).hexdigest() != archive["sha256"]:
+            return {**found, "failed": "the uploaded archive has another content"}
+        _install(asked["name"], data)
+    _remove(archive)
+    return {**found, **_start(asked["config"])}
 
 
-def _install(name: str) -> None:
+def _remove(archive: dict[str, Any] | None) -> None:
+    if archive is not None:
+        with suppress(OSError):
+            Path(archive["path"]).unlink()
+
+
+def _install(name: str, archive: bytes) -> None:
     """Unpack the archive into an environment of its own, and make the user and the folders of agents."""
     INSTALLED.unlink(missing_ok=True)
     shutil.rmtree(VENV, ignore_errors=True)
@@ -69,9 +88,8 @@ def _install(name: str) -> None:
     (VENV / "bin").mkdir()
     (VENV / "bin/python").symlink_to(python)
     (VENV / "pyvenv.cfg").write_text(f"home = {python.parent}\ninclude-system-site-packages = false\n")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(packages)  # noqa: S202 - our own archive
-    ARCHIVE.unlink()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as content:
+        content.extractall(packages)  # noqa: S202 - our own archive
     uid, gid = _user()
     for folder, mode in ((Path("/home", USER), 0o700), (WORKSPACE, 0o755), (STATE, 0o700)):
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,17 +100,12 @@ def _install(name: str) -> None:
     INSTALLED.write_text(name)
 
 
-def start(name: str) -> dict[str, Any]:
-    """Install the runner, start it, and wait until it listens."""
-    with tarfile.open(UPLOADED) as archive:
-        archive.extractall(PRIVATE)  # noqa: S202 - our own archive
-    UPLOADED.unlink()
-    if ARCHIVE.exists():
-        _install(name)
-    CONFIG.chmod(0o600)
-    config = json.loads(CONFIG.read_text())
+def _start(config: dict[str, Any]) -> dict[str, Any]:
+    """Start the runner, and wait until it listens."""
+    nonce = secrets.token_hex(16)
     config |= {"root": str(WORKSPACE), "state": str(STATE), "harnesses": str(HARNESSES), "user": _user()}
-    CONFIG.write_text(json.dumps(config))
+    CONFIG.touch(0o600)
+    CONFIG.write_text(json.dumps({**config, "nonce": nonce}))
     ready = STATE / "ready.json"
     _end_earlier(ready)
     with LOG.open("wb") as log:
@@ -107,9 +120,9 @@ def start(name: str) -> dict[str, Any]:
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and runner.poll() is None:
-        if _json(ready).get("nonce") == config["nonce"]:
-            return {"pid": runner.pid}
-        time.sleep(0.01)  # the file has no event to wait for
+        if _json(ready).get("nonce") == nonce:
+            return {"nonce": nonce}
+        time.sleep(0.005)  # the file has no event to wait for
     if runner.poll() is None:
         runner.kill()
     return {"failed": (_text(LOG) or "")[-2000:] or "nothing"}
@@ -158,5 +171,4 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    steps: dict[str, Callable[..., dict[str, Any]]] = {"probe": probe, "start": start}
-    print(json.dumps(steps[sys.argv[1]](*sys.argv[2:])))  # noqa: T201 - the answer
+    print(json.dumps(main(json.loads(sys.argv[1]))))  # noqa: T201 - the answer

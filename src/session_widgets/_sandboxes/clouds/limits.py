@@ -20,6 +20,8 @@ SHOWN = "sw.sandboxes() shows them: park or destroy one."
 """The remedy for too many; the panel has a button that copies the call."""
 TELL_SECONDS = 2.0
 """A shorter wait needs no words."""
+STALE_SECONDS = 5.0
+"""A count of boxes is asked for again after this time."""
 _making: Counter[str] = Counter()
 _next: dict[str, float] = {}
 
@@ -29,10 +31,18 @@ def most_boxes(name: str) -> int:
     return _whole(_variable(name, "BOXES"), BOXES)
 
 
+async def _nothing() -> None:
+    """Return None."""
+
+
 @asynccontextmanager
 async def making(
-    name: str, title: str, running: Callable[[], Awaitable[int]], progress: Progress = silent
-) -> AsyncIterator[None]:
+    name: str,
+    title: str,
+    running: Callable[[], Awaitable[int]],
+    progress: Progress = silent,
+    meanwhile: Callable[[], Awaitable[str | None]] = _nothing,
+) -> AsyncIterator[str | None]:
     """Count a box that is being made or started again, after waiting for its turn.
 
     One is made a second, or as SESSION_WIDGETS_E2B_SECONDS_BETWEEN says.
@@ -42,14 +52,22 @@ async def making(
         title: of the vendor.
         running: returns the number of boxes of this installation that run.
         progress: receives a wait, with the setting.
+        meanwhile: what else is asked for before a box can be made; if it takes long, the boxes are counted again.
+
+    Yields:
+        What `meanwhile` has returned.
 
     Raises:
         SandboxQuota: too many run.
     """
     _making[name] += 1
+    began = time.monotonic()
+    counting = asyncio.ensure_future(running())
     try:
         most = most_boxes(name)
-        others = await running() + _making[name] - 1
+        found = await meanwhile()
+        late = time.monotonic() - began > STALE_SECONDS
+        others = await (running() if late else counting) + _making[name] - 1
         if others >= most:
             raise SandboxQuota(
                 f"{title} runs {others} for this installation, with those being started, and at most {most} may run. "
@@ -63,9 +81,11 @@ async def making(
         if turn - now > TELL_SECONDS:
             progress(f"Waiting {turn - now:.0f} s: {_variable(name, SECONDS)}={between:g}")
         await asyncio.sleep(turn - now)
-        yield
+        yield found
     finally:
         _making[name] -= 1
+        counting.cancel()
+        await asyncio.gather(counting, return_exceptions=True)
 
 
 def slower(name: str) -> str:

@@ -12,24 +12,26 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
+from secrets import token_urlsafe
 from typing import Any
 from uuid import uuid4
 
 from session_widgets._sandboxes.claim_client import ClaimClient
 from session_widgets._sandboxes.clouds.building import built
+from session_widgets._sandboxes.clouds.claiming import answers, claim, endpoint_of
 from session_widgets._sandboxes.clouds.contract import Box, BoxInfo, BoxSpec, Builder, Vendor
 from session_widgets._sandboxes.clouds.limits import making
 from session_widgets._sandboxes.clouds.recipes import Recipe
 from session_widgets._sandboxes.clouds.sandbox import CloudSandbox
-from session_widgets._sandboxes.clouds.setup import MACHINE, PORT, BoxSetup, new_secrets
+from session_widgets._sandboxes.clouds.setup import MACHINE, PORT, BoxSetup
 from session_widgets._sandboxes.contract import Announce, SandboxInfo, SandboxSpec
 from session_widgets._sandboxes.network import reached
 from session_widgets._sandboxes.records import RECORD, TOKEN, alone, gone, made_of, recorded
-from session_widgets._sandboxes.runner_client import RunnerClient
-from session_widgets.errors import SandboxAuth, SandboxError, SandboxGone, TransportError
+from session_widgets.errors import SandboxAuth, SandboxError, SandboxGone
 from session_widgets.host.daemon import installation, read_json, write_private
 from session_widgets.model import SANDBOX_LIFETIME, Capability, Endpoint, Machine, SandboxRef
 from session_widgets.progress import Progress, silent
@@ -78,18 +80,23 @@ class CloudProvider:
         self.vendor.check()
         ref = SandboxRef(self.name, uuid4().hex[:12])
         made = self._made(spec)
-        image = await self._built(ref, made, spec.progress)
-        await announce(ref)
-        place = self._place(ref)
-        place.mkdir(parents=True, mode=0o700)
-        write_private(place / RECORD, {**made, "built": image})
-        creating = asyncio.create_task(self._create(ref, spec.progress))
-        try:
-            box = await asyncio.shield(creating)
-            return await self._use(ref, spec.progress, box)
-        except BaseException:
-            await asyncio.shield(self._undo(ref, creating))
-            raise
+        finding = partial(self._built, ref, made, spec.progress)
+        async with AsyncExitStack() as counted:
+            turn = making(self.name, self.vendor.title, self._running, spec.progress, meanwhile=finding)
+            image = await counted.enter_async_context(turn)
+            await announce(ref)
+            place = self._place(ref)
+            place.mkdir(parents=True, mode=0o700)
+            write_private(place / RECORD, {**made, "built": image})
+            spec.progress(f"Creating a sandbox at {self.vendor.title}")
+            creating = asyncio.create_task(self._create(ref))
+            try:
+                box = await asyncio.shield(creating)
+                await counted.aclose()
+                return await self._use(ref, spec.progress, box)
+            except BaseException:
+                await asyncio.shield(self._undo(ref, creating))
+                raise
 
     async def attach(self, ref: SandboxRef) -> CloudSandbox:
         """Reconnect to the box, or start a parked one, and its runner if that does not answer."""
@@ -173,12 +180,9 @@ class CloudProvider:
         locks = self._home / "clouds" / "images" / self.name
         return await built(self._builder, self.vendor.title, recipe, self._spec(ref, made), locks, progress)
 
-    async def _create(self, ref: SandboxRef, progress: Progress) -> Box:
+    async def _create(self, ref: SandboxRef) -> Box:
         place = self._place(ref)
-        made = made_of(place, self.name)
-        async with making(self.name, self.vendor.title, self._running, progress):
-            progress(f"Creating a sandbox at {self.vendor.title}")
-            box = await self.vendor.create(self._spec(ref, made))
+        box = await self.vendor.create(self._spec(ref, made_of(place, self.name)))
         try:
             async with self._alone(place):
                 write_private(place / RECORD, {**made_of(place, self.name), "box": box.id})
@@ -255,14 +259,9 @@ class CloudProvider:
             box = new or await self._attach(id, self._spec(ref, made), parked=bool(made.get("parked")))
             if box.id != made.get("box"):
                 write_private(place / RECORD, made := {**made, "box": box.id})
-            runner = await self._runner(place, made, box, progress)
+            runner, waits = await self._runner(place, made, box, progress, new=new is not None)
             async with aclosing(ClaimClient(runner)) as client:
-                if made.get("parked"):  # its processes were stopped, not ended, if the vendor had parked it first
-                    with suppress(SandboxGone):
-                        await client.park(ref.id)
-                wanted = {name: made[name] for name in ("session", "owner", "env", "agents")}
-                claim = {"id": ref.id, "idleSeconds": made["idle"], **wanted}
-                await client.claim(claim, new=not made.get("claimed"))
+                await claim(ref, made, client, self.vendor.title, waits)
                 for folder, inside in made["uploads"].items():
                     await client.upload(PurePosixPath(inside).name, Path(folder), progress)
             started = made.get("started", 0)
@@ -277,26 +276,28 @@ class CloudProvider:
         async with making(self.name, self.vendor.title, self._running):
             return await self.vendor.attach(id, spec)
 
-    async def _runner(self, place: Path, made: Mapping[str, Any], box: Box, progress: Progress) -> Endpoint:
-        """Return the address of the box's runner, which is started unless it answers."""
-        known, reached = read_json(place / TOKEN), await box.endpoint(PORT)
+    async def _runner(
+        self, place: Path, made: Mapping[str, Any], box: Box, progress: Progress, *, new: bool
+    ) -> tuple[Endpoint, float]:
+        """Return the address of the box's runner, which is started unless it answers, and how long to wait for it."""
+        known = read_json(place / TOKEN)
         if known is not None:
-            endpoint = _endpoint({**known, "url": reached.url, "headers": dict(reached.headers)})
-            if await _answers(endpoint, known["nonce"]):
-                return endpoint
-        setup = BoxSetup(self.vendor.title, box, progress)
-        known = {**new_secrets(), "url": reached.url, "headers": dict(reached.headers)}
+            reached = await box.endpoint(PORT)
+            endpoint = endpoint_of({**known, "url": reached.url, "headers": dict(reached.headers)})
+            if await answers(endpoint, known["nonce"]):
+                return endpoint, 0
+        image = made.get("built") or made["options"]["image"] or "its own"
+        setup, token = BoxSetup(self.vendor.title, image, box, progress), token_urlsafe(32)
+        reaching = asyncio.create_task(box.endpoint(PORT))
+        try:
+            nonce = await setup.start(token, made["options"]["setup"], new=new, node=_needs_node(made))
+            reached = await reaching
+        finally:
+            reaching.cancel()
+            await asyncio.gather(reaching, return_exceptions=True)
+        known = {"token": token, "nonce": nonce, "url": reached.url, "headers": dict(reached.headers)}
         write_private(place / TOKEN, known)
-        secrets = {name: known[name] for name in ("token", "nonce")}
-        await setup.start(secrets, made["options"]["setup"], node=_needs_node(made))
-        endpoint, deadline = _endpoint(known), time.monotonic() + HEALTH_SECONDS
-        while not await _answers(endpoint, known["nonce"]):  # a proxy may not know the port yet
-            if time.monotonic() > deadline:
-                raise TransportError(
-                    f"the runner listens in the sandbox, and {self.vendor.title} does not lead to it: {reached.url}"
-                )
-            await asyncio.sleep(0.1)
-        return endpoint
+        return endpoint_of(known), HEALTH_SECONDS
 
     async def _end_processes(self, ref: SandboxRef, place: Path) -> dict[str, Any] | None:
         """Do so now, or when the box is attached again; returns the record, None if there is no box."""
@@ -306,7 +307,7 @@ class CloudProvider:
         write_private(place / RECORD, made := {**made, "box": box, "parked": True})
         if known and "url" in known:
             with suppress(SandboxError):  # a box that is parked already
-                async with aclosing(ClaimClient(_endpoint(known))) as client:
+                async with aclosing(ClaimClient(endpoint_of(known))) as client:
                     await client.park(ref.id)
         return made
 
@@ -363,19 +364,6 @@ class CloudProvider:
         with ExitStack() as held:
             await asyncio.to_thread(held.enter_context, alone(place, self.name))
             yield
-
-
-def _endpoint(known: Mapping[str, Any]) -> Endpoint:
-    return Endpoint(known["url"], {**known["headers"], "authorization": f"Bearer {known['token']}"})
-
-
-async def _answers(endpoint: Endpoint, nonce: str) -> bool:
-    """Whether the runner with this nonce answers."""
-    async with aclosing(RunnerClient(endpoint, MACHINE.root)) as client:
-        try:
-            return (await client.health()).get("nonce") == nonce
-        except (SandboxError, ValueError):
-            return False
 
 
 def _needs_node(made: Mapping[str, Any]) -> bool:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
-import secrets
+import hashlib
 import shlex
-import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
 from session_widgets._sandboxes.clouds import inside
-from session_widgets._sandboxes.clouds.archive import Target, runner_archive
+from session_widgets._sandboxes.clouds.archive import Archive, Target, runner_archive, this_target
 from session_widgets._sandboxes.clouds.contract import Box
 from session_widgets._sandboxes.clouds.recipes import AS_ROOT, mark, note
 from session_widgets._sandboxes.contract import RUNNER_LIMITS
@@ -27,7 +26,8 @@ from session_widgets.progress import Progress
 
 PORT = 2468
 NO_PYTHON = 64
-"""Exit code of the script."""
+OTHER_PYTHON = 65
+"""Exit codes of the script, and of one Python: it is too old."""
 SECONDS = 120
 """For each step in the box."""
 MACHINE = Machine(
@@ -42,33 +42,53 @@ MACHINE = Machine(
 _PYTHONS = "python3 python3.14 python3.13 python3.12 python3.11 /usr/local/bin/python3 /opt/python/bin/python3"
 
 
+_targets: dict[str, Target] = {}
+"""What was seen in a box of an image: the next one of it is like that."""
+
+
 class BoxSetup:
     """The way from a bare box to one whose runner listens on `PORT`.
 
     Args:
         title: of the vendor, for messages.
+        image: of the box.
         box: the box.
         progress: receives what is being done.
     """
 
-    def __init__(self, title: str, box: Box, progress: Progress) -> None:
+    def __init__(self, title: str, image: str, box: Box, progress: Progress) -> None:
         self._title = title
+        self._image = f"{title}: {image}"
         self._box = box
         self._progress = progress
 
-    async def start(self, known: Mapping[str, str], commands: Sequence[str], *, node: bool = False) -> None:
+    async def start(self, token: str, commands: Sequence[str], *, new: bool, node: bool = False) -> str:
         """Run the user's commands once, as root, and start the runner, which is uploaded if it is not there.
 
+        Each request takes a way to the vendor and back. So a new box gets the archive that probably fits before it is
+        looked at, and the command that looks at it starts the runner, unless it needs another archive.
+
         Args:
-            known: token and nonce of the runner.
+            token: of the runner, which only receives its hash.
             commands: they may install what the image lacks.
+            new: whether nothing was ever started in the box.
             node: whether Node.js must be there.
+
+        Returns:
+            The nonce by which this start of the runner is known.
 
         Raises:
             SandboxError: there is no Python 3.11 or no Node.js, or a command failed; the message has its output.
         """
         await self._set_up(commands)
-        found = await self._run("probe")
+        listens = {"host": "0.0.0.0", "port": PORT}  # noqa: S104 - of the box; behind the vendor's proxy
+        limits = {"claims": True, "idle_seconds": 0, "limits": RUNNER_LIMITS}
+        config = {"token_sha256": hashlib.sha256(token.encode()).hexdigest(), **listens, **limits}
+        target = _targets.get(self._image) or this_target()
+        archive = await asyncio.to_thread(runner_archive, target) if target.is_known else None
+        uploaded = await self._upload(archive) if new and archive else None
+        self._progress(f"Starting the runner at {self._title}")
+        found = await self._run(config, target, archive, uploaded, node=node)
         if not found["root"]:
             raise SandboxError(f"{self._title} runs commands without the rights of root: the runner needs them.")
         if node and not found["node"]:
@@ -77,20 +97,22 @@ class BoxSetup:
                 "this package has it, choose another one with it, or install it: "
                 "setup=['apt-get update && apt-get install -y nodejs']."
             )
-        version = (int(found["python"][0]), int(found["python"][1]))
-        target = Target(version, found["processor"], found["libc"])
-        archive = await asyncio.to_thread(runner_archive, target)
-        listens = {"host": "0.0.0.0", "port": PORT}  # noqa: S104 - of the box; behind the vendor's proxy
-        config = {**known, **listens, "claims": True, "idle_seconds": 0, "limits": RUNNER_LIMITS}
-        files = {inside.CONFIG.name: orjson.dumps(config)}
-        if found["installed"] != archive.name:
-            files[inside.ARCHIVE.name] = archive.data
-            self._progress(f"Uploading the runner to {self._title}: {len(archive.data) / 1e6:.0f} MB")
-        await self._box.write(str(inside.UPLOADED), _bundle(files))
-        self._progress(f"Starting the runner at {self._title}")
-        told = await self._run("start", archive.name)
-        if why := told.get("failed"):
-            raise SandboxError(f"the runner did not start in the sandbox. Its log ends:\n{why}")
+        if not {"nonce", "failed"} & found.keys():
+            *version, processor, libc = found["target"]
+            target = _targets[self._image] = Target((int(version[0]), int(version[1])), str(processor), str(libc))
+            archive = await asyncio.to_thread(runner_archive, target)
+            uploaded = await self._upload(archive) if found["installed"] != archive.name else None
+            found = await self._run(config, target, archive, uploaded, node=node)
+        if not isinstance(nonce := found.get("nonce"), str):
+            raise SandboxError(f"the runner did not start in the sandbox. Its log ends:\n{found.get('failed')}")
+        return nonce
+
+    async def _upload(self, archive: Archive) -> str:
+        """Put an archive into the box, where others may read it; what is unpacked is compared with its hash."""
+        self._progress(f"Uploading the runner to {self._title}: {len(archive.data) / 1e6:.0f} MB")
+        path = f"/tmp/.session-widgets-{uuid4().hex}"  # noqa: S108 - in the box
+        await self._box.write(path, archive.data)
+        return path
 
     async def _set_up(self, commands: Sequence[str]) -> None:
         if not commands:
@@ -109,9 +131,19 @@ class BoxSetup:
                 raise failed(command, done.code, done.out)
         await self._box.exec(note(commands), timeout=SECONDS)
 
-    async def _run(self, *arguments: str) -> dict[str, Any]:
+    async def _run(
+        self, config: Mapping[str, Any], target: Target, archive: Archive | None, uploaded: str | None, *, node: bool
+    ) -> dict[str, Any]:
         """Run `inside.py`, and return what it reports."""
-        done = await self._box.exec(_script(arguments), timeout=SECONDS)
+        there = {"path": uploaded, "sha256": archive.sha256} if archive and uploaded else None
+        asked = {
+            "config": config,
+            "name": archive.name if archive else "",
+            "target": [*target.python, target.processor, target.libc],
+            "node": node,
+            "archive": there,
+        }
+        done = await self._box.exec(_script(orjson.dumps(asked).decode()), timeout=SECONDS)
         last = done.out.strip().rpartition("\n")[2]
         try:
             told = orjson.loads(last)
@@ -123,33 +155,17 @@ class BoxSetup:
                 "image='python:3.12' would do. Or install it: setup=['apt-get update && apt-get install -y python3']."
             )
         if done.code or not isinstance(told, dict):
-            raise SandboxError(f"the sandbox could not be prepared ({arguments[0]}):\n{done.out[-TAIL:]}")
+            raise SandboxError(f"the sandbox could not be prepared:\n{done.out[-TAIL:]}")
         return told
 
 
-def _script(arguments: Sequence[str]) -> str:
-    """Return a script that finds a Python and runs the program with it. The program is compressed: 4 KB."""
+def _script(asked: str) -> str:
+    """Return a script that runs the program with the first Python that is new enough. It is compressed: 4 KB."""
     program = base64.b64encode(zlib.compress(Path(inside.__file__).read_bytes(), 9)).decode()
-    unpack = f'import base64, sys, zlib; exec(zlib.decompress(base64.b64decode("{program}")))'
-    words = shlex.join([unpack, *arguments])
+    old = f"sys.version_info < (3, 11) and sys.exit({OTHER_PYTHON})"
+    unpack = f'import sys; {old}; import base64, zlib; exec(zlib.decompress(base64.b64decode("{program}")))'
     return (
-        f"for python in {_PYTHONS}; do "
-        'if "$python" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then '
-        f'exec "$python" -I -c {words}; fi; done; exit {NO_PYTHON}'
+        f'for python in {_PYTHONS}; do command -v "$python" >/dev/null 2>&1 || continue; '
+        f'"$python" -I -c {shlex.join([unpack, asked])}; code=$?; '
+        f"case $code in {OTHER_PYTHON}|126|127) ;; *) exit $code ;; esac; done; exit {NO_PYTHON}"
     )
-
-
-def _bundle(files: Mapping[str, bytes]) -> bytes:
-    """Return files as one, because each request takes a way to the vendor and back."""
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(data), 0o600
-            tar.addfile(member, io.BytesIO(data))
-    return target.getvalue()
-
-
-def new_secrets() -> dict[str, str]:
-    """Return a token and a nonce for one start of a runner."""
-    return {"token": secrets.token_urlsafe(32), "nonce": secrets.token_hex(16)}
