@@ -22,7 +22,20 @@ from session_widgets.answers import PLAIN, blocking_pieces, blocking_whole, is_f
 from session_widgets.errors import BadPath, SandboxError, TransportError
 from session_widgets.host.direct import Outcome, Request
 from session_widgets.host.manifest import Entry, EntryKind, Manifest, Occupied, Readable, md5
-from session_widgets.host.tar_stream import CHUNK, END, MTIME, NOTHING, SEEN, BadTar, header, members, padding
+from session_widgets.host.tar_stream import (
+    CHUNK,
+    END,
+    MTIME,
+    NOTHING,
+    SEEN,
+    BadTar,
+    Pieces,
+    compressed,
+    decompressed,
+    header,
+    members,
+    padding,
+)
 from session_widgets.model import Endpoint
 
 MOST_ANSWER = 64 << 20
@@ -30,6 +43,10 @@ MOST_LINK = 4095
 MOST_LINE = 64 << 10
 MOST_PATHS = 10_000
 """Entries of one request for contents."""
+SMALL = 64 << 10
+"""Archives of entries of up to this size, on average, are compressed: their headers alone have 1.5 KB each."""
+SPARE = 64 << 20
+"""Bytes that a compressed archive may have beyond what was listed: files grow."""
 BATCH_ENTRIES = 1_000
 BATCH_BYTES = 32 << 20
 """An upload ends after so many; what arrived before a connection broke is not sent again."""
@@ -123,7 +140,12 @@ class RunnerTree:
         while (first := next(source, None)) is not None:
             batch = _Batch(itertools.chain([first], source))
             headers = {"content-type": "application/x-tar"}
-            answer = self._ask("PUT", "/v1/tree", content=batch.archive(), headers=headers)
+            archive = batch.archive()
+            start = next(archive)
+            content: Iterator[bytes] = itertools.chain([start], archive)
+            if not self._foreign and len(start) <= SMALL * len(batch.sent):
+                content, headers = compressed(content), {**headers, "content-encoding": "gzip"}
+            answer = self._ask("PUT", "/v1/tree", content=content, headers=headers)
             yield from batch.results(answer)
 
     def transfer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
@@ -141,11 +163,19 @@ class RunnerTree:
             raise broken(error) from error
 
     def _read(self, wanted: dict[str, Entry]) -> Generator[tuple[Entry, Readable], None, None]:
+        size = sum(entry.size for entry in wanted.values())
+        small = not self._foreign and size <= SMALL * len(wanted)
+        asked = {"paths": list(wanted), **({"gzip": True} if small else {})}
+        headers = {"accept-encoding": "gzip"} if small else None
         try:
-            with self._http.stream("POST", "/v1/tree/read", json={"paths": list(wanted)}) as answer:
+            with self._http.stream("POST", "/v1/tree/read", json=asked, headers=headers) as answer:
                 if answer.is_error:
                     raise problem(blocking_whole(answer, MOST_ANSWER), self._workspace)
-                yield from _asked_for(_Stream(answer), wanted)
+                if small and answer.headers.get("content-encoding") == "gzip":
+                    content = decompressed(answer.iter_raw(), size + SMALL * len(wanted) + SPARE)
+                else:
+                    content = blocking_pieces(answer)
+                yield from _asked_for(Pieces(content), wanted)
         except BadTar as error:
             raise TransportError(f"the runner sent no archive of the files: {error}") from error
         except httpx.HTTPError as error:
@@ -166,20 +196,6 @@ class RunnerTree:
         if answer.is_error:
             raise problem(answer, self._workspace)
         return answer
-
-
-class _Stream:
-    """The body of a response, as a file to read from."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self._pieces = blocking_pieces(answer)
-        self._rest = b""
-
-    def read(self, size: int) -> bytes:
-        while len(self._rest) < size and (piece := next(self._pieces, b"")):
-            self._rest += piece
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
 
 
 def _outcomes(pieces: Iterator[bytes], count: int) -> Iterator[tuple[int, Outcome]]:

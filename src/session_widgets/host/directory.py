@@ -47,9 +47,19 @@ class Directory:
         self.close()
 
     def write(
-        self, path: str, body: Readable, mode: int, mtime_ns: int | None, replaceable: Replaceable | None = None
+        self,
+        path: str,
+        body: Readable,
+        mode: int,
+        mtime_ns: int | None,
+        replaceable: Replaceable | None = None,
+        *,
+        sync: bool = False,
     ) -> os.stat_result:
-        """Put a file in place, atomically, creating its parents, and return its status. Raises `Occupied`."""
+        """Put a file in place, atomically, creating its parents, and return its status. Raises `Occupied`.
+
+        With `sync` its content is on the disk before it is in place; its folder is the caller's to sync.
+        """
         with self._parent(path, make=True) as (parent, name):
             partial = f"{TEMPORARY}{uuid4().hex}"
             handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=parent)
@@ -61,6 +71,8 @@ class Directory:
                 os.fchmod(handle, mode & 0o777)
                 if mtime_ns is not None:
                     os.utime(handle, ns=(mtime_ns, mtime_ns))
+                if sync:
+                    _sync(handle)
                 _check(name, parent, replaceable)
                 _replace(partial, name, parent)
                 return os.fstat(handle)
@@ -141,10 +153,7 @@ class Directory:
                 return
             raise
         try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in NO_FSYNC:
-                raise
+            _sync(handle)
         finally:
             os.close(handle)
 
@@ -183,6 +192,15 @@ class Directory:
             if self.owner is not None:
                 os.chown(folder, *self.owner, dir_fd=directory, follow_symlinks=False)
         return os.open(folder, _FOLDER, dir_fd=directory)
+
+
+def _sync(handle: int) -> None:
+    """Sync an open entry to disk, if its file system can do that."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NO_FSYNC:
+            raise
 
 
 def _write(handle: int, data: bytes) -> None:

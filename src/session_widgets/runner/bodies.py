@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import orjson
 from starlette.requests import Request
 
+from session_widgets.host.tar_stream import Pieces
 from session_widgets.runner.problems import Problem, invalid, over_limit
 
 T = TypeVar("T")
@@ -33,27 +34,21 @@ async def stream_body(request: Request, name: str, limit: int) -> AsyncIterator[
 
 
 class BlockingBody:
-    """A body for a thread that reads it as a file. The end of its client is an exception there."""
+    """A body for a thread that reads it as a file, or its `pieces`. The end of its client is an exception there."""
 
     def __init__(self, request: Request, name: str, limit: int) -> None:
         self._pieces = stream_body(request, name, limit)
         self._loop = asyncio.get_running_loop()
         self._waiting: Future[bytes | None] | None = None
-        self._rest = b""
-        self._over = False
         self._abandoned = False
+        self.pieces = iter(self._wait, None)
+        self.read = Pieces(self.pieces).read
 
-    def read(self, size: int) -> bytes:
-        """Return `size` bytes; fewer at the end."""
-        while len(self._rest) < size and not self._over:
-            self._waiting = asyncio.run_coroutine_threadsafe(self._piece(), self._loop)
-            if self._abandoned:
-                self._waiting.cancel()
-            piece = self._waiting.result()
-            self._over = piece is None
-            self._rest += piece or b""
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
+    def _wait(self) -> bytes | None:
+        self._waiting = asyncio.run_coroutine_threadsafe(self._piece(), self._loop)
+        if self._abandoned:
+            self._waiting.cancel()
+        return self._waiting.result()
 
     def abandon(self) -> None:
         """Let the thread fail at its next read, or at the one that it waits in."""

@@ -21,8 +21,22 @@ from starlette.routing import Route
 
 from session_widgets.host.directory import Directory
 from session_widgets.host.host_tree import HostTree
-from session_widgets.host.manifest import Entry, Occupied
-from session_widgets.host.tar_stream import CHUNK, END, MTIME, NOTHING, SEEN, BadTar, Member, header, members, padding
+from session_widgets.host.manifest import Entry, Occupied, Readable
+from session_widgets.host.tar_stream import (
+    CHUNK,
+    END,
+    MTIME,
+    NOTHING,
+    SEEN,
+    BadTar,
+    Member,
+    Pieces,
+    compressed,
+    decompressed,
+    header,
+    members,
+    padding,
+)
 from session_widgets.runner.bodies import BlockingBody, in_thread, read_object
 from session_widgets.runner.config import Config, is_texts
 from session_widgets.runner.direct_routes import DirectRoutes
@@ -54,23 +68,31 @@ class TreeRoutes:
         ]
 
     async def read(self, request: Request) -> Response:
-        """Send the entries of `paths` as an archive, without those that are not there."""
-        paths = (await read_object(request, "max_envelope_bytes", MAX_PATHS_BYTES)).get("paths")
+        """Send the entries of `paths` as an archive, without those that are not there; with `gzip` compressed."""
+        asked = await read_object(request, "max_envelope_bytes", MAX_PATHS_BYTES)
+        paths = asked.get("paths")
         if not is_texts(paths):
             raise invalid("paths must be a list of text")
         if len(paths) > self._limits.max_entries:
             raise over_limit(413, "max_entries", self._limits.max_entries, f"{len(paths)} paths")
         for path in paths:
             check_path(path)
-        return StreamingResponse(_collected(self._archive(paths)), media_type="application/x-tar")
+        archive = _collected(self._archive(paths))
+        if asked.get("gzip") is True:
+            headers = {"content-encoding": "gzip"}
+            return StreamingResponse(compressed(archive), media_type="application/x-tar", headers=headers)
+        return StreamingResponse(archive, media_type="application/x-tar")
 
     async def write(self, request: Request) -> Response:
         """Put the members of an archive in place as they arrive, each atomically, if they may replace what is there.
 
         Answers with the new entry of each member, or null where something else was in the way.
         """
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding not in ("identity", "gzip"):
+            raise Problem(415, "unsupported_media_type", f"an archive is plain or gzip: {encoding:.40}")
         body = BlockingBody(request, "max_file_bytes", self._limits.max_file_bytes)
-        results = await in_thread(self._receive, body)
+        results = await in_thread(self._receive_packed if encoding == "gzip" else self._receive, body)
         return Response(orjson.dumps({"results": results}), media_type="application/json")
 
     async def delete(self, request: Request) -> Response:
@@ -84,7 +106,10 @@ class TreeRoutes:
         await run_in_threadpool(_telling, self._tree.mkdir, check_path(required(request, "path")))
         return Response(status_code=204)
 
-    def _receive(self, body: BlockingBody) -> list[object]:
+    def _receive_packed(self, body: BlockingBody) -> list[object]:
+        return self._receive(Pieces(decompressed(body.pieces, self._limits.max_file_bytes)))
+
+    def _receive(self, body: Readable) -> list[object]:
         results: list[object] = []
         try:
             for member, content in members(body):

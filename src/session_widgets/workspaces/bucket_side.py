@@ -24,6 +24,7 @@ class BucketSide:
     """See `durable.DurableSide`."""
 
     noun = "the bucket"
+    distant = True
 
     def __init__(self, objects: BucketLocation) -> None:
         self._objects = objects

@@ -47,6 +47,7 @@ class DirectorySide:
     """
 
     noun = "the directory"
+    distant = False
 
     def __init__(self, root: Path, record: Path, *, managed: bool) -> None:
         self.location = str(root)
@@ -133,13 +134,13 @@ class DirectorySide:
             try:
                 if entry.kind == "directory":
                     directory.make(entry.path)
+                    directory.fsync(entry.path)
                 elif entry.kind == "link":
                     directory.link(entry.path, hashed.read(entry.size + 1), replaceable)
                 else:
-                    directory.write(entry.path, hashed, entry.mode, entry.mtime_ns, replaceable)
+                    directory.write(entry.path, hashed, entry.mode, entry.mtime_ns, replaceable, sync=True)
             except Occupied as error:
                 raise Changed(entry.path) from error
-            directory.fsync(entry.path)
             self._written.add(entry.path.rpartition("/")[0])
         return entry.md5
 

@@ -29,10 +29,13 @@ class DurableSide(Protocol):
 
     Attributes:
         noun: "the bucket" or "the directory".
+        distant: whether each request waits for an answer, so that many are made at a time.
     """
 
     @property
     def noun(self) -> str: ...  # noqa: D102 - see the class
+    @property
+    def distant(self) -> bool: ...  # noqa: D102 - see the class
     @property
     def location(self) -> str:
         """A bucket's URL, or an absolute directory."""

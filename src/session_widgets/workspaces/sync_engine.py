@@ -186,7 +186,7 @@ class SyncEngine:
 
         def move(batch: Sequence[ObjectInfo]) -> list[ObjectInfo]:
             nonlocal done
-            found = [*filter(None, in_parallel(read, batch))]
+            found = [*filter(None, in_parallel(read, batch) if self.side.distant else map(read, batch))]
             items = ((replace(e, size=len(c)), BytesIO(c), local.get(info.path)) for info, _, e, c in found)
             in_the_way = []
             for (info, now, _, _), result in zip(found, tree.write_many(items), strict=True):
