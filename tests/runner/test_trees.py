@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import signal
@@ -63,6 +64,20 @@ def test_files_and_links_go_in_and_out_as_they_are(runner, folder):
     )
     assert found[names[0]][1] == NS
     assert found[names[2]][1] == (here / "l").lstat().st_mtime_ns
+
+
+def test_an_archive_may_be_compressed_in_both_directions(runner, folder):
+    plain = {"headers": {"accept-encoding": "identity"}}
+    body = packed(*((f"{folder}/{n}", b"x" * n, FILE) for n in range(300)))
+    zipped = {"content-encoding": "gzip", **plain["headers"]}
+    assert len(write(runner, gzip.compress(body), headers=zipped).json()["results"]) == 300
+    asked = {"paths": [f"{folder}/{n}" for n in range(300)]}
+    whole = runner.http.post("/v1/tree/read", json=asked, **plain)
+    small = runner.http.post("/v1/tree/read", json={**asked, "gzip": True}, **plain)
+    assert (whole.headers.get("content-encoding"), small.headers["content-encoding"]) == (None, "gzip")
+    assert small.content == whole.content, "as any client of HTTP decodes it"
+    assert code(write(runner, b"no gzip", headers=zipped)) == (400, "invalid_request")
+    assert code(write(runner, body, headers={"content-encoding": "br"})) == (415, "unsupported_media_type")
 
 
 def test_a_link_with_a_target_that_is_no_text_comes_out_as_it_is(runner, folder):
