@@ -212,9 +212,7 @@ class AgentManager:
 
     async def _start(self, sandbox: Sandbox) -> Agent:
         await self._write_settings(sandbox)
-        turns = await self._state.journal.ask(self._state.store.turns, self._state.record.id)
-        before = await self._state.journal.ask(self._state.store.last_note, self._state.record.id, AgentStarted)
-        end = await self._state.journal.ask(self._state.store.agent_end, self._state.record.id)
+        turns, before, end = await self._state.journal.ask(self._past)
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
         start_pump = self._start_pump
         skills = await self._skills.put(sandbox, self._harness.skills, before.skills if before else ())
@@ -250,6 +248,11 @@ class AgentManager:
             raise
         self.agent = agent
         return agent
+
+    def _past(self) -> tuple[list[TurnRecord], AgentStarted | None, AgentStopped | None]:
+        """Return the session's turns, and the start and the end of its previous agent."""
+        store, id = self._state.store, self._state.record.id
+        return store.turns(id), store.last_note(id, AgentStarted), store.agent_end(id)
 
     def _steps_of(self, turn: TurnRecord) -> list[Step]:
         return self._state.store.steps(self._state.record.id, turn.index)

@@ -149,7 +149,7 @@ def _packed(files: Mapping[str, bytes]) -> bytes:
     target = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=target, mode="wb", compresslevel=6, mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w") as tar,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,  # as `inside.py` reads it
     ):
         for name, data in sorted(files.items()):
             member = tarfile.TarInfo(name)

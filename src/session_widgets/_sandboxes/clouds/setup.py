@@ -31,13 +31,13 @@ OTHER_PYTHON = 65
 SECONDS = 120
 """For each step in the box."""
 MACHINE = Machine(
-    root=str(inside.WORKSPACE),
+    root=inside.WORKSPACE,
     python=f"{inside.VENV}/bin/python",
     node=None,
     path=inside.PATH,
     platform="linux-x64",
     harnesses="uploaded",
-    harness_folder=str(inside.HARNESSES),
+    harness_folder=inside.HARNESSES,
 )
 _PYTHONS = "python3 python3.14 python3.13 python3.12 python3.11 /usr/local/bin/python3 /opt/python/bin/python3"
 
@@ -89,17 +89,17 @@ class BoxSetup:
         uploaded = await self._upload(archive) if new and archive else None
         self._progress(f"Starting the runner at {self._title}")
         found = await self._run(config, target, archive, uploaded, node=node)
-        if not found["root"]:
+        if not found.get("root", True):
             raise SandboxError(f"{self._title} runs commands without the rights of root: the runner needs them.")
-        if node and not found["node"]:
+        if node and not found.get("node", True):
             raise SandboxError(
                 "the harness needs Node.js, which the sandbox does not have. Leave image= out, because the image of "
                 "this package has it, choose another one with it, or install it: "
                 "setup=['apt-get update && apt-get install -y nodejs']."
             )
         if not {"nonce", "failed"} & found.keys():
-            *version, processor, libc = found["target"]
-            target = _targets[self._image] = Target((int(version[0]), int(version[1])), str(processor), str(libc))
+            version = (int(found["python"][0]), int(found["python"][1]))
+            target = _targets[self._image] = Target(version, str(found["processor"]), str(found["libc"]))
             archive = await asyncio.to_thread(runner_archive, target)
             uploaded = await self._upload(archive) if found["installed"] != archive.name else None
             found = await self._run(config, target, archive, uploaded, node=node)
@@ -135,15 +135,10 @@ class BoxSetup:
         self, config: Mapping[str, Any], target: Target, archive: Archive | None, uploaded: str | None, *, node: bool
     ) -> dict[str, Any]:
         """Run `inside.py`, and return what it reports."""
-        there = {"path": uploaded, "sha256": archive.sha256} if archive and uploaded else None
-        asked = {
-            "config": config,
-            "name": archive.name if archive else "",
-            "target": [*target.python, target.processor, target.libc],
-            "node": node,
-            "archive": there,
-        }
-        done = await self._box.exec(_script(orjson.dumps(asked).decode()), timeout=SECONDS)
+        name, sha256 = (archive.name, archive.sha256) if archive else ("", "")
+        wanted = f"{target.python[0]} {target.python[1]} {target.processor} {target.libc}"
+        arguments = [name, wanted, "node" if node else "", uploaded or "", sha256, orjson.dumps(config).decode()]
+        done = await self._box.exec(_script(arguments), timeout=SECONDS)
         last = done.out.strip().rpartition("\n")[2]
         try:
             told = orjson.loads(last)
@@ -159,13 +154,13 @@ class BoxSetup:
         return told
 
 
-def _script(asked: str) -> str:
+def _script(arguments: Sequence[str]) -> str:
     """Return a script that runs the program with the first Python that is new enough. It is compressed: 4 KB."""
     program = base64.b64encode(zlib.compress(Path(inside.__file__).read_bytes(), 9)).decode()
     old = f"sys.version_info < (3, 11) and sys.exit({OTHER_PYTHON})"
-    unpack = f'import sys; {old}; import base64, zlib; exec(zlib.decompress(base64.b64decode("{program}")))'
+    unpack = f'import sys; {old}; import binascii, zlib; exec(zlib.decompress(binascii.a2b_base64("{program}")))'
     return (
         f'for python in {_PYTHONS}; do command -v "$python" >/dev/null 2>&1 || continue; '
-        f'"$python" -I -c {shlex.join([unpack, asked])}; code=$?; '
+        f'"$python" -I -S -c {shlex.join([unpack, *arguments])}; code=$?; '
         f"case $code in {OTHER_PYTHON}|126|127) ;; *) exit $code ;; esac; done; exit {NO_PYTHON}"
     )
