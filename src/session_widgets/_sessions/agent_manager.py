@@ -27,7 +27,7 @@ from session_widgets.acp import AcpConnection, Peer, Received
 from session_widgets.errors import AgentExited, BadValue, SandboxError, TransportError
 from session_widgets.model import Capability
 from session_widgets.transcript.envelopes import is_of_subagent, update_of
-from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped
+from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped, SandboxStopped
 from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Draft, Json, Step, TurnRecord
 
@@ -249,7 +249,7 @@ class AgentManager:
         self.agent = agent
         return agent
 
-    def _past(self) -> tuple[list[TurnRecord], AgentStarted | None, AgentStopped | None]:
+    def _past(self) -> tuple[list[TurnRecord], AgentStarted | None, AgentStopped | SandboxStopped | None]:
         """Return the session's turns, and the start and the end of its previous agent."""
         store, id = self._state.store, self._state.record.id
         return store.turns(id), store.last_note(id, AgentStarted), store.agent_end(id)
