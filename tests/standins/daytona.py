@@ -189,10 +189,7 @@ class Control:
                 files[paths[name]] = bytes(await part.read())
             else:
                 raise Refused(400, f"unknown field {part.name}", "", "DAYTONA_DAEMON")
-        if len(files) == 1:
-            await box.machine.write(*files.popitem(), user=box.user)
-        else:
-            await box.machine.write_many(files, user=box.user)
+        await box.machine.write_many(files, user=box.user)
         return web.Response()
 
     async def download(self, request: web.Request) -> web.StreamResponse:

@@ -224,10 +224,7 @@ class StandIn:
             parts = [part for part in form.getlist("file") if not isinstance(part, str)]
             named = request.query_params.get("path")
             files = {named or str(part.filename): await part.read() for part in parts}
-        if named:
-            await box.write(named, files[named], user=user)
-        else:
-            await box.write_many(files, user=user)
+        await box.write_many(files, user=user)
         return JSONResponse([{"name": Path(path).name, "type": "file", "path": path} for path in files])
 
     async def download(self, request: Request) -> Response:
