@@ -31,9 +31,11 @@ T = TypeVar("T")
 
 STREAMS = 4
 """Streams into a tree at a time."""
-BATCH_FILES = 250
+BATCH_FILES = 1_000
 BATCH_BYTES = 8 << 20
-"""Small files, and bytes of them, that are read ahead for each."""
+"""Small files, and bytes of them, that are read ahead for each: one request has so many."""
+LEAST_FILES = 250
+"""A request has at least so many, if there are enough for all streams."""
 
 
 class SyncEngine:
@@ -368,11 +370,12 @@ def _in_the_way(removed: Sequence[str], new: Sequence[str]) -> list[str]:
 
 
 def _batches(infos: Sequence[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
+    most = min(BATCH_FILES, max(LEAST_FILES, -(-len(infos) // STREAMS)))
     batch, size = list[ObjectInfo](), 0
     for info in infos:
         batch.append(info)
         size += info.size
-        if size >= BATCH_BYTES or len(batch) >= BATCH_FILES:
+        if size >= BATCH_BYTES or len(batch) >= most:
             yield batch
             batch, size = [], 0
     if batch:
