@@ -18,7 +18,7 @@ WORKERS ?= 3
 # One malloc arena: with one a thread, a worker grows by a third.
 PYTEST := MALLOC_ARENA_MAX=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo install node-modules prepare test nightly test-nightly live test-js check lint format bundles docs notebooks bench lock clean
+.PHONY: help demo install node-modules prepare test nightly test-nightly live test-js check lint ruff mypy imports tsc format bundles docs notebooks bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -41,8 +41,8 @@ nightly: prepare  ## the stages too long for CI: all kills, the soak; for hours 
 test-nightly: prepare
 	@$(PYTEST) --nightly $(ARGS)
 
-check: lint  ## lint, and the quick ones of the tests that start no process: within two minutes
-	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check; fi
+check: .venv/.dev  ## lint, and the quick ones of the tests that start no process: within two minutes
+	@$(MAKE) --silent --jobs 2 --keep-going ruff mypy imports tsc
 	@$(PYTEST) -n 2 --no-process -m 'not slow' $(ARGS)
 
 live: .venv/.dev  ## the contract of sandboxes at a cloud itself, with your key and on your account (PROVIDER=e2b)
@@ -52,11 +52,20 @@ test-js: $(NODE_MODULES)
 	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check && $(NPM) --prefix js run --silent test; \
 	  else echo "skipped: the tests of js/ need Node.js 20 or newer, with npm"; [ "$${REQUIRE:-}" != all ]; fi
 
-lint: .venv/.dev  ## ruff, mypy and import-linter
+lint: ruff mypy imports  ## ruff, mypy and import-linter
+
+ruff: .venv/.dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+
+mypy: .venv/.dev
 	@$(BIN)/mypy
+
+imports: .venv/.dev
 	@$(BIN)/lint-imports --no-cache
+
+tsc:
+	@if [ -e js/node_modules/.installed ]; then $(NPM) --prefix js run --silent check; fi
 
 format: .venv/.dev  ## ruff's automatic fixes
 	@$(BIN)/ruff check --fix

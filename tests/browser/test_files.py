@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.support.notebook import Panel
 
+pytestmark = pytest.mark.needs("chromium", "kernels")
 SIZE = 6 * 1024 * 1024  # more than one message carries
 
 

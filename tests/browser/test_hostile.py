@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.needs("chromium", "kernels")
 RUNS = "window.ran = (window.ran ?? 0) + 1"
 HOSTILE = [
     f"say <script>{RUNS}</script><img src=x onerror='{RUNS}'><iframe srcdoc='<script>parent.{RUNS}</script>'></iframe>",

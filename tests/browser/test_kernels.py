@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from tests.support.notebook import STDIN, Notebook, Panel
 
+pytestmark = pytest.mark.needs("chromium", "kernels")
 WRITE = "write {0}.txt <<EOT\\ntext of {0}\\nEOT"
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.needs("chromium", "kernels")
 CHUNKS = 20_000
 TEXT = "".join(f"chunk {i} " for i in range(CHUNKS))
 WATCH_FOR_GAPS = """() => {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.needs("chromium", "kernels")
 SHUTDOWN = "async () => await window.notebook().sessionContext.shutdown()"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.needs("chromium", "kernels")
 WORK = "say Let me write it\nwrite hello.py <<EOT\nprint('hi there')\nEOT\nrun python3 hello.py"
 
 

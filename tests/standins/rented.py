@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.standins.daytona_account import DaytonaAccount
-from tests.standins.e2b_account import E2BAccount
 from tests.standins.machine import REACHED
-from tests.standins.modal_account import ModalAccount
 
-CLOUDS: Mapping[str, Any] = {"e2b": E2BAccount, "daytona": DaytonaAccount, "modal": ModalAccount}
+CLOUDS = {"e2b": "E2BAccount", "daytona": "DaytonaAccount", "modal": "ModalAccount"}
+"""The class of each vendor's account, in `tests.standins.NAME_account`: the SDKs take seconds to import."""
 
 
 class Rented:
@@ -75,7 +74,7 @@ def rented(name: str, home: Path, *, reaching: int = 0) -> Iterator[Rented]:
         home: a new directory for its boxes.
         reaching: port of 127.0.0.1 that programs in boxes reach under the same address; 0: none.
     """
-    account = CLOUDS[name](home)
+    account = getattr(importlib.import_module(f"tests.standins.{name}_account"), CLOUDS[name])(home)
     account.own = {**os.environ, REACHED: str(reaching)}
     with account:
         yield Rented(name, account, home)

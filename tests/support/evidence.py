@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 Evidence = Callable[[], dict[str, bytes]]
 
 
 def in_bucket(url: str, session_id: str, client: Any = None) -> Evidence:
     """Read every object of a session, by the AWS settings of the environment unless a client is given."""
+    import boto3
+    from botocore.config import Config
+
     bucket, _, folder = url.removeprefix("s3://").partition("/")
     client = client or boto3.client("s3", region_name="us-east-1", config=Config(s3={"addressing_style": "path"}))
     prefix = f"{folder}/{session_id}/"

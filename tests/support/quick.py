@@ -1,12 +1,17 @@
 """`--no-process` (`make check`, which leaves out those marked as slow): the tests that start no process.
 
-The fixtures of a test tell most that do. The others are left out when they are about to start one.
+A file whose `pytestmark` says that all its tests do, or are slow, is not imported: the packages of JupyterLab, the
+browser and the clouds cost as much as hundreds of tests. The fixtures of a test tell most of the others. The rest are
+left out when they are about to start one.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +22,7 @@ FIXTURES = {
 }  # fmt: skip
 """They start processes."""
 REFUSAL = "--no-process: this test starts a process"
+MARKS = re.compile(r"^pytestmark = (\[\n.*?^\]|[^\n]*)", re.MULTILINE | re.DOTALL)
 EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec"}
 
 
@@ -32,6 +38,9 @@ class Guard:
         if event in EVENTS and self._item is not None:
             self._refused.add(self._item)
             raise RuntimeError(REFUSAL)
+
+    def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
+        return left_out(collection_path, without_slow=config.option.markexpr == "not slow") or None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         left_out = {item for item in items if _starts_one(item)}
@@ -62,6 +71,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("no_process"):
         config.pluginmanager.register(Guard())
+
+
+@functools.cache
+def left_out(path: Path, *, without_slow: bool) -> bool:
+    """Whether the marks of a whole file of tests, or of each in a folder, leave them out; nothing is imported."""
+    if path.is_dir():
+        return all(left_out(file, without_slow=without_slow) for file in path.rglob("test_*.py"))
+    marks = match[1] if path.match("test_*.py") and (match := MARKS.search(path.read_text("utf-8"))) else ""
+    return "mark.needs(" in marks or (without_slow and "mark.slow" in marks)
 
 
 def _starts_one(item: pytest.Item) -> bool:

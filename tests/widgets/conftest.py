@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from session_widgets.widgets import Chat
 from tests.support import needs
 from tests.widgets.pages import Bench
 from tests.widgets.scripted import Scripted
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 
 @pytest.fixture
@@ -20,6 +23,8 @@ def session(tmp_path: Path) -> Scripted:
 # Playwright keeps a loop running in this thread: it must be gone before another folder's async tests.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=needs.chromium(), headless=True, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]

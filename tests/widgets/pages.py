@@ -10,11 +10,12 @@ import json
 import queue
 import time
 from collections.abc import Callable
-from typing import Any
-
-from playwright.sync_api import Page
+from typing import TYPE_CHECKING, Any
 
 from session_widgets.widgets._base import SessionWidget
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 MODEL = """
 async ([source, css, state]) => {
