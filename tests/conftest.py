@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from session_widgets._harnesses.installing import FOLDER
-from session_widgets._store import database
+from session_widgets._store import stored_data
 from tests.support import guard, needs
-from tests.support.stores import close_below
+from tests.support.stores import CopiedFile, close_below, made_empty
 
 pytest_plugins = [
     f"tests.support.{name}" for name in ("forked", "memory", "model.serving", "quick", "scheduling", "seaweed")
@@ -112,14 +112,19 @@ def nothing_left_open() -> Iterator[None]:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def new_stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of the stores that this process opens."""
+    CopiedFile.empty = tmp_path_factory.mktemp("empty") / "transcripts.duckdb"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_data, "StoreFile", CopiedFile)
+        yield
+
+
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with its tables and nothing in them: to copy it costs a third of making one."""
-    path = tmp_path_factory.mktemp("empty") / "transcripts.duckdb"
-    store = database.open_store(path)
-    store.sessions()
-    store.close()
-    return path
+def empty_store(new_stores_are_copies: None) -> Path:
+    """The file of a store, with its tables and nothing in them."""
+    return made_empty(CopiedFile.empty)
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path, empty_store: Path) -> Iterator[Store]:
-    shutil.copy(empty_store, path)
+def store(path: Path) -> Iterator[Store]:
     opened = open_store(path)
     yield opened
     opened.close()

@@ -1,7 +1,5 @@
 """Fixtures of `tests/sessions` and `tests/faults`: sessions of the demo harness, deleted after each test."""
 
-import shutil
-
 import pytest
 
 import session_widgets as sw
@@ -38,13 +36,10 @@ def bucket(lab):
 
 
 @pytest.fixture
-def open_session(home, empty_store):
+def open_session(home):
     opened = []
 
     def open_(id="s1", **options):
-        if not home.exists():
-            home.mkdir(mode=0o700)
-            shutil.copy(empty_store, home)
         session = sw.open_session(id, **{"permissions": "allow_all", **options})
         opened.append(session)
         return session
