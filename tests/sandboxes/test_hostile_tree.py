@@ -88,9 +88,16 @@ async def test_no_archive_is_an_error(body):
         await read_from(body, A)
 
 
-async def test_what_is_packed_stays_packed():
+async def test_small_files_are_unpacked_up_to_a_bound_and_nothing_else_is():
+    zipped = "content-encoding: gzip\r\n"
+    assert await read_from(gzip.compress(packed(("a", tarfile.REGTYPE, b"abc"))), A, head=zipped) == [("a", b"abc")]
+    bomb = gzip.compress(bytes(100 << 20))
+    with pytest.raises(TransportError, match="more than was announced"):
+        await read_from(bomb, A, head=zipped)
     with pytest.raises(TransportError, match="encoding"):
-        await read_from(gzip.compress(bytes(100 << 20)), A, head="content-encoding: gzip\r\n")
+        await read_from(bomb, A, head="content-encoding: br\r\n")
+    with pytest.raises(TransportError, match="encoding"):
+        await read_from(bomb, Entry("big", "file", 10 << 20, 0o644, 0, ""), head=zipped)
 
 
 async def answered(body: object, call):
