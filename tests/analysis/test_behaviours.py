@@ -231,6 +231,7 @@ def test_labelled_sessions_have_what_a_person_saw_and_nothing_else() -> None:
     assert sum(is_there == "no" for _, _, is_there, *_ in labels) >= 14
 
 
+@pytest.mark.slow
 def test_whole_logs_have_what_a_person_saw_and_the_page_says_how_often(home) -> None:
     store = sw.store()
     for folder in ("data/transcripts", "contracts"):

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 FIXTURES = {
-    "bridged_model", "browser", "chain", "endless", "forked", "judges", "kernel", "lab", "lasting", "model", "notebook",
-    "open_session", "page", "run", "runner", "seaweed", "server", "shared_agent", "start", "start_agent", "talk",
+    "apart", "bridged_model", "browser", "chain", "endless", "forked", "judges", "kernel", "lab", "lasting", "model",
+    "notebook", "open_session", "page", "play", "run", "runner", "seaweed", "server", "shared_agent", "start",
+    "start_agent", "talk",
 }  # fmt: skip
 """They start processes."""
 REFUSAL = "--no-process: this test starts a process"
@@ -56,9 +57,13 @@ class Guard:
             self._item = None
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
+        refused = call.excinfo is not None and (item in self._refused or _refused(call.excinfo.value))
+        if refused:
+            with pytest.raises(pytest.skip.Exception) as call.excinfo:  # a traceback would take a tenth of a second
+                pytest.skip("it starts a process")
         report = yield
-        if report.failed and (item in self._refused or REFUSAL in str(report.longrepr)):
+        if refused or (report.failed and REFUSAL in str(report.longrepr)):
             report.outcome = "skipped"
             report.longrepr = (str(item.path), 0, "it starts a process")
         return report
@@ -80,6 +85,11 @@ def left_out(path: Path, *, without_slow: bool) -> bool:
         return all(left_out(file, without_slow=without_slow) for file in path.rglob("test_*.py"))
     marks = match[1] if path.match("test_*.py") and (match := MARKS.search(path.read_text("utf-8"))) else ""
     return "mark.needs(" in marks or (without_slow and "mark.slow" in marks)
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Whether a fixture that an earlier test shares was refused."""
+    return error is not None and (REFUSAL in str(error) or _refused(error.__cause__) or _refused(error.__context__))
 
 
 def _starts_one(item: pytest.Item) -> bool:

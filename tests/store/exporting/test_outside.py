@@ -129,6 +129,7 @@ def test_a_log_for_inspect_is_imported_as_the_session_it_was(
         assert after == before
 
 
+@pytest.mark.slow
 def test_names_of_spans_are_those_of_opentelemetry(store: Store, tmp_path: Path, one_of_each: list[str]) -> None:
     known = {
         value
