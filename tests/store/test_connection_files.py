@@ -209,6 +209,7 @@ def test_commits_without_a_pause_give_the_file_to_a_process_that_waits(
     file: StoreFile, line: FileQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.threading, "Thread", lambda **_: SimpleNamespace(start=lambda: None, join=lambda: None))
+    monkeypatch.setattr(module, "SHARE", 60.0)
     put(file, 1)
     assert line.enter(0)
     put(file, 2)
