@@ -15,8 +15,10 @@ unexport PYTHONDONTWRITEBYTECODE  # every start of a kernel would compile the pa
 ARGS ?=
 WORKERS ?= 3
 # Tests that share a fixture of a module stay on one worker (tests/support/scheduling.py); -n0 in ARGS runs all in one process.
-# One malloc arena: with one a thread, a worker grows by a third.
-PYTEST := MALLOC_ARENA_MAX=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# One malloc arena: with one a thread, a worker grows by a third. Large blocks have pages of their own, which a test gives
+# back at its end.
+MALLOC := MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=262144 MALLOC_TRIM_THRESHOLD_=4194304
+PYTEST := $(MALLOC) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help demo install node-modules prepare test nightly test-nightly live test-js check lint ruff mypy imports tsc format bundles docs notebooks bench lock clean
 

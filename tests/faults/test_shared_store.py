@@ -104,11 +104,10 @@ def test_fifty_thousand_chunks(open_session):
     session = open_session()
     turn = session.send("stream 50000")
     assert turn.status == "completed"
-    exactly_once(session.events())
+    events = session.events()
+    exactly_once(events)
     texts = [
-        event.payload["params"]["update"]["content"]["text"]
-        for event in session.events()
-        if event.kind == "agent_message_chunk"
+        event.payload["params"]["update"]["content"]["text"] for event in events if event.kind == "agent_message_chunk"
     ]
     assert texts == [f"chunk {number} " for number in range(50000)]
     assert turn.text == "".join(texts)

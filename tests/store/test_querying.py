@@ -19,7 +19,8 @@ from session_widgets.errors import MissingDependency, StoreBusy
 from tests.support.drafts import chunk, opened
 
 ENDLESS = (
-    "select count(*) as n from range(10_000_000) a, range(10_000_000) b, v_events where hash(a.range + b.range) = 1"
+    "select count(*) as n from range(10_000_000) a, range(9999) b, range(9999) c, v_events "
+    "where hash(a.range + c.range) = 1"
 )
 
 

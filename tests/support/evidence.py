@@ -6,16 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from session_widgets.workspaces.clients import session_of
+
 Evidence = Callable[[], dict[str, bytes]]
 
 
 def in_bucket(url: str, session_id: str, client: Any = None) -> Evidence:
     """Read every object of a session, by the AWS settings of the environment unless a client is given."""
-    import boto3
     from botocore.config import Config
 
     bucket, _, folder = url.removeprefix("s3://").partition("/")
-    client = client or boto3.client("s3", region_name="us-east-1", config=Config(s3={"addressing_style": "path"}))
+    config = Config(s3={"addressing_style": "path"})
+    client = client or session_of().client("s3", region_name="us-east-1", config=config)
     prefix = f"{folder}/{session_id}/"
 
     def read() -> dict[str, bytes]:
