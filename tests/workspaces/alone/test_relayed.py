@@ -89,3 +89,14 @@ def test_a_file_is_as_long_as_what_was_read_of_it(
     memory.objects["s1/a"]["Size"] = 3
     here.attach(lambda _: None)
     assert sizes == [5]
+
+
+def test_another_tree_has_lost_nothing(here: Workspace, memory: Memory, tmp_path: Path) -> None:
+    write(here, "a", "1")
+    persist(here)
+    here.path.rename(tmp_path / "lost")
+    again = relayed(tmp_path / "here", memory)
+    again.attach(lambda _: None)
+    assert (again.path / "a").read_text() == "1"
+    persist(again)
+    assert memory.objects["s1/a"]["Body"] == b"1"

@@ -261,8 +261,10 @@ def test_a_link_that_cannot_be_made_is_no_part_of_the_listing(here: SyncWorkspac
     assert (here.path / "link").readlink() == Path("target"), "another object of that name is"
 
 
-def test_a_folder_that_was_fetched_is_not_sent_again(here: SyncWorkspace, memory: Memory) -> None:
+def test_what_was_fetched_is_neither_fetched_nor_sent_again(here: SyncWorkspace, memory: Memory) -> None:
     put(memory, "d/", b"")
+    put(memory, "parts", b"x")
+    memory.objects["s1/parts"]["ETag"] = '"parts-2"'
     here.attach(lambda _: None)
     assert (here.path / "d").is_dir()
     asked(memory)
@@ -271,6 +273,17 @@ def test_a_folder_that_was_fetched_is_not_sent_again(here: SyncWorkspace, memory
     again.attach(lambda _: None)
     persist(again)
     assert asked(memory, "put", "get", "delete") == []
+
+
+def test_a_folder_that_is_removed_here_is_deleted_there_unless_it_changed(here: SyncWorkspace, memory: Memory) -> None:
+    for name in ("gone", "changed"):
+        put(memory, f"{name}/", b"")
+    here.attach(lambda _: None)
+    for name in ("gone", "changed"):
+        (here.path / name).rmdir()
+    put(memory, "changed/", b"x")
+    persist(here)
+    assert keys(memory) == {"changed/"}
 
 
 def test_what_both_have_after_a_conflict_is_known_to_the_next_kernel(here: SyncWorkspace, memory: Memory) -> None:

@@ -97,5 +97,10 @@ def test_what_is_read_ahead_is_bounded_in_number_and_bytes(monkeypatch: pytest.M
 
 
 def test_a_content_that_comes_in_pieces_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Body(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size == 2
+            return super().read(size)
+
     monkeypatch.setattr(sync_engine, "LARGEST", 2)
-    assert sync_engine._whole(BytesIO(b"12345")) == b"12345"
+    assert sync_engine._whole(Body(b"12345")) == b"12345"
