@@ -86,6 +86,14 @@ def test_an_empty_file_of_a_killed_process_is_made_again_with_small_blocks(path:
     file.close()
 
 
+def test_a_file_with_large_blocks_keeps_them(path: Path) -> None:
+    duckdb.connect(str(path)).close()
+    file = StoreFile(path)
+    put(file, 1)
+    assert values(file) == [1]
+    file.close()
+
+
 def test_tables_that_cannot_be_made_leave_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = StoreFile(path)
 
