@@ -128,10 +128,13 @@ def test_contents_go_by_themselves_and_are_known_then(
     here.attach(lambda _: None)
     assert made(tree) == ([("GET", "theirs")], ["larger"])
     assert (here.path / "theirs").read_text() == "3"
+    write(here, "theirs", "4")
+    persist(here)
+    assert made(tree) == ([("PUT", "theirs")], [])
     assert {key: found["Body"] for key, found in memory.objects.items() if key.startswith("s1/")} == {
         "s1/mine": b"2",
         "s1/large": b"123456",
-        "s1/theirs": b"3",
+        "s1/theirs": b"4",
         "s1/larger": b"123456",
     }
     here.attach(lambda _: None)

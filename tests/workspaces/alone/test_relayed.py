@@ -14,14 +14,14 @@ from session_widgets.workspaces import sync_engine
 from session_widgets.workspaces.contract import Workspace
 from tests.support.trees import Distant
 from tests.support.workspaces import attach, persist, write
-from tests.workspaces.memory import Memory, asked, put, workspace
+from tests.workspaces.memory import Memory, asked, keys, put, workspace
 from tests.workspaces.of_sync import *  # noqa: F403
 
 
 def relayed(home: Path, memory: Memory) -> Workspace:
     """The directory that only the sandbox of this machine sees is where an attachment "sync" would have its copy."""
     base = workspace(home, memory)
-    base.path.mkdir(parents=True)
+    base.path.mkdir(parents=True, exist_ok=True)
     return base.relayed(Distant(base.path), home / "sync")
 
 
@@ -100,3 +100,28 @@ def test_another_tree_has_lost_nothing(here: Workspace, memory: Memory, tmp_path
     assert (again.path / "a").read_text() == "1"
     persist(again)
     assert memory.objects["s1/a"]["Body"] == b"1"
+
+
+def test_another_kernel_goes_on_with_the_same_tree(here: Workspace, memory: Memory, tmp_path: Path) -> None:
+    write(here, "a", "1")
+    persist(here)
+    (here.path / "a").unlink()
+    again = relayed(tmp_path / "here", memory)
+    again.attach(lambda _: None)
+    assert list(again.path.iterdir()) == [], "it was deleted here"
+    persist(again)
+    assert keys(memory) == set()
+
+
+def test_the_largest_small_file_and_a_folder_go_one_way(
+    here: Workspace, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_engine, "LARGEST", 3)
+    write(here, "mine", "123")
+    put(memory, "theirs", b"123")
+    put(memory, "d/", b"")
+    asked(memory)
+    here.attach(lambda _: None)
+    persist(here)
+    assert (here.path / "theirs").read_text() == "123"
+    assert asked(memory, "get", "put") == [("get", "theirs"), ("put", "mine")]

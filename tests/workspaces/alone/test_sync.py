@@ -104,6 +104,14 @@ def test_the_record_knows_when_each_object_was_stored(here: SyncWorkspace, memor
     assert row[-1] == memory.objects["s1/a"]["LastModified"].timestamp()
 
 
+def test_an_object_that_is_here_already_is_known_at_once(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "a", b"1")
+    write(here, "a", "1")
+    here.attach(lambda _: None)
+    (row,) = json.loads((here.objects.home / "sync/s1/known.json").read_text())["known"]
+    assert row[-1] == memory.objects["s1/a"]["LastModified"].timestamp()
+
+
 def test_two_kernels_of_a_machine_know_what_the_other_saved(here: SyncWorkspace, memory: Memory) -> None:
     second = workspace(here.objects.home, memory)
     second.attach(lambda _: None)

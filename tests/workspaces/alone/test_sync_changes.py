@@ -37,6 +37,17 @@ def test_a_void_link_there_is_replaced_by_what_is_here_without_a_word(here: Sync
     assert memory.objects["s1/a"]["Body"] == b"ours"
 
 
+def test_a_void_link_there_that_was_replaced_is_met(here: SyncWorkspace, memory: Memory) -> None:
+    put(memory, "a", b"", Metadata={"mode": str(stat.S_IFLNK | 0o777)})  # type: ignore[arg-type]
+    here.attach(lambda _: None)
+    write(here, "a", "ours")
+    put(memory, "a", b"theirs")
+    with pytest.raises(NotDurable, match="1 file changed both here and in"):
+        persist(here)
+    persist(here)
+    assert memory.objects["s1/a"]["Body"] == b"ours"
+
+
 def test_what_is_gone_since_it_was_listed_is_fetched_no_more(here: SyncWorkspace, memory: Memory) -> None:
     put(memory, "a", b"1")
     put(memory, "b", b"1")
