@@ -85,9 +85,11 @@ def test_what_no_directory_can_contain_stays_named(here: SyncWorkspace, memory: 
 
 
 def test_what_is_read_ahead_is_bounded_in_number_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    infos = [replace(OBJECT, path=str(number)) for number in range(2001)]
+    infos = [replace(OBJECT, path=str(number)) for number in range(4001)]
     batches = list(sync_engine._batches(infos))
-    assert [len(batch) for batch in batches] == [250] * 8 + [1]
+    assert [len(batch) for batch in batches] == [1000] * 4 + [1]
+    assert [len(batch) for batch in sync_engine._batches(infos[:2001])] == [501, 501, 501, 498], "one a stream"
+    assert [len(batch) for batch in sync_engine._batches(infos[:501])] == [250, 250, 1]
     assert [info for batch in batches for info in batch] == infos
     assert list(sync_engine._batches([])) == []
     monkeypatch.setattr(sync_engine, "BATCH_BYTES", 7)
