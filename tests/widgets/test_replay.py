@@ -267,12 +267,13 @@ def test_a_saved_notebook_shows_the_steps_up_to_the_moment(stored):
     assert saved.data["text/plain"] == repr(replay) == "Replay('parser', 7 events, 4 steps)"
 
 
-def test_the_page_loads_while_the_session_is_read(session: Scripted, monkeypatch):
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_page_loads_while_the_session_is_read(session: Scripted, monkeypatch, quick: bool):
     session.begin("go")
     session.say("some words")
     session.end()
     shown: list[Any] = []
-    read = Live(session).events
+    renewed: list[Any] = []
     displayed = Event()
 
     class Slow(Live):
@@ -280,14 +281,25 @@ def test_the_page_loads_while_the_session_is_read(session: Scripted, monkeypatch
 
         def events(self, after: int = 0, limit: int | None = None):
             assert displayed.wait(20)
-            return read(after, limit)
+            return super().events(after, limit)
 
     def display(data: Any, **_: Any) -> None:
         shown.append(data)
-        displayed.set()
+        if quick:
+            displayed.set()
 
     monkeypatch.setattr(_base, "display", display)
-    monkeypatch.setattr(sys.modules[sw.Replay.__module__], "_PATIENCE", 20)
-    sw.Replay(Slow(session))._ipython_display_()
+    monkeypatch.setattr(_base, "update_display", lambda data, **_: renewed.append(data))
+    monkeypatch.setattr(sys.modules[sw.Replay.__module__], "_PATIENCE", 20 if quick else 0)
+    replay = sw.Replay(Slow(session))
+    replay._ipython_display_()
+    if quick:
+        assert "some words" in shown[1]["text/html"]
+        replay._on_read()
+        assert not renewed, "it was drawn when the session had been read"
+    else:
+        assert "No messages yet" in shown[1]["text/html"]
+        displayed.set()
+        until(lambda: renewed)
+        assert "some words" in renewed[0]["text/html"]
     assert len(shown) == 2
-    assert "some words" in shown[1]["text/html"]

@@ -63,7 +63,8 @@ class Replay(PageWidget):
         store: Store | None = None,
     ) -> None:
         source = source_of(session, store)
-        self._playback = Playback(source, self.send, self._where, self._renew_static)
+        self._playback = Playback(source, self.send, self._where, self._on_read)
+        self._early = False
         self._aim = Place(-1)
         super().__init__(session_id=source.record.id)
         if at is not None:
@@ -107,8 +108,12 @@ class Replay(PageWidget):
     def _begin(self) -> None:
         self._playback.open()
 
+    def _on_read(self) -> None:
+        if self._early:
+            self._renew_static()
+
     def _static(self) -> dict[str, str]:
-        self._playback.wait(_PATIENCE)  # the page loads meanwhile
+        self._early = not self._playback.wait(_PATIENCE)  # the page loads meanwhile
         playback, recording = self._playback, self._playback.recording
         with playback.lock:
             seq = self.seq if self.seq >= 0 else recording.last_seq
