@@ -127,6 +127,8 @@ def test_a_large_result_is_compressed_and_ends_with_its_instance(store: Store) -
         store.sql("select error('no') from range(20_000)")
     again = store.sql("select 2 as two")
     assert memory(again)[1] == 0, "neither the large one nor the failed one"
+    assert memory(store.sql(query, [10_000]))[1] == 1, "it is large, too"
+    assert memory(store.sql(query, [9_999]))[1] == 0
     assert store.sql(query, [9_999]).fetchall() == large.limit(9_999).fetchall()
     store.close()
     assert large.aggregate("count(*), count(distinct text)").fetchall() == [(300_000, 9)]
