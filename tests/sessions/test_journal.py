@@ -120,6 +120,28 @@ async def test_what_is_committed_in_its_turn_is_not_read_again(store: Store, mon
     assert seen.batches == [[1, 2]]
 
 
+ENDING = """
+import asyncio
+import concurrent.futures.thread as pools
+from session_widgets._sessions import journal
+from session_widgets._store import store
+
+async def end():
+    journal.TAIL_SECONDS = 0.01
+    mine = journal.Journal(store(), "s", 0, print)
+    await mine.watch(print, 0)
+    pools._shutdown = True  # as the interpreter's end does
+    await asyncio.wait_for(mine._tail, 10)
+
+asyncio.run(end())
+"""
+
+
+def test_a_program_that_ends_says_nothing_about_events_it_could_not_read(forked, home) -> None:
+    done = forked.python(ENDING)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 async def test_a_subscriber_of_a_deleted_session_gets_later_events(store: Store) -> None:
     journal, seen = Journal(store, "s", 5, Seen()), Seen()
     await journal.watch(seen, 0)

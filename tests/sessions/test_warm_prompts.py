@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -118,12 +117,13 @@ def deaf(monkeypatch):
     """Let a kernel miss that its agent has exited; kill it."""
 
     def kill(session):
+        missed = []
         with monkeypatch.context() as patch:
-            patch.setattr(stream._ReadAhead, "add", lambda *_: None)
+            patch.setattr(stream._ReadAhead, "add", lambda _, events: missed.extend(event.data for event in events))
             os.kill(agent_pid(session), signal.SIGKILL)
             runner = session._controller.sandboxes.sandbox.runner
             until(lambda: not private_loop().run(runner.connections()))
-            time.sleep(0.1)  # the notice has arrived
+            until(lambda: any(stream.AGENT_EXITED.encode() in data for data in missed))
         assert session._controller.agents.agent.dead is None
 
     return kill
@@ -213,12 +213,13 @@ from session_widgets.acp import AcpConnection, stream
 s = sw.open_session("s1", permissions="allow_all")
 s.send({first!r})
 if {agent_dies}:
-    whole, stream._ReadAhead.add = stream._ReadAhead.add, lambda *_: None
+    missed = []
+    whole, stream._ReadAhead.add = stream._ReadAhead.add, lambda _, events: missed.extend(one.data for one in events)
     runner = s._controller.sandboxes.sandbox.runner
     below = psutil.Process(private_loop().run(runner.health())["pid"]).children(recursive=True)
     next(one for one in below if "demo" in one.cmdline()[-1]).kill()
     while private_loop().run(runner.connections()): time.sleep(0.01)
-    time.sleep(0.1)
+    while not any(stream.AGENT_EXITED.encode() in data for data in missed): time.sleep(0.01)
     stream._ReadAhead.add = whole
 names, death = [], {death!r}
 def meet(name):

@@ -28,6 +28,8 @@ T = TypeVar("T")
 LOG = logging.getLogger("session_widgets")
 TAIL_SECONDS = 1.0
 PAGE = 5_000
+_ENDING = "after interpreter shutdown"
+"""In the error of a pool of threads in a program that ends (`concurrent.futures.thread`)."""
 _numbers = count(1)
 
 
@@ -148,7 +150,9 @@ class Journal:
             try:
                 if await asyncio.to_thread(stamp.has_moved):
                     await self.catch_up()
-            except Exception:
+            except Exception as error:
+                if isinstance(error, RuntimeError) and _ENDING in str(error):
+                    return
                 stamp.forget()
                 LOG.exception("could not read new events of session %s; trying again", self.session_id)
 

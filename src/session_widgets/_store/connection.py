@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -12,11 +13,13 @@ from pathlib import Path
 
 import duckdb
 
-from session_widgets._store import failures, migrations
+from session_widgets._store import failures, migrations, torn_blocks
 from session_widgets._store.file_queue import FairLock, FileQueue, pause
 from session_widgets._store.scratch import Scratch
 from session_widgets._store.statements import execute
 from session_widgets.errors import StoreError
+
+LOG = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds to wait for the file before `StoreBusy`."""
@@ -73,6 +76,7 @@ class StoreFile:
         self._line = FileQueue(path)
         self.scratch = Scratch(path)
         self._known: tuple[int, int] | None = None
+        self._log_read: torn_blocks.Log | None = None
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._reader: duckdb.DuckDBPyConnection | None = None
         self._attached = self._bulk = False
@@ -248,18 +252,36 @@ class StoreFile:
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, options: str, deadline: float) -> None:
         quoted = str(self.path).replace("'", "''")
+        mended: dict[int, torn_blocks.Mended] = {}
         while True:
+            log = torn_blocks.log_of_a_killed_process(self.path)
             try:
                 connection.execute(f"attach '{quoted}' as store ({TYPE}{options})")
+                if log != self._log_read:
+                    torn_blocks.read_metadata(connection)
             except duckdb.Error as error:
-                if not failures.is_held(error):
+                with contextlib.suppress(duckdb.Error):
+                    connection.execute("detach store")
+                if failures.is_held(error):
+                    self._holder = failures.holder(error)
+                    if time.monotonic() > deadline:
+                        raise failures.busy(self.path, self._patience, self._holder) from error
+                    pause(longest=0.005)
+                    continue
+                block = torn_blocks.mend(self.path, error) if log else None
+                if block is None or block.place in mended:
+                    for each in mended.values():
+                        torn_blocks.undo(self.path, each)
                     raise failures.failure(self.path, "open", error) from error
-                self._holder = failures.holder(error)
-                if time.monotonic() > deadline:
-                    raise failures.busy(self.path, self._patience, self._holder) from error
-                pause(longest=0.005)
+                mended[block.place] = block
             else:
-                self._holder = None
+                self._holder, self._log_read = None, log
+                for each in mended.values():
+                    LOG.warning(
+                        "a process was killed as it wrote the block at %d of %s; its checksum was corrected from %d "
+                        "to %d, and nothing is lost",
+                        each.place, self.path, each.old, each.new,
+                    )  # fmt: skip
                 return
 
     def _make_ready(self, deadline: float) -> None:
