@@ -140,6 +140,7 @@ def test_a_query_waits_for_its_turn_no_longer_than_any_other_call(filled: Store)
     with pytest.raises(StoreBusy, match=r"not free within 0\.01 s"):
         filled.sql("select 1")
     before_it.leave()
+    filled._file._patience = 10
     assert filled.sql("select 1").fetchall() == [(1,)]
 
 
