@@ -1,21 +1,21 @@
 """Where each test runs when pytest-xdist shares them out, and in which order.
 
 Tests that share a fixture of a module or a package stay on one worker, which makes it once. The others go to any
-worker. The groups that take longest begin first. Then come all other folders together, in proportion: at any time some
-tests wait for other programs and others compute. What only computes fills the end, so that the workers end together.
+worker. What takes longest begins first, then what waits most; what only computes fills the end, so that the workers
+end together.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator
 
 import pytest
 
-LONG = ("soak", "kills", "matrix", "browser")
-"""Folders of tests whose groups take longest, the longest first."""
-WAITING = ("real", "faults", "clouds", "standins", "sandboxes", "workspaces", "widgets", "sessions", "cli", "runner")
-"""Folders of tests that wait for other programs: the last tenth of a run has none of them."""
+EARLY = (
+    "soak", "kills", "matrix", "browser", "faults", "real", "clouds", "standins", "sandboxes", "workspaces", "widgets",
+    "sessions", "cli", "runner",
+)  # fmt: skip
+"""Folders of tests: those whose groups take longest, the longest first; then those that wait for other programs."""
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside every other wrapper: pytest-xdist reads the marks in a plain hook
@@ -28,23 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
         if item.get_closest_marker("xdist_group") is None and (group := _group(item)):
             item.add_marker(pytest.mark.xdist_group(group))
     yield
-    items[:] = _mixed(items)
-
-
-def _mixed(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Order the groups by their places in the run, from 0 to 1; the long ones come before."""
-    groups: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        mark = item.get_closest_marker("xdist_group")
-        groups.setdefault(str(mark.args[0]) if mark else item.nodeid, []).append(item)
-    sizes, before = Counter(item.path.parent.name for item in items), Counter[str]()
-    places = {}
-    for name, group in groups.items():
-        folder = group[0].path.parent.name
-        share = before[folder] / sizes[folder]
-        places[name] = LONG.index(folder) - len(LONG) if folder in LONG else share * (0.9 if folder in WAITING else 1)
-        before[folder] += len(group)
-    return [item for name in sorted(groups, key=places.__getitem__) for item in sorted(groups[name], key=_values)]
+    rank = {folder: place for place, folder in enumerate(EARLY)}
+    modules = {path: place for place, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: (rank.get(item.path.parent.name, len(rank)), modules[item.path], _values(item)))
 
 
 def _group(item: pytest.Item) -> str | None:
