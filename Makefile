@@ -43,7 +43,7 @@ nightly: prepare  ## the stages too long for CI: all kills, the soak; for hours 
 test-nightly: prepare
 	@$(PYTEST) --nightly $(ARGS)
 
-check: .venv/.dev  ## lint, and the quick ones of the tests that start no process: about a minute
+check: .venv/.dev  ## lint, and the quick ones of the tests that start no process: within 90 seconds
 	@$(MAKE) --silent --jobs 2 --keep-going ruff mypy imports tsc
 	@$(PYTEST) -n 2 --no-process -m 'not slow' $(ARGS)
 
