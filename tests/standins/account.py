@@ -29,7 +29,7 @@ class Account:
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, env=self.own)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
-        self._http = httpx.Client(base_url=self.url, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
         return self
 
     def __exit__(self, *_: object) -> None:
