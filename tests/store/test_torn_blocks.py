@@ -144,3 +144,24 @@ def test_a_file_that_was_detached_has_no_block_to_mend(home: Path) -> None:
     place = catalog(whole)
     path.write_bytes(whole[:place] + b"checksum" + whole[place + 8 :])
     assert refused(path)
+
+
+def test_a_kernel_that_knows_the_store_mends_it_before_it_writes(home: Path) -> None:
+    """Another kernel was killed meanwhile."""
+    path = home / NAME
+    log = path.with_name(f"{NAME}.wal")
+    connection = attach(path, ", read_only")
+    metadata = [block for (block,) in connection.execute("select block_id from pragma_metadata_info('s')").fetchall()]
+    connection.close()
+    whole, commits = path.read_bytes(), log.read_bytes()
+    with closing(open_store(path)) as store:
+        store.sessions()
+        for number in metadata:
+            store._file._detach()
+            place = HEADERS + number * BLOCK
+            path.write_bytes(whole[:place] + b"checksum" + whole[place + 8 :])
+            log.write_bytes(commits)
+            store.delete_session("last")
+            store._file._detach()
+            assert len(store.sessions()) == 6
+            attach(path).close()

@@ -257,7 +257,7 @@ class StoreFile:
             log = torn_blocks.log_of_a_killed_process(self.path)
             try:
                 connection.execute(f"attach '{quoted}' as store ({TYPE}{options})")
-                if log != self._log_read:
+                if log and log != self._log_read:
                     torn_blocks.read_metadata(connection)
             except duckdb.Error as error:
                 with contextlib.suppress(duckdb.Error):

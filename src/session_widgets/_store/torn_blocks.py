@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
 Log = tuple[int, int, int]
+"""Inode, size in bytes, and time of the last change in nanoseconds."""
 _WRONG = re.compile(r"computed checksum (\d+) does not match stored checksum (\d+) in block at location (\d+)")
 
 
@@ -66,23 +67,19 @@ def undo(path: Path, mended: Mended) -> None:
 
 def _write(path: Path, change: Mended) -> bool:
     command = [sys.executable, "-I", "-S", __file__, str(path), *map(str, change)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode == 0
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _replace(path: str, place: int, old: int, new: int) -> str | None:
-    """Replace 8 bytes of a file that no process uses; return why not."""
+def _replace(path: str, place: int, old: int, new: int) -> bool:
+    """Replace 8 bytes of a file; False if they are others. Raises OSError if a process uses the file."""
     with Path(path).open("r+b", buffering=0) as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the lock that DuckDB takes
-        except OSError:
-            return "another process uses the file"
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the lock that DuckDB takes
         if os.pread(file.fileno(), 8, place) != old.to_bytes(8, "little"):
-            return "another process has changed the file"
+            return False
         os.pwrite(file.fileno(), new.to_bytes(8, "little"), place)
         os.fsync(file.fileno())
-    return None
+    return True
 
 
 if __name__ == "__main__":
-    sys.exit(_replace(sys.argv[1], *map(int, sys.argv[2:])))
+    sys.exit(not _replace(sys.argv[1], *map(int, sys.argv[2:])))
