@@ -48,6 +48,7 @@ def prompts(session, turn):
 
 def test_a_warm_prompt_takes_one_commit_and_one_request(session, requests):
     session.send("say warm")
+    settle(session)
     batches = []
     stop = session.subscribe(batches.append)
     requests.clear()
@@ -114,19 +115,31 @@ def test_a_prompt_that_is_not_stored_leaves_no_request_behind(open_session):
 
 @pytest.fixture
 def deaf(monkeypatch):
-    """Let a kernel miss that its agent has exited; kill it."""
+    """Let a kernel miss that its agent has exited, however often the runner repeats it; kill the agent."""
 
     def kill(session):
+        settle(session)
         missed = []
-        with monkeypatch.context() as patch:
-            patch.setattr(stream._ReadAhead, "add", lambda _, events: missed.extend(event.data for event in events))
-            os.kill(agent_pid(session), signal.SIGKILL)
-            runner = session._controller.sandboxes.sandbox.runner
-            until(lambda: not private_loop().run(runner.connections()))
-            until(lambda: any(stream.AGENT_EXITED.encode() in data for data in missed))
+        whole = stream._ReadAhead.add
+
+        def add(ahead, events):
+            missed.extend(event for event in events if stream.AGENT_EXITED.encode() in event.data)
+            whole(ahead, [event for event in events if stream.AGENT_EXITED.encode() not in event.data])
+
+        monkeypatch.setattr(stream._ReadAhead, "add", add)
+        os.kill(agent_pid(session), signal.SIGKILL)
+        runner = session._controller.sandboxes.sandbox.runner
+        until(lambda: not private_loop().run(runner.connections()))
+        until(lambda: missed)
         assert session._controller.agents.agent.dead is None
 
     return kill
+
+
+def settle(session):
+    """Wait until the files of the last turn are kept: their note is this kernel's last event."""
+    journal = session._controller.state.journal
+    until(lambda: (last := session.events()[-1]).kind == "files_kept" and journal.cursor == last.seq)
 
 
 def agent_pid(session):
@@ -156,6 +169,7 @@ def test_an_agent_that_proves_dead_is_replaced_and_the_prompt_reaches_one_agent_
 def test_a_runner_that_proves_dead_is_started_again(open_session, monkeypatch):
     session = open_session()
     session.send(ECHO.format("first"))
+    settle(session)
     monkeypatch.setattr(AcpConnection, "extensions", frozenset({"changes"}))  # it has just been seen
     runner = psutil.Process(runner_pid(session))
     runner.kill()
@@ -169,6 +183,7 @@ def test_a_runner_that_dies_as_it_takes_the_prompt_knows_later_whether_it_did(op
     """The connection breaks, so the outcome is unknown until the runner runs again."""
     session = open_session()
     session.send(ECHO.format("first"))
+    settle(session)
     runner = psutil.Process(runner_pid(session))
     post = AcpConnection._post
 
@@ -189,6 +204,7 @@ def test_a_prompt_that_a_killed_runner_had_accepted_is_not_sent_again(open_sessi
     """The agent may have worked on it."""
     session = open_session()
     session.send(ECHO.format("first"))
+    settle(session)
     runner = psutil.Process(runner_pid(session))
     post = AcpConnection._post
 
@@ -212,15 +228,19 @@ from session_widgets._store import Store
 from session_widgets.acp import AcpConnection, stream
 s = sw.open_session("s1", permissions="allow_all")
 s.send({first!r})
+while (last := s.events()[-1]).kind != "files_kept" or s._controller.state.journal.cursor != last.seq: time.sleep(0.01)
 if {agent_dies}:
     missed = []
-    whole, stream._ReadAhead.add = stream._ReadAhead.add, lambda _, events: missed.extend(one.data for one in events)
+    whole = stream._ReadAhead.add
+    def add(ahead, events):
+        missed.extend(one for one in events if stream.AGENT_EXITED.encode() in one.data)
+        whole(ahead, [one for one in events if stream.AGENT_EXITED.encode() not in one.data])
+    stream._ReadAhead.add = add
     runner = s._controller.sandboxes.sandbox.runner
     below = psutil.Process(private_loop().run(runner.health())["pid"]).children(recursive=True)
     next(one for one in below if "demo" in one.cmdline()[-1]).kill()
     while private_loop().run(runner.connections()): time.sleep(0.01)
-    while not any(stream.AGENT_EXITED.encode() in data for data in missed): time.sleep(0.01)
-    stream._ReadAhead.add = whole
+    while not missed: time.sleep(0.01)
 names, death = [], {death!r}
 def meet(name):
     names.append(name)
