@@ -81,6 +81,12 @@ def test_a_query_fails_because_of_the_file_or_of_its_text() -> None:
         assert not failures.is_damage(error, PATH)
 
 
+def test_an_error_of_a_query_counts_its_lines_without_ours() -> None:
+    found = failures.a_line_higher(duckdb.BinderException("no LINE 9: there\n\nLINE 12: select a\n^\nLINE 3: from b"))
+    assert type(found) is duckdb.BinderException
+    assert str(found) == "no LINE 9: there\n\nLINE 11: select a\n^\nLINE 2: from b"
+
+
 def test_the_file_system_is_that_of_the_longest_place(mounts: list[tuple[str, str]]) -> None:
     hints = []
     for _ in range(2):

@@ -146,6 +146,12 @@ def test_a_minute_is_waited_by_default(whole: Manifest, tmp_path: Path, clock: T
     assert 60 < clock.now < 62
 
 
+def test_the_other_side_has_its_own_name(whole: Manifest, tmp_path: Path, clock: Time) -> None:
+    names = r"^after 60 s directory and sandbox still differ: 'a' \(not in the directory\)\..* when the directory has "
+    with pytest.raises(NotDurable, match=names):
+        verify(lambda: whole, lambda _: None, lambda: listed(), same, tmp_path, noun="the directory")
+
+
 def test_a_late_listing_is_proven_by_what_was_looked_at_last(whole: Manifest, tmp_path: Path, clock: Time) -> None:
     listings = iter([listed(), listed(("a", "0")), listed(("a", "1"))])
     assert verify(lambda: whole, lambda _: None, lambda: next(listings), same, tmp_path) is whole
