@@ -239,6 +239,6 @@ def test_providers_are_listed_with_what_they_lack(cli, monkeypatch):
     table, _, missing = done.stdout.partition("\n\n")
     rows = {line.split()[0]: " ".join(line.split()) for line in table.splitlines()}
     assert rows["local"].startswith("local yes 0 confine env idle mounts network")
-    assert rows["e2b"].startswith("e2b no 0 7 env idle image lifetime network ports")
+    assert rows["e2b"].startswith("e2b no 0 7 cpus env idle image lifetime memory")
     assert "e2b: sandbox='e2b' needs a key: set E2B_API_KEY" in missing, "whole, however narrow the terminal is"
     assert rows["docker"].startswith("docker no")

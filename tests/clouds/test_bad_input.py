@@ -9,6 +9,7 @@
 | GPU that the vendor does not have | test_daytona, test_modal_adapter | |
 | lifetime or idle time above the plan's | here | |
 | region or environment that does not exist | here | |
+| size that the vendor does not have | here, test_e2b_images, test_daytona | |
 | template or image that does not exist | here, test_daytona, test_modal_adapter | docker: `test_a_failed_pull...` |
 | box of a newer release | here, with `local`: all keep such records | |
 | reference of another vendor | conformance: `others_references_lead_nowhere` | the same, for all providers |
@@ -60,6 +61,12 @@ def account(accounts, monkeypatch):
         (sw.Sandbox("e2b", idle="25h", lifetime="30h"), {}, r"refuses the time of idle=.*24 hours.*idle='30m'"),
         (sw.Sandbox("modal", lifetime="25h"), {}, "lifetime: Modal ends every sandbox after 24 hours; got 25 hours"),
         (sw.Sandbox("e2b", image="mine"), {}, "no template 'mine' for this account"),
+        (
+            sw.Sandbox("e2b", image="base", cpus=4),
+            {},
+            r"'base' of E2B was set at its build: leave out cpus=",
+        ),
+        (sw.Sandbox("e2b", cpus=3), {}, r"cpus must be 1, 2, 4, \.\.\.; got 3"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
 )

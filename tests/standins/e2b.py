@@ -147,7 +147,7 @@ class StandIn:
         body = await request.json()
         self.created.append(body)
         asked, key = NewSandboxV2.from_dict(body), request.headers.get("idempotency-key")
-        rented = await self.house.create(asked, key, lambda name: self.templates.ready(name).tree)
+        rented = await self.house.create(asked, key, self.templates.ready)
         await asyncio.sleep(getattr(request.state, "late", 0))
         return JSONResponse(rented.created(), status_code=201)
 
@@ -240,6 +240,7 @@ class StandIn:
         boxes = {one.id: one.state.value for one in self.house.rented.values()}
         ends = {one.id: one.ends.timestamp() for one in self.house.rented.values()}
         facts: dict[str, Any] = {"calls": self.calls, "created": self.created, "unknown": self.unknown}
+        facts["sizes"] = {one.id: one.size for one in self.house.rented.values()}
         facts["lines"] = {one.id: one.box.line.seen for one in self.house.rented.values()}
         templates = {"templates": self.templates.show(), "builds": self.templates.started}
         return JSONResponse({"boxes": boxes, "ends": ends, **facts, **templates})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from e2b.api.client.models import ListedSandbox, NewSandboxV2, Sandbox, SandboxDetail, SandboxState
 
@@ -17,7 +17,7 @@ from tests.standins.machine import Box, Boxes
 
 DOMAIN = "e2b.invalid"
 VERSION = "0.6.9"
-SIZE = {"cpu_count": 2, "memory_mb": 512, "disk_size_mb": 4096}
+DISK_MB = 4096
 MOST_SECONDS = 24 * 3600
 """Of the plan Pro."""
 
@@ -34,6 +34,13 @@ class Conflict(Exception):
     """It is in another state."""
 
 
+class Template(Protocol):
+    """What a box is made of."""
+
+    tree: Path | None
+    size: tuple[int, int]
+
+
 @dataclass(eq=False)
 class Rented:
     """A box with what its customer asked for."""
@@ -45,6 +52,7 @@ class Rented:
     ends: datetime
     envd_token: str
     traffic_token: str | None
+    size: tuple[int, int]
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     ahead: timedelta = timedelta()
     """What the vendor's clock shows more than ours."""
@@ -85,7 +93,9 @@ class Rented:
             "state": self.state,
             "envd_version": VERSION,
             "metadata": self.metadata,
-            **SIZE,
+            "cpu_count": self.size[0],
+            "memory_mb": self.size[1],
+            "disk_size_mb": DISK_MB,
         }
 
 
@@ -99,21 +109,21 @@ class House:
         self.rented: dict[str, Rented] = {}
         self.by_key: dict[str, str] = {}
 
-    async def create(self, asked: NewSandboxV2, key: str | None, template: Callable[[str], Path | None]) -> Rented:
-        """Make a box with the files of its template; the same key makes no second one."""
+    async def create(self, asked: NewSandboxV2, key: str | None, template: Callable[[str], Template]) -> Rented:
+        """Make a box with the files and the size of its template; the same key makes no second one."""
         if key and (known := self.by_key.get(key)):
             return self.get(known)
         if int(asked.timeout or 15) > MOST_SECONDS:
             raise Refused("Timeout cannot be greater than 24 hours")
-        tree = template(asked.template_id)
+        made_of = template(asked.template_id)
         id = f"i{next(self._numbers):020d}"
         if key:
             self.by_key[key] = id
-        box = await self._boxes.start(id, copy_of=tree)
+        box = await self._boxes.start(id, copy_of=made_of.tree)
         now = datetime.now(UTC)
         public = not asked.network or asked.network.allow_public_traffic is not False
         token = None if public else f"traffic-{id}"
-        rented = Rented(id, box, asked, now, now, f"envd-{id}", token)
+        rented = Rented(id, box, asked, now, now, f"envd-{id}", token, made_of.size)
         self.rented[id] = rented
         self.set_timeout(rented, int(asked.timeout or 15))
         return rented

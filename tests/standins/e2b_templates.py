@@ -28,10 +28,12 @@ from starlette.routing import Route
 
 from session_widgets._sandboxes.clouds.recipes import Recipe
 from tests.standins.builds import Failed, build
-from tests.standins.e2b_boxes import Missing
+from tests.standins.e2b_boxes import Missing, Refused
 
 LOGS = 3
 """Lines of output that one answer has: few, so that the rest is asked for."""
+LEAST_MEMORY, MOST_CPUS, MOST_MEMORY = 128, 8, 8192
+"""Of a template: the vendor's least, the plan's most."""
 
 
 @dataclass(eq=False)
@@ -43,6 +45,8 @@ class Build:
     log: list[BuildLogEntry] = field(default_factory=list)
     why: str = ""
     tree: Path | None = None
+    size: tuple[int, int] = (2, 1024)
+    """Processors, and MiB of memory: by default the vendor's."""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def say(self, text: str) -> None:
@@ -106,12 +110,13 @@ class Templates:
 
     async def _request(self, request: Request) -> Response:
         asked = TemplateBuildRequestV3.from_dict(await request.json())
+        size = _size(asked)
         name, _, tag = str(asked.name).partition(":")
         try:
             template = self._get(name)
         except Missing:
             self.all.append(template := Template(name))
-        new = Build()
+        new = Build(size=size)
         template.builds[new.id] = template.tags[tag or "default"] = new
         answer = TemplateRequestResponseV3(template.id, new.id, False, [name], [tag or "default"], [name])
         return JSONResponse(answer.to_dict(), status_code=202)
@@ -121,7 +126,7 @@ class Templates:
         asked = TemplateBuildStartV2.from_dict(body)
         wanted = self._build(request)
         base = self.ready(asked.from_template).tree if asked.from_template else None
-        self.started.append(body)
+        self.started.append({**body, "size": wanted.size})
         commands = []
         for step in asked.steps or []:
             command, user = step.args
@@ -168,3 +173,20 @@ class Templates:
         if found is None:
             raise Missing("build not found")
         return found
+
+
+def _size(asked: TemplateBuildRequestV3) -> tuple[int, int]:
+    """Return the size that a build asks for, or refuse it as the vendor does."""
+    assert isinstance(asked.cpu_count, int), "the adapter leaves no size to the vendor"
+    assert isinstance(asked.memory_mb, int)
+    if asked.cpu_count < 1 or (asked.cpu_count != 1 and asked.cpu_count % 2):
+        raise Refused("CPU count must be 1 or an even number")
+    if asked.cpu_count > MOST_CPUS:
+        raise Refused(f"CPU count can't be higher than {MOST_CPUS} (if you need more, please contact support)")
+    if asked.memory_mb < LEAST_MEMORY:
+        raise Refused(f"Memory must be at least {LEAST_MEMORY} MiB")
+    if asked.memory_mb % 2:
+        raise Refused("Memory must be divisible by 2")
+    if asked.memory_mb > MOST_MEMORY:
+        raise Refused(f"Memory can't be higher than {MOST_MEMORY} MiB (if you need more, please contact support)")
+    return asked.cpu_count, asked.memory_mb

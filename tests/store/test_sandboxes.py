@@ -50,6 +50,7 @@ def test_each_run_of_a_sandbox_is_a_row_and_an_unseen_end_is_unknown(store: Stor
 def test_a_second_costs_what_the_options_ask_for_or_the_vendors_default(store: Store, story: Story) -> None:
     ran(story, "e2b:a")
     ran(story, "e2b:b", image="own-template")
+    ran(story, "e2b:k", image="own-template", cpus=4, memory=8 * GB)
     ran(story, "daytona:c")
     ran(story, "daytona:d", image="python:3.12", cpus=4, memory=8 * GB)
     ran(story, "modal:e")
@@ -62,6 +63,7 @@ def test_a_second_costs_what_the_options_ask_for_or_the_vendors_default(store: S
     assert story.rows(COSTS) == [
         ("e2b", 1.0, Decimal(".0000325"), "USD", date(2026, 8, 6), None),
         ("e2b", 1.0, None, None, None, "no_size"),
+        ("e2b", 1.0, Decimal(".000092"), "USD", date(2026, 8, 6), None),
         ("daytona", 1.0, Decimal(".00001859"), "USD", date(2026, 5, 25), None),
         ("daytona", 1.0, Decimal(".00009209"), "USD", date(2026, 5, 25), None),
         ("modal", 1.0, None, None, None, "no_size"),

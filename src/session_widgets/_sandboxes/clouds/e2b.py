@@ -1,7 +1,7 @@
 """The adapter of E2B. A paused box keeps its memory; its time is absolute, so that it is extended while it is in use.
 
-Images are E2B's templates (`e2b_images.py`), which also decide about processors and memory. Ports are reached with the
-token of the box.
+Images are E2B's templates (`e2b_images.py`), whose builds also decide about processors and memory. Ports are reached
+with the token of the box.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from session_widgets._sandboxes.clouds.contract import BoxInfo, BoxSpec, Done, m
 from session_widgets._sandboxes.clouds.e2b_errors import KEY, NOT_FOUND, REMEDY, TITLE, errors
 from session_widgets._sandboxes.clouds.e2b_images import E2BImages
 from session_widgets._sandboxes.clouds.provider import ID, CloudProvider
-from session_widgets.errors import ExecTimeout, SandboxError
+from session_widgets.errors import BadValue, ExecTimeout, SandboxError
 from session_widgets.model import Capability, Endpoint
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class E2BVendor:
     name = NAME
     title = TITLE
     capabilities = Capability.EXTEND | Capability.PARK_KEEPS_PROCESSES
-    options = frozenset({"image", "network"})
+    options = frozenset({"image", "cpus", "memory", "network"})
     remedy = REMEDY
     boxes = 20
 
@@ -99,6 +99,12 @@ class E2BVendor:
         from e2b import AsyncSandbox, SandboxException
 
         template = spec.built or spec.image or "base"
+        sized = [f"{name}=" for name in ("cpus", "memory") if getattr(spec, name) is not None]
+        if sized and not spec.built:
+            raise BadValue(
+                f"the size of the template {template!r} of E2B was set at its build: leave out {' and '.join(sized)}. "
+                "With setup=, or without image=, a template of this size is built."
+            )
         with errors():
             try:
                 sandbox = await AsyncSandbox.create(
