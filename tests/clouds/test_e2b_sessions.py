@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 import session_widgets as sw
-from session_widgets._sessions import agent_manager, sandbox_manager
+from session_widgets._sessions import agent_reader, sandbox_manager
 from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets.acp import connection, stream
 from session_widgets.errors import TransportError
@@ -129,7 +129,7 @@ def test_an_outage_delays_a_turn_and_a_long_one_fails_it(opened, account, folder
     begun(session)
     session.exec("(sleep 1; touch go) >/dev/null 2>&1 &")
     account.network("unplug")
-    monkeypatch.setattr(agent_manager, "OUTAGE_SECONDS", 1)
+    monkeypatch.setattr(agent_reader, "OUTAGE_SECONDS", 1)
     try:
         assert turn.wait(50).status == "failed"
         assert "has not answered for 1 s" in turn.error

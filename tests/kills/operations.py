@@ -101,7 +101,7 @@ def let_agent_exit(session: sw.Session, effects: Effects) -> None:
                 process.kill()
             while core.agents.agent.dead is None:
                 await asyncio.sleep(0.01)
-            await asyncio.wait({core.agents._pump}, timeout=0.3)  # it stores its end at once, or after the prompt's
+            await asyncio.wait({core.agents._reader._task}, timeout=0.3)  # its end is stored, or waits for the prompt
         await post(connection, envelope, **options)
 
     AcpConnection.post = posting  # type: ignore[method-assign]

@@ -4,66 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from session_widgets._harnesses.harness import Harness
 from session_widgets._sandboxes import Sandbox, SandboxProvider
 from session_widgets._sessions.agent import Agent
-from session_widgets._sessions.answers import ForeignAnswer
+from session_widgets._sessions.agent_reader import AgentReader, RunningTurn
 from session_widgets._sessions.handover import history_block
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.native_memory import put_memory
 from session_widgets._sessions.permission_broker import PermissionBroker
-from session_widgets._sessions.pump import Pump
 from session_widgets._sessions.resume import MemoryRestorer, apply_setting, apply_settings, is_set_up
 from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets._sessions.skills import Skills
 from session_widgets._sessions.state import SessionState
 from session_widgets._sessions.tool_server import ToolServer
-from session_widgets.acp import AcpConnection, Peer, Received
-from session_widgets.errors import AgentExited, BadValue, SandboxError, TransportError
+from session_widgets.acp import AcpConnection, Peer
+from session_widgets.errors import AgentExited, BadValue, SandboxError
 from session_widgets.model import Capability
-from session_widgets.transcript.envelopes import is_of_subagent, update_of
-from session_widgets.transcript.notes import AgentEnd, AgentStarted, AgentStopped, SandboxStopped
+from session_widgets.transcript.notes import AgentStarted, AgentStopped, SandboxStopped
 from session_widgets.transcript.options import Setting
 from session_widgets.transcript.records import Draft, Json, Step, TurnRecord
 
 SET_SECONDS = 10
-OUTAGE_SECONDS = 120.0
-"""How long the network between here and a vendor's machine may be broken during a turn."""
 IN_ORDER = {"ended", "parked", "switched", "changed"}
 """Reasons of an end that left the agent time to save its memory."""
 
 
-class RunningTurn(Protocol):
-    """The running turn, for its agent's messages; `TurnManager` implements it."""
-
-    @property
-    def running(self) -> int | None:
-        """Its number, in any process."""
-
-    @property
-    def completed(self) -> bool | None:
-        """Whether the latest turn has a complete answer; None if this process has not seen its end."""
-
-    async def of_messages(self) -> int | None:
-        """Return the turn of messages that arrive now."""
-
-    def heard(self, agent: Agent, size: int) -> None:
-        """Record that an agent has sent `size` bytes."""
-
-    def closing(self, agent: Agent, part: list[Received]) -> list[Draft]:
-        """Return the turn's end, if these messages of its agent are all that it waits for."""
-
-    async def delivered_or_not(self, agent: Agent) -> None:
-        """Wait until it is known whether an agent that has ended received the prompt."""
-
-
 class AgentManager:
-    """Starts and stops the agent process of a session, and reads its messages."""
+    """Starts and stops the agent process of a session."""
 
     def __init__(
         self,
@@ -81,7 +52,7 @@ class AgentManager:
         self._tools = tools
         self._skills = skills
         self._turns = turns
-        self._pump: asyncio.Task[None] | None = None
+        self._reader = AgentReader(state, sandboxes, permissions, turns, lambda: self.agent)
 
     @property
     def _harness(self) -> Harness:
@@ -163,14 +134,14 @@ class AgentManager:
         agent = await self._leave()
         if agent is not None:
             await agent.connection.close()
-            await self._note_end(agent, "exited" if agent.dead else "ended", agent.dead)
+            await self._reader.note_end(agent, "exited" if agent.dead else "ended", agent.dead)
 
     async def kill(self, agent: Agent, grace: float) -> None:
         """Kill an unresponsive process after at most `grace` seconds; its remaining messages are dropped."""
         if self.agent is agent:
             await self._leave()
         await agent.connection.close(grace)
-        await self._note_end(agent, "killed")
+        await self._reader.note_end(agent, "killed")
 
     async def leave_cancelled(self) -> None:
         """After a cancelled turn, stop the agent's process with its children, if it must be replaced anyway."""
@@ -214,7 +185,7 @@ class AgentManager:
         await self._write_settings(sandbox)
         turns, before, end = await self._state.journal.ask(self._past)
         asked = [turn for turn in turns if turn.ended_at is not None and turn.tier is not None]
-        start_pump = self._start_pump
+        read = self._reader.start
         skills = await self._skills.put(sandbox, self._harness.skills, before.skills if before else ())
         offered, servers = (
             self._tools.fingerprint,
@@ -226,7 +197,7 @@ class AgentManager:
             self._state.record,
             sandbox.workspace,
             self._state.journal,
-            lambda agent: start_pump(agent, restorer),
+            lambda agent: read(agent, restorer),
             servers,
             portable=self._harness.portable,
             cut_off=end is None or end.reason not in IN_ORDER,
@@ -278,7 +249,7 @@ class AgentManager:
         self.agent = agent
         with suppress(SandboxError):  # the turn continues; calls of its tools then fail
             await self._tools.serve(sandbox, (await self._sandboxes.machine()).python)
-        self._start_pump(agent, None)
+        self._reader.start(agent, None)
         return agent
 
     async def post_again(self, sandbox: Sandbox, agent: Agent, envelope: Json, snapshot: str) -> None:
@@ -293,72 +264,6 @@ class AgentManager:
             await apart.post(envelope, snapshot=snapshot)
         finally:
             await apart.detach()
-
-    def _start_pump(self, agent: Agent, restorer: MemoryRestorer | None) -> asyncio.Task[None]:
-        def on_request(agent: Agent, message: dict[str, Any]) -> None:
-            self._permissions.take(agent, message, self._turns().running)
-
-        def on_update(message: dict[str, Any]) -> None:
-            update = update_of(message)
-            if not is_of_subagent(message, agent.session_id):
-                agent.settings.apply_update(update)
-            if self.agent is agent:
-                self._permissions.take_update(update)
-            if restorer is not None and self.agent is not agent:
-                restorer.take_update(message)
-
-        async def turn() -> int | None:
-            return await self._turns().of_messages() if self.agent is agent else None
-
-        def on_bytes(size: int) -> None:
-            self._turns().heard(agent, size)
-
-        async def on_answered(agent: Agent, message: dict[str, Any]) -> None:
-            await self._permissions.check(agent, message, self._turns().running)
-
-        def closing(part: list[Received]) -> list[Draft]:
-            return self._turns().closing(agent, part)
-
-        pump = Pump(agent, self._state.journal, turn, on_request, on_update, on_bytes, on_answered, closing)
-        self._pump = self._state.spawn(self._run_pump(agent, pump))
-        return self._pump
-
-    async def _read(self, agent: Agent, pump: Pump) -> None:
-        """Read an agent to its end; where its sandbox goes on without us, an outage of the network only delays it."""
-        while True:
-            try:
-                return await pump.run()
-            except TransportError as error:
-                if not await self._sandboxes.may_come_back():
-                    raise
-                if time.monotonic() - agent.connection.heard_at > OUTAGE_SECONDS:
-                    raise TransportError(
-                        f"the sandbox has not answered for {OUTAGE_SECONDS:g} s ({error}). Its agent may have gone on: "
-                        "when the network works again, send again, and its files are saved"
-                    ) from error
-
-    async def _run_pump(self, agent: Agent, pump: Pump) -> None:
-        reason: AgentEnd = "exited"
-        error = None
-        try:
-            await self._read(agent, pump)
-        except Exception as failure:  # any end of the stream must end those that wait for it
-            reason, error = "lost", failure
-            agent.dead = failure
-            agent.peer.fail_all(failure)
-        await self._turns().delivered_or_not(agent)
-        await self._note_end(agent, reason, error)
-        if isinstance(error, ForeignAnswer):  # nobody has approved its next actions
-            await agent.connection.close()
-        else:
-            await agent.connection.detach()
-
-    async def _note_end(self, agent: Agent, reason: AgentEnd, error: Exception | None = None) -> None:
-        if agent.end_stored:
-            return
-        with suppress(Exception):  # the turn has the error; a full disk may refuse this note as well
-            await self._state.journal.commit([stopped(agent, reason, error)])
-            agent.end_stored = True
 
     async def release(self, *, end: bool) -> None:
         """Disconnect from the agent, before its sandbox stops; `end` stops its process first."""
@@ -375,16 +280,8 @@ class AgentManager:
     async def _leave(self) -> Agent | None:
         """Disconnect from the agent, if any, and return it."""
         agent, self.agent = self.agent, None
-        pump, self._pump = self._pump, None
-        if pump is not None:
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
+        await self._reader.stop()
         return agent
-
-
-def stopped(agent: Agent, reason: AgentEnd, error: Exception | None = None) -> Draft:
-    """Return the note of an agent's end."""
-    return note(AgentStopped(connection=agent.id, reason=reason, error=str(error) if error else None))
 
 
 def _started(agent: Agent, harness: str, cwd: str) -> Draft:

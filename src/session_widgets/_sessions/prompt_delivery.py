@@ -9,7 +9,8 @@ from typing import Any
 
 from session_widgets._sandboxes import Sandbox
 from session_widgets._sessions.agent import Agent
-from session_widgets._sessions.agent_manager import AgentManager, stopped
+from session_widgets._sessions.agent_manager import AgentManager
+from session_widgets._sessions.agent_reader import stopped
 from session_widgets._sessions.answer_wait import AnswerWait
 from session_widgets._sessions.journal import note
 from session_widgets._sessions.limits import TurnLimits
