@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -121,6 +122,23 @@ def test_a_reader_that_cannot_be_detached_is_dropped(file: StoreFile) -> None:
     assert file._reader is None
     put(file, 1)
     assert values(file) == [1]
+
+
+def test_a_writer_that_can_be_neither_detached_nor_closed_is_dropped(
+    file: StoreFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(file, 1)
+    real = file._writer
+    assert real is not None
+
+    def refuse(*_: object) -> None:
+        raise duckdb.FatalException("why")
+
+    monkeypatch.setattr(file, "_writer", SimpleNamespace(execute=refuse, close=refuse))
+    file._detach()
+    real.close()
+    put(file, 2)
+    assert values(file) == [1, 2]
 
 
 def test_who_writes_the_file_again_stands_in_the_queue_until_the_end(

@@ -93,9 +93,9 @@ def test_what_a_fork_adds_is_stored_without_secrets(story: Story) -> None:
 def test_what_cannot_be_forked(story: Story) -> None:
     store = story.store
     for turn in (3, 4):
-        with pytest.raises(SessionGone):
+        with pytest.raises(SessionGone, match=rf"^session 's' has no ended turn {turn} in this store\.$"):
             store.fork_session("s", turn, "f", forked())
-    with pytest.raises(SessionConflict):
+    with pytest.raises(SessionConflict, match=r"^session 's' exists\. Use another id\.$"):
         store.fork_session("s", 1, "s", forked())
     assert store.session("f") is None
     assert store.events("f") == []
