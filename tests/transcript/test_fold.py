@@ -74,7 +74,8 @@ def test_another_message_id_begins_a_new_message(s: Script) -> None:
     s.say("b", messageId="1")
     s.say("c")
     s.say("d", messageId="2")
-    assert [step.text for step in s.steps] == ["abc", "d"]
+    s.say("e", messageId="3")
+    assert [step.text for step in s.steps] == ["abc", "d", "e"]
 
 
 def test_an_update_of_an_older_tool_call_does_not_cut_the_message(s: Script) -> None:

@@ -52,6 +52,16 @@ def test_a_compaction_grows_and_ends(s: Script) -> None:
     assert s.steps[-1].status == "cancelled", "what comes late opens nothing"
 
 
+def test_compactions_have_names(s: Script) -> None:
+    for name in ("c", "d"):
+        s.update("compaction_update", compactionId=name, status="in_progress")
+    s.update("compaction_summary_chunk", compactionId="c", content=text("of c"))
+    assert s.steps[0].last_seq == s.seq
+    s.update("compaction_update", compactionId="c", status="completed")
+    assert rows(s) == [("compaction", "completed", "of c", None), ("compaction", "in_progress", "", None)]
+    assert (s.steps[0].last_seq, [change.index for change in s.changes]) == (s.seq, [1])
+
+
 def test_a_chunk_of_a_summary_only_adds_text(s: Script) -> None:
     s.update("compaction_update", compactionId="c", status="in_progress")
     s.update("compaction_summary_chunk", compactionId="c", content=text("more"))
@@ -133,6 +143,44 @@ def test_a_subagent_has_steps_and_usage_of_its_own(s: Script) -> None:
         "scope": "turn",
     }
     assert headline(step) == "Tests · done · 7 tokens"
+
+
+def test_a_subagent_speaks_for_itself_and_again(s: Script) -> None:
+    of(s, MAIN, "subagent_update", sessionId=MAIN, title="the agent itself")
+    assert s.steps == []
+    of(s, MAIN, "subagent_update", sessionId="child", title="T", state={"state": "running"})
+    assert (s.steps[0].tool_call_id, s.steps[0].status) == ("child", "in_progress")
+    of(s, "child", "notice", severity="info", title="Hello")
+    of(s, "child", "agent_message_chunk", content=text("done"))
+    of(s, MAIN, "subagent_update", sessionId="child", state={"state": "idle"})
+    assert [change.index for change in s.changes] == [3, 1], "its text, then itself"
+    of(s, MAIN, "subagent_update", sessionId="child", state={"state": "running"})
+    assert ([change.index for change in s.changes], s.steps[0].last_seq) == ([1], s.seq)
+    of(s, "child", "agent_message_chunk", content=text("more"))
+    of(s, MAIN, "session_message", senderSessionId="child", recipientSessionId=MAIN, content=[text("a"), text("b")])
+    of(s, MAIN, "session_message", senderSessionId=MAIN, content=[text("to nobody")])
+    assert rows(s) == [
+        ("subagent", "in_progress", "", None),
+        ("notice", "completed", "Hello", 1),
+        ("message", "completed", "done", 1),
+        ("message", "completed", "more", 1),
+        ("message", "completed", "a\nb", 1),
+        ("message", "completed", "to nobody", None),
+    ]
+
+
+def test_a_subagent_is_asked_once_more_and_has_one_of_its_own(s: Script) -> None:
+    of(s, MAIN, "subagent_update", sessionId="child", title="T")
+    for words in ("first", "second"):
+        of(s, MAIN, "session_message", senderSessionId=MAIN, recipientSessionId="child", content=[text(words)])
+        assert ([change.index for change in s.changes], s.steps[0].last_seq) == ([1], s.seq)
+    of(s, "child", "subagent_update", sessionId="grandchild", title="U")
+    of(s, "grandchild", "tool_call", toolCallId="t", status="completed")
+    assert rows(s) == [
+        ("subagent", "in_progress", "first\n\nsecond", None),
+        ("subagent", "in_progress", "", 1),
+        ("tool_call", "completed", None, 2),
+    ]
 
 
 @pytest.mark.parametrize(
