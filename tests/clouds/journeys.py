@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from session_widgets.acp import stream
+from session_widgets.errors import TransportError
 from tests.support.kernels import exactly_once
 from tests.support.mid_turn import completed
 from tests.support.waiting import until
@@ -63,3 +68,28 @@ def over_bad_connections(session, account, folder: Path, monkeypatch) -> None:
     line = account.books()["lines"][box]
     assert line["stalled"] >= 1, "an open stream, if there was one at that moment, and the next one"
     assert line["repeated"] >= 1
+
+
+def stopped_in_mid_turn(session, stop: Callable[[], None]):
+    """The turn after one whose box stops, beside a command. Both fail, neither is sent again, no saved file is lost.
+
+    Args:
+        session: whose turns have saved the file `before`.
+        stop: lets the time of its box be over.
+    """
+    session.exec("rm -f begun go")
+    turn = session.start(f"run {WAITING}")
+    begun(session)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(session.exec, "echo once >> ran; sleep 300", timeout=None)
+        until(lambda: "ran" in [file.name for file in session.files.list()], seconds=60, what="the other command")
+        stop()
+        with pytest.raises(TransportError, match="may have run, or may still run; it is not sent again"):
+            running.result(60)
+    assert turn.wait(60).status == "failed"
+    assert turn.durable_at is None
+    assert "has stopped; the next prompt starts it again" in turn.error
+    assert "before" in {file.path for file in session.files.list()}, "those that were saved"
+    turn = completed(session.send("run cat before ran; true\nremember"))
+    assert "saved" in output(turn)
+    return turn

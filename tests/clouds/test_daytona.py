@@ -169,20 +169,6 @@ async def test_a_creation_without_an_answer_has_made_one_box(vendor, account, ki
     assert await vendor.destroy(left.id), "also while it starts"
 
 
-async def test_a_cancelled_creation_leaves_no_box(vendor, account, tmp_path):
-    account.fault("late", CREATE, seconds=1)
-    made = provider(tmp_path)
-    creating = asyncio.create_task(made.create(SandboxSpec("s1", "", {}), lambda ref: asyncio.sleep(0)))
-    async with asyncio.timeout(60):
-        while not boxes(account):
-            await asyncio.sleep(0.05)
-    creating.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await creating
-    assert boxes(account) == {}
-    await made.aclose()
-
-
 async def test_an_image_that_does_not_exist_is_named_and_leaves_no_box(vendor, account, tmp_path):
     account.fault("broken", CREATE)
     made = provider(tmp_path)

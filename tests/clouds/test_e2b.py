@@ -141,34 +141,6 @@ def test_the_network_of_a_box_is_as_asked_and_its_ports_need_a_token(network, as
     assert _network(replace(BOX, network=network)) == {"allow_public_traffic": False, **asked}
 
 
-async def test_a_creation_that_answers_late_and_is_cancelled_leaves_no_box(account, subject):
-    account.fault("late", "POST /v2/sandboxes", seconds=1)
-    creating = asyncio.create_task(subject.provider.create(subject.spec(), subject.announce))
-    await until_async(lambda: len(account.boxes) == 2, seconds=20, what="the box")
-    creating.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await creating
-
-
-async def test_a_box_that_has_another_id_after_it_was_resumed_is_the_same(account, shared):
-    home, ref = shared
-    e2b = provider(home)
-    sandbox = await e2b.attach(ref)
-    await sandbox.write("note", b"kept")
-    await sandbox.aclose()
-    await e2b.park(ref)
-    (before,) = account.boxes
-    account.fault("rename", "rename")
-    sandbox = await e2b.attach(ref)
-    assert await sandbox.read("note") == b"kept"
-    await sandbox.aclose()
-    (after,) = account.boxes
-    assert after != before
-    assert [(info.ref, info.running) async for info in e2b.list()] == [(ref, True)]
-    sandbox = await e2b.attach(ref)
-    await sandbox.aclose()
-
-
 async def test_commands_and_their_limits(shared, account):
     home, ref = shared
     sandbox = await provider(home).attach(ref)
@@ -205,33 +177,6 @@ async def test_time_is_extended_and_a_box_pauses_when_it_ends(account, shared):
     sandbox = await e2b.attach(ref)
     assert (await sandbox.exec("echo on")).out == "on\n"
     await sandbox.aclose()
-
-
-@pytest.mark.parametrize("ahead", [3600, -3600])
-async def test_a_clock_of_the_vendor_that_is_an_hour_off_changes_nothing(account, shared, ahead):
-    """No deadline is promised that we have not asked for, no age is wrong, nothing ends sooner or later."""
-    home, ref = shared
-    e2b = provider(home)
-    (before,) = [info async for info in e2b.list()]
-    (id,) = account.boxes
-    account.behind_our_back(id, f"clock{ahead}")
-    try:
-        (info,) = [info async for info in e2b.list()]
-        assert info.created_at == before.created_at
-        left = None if info.expires_at is None else info.expires_at.timestamp() - time.time()
-        assert left is None if ahead < 0 else 1_700 < left <= 1_800
-        assert info.running
-        sandbox = await e2b.attach(ref)
-        await sandbox.extend(1_500)
-        assert 1_400 < account.books()["ends"][id] - time.time() < 1_600
-        assert (await sandbox.exec("echo on")).out == "on\n"
-        await sandbox.aclose()
-        (home / "clouds/e2b" / ref.id / "sandbox.json").rename(home / "aside")
-        (orphan,) = [info async for info in e2b.list()]
-        assert orphan.created_at == before.created_at, "the label has our time"
-    finally:
-        (home / "aside").rename(home / "clouds/e2b" / ref.id / "sandbox.json")
-        account.behind_our_back(id, "clock0")
 
 
 # Bad input

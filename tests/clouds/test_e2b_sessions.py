@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import httpx
@@ -13,7 +12,6 @@ import session_widgets as sw
 from session_widgets._sessions import agent_reader, sandbox_manager
 from session_widgets._sessions.sandbox_manager import SandboxManager
 from session_widgets.acp import connection, stream
-from session_widgets.errors import TransportError
 from tests.clouds.journeys import (
     WAITING,
     allowing,
@@ -22,6 +20,7 @@ from tests.clouds.journeys import (
     files_in,
     output,
     over_bad_connections,
+    stopped_in_mid_turn,
 )
 from tests.standins.e2b_account import E2BAccount
 from tests.support.kernels import exactly_once
@@ -63,21 +62,11 @@ def test_bad_connections_a_time_that_ends_and_a_box_that_is_gone(opened, account
     over_bad_connections(session, account, folder, monkeypatch)
     (box,) = account.boxes
 
-    session.exec("rm begun go")
-    turn = session.start(f"run {WAITING}")
-    begun(session)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(session.exec, "echo once >> ran; sleep 300", timeout=None)
-        until(lambda: "ran" in [file.name for file in session.files.list()], seconds=60, what="the other command")
+    def stop():
         account.behind_our_back(box, "expire")
-        with pytest.raises(TransportError, match="may have run, or may still run; it is not sent again"):
-            running.result(60)
-    assert turn.wait(60).status == "failed"
-    assert "has stopped; the next prompt starts it again" in turn.error
-    assert "before" in {file.path for file in session.files.list()}, "those that were saved"
-    assert account.boxes == {box: "paused"}
-    turn = completed(session.send("run cat before ran\nremember"))
-    assert "saved" in output(turn)
+        assert account.boxes == {box: "paused"}
+
+    turn = stopped_in_mid_turn(session, stop)
     assert output(turn).count("once") == 1, "no command is sent again"
     assert "3 earlier turns" in turn.text
     assert account.boxes == {box: "running"}

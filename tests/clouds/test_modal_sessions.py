@@ -7,13 +7,12 @@ import pytest
 import session_widgets as sw
 from session_widgets.errors import BadValue, MissingDependency, SandboxAuth
 from tests.clouds.journeys import (
-    WAITING,
     allowing,
-    begun,
     completed,
     files_in,
     output,
     over_bad_connections,
+    stopped_in_mid_turn,
 )
 from tests.standins.modal_account import ModalAccount
 from tests.support.mid_turn import outlived_by_its_sandbox
@@ -69,14 +68,8 @@ def test_bad_connections_and_a_time_that_ends(opened, account, folder, monkeypat
     over_bad_connections(session, account, folder, monkeypatch)
     (box,) = account.running
 
-    session.exec("rm begun go")
-    turn = session.start(f"run {WAITING}")
-    begun(session)
-    account.end(box)
-    assert turn.wait(60).status == "failed"
-    assert "has stopped; the next prompt starts it again" in turn.error
-    turn = completed(session.send("run cat before\nremember"))
-    assert "saved" in output(turn)
+    turn = stopped_in_mid_turn(session, lambda: account.end(box))
+    assert "once" not in output(turn), "it is lost with the box, and not sent again"
     assert "3 earlier turns" in turn.text
     (other,) = account.running
     assert other != box

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +170,13 @@ class Control:
         merged = ["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", "/bin/sh", "-c", asked.command]
         try:
             limit = asked.timeout or EXEC_SECONDS
-            done = await box.machine.run(merged, env=env, cwd=asked.cwd or box.home, user=box.user, timeout=limit)
+            inside = box.machine
+            done = await inside.run(merged, env=env, cwd=asked.cwd or box.home, user=box.user, timeout=limit)
         except TimeoutError as error:
             why = "command execution timeout"
             raise Refused(408, why, "PROCESS_EXECUTION_TIMEOUT", "DAYTONA_DAEMON") from error
+        if inside.stopped.is_set():
+            raise Refused(502, "runner is unreachable: the sandbox has stopped", "RUNNER_UNREACHABLE", "DAYTONA_PROXY")
         return answer(ExecuteResponse(exit_code=done.code, result=done.out.decode(errors="replace")))
 
     async def upload(self, request: web.Request) -> web.Response:
@@ -237,12 +241,18 @@ class Control:
 
     async def fault(self, request: web.Request) -> web.Response:
         """For tests: `{"kind": "429", "route": "POST /api/sandbox", "times": 1, ...}`."""
-        self.faults.append({"times": 1, **await request.json()})
+        if request.method == "DELETE":
+            self.faults.clear()
+        else:
+            self.faults.append({"times": 1, **await request.json()})
         return web.Response()
 
     async def behind_our_back(self, request: web.Request) -> web.Response:
-        """For tests: a box is destroyed without anybody's request, minutes pass, or its connections are cut."""
+        """For tests: a box is destroyed without anybody's request, minutes pass, its connections are cut, ..."""
         box = self.find(request.match_info["box"])
+        if (clock := request.match_info["what"]).startswith("clock"):
+            box.ahead = timedelta(seconds=int(clock.removeprefix("clock")))
+            return web.Response()
         what, _, minutes = request.match_info["what"].partition("-")
         if what == "cut":
             return web.json_response(box.cut())
@@ -280,10 +290,9 @@ class Control:
             headers = {"Retry-After": str(fault.get("after", 1))}
             told = {"statusCode": 429, "message": "ThrottlerException: Too Many Requests"}
             return web.json_response(told, status=429, headers=headers)
-        if self._fault("html", request):
-            return web.Response(
-                status=500, text="<html><h1>Internal Server Error</h1></html>", content_type="text/html"
-            )
+        if page := self._fault("html", request):
+            text = "<html><h1>Internal Server Error</h1></html>"
+            return web.Response(status=page.get("status", 500), text=text, content_type="text/html")
         if self._fault("502", request):
             return web.Response(status=502, text="Bad Gateway")
         if refused := self._fault("refused", request):
@@ -301,7 +310,7 @@ class Control:
         """Return the server."""
         app = web.Application(middlewares=[self.checked], client_max_size=0)
         which = "{which:stop|archive|delete}"
-        happening = "{what:gone|cut|stall|repeat|unplug|plug|pass-[0-9]+|error-.*}"
+        happening = "{what:gone|cut|stall|repeat|unplug|plug|pass-[0-9]+|clock-?[0-9]+|error-.*}"
         app.add_routes(
             [
                 web.post("/api/sandbox", self.create),
@@ -322,6 +331,7 @@ class Control:
                 web.get("/standin/books", self.books),
                 web.post("/standin/snapshots/{snapshot}/inactive", self.set_aside),
                 web.post("/standin/faults", self.fault),
+                web.delete("/standin/faults", self.fault),
                 web.post(f"/standin/boxes/{{box}}/{happening}", self.behind_our_back),
             ]
         )

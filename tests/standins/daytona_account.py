@@ -37,6 +37,10 @@ class DaytonaAccount(Account):
         """
         self._post("/standin/faults", {"kind": kind, "route": route, **more})
 
+    def forget_faults(self) -> None:
+        """Fail no further request."""
+        self._http.delete("/standin/faults").raise_for_status()
+
     def set_aside(self, snapshot: str) -> None:
         """Let two weeks pass without use of a snapshot."""
         self._post(f"/standin/snapshots/{snapshot}/inactive")
@@ -47,6 +51,7 @@ class DaytonaAccount(Account):
         Args:
             box: its id.
             what: "gone", "cut" (its connections), "stall", "repeat", "unplug", "plug" (see `Line`),
-                "error-recoverable", "error-final", "pass-10" (minutes without use).
+                "error-recoverable", "error-final", "pass-10" (minutes without use),
+                "clock3600" (the vendor's clock shows an hour more).
         """
         self._post(f"/standin/boxes/{box}/{what}")

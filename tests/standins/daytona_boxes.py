@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -69,6 +69,7 @@ class Box:
         self._place = place / self.id
         self._machine: machine.Box | None = None
         self.used = self.created = datetime.now(UTC)
+        self.ahead = timedelta()  # what the vendor's clock shows more than ours
         self.intervals = {
             "stop": 15 if asked.auto_stop_interval is None else asked.auto_stop_interval,
             "archive": asked.auto_archive_interval or 7 * 24 * 60,
@@ -154,9 +155,9 @@ class Box:
             "auto_stop_interval": self.intervals["stop"],
             "auto_archive_interval": self.intervals["archive"],
             "auto_delete_interval": self.intervals["delete"],
-            "created_at": self.created.isoformat(),
-            "updated_at": datetime.now(UTC).isoformat(),
-            "last_activity_at": self.used.isoformat(),
+            "created_at": (self.created + self.ahead).isoformat(),
+            "updated_at": (datetime.now(UTC) + self.ahead).isoformat(),
+            "last_activity_at": (self.used + self.ahead).isoformat(),
             "toolbox_proxy_url": f"{self._base}/toolbox",
         }
 

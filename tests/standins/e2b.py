@@ -35,7 +35,7 @@ from starlette.types import Receive, Scope, Send
 from tests.standins.e2b_account import KEY
 from tests.standins.e2b_boxes import Conflict, House, Missing, Refused, Rented
 from tests.standins.e2b_templates import Templates
-from tests.standins.machine import ROOT, BoxGone, Running
+from tests.standins.machine import ROOT, Box, BoxGone, Running
 from tests.standins.proxy import forward
 
 ENVD_PORT = 49983
@@ -66,14 +66,14 @@ class Envd(Process):
         left = ctx.timeout_ms
         try:
             async with asyncio.timeout(None if left is None else left / 1000):
-                async for name, data in _output(running):
+                async for name, data in _output(running, box):
                     yield _event(Oneof("data", pb.ProcessEvent.DataEvent(output=Oneof(name, data))))
+                if box.stopped.is_set():
+                    raise ConnectError(Code.UNAVAILABLE, "the sandbox was not found")
                 code = await running.wait()
         except TimeoutError as error:
             running.signal(signal.SIGKILL)
             raise ConnectError(Code.DEADLINE_EXCEEDED, "context deadline exceeded") from error
-        if self._house.rented.get(box.id) is None:
-            raise ConnectError(Code.UNAVAILABLE, "the sandbox was not found")
         yield _event(Oneof("end", pb.ProcessEvent.EndEvent(exit_code=code, exited=code >= 0, status=f"exit {code}")))
 
 
@@ -291,8 +291,8 @@ def user_of(authorization: str) -> str:
     return base64.b64decode(authorization.removeprefix("Basic ")).decode().rstrip(":") or "user"
 
 
-async def _output(running: Running) -> AsyncIterator[tuple[Any, bytes]]:
-    """Yield what a command writes, to its end: not what it has left in the background writes later."""
+async def _output(running: Running, box: Box) -> AsyncIterator[tuple[Any, bytes]]:
+    """Yield what a command writes, to its end or its box's: not what it has left in the background writes later."""
     queue: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
 
     async def pump(name: str, stream: asyncio.StreamReader | None) -> None:
@@ -308,13 +308,15 @@ async def _output(running: Running) -> AsyncIterator[tuple[Any, bytes]]:
     streams = {"stdout": running.process.stdout, "stderr": running.process.stderr}
     pumps = [asyncio.ensure_future(pump(name, stream)) for name, stream in streams.items()]
     ending = asyncio.ensure_future(end())
+    stopping = asyncio.ensure_future(box.stopped.wait())
+    stopping.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (piece := await queue.get()) is not None:
             yield piece
     finally:
-        for task in (*pumps, ending):
+        for task in (*pumps, ending, stopping):
             task.cancel()
-        await asyncio.gather(*pumps, ending, return_exceptions=True)
+        await asyncio.gather(*pumps, ending, stopping, return_exceptions=True)
 
 
 def _event(event: Any) -> pb.StartResponse:
@@ -335,7 +337,8 @@ def _problem(status: int) -> Any:
 def _failing(fault: dict[str, Any]) -> Response:
     match fault["kind"]:
         case "html":
-            return Response("<html><h1>Internal Server Error</h1></html>", 500, media_type="text/html")
+            page = "<html><h1>Internal Server Error</h1></html>"
+            return Response(page, fault.get("status", 500), media_type="text/html")
         case kind:
             answer = _error(int(kind), fault.get("message", "the stand-in was asked to fail"))
             if "after" in fault:

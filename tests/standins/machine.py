@@ -71,6 +71,7 @@ class Box:
         id: the vendor's name of it.
         root: the directory with its own files.
         state: "running", "paused" or "gone".
+        stopped: set while it is not running.
         line: the network between it and everybody else.
     """
 
@@ -78,6 +79,7 @@ class Box:
         self.id = id
         self.root = root
         self.state = "running"
+        self.stopped = asyncio.Event()
         self.line = Line()
         self._process = process
         self._first = first
@@ -201,6 +203,7 @@ class Box:
         """Stop every process of the box where it stands, and cut its connections."""
         self._check()
         self.state = "paused"
+        self.stopped.set()
         self.cut()
         while running := [pid for pid in self.pids() if _state(pid) not in "TZ"]:
             for pid in running:
@@ -218,6 +221,7 @@ class Box:
         """Let every process of the box continue."""
         if self.state == "paused":
             self.state = "running"
+            self.stopped.clear()
             self._continue()
 
     async def kill(self, *, keep: bool = False) -> None:
@@ -225,6 +229,7 @@ class Box:
         if self.state == "gone":
             return
         self.state = "gone"
+        self.stopped.set()
         for server in (*self._forwards.values(), *self._leading):
             server.close()
         with suppress(ProcessLookupError):

@@ -19,7 +19,7 @@ from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 
 from tests.standins.modal_account import TOKEN
-from tests.standins.modal_books import PAGE, Books, jwt
+from tests.standins.modal_books import PAGE, Books
 from tests.standins.modal_boxes import STATUS, Box
 from tests.standins.modal_images import BUILDER, ImageCalls
 from tests.standins.modal_router import Router
@@ -51,7 +51,7 @@ class ControlPlane(ImageCalls, Service, ModalClientBase):
     @answers
     async def AuthTokenGet(self, request: Any) -> api_pb2.AuthTokenGetResponse:
         """Give the short token."""
-        return api_pb2.AuthTokenGetResponse(token=jwt(1200))
+        return api_pb2.AuthTokenGetResponse(token=self.books.jwt(1200))
 
     @answers
     async def EnvironmentGetOrCreate(self, request: Any) -> api_pb2.EnvironmentGetOrCreateResponse:
@@ -123,7 +123,7 @@ class ControlPlane(ImageCalls, Service, ModalClientBase):
             for box in self.books.running()
             if request.app_id in ("", box.app)
             and wanted <= set(box.tags.items())
-            and (not request.before_timestamp or box.created < request.before_timestamp)
+            and (not request.before_timestamp or box.created + self.books.ahead < request.before_timestamp)
         ]
         return api_pb2.SandboxListResponse(sandboxes=[self._info(box) for box in found[:PAGE]])
 
@@ -179,7 +179,7 @@ class ControlPlane(ImageCalls, Service, ModalClientBase):
     def _info(self, box: Box) -> api_pb2.SandboxInfo:
         return api_pb2.SandboxInfo(
             id=box.id,
-            created_at=box.created,
+            created_at=box.created + self.books.ahead,
             app_id=box.app,
             name=box.name,
             tags=_tags(box),
@@ -231,6 +231,10 @@ async def _orders(books: Books) -> None:
                 books.unexpected.clear()
             case "fault":
                 books.faults.append(order)
+            case "forget faults":
+                books.faults.clear()
+            case "clock":
+                books.ahead = order["ahead"]
             case "end":
                 await books.box(order["id"]).end(STATUS.GENERIC_STATUS_TIMEOUT, 124)
             case "cut":

@@ -60,8 +60,19 @@ class ModalAccount:
         return {"MODAL_SERVER_URL": self.url, "MODAL_TOKEN_ID": TOKEN[0], "MODAL_TOKEN_SECRET": TOKEN[1]}
 
     def fault(self, call: str, **fault: Any) -> None:
-        """Ask for a fault: `status="RESOURCE_EXHAUSTED"` of a call, "late creation" with `seconds`, or "cut"."""
+        """Ask for a fault: `status="RESOURCE_EXHAUSTED"` of a call, "late creation" with `seconds`, or "cut".
+
+        With `http=500` a proxy before Modal answers the call, with a page of HTML.
+        """
         self._order("fault", call=call, **fault)
+
+    def forget_faults(self) -> None:
+        """Fail no further call."""
+        self._order("forget faults")
+
+    def set_clock(self, ahead: float) -> None:
+        """Let Modal's clock show so many seconds more than ours."""
+        self._order("clock", ahead=ahead)
 
     def end(self, id: str) -> None:
         """Let the time of a box be over."""

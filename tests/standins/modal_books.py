@@ -50,6 +50,8 @@ class Books:
         self.calls: list[str] = []
         self.unexpected: list[str] = []
         self.faults: list[dict[str, Any]] = []
+        self.ahead = 0.0
+        """Seconds that the vendor's clock shows more than ours."""
 
     def take_fault(self, name: str) -> dict[str, Any] | None:
         """Return the next fault of this call, if one was asked for."""
@@ -142,9 +144,15 @@ class Books:
 
     def access(self) -> api_pb2.CommandRouterAccess:
         """Return address and token of the command router."""
-        token = jwt(3600)
+        token = self.jwt(3600)
         self.router_tokens.add(token)
         return api_pb2.CommandRouterAccess(url=self.url, jwt=token)
+
+    def jwt(self, seconds: float) -> str:
+        """Return a token with a deadline, in the form that the SDK parses."""
+        body = json.dumps({"exp": time.time() + self.ahead + seconds, "jti": secrets.token_hex(8)}).encode()
+        parts = (b'{"alg":"none"}', body, b"-")
+        return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
     async def end(self) -> None:
         """End every box, and forget the faults that were not taken."""
@@ -178,12 +186,6 @@ def plant(root: Path) -> None:
     tool.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(Path(__file__).with_name("modal_file_tool.py"), tool)
     tool.chmod(0o755)
-
-
-def jwt(seconds: float) -> str:
-    """Return a token with a deadline, in the form that the SDK parses."""
-    body = json.dumps({"exp": time.time() + seconds, "jti": secrets.token_hex(8)}).encode()
-    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (b'{"alg":"none"}', body, b"-"))
 
 
 def _request(wanted: api_pb2.Sandbox) -> dict[str, Any]:

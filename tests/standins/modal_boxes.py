@@ -14,6 +14,7 @@ from secrets import choice
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from tests.standins.machine import Box as Machine
@@ -56,6 +57,7 @@ class Command:
         self.code: int | None = None
         self.written = 0
         self.closed = False
+        self.lost = False
         self._running = running
         self._changed = asyncio.Condition()
         pipes = ((1, process.stdout), (2, process.stderr))
@@ -86,9 +88,11 @@ class Command:
             self._changed.notify_all()
 
     async def until(self, true: Callable[[], bool]) -> None:
-        """Wait until something printed or ended makes it true."""
+        """Wait until something printed or ended makes it true. Raises an error if its box ends before."""
         async with self._changed:
-            await self._changed.wait_for(true)
+            await self._changed.wait_for(lambda: self.lost or true())
+        if not true():
+            raise GRPCError(Status.NOT_FOUND, "the task is not running any more")
 
     async def write(self, offset: int, data: bytes) -> None:
         """Give it input; what it has already received is skipped."""
@@ -105,10 +109,12 @@ class Command:
         assert self.process.stdin is not None
         self.process.stdin.close()
 
-    def forget(self) -> None:
+    async def forget(self) -> None:
         """Stop following it: its box has ended."""
         for task in self._tasks:
             task.cancel()
+        self.lost = True
+        await self._notify()
 
 
 class Box:
@@ -185,7 +191,7 @@ class Box:
             for server in self._servers:
                 server.close()
             for command in self.commands.values():
-                command.forget()
+                await command.forget()
             await self.machine.kill()
             self.over.set()
 

@@ -53,6 +53,8 @@ class Service:
 
     def _fail(self, call: str) -> None:
         if fault := self.books.take_fault(call):
+            if "http" in fault:
+                raise _Page(fault["http"])
             details = [api_pb2.RPCRetryPolicy(retry_after_secs=fault["retry"])] if "retry" in fault else None
             raise GRPCError(Status[fault["status"]], fault.get("message", "a fault was asked for"), details)
 
@@ -65,11 +67,27 @@ class Service:
             await func(_Held(stream, partial(self._fail, f"after {name}")))
         except GRPCError:
             raise
+        except _Page as page:
+            await page.send(stream)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self.books.unexpected.append(f"{name}: {type(error).__name__}: {error}")
             raise
+
+
+class _Page(Exception):
+    """What answers is not Modal, but a proxy before it: with a status of HTTP, and a page of HTML."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self._headers = [(":status", str(status)), ("content-type", "text/html")]
+
+    async def send(self, stream: Any) -> None:
+        """Send it in the place of an answer of gRPC."""
+        stream._send_initial_metadata_done = stream._send_trailing_metadata_done = True
+        await stream._stream.send_headers(self._headers)
+        await stream._stream.send_data(b"<html><h1>Internal Server Error</h1></html>", end_stream=True)
 
 
 class _Held:

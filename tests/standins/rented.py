@@ -14,6 +14,9 @@ from tests.standins.machine import REACHED
 CLOUDS = {"e2b": "E2BAccount", "daytona": "DaytonaAccount", "modal": "ModalAccount"}
 """The class of each vendor's account, in `tests.standins.NAME_account`: the SDKs take seconds to import."""
 
+CREATION = {"e2b": "POST /v2/sandboxes", "daytona": "POST /api/sandbox"}
+"""The routes that make a box."""
+
 
 class Rented:
     """An account at a stand-in, whose sandboxes a test opens by the name of the vendor."""
@@ -54,6 +57,44 @@ class Rented:
         """Let all boxes be gone, with everything in them."""
         for box in self.boxes:
             self._account.end(box) if self.name == "modal" else self._account.behind_our_back(box, "gone")
+
+    def stop(self) -> None:
+        """Let the time of all boxes be over: E2B pauses them, Daytona stops them, Modal ends them."""
+        for box in self.boxes:
+            if self.name == "modal":
+                self._account.end(box)
+            else:
+                self._account.behind_our_back(box, {"e2b": "expire", "daytona": "pass-30"}[self.name])
+
+    def set_clock(self, ahead: int) -> None:
+        """Let the vendor's clock show so many seconds more than ours."""
+        if self.name == "modal":
+            self._account.set_clock(ahead)
+            return
+        for box in self.boxes:
+            self._account.behind_our_back(box, f"clock{ahead}")
+
+    @contextmanager
+    def answering_creations(self, status: int) -> Iterator[None]:
+        """Let a proxy before the vendor answer all requests for a box, with a page of HTML."""
+        if self.name == "modal":
+            self._account.fault("SandboxCreateV2", http=status, times=99)
+        else:
+            self._account.fault("html", CREATION[self.name], status=status, times=99)
+        yield
+        self._account.forget_faults()
+
+    def delay_creation(self, seconds: float) -> None:
+        """Let the next box be there some seconds before anybody knows its id."""
+        if self.name == "modal":
+            self._account.fault("late creation", seconds=seconds)
+        else:
+            self._account.fault("late", CREATION[self.name], seconds=seconds)
+
+    def rename_when_resumed(self) -> None:
+        """Let the next box that is resumed have another id, where that is no rule and can be: at E2B."""
+        if self.name == "e2b":
+            self._account.fault("rename", "rename")
 
     def start(self) -> None:
         """A box that is gone does not come back."""

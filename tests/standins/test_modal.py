@@ -180,6 +180,21 @@ async def test_faults_and_a_wrong_token(bare, account):
     await stranger.close.aio()
 
 
+async def test_a_clock_that_is_an_hour_behind_gives_tokens_that_look_expired(account):
+    client = await modal.Client.from_credentials.aio(*TOKEN)
+    account.set_clock(-3600)
+    try:
+        asked = []
+        for _ in range(2):
+            with pytest.raises(NotFoundError):
+                await modal.Sandbox.from_name.aio("stand-in", "none", client=client)
+            asked.append(account.books()["calls"]["AuthTokenGet"])
+        assert asked[1] > asked[0], "the SDK asks for another one at each call, and goes on"
+    finally:
+        account.set_clock(0)
+        await client.close.aio()
+
+
 async def test_a_gpu_is_checked_at_the_request(bare, account):
     with pytest.raises(ResourceExhaustedError):
         await bare.create(gpu="T4", cpu=4, memory=8192)
