@@ -1,6 +1,6 @@
 """Names every external effect of this process just before it happens, and kills the process at the chosen one.
 
-Audit hooks see files, processes and signals; requests are seen in httpx and http.client, waits in
+Audit hooks see files, processes and signals; requests are seen in httpx, http.client and obstore, waits in
 `time.sleep`, commits in the store: so later additions to the program are seen as well. Names contain no
 id, so that they are the same in each run. A second effect on a file or a process is "... (2)"; requests are
 reported once, because some are repeated until their answer is right, and so are removals inside a folder.
@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -50,12 +51,24 @@ IDS = (
     (re.compile(rf"({'|'.join(FOLDERS)})/.*"), r"\1/**"),
 )
 UNTOLD = re.compile(
-    r"transcripts\.duckdb.*|(.*[/.])?lock|.*/\.session-widgets-upload-.*|.*/log|.*\.partial|/dev/null|/dev/urandom|.*__pycache__.*|/proc/.*"
+    r"transcripts\.duckdb.*|(.*[/.])?lock|(?!mounts/).*/\.session-widgets-upload-.*|.*/log|.*\.partial|/dev/null|/dev/urandom|.*__pycache__.*|/proc/.*"
 )
 """Commits stand for the store's own files; a lock ends with its process, a log is no record, and a
-partial file does not count before its rename."""
+partial file does not count before its rename. On a mount, such a name is that of a folder for trying its abilities."""
 REMOVALS = {"remove", "rmdir"}
 FOLLOWED = {"os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.symlink"}
+
+
+class _Here(threading.local):
+    """The state of one thread.
+
+    Attributes:
+        unseen: whether its effects are ignored.
+        sending: the request that it has sent, until it waits for the answer.
+    """
+
+    unseen = False
+    sending = ""
 
 
 class Effects:
@@ -75,13 +88,15 @@ class Effects:
         self._last = last
         self._met: Counter[str] = Counter()
         self._watching = False
-        self._sending = ""
+        self._telling = threading.Lock()
+        self._here = _Here()
 
     def begin(self) -> None:
         """Watch from now on; an audit hook cannot be taken away, so one object is all that a process may have."""
         self._watching = True
         sys.addaudithook(self._audit)
         self._wrap_requests()
+        self._wrap_obstore()
         self._wrap_waits()
         self._wrap_store()
 
@@ -91,10 +106,12 @@ class Effects:
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
-        """Let the test itself do something."""
-        self._watching = False
-        yield
-        self._watching = True
+        """Let the test itself do something, in this thread."""
+        self._here.unseen = True
+        try:
+            yield
+        finally:
+            self._here.unseen = False
 
     def meet(self, name: str, *, again: bool = False) -> None:
         """Tell an effect that is about to happen, or die instead of it.
@@ -103,23 +120,25 @@ class Effects:
             name: without ids.
             again: whether its second time counts, too.
         """
-        if not self._watching:
+        if not self._sees():
             return
-        self._met[name] += 1
-        if (times := self._met[name]) > 1:
-            if not again:
-                return
-            name = f"{name} ({times})"
-        self._watching = False
-        self._told(name)
-        if name == self._last:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self._watching = True
+        with self.unseen(), self._telling:
+            self._met[name] += 1
+            if (times := self._met[name]) > 1:
+                if not again:
+                    return
+                name = f"{name} ({times})"
+            self._told(name)
+            if name == self._last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def _sees(self) -> bool:
+        return self._watching and not self._here.unseen
 
     # Files, processes, signals, and what speaks by http.client
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
-        if not self._watching:
+        if not self._sees():
             return
         if event == "open":
             path, _, flags = args
@@ -139,8 +158,8 @@ class Effects:
         elif event in {"os.kill", "os.killpg"} and args[1] != 0:
             self.meet(f"signal {signal.Signals(args[1]).name}")
         elif event == "http.client.send" and isinstance(args[1], bytes) and (found := REQUEST.match(args[1])):
-            self._sending = self._request(found[1].decode(), found[2].decode())
-            self.meet(self._sending)
+            self._here.sending = self._request(found[1].decode(), found[2].decode())
+            self.meet(self._here.sending)
 
     def _wrap_waits(self) -> None:
         """Tell where it waits for something that it has begun; the store's waiting has no effect of its own."""
@@ -209,12 +228,28 @@ class Effects:
         answered = http.client.HTTPConnection.getresponse
 
         def waiting(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
-            if self._sending:
-                name, self._sending = self._sending, ""
+            if self._here.sending:
+                name, self._here.sending = self._here.sending, ""
                 self.meet(f"answer to {name}")
             return answered(connection)
 
         http.client.HTTPConnection.getresponse = waiting  # type: ignore[method-assign]
+
+    def _wrap_obstore(self) -> None:
+        """Python sees none of its requests. The step of the answer follows the answer, before the kernel uses it."""
+        from obstore.store import S3Store
+
+        put = S3Store.put
+
+        def putting(store: S3Store, path: str, *args: Any, **named: Any) -> Any:
+            name = self._request("PUT", f"/{store.config['bucket']}/{path}")
+            self.meet(name)
+            try:
+                return put(store, path, *args, **named)
+            finally:
+                self.meet(f"answer to {name}")
+
+        S3Store.put = putting  # type: ignore[method-assign]
 
     # The store
 

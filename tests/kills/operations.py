@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -211,8 +212,7 @@ def half_made(session: sw.Session) -> list[str]:
     left += [f"records in {place}" for kind in KINDS for place in home.glob(f"{kind}/*/") if place.name != ref.id]
     agents = private_loop().run(core.sandboxes.sandbox.runner.connections())
     left += [f"agent {one}" for one in agents if one != core.state.record.connection]
-    servers = [process for process in psutil.process_iter() if _is_server(process, home)]
-    left += [f"a second server, pid {one.pid}" for one in servers[1:] if one.ppid() not in {s.pid for s in servers}]
+    left += [f"a second server, pid {pid}" for pid in without_forks(_servers(home))[1:]]
     return left
 
 
@@ -220,11 +220,23 @@ async def _listed(provider: SandboxProvider) -> list[SandboxInfo]:
     return [info async for info in provider.list()]
 
 
-def _is_server(process: psutil.Process, home: Path) -> bool:
-    """Whether it is a runner of this home, or a sandbox-agent."""
-    with suppress(psutil.Error):
-        command = process.cmdline()
-        return any(word.startswith(f"{home}/sandboxes/") for word in command) or (
-            "sandbox-agent" in " ".join(command[:2]) and process.cwd().startswith(f"{home}/")
-        )
-    return False
+def without_forks(parents: Mapping[int, int]) -> list[int]:
+    """Return the processes whose parent is not one of them; a fork may have a lower pid than its parent.
+
+    Args:
+        parents: the pid of each process's parent.
+    """
+    return [pid for pid, parent in parents.items() if parent not in parents]
+
+
+def _servers(home: Path) -> dict[int, int]:
+    """Return the runners of this home and the sandbox-agents, with their parents."""
+    found: dict[int, int] = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if any(word.startswith(f"{home}/sandboxes/") for word in command) or (
+                "sandbox-agent" in " ".join(command[:2]) and process.cwd().startswith(f"{home}/")
+            ):
+                found[process.pid] = process.ppid()
+    return found

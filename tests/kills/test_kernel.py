@@ -191,6 +191,21 @@ def test_sandbox_agent(operation, program, chain):
     check(chain(operation, how), SANDBOX_AGENT[operation], SANDBOX_AGENT[operation])
 
 
+@pytest.mark.needs("seaweedfs")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("attachment", "table"),
+    [
+        pytest.param("sync", SYNC, id="sync"),
+        pytest.param("fuse:s3fs", S3FS, id="s3fs", marks=pytest.mark.needs("fuse", "s3fs")),
+    ],
+)
+def test_opening_in_a_bucket_has_the_listed_effects(attachment, table, lab, chain):
+    """Nothing is killed here: the night does it before each effect."""
+    how = {"sandbox": "local", "workspace": lab, "attachment": attachment}
+    check(chain("open", how), table["open"], ())
+
+
 @pytest.mark.nightly
 @pytest.mark.needs("seaweedfs")
 @pytest.mark.timeout(1200)
