@@ -57,9 +57,25 @@ def test_compactions_have_names(s: Script) -> None:
         s.update("compaction_update", compactionId=name, status="in_progress")
     s.update("compaction_summary_chunk", compactionId="c", content=text("of c"))
     assert s.steps[0].last_seq == s.seq
+    s.update("compaction_update", compactionId="c", summary=[text("two"), text("blocks")])
+    assert (s.steps[0].status, s.steps[0].last_seq) == ("in_progress", s.seq)
     s.update("compaction_update", compactionId="c", status="completed")
-    assert rows(s) == [("compaction", "completed", "of c", None), ("compaction", "in_progress", "", None)]
+    assert rows(s) == [("compaction", "completed", "two\nblocks", None), ("compaction", "in_progress", "", None)]
     assert (s.steps[0].last_seq, [change.index for change in s.changes]) == (s.seq, [1])
+    s.end("cancelled")
+    s.update("compaction_update", compactionId="e", status="in_progress")
+    s.update("compaction_update", compactionId="f", status="completed")
+    assert [step.status for step in s.steps] == ["completed", "cancelled", "unfinished", "completed"]
+
+
+def test_a_compaction_may_begin_with_its_summary_or_with_an_error(s: Script) -> None:
+    of(s, MAIN, "subagent_update", sessionId="child", title="T")
+    of(s, "child", "compaction_summary_chunk", compactionId="c", content=text("a summary"))
+    of(s, "child", "compaction_update", compactionId="c")
+    assert (s.steps[1].raw_output, s.steps[1].last_seq) == (None, s.seq)
+    of(s, "child", "compaction_update", compactionId="c", error="no room")
+    assert (s.steps[1].raw_output, s.steps[1].last_seq) == ({"error": "no room"}, s.seq)
+    assert rows(s)[1:] == [("compaction", "in_progress", "a summary", 1)]
 
 
 def test_a_chunk_of_a_summary_only_adds_text(s: Script) -> None:
@@ -72,10 +88,12 @@ def test_a_notice_is_a_row(s: Script) -> None:
     s.say("one")
     s.update("notice", severity="warning", title="Low on credit", description="Top up")
     s.update("notice", severity="info", title="Hello")
+    s.update("notice", severity="info")
     s.say("two")
-    assert rows(s)[1:3] == [
+    assert rows(s)[1:4] == [
         ("notice", "completed", "Low on credit\nTop up", None),
         ("notice", "completed", "Hello", None),
+        ("notice", "completed", "", None),
     ]
     assert s.steps[1].raw_input == {"severity": "warning"}
     assert s.fold.turn(1).text == "one\n\ntwo"
@@ -154,6 +172,7 @@ def test_a_subagent_speaks_for_itself_and_again(s: Script) -> None:
     of(s, "child", "agent_message_chunk", content=text("done"))
     of(s, MAIN, "subagent_update", sessionId="child", state={"state": "idle"})
     assert [change.index for change in s.changes] == [3, 1], "its text, then itself"
+    assert s.steps[2].status == "completed"
     of(s, MAIN, "subagent_update", sessionId="child", state={"state": "running"})
     assert ([change.index for change in s.changes], s.steps[0].last_seq) == ([1], s.seq)
     of(s, "child", "agent_message_chunk", content=text("more"))
@@ -176,30 +195,42 @@ def test_a_subagent_is_asked_once_more_and_has_one_of_its_own(s: Script) -> None
         assert ([change.index for change in s.changes], s.steps[0].last_seq) == ([1], s.seq)
     of(s, "child", "subagent_update", sessionId="grandchild", title="U")
     of(s, "grandchild", "tool_call", toolCallId="t", status="completed")
+    of(s, "grandchild", "update_of_tomorrow")
     assert rows(s) == [
         ("subagent", "in_progress", "first\n\nsecond", None),
         ("subagent", "in_progress", "", 1),
         ("tool_call", "completed", None, 2),
+        ("notice", "completed", s.steps[3].text, 2),
     ]
 
 
 @pytest.mark.parametrize(
-    ("state", "status", "line"),
+    ("state", "status", "line", "output"),
     [
-        ({"state": "idle", "stopReason": "cancelled"}, "cancelled", "T · cancelled"),
+        ({"state": "idle"}, "completed", "T · done", {}),
+        ({"state": "idle", "stopReason": "cancelled"}, "cancelled", "T · cancelled", {"stop_reason": "cancelled"}),
+        ({"state": "idle", "stopReason": "error"}, "failed", "T · failed", {"stop_reason": "error"}),
         (
-            {"state": "idle", "stopReason": "error", "error": {"message": "no credit"}},
+            {"state": "idle", "error": {"message": "no credit"}},
             "failed",
             "T · failed · no credit",
+            {"error": "no credit"},
         ),
-        ({"state": "running"}, "in_progress", "T · works"),
-        ({"state": "of tomorrow"}, "in_progress", "T · works"),
+        ({"state": "running"}, "in_progress", "T · works", None),
+        ({"state": "of tomorrow"}, "in_progress", "T · works", None),
     ],
 )
-def test_how_a_subagent_ends(s: Script, state: dict[str, Any], status: str, line: str) -> None:
+def test_how_a_subagent_ends(s: Script, state: dict[str, Any], status: str, line: str, output: Any) -> None:
     of(s, MAIN, "subagent_update", sessionId="child", title="T", state={"state": "running"})
     of(s, MAIN, "subagent_update", sessionId="child", state=state)
     assert (s.steps[-1].status, headline(s.steps[-1])) == (status, line)
+    assert (s.steps[-1].raw_output, s.steps[-1].last_seq) == (output, s.seq)
+    of(s, MAIN, "subagent_update", sessionId="child", title="U")
+    assert (s.steps[-1].status, s.steps[-1].title, s.steps[-1].last_seq) == (status, "U", s.seq)
+    s.end("cancelled")
+    late = s.steps[-1].status
+    of(s, MAIN, "subagent_update", sessionId="child", state={"state": "running"})
+    assert s.steps[-1].status == late != "in_progress"
 
 
 def test_a_subagent_asks_for_permission_of_its_own_call(s: Script) -> None:
@@ -227,6 +258,7 @@ def test_a_subagent_changes_no_setting_of_the_session(s: Script) -> None:
 def test_an_unknown_update_is_shown_once_and_fails_nothing(s: Script) -> None:
     for number in range(3):
         s.update("update_of_tomorrow", number=number)
+        assert ([change.index for change in s.changes], s.steps[0].last_seq) == ([1], s.seq)
     s.update("another")
     for known in ("user_message_chunk", "current_mode_update", "config_option_update", "available_commands_update"):
         s.update(known)
