@@ -104,8 +104,11 @@ def test_plans_have_names(s: Script) -> None:
     s.update("plan_update", plan={"planId": "p", "type": "items", "entries": entries})
     s.update("plan_update", plan={"planId": "q", "type": "markdown", "content": "# Do it"})
     s.update("plan_update", plan={"planId": "p", "type": "file", "uri": "file:///w/plan.md"})
+    assert ([change.index for change in s.changes], s.steps[0].last_seq) == ([1], s.seq)
     s.update("plan_removed", planId="q")
+    assert ([change.index for change in s.changes], s.steps[1].last_seq) == ([2], s.seq)
     s.update("plan_removed", planId="never there")
+    assert s.changes == []
     assert rows(s) == [("plan", "completed", "file:///w/plan.md", None), ("plan", "cancelled", "# Do it", None)]
     s.update("plan", entries=entries)
     assert s.steps[-1].entries == tuple(entries)
@@ -169,10 +172,11 @@ def test_a_subagent_speaks_for_itself_and_again(s: Script) -> None:
     of(s, MAIN, "subagent_update", sessionId="child", title="T", state={"state": "running"})
     assert (s.steps[0].tool_call_id, s.steps[0].status) == ("child", "in_progress")
     of(s, "child", "notice", severity="info", title="Hello")
+    of(s, "child", "plan_update", plan={"planId": "p", "content": "# Mine"})
     of(s, "child", "agent_message_chunk", content=text("done"))
     of(s, MAIN, "subagent_update", sessionId="child", state={"state": "idle"})
-    assert [change.index for change in s.changes] == [3, 1], "its text, then itself"
-    assert s.steps[2].status == "completed"
+    assert [change.index for change in s.changes] == [4, 1], "its text, then itself"
+    assert s.steps[3].status == "completed"
     of(s, MAIN, "subagent_update", sessionId="child", state={"state": "running"})
     assert ([change.index for change in s.changes], s.steps[0].last_seq) == ([1], s.seq)
     of(s, "child", "agent_message_chunk", content=text("more"))
@@ -181,6 +185,7 @@ def test_a_subagent_speaks_for_itself_and_again(s: Script) -> None:
     assert rows(s) == [
         ("subagent", "in_progress", "", None),
         ("notice", "completed", "Hello", 1),
+        ("plan", "completed", "# Mine", 1),
         ("message", "completed", "done", 1),
         ("message", "completed", "more", 1),
         ("message", "completed", "a\nb", 1),
