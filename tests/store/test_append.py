@@ -14,10 +14,12 @@ from session_widgets.errors import BadValue
 from tests.support.drafts import TS, chunk, note, opened
 
 
-def test_events_come_back_as_they_went_in(store: Store) -> None:
-    drafts = [opened(), *(replace(chunk(n), ts=TS + timedelta(microseconds=n)) for n in range(1, 4))]
+@pytest.mark.parametrize("count", [4, 10], ids=["few", "many"])
+def test_events_come_back_as_they_went_in(store: Store, count: int) -> None:
+    drafts = [opened(), *(replace(chunk(n), ts=TS + timedelta(microseconds=n)) for n in range(1, count))]
+    drafts[-1] = replace(drafts[-1], kind="of the agent\0")
     events = store.append("s", drafts)
-    assert [event.seq for event in events] == [1, 2, 3, 4]
+    assert [event.seq for event in events] == list(range(1, count + 1))
     assert store.events("s") == events
     for event, draft in zip(events, drafts, strict=True):
         assert (event.turn, event.ts, event.direction, event.method, event.kind) == (
