@@ -156,6 +156,8 @@ def test_what_a_command_prints_stands_behind_its_content(s: Script) -> None:
     assert s.steps[0].content == (two, screen("abc"))
     printed("d", content=[])
     assert s.steps[0].content == (screen("abcd"),)
+    printed("e")
+    assert s.steps[0].content == (screen("abcde"),)
 
 
 def test_a_plan_is_replaced(s: Script) -> None:

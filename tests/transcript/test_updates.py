@@ -47,7 +47,10 @@ def test_a_compaction_grows_and_ends(s: Script) -> None:
     assert headline(s.steps[-1]) == "The context could not be compacted: no room"
     s.update("compaction_update", compactionId="e", status="in_progress")
     s.end("cancelled")
-    assert s.steps[-1].status == "cancelled"
+    assert (s.steps[-1].status, headline(s.steps[-1])) == (
+        "cancelled",
+        "The compaction of the context was stopped",
+    )
     s.update("compaction_update", compactionId="e", status="in_progress")
     assert s.steps[-1].status == "cancelled", "what comes late opens nothing"
 
@@ -59,8 +62,9 @@ def test_compactions_have_names(s: Script) -> None:
     assert s.steps[0].last_seq == s.seq
     s.update("compaction_update", compactionId="c", summary=[text("two"), text("blocks")])
     assert (s.steps[0].status, s.steps[0].last_seq) == ("in_progress", s.seq)
+    s.update("compaction_summary_chunk", compactionId="c", content=text(" more"))
     s.update("compaction_update", compactionId="c", status="completed")
-    assert rows(s) == [("compaction", "completed", "two\nblocks", None), ("compaction", "in_progress", "", None)]
+    assert rows(s) == [("compaction", "completed", "two\nblocks more", None), ("compaction", "in_progress", "", None)]
     assert (s.steps[0].last_seq, [change.index for change in s.changes]) == (s.seq, [1])
     s.end("cancelled")
     s.update("compaction_update", compactionId="e", status="in_progress")
@@ -118,6 +122,12 @@ def test_a_tool_call_has_a_name(s: Script) -> None:
     s.update("tool_call", toolCallId="t", title="Read a.txt", name="read_file")
     s.update("tool_call_update", toolCallId="t", status="completed")
     assert s.steps[-1].tool_name == "read_file"
+
+
+def test_text_does_not_end_a_tool_call_whatever_its_status_is_called(s: Script) -> None:
+    s.update("tool_call", toolCallId="t", status="running")
+    s.say("meanwhile")
+    assert [step.status for step in s.steps] == ["running", "running"]
 
 
 def test_a_subagent_has_steps_and_usage_of_its_own(s: Script) -> None:
@@ -198,7 +208,8 @@ def test_a_subagent_is_asked_once_more_and_has_one_of_its_own(s: Script) -> None
     for words in ("first", "second"):
         of(s, MAIN, "session_message", senderSessionId=MAIN, recipientSessionId="child", content=[text(words)])
         assert ([change.index for change in s.changes], s.steps[0].last_seq) == ([1], s.seq)
-    of(s, "child", "subagent_update", sessionId="grandchild", title="U")
+    of(s, "child", "subagent_update", sessionId="grandchild")
+    assert headline(s.steps[1]) == "Subagent · works"
     of(s, "grandchild", "tool_call", toolCallId="t", status="completed")
     of(s, "grandchild", "update_of_tomorrow")
     assert rows(s) == [
