@@ -27,6 +27,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A time limit that ends one test of a browser ends its browser: each has time for a machine that is busy."""
+    for item in items:
+        if item.path.is_relative_to(SHOTS.parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(180))
+
+
 # Playwright keeps a loop running in this thread: it must be gone before another folder's async tests.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:

@@ -68,6 +68,7 @@ def test_a_turn_outlives_a_reader_of_the_store(open_session, refusals, monkeypat
     files.mkdir()
     session = open_session(workspace=str(files))
     session.send("say warm")
+    patience = session.store._file._patience
     monkeypatch.setattr(session.store._file, "_patience", 0.1)
     turn = session.start("say begun\nstream 400\nrun touch there; until rm go; do sleep 0.05; done\nstream 400")
     until((files / "there").exists, what="the middle of the turn")
@@ -80,6 +81,7 @@ def test_a_turn_outlives_a_reader_of_the_store(open_session, refusals, monkeypat
         assert session._controller.turns._runner.wait.clock.left is None, "and no limit of the turn comes nearer"
         with pytest.raises(StoreBusy):  # what nobody has begun is not kept waiting
             session.store.delete_session("another")
+    session.store._file._patience = patience
     turn.wait(30)
     assert (turn.status, turn.error, turn.text.count("chunk 399 ")) == ("completed", None, 2)
     assert session._controller.state.activity.words is None

@@ -43,6 +43,7 @@ def test_stop_works_while_the_store_does_not_answer(way, open_session, lab, buck
     way.seen.clear()
     turn = session.start(WRITE.format("a"))
     wait_for_request(way, "PUT", "/a")
+    until(lambda: any(event.kind == "persist_started" for event in session.events()), what="a turn that is answered")
     began = datetime.now(UTC)
     session.cancel()
     assert datetime.now(UTC) - began < timedelta(seconds=5)

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import httpx
 import psutil
@@ -21,13 +20,9 @@ import pytest
 from session_widgets.runner.__main__ import TICK_SECONDS
 from session_widgets.runner.newcomers import HEADER_SECONDS
 from tests.runner.processes import spawn, text
+from tests.support.cores import waited_for_a_core
 from tests.support.runner import TOKEN, alive, write_config
 from tests.support.waiting import until
-
-
-def waited_for_a_core(pid: int) -> float:
-    """Seconds that a process was ready to run while others had the cores."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def test_healthy_quickly_and_small(start):
