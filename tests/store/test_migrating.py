@@ -155,6 +155,15 @@ def test_an_old_store_that_may_not_be_written_says_so(store: Store, monkeypatch:
     )
 
 
+def test_a_store_of_this_release_that_may_not_be_written_is_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.append("s1", [note("session_opened", 1, harness="demo", sandbox="local")])
+    store.close()
+    reader = Store(store.path)
+    monkeypatch.setattr(migrations.os, "access", lambda path, mode: (path, mode) != (store.path, os.W_OK))
+    assert [one.id for one in reader.sessions()] == ["s1"]
+    reader.close()
+
+
 READ_ONLY = """
 import sys
 from dataclasses import replace
