@@ -101,7 +101,12 @@ MODULES = {
     ),
     "connection": Module(
         ("_store/connection.py",),
-        ("store/test_connection.py", "store/test_connection_files.py", "store/test_connection_keeper.py"),
+        (
+            "store/test_connection.py",
+            "store/test_connection_files.py",
+            "store/test_connection_keeper.py",
+            "store/test_connection_mending.py",
+        ),
     ),
     "migrations": Module(
         ("_store/migrations.py", "_store/views/*"),
