@@ -31,7 +31,8 @@ async def test_processes_end_and_snapshots_are_removed_with_the_sandbox(vendor, 
 
     sandbox = await provider.create(SandboxSpec("s1", str(tmp_path / "workspace"), {}), announce)
     [ref] = announced
-    await sandbox.exec("echo x > note; (while :; do date +%N > beat; sleep 0.05; done) >/dev/null 2>&1 &")
+    beating = "(while :; do date +%N > beat; sleep 0.05; done) >/dev/null 2>&1 &"
+    await sandbox.exec(f"echo x > note; {beating} until [ -s beat ]; do sleep 0.02; done")
     await sandbox.aclose()
     assert await provider.end_processes(ref) == ref
     assert [box.state for box in vendor.books.live.values()] == ["running"]

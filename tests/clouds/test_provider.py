@@ -103,7 +103,8 @@ async def test_an_archive_that_was_changed_on_its_way_is_not_unpacked(subject, v
 
 async def test_a_box_that_parks_itself_goes_on_and_one_that_was_parked_does_not(subject, vendor, monkeypatch):
     """A vendor's dead man's switch stops processes where they are; `park` ends them."""
-    beat = "(while :; do date +%s%N > new; mv new beat; sleep 0.05; done) >/dev/null 2>&1 &"
+    beating = "(while :; do date +%s%N > new; mv new beat; sleep 0.05; done) >/dev/null 2>&1 &"
+    beat = f"{beating} until [ -e beat ]; do sleep 0.02; done"
     async with subject.sandbox() as sandbox:
         vendor.renames = True
         (box,) = vendor.books.live.values()
