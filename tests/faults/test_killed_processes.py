@@ -7,6 +7,7 @@ import signal
 import psutil
 
 import session_widgets as sw
+from tests.support.holders import holders
 from tests.support.kernels import Kernel, exactly_once, runner_pid
 from tests.support.waiting import until
 
@@ -197,7 +198,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     pid = kernel.read()
     assert kernel.end() == (-signal.SIGKILL, [])
     journal = next((sw.store().home / "sandboxes").glob("*/state"))
-    until(lambda: any(b"unseen" in file.read_bytes() for file in journal.rglob("*") if file.is_file()))
+    until(lambda: holders(journal, "unseen"))
     os.kill(pid, signal.SIGKILL)
     session = open_session()
     turn = session.turns[-1]

@@ -23,6 +23,7 @@ from session_widgets._sandboxes.images import _BASE, base_argument, build, build
 from session_widgets._sandboxes.sweep import sweep
 from session_widgets.acp import AcpConnection
 from session_widgets.errors import SandboxError, SandboxGone
+from tests.support.holders import holders
 from tests.support.waiting import until_async
 
 pytestmark = pytest.mark.needs("docker")
@@ -117,10 +118,10 @@ async def test_the_token_is_in_one_private_file_and_nowhere_else(subject, tmp_pa
         assert any("session_widgets.runner" in process.cmdline() for process in inside)
         for process in inside:
             assert not any(token in word for word in [*process.cmdline(), *process.environ().values()])
-        holders = [file for file in tmp_path.rglob("*") if file.is_file() and token in file.read_text(errors="ignore")]
-        assert [file.name for file in holders] == ["runner.json"]
-        assert stat.S_IMODE(holders[0].stat().st_mode) == 0o600
-        assert stat.S_IMODE(holders[0].parent.stat().st_mode) == 0o700
+        (holder,) = holders(tmp_path, token)
+        assert holder.name == "runner.json"
+        assert stat.S_IMODE(holder.stat().st_mode) == 0o600
+        assert stat.S_IMODE(holder.parent.stat().st_mode) == 0o700
 
 
 async def test_ports_are_open_on_loopback_alone(tmp_path):

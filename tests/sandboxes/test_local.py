@@ -12,6 +12,7 @@ from session_widgets._sandboxes import SandboxSpec, get_provider, local
 from session_widgets._sandboxes.conformance import CHECKS, Subject
 from session_widgets.errors import TransportError
 from session_widgets.host.daemon import write_private
+from tests.support.holders import holders
 from tests.support.runner import alive
 from tests.support.waiting import until
 
@@ -51,10 +52,10 @@ async def test_token_is_in_a_private_file_and_nowhere_else(subject, tmp_path):
         token = (await sandbox.endpoint()).headers["authorization"].removeprefix("Bearer ")
         process = psutil.Process((await sandbox.runner.health())["pid"])
         assert not any(token in word for word in [*process.cmdline(), *process.environ().values()])
-        holders = [file for file in tmp_path.rglob("*") if file.is_file() and token in file.read_text(errors="ignore")]
-        assert [file.name for file in holders] == ["runner.json"]
-        assert stat.S_IMODE(holders[0].stat().st_mode) == 0o600
-        assert stat.S_IMODE(holders[0].parent.stat().st_mode) == 0o700
+        (holder,) = holders(tmp_path, token)
+        assert holder.name == "runner.json"
+        assert stat.S_IMODE(holder.stat().st_mode) == 0o600
+        assert stat.S_IMODE(holder.parent.stat().st_mode) == 0o700
 
 
 async def test_what_hid_below_a_runner_that_hangs_is_ended_with_it(subject, monkeypatch):

@@ -12,6 +12,7 @@ from session_widgets._sandboxes.conformance import CHECKS, Subject
 from session_widgets.errors import BadValue, SandboxAuth, SandboxError, SandboxGone, TransportError
 from session_widgets.model import Capability, SandboxRef
 from tests.support.boxes import Box
+from tests.support.holders import holders
 from tests.support.runner import TOKEN, RunnerProcess
 
 pytestmark = pytest.mark.needs("docker")
@@ -95,9 +96,9 @@ async def test_a_harness_is_uploaded_once(subject, box, tmp_path):
 
 async def test_the_token_is_in_a_private_file_and_nowhere_else(subject, box, tmp_path):
     async with subject.sandbox():
-        holders = [file for file in tmp_path.rglob("*") if file.is_file() and box.token in file.read_text()]
-        assert [file.suffix for file in holders] == [".token"]
-        assert stat.S_IMODE(holders[0].stat().st_mode) == 0o600
+        (holder,) = holders(tmp_path, box.token)
+        assert holder.suffix == ".token"
+        assert stat.S_IMODE(holder.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("address", ["x", "ftp://a", "http://", "http://a:b@c", "http://a?token=b"])

@@ -19,6 +19,7 @@ from session_widgets.errors import BadValue
 from session_widgets.host.daemon import Daemon, read_json
 from session_widgets.host.data_directory import data_directory
 from tests.support.evidence import in_bucket
+from tests.support.holders import holders
 from tests.support.model.serving import script
 from tests.support.sandbox_agent import server as real
 from tests.support.waiting import until
@@ -204,9 +205,9 @@ def test_a_server_that_is_there(name, start, theirs, home, model, monkeypatch):
     session = sw.open_session("s1")  # the token is known
     turn = session.send(script({"recall": True}))
     assert (turn.text, turn.tier) == ("I know TOKEN-first", RESUMES[name])
-    held = [file for file in home.rglob("*") if file.is_file() and options["token"].encode() in file.read_bytes()]
-    assert [file.suffix for file in held] == [".token"]
-    assert held[0].stat().st_mode & 0o777 == 0o600
+    (holder,) = holders(home, options["token"])
+    assert holder.suffix == ".token"
+    assert holder.stat().st_mode & 0o777 == 0o600
 
 
 async def _connections(home, session):
