@@ -228,6 +228,7 @@ from session_widgets._store import Store
 from session_widgets.acp import AcpConnection, stream
 s = sw.open_session("s1", permissions="allow_all")
 s.send({first!r})
+# As `settle`, and until the exit is hidden: there is nothing in the kernel to wait for, so it looks every 10 ms.
 while (last := s.events()[-1]).kind != "files_kept" or s._controller.state.journal.cursor != last.seq: time.sleep(0.01)
 if {agent_dies}:
     missed = []

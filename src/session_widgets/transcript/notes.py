@@ -1,8 +1,7 @@
 """The notes of session_widgets in a session's events: one dataclass each, the only definition of their fields.
 
-`encode` makes the payload of an event. `decode` reads a payload of any content: a value of the wrong type counts as
-absent, and unknown fields are ignored, as `read_note` ignores unknown notes; the
-event keeps both. `make docs` makes the tables of the documentation from this file.
+`encode` makes the payload of an event. `decode` reads any payload: a value of the wrong type counts as absent, unknown
+fields are ignored, as `read_note` ignores unknown notes; the event keeps both. `make docs` makes tables of this file.
 """
 
 from __future__ import annotations
