@@ -224,17 +224,18 @@ def test_an_upload_ends_with_its_session(start):
     assert names_in(box.root) == []
 
 
-def test_a_file_that_shrinks_on_its_way_out_is_not_taken_for_whole(runner, folder):
+def test_a_file_that_shrinks_on_its_way_out_is_not_taken_for_whole(runner, folder, tmp_path):
     """The archive stays one; the zeros at its end have another MD5 than the file that was listed."""
     path = runner.root / folder / "big"
     path.write_bytes(b"x" * (64 << 20))
     with runner.http.stream("POST", "/v1/tree/read", json={"paths": [f"{folder}/big"]}) as answer:
         pieces = answer.iter_raw()
-        got = next(pieces)
-        os.truncate(path, 10)
-        got += b"".join(pieces)
-    with tarfile.open(fileobj=io.BytesIO(got), mode="r:") as tar:
+        with (tmp_path / "got").open("wb") as got:
+            got.write(next(pieces))
+            os.truncate(path, 10)
+            got.writelines(pieces)
+    with tarfile.open(tmp_path / "got", mode="r:") as tar:
         (member,) = tar
-        content = tar.extractfile(member).read()
-    assert len(content) == 64 << 20
-    assert content.endswith(b"\0")
+        content = tar.extractfile(member)
+        assert content.seek(-1, os.SEEK_END) == (64 << 20) - 1
+        assert content.read() == b"\0"

@@ -201,7 +201,8 @@ def test_the_agents_commands(open_session):
 
 
 def test_commands_are_bounded_and_nonsense_is_left_out():
-    said = [{"name": f"c{n}", "description": "x" * 10_000} for n in range(10_000)]
+    long = "x" * 10_000
+    said = [{"name": f"c{n}", "description": long} for n in range(10_000)]
     offers = AgentOptions(commands=[*said[:2], {"name": ["x"]}, {"name": "two words"}, {"name": "c0"}, None, *said[2:]])
     assert len(offers.commands) <= 500
     assert [command.name for command in offers.commands[:3]] == ["c0", "c1", "c2"]

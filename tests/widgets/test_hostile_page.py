@@ -68,11 +68,20 @@ def allow(chat: Bench) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+HELD = """() => {
+  const real = window.setTimeout, held = [];
+  window.setTimeout = (f, ms, ...rest) => (ms === 500 ? held.push(f) : real(f, ms, ...rest));
+  window.pass = () => held.splice(0).forEach((f) => f());
+}"""
+"""The time in which a second click belongs to the first (500 ms) ends with `pass()`."""
+
+
 def test_a_double_click_answers_one_request(chat, session):
     ask(chat, session, 1, title="Say hello", kind="other")
     session.ask(2, toolCallId="t2", title="Say hello", kind="other")
     button = chat.page.get_by_test_id("permission-allow_once")
     expect(button).to_be_enabled()
+    chat.page.evaluate(HELD)
     place = allow(chat)
     chat.page.mouse.click(*place)
     chat.until(lambda: session.answers == [("/1", "once")])
@@ -82,6 +91,7 @@ def test_a_double_click_answers_one_request(chat, session):
     chat.page.wait_for_timeout(50)
     chat.pump()
     assert session.answers == [("/1", "once")]
+    chat.page.evaluate("pass()")
     expect(button).to_be_enabled()
     button.click()
     chat.until(lambda: session.answers == [("/1", "once"), ("/2", "once")])
@@ -91,6 +101,7 @@ def test_a_double_click_answers_no_question_that_takes_the_place_of_a_request(ch
     ask(chat, session, 1, title="Say hello", kind="other")
     chat.page.get_by_test_id("permission-allow_once").click()
     chat.until(lambda: session.answers == [("/1", "once")])
+    chat.page.evaluate(HELD)
     session.question(2, "Run it?", run={"type": "string", "default": "rm -r ~"})
     accept = chat.page.get_by_test_id("question-accept")
     chat.until(accept.count, what="the question")
@@ -98,6 +109,7 @@ def test_a_double_click_answers_no_question_that_takes_the_place_of_a_request(ch
     chat.page.wait_for_timeout(50)
     chat.pump()
     assert session.replies == []
+    chat.page.evaluate("pass()")
     accept.click()
     chat.until(lambda: session.replies == [("accept", {"run": "rm -r ~"})])
 
@@ -124,9 +136,11 @@ def test_a_request_that_changes_has_to_be_seen_again(chat, session):
     ask(chat, session, 1)
     button = chat.page.get_by_test_id("permission-allow_once")
     expect(button).to_be_enabled()
+    chat.page.evaluate(HELD)
     session.tool("t1", first=False, rawInput={"command": "rm -r ~"})
     chat.until(lambda: "rm -r ~" in chat.page.locator(".sw-ask").inner_text())
     assert button.is_disabled()
+    chat.page.evaluate("pass()")
     expect(button).to_be_enabled()
 
 

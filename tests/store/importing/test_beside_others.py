@@ -34,6 +34,15 @@ def importing(store: Store, place: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+def brief(tables: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The rows with the hash of each long text: two copies of a large store would fill the memory."""
+    return {name: [[_hashed(cell) for cell in row] for row in rows] for name, rows in tables.items()}
+
+
+def _hashed(cell: Any) -> Any:
+    return hash(cell) if isinstance(cell, str) and len(cell) > 100 else cell
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """30 MB in 60 files."""
@@ -68,9 +77,9 @@ def test_a_turn_streams_beside_an_import(store: Store, corpus: Path) -> None:
     assert longest < 2
     assert store.sql("select count(*) from v_sessions where origin = 'import'").fetchall() == [(60,)]
     assert len(store.events("live")) == seq
-    before = derived(store)
+    before = brief(derived(store))
     store.rebuild("live")
-    assert derived(store) == before
+    assert brief(derived(store)) == before
 
 
 @pytest.mark.timeout(600)
@@ -100,9 +109,9 @@ def test_killed_imports_are_completed_by_the_next(store: Store, corpus: Path, ki
     store.import_(corpus)
     other = Store(store.path.with_name("other.duckdb"))
     other.import_(corpus)
-    here, there = rows(store), rows(other)
+    here, there = brief(rows(store)), brief(rows(other))
     for said in (here, there):  # `origin` has the number of the file, which is another one after a deletion
-        said["sessions"] = [(row[0], *row[2:]) for row in said["sessions"]]
+        said["sessions"] = [[row[0], *row[2:]] for row in said["sessions"]]
     assert here == there
     other.close()
 
