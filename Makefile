@@ -43,9 +43,9 @@ nightly: prepare  ## the stages too long for CI: all kills, the soak; for hours 
 test-nightly: prepare
 	@$(PYTEST) --nightly $(ARGS)
 
-check: .venv/.dev  ## lint, and the quick ones of the tests that start no process: within 90 seconds
+check: .venv/.dev  ## lint, and the quick ones of the tests that start no process: within a minute
 	@$(MAKE) --silent --jobs 2 --keep-going ruff mypy imports tsc
-	@$(PYTEST) -n 2 --no-process -m 'not slow' $(ARGS)
+	@$(PYTEST) --no-process -m 'not slow' $(ARGS)
 
 live: .venv/.dev  ## the contract of sandboxes at a cloud itself, with your key and on your account (PROVIDER=e2b)
 	@$(BIN)/session-widgets sandboxes check $(PROVIDER)

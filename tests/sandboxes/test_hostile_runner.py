@@ -15,6 +15,8 @@ from session_widgets.acp import AcpConnection
 from session_widgets.errors import TransportError
 from tests.support.http_server import Request, serving
 
+pytestmark = pytest.mark.slow
+
 
 @cache
 def packed() -> bytes:

@@ -13,6 +13,8 @@ from session_widgets.errors import BadValue, SessionGone
 from tests.store.importing.claude import SESSION, story
 from tests.support.drafts import chunk, note, opened
 
+pytestmark = pytest.mark.slow
+
 ROWS = """select session_id, step_uid, until_uid, turn, step, until_step, label, note, author
           from v_annotations order by all"""
 SCORES = "select session_id, name, value, note, author from v_scores order by all"

@@ -13,6 +13,8 @@ from session_widgets._store.database import Store
 from session_widgets.errors import BadValue
 from tests.support.drafts import TS, chunk, note, opened
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("count", [4, 10], ids=["few", "many"])
 def test_events_come_back_as_they_went_in(store: Store, count: int) -> None:

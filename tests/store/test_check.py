@@ -16,6 +16,8 @@ from tests.store.story import Story
 from tests.support.drafts import chunk, opened, update
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 IMPORTS = ROOT / "tests" / "fixtures" / "imports"
 
 

@@ -15,6 +15,8 @@ from session_widgets.errors import StoreError
 from tests.support.drafts import OWNER, TS, chunk, derived, note, opened
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 def begun(session: str) -> list:
     return [opened(), note("turn_started", 2, turn=1, prompt=[], owner=OWNER)]

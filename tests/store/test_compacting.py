@@ -21,6 +21,8 @@ from tests.store.filling import everything, fill
 from tests.store.writers import process, result
 from tests.support.drafts import chunk, note, opened
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def filled(store: Store) -> Store:

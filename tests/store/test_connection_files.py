@@ -19,6 +19,8 @@ from session_widgets._store.file_queue import FileQueue
 from session_widgets.errors import StoreBusy, StoreError
 from tests.store.of_file import facts, is_free, put, values
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_file_that_cannot_be_opened_is_named_at_once(file: StoreFile) -> None:
     file.path.write_text("hello " * 1000)

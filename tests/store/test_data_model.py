@@ -14,6 +14,8 @@ from tests.store.story import Story
 from tests.support.drafts import update
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 IMPORTS = ROOT / "tests" / "fixtures" / "imports"
 
 
@@ -50,7 +52,6 @@ def story(store: Store) -> Story:
     return story
 
 
-@pytest.mark.slow
 def test_every_column_of_every_view_is_documented_and_every_example_runs(store: Store) -> None:
     store.import_(IMPORTS)
     assert len(VIEWS) == len(DOCUMENTED)

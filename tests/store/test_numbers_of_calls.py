@@ -11,6 +11,8 @@ from tests.support.acp_captures import scenarios
 from tests.support.drafts import chunk, update
 from tests.support.paths import CAPTURES, shared
 
+pytestmark = pytest.mark.slow
+
 
 def test_waiting_for_a_person_is_no_work(store: Store) -> None:
     story = Story(store)

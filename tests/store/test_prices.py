@@ -18,6 +18,8 @@ from tests.support.acp_captures import scenarios
 from tests.support.drafts import TS
 from tests.support.paths import CAPTURES, ROOT, shared
 
+pytestmark = pytest.mark.slow
+
 IMPORTS = ROOT / "tests" / "fixtures" / "imports"
 MINE = {"model": "our-model", "input": 2, "output": 10, "cache_read": 0.5, "cache_write": 3, "cache_write_1h": 4}
 

@@ -17,6 +17,8 @@ from session_widgets._store.database import Store
 from session_widgets.errors import StoreError
 from tests.support.drafts import chunk, opened
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = (
     "select count(*) as n from range(10_000_000) a, range(9999) b, range(9999) c, v_events "
     "where hash(a.range + c.range) = 1"

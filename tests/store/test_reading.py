@@ -20,6 +20,8 @@ from session_widgets.errors import BadValue, MissingDependency, SessionGone, Sto
 from tests.support.drafts import chunk, opened
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 CLAUDE = ROOT / "tests" / "fixtures" / "imports" / "claude_code"
 with_polars = pytest.mark.xdist_group("polars")
 """One worker loads polars, which takes 20 MB."""

@@ -15,6 +15,8 @@ from session_widgets._store.result import Result
 from session_widgets._store.views import VIEWS
 from tests.support.drafts import TS, chunk, note, opened
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def filled(store: Store) -> Store:

@@ -14,6 +14,8 @@ from session_widgets.errors import BadValue
 from tests.analysis.stored import store_session, tool
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 SECRET = "sk-ant-api03-" + "A1b2" * 20
 
 

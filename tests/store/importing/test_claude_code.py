@@ -13,6 +13,8 @@ from session_widgets.errors import SessionConflict
 from tests.store.importing.claude import SESSION, Log, story, text, tool
 from tests.support.drafts import opened
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:

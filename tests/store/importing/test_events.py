@@ -13,6 +13,8 @@ from session_widgets.transcript.fold import Fold
 from tests.store.importing.claude import SESSION, Log, story, text, tool
 from tests.store.importing.contents import RECORDED, rows
 
+pytestmark = pytest.mark.slow
+
 SAME = ("turn", "kind", "text", "title", "tool_kind", "tool_name", "content", "locations", "raw_input")
 
 

@@ -34,6 +34,8 @@ from session_widgets._store.importing.deriving import Derivation
 from session_widgets._store.importing.files import recognise, value_of
 from tests.store.importing.contents import RECORDED
 
+pytestmark = pytest.mark.slow
+
 STORIES = {
     "claude_code/e7fd62cd-05f5-425a-83c0-ad7fbaf99b18.jsonl": ("claude-code", "claude", "2.1.83"),
     "codex/rollout-2026-11-28T12-15-18-01a22214-cf55-7da0-954b-15c58b375ad9.jsonl": ("codex", "codex", "0.137.0"),

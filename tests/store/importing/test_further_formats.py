@@ -13,6 +13,8 @@ from session_widgets._store.database import Store
 from session_widgets._store.formats import inspect_log
 from tests.store.importing.contents import RECORDED, rows
 
+pytestmark = pytest.mark.slow
+
 CALLS = """select c.kind, c.failure, c.exit_code, c.command from v_tool_calls c order by session_id, turn, step"""
 STEPS = "select kind, text from v_steps where kind not in ('tool_call', 'plan') order by session_id, turn, step"
 TURNS = """select turn, status, stop_reason, input_tokens, cached_read_tokens, output_tokens, cost, usage_quality

@@ -15,6 +15,8 @@ from session_widgets._store.database import Store
 from tests.store.importing.claude import Log, text
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_same_seed_gives_the_same_corpus_and_every_format_of_it_is_read(store: Store, tmp_path: Path) -> None:
     for name in ("one", "other"):
