@@ -174,7 +174,10 @@ async def test_a_failing_subscriber_stops_no_other(store: Store, caplog) -> None
     journal.close()
 
 
-async def test_what_others_write_is_noticed_while_nothing_happens_here(store: Store, monkeypatch, caplog) -> None:
+@pytest.mark.parametrize("error", [StoreError("for a moment"), RuntimeError("for a moment")])
+async def test_what_others_write_is_noticed_while_nothing_happens_here(
+    store: Store, monkeypatch, caplog, error: Exception
+) -> None:
     monkeypatch.setattr(module, "TAIL_SECONDS", 0.01)
     journal, seen = Journal(store, "s", 0, Seen()), Seen()
     await journal.watch(seen, 0)
@@ -185,7 +188,7 @@ async def test_what_others_write_is_noticed_while_nothing_happens_here(store: St
 
         def fail(*_: object) -> list[Event]:
             broken.set()
-            raise StoreError("for a moment")
+            raise error
 
         patch.setattr(store, "events", fail)
         await until_async(broken.is_set, what="a failure")
@@ -201,6 +204,22 @@ async def test_what_others_write_is_noticed_while_nothing_happens_here(store: St
     await until_async(lambda: seen.seqs == [1, 2, 3], what="the tail again")
     store.close()
     await asyncio.wait_for(journal._tail, 5)
+
+
+async def test_a_program_that_ends_reads_no_more_and_says_nothing(store: Store, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(module, "TAIL_SECONDS", 0.01)
+    journal, seen = Journal(store, "s", 0, Seen()), Seen()
+    await journal.watch(seen, 0)
+
+    def fail(*_: object) -> list[Event]:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(store, "events", fail)
+    store.append("s", notes(1))
+    assert journal._tail is not None
+    await asyncio.wait_for(journal._tail, 5)
+    assert caplog.records == []
+    journal.close()
 
 
 async def test_an_abandoned_commit_is_made(store: Store) -> None:
