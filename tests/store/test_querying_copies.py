@@ -165,16 +165,19 @@ def test_tables_of_the_caller_are_there_wherever_the_query_goes_on(
     assert len(copying.commands) == (alone == 0)
 
 
-@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("room", [True, False, None])
 def test_an_error_is_that_of_the_query_or_of_the_store_wherever_the_query_goes_on(
-    filled: Store, copying: Copying, room: bool
+    filled: Store, copying: Copying, monkeypatch: pytest.MonkeyPatch, room: bool | None
 ) -> None:
-    copying.room = room
+    """On a copy, on the file because there is no room for a copy, on the file because nobody waits (None)."""
+    copying.room = room is True
+    if room is None:
+        monkeypatch.setattr(filled._file, "wanted", copying.looked.set)  # which is None
     query = "select error(? || max(a.range)) from range(2_000_000) a where hash(a.range) >= 0"
     with pytest.raises(duckdb.Error, match="late 1999999"):
         filled.sql(query, ["late "])
     copying.looked.clear()
     with pytest.raises(StoreError, match=f"cannot read the store {filled.path}: .*Corrupt database file 1999999"):
         filled.sql(query, ["Corrupt database file "])
-    assert len(copying.commands) == 2
+    assert len(copying.commands) == (0 if room is None else 2)
     assert not any(filled._file.scratch._place.glob("*/*"))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC
+from typing import Any
 
 import duckdb
 import pandas as pd
 import pytest
 
+from session_widgets._store import result
 from session_widgets._store.database import Store
-from session_widgets._store.result import Result
+from session_widgets._store.result import MANY, Result
 from session_widgets._store.views import VIEWS
 from tests.support.drafts import TS, chunk, note, opened
 
@@ -109,6 +113,39 @@ def test_a_frame_of_many_rows_is_the_one_that_duckdb_makes(store: Store) -> None
     found = store.sql(query)
     pd.testing.assert_frame_equal(found.df(), duckdb.DuckDBPyRelation.df(found))
     assert list(found.df().columns) == found.columns
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the columns that were made without an object for each value."""
+    names: list[str] = []
+
+    def noted(make: Callable[[duckdb.DuckDBPyRelation], pd.DataFrame]) -> Any:
+        return lambda column: names.extend(column.columns) or make(column)
+
+    for name in ("_text_column", "_lists_column"):
+        monkeypatch.setattr(result, name, noted(getattr(result, name)))
+    return names
+
+
+COLUMNS = "select n::varchar as text, json_object('n', n) as json, n, ['a', 'b'] as list from range(?) t(n)"
+
+
+def test_texts_of_many_rows_are_made_apart_and_lists_share_them(store: Store, apart: list[str]) -> None:
+    frame = store.sql(COLUMNS, [MANY]).df()
+    assert apart == ["text", "json", "list"]
+    assert len({id(value) for values in frame["list"] for value in values}) == 2
+    store.sql(COLUMNS, [MANY - 1]).df()
+    assert len(apart) == 3
+
+
+def test_without_arrow_a_frame_of_many_rows_is_made_by_duckdb(
+    store: Store, apart: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pyarrow" else find(name))
+    assert list(store.sql(COLUMNS, [MANY]).df()["text"]) == [str(number) for number in range(MANY)]
+    assert apart == []
 
 
 def memory(found: Result) -> tuple[int, int]:
