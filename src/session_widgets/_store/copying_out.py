@@ -29,7 +29,7 @@ def copy_out(
     try:
         connection.execute("use store")
         try:
-            text = f"create table {place}.result as\n{query.strip().rstrip(';')}"
+            text = f"create table {place}.result as\n{query.strip()}"
             (rows,) = connection.execute(text, parameters or []).fetchall()[0]
         except duckdb.Error as error:  # DuckDB shows the line that is wrong
             raise a_line_higher(error) from None

@@ -56,7 +56,7 @@ def run(
         copy = None if found is not None else copy_attached(file)
         if found is None and copy is None:  # no room for a copy: the other processes keep waiting
             found = _Run(file.path, connection, query, parameters, frames).result(until, timeout)
-    if found is None and copy is not None:
+    if copy is not None:
         found = on_copy(
             file, copy, lambda again: _Run(file.path, again, query, parameters, frames).result(until, timeout)
         )
