@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -19,7 +20,8 @@ FIRST, SECOND = Mended(place=4096, old=1, new=2), Mended(place=8192, old=3, new=
 class Damage:
     """Blocks that are wrong as long as nobody has mended them."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = path
         self.log: torn_blocks.Log | None = (1, 2, 3)
         self.wrong: list[Mended] = []
         self.lasting = False
@@ -28,26 +30,32 @@ class Damage:
         monkeypatch.setattr(torn_blocks, "log_of_a_killed_process", lambda _: self.log)
         monkeypatch.setattr(torn_blocks, "read_metadata", self.read)
         monkeypatch.setattr(torn_blocks, "mend", self.mend)
-        monkeypatch.setattr(torn_blocks, "undo", lambda _, mended: self.done.append(("undo", mended.place)))
+        monkeypatch.setattr(torn_blocks, "undo", self.undo)
 
-    def read(self, _: duckdb.DuckDBPyConnection) -> None:
+    def read(self, connection: duckdb.DuckDBPyConnection) -> None:
+        assert connection.execute("select current_database()").fetchall() == [("memory",)]
         self.done.append("read")
         if self.wrong:
             raise duckdb.IOException(f"block at {self.wrong[0].place}")
 
-    def mend(self, path: object, error: Exception) -> Mended | None:
+    def mend(self, path: Path, error: Exception) -> Mended | None:
+        assert path == self.path
         assert str(error) == f"block at {self.wrong[0].place}"
         if not self.mendable:
             return None
         self.done.append(("mend", self.wrong[0].place))
         return self.wrong[0] if self.lasting else self.wrong.pop(0)
 
+    def undo(self, path: Path, mended: Mended) -> None:
+        assert path == self.path
+        self.done.append(("undo", mended.place))
+
 
 @pytest.fixture
 def damage(file: StoreFile, monkeypatch: pytest.MonkeyPatch) -> Damage:
     put(file, 1)
     file._detach()
-    return Damage(monkeypatch)
+    return Damage(file.path, monkeypatch)
 
 
 def test_each_wrong_block_is_mended_and_said(file: StoreFile, damage: Damage, caplog: pytest.LogCaptureFixture) -> None:
