@@ -110,7 +110,7 @@ MODULES = {
     ),
     "migrations": Module(
         ("_store/migrations.py", "_store/views/*"),
-        ("store/test_migrating.py", "store/test_sharing.py"),
+        ("store/test_migrating.py", "store/test_sharing.py", "store/test_data_model.py"),
         ("session_widgets._store.views.calls", "session_widgets._store.views"),
     ),
     "forking": Module(

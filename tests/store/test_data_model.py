@@ -8,8 +8,7 @@ import shlex
 import pytest
 
 from session_widgets._store.database import Store
-from session_widgets._store.views import DOCUMENTED, VIEWS
-from session_widgets._store.views.calls import WORDS
+from session_widgets._store.views import DOCUMENTED, VIEWS, calls
 from tests.store.story import Story
 from tests.support.drafts import update
 from tests.support.paths import ROOT
@@ -136,8 +135,16 @@ def test_context_grows_and_shrinks(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["ls", "cd 'a b' && pytest -k \"x y\" --m=\"z w\"'q'", "echo a\\ b", "grep -rn 'it''s' .", "a\n  b\tc", ""],
+    [
+        "ls",
+        "cd 'a b' && pytest -k \"x y\" --m=\"z w\"'q'",
+        "echo a\\ b",
+        "grep -rn 'it''s' .",
+        "a\n  b\tc",
+        "tar 'X'Y\"X\"",
+        "",
+    ],
 )
 def test_words_are_those_of_the_shell(store: Store, command: str) -> None:
-    found = store.sql(f"select {WORDS} from (select ? as command)", [command]).fetchall()
+    found = store.sql(f"select {calls.WORDS} from (select ? as command)", [command]).fetchall()
     assert found == [(shlex.split(command),)]

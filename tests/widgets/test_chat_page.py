@@ -196,8 +196,10 @@ def test_a_lost_batch_is_drawn_and_healed(chat, session):
     session.begin("hello")
     session.say("one")
     chat.sees("one")
+    chat.held = True
     session.say(" two")
-    chat.until(lambda: chat.drop() or chat.sent.empty())
+    chat.until(chat.drop, what="a batch to lose")
+    chat.held = False
     deadline = time.monotonic() + 5
     while "one two three" not in chat.words():
         session.say(" three") if "three" not in "".join(str(e.payload) for e in session.events) else None
