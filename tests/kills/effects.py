@@ -249,7 +249,7 @@ class Effects:
             finally:
                 self.meet(f"answer to {name}")
 
-        S3Store.put = putting  # type: ignore[method-assign]  # obstore has no hook for its requests
+        S3Store.put = putting  # type: ignore[method-assign]  # obstore has no hook, so the class itself is changed
 
     # The store
 

@@ -240,7 +240,7 @@ def drawn_within(chat: Bench, seconds: float, last: str) -> Iterator[None]:
     yield
     chat.until(chat.page.get_by_text(last, exact=True).count, seconds=30, what=last)
     chat.page.evaluate(DRAWN)
-    assert _busy(devtools) - began < seconds
+    assert _busy(devtools) - began < seconds, last
     devtools.detach()
 
 
