@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ import pytest
 
 from session_widgets._harnesses import catalog
 from session_widgets._harnesses.installing import Installation
-from session_widgets.cli.doctor import confinement_check
+from session_widgets.cli.doctor import confinement_check, lab_check
 from session_widgets.cli.doctor_docker import docker_checks
 from session_widgets.cli.doctor_storage import MEASURED, store_checks
 from session_widgets.workspaces.local_s3 import LocalS3
@@ -67,6 +68,15 @@ def test_it_says_whether_the_kernel_lets_a_local_sandbox_be_confined(tmp_path, m
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     check = confinement_check()
     assert (check.ok, remedy in check.remedy, check.optional or check.ok) == (code == 0, True, True)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "ok"), [("6.31.0", True), ("7.0.0", False), ("7.3.0", False), ("7.4.0", True), ("8.0.0rc1", True)]
+)
+def test_an_ipykernel_that_loses_requests_is_named(monkeypatch, kernel, ok):
+    monkeypatch.setattr(importlib.metadata, "version", {"jupyterlab": "4.6.6", "ipykernel": kernel}.__getitem__)
+    check = lab_check()
+    assert (check.ok, f"ipykernel {kernel}" in check.found, "ipykernel>=7.4" in check.remedy) == (ok, True, not ok)
 
 
 def test_it_says_which_harnesses_are_installed_and_with_which_node(doctor, tmp_path):

@@ -33,7 +33,7 @@ def checks() -> Iterator[Check]:
     yield Check("session-widgets", True, importlib.metadata.version("session-widgets"))
     yield _store()
     yield _disk()
-    yield _lab()
+    yield lab_check()
     yield from docker_checks()
     yield confinement_check()
     yield from mount_checks()
@@ -86,12 +86,22 @@ def _disk() -> Check:
     return Check("disk", enough, f"{free:.1f} GB free at {place}", remedy)
 
 
-def _lab() -> Check:
+def lab_check() -> Check:
+    """Return whether JupyterLab is installed, with an ipykernel that answers each request."""
     try:
         lab = importlib.metadata.version("jupyterlab")
     except importlib.metadata.PackageNotFoundError:
         return Check("JupyterLab", False, "not installed here", "pip install 'session-widgets[lab]'")
-    return Check("JupyterLab", True, f"{lab}, ipykernel {importlib.metadata.version('ipykernel')}")
+    kernel = importlib.metadata.version("ipykernel")
+    found = f"{lab}, ipykernel {kernel}"
+    if (7, 0) <= tuple(int(part) for part in kernel.split(".")[:2]) < (7, 4):
+        return Check(
+            "JupyterLab",
+            False,
+            f"{found}, which loses a request now and then (ipython/ipykernel#1554): a cell stays at [*]",
+            "pip install 'ipykernel>=7.4', and restart the kernels",
+        )
+    return Check("JupyterLab", True, found)
 
 
 def _key(key: str, use: str) -> Check:
