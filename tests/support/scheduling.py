@@ -33,14 +33,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     items.sort(key=lambda item: (rank.get(item.path.parent.name, len(rank)), modules[item.path], _values(item)))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail where the groups do not reach pytest-xdist, which knows them by the end of a test's id."""
+    if getattr(session.config.option, "loadgroup", False) and any(
+        item.get_closest_marker("xdist_group") and "@" not in item.nodeid for item in session.items
+    ):
+        raise pytest.UsageError("pytest-xdist ignores the groups of tests: this pytest is too new for it")
+
+
 def _group(item: pytest.Item) -> str | None:
     """The package or the module whose fixtures this test shares; one group a value of a parametrized fixture."""
     definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - it has no public name
     chosen = {name: found[-1].scope for name in item.fixturenames if (found := definitions.get(name))}
     if "package" in chosen.values():
-        return str(item.path.parent)
+        return item.path.parent.name
     shared = any(scope == "module" and name != "nothing_left_open" for name, scope in chosen.items())
-    return "-".join([str(item.path), *map(str, _values(item))]) if shared else None
+    return "-".join([item.path.parent.name, item.path.stem, *map(str, _values(item))]) if shared else None
 
 
 def _values(item: pytest.Item) -> tuple[int, ...]:
