@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any
 
+from session_widgets.kernel import current_kernel
 from session_widgets.printing import one_line
 
 TICKER_WIDTH = 100
-
-
-def current_kernel() -> Any:
-    """Return the ipykernel that runs this code, or None."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None)
 
 
 class Ticker:

@@ -23,6 +23,12 @@ def panel(kernel: Notebook) -> Panel:
     return Panel(kernel.run("s"))
 
 
+def test_an_ipykernel_that_loses_requests_is_named_once_where_a_session_is_opened(kernel):
+    opening = f"import session_widgets as sw\nfor n in range(2): sw.open_session(f'named-{{n}}-{kernel.id}')"
+    said = re.findall("This ipykernel loses a request .* pip install 'ipykernel>=7.4'", kernel.kernel_says(opening))
+    assert len(said) == (kernel.kernel == "ipykernel-7.3")
+
+
 def asks_in_cell(kernel: Notebook, *, awaited: bool) -> bool:
     return kernel.kernel in ({"ipykernel-6.31"} if awaited else {"ipykernel-6.31", "ipykernel-7.4"})
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from session_widgets._sessions.permissions import Decision, PermissionRequest
 from session_widgets._sessions.stdin import read_line
+from session_widgets.kernel import current_kernel, ipykernel_release
 from session_widgets.printing import one_line, printable
-from session_widgets.ticker import current_kernel
 from session_widgets.transcript.envelopes import as_object, as_objects, block_text
 from session_widgets.transcript.records import Json
 from session_widgets.transcript.tool_input import beside, command_of, places, words
@@ -103,7 +103,7 @@ def must_ask_here(page: FrontendState, *, awaiting: bool) -> bool:
     if kernel is None:
         return not awaiting
     if awaiting:
-        return _cell_runs(kernel) and not (page.heard and _ipykernel_major() >= 7)
+        return _cell_runs(kernel) and not (page.heard and ipykernel_release() >= (7, 0))
     return not page.heard_apart
 
 
@@ -242,7 +242,3 @@ def has_stdin() -> bool:
     """Whether the caller's cell or terminal has an input."""
     kernel = current_kernel()
     return bool(kernel._allow_stdin) if kernel is not None else sys.stdin is not None and sys.stdin.isatty()
-
-
-def _ipykernel_major() -> int:
-    return int(sys.modules["ipykernel"].version_info[0])

@@ -35,6 +35,7 @@ from session_widgets._store import Store
 from session_widgets._store import store as default_store
 from session_widgets.errors import BadValue, SessionConflict
 from session_widgets.host.data_directory import data_directory
+from session_widgets.kernel import LOSES_REQUESTS, REMEDY, current_kernel, ipykernel_release, loses_requests
 from session_widgets.model import check_session_id
 from session_widgets.transcript.notes import SandboxStopped, SessionChanged, SessionOpened
 from session_widgets.transcript.records import Json, SessionRecord
@@ -174,6 +175,8 @@ def open_session(
             rules = Rules.of(held, id)
             if rules.lost and permissions is None:
                 warnings.warn(LOST.format(id=id, name=rules.lost), stacklevel=2)
+            if current_kernel() is not None and loses_requests(ipykernel_release()):
+                warnings.warn(f"This ipykernel {LOSES_REQUESTS}: {REMEDY}.", stacklevel=2)
             stored = Stored.read(held, known)
             controller = SessionController(
                 stored, held, provider, chosen, space, permissions or rules.permissions, rules.limits

@@ -18,6 +18,8 @@ from session_widgets.cli.doctor_harnesses import harness_checks
 from session_widgets.cli.doctor_storage import mount_checks, store_checks
 from session_widgets.errors import MissingDependency, SessionWidgetsError
 from session_widgets.host.data_directory import data_directory
+from session_widgets.kernel import LOSES_REQUESTS, loses_requests
+from session_widgets.kernel import REMEDY as REMEDY_OF_KERNEL
 
 KEYS = {
     "ANTHROPIC_API_KEY": "models of Anthropic",
@@ -93,15 +95,10 @@ def lab_check() -> Check:
     except importlib.metadata.PackageNotFoundError:
         return Check("JupyterLab", False, "not installed here", "pip install 'session-widgets[lab]'")
     kernel = importlib.metadata.version("ipykernel")
-    found = f"{lab}, ipykernel {kernel}"
-    if (7, 0) <= tuple(int(part) for part in kernel.split(".")[:2]) < (7, 4):
-        return Check(
-            "JupyterLab",
-            False,
-            f"{found}, which loses a request now and then (ipython/ipykernel#1554): a cell stays at [*]",
-            "pip install 'ipykernel>=7.4', and restart the kernels",
-        )
-    return Check("JupyterLab", True, found)
+    major, minor, *_ = kernel.split(".")
+    if loses_requests((int(major), int(minor))):
+        return Check("JupyterLab", False, f"{lab}; ipykernel {kernel} {LOSES_REQUESTS}", REMEDY_OF_KERNEL)
+    return Check("JupyterLab", True, f"{lab}, ipykernel {kernel}")
 
 
 def _key(key: str, use: str) -> Check:
