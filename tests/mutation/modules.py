@@ -124,7 +124,10 @@ MODULES = {
         ("_store/database.py", "_store/stored_sessions.py"),
         (*OF_SESSIONS, "store/test_rewriting.py", "store/test_compacting.py"),
     ),
-    "queries": Module(("_store/queries.py",), (*OF_SESSIONS, "store/test_rewriting.py", "store/test_ledger.py")),
+    "queries": Module(
+        ("_store/queries.py",),
+        (*OF_SESSIONS, "store/test_queries.py", "store/test_rewriting.py", "store/test_ledger.py"),
+    ),
 }
 
 if __name__ == "__main__":

@@ -328,13 +328,16 @@ class Preview:
             head = await reader.readuntil(b"\r\n\r\n")
             inner, outer = await self._connected(head)
             try:
-                ways = [asyncio.create_task(way) for way in (_pump(reader, outer), self._answer(inner, writer))]
-                done, left = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)  # one that leaves ends it
-                for way in left:
-                    way.cancel()
-                await asyncio.gather(*left, return_exceptions=True)
-                for way in done:
-                    way.result()
+                inwards = asyncio.create_task(_pump(reader, outer))
+                answer = asyncio.create_task(self._answer(inner, writer))
+                await asyncio.wait({inwards, answer}, return_when=asyncio.FIRST_COMPLETED)
+                if reader.at_eof() or reader.exception():  # the client has left
+                    answer.cancel()
+                await asyncio.wait({answer})
+                inwards.cancel()
+                await asyncio.gather(inwards, return_exceptions=True)
+                if not answer.cancelled():
+                    answer.result()
             finally:
                 outer.close()
         except Refused as refused:

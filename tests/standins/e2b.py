@@ -354,7 +354,14 @@ def _pattern(path: str) -> str:
 async def serve(home: Path) -> None:
     """Run until SIGTERM, or until the starter has ended; end every box."""
     standin = StandIn(home)
-    config = uvicorn.Config(standin, port=0, lifespan="off", log_level="critical", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        standin,
+        port=0,
+        lifespan="off",
+        log_level="critical",
+        timeout_keep_alive=60,  # httpx keeps idle connections for 5 s, and must not meet one that is closing
+        timeout_graceful_shutdown=1,
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:

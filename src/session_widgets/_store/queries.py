@@ -106,7 +106,7 @@ def file_changes(connection: Connection, session_id: str) -> list[Row]:
 
 
 def events(
-    connection: Connection, session_id: str, after: int = 0, limit: int | None = None, turn: int | None = None
+    connection: Connection, session_id: str, after: int, limit: int | None = None, turn: int | None = None
 ) -> list[Event]:
     """Return committed events, in order."""
     result = connection.execute(
@@ -207,7 +207,7 @@ def setting_events(connection: Connection, session_id: str) -> list[Event]:
     ]
 
 
-def every_event(connection: Connection, session_id: str, after: int = 0) -> Iterator[list[Event]]:
+def every_event(connection: Connection, session_id: str, after: int) -> Iterator[list[Event]]:
     """Yield all events after a seq in lists of bounded length."""
     while batch := events(connection, session_id, after, AT_ONCE):
         yield batch

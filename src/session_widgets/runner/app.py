@@ -32,7 +32,6 @@ from session_widgets.runner.problems import (
     Problem,
     answer_bug,
     answer_nobody,
-    answer_problem,
     answer_unknown_route,
     gone,
     over_limit,
@@ -40,6 +39,7 @@ from session_widgets.runner.problems import (
 )
 from session_widgets.runner.process_routes import ProcessRoutes
 from session_widgets.runner.processes import Processes
+from session_widgets.runner.refusals import answer_problem
 from session_widgets.runner.snapshots import Snapshots
 from session_widgets.runner.tool_boards import Boards
 from session_widgets.runner.tool_routes import ToolRoutes

@@ -105,12 +105,6 @@ def telling(path: str) -> Iterator[None]:
         raise from_os_error(error, path) from error
 
 
-async def answer_problem(_: Request, error: Exception) -> Response:
-    """Exception handler for `Problem`."""
-    assert isinstance(error, Problem)
-    return error.response()
-
-
 async def answer_unknown_route(_: Request, error: Exception) -> Response:
     """Exception handler for errors of Starlette's router."""
     status = getattr(error, "status_code", 500)
