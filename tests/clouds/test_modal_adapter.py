@@ -2,10 +2,11 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
-from session_widgets._sandboxes.clouds import modal_box
+from session_widgets._sandboxes.clouds import modal, modal_box
 from session_widgets._sandboxes.clouds.contract import BoxSpec
 from session_widgets._sandboxes.clouds.modal import ModalVendor, provider
 from session_widgets.errors import (
@@ -162,7 +163,8 @@ async def test_a_creation_whose_answer_is_lost_is_not_doubled(vendor, account):
     await vendor.destroy(found[0])
 
 
-async def test_listing_knows_labels_age_and_deadline(vendor, box):
+async def test_listing_knows_labels_age_and_deadline(vendor, box, monkeypatch):
+    monkeypatch.setattr(modal, "time", SimpleNamespace(time=lambda: 1_800_000_000.9))
     labels = {"more": "x", "odd": "2026-01-02T03:04:05+00:00 a_b/ü&", "empty": "", "long": "_" * 63}
     others = [await vendor.create(spec(labels={**labels, "test": f"other-{number}"})) for number in range(2)]
     found = {info.id: info async for info in vendor.list({"more": "x"})}
@@ -170,10 +172,10 @@ async def test_listing_knows_labels_age_and_deadline(vendor, box):
     info = found[others[0].id]
     assert (info.labels["test"], info.labels["odd"], info.running) == ("other-0", labels["odd"], True)
     assert [info.id async for info in vendor.list({"odd": labels["odd"], "test": "other-1"})] == [others[1].id]
-    assert timedelta() <= datetime.now(UTC) - info.created < timedelta(minutes=1)
-    assert info.expires - info.created == timedelta(hours=1)
     for other in others:
         await vendor.destroy(other.id)
+    assert info.created == datetime.fromtimestamp(1_800_000_000, UTC), "the second in which it was made"
+    assert info.expires - info.created == timedelta(hours=1)
 
 
 async def test_options_reach_the_request(vendor, account):

@@ -158,12 +158,12 @@ class ModalVendor:
         sdk, client, app = await self.opened()
         if spec.lifetime > MOST_LIFETIME:
             raise BadValue(f"lifetime: Modal ends every sandbox after 24 hours; got {spec.lifetime / 3600:g} hours.")
-        now, name = time.time(), _name(spec.labels)
+        now, name = int(time.time()), _name(spec.labels)
         memory = math.ceil((spec.memory or 0) / (1 << 20))
         options = {
             "name": name,
             "image": image,
-            "tags": {**_tags(spec.labels), MADE: f"{now:.0f}", UNTIL: f"{now + spec.lifetime:.0f}"},
+            "tags": {**_tags(spec.labels), MADE: str(now), UNTIL: str(now + spec.lifetime)},
             "timeout": spec.lifetime,
             "idle_timeout": spec.idle,
             "cpu": (spec.cpus, spec.cpus) if spec.cpus else None,
