@@ -26,7 +26,7 @@ def test_the_response_arrives_also_at_a_client_that_goes_on_sending(runner, path
     with socket.create_connection(("127.0.0.1", runner.port), timeout=10) as client:
         client.sendall(head(path))
         for _ in range(3):
-            time.sleep(0.1)
+            time.sleep(0.1)  # a runner that does not wait for the rest has closed by then
             client.sendall(bytes(SIZE // 3))
         assert client.recv(65536).startswith(b"HTTP/1.1 " + status)
         while client.recv(65536):

@@ -359,7 +359,7 @@ async def serve(home: Path) -> None:
         port=0,
         lifespan="off",
         log_level="critical",
-        timeout_keep_alive=60,  # httpx keeps idle connections for 5 s, and must not meet one that is closing
+        timeout_keep_alive=60,  # longer than httpx keeps an idle connection (5 s): no request meets a closing server
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

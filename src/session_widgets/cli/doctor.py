@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -95,8 +96,8 @@ def lab_check() -> Check:
     except importlib.metadata.PackageNotFoundError:
         return Check("JupyterLab", False, "not installed here", "pip install 'session-widgets[lab]'")
     kernel = importlib.metadata.version("ipykernel")
-    major, minor, *_ = kernel.split(".")
-    if loses_requests((int(major), int(minor))):
+    major, minor = map(int, re.findall(r"\d+", kernel)[:2])
+    if loses_requests((major, minor)):
         return Check("JupyterLab", False, f"{lab}; ipykernel {kernel} {LOSES_REQUESTS}", REMEDY_OF_KERNEL)
     return Check("JupyterLab", True, f"{lab}, ipykernel {kernel}")
 
